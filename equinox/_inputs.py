@@ -1,0 +1,54 @@
+"""The inputs of one call of a function, each by the name of its parameter."""
+
+import inspect
+
+from jax import tree_util
+
+from ._paths import leaf_paths
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class Input:
+    """One input: its `value`; the `name` of its parameter, and its index among the positional ones or `None`."""
+
+    __slots__ = ("index", "name", "value")
+
+    def __init__(self, name, index, value):
+        self.name = name
+        self.index = index
+        self.value = value
+
+    @property
+    def size(self):
+        """How many leaves it has."""
+        return len(tree_util.tree_leaves(self.value))
+
+
+def parameters_of(fun):
+    """The parameters of `fun`, or none where it doesn't tell, as some builtins don't."""
+    try:
+        return list(inspect.signature(fun).parameters.values())
+    except (TypeError, ValueError):
+        return []
+
+
+def positional_names(fun):
+    """The names of the parameters of `fun` that can be passed by position, in order."""
+    return [p.name for p in parameters_of(fun) if p.kind in _POSITIONAL]
+
+
+def inputs_of(fun, args, kwargs):
+    """The inputs in flattening order: positional ones, then those passed by keyword, sorted by name as JAX does."""
+    names = positional_names(fun)
+    inputs = []
+    for i, value in enumerate(args):
+        inputs.append(Input(names[i] if i < len(names) else "args[{}]".format(i), i, value))
+    for name in sorted(kwargs):
+        inputs.append(Input(name, names.index(name) if name in names else None, kwargs[name]))
+    return inputs
+
+
+def path_of_leaf(inputs, i):
+    """The path of leaf number `i` of all `inputs`, such as `model.layers[0].weight`."""
+    return [path for x in inputs for path in leaf_paths(x.value, x.name)][i]

@@ -1,0 +1,352 @@
+"""`jitf` and `filter_jit`: `jax.jit`, told leaf by leaf what to trace. One engine, two spellings.
+
+A call flattens the inputs once, and compares the structure, the types of the leaves and the static leaves with those
+of the last call. Where they are the same, as in a training loop, the traced leaves go straight to the function that
+`jax.jit` compiled for these statics. Where they differ, the statics are looked up among those met before.
+"""
+
+import functools as ft
+import operator
+import types
+from itertools import compress
+
+import jax
+import numpy as np
+from jax import core
+from jax.tree_util import tree_flatten
+
+from . import _compat
+from ._box import Lid, box, unbox
+from ._filters import is_array, is_array_like, is_inexact_array
+from ._inputs import inputs_of, path_of_leaf
+from ._jit_options import Options
+from ._paths import describe_leaf
+from ._selection import Selection
+
+_MAX_SPECIALISATIONS = 4096  # combinations of statics that one function keeps compiled; the least recently used goes
+
+
+def jitf(fun=None, *, filter_fn=None, filter_tree=None, **kwargs):
+    """`jax.jit`, tracing the leaves of the inputs that are selected and holding the others static.
+
+        @eqx.jitf(filter_fn=eqx.is_array)
+        def forward(model, x): ...
+
+    Args:
+        fun: a pure function, or anything callable. If it is itself a pytree, such as a module or one of its methods,
+            its arrays are traced too. Without it, the result is a decorator.
+        filter_fn: a function `leaf -> bool`, called on the leaves of the inputs: true to trace the leaf.
+        filter_tree: the choice as a tree of bools of the structure of the input; for several inputs a tuple of
+            trees. Inputs marked by `static_argnums` or `static_argnames` have none. Inputs passed by keyword come
+            in the order of the parameters.
+        kwargs: as for `jax.jit`. `static_argnums`, `static_argnames`, `donate_argnums` and `donate_argnames` apply
+            to whole inputs; `in_shardings` is a prefix of the tuple of positional inputs that aren't static, and
+            `out_shardings` of the output.
+
+    Returns: the compiled function. Its output may hold anything: arrays are returned as JAX arrays, other leaves as
+    they were when it was traced. It binds as a method does, and has `lower`, `clear_cache` and `__wrapped__`. Equal
+    statics (of one type and `==`; arrays by their values) never retrace.
+
+    Raises:
+        ValueError: not exactly one of `filter_fn` and `filter_tree`; `filter_tree` doesn't fit the inputs.
+        TypeError: a traced leaf that JAX can't trace; a static one that can't be hashed, or whose value isn't known
+            yet as another transformation traces it; an unknown keyword argument.
+    """
+    return _decorate(fun, Selection("jitf", filter_fn, filter_tree), kwargs)
+
+
+def filter_jit(fun=None, **kwargs):
+    """`jitf` that traces JAX and NumPy arrays and holds everything else static."""
+    return _decorate(fun, Selection("filter_jit", _is_jax_or_numpy_array, None), kwargs)
+
+
+def _decorate(fun, selection, kwargs):
+    options = Options(selection.name, **kwargs)
+    if fun is None:
+        return lambda fun: _Jitted(fun, selection, options)
+    return _Jitted(fun, selection, options)
+
+
+def _is_jax_or_numpy_array(x):
+    return is_array(x) or isinstance(x, (np.ndarray, np.generic))
+
+
+# Filters that answer alike for all leaves of one type need not be asked again while the types stay the same. Nor do
+# those that answer alike for one type and dtype: `jax.jit` traces a new dtype anew, and there they are asked again.
+_DECIDED_BY_TYPE = frozenset([is_array, _is_jax_or_numpy_array])
+_DECIDED_BY_DTYPE = frozenset([is_inexact_array])
+
+_KEPT, _DONATED, _STATIC = range(3)  # the kinds of leaves, in the order in which `Lid.close` takes them
+
+
+class _Jitted:
+    """What `jitf` returns."""
+
+    def __init__(self, fun, selection, options):
+        if not callable(fun):
+            raise TypeError(
+                "`{}` expects a function or another callable, got {}.".format(selection.name, describe_leaf(fun))
+            )
+        ft.update_wrapper(self, fun, updated=())
+        options.check(fun)
+        self._selection = selection
+        self._options = options
+        # The arrays of a callable pytree are inputs like any other, not constants to be compiled into the code.
+        leaves, treedef = tree_flatten(fun)
+        self._fun_arrays = [x for x in leaves if is_array(x)]
+        fun_lid = Lid(treedef, [not is_array(x) for x in leaves])
+        fun_statics = [x for x in leaves if not is_array(x)]
+        # `typed` keeps statics apart that are equal but of different types, such as `True`, `1` and `1.0`.
+        self._specialised = ft.lru_cache(maxsize=_MAX_SPECIALISATIONS, typed=True)(
+            ft.partial(
+                _specialise,
+                fun=(lambda arrays: fun_lid.close([*arrays, *fun_statics])) if self._fun_arrays else (lambda _: fun),
+                name=getattr(fun, "__name__", type(fun).__name__),
+                recheck=selection.filter_fn if selection.filter_fn in _DECIDED_BY_DTYPE else None,
+                options=options,
+            )
+        )
+        self._last = _NO_CALL
+
+    def __call__(__self, *args, **kwargs):  # `self` may be the name of a keyword argument
+        leaves, treedef = tree_flatten((args, kwargs))
+        call = __self._last
+        if not (call.types == list(map(type, leaves)) and call.treedef == treedef and call.fits(leaves)):
+            call = __self._last = __self._prepare(args, kwargs, leaves, treedef)
+        try:
+            return unbox(call.run(leaves))
+        except _FilterChanged:
+            __self._last = _NO_CALL
+            return __self(*args, **kwargs)
+        except TypeError:
+            __self._refuse_untraceable(call, args, kwargs, leaves)
+            raise
+
+    def __get__(self, instance, owner=None):
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __repr__(self):
+        return "<{} of {!r}>".format(self._selection.name, self.__wrapped__)
+
+    def lower(__self, *args, **kwargs):
+        """Trace and lower for these inputs, without running; as `jax.jit(...).lower`. Since JAX 0.2.25.
+
+        Args: the inputs, in which `jax.ShapeDtypeStruct`s may stand for arrays.
+
+        Returns: an object with what JAX's own has (`as_text`, ...) and a `compile()`, whose result takes the same
+        inputs as the function.
+
+        Raises: NotImplementedError: the running JAX is older.
+        """
+        leaves, treedef = tree_flatten((args, kwargs))
+        call = __self._prepare(args, kwargs, leaves, treedef)
+        return _Lowered(_compat.lower(call.jitted, *call.arguments(leaves)), call)
+
+    def clear_cache(self):
+        """Forget all that was traced and compiled."""
+        self._specialised.cache_clear()
+        self._last = _NO_CALL
+
+    def _prepare(self, args, kwargs, leaves, treedef):
+        """Find or make what these inputs, unlike those of the last call, need."""
+        inputs = inputs_of(self.__wrapped__, args, kwargs)
+        kinds, shardings = self._kinds_and_shardings(inputs, leaves, len(args))
+        statics = [x for x, kind in zip(leaves, kinds) if kind == _STATIC]
+        keys = [_static_key(x, i, inputs, self._selection.name) for i, x in enumerate(leaves) if kinds[i] == _STATIC]
+        jitted = self._specialised(treedef, tuple(kinds), shardings, *keys)
+        filter_fn = self._selection.filter_fn
+        decided = filter_fn is None or filter_fn in _DECIDED_BY_TYPE or filter_fn in _DECIDED_BY_DTYPE
+        return _Call(leaves, treedef, kinds, statics, None if decided else filter_fn, jitted, self._fun_arrays)
+
+    def _kinds_and_shardings(self, inputs, leaves, number_of_args):
+        """For each leaf whether it is kept, donated or static; and the shardings asked for of those not static."""
+        options = self._options
+        static = options.static.among(inputs, number_of_args)
+        donated = options.donated.among(inputs, number_of_args)
+        selected = [x for x in inputs if x.name not in static]
+        # A `filter_tree` has the inputs in the order of the parameters, whether passed by position or by keyword.
+        selected.sort(key=lambda x: len(inputs) if x.index is None else x.index)
+        mask = iter(self._selection.of(tuple(x.value for x in selected)))
+        masks = {x.name: [next(mask) for _ in range(x.size)] for x in selected}
+        sharded = [x for x in inputs[:number_of_args] if x.name not in static] if options.has_in_shardings else []
+        shardings = iter(options.shardings_of(tuple(x.value for x in sharded)) if sharded else ())
+        shardings = {x.name: [next(shardings) for _ in range(x.size)] for x in sharded}
+        kinds, kept, given = [], [], []
+        for x in inputs:
+            size = x.size
+            for traced, sharding in zip(masks.get(x.name, [False] * size), shardings.get(x.name, [None] * size)):
+                if isinstance(leaves[len(kinds)], jax.ShapeDtypeStruct):  # stands for an array, see `lower`
+                    traced = traced or x.name not in static
+                kinds.append(_STATIC if not traced else _DONATED if x.name in donated else _KEPT)
+                if traced:
+                    (given if x.name in donated else kept).append(sharding)
+        return kinds, (tuple(kept), tuple(given)) if options.has_in_shardings else None
+
+    def _refuse_untraceable(self, call, args, kwargs, leaves):
+        """Raise a better error than JAX's own for a leaf that is to be traced and can't be."""
+        for i, (leaf, kind) in enumerate(zip(leaves, call.kinds)):
+            if kind != _STATIC and not is_array_like(leaf):
+                path = path_of_leaf(inputs_of(self.__wrapped__, args, kwargs), i)
+                raise TypeError(
+                    "`{}` is asked to trace the leaf `{}`, which is no array or number but {}. Let the filter hold "
+                    "it static; `filter_fn=eqx.is_array` does.".format(
+                        self._selection.name, path, describe_leaf(leaf)
+                    )
+                ) from None
+
+
+class _FilterChanged(Exception):
+    """A leaf changed its dtype, and the filter its mind: the call must be prepared anew."""
+
+
+def _specialise(treedef, kinds, shardings, *keys, fun, name, recheck, options):
+    """`fun` compiled by `jax.jit` for one combination of structure, kinds of leaves, and statics.
+
+    The compiled function takes lists of arrays: the kept ones, after them those of `fun` itself, and the donated.
+    """
+    lid = Lid(treedef, kinds)
+    statics = [key.array if type(key) is _ArrayKey else key for key in keys]
+    number_kept = kinds.count(_KEPT)
+
+    def flat_fun(kept, donated=()):
+        fun_arrays = kept[number_kept:]
+        inputs = [*kept[:number_kept], *donated]
+        if recheck is not None and not all(map(recheck, inputs)):
+            raise _FilterChanged
+        args, kwargs = lid.close([*inputs, *statics])
+        return box(options.constrain_output(fun(fun_arrays)(*args, **kwargs)))
+
+    flat_fun.__name__ = flat_fun.__qualname__ = name  # what profilers and `as_text` show
+    jit_kwargs = dict(options.jit_kwargs)
+    if _DONATED in kinds:
+        jit_kwargs["donate_argnums"] = (1,)
+    if shardings is not None:
+        kept, donated = shardings
+        jit_kwargs["in_shardings"] = (list(kept), list(donated)) if _DONATED in kinds else (list(kept),)
+    return jax.jit(flat_fun, **jit_kwargs)
+
+
+class _Call:
+    """How the last call went, so that the next one like it can go the same way."""
+
+    __slots__ = ("answers", "ask", "by_identity", "fun_arrays", "is_donated", "is_kept", "is_static", "jitted",
+                 "kinds", "statics", "treedef", "types")  # fmt: skip
+
+    def __init__(self, leaves, treedef, kinds, statics, ask, jitted, fun_arrays):
+        self.treedef = treedef
+        self.kinds = kinds
+        self.statics = statics
+        self.jitted = jitted
+        self.fun_arrays = fun_arrays
+        self.is_kept = [kind == _KEPT for kind in kinds]
+        self.is_static = [kind == _STATIC for kind in kinds]
+        self.is_donated = [kind == _DONATED for kind in kinds] if _DONATED in kinds else None
+        # A filter that may look at anything is asked at each call, and must answer as before.
+        self.ask = ask
+        self.answers = None if ask is None else list(map(ask, leaves))
+        # Static JAX arrays are compared by identity here, and by value when that fails. A NumPy array may have been
+        # changed in place, so such a call is like no other.
+        self.by_identity = any(map(is_array, statics))
+        mutable = any(isinstance(x, np.ndarray) for x in statics)
+        self.types = None if mutable else list(map(type, leaves))
+
+    def fits(self, leaves):
+        """Whether `leaves`, of the same structure and types, are to be treated as those of this call."""
+        if self.ask is not None and list(map(self.ask, leaves)) != self.answers:
+            return False
+        statics = list(compress(leaves, self.is_static))
+        return all(map(operator.is_, statics, self.statics)) or (not self.by_identity and statics == self.statics)
+
+    def arguments(self, leaves):
+        """The arguments of `jitted`."""
+        kept = list(compress(leaves, self.is_kept))
+        if self.fun_arrays:
+            kept += self.fun_arrays
+        return (kept,) if self.is_donated is None else (kept, list(compress(leaves, self.is_donated)))
+
+    def run(self, leaves):
+        return self.jitted(*self.arguments(leaves))
+
+
+class _NoCall:
+    types = None  # like no list of types
+
+
+_NO_CALL = _NoCall()
+
+
+def _static_key(leaf, i, inputs, name):
+    """What stands for a static leaf in the look-up: itself, or an array's values."""
+    if isinstance(leaf, core.Tracer):
+        raise TypeError(
+            "`{}` holds the leaf `{}` static, but its value ({}) isn't known: a transformation around this call "
+            "traces it. Let the filter trace it too; `filter_fn=eqx.is_array` does.".format(
+                name, path_of_leaf(inputs, i), describe_leaf(leaf)
+            )
+        )
+    if is_array(leaf) or isinstance(leaf, np.ndarray):
+        return _ArrayKey(leaf)
+    try:
+        hash(leaf)
+    except TypeError:
+        raise TypeError(
+            "`{}` holds the leaf `{}` static, so it must be hashable, got {}.".format(
+                name, path_of_leaf(inputs, i), describe_leaf(leaf)
+            )
+        ) from None
+    return leaf
+
+
+class _ArrayKey:
+    """A static array, compared and hashed by what it holds. A NumPy array is copied, as it may change."""
+
+    __slots__ = ("array", "content")
+
+    def __init__(self, array):
+        values = np.asarray(array) if isinstance(array, np.ndarray) else _compat.to_numpy(array)
+        self.array = array.copy() if isinstance(array, np.ndarray) else array
+        self.content = (type(array), str(array.dtype), values.shape, values.tobytes())
+
+    def __eq__(self, other):
+        return type(other) is _ArrayKey and self.content == other.content
+
+    def __hash__(self):
+        return hash(self.content)
+
+
+# Ahead of time
+
+
+class _Lowered:
+    """JAX's lowered function, whose `compile` gives one that takes the inputs of the filtered function."""
+
+    def __init__(self, lowered, call):
+        self._lowered = lowered
+        self._call = call
+
+    def __getattr__(self, name):
+        return getattr(self._lowered, name)
+
+    def compile(self, *args, **kwargs):
+        return _Compiled(self._lowered.compile(*args, **kwargs), self._call)
+
+
+class _Compiled:
+    """JAX's compiled function, taking the inputs of the filtered function."""
+
+    def __init__(self, compiled, call):
+        self._compiled = compiled
+        self._call = call
+
+    def __getattr__(self, name):
+        return getattr(self._compiled, name)
+
+    def __call__(__self, *args, **kwargs):
+        leaves, treedef = tree_flatten((args, kwargs))
+        call = __self._call
+        if treedef != call.treedef or not call.fits(leaves):
+            raise TypeError(
+                "this function was compiled ahead of time for other inputs: their structure and their static leaves "
+                "must be those it was lowered with. Lower it again, or call the function itself."
+            )
+        return unbox(__self._compiled(*call.arguments(leaves)))

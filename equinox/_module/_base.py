@@ -1,0 +1,116 @@
+"""The metaclass that makes classes of modules, and `Module` itself."""
+
+import abc
+import dataclasses
+import inspect
+
+import numpy as np
+from jax import tree_util
+from typing_extensions import dataclass_transform
+
+from .._filters import is_array
+from .._tree import tree_equal
+from ._field import Layout, field
+from ._init import construct, generate_init, refuse_delete, set_field
+from ._method import Method, is_method
+from ._node import register
+from ._pickle import pack, unpack
+from ._repr import tree_repr
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field, dataclasses.field))
+class _ModuleMeta(abc.ABCMeta):
+    """Makes each class a frozen dataclass and a pytree node, and watches over the making of its instances."""
+
+    def __new__(mcs, name, bases, namespace, **kwargs):
+        cls = super().__new__(mcs, name, bases, namespace, **kwargs)
+        # Like any attribute, an `__init__` written by hand is inherited; dataclasses would generate one over it.
+        generate = cls.__init__ is object.__init__ or hasattr(cls.__init__, "generated")
+        cls = dataclasses.dataclass(init=False, repr=False, eq=False, frozen=True)(cls)
+        if "__doc__" not in namespace:
+            cls.__doc__ = None  # dataclasses wrote the signature of the wrong `__init__`
+        # The dataclass's own `__setattr__` knows only "frozen"; ours knows a module that is being made.
+        cls.__setattr__ = set_field
+        cls.__delattr__ = refuse_delete
+        cls.__layout__ = Layout(cls)
+        for key, value in namespace.items():
+            if (key == "__call__" or not _is_special(key)) and key not in cls.__layout__.names and is_method(value):
+                setattr(cls, key, Method(value))
+        if generate:
+            cls.__init__ = generate_init(cls)
+        register(cls)
+        return cls
+
+    def __call__(cls, *args, **kwargs):
+        self = cls.__new__(cls, *args, **kwargs)
+        if isinstance(self, cls):
+            construct(self, args, kwargs)
+        return self
+
+    @property
+    def __signature__(cls):
+        signature = inspect.signature(cls.__init__)
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+def _is_special(name):
+    return name.startswith("__") and name.endswith("__")
+
+
+class Module(metaclass=_ModuleMeta):
+    """Base class of models: inherit from it, annotate the fields, add methods.
+
+    A subclass is a frozen dataclass and a pytree, whose children are its fields in the order of their annotations.
+    So an instance is data, to be passed through `jax.jit`, `jax.grad`, `jax.vmap` like a list or dictionary, and a
+    function too once it has a `__call__`:
+
+        class Affine(eqx.Module):
+            weight: jax.Array
+            bias: jax.Array
+
+            def __call__(self, x):
+                return self.weight @ x + self.bias
+
+    The generated `__init__` takes the fields; or write your own, which is inherited as any method is, and assign
+    every field in it. Afterwards nothing can be assigned: a changed model is a new one, see `tree_at`. Methods read
+    from an instance are pytrees too, so `jax.jit(model.method)` differentiates, maps and compiles like a function.
+
+    `__check_init__(self)`, if a class has one, runs once the module is complete, the base class's first. `==` is
+    `tree_equal`. A module without arrays hashes by value; one with arrays doesn't.
+
+    Raises: ValueError: a field was not set by the end of `__init__`. AttributeError: an attribute that is no field,
+        or any after `__init__`. TypeError: wrong arguments, or a static field that is an array or can't be hashed.
+    """
+
+    def __eq__(self, other):
+        if not isinstance(other, Module):
+            return NotImplemented
+        return tree_equal(self, other)
+
+    def __hash__(self):
+        leaves, treedef = tree_util.tree_flatten(self)
+        if any(is_array(x) or isinstance(x, np.ndarray) for x in leaves):
+            raise TypeError(
+                "unhashable: `{0}` holds arrays. To compile the call of a model, write `eqx.filter_jit(model)` or "
+                "`jax.jit(model.__call__)`; to use it as a static argument, as a key or in a set, keep its "
+                "arrays elsewhere.".format(type(self).__name__)
+            )
+        return hash((treedef, tuple(leaves)))
+
+    def __repr__(self):
+        return tree_repr(self)
+
+    def __reduce__(self):
+        return _rebuild, (type(self), {name: pack(x) for name, x in _own_fields(self).items()})
+
+
+def _rebuild(cls, fields):
+    """What `copy`, `deepcopy` and `pickle` make a module from."""
+    self = object.__new__(cls)
+    self.__dict__.update((name, unpack(x)) for name, x in fields.items())
+    return self
+
+
+def _own_fields(self):
+    """The fields that are set, by name: all but a value that `functools.cached_property` may have left beside them."""
+    return {name: x for name, x in self.__dict__.items() if name in self.__layout__.names}

@@ -1,0 +1,80 @@
+"""Bound methods that are pytrees, so that `jax.jit(model.method)` and its kin see the model's arrays."""
+
+import inspect
+import types
+
+from jax import tree_util
+
+
+class BoundMethod:
+    """A function and the object it is bound to; a pytree whose one child is the object.
+
+    Otherwise Python's own bound method: it has the function's name, signature and attributes, is equal to another
+    of the same function and the very same object, and hashes accordingly.
+    """
+
+    __slots__ = ("__func__", "__self__", "__weakref__")  # JAX keeps weak references to what it transforms
+
+    def __init__(self, function, instance):
+        self.__func__ = function
+        self.__self__ = instance
+
+    def __call__(*args, **kwargs):  # no named parameter, so that a method may have a keyword argument `self`
+        self = args[0]
+        return self.__func__(self.__self__, *args[1:], **kwargs)
+
+    def __getattr__(self, name):
+        return getattr(self.__func__, name)
+
+    @property
+    def __doc__(self):
+        return self.__func__.__doc__
+
+    @property
+    def __signature__(self):
+        signature = inspect.signature(self.__func__)
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+    def __eq__(self, other):
+        if type(other) is not BoundMethod:
+            return NotImplemented
+        return self.__self__ is other.__self__ and self.__func__ == other.__func__
+
+    def __hash__(self):
+        return hash((id(self.__self__), self.__func__))
+
+    def __repr__(self):
+        return "<bound method {} of {!r}>".format(self.__func__.__qualname__, self.__self__)
+
+    def __reduce__(self):
+        return getattr, (self.__self__, self.__func__.__name__)
+
+
+tree_util.register_pytree_node(
+    BoundMethod,
+    lambda method: ((method.__self__,), method.__func__),
+    lambda function, children: BoundMethod(function, children[0]),
+)
+
+
+class Method:
+    """The descriptor that stands for a function in the class of a `Module`, and binds it as a `BoundMethod`."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function):
+        self.function = function
+
+    def __get__(self, instance, owner=None):
+        if instance is None:
+            return self.function
+        return BoundMethod(self.function, instance)
+
+
+def is_method(value):
+    """Whether `value`, found in the namespace of a class, binds as a method does: a function, or a wrapped one."""
+    if isinstance(value, (staticmethod, classmethod, property, type)):
+        return False
+    if isinstance(value, types.FunctionType):
+        return True
+    return callable(value) and hasattr(value, "__wrapped__") and hasattr(type(value), "__get__")

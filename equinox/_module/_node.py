@@ -1,0 +1,96 @@
+"""How a module is a pytree node.
+
+Dynamic fields are children. The auxiliary data are the static fields and their types, since `==` alone would take
+`True`, `1` and `1.0` for one another.
+"""
+
+import dataclasses
+
+from .. import _compat
+
+
+def register(cls):
+    """Register `cls` with JAX under functions written out for its fields.
+
+    No loop and one dictionary: 0.3 us a node, where a loop over the fields and `object.__setattr__` takes over 1 us.
+    """
+    layout = cls.__layout__
+    children = ["c{}".format(i) for i in range(len(layout.dynamic))]
+    statics = ["s{}".format(i) for i in range(len(layout.static))]
+    fields = list(zip(layout.dynamic + layout.static, children + statics))
+    scope = {
+        "cls": cls,
+        "new": object.__new__,
+        # `object.__setattr__(self, "__dict__", values)`, without a look-up
+        "set_dict": next(c.__dict__["__dict__"] for c in cls.__mro__ if "__dict__" in c.__dict__).__set__,
+        "Partial": _Partial,
+        "flatten_partial": _flatten_partial,
+        "unflatten_partial": _unflatten_partial,
+    }
+    exec(
+        _FLATTEN.format(
+            children=_tuple("d[{!r}]".format(name) for name in layout.dynamic),
+            aux=_tuple(
+                ["d[{!r}]".format(name) for name in layout.static]
+                + ["type(d[{!r}])".format(name) for name in layout.static]
+            ),
+            child_names=_tuple(children),
+            static_names=_tuple(statics + ["_"] * len(statics)),
+            dict=", ".join("{!r}: {}".format(name, variable) for name, variable in fields),
+        ),
+        scope,
+    )
+    flatten = scope["flatten"]
+
+    def flatten_with_names(self):
+        values, aux = flatten(self)
+        names = aux.names if type(aux) is _Partial else layout.dynamic
+        return list(zip(names, values)), aux
+
+    _compat.register_node(cls, flatten_with_names, flatten, scope["unflatten"])
+
+
+_FLATTEN = """
+def flatten(self):
+    d = self.__dict__
+    try:
+        return {children}, {aux}
+    except KeyError:
+        return flatten_partial(self)
+
+def unflatten(aux, children):
+    if type(aux) is Partial:
+        return unflatten_partial(cls, aux, children)
+    {child_names} = children
+    {static_names} = aux
+    self = new(cls)
+    set_dict(self, {{{dict}}})
+    return self
+"""
+
+
+def _tuple(expressions):
+    return "({})".format("".join(e + ", " for e in expressions))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Partial:
+    """The auxiliary data of a module that lacks fields, as one does that is flattened in its own `__init__`."""
+
+    names: tuple
+    static: tuple
+    types: tuple
+
+
+def _flatten_partial(self):
+    layout, values = type(self).__layout__, self.__dict__
+    names = tuple(name for name in layout.dynamic if name in values)
+    static = tuple((name, values[name]) for name in layout.static if name in values)
+    return tuple(values[name] for name in names), _Partial(names, static, tuple(type(x) for _, x in static))
+
+
+def _unflatten_partial(cls, aux, children):
+    self = object.__new__(cls)
+    self.__dict__.update(zip(aux.names, children))
+    self.__dict__.update(aux.static)
+    return self

@@ -1,0 +1,74 @@
+"""What a module is copied and pickled as, where Python's own way would lose or refuse it.
+
+`jax.nn.relu` and its like are module-level objects that `pickle` refuses, and `deepcopy` turns into strangers that no
+compiled function knows; here both keep them by name. On the oldest JAX, arrays came back as NumPy arrays.
+"""
+
+import importlib
+import sys
+import types
+
+import jax.numpy as jnp
+import numpy as np
+from jax import tree_util
+
+from .. import _compat
+from .._filters import is_array
+
+# Looked in first, so that a pickle names no private module of JAX and can be read by another release.
+_PUBLIC_HOMES = ("jax.nn", "jax.numpy", "jax.lax", "jax.random", "jax.scipy.special")
+_PICKLED_BY_NAME = (type, types.FunctionType, types.BuiltinFunctionType)  # Python already does
+
+
+def pack(tree):
+    """`tree` with each leaf that doesn't survive by itself in a wrapper that does. Modules in it see to themselves."""
+    return tree_util.tree_map(_pack_leaf, tree, is_leaf=_sees_to_itself)
+
+
+def unpack(tree):
+    """Undo `pack`."""
+    return tree_util.tree_map(_unpack_leaf, tree, is_leaf=_sees_to_itself)
+
+
+def _sees_to_itself(x):
+    return hasattr(type(x), "__layout__")
+
+
+def _pack_leaf(x):
+    if _compat.pickles_arrays_as_numpy() and is_array(x):
+        return _Array(np.asarray(x))
+    if callable(x) and not isinstance(x, _PICKLED_BY_NAME) and not _sees_to_itself(x):
+        home = _home(x)
+        if home is not None:
+            return _Global(home, x.__qualname__)
+    return x
+
+
+def _unpack_leaf(x):
+    return x.unpack() if isinstance(x, (_Array, _Global)) else x
+
+
+def _home(x):
+    """The module in which `x` is found under its own name, or `None`."""
+    name = getattr(x, "__qualname__", None)
+    for module in (*_PUBLIC_HOMES, getattr(x, "__module__", None)):
+        if name and getattr(sys.modules.get(module), name, None) is x:
+            return module
+    return None
+
+
+class _Array:
+    def __init__(self, values):
+        self.values = values
+
+    def unpack(self):
+        return jnp.asarray(self.values)
+
+
+class _Global:
+    def __init__(self, module, name):
+        self.module = module
+        self.name = name
+
+    def unpack(self):
+        return getattr(importlib.import_module(self.module), self.name)
