@@ -1,0 +1,67 @@
+"""What all tests share: the backend, chosen before JAX starts; seeds that are printed; three ways to run one body."""
+
+import os
+import random
+
+if "JAX_PLATFORMS" not in os.environ:  # ask for another backend with JAX_PLATFORMS=cuda,cpu
+    os.environ["JAX_PLATFORMS"] = os.environ["JAX_PLATFORM_NAME"] = "cpu"  # the latter for JAX before 0.2.22
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import jax.random as jrandom
+import pytest
+
+hypothesis.settings.register_profile("equinox", deadline=None, max_examples=30, print_blob=True)
+hypothesis.settings.load_profile("equinox")
+
+
+def pytest_configure(config):
+    # In the environment, so that the workers of pytest-xdist inherit it.
+    os.environ.setdefault("EQX_SEED", str(random.randrange(2**31)))
+
+
+def pytest_report_header(config):
+    return "jax {} on {}; EQX_SEED={} replays the random numbers".format(
+        jax.__version__, jax.default_backend() if hasattr(jax, "default_backend") else "?", os.environ["EQX_SEED"]
+    )
+
+
+class GetKey:
+    """A new PRNG key at each call; its `repr`, which pytest shows when a test fails, has the seed."""
+
+    def __init__(self, seed):
+        self.seed = seed
+        self._key = jrandom.PRNGKey(seed)
+
+    def __call__(self):
+        self._key, key = jrandom.split(self._key)
+        return key
+
+    def __repr__(self):
+        return "GetKey(EQX_SEED={})".format(self.seed)
+
+
+@pytest.fixture
+def getkey():
+    return GetKey(int(os.environ["EQX_SEED"]))
+
+
+def _eager(fun, *args):
+    return fun(*args)
+
+
+def _jitted(fun, *args):
+    return jax.jit(fun)(*args)
+
+
+def _vmapped(fun, *args):
+    """Run on a batch of two equal examples, and return what came of the second."""
+    batch = jax.tree_util.tree_map(lambda x: jnp.stack([x, x]), args)
+    return jax.tree_util.tree_map(lambda x: x[1], jax.vmap(fun)(*batch))
+
+
+@pytest.fixture(params=[_eager, _jitted, _vmapped], ids=["eager", "jit", "vmap"])
+def run(request):
+    """`run(fun, *arrays)`: the value of `fun`, computed eagerly, under `jax.jit` or under `jax.vmap`."""
+    return request.param
