@@ -5,11 +5,12 @@ import operator
 
 import jax.numpy as jnp
 import numpy as np
-from jax import tree_util
+from jax import core, tree_util
 
 from ._paths import describe_leaf, first_difference, leaf_paths
 
 _is_none = ft.partial(operator.is_, None)  # in C: pytree flattening asks it of every node
+_array_types = set()  # of JAX arrays met so far; no tracers, whose answer hangs on what they trace
 
 
 def is_array(element):
@@ -17,8 +18,14 @@ def is_array(element):
 
     A NumPy array is no JAX array.
     """
-    # On the oldest JAX `jnp.ndarray` matched NumPy arrays too.
-    return isinstance(element, jnp.ndarray) and not isinstance(element, (np.ndarray, np.generic))
+    if type(element) in _array_types:
+        return True
+    # On the oldest JAX `jnp.ndarray` matches NumPy arrays too.
+    if not isinstance(element, jnp.ndarray) or isinstance(element, (np.ndarray, np.generic)):
+        return False
+    if not isinstance(element, core.Tracer):
+        _array_types.add(type(element))
+    return True
 
 
 def is_inexact_array(element):
@@ -39,7 +46,7 @@ def is_array_like(element):
     if element is None or isinstance(element, (str, bytes)):
         return False  # JAX 0.4.1 to 0.4.33 read `None` as NaN
     if isinstance(element, (np.ndarray, np.generic)):
-        return element.dtype == jnp.bool_ or _is_number_dtype(element.dtype)
+        return _is_number_dtype(element.dtype)
     try:
         jnp.array(element)
     except Exception:  # whatever the object's own conversion raises
@@ -53,8 +60,9 @@ def is_inexact_array_like(element):
         return True
     if isinstance(element, (bool, int)) or not is_array_like(element):
         return False
-    dtype = element.dtype if hasattr(element, "dtype") else jnp.array(element).dtype
-    return _is_inexact_dtype(dtype)
+    if not is_array(element) and not isinstance(element, (np.ndarray, np.generic)):
+        element = jnp.array(element)
+    return _is_inexact_dtype(element.dtype)
 
 
 @ft.lru_cache(maxsize=None)
@@ -64,7 +72,9 @@ def _is_inexact_dtype(dtype):
 
 @ft.lru_cache(maxsize=None)
 def _is_number_dtype(dtype):
-    return bool(jnp.issubdtype(dtype, jnp.number))
+    if dtype.type in (np.timedelta64, np.longdouble, np.clongdouble):  # numbers to NumPy, not to JAX
+        return False
+    return dtype == np.bool_ or bool(jnp.issubdtype(dtype, jnp.number))
 
 
 def filter(tree, filter_spec, inverse=False, replace=None, is_leaf=None):
@@ -73,7 +83,8 @@ def filter(tree, filter_spec, inverse=False, replace=None, is_leaf=None):
     Args:
         tree: any pytree.
         filter_spec: a function `leaf -> bool`; or a bool; or a pytree of these whose structure is a prefix of that
-            of `tree`. Each applies to every leaf of `tree` below it.
+            of `tree`. Each applies to every leaf of `tree` below it. A callable that is a pytree itself, such as a
+            module, counts as a pytree; but for bound methods, which are functions here.
         inverse: keep the leaves that are not selected instead.
         replace: what stands for a leaf that is not kept.
         is_leaf: as in `jax.tree_util.tree_flatten`: what else in `tree` counts as a leaf.
@@ -83,8 +94,10 @@ def filter(tree, filter_spec, inverse=False, replace=None, is_leaf=None):
     Raises: ValueError: `filter_spec` isn't a prefix of `tree`. TypeError: a leaf of it is neither bool nor function.
     """
     leaves, treedef = tree_util.tree_flatten(tree, is_leaf=is_leaf)
-    mask = _mask(leaves, tree, filter_spec, is_leaf)
-    return treedef.unflatten([x if keep != inverse else replace for x, keep in zip(leaves, mask)])
+    mask = _mask(leaves, treedef, tree, filter_spec, is_leaf)
+    if inverse:
+        mask = map(operator.not_, mask)
+    return treedef.unflatten([x if keep else replace for x, keep in zip(leaves, mask)])
 
 
 def partition(tree, filter_spec, replace=None, is_leaf=None):
@@ -95,14 +108,14 @@ def partition(tree, filter_spec, replace=None, is_leaf=None):
     Returns: two trees like `tree`; each leaf is in one of them, and `replace` stands for it in the other.
     """
     leaves, treedef = tree_util.tree_flatten(tree, is_leaf=is_leaf)
-    mask = _mask(leaves, tree, filter_spec, is_leaf)
+    mask = _mask(leaves, treedef, tree, filter_spec, is_leaf)
     selected = [x if keep else replace for x, keep in zip(leaves, mask)]
     others = [replace if keep else x for x, keep in zip(leaves, mask)]
     return treedef.unflatten(selected), treedef.unflatten(others)
 
 
 def combine(*trees, is_leaf=None):
-    """Merge trees of one structure: at each place the first that isn't `None`.
+    """Merge trees of one structure: at each place the first leaf that isn't `None`.
 
     Args:
         trees: pytrees alike but for `None`s, such as `partition` returns.
@@ -112,50 +125,59 @@ def combine(*trees, is_leaf=None):
     """
     if not trees:
         raise ValueError("`combine` expects at least one tree, got none.")
-    if is_leaf is None:
-        leaf_or_none = _is_none
-    else:
-        leaf_or_none = lambda x: x is None or is_leaf(x)  # noqa: E731
-    flat = [tree_util.tree_flatten(tree, is_leaf=leaf_or_none) for tree in trees]
+    is_leaf_or_none = _is_none if is_leaf is None else lambda x: x is None or is_leaf(x)
+    flat = [tree_util.tree_flatten(tree, is_leaf=is_leaf_or_none) for tree in trees]
     treedef = flat[0][1]
-    for (_, other), tree in zip(flat[1:], trees[1:]):
+    for i, (_, other) in enumerate(flat):
         if other != treedef:
-            raise ValueError("`combine` expects trees of one structure. " + _mismatch(trees[0], tree))
+            difference = first_difference(trees[0], trees[i], "tree", is_leaf_or_none, is_leaf_or_none)
+            raise ValueError(
+                "`combine` expects trees of one structure, but number 0 and number {} differ. At `{}` expected {}, "
+                "got {}.".format(i, *difference)
+            )
     if len(flat) == 2:  # the two halves of a partition
         return treedef.unflatten([b if a is None else a for a, b in zip(flat[0][0], flat[1][0])])
     columns = zip(*(leaves for leaves, _ in flat))
     return treedef.unflatten([next((x for x in column if x is not None), None) for column in columns])
 
 
-def _mask(leaves, tree, filter_spec, is_leaf):
-    """`filter_spec` as one bool for each leaf of `tree`."""
+def _mask(leaves, treedef, tree, filter_spec, is_leaf):
+    """`filter_spec` as something true or false for each of the `leaves` of `tree`."""
     if callable(filter_spec) and tree_util.all_leaves([filter_spec]):
-        return [bool(filter_spec(x)) for x in leaves]
+        return list(map(filter_spec, leaves))
     specs, prefix = tree_util.tree_flatten(filter_spec)
-    try:
-        subtrees = prefix.flatten_up_to(tree)
-    except ValueError:
-        raise ValueError(
-            "`filter_spec` must have the structure of `tree` or of a prefix of it. " + _mismatch(tree, filter_spec)
-        ) from None
+    if prefix == treedef:
+        below = range(len(leaves))
+    else:
+        specs, prefix = tree_util.tree_flatten(filter_spec, is_leaf=_is_spec)
+        try:
+            below = prefix.flatten_up_to(treedef.unflatten(range(len(leaves))))
+        except ValueError:
+            path, expected, got = first_difference(tree, filter_spec, "tree", is_leaf, covers=_is_spec_leaf)
+            raise ValueError(
+                "`filter_spec` must have the structure of `tree`, or of a prefix of it. At `{}` expected {}, "
+                "got {}.".format(path, expected, got)
+            ) from None
     mask = []
-    for i, (spec, subtree) in enumerate(zip(specs, subtrees)):
-        below = tree_util.tree_flatten(subtree, is_leaf=is_leaf)[0]
+    for i, (spec, subtree) in enumerate(zip(specs, below)):
+        indices = [subtree] if type(subtree) is int else tree_util.tree_leaves(subtree)
         if isinstance(spec, (bool, np.bool_)):
-            mask.extend([bool(spec)] * len(below))
+            mask.extend([spec] * len(indices))
         elif callable(spec):
-            mask.extend(bool(spec(x)) for x in below)
-        else:
+            mask.extend(spec(leaves[j]) for j in indices)
+        elif indices or spec is not None:
             raise TypeError(
                 "`{}` must be a bool or a function from a leaf to a bool, got {}.".format(
-                    leaf_paths(filter_spec, "filter_spec")[i], describe_leaf(spec)
+                    leaf_paths(filter_spec, "filter_spec", _is_spec)[i], describe_leaf(spec)
                 )
             )
     return mask
 
 
-def _mismatch(expected, got):
-    difference = first_difference(expected, got, "tree")
-    if difference is None:
-        return "They differ in the static data of a node."
-    return "At `{}` expected {}, got {}.".format(*difference)
+def _is_spec(x):
+    """What in a `filter_spec` is no container, though JAX has it as a node: `None`, and a bound method."""
+    return x is None or hasattr(x, "__func__")
+
+
+def _is_spec_leaf(x):
+    return _is_spec(x) or tree_util.all_leaves([x])

@@ -8,7 +8,6 @@ of the last call. Where they are the same, as in a training loop, the traced lea
 import functools as ft
 import operator
 import types
-from itertools import compress
 
 import jax
 import numpy as np
@@ -93,7 +92,7 @@ class _Jitted:
         self._options = options
         # The arrays of a callable pytree are inputs like any other, not constants to be compiled into the code.
         leaves, treedef = tree_flatten(fun)
-        self._fun_arrays = [x for x in leaves if is_array(x)]
+        self._fun_arrays = tuple(x for x in leaves if is_array(x))
         fun_lid = Lid(treedef, [not is_array(x) for x in leaves])
         fun_statics = [x for x in leaves if not is_array(x)]
         # `typed` keeps statics apart that are equal but of different types, such as `True`, `1` and `1.0`.
@@ -151,7 +150,7 @@ class _Jitted:
         """Find or make what these inputs, unlike those of the last call, need."""
         inputs = inputs_of(self.__wrapped__, args, kwargs)
         kinds, shardings = self._kinds_and_shardings(inputs, leaves, len(args))
-        statics = [x for x, kind in zip(leaves, kinds) if kind == _STATIC]
+        statics = tuple(x for x, kind in zip(leaves, kinds) if kind == _STATIC)
         keys = [_static_key(x, i, inputs, self._selection.name) for i, x in enumerate(leaves) if kinds[i] == _STATIC]
         jitted = self._specialised(treedef, tuple(kinds), shardings, *keys)
         filter_fn = self._selection.filter_fn
@@ -202,7 +201,7 @@ class _FilterChanged(Exception):
 def _specialise(treedef, kinds, shardings, *keys, fun, name, recheck, options):
     """`fun` compiled by `jax.jit` for one combination of structure, kinds of leaves, and statics.
 
-    The compiled function takes lists of arrays: the kept ones, after them those of `fun` itself, and the donated.
+    The compiled function takes tuples of arrays: the kept ones, after them those of `fun` itself, and the donated.
     """
     lid = Lid(treedef, kinds)
     statics = [key.array if type(key) is _ArrayKey else key for key in keys]
@@ -221,16 +220,28 @@ def _specialise(treedef, kinds, shardings, *keys, fun, name, recheck, options):
     if _DONATED in kinds:
         jit_kwargs["donate_argnums"] = (1,)
     if shardings is not None:
-        kept, donated = shardings
-        jit_kwargs["in_shardings"] = (list(kept), list(donated)) if _DONATED in kinds else (list(kept),)
+        kept, _ = shardings
+        jit_kwargs["in_shardings"] = shardings if _DONATED in kinds else (kept,)
     return jax.jit(flat_fun, **jit_kwargs)
 
 
 class _Call:
     """How the last call went, so that the next one like it can go the same way."""
 
-    __slots__ = ("answers", "ask", "by_identity", "fun_arrays", "is_donated", "is_kept", "is_static", "jitted",
-                 "kinds", "statics", "treedef", "types")  # fmt: skip
+    __slots__ = (
+        "answers",
+        "ask",
+        "by_identity",
+        "donated",
+        "fun_arrays",
+        "jitted",
+        "kept",
+        "kinds",
+        "static",
+        "statics",
+        "treedef",
+        "types",
+    )
 
     def __init__(self, leaves, treedef, kinds, statics, ask, jitted, fun_arrays):
         self.treedef = treedef
@@ -238,9 +249,9 @@ class _Call:
         self.statics = statics
         self.jitted = jitted
         self.fun_arrays = fun_arrays
-        self.is_kept = [kind == _KEPT for kind in kinds]
-        self.is_static = [kind == _STATIC for kind in kinds]
-        self.is_donated = [kind == _DONATED for kind in kinds] if _DONATED in kinds else None
+        self.kept = _gather([i for i, kind in enumerate(kinds) if kind == _KEPT])
+        self.static = _gather([i for i, kind in enumerate(kinds) if kind == _STATIC])
+        self.donated = _gather([i for i, kind in enumerate(kinds) if kind == _DONATED]) if _DONATED in kinds else None
         # A filter that may look at anything is asked at each call, and must answer as before.
         self.ask = ask
         self.answers = None if ask is None else list(map(ask, leaves))
@@ -254,18 +265,27 @@ class _Call:
         """Whether `leaves`, of the same structure and types, are to be treated as those of this call."""
         if self.ask is not None and list(map(self.ask, leaves)) != self.answers:
             return False
-        statics = list(compress(leaves, self.is_static))
-        return all(map(operator.is_, statics, self.statics)) or (not self.by_identity and statics == self.statics)
+        statics = self.static(leaves)
+        if self.by_identity:
+            return all(map(operator.is_, statics, self.statics))
+        return statics == self.statics  # which asks for identity first
 
     def arguments(self, leaves):
         """The arguments of `jitted`."""
-        kept = list(compress(leaves, self.is_kept))
+        kept = self.kept(leaves)
         if self.fun_arrays:
             kept += self.fun_arrays
-        return (kept,) if self.is_donated is None else (kept, list(compress(leaves, self.is_donated)))
+        return (kept,) if self.donated is None else (kept, self.donated(leaves))
 
     def run(self, leaves):
         return self.jitted(*self.arguments(leaves))
+
+
+def _gather(indices):
+    """A function from a list to the tuple of its items at `indices`: in C, for what each call does to its leaves."""
+    if len(indices) > 1:
+        return operator.itemgetter(*indices)
+    return lambda items: tuple(items[i] for i in indices)  # of one index, `itemgetter` gives the bare item
 
 
 class _NoCall:

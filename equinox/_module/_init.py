@@ -101,7 +101,7 @@ _PLAIN_TYPES = frozenset([bool, int, float, complex, str, bytes, type(None)])
 
 def generate_init(cls):
     """The `__init__` of a class that has none of its own: dataclass's, with keyword-only fields on every Python."""
-    parameters, keyword_only, init_vars, body = [], [], [], []
+    parameters, keyword_only, init_vars, body, annotations = [], [], [], [], {}
     scope = {"__Module_unset__": MISSING}  # names that no field can have
     last_default = None
     for f in cls.__dataclass_fields__.values():  # `dataclasses.fields` leaves out `InitVar`s
@@ -119,6 +119,7 @@ def generate_init(cls):
                 )
             if has_default(f) and not by_keyword:
                 last_default = f.name
+            annotations[f.name] = f.type.type if is_init_var and hasattr(f.type, "type") else f.type
             (keyword_only if by_keyword else parameters).append(_PARAMETER[kind_of_default(f)].format(f.name))
         if is_init_var:
             init_vars.append(f.name)
@@ -133,6 +134,7 @@ def generate_init(cls):
     init = scope["__init__"]
     init.__qualname__ = cls.__qualname__ + ".__init__"
     init.__module__ = cls.__module__
+    init.__annotations__ = dict(annotations, **{"return": None})
     init.generated = True
     return init
 

@@ -17,7 +17,6 @@ from .._filters import is_array
 
 # Looked in first, so that a pickle names no private module of JAX and can be read by another release.
 _PUBLIC_HOMES = ("jax.nn", "jax.numpy", "jax.lax", "jax.random", "jax.scipy.special")
-_PICKLED_BY_NAME = (type, types.FunctionType, types.BuiltinFunctionType)  # Python already does
 
 
 def pack(tree):
@@ -37,10 +36,11 @@ def _sees_to_itself(x):
 def _pack_leaf(x):
     if _compat.pickles_arrays_as_numpy() and is_array(x):
         return _Array(np.asarray(x))
-    if callable(x) and not isinstance(x, _PICKLED_BY_NAME) and not _sees_to_itself(x):
-        home = _home(x)
-        if home is not None:
-            return _Global(home, x.__qualname__)
+    if callable(x) and not _sees_to_itself(x) and not _is_found(x):
+        for module in (*_PUBLIC_HOMES, getattr(x, "__module__", None)):
+            name = getattr(x, "__name__", None)
+            if name and getattr(sys.modules.get(module), name, None) is x:
+                return _Global(module, name)
     return x
 
 
@@ -48,13 +48,12 @@ def _unpack_leaf(x):
     return x.unpack() if isinstance(x, (_Array, _Global)) else x
 
 
-def _home(x):
-    """The module in which `x` is found under its own name, or `None`."""
-    name = getattr(x, "__qualname__", None)
-    for module in (*_PUBLIC_HOMES, getattr(x, "__module__", None)):
-        if name and getattr(sys.modules.get(module), name, None) is x:
-            return module
-    return None
+def _is_found(x):
+    """Whether Python itself pickles `x` by name, and would find it."""
+    if not isinstance(x, (type, types.FunctionType, types.BuiltinFunctionType)):
+        return False
+    module = sys.modules.get(x.__module__)
+    return x.__qualname__ == x.__name__ and getattr(module, x.__name__, None) is x and "._src" not in x.__module__
 
 
 class _Array:

@@ -1,0 +1,130 @@
+"""`GRUCell` and `LSTMCell`: one step of a recurrent network. `jax.lax.scan` makes many of it."""
+
+import math
+from typing import Optional
+
+import jax.numpy as jnp
+import jax.random as jrandom
+from jax.nn import sigmoid
+
+from .._module import Module, field
+from ._checks import as_bool, as_example, as_size, check_key, in_words
+
+
+class _Cell(Module):
+    """What the cells share: for each gate, a map of the input and a map of the hidden state, stacked gate by gate."""
+
+    weight_ih: jnp.ndarray
+    weight_hh: jnp.ndarray
+    bias_ih: Optional[jnp.ndarray]
+    bias_hh: Optional[jnp.ndarray]
+    input_size: int = field(static=True)
+    hidden_size: int = field(static=True)
+
+    def __init__(self, input_size, hidden_size, bias=True, *, key):
+        name = type(self).__name__
+        self.input_size = as_size(input_size, "input_size", name)
+        self.hidden_size = as_size(hidden_size, "hidden_size", name)
+        bias = as_bool(bias, "bias", name)
+        check_key(key, name)
+        bound = 1 / math.sqrt(self.hidden_size)
+        rows = len(self._gates) * self.hidden_size
+        shapes = [(rows, self.input_size), (rows, self.hidden_size), (rows,), (rows,)]
+        drawn = [
+            jrandom.uniform(k, shape, minval=-bound, maxval=bound) for k, shape in zip(jrandom.split(key, 4), shapes)
+        ]
+        self.weight_ih, self.weight_hh = drawn[:2]
+        self.bias_ih, self.bias_hh = drawn[2:] if bias else (None, None)
+
+    def _from_input(self, input):
+        input = as_example(input, "input", self.weight_ih.shape[-1], "input_size", self, _BATCHED)
+        gates = self.weight_ih @ input
+        return gates if self.bias_ih is None else gates + self.bias_ih
+
+    def _from_hidden(self, hidden):
+        # By itself: as one product with the input's, `[w_ih w_hh] @ [x h]`, its gradient is several times slower.
+        gates = self.weight_hh @ hidden
+        return gates if self.bias_hh is None else gates + self.bias_hh
+
+    def _as_hidden(self, hidden, name):
+        return as_example(hidden, name, self.weight_hh.shape[-1], "hidden_size", self, _BATCHED)
+
+
+_BATCHED = "jax.vmap(cell)(input, hidden)"
+
+
+class GRUCell(_Cell):
+    """One step of a gated recurrent unit.
+
+        r = sigmoid(W_ir x + b_ir + W_hr h + b_hr)
+        z = sigmoid(W_iz x + b_iz + W_hz h + b_hz)
+        n = tanh(W_in x + b_in + r * (W_hn h + b_hn))
+        h' = (1 - z) * n + z * h
+
+    Args:
+        input_size: length of `input`, x above.
+        hidden_size: length of `hidden`, h above.
+        bias: whether to add the b's; without them the fields `bias_ih` and `bias_hh` are `None`.
+        key: PRNG key, used here and not kept. The one at the call is ignored.
+
+    Shapes: input (input_size,), hidden (hidden_size,) -> hidden (hidden_size,). Batch with
+        `jax.vmap(cell)(input, hidden)`; go along a sequence with `jax.lax.scan`.
+        weight_ih (3*hidden_size, input_size), weight_hh (3*hidden_size, hidden_size), bias_ih and bias_hh
+        (3*hidden_size,), each for the gates r, z, n in this order.
+    Units: none; all parameters are drawn from U(-b, b), b = 1/sqrt(hidden_size).
+    Raises: ValueError: a size below 1; `input` or `hidden` of another shape. TypeError: a size that is no integer;
+        `key` is `None`.
+    Source: `torch.nn.GRUCell`, its formula, layout and default initialisation.
+    """
+
+    _gates = "rzn"
+
+    def __call__(self, input, hidden, *, key=None):
+        hidden = self._as_hidden(hidden, "hidden")
+        r_input, z_input, n_input = jnp.split(self._from_input(input), 3)
+        r_hidden, z_hidden, n_hidden = jnp.split(self._from_hidden(hidden), 3)
+        r = sigmoid(r_input + r_hidden)
+        z = sigmoid(z_input + z_hidden)
+        n = jnp.tanh(n_input + r * n_hidden)
+        return (1 - z) * n + z * hidden
+
+
+class LSTMCell(_Cell):
+    """One step of a long short-term memory.
+
+        i = sigmoid(W_ii x + b_ii + W_hi h + b_hi)
+        f = sigmoid(W_if x + b_if + W_hf h + b_hf)
+        g = tanh(W_ig x + b_ig + W_hg h + b_hg)
+        o = sigmoid(W_io x + b_io + W_ho h + b_ho)
+        c' = f * c + i * g
+        h' = o * tanh(c')
+
+    Args:
+        input_size: length of `input`, x above.
+        hidden_size: length of h and of c; `hidden` is the pair `(h, c)`.
+        bias: whether to add the b's; without them the fields `bias_ih` and `bias_hh` are `None`.
+        key: PRNG key, used here and not kept. The one at the call is ignored.
+
+    Shapes: input (input_size,), hidden ((hidden_size,), (hidden_size,)) -> hidden, the tuple `(h, c)` of the same
+        shapes. Batch with `jax.vmap(cell)(input, hidden)`; go along a sequence with `jax.lax.scan`.
+        weight_ih (4*hidden_size, input_size), weight_hh (4*hidden_size, hidden_size), bias_ih and bias_hh
+        (4*hidden_size,), each for the gates i, f, g, o in this order.
+    Units: none; all parameters are drawn from U(-b, b), b = 1/sqrt(hidden_size).
+    Raises: ValueError: a size below 1; `input`, h or c of another shape; `hidden` is no pair. TypeError: a size that
+        is no integer; `key` is `None`.
+    Source: `torch.nn.LSTMCell`, its formula, layout and default initialisation.
+    """
+
+    _gates = "ifgo"
+
+    def __call__(self, input, hidden, *, key=None):
+        if not isinstance(hidden, (tuple, list)) or len(hidden) != 2:
+            raise ValueError(
+                "`LSTMCell` expects `hidden` to be the pair `(h, c)`, got {}. Begin with "
+                "`(jnp.zeros({size}), jnp.zeros({size}))`.".format(in_words(hidden), size=self.hidden_size)
+            )
+        h = self._as_hidden(hidden[0], "hidden[0]")
+        c = self._as_hidden(hidden[1], "hidden[1]")
+        i, f, g, o = jnp.split(self._from_input(input) + self._from_hidden(h), 4)
+        c = sigmoid(f) * c + sigmoid(i) * jnp.tanh(g)
+        return sigmoid(o) * jnp.tanh(c), c
