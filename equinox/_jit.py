@@ -101,7 +101,6 @@ class _Jitted:
                 _specialise,
                 fun=(lambda arrays: fun_lid.close([*arrays, *fun_statics])) if self._fun_arrays else (lambda _: fun),
                 name=getattr(fun, "__name__", type(fun).__name__),
-                recheck=selection.filter_fn if selection.filter_fn in _DECIDED_BY_DTYPE else None,
                 options=options,
             )
         )
@@ -152,8 +151,10 @@ class _Jitted:
         kinds, shardings = self._kinds_and_shardings(inputs, leaves, len(args))
         statics = tuple(x for x, kind in zip(leaves, kinds) if kind == _STATIC)
         keys = [_static_key(x, i, inputs, self._selection.name) for i, x in enumerate(leaves) if kinds[i] == _STATIC]
-        jitted = self._specialised(treedef, tuple(kinds), shardings, *keys)
         filter_fn = self._selection.filter_fn
+        abstract = any(isinstance(x, jax.ShapeDtypeStruct) for x in leaves)
+        recheck = filter_fn if filter_fn in _DECIDED_BY_DTYPE and not abstract else None
+        jitted = self._specialised(treedef, tuple(kinds), shardings, recheck, *keys)
         decided = filter_fn is None or filter_fn in _DECIDED_BY_TYPE or filter_fn in _DECIDED_BY_DTYPE
         return _Call(leaves, treedef, kinds, statics, None if decided else filter_fn, jitted, self._fun_arrays)
 
@@ -198,7 +199,7 @@ class _FilterChanged(Exception):
     """A leaf changed its dtype, and the filter its mind: the call must be prepared anew."""
 
 
-def _specialise(treedef, kinds, shardings, *keys, fun, name, recheck, options):
+def _specialise(treedef, kinds, shardings, recheck, *keys, fun, name, options):
     """`fun` compiled by `jax.jit` for one combination of structure, kinds of leaves, and statics.
 
     The compiled function takes tuples of arrays: the kept ones, after them those of `fun` itself, and the donated.

@@ -551,7 +551,7 @@ def test_modules_nest_as_deep_as_jax_can_go(deep_recursion):
         below: Any
 
     m = Chain(1.0)
-    for _ in range(1500):
+    for _ in range(1000):
         m = Chain(m)
     doubled = tree_util.tree_map(lambda x: 2 * x, m)
     assert tree_util.tree_leaves(doubled) == [2.0]

@@ -1,5 +1,6 @@
 """Bound methods that are pytrees, so that `jax.jit(model.method)` and its kin see the model's arrays."""
 
+import functools as ft
 import inspect
 import types
 
@@ -24,7 +25,9 @@ class BoundMethod:
         return self.__func__(self.__self__, *args[1:], **kwargs)
 
     def __getattr__(self, name):
-        return getattr(self.__func__, name)
+        value = getattr(self.__func__, name)
+        # Of all that a function offers, `lower` alone takes its inputs, of which the object is the first.
+        return ft.partial(value, self.__self__) if name == "lower" else value
 
     @property
     def __doc__(self):
