@@ -55,7 +55,10 @@ def jitf(fun=None, *, filter_fn=None, filter_tree=None, **kwargs):
 
 
 def filter_jit(fun=None, **kwargs):
-    """`jitf` that traces JAX and NumPy arrays and holds everything else static."""
+    """`jitf` that traces JAX and NumPy arrays and holds everything else static.
+
+    A NumPy array is a JAX array once it is traced: `filter_grad` differentiates it inside, and doesn't outside.
+    """
     return _decorate(fun, Selection("filter_jit", _is_jax_or_numpy_array, None), kwargs)
 
 
