@@ -333,6 +333,8 @@ def test_a_filter_may_look_at_values():
     f(2, -1)
     f(3, -1)
     assert seen.kinds == ["int", "traced"] and seen.traces == 2
+    f(-2, -1)  # only what was traced has changed
+    assert seen.kinds == ["int", "int"] and seen.traces == 3
 
 
 def test_static_arrays_compare_by_value():

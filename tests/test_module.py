@@ -506,9 +506,11 @@ def test_a_partly_made_module_is_a_tree_of_what_it_has():
     class Partly(eqx.Module):
         a: Any
         b: Any
+        c: Any
         n: Any = eqx.field(static=True)
 
         def __init__(self):
+            self.c = 2
             self.b = 1
             leaves, treedef = tree_util.tree_flatten(self)
             seen.append((leaves, treedef.unflatten(leaves)))
@@ -516,11 +518,11 @@ def test_a_partly_made_module_is_a_tree_of_what_it_has():
 
     whole = Partly()
     leaves, partly = seen[0]
-    assert leaves == [1] and vars(partly) == {"b": 1}
+    assert leaves == [1, 2] and vars(partly) == {"b": 1, "c": 2}
     assert tree_util.tree_structure(partly) != tree_util.tree_structure(whole)
     with pytest.raises(AttributeError):
         partly.a  # noqa: B018
-    assert repr(partly) == "Partly(b=1)"
+    assert repr(partly) == "Partly(b=1, c=2)"
 
 
 def test_a_getattr_of_ones_own_is_not_asked_for_fields():
