@@ -6,7 +6,7 @@ import operator
 import jax
 from jax import tree_util
 
-from ._box import Lid, box, unbox
+from ._box import Lid
 from ._filters import is_inexact_array, is_inexact_array_like
 from ._inputs import inputs_of, path_of_leaf
 from ._paths import describe_leaf
@@ -106,10 +106,7 @@ def _decorate(fun, selection, argnums, has_aux, kwargs, pick):
                 for i, x in zip(where, lid.close([*diff, *held])):
                     inputs[i] = x
                 out = fun(*inputs, **fun_kwargs)
-                if not has_aux:
-                    return out
-                value, aux = _value_and_aux(selection.name, out)
-                return value, box(aux)
+                return _pair(selection.name, out) if has_aux else out
 
             diff = [x for x, hold in zip(leaves, is_held) if not hold]
             try:
@@ -117,8 +114,6 @@ def _decorate(fun, selection, argnums, has_aux, kwargs, pick):
             except TypeError:
                 _refuse_undifferentiable(selection.name, fun, args, where, leaves, is_held, kwargs)
                 raise
-            if has_aux:
-                value = (value[0], unbox(value[1]))
             grads = lid.close([*grads, *[None] * len(held)])
             return pick(value, grads[0] if single else grads)
 
@@ -150,7 +145,7 @@ def _positions(name, argnums, number_of_args):
     return positions
 
 
-def _value_and_aux(name, out):
+def _pair(name, out):
     if not isinstance(out, (tuple, list)) or len(out) != 2:
         raise TypeError(
             "`{}` with `has_aux=True` expects the function to return a pair `(value, aux)`, got a `{}`.".format(
