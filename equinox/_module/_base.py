@@ -18,7 +18,8 @@ from ._pickle import pack, unpack
 from ._repr import tree_repr
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(field, dataclasses.field))
+# Without `frozen_default`: type checkers would then refuse the assignments in an `__init__` written by hand.
+@dataclass_transform(field_specifiers=(field, dataclasses.field))
 class _ModuleMeta(abc.ABCMeta):
     """Makes each class a frozen dataclass and a pytree node, and watches over the making of its instances."""
 

@@ -1,0 +1,58 @@
+"""Train some parameters, freeze the others: choose leaf by leaf what is differentiated, apart from what is traced.
+
+Only the last layer of an MLP is trained here, on top of random features. All its arrays, trained or frozen, are inputs
+of the compiled code: frozen means that they have no gradient, not that they are constants which are compiled in.
+"""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jrandom
+import optax
+
+import equinox as eqx
+
+
+def trainable_leaves(model):
+    """A tree like `model`, of bools: True for what is to be trained."""
+    nothing = jax.tree_util.tree_map(lambda _: False, model)
+    return eqx.tree_at(lambda mlp: (mlp.layers[-1].weight, mlp.layers[-1].bias), nothing, replace=(True, True))
+
+
+def loss(model, x, y):
+    return jnp.mean((jax.vmap(model)(x) - y) ** 2)
+
+
+def main(steps=300, learning_rate=3e-2, seed=0):
+    """Fit `y = sin(3 x)`. Returns: the loss at each step, the model before and the model after training."""
+    initial_model = model = eqx.nn.MLP(1, 1, width_size=64, depth=2, key=jrandom.PRNGKey(seed))
+    x = jnp.linspace(-1, 1, 64)[:, None]
+    y = jnp.sin(3 * x)
+
+    trainable = trainable_leaves(model)
+    print("Trained are the leaves that are True:\n{}".format(trainable))
+
+    optim = optax.adam(learning_rate)
+    opt_state = optim.init(eqx.filter(model, trainable))
+
+    # Two filters, as two questions are asked: what to trace (every array) and what to differentiate (the last layer).
+    @eqx.jitf(filter_fn=eqx.is_array)
+    def make_step(model, opt_state, x, y):
+        print("Compiling the step.")  # runs as Python only while JAX traces: once
+        value, grads = eqx.value_and_grad_f(loss, filter_tree=trainable)(model, x, y)
+        updates, opt_state = optim.update(grads, opt_state)
+        return value, eqx.apply_updates(model, updates), opt_state
+
+    losses = []
+    for i in range(1, steps + 1):
+        value, model, opt_state = make_step(model, opt_state, x, y)
+        losses.append(float(value))
+        if i == 1 or i % 100 == 0:
+            print("step {:4d}   loss {:.5f}".format(i, losses[-1]))
+
+    for number, (before, after) in enumerate(zip(initial_model.layers, model.layers)):
+        print("Layer {} {}.".format(number, "is unchanged" if eqx.tree_equal(before, after) else "was trained"))
+    return losses, initial_model, model
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""The examples are run as users run them, and must learn what they say they do."""
+
+import importlib.util
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+
+import jax
+import numpy as np
+import pytest
+
+import equinox as eqx
+
+EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
+
+# 2026-11-22: matplotlib 3.8.4 and 3.9.4 call pyparsing 3.3 by names that it deprecates. Goes with matplotlib 3.10.
+pytestmark = pytest.mark.filterwarnings(r"ignore:'\w+' (argument is )?deprecated\b.* use '\w+':DeprecationWarning")
+
+
+@pytest.fixture
+def load():
+    """`load(name)`: an example as a fresh module. They are programs, in no package."""
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(name, str(EXAMPLES / (name + ".py")))
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+def _arrays(tree):
+    return [np.asarray(x) for x in jax.tree_util.tree_leaves(tree) if eqx.is_array(x)]
+
+
+def _same_bits(tree, other):
+    return [x.tobytes() for x in _arrays(tree)] == [x.tobytes() for x in _arrays(other)]
+
+
+def _assert_is_picture(path):
+    """A PNG, of some size, in which something is drawn."""
+    import matplotlib.image
+
+    pixels = matplotlib.image.imread(str(path))  # raises if it is no PNG, as its name says
+    height, width = pixels.shape[:2]
+    assert 300 < height < width < 3000
+    assert pixels[..., :3].std() > 0.05
+
+
+def test_build_model_learns(load, capsys):
+    """A model written from scratch is data, so that plain `jax.jit` and `jax.grad` train it."""
+    losses, model = load("build_model").main()
+    assert len(losses) == 500
+    assert losses[-1] < min(0.01, losses[0] / 20)
+    assert isinstance(model, eqx.Module)
+    for x in [-0.8, 0.1, 0.5]:
+        assert abs(model(np.array([x]))[0] - np.sin(3 * x)) < 0.2
+    out = capsys.readouterr().out
+    assert "The model is data, a tree of 6 arrays" in out
+    assert out.count("Linear(weight=f32[32,1], bias=f32[32])") == 2  # once as the model, once as its gradient
+    assert "step  500" in out
+
+
+def test_train_mlp_learns(load, capsys):
+    """The filtered transformations train an MLP down to the noise, and leave its functions alone."""
+    losses, model = load("train_mlp").main()
+    assert len(losses) == 500
+    assert losses[-1] < min(0.01, losses[0] / 15)
+    assert callable(model.activation)
+    captured = capsys.readouterr()
+    assert "activation=None" in captured.out
+    assert "The loss fell from {:.4f} to {:.4f}".format(losses[0], losses[-1]) in captured.out
+    assert "500/500" in captured.err  # the progress bar
+
+
+def test_frozen_layer_freezes(load, capsys):
+    """What is frozen keeps every bit; what is trained changes, and that is enough to learn. One compilation."""
+    losses, before, after = load("frozen_layer").main()
+    assert losses[-1] < losses[0] / 20
+    assert _same_bits(before.layers[:-1], after.layers[:-1])
+    for old, new in zip(_arrays(before.layers[-1]), _arrays(after.layers[-1])):
+        assert old.shape == new.shape
+        assert not np.array_equal(old, new)
+    assert before.activation is after.activation
+    out = capsys.readouterr().out
+    assert out.count("Compiling") == 1
+    assert "weight=False" in out and "weight=True" in out
+    assert out.count("is unchanged") == 2 and "Layer 2 was trained" in out
+
+
+def test_train_rnn_learns(load, tmp_path, capsys):
+    """Above 95 % on spirals that it never saw; and a picture of how it went."""
+    picture = tmp_path / "spirals.png"
+    accuracy, model, history = load("train_rnn").main(picture=str(picture))
+    assert accuracy > 0.95
+    assert isinstance(model, eqx.Module)
+    assert [step for step, _ in history["loss"]] == list(range(300))
+    assert history["accuracy"][-1] == (300, accuracy)
+    assert history["loss"][-1][1] < history["loss"][0][1] / 5
+    _assert_is_picture(picture)
+    captured = capsys.readouterr()
+    assert "{:.1%}".format(accuracy) in captured.out
+    assert str(picture) in captured.out
+    assert "300/300" in captured.err
+
+
+def test_train_rnn_without_picture(load, tmp_path, monkeypatch):
+    """`picture=None` writes nothing, and doesn't even import matplotlib."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # importing it would raise
+    load("train_rnn").main(steps=1, picture=None)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("stop_after", [0, 25])
+def test_train_rnn_interrupted(stop_after, load, tmp_path, monkeypatch, capsys):
+    """An interrupt loses nothing: not the steps that were made, nor the evaluation, nor the picture."""
+    example = load("train_rnn")
+    make_step, models = example.make_step, []
+
+    def make_step_or_interrupt(*args):
+        if len(models) == stop_after:
+            raise KeyboardInterrupt
+        out = make_step(*args)
+        models.append(out[1])
+        return out
+
+    monkeypatch.setattr(example, "make_step", make_step_or_interrupt)
+    picture = tmp_path / "spirals.png"
+    accuracy, model, history = example.main(picture=str(picture))
+    assert len(history["loss"]) == len(models) == stop_after
+    if models:
+        assert _same_bits(model, models[-1])
+    assert history["accuracy"][-1] == (stop_after, accuracy)
+    _assert_is_picture(picture)
+    out = capsys.readouterr().out
+    assert "Interrupted" in out and "learnt in {} steps".format(stop_after) in out
+
+
+@pytest.fixture
+def interruptible():
+    """Programs started in the test heed Ctrl-C, even if the tests run as a job in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT, as Ctrl-C in a terminal does")
+def test_train_rnn_from_the_shell(tmp_path, interruptible):
+    """The program takes options, and a real Ctrl-C ends it as well as the last step does."""
+    program = [sys.executable, str(EXAMPLES / "train_rnn.py"), "--steps=1000000", "--seed=1", "--picture=curve.png"]
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
+    with subprocess.Popen(
+        program, cwd=str(tmp_path), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        watchdog = threading.Timer(300, process.kill)
+        watchdog.start()
+        try:
+            bar = b""
+            while b"loss=" not in bar:  # until it is in the midst of training
+                read = os.read(process.stderr.fileno(), 1000)
+                assert read, bar.decode()
+                bar += read
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate()
+        finally:
+            watchdog.cancel()
+            process.kill()
+    assert process.returncode == 0, err.decode()
+    assert b"Interrupted" in out and b"are told apart" in out
+    _assert_is_picture(tmp_path / "curve.png")
