@@ -1,0 +1,311 @@
+"""The package as a whole: its front page, what importing it does, what it may ask of JAX, and Python 3.7."""
+
+import ast
+import glob
+import importlib.util
+import inspect
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+
+import pytest
+
+import equinox as eqx
+
+PACKAGE = os.path.dirname(os.path.abspath(eqx.__file__))
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+DEPENDENCIES = {"jax", "numpy", "typing_extensions"}
+
+
+def _python_files(folder):
+    return sorted(glob.glob(os.path.join(folder, "**", "*.py"), recursive=True))
+
+
+def _short(path):
+    return os.path.relpath(path, os.path.dirname(PACKAGE)).replace(os.sep, "/")
+
+
+def _read(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
+LIBRARY = _python_files(PACKAGE)
+EVERYTHING = LIBRARY + _python_files(os.path.join(ROOT, "tests")) + _python_files(os.path.join(ROOT, "examples"))
+FRONT_PAGES = pytest.mark.parametrize("module", [eqx, eqx.nn], ids=["equinox", "equinox.nn"])
+
+
+def _public(module):
+    return [(name, getattr(module, name)) for name in module.__all__]
+
+
+# The front page
+
+
+@FRONT_PAGES
+def test_all_is_sorted_and_is_what_is_visible(module):
+    """`__all__` is sorted, without repeats, and holds just the names that don't begin with an underscore."""
+    assert module.__all__ == sorted(set(module.__all__))
+    assert module.__all__ == sorted(name for name in vars(module) if not name.startswith("_"))
+
+
+@FRONT_PAGES
+def test_star_import_brings_what_is_public(module):
+    """`from equinox import *` works, and brings `__all__`."""
+    namespace = {}
+    exec("from {} import *".format(module.__name__), namespace)
+    assert set(module.__all__) == set(namespace) - {"__builtins__"}
+
+
+@FRONT_PAGES
+def test_public_objects_have_docstrings(module):
+    """Each public object says what it is, in a docstring of its own."""
+    for name, x in [(module.__name__, module)] + _public(module):
+        docstring = vars(x).get("__doc__") if isinstance(x, type) else x.__doc__  # a class would show its base's
+        assert docstring and docstring.strip(), name
+
+
+@FRONT_PAGES
+def test_public_objects_report_where_they_are_defined(module):
+    """`__module__` and `__qualname__` lead back to the object, so that pickles and tracebacks do."""
+    for name, x in _public(module):
+        if not inspect.ismodule(x):
+            assert x.__module__.split(".")[0] == "equinox", name
+            assert x.__name__ == x.__qualname__ == name
+            assert getattr(sys.modules[x.__module__], name) is x
+
+
+def test_version_is_a_version():
+    """`__version__` is what pip would take, as it is the version of the wheel."""
+    assert re.match(r"\d+\.\d+\.\d+((a|b|rc|\.dev)\d+)?$", eqx.__version__)
+
+
+def test_type_checkers_are_told():
+    """`py.typed`, which tells type checkers to look inside, is in the package."""
+    assert os.path.exists(os.path.join(PACKAGE, "py.typed"))
+
+
+# Importing it
+
+
+def _run_python(code, **environment):
+    """Run `code` in a new interpreter that finds the same `equinox`. Returns: exit status, stdout, stderr."""
+    env = dict(os.environ, PYTHONPATH=os.path.dirname(PACKAGE), **environment)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+# A backend that doesn't exist: to start one fails, on every JAX. (`JAX_PLATFORM_NAME` is what JAX before 0.2.22 reads.)
+NO_BACKEND = {"JAX_PLATFORMS": "no_such_backend", "JAX_PLATFORM_NAME": "no_such_backend"}
+
+
+def test_import_starts_no_backend():
+    """`import equinox` works where no backend can be started, so it starts none."""
+    status, _, errors = _run_python("import equinox", **NO_BACKEND)
+    assert status == 0, errors
+
+
+def test_where_no_backend_can_be_started_an_array_is_an_error():
+    """The control of the test above: had the import made an array, it would have failed."""
+    status, _, errors = _run_python("import equinox, jax.numpy; jax.numpy.zeros(1)", **NO_BACKEND)
+    assert status != 0
+    assert "no_such_backend" in errors
+
+
+def test_import_brings_only_its_dependencies():
+    """`import equinox` loads what its three dependencies do, itself, and standard library."""
+    loaded = "; import json, sys; print(json.dumps({n: getattr(m, '__file__', None) for n, m in sys.modules.items()}))"
+    dependencies = "import jax, jax.core, jax.nn, jax.numpy, jax.random, numpy, typing_extensions"
+    before, after = (
+        json.loads(_run_python(imports + loaded)[1]) for imports in (dependencies, dependencies + ", equinox")
+    )
+    assert "equinox" in after
+    unexpected = {
+        name: path
+        for name, path in after.items()
+        if name not in before and name.split(".")[0] != "equinox" and not _is_standard(path)
+    }
+    assert not unexpected
+
+
+def _is_standard(path):
+    """Whether `path`, a module's file or what stands for one, is of the standard library."""
+    if path in (None, "built-in", "frozen"):
+        return True
+    paths = sysconfig.get_paths()
+    standard = [os.path.realpath(paths[name]) + os.sep for name in ("stdlib", "platstdlib")]
+    path = os.path.realpath(path)
+    return path.startswith(tuple(standard)) and "-packages" not in path
+
+
+def _imports(path):
+    """The top-level names of what a file imports absolutely, inside functions too."""
+    for node in ast.walk(ast.parse(_read(path))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name.split(".")[0]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=_short)
+def test_imports_only_its_dependencies(path):
+    """No file of the library imports, at any time, more than its dependencies and standard library."""
+    for name in set(_imports(path)) - DEPENDENCIES:
+        assert _is_standard(importlib.util.find_spec(name).origin), name
+
+
+# What it asks of JAX
+
+JAX = "(jax|jnp|jrandom|lax|core|tree_util)"  # the names that JAX and parts of it go by in the library
+
+
+def _lines(path, pattern):
+    """The lines of a file that hold `pattern`, each with its number."""
+    return [(i, line) for i, line in enumerate(_read(path).splitlines(), 1) if re.search(pattern, line)]
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=_short)
+def test_uses_no_private_jax(path):
+    """No file of the library names `jax._src` or another private part of JAX."""
+    assert _lines(path, r"\b{}(\.\w+)*\._[a-z]|from jax(\.\w+)* import .*\b_[a-z]".format(JAX)) == []
+
+
+@pytest.mark.parametrize("path", [path for path in LIBRARY if os.path.basename(path) != "_compat.py"], ids=_short)
+def test_only_compat_asks_which_jax_it_is(path):
+    """No file but `_compat.py` asks for JAX's version, or whether JAX has something."""
+    assert _lines(path, r"\bjax(lib)?\.__version|version_info|\b(hasattr|getattr)\({}\b".format(JAX)) == []
+
+
+# Python 3.7
+
+
+@pytest.mark.parametrize("path", EVERYTHING, ids=_short)
+def test_parses_as_python_37(path):
+    """Every file of the library, the tests and the examples has Python 3.7's syntax, as far as this Python can tell."""
+    if sys.version_info < (3, 8):
+        compile(_read(path), path, "exec")
+    else:
+        ast.parse(_read(path), path, feature_version=(3, 7))
+
+
+@pytest.fixture(scope="module")
+def python37():
+    """The path of a Python 3.7, from the PATH or from pyenv."""
+    pyenv_root = os.environ.get("PYENV_ROOT") or os.path.join(os.path.expanduser("~"), ".pyenv")
+    candidates = glob.glob(os.path.join(pyenv_root, "versions", "3.7*", "bin", "python3.7"))
+    for candidate in [shutil.which("python3.7")] + candidates:
+        if candidate is not None and _is_python37(candidate):
+            return candidate
+    return pytest.skip("no python3.7, on the PATH or of pyenv's, to compile and import with")
+
+
+def _is_python37(candidate):
+    """Whether `candidate` runs, and is Python 3.7: pyenv's `python3.7` on the PATH may be there and not run."""
+    command = [candidate, "-c", "import sys; sys.exit(sys.version_info[:2] != (3, 7))"]
+    try:
+        return subprocess.run(command, stderr=subprocess.DEVNULL, timeout=60, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def _run_python37(python37, code, *args, path=""):
+    command = [python37, "-S", "-B", "-W", "error", "-c", code, *args]  # -S: its own packages play no part
+    done = subprocess.run(
+        command,
+        env=dict(os.environ, PYTHONPATH=path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+COMPILE = """
+import sys
+for path in sys.argv[1:]:
+    with open(path, encoding="utf-8") as f:
+        compile(f.read(), path, "exec")
+print(len(sys.argv) - 1)
+"""
+
+
+def test_compiles_on_python_37(python37):
+    """A real Python 3.7 compiles every file of the library, the tests and the examples."""
+    printed = _run_python37(python37, COMPILE, *EVERYTHING)
+    assert printed.split() == [str(len(EVERYTHING))]
+
+
+# As much of JAX and typing_extensions as importing the library and making a module without arrays takes. No JAX that
+# installs today runs on Python 3.7, as the index has no jaxlib for it.
+STAND_INS = {
+    "jax.py": """
+import sys, types
+from unittest import mock
+
+class Part(types.ModuleType):
+    __path__ = []
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return mock.MagicMock(name=name)
+
+jax = sys.modules["jax"] = Part("jax")
+jax.__version__ = "0.2.18"
+for name in ["core", "dtypes", "lax", "nn", "numpy", "random", "tree_util"]:
+    part = sys.modules["jax." + name] = Part("jax." + name)
+    setattr(jax, name, part)
+jax.numpy.ndarray = type("ndarray", (), {})
+jax.core.Tracer = type("Tracer", (), {})
+jax.tree_util.tree_leaves = lambda tree: [tree]
+""",
+    "numpy.py": "class ndarray: pass\nclass generic: pass\nclass bool_: pass\n",
+    "typing_extensions.py": "def dataclass_transform(**options): return lambda cls: cls\n",
+}
+
+USE = """
+import sys
+import equinox as eqx
+
+class Point(eqx.Module):
+    x: int
+    y: int = eqx.field(static=True, kw_only=True, default=2, converter=abs)
+
+    def __call__(self, z):
+        return self.x + self.y + z
+
+point = Point(1, y=-3)
+assert (point.x, point.y, point(5), point.__call__(6)) == (1, 3, 9, 10)
+for wrong in [lambda: Point(), lambda: Point(1, 2), lambda: setattr(point, "x", 2), lambda: Point(1, y=[])]:
+    try:
+        wrong()
+    except (TypeError, AttributeError):
+        pass
+    else:
+        sys.exit("accepted")
+print(len(eqx.__all__), len(eqx.nn.__all__))
+"""
+
+
+def test_imports_on_python_37(python37, tmp_path):
+    """On a real Python 3.7, with stand-ins for what can't be had there, it imports, and modules without arrays work."""
+    for name, code in STAND_INS.items():
+        (tmp_path / name).write_text(code)
+    path = os.pathsep.join([str(tmp_path), os.path.dirname(PACKAGE)])
+    printed = _run_python37(python37, USE, path=path)
+    assert printed.split() == [str(len(eqx.__all__)), str(len(eqx.nn.__all__))]
