@@ -1,7 +1,7 @@
 """Take a tree apart into groups of leaves, and put it back together: how anything goes through a JAX transformation.
 
 `jax.jit` takes and returns only arrays, and calls its compiled code from C++ only if what it returns flattens to
-arrays alone. So a traced function returns a `Box`, whose children are the arrays, and the caller opens it.
+arrays alone. So a traced function returns a `Box`, whose children are the arrays, and the caller unboxes it.
 """
 
 from jax import tree_util
@@ -12,7 +12,7 @@ from ._filters import is_array, is_array_like
 class Lid:
     """What is left of a tree whose leaves were sorted into groups: enough to put it back together.
 
-    `kinds` gives the group of each leaf, a number. Compares by identity, as every trace makes its own.
+    `kinds` gives the group of each leaf, a number.
     """
 
     __slots__ = ("order", "treedef")
@@ -29,33 +29,26 @@ class Lid:
 
 
 class Box:
-    """A tree as a pytree whose leaves are the tree's arrays alone; the other leaves are static."""
+    """A tree as a pytree whose leaves are the tree's arrays alone; the rest of it is auxiliary data."""
 
-    __slots__ = ("arrays", "lid", "statics")
+    __slots__ = ("arrays", "rest")
 
-    def __init__(self, arrays, lid, statics):
+    def __init__(self, rest, arrays):
+        self.rest = rest
         self.arrays = arrays
+
+
+class _Rest:
+    """A tree without its arrays. Compares by identity, as it may hold anything."""
+
+    __slots__ = ("lid", "statics")
+
+    def __init__(self, lid, statics):
         self.lid = lid
         self.statics = statics
 
-    def open(self):
-        """The tree that was boxed."""
-        return self.lid.close([*self.arrays, *self.statics])
 
-
-class _Statics(list):
-    """Static leaves as auxiliary data: compare by identity, for they may hold anything."""
-
-    __eq__ = object.__eq__
-    __ne__ = object.__ne__
-    __hash__ = object.__hash__
-
-
-tree_util.register_pytree_node(
-    Box,
-    lambda box: (box.arrays, (box.lid, box.statics)),
-    lambda aux, arrays: Box(arrays, *aux),
-)
+tree_util.register_pytree_node(Box, lambda box: (box.arrays, box.rest), Box)
 
 
 def box(tree):
@@ -65,13 +58,15 @@ def box(tree):
     if not any(is_static):
         return tree
     arrays = tuple(x for x, static in zip(leaves, is_static) if not static)
-    statics = _Statics(x for x, static in zip(leaves, is_static) if static)
-    return Box(arrays, Lid(treedef, is_static), statics)
+    statics = [x for x, static in zip(leaves, is_static) if static]
+    return Box(_Rest(Lid(treedef, is_static), statics), arrays)
 
 
 def unbox(x):
     """Undo `box`."""
-    return x.open() if type(x) is Box else x
+    if type(x) is not Box:
+        return x
+    return x.rest.lid.close([*x.arrays, *x.rest.statics])
 
 
 def _is_carried(x):

@@ -5,13 +5,13 @@ today. What is left is here, one function to a question. Each takes the `jax` mo
 stand-in and cover every arm on any JAX, and each says what moved, in which release, and the floor that retires it.
 """
 
-import weakref
+import collections
+import re
 
 import jax
 import numpy as np
-from jax import tree_util
 
-_key_functions = weakref.WeakKeyDictionary()  # class -> node's field names; only filled where JAX keeps none itself
+_name_functions = {}  # class -> function from a node to its children's names; only filled where JAX keeps none
 
 
 def register_node(cls, flatten_with_names, flatten, unflatten, jax=jax):
@@ -21,7 +21,7 @@ def register_node(cls, flatten_with_names, flatten, unflatten, jax=jax):
     names, in 0.4.8. A floor of 0.4.8 retires the other arm.
     """
     tree_util = jax.tree_util
-    if hasattr(tree_util, "tree_flatten_with_path") and _jax_version(jax) >= (0, 4, 8):
+    if _names_children(jax):
         attribute = tree_util.GetAttrKey
 
         def flatten_with_keys(node):
@@ -30,62 +30,64 @@ def register_node(cls, flatten_with_names, flatten, unflatten, jax=jax):
 
         tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
     else:
-        _key_functions[cls] = lambda node: ["." + name for name, _ in flatten_with_names(node)[0]]
+        _name_functions[cls] = lambda node: ["." + name for name, _ in flatten_with_names(node)[0]]
         tree_util.register_pytree_node(cls, flatten, unflatten)
 
 
 def named_children(node, is_leaf=None, jax=jax):
     """The children of one pytree node as `[(".name" or "[index]", child), ...]`, or `None` for a leaf.
 
-    `tree_flatten_with_path` came in JAX 0.4.6 (`register_node` uses it from 0.4.8). A floor of 0.4.8 retires the
-    other arm.
+    `tree_flatten_with_path` came in JAX 0.4.6, and is used where `register_node` names children for it: from 0.4.8. A
+    floor of 0.4.8 retires the other arm.
     """
     tree_util = jax.tree_util
-    if is_leaf is not None and is_leaf(node):
+    if tree_util.all_leaves([node]) or (is_leaf is not None and is_leaf(node)):
         return None
 
     def below(x):
         return x is not node
 
-    if hasattr(tree_util, "tree_flatten_with_path") and _jax_version(jax) >= (0, 4, 8):
+    if _names_children(jax):
         with_path, _ = tree_util.tree_flatten_with_path(node, is_leaf=below)
-        named = [(tree_util.keystr(path), child) for path, child in with_path]
-    else:
-        children, _ = tree_util.tree_flatten(node, is_leaf=below)
-        named = list(zip(_child_names(node, len(children)), children))
-    if len(named) == 1 and named[0][1] is node:
-        return None
-    return named
+        return [(tree_util.keystr(path), child) for path, child in with_path]
+    children, _ = tree_util.tree_flatten(node, is_leaf=below)
+    return list(zip(_child_names(node, len(children)), children))
+
+
+def _names_children(jax):
+    return _jax_version(jax) >= (0, 4, 8)
 
 
 def _child_names(node, count):
     """What `keystr` would call the children of `node`, for the JAX releases that have no `keystr`."""
-    if type(node) in _key_functions:
-        return _key_functions[type(node)](node)
-    if isinstance(node, dict):
-        keys = list(node) if type(node).__name__ == "OrderedDict" else sorted(node)
-        return ["[{!r}]".format(key) for key in keys]
+    if type(node) in _name_functions:
+        return _name_functions[type(node)](node)
+    if type(node) is dict:
+        return ["[{!r}]".format(key) for key in sorted(node)]
+    if type(node) in (collections.OrderedDict, collections.defaultdict):  # neither is sorted in those releases
+        return ["[{!r}]".format(key) for key in node]
+    if type(node) in (list, tuple):
+        return ["[{}]".format(i) for i in range(count)]
     if isinstance(node, tuple) and hasattr(node, "_fields"):
         return ["." + name for name in node._fields]
-    if isinstance(node, (list, tuple)):
-        return ["[{}]".format(i) for i in range(count)]
     return ["[<flat index {}>]".format(i) for i in range(count)]
 
 
 def is_typed_key(x, jax=jax):
     """Whether `x` is an array of typed PRNG keys, as made by `jax.random.key`.
 
-    Typed keys came in JAX 0.4.11 and their dtype, `jax.dtypes.prng_key`, in 0.4.16. A floor of 0.4.16 retires this
-    function in favour of `jax.numpy.issubdtype`.
+    Typed keys came in JAX 0.4.11 and the name of their dtype, `jax.dtypes.prng_key`, in 0.4.16; in between, no other
+    arrays had a dtype that isn't NumPy's. A floor of 0.4.16 retires this function for `jax.numpy.issubdtype`.
     """
-    key_dtype = getattr(jax.dtypes, "prng_key", None)
-    return key_dtype is not None and jax.numpy.issubdtype(x.dtype, key_dtype)
+    if isinstance(x.dtype, np.dtype):
+        return False
+    return not hasattr(jax.dtypes, "prng_key") or bool(jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key))
 
 
 def pickles_arrays_as_numpy(jax=jax):
     """Whether `pickle` and `deepcopy` turn a JAX array into a NumPy array, as they did before JAX 0.3.0.
 
-    A floor of 0.3.0 retires this function and what asks it in `_module.py`.
+    A floor of 0.3.0 retires this function and what asks it in `_module/_pickle.py`.
     """
     return _jax_version(jax) < (0, 3, 0)
 
@@ -101,6 +103,18 @@ def lower(jitted, *args, jax=jax):
             "or update JAX.".format(jax.__version__)
         )
     return jitted.lower(*args)
+
+
+def check_options(name, transformation, kwargs, jax=jax):
+    """Have JAX look at the keyword arguments of `transformation` now, rather than at the first call.
+
+    Raises: TypeError: this JAX doesn't take one of them; `name` is ours for the transformation.
+    """
+    try:
+        transformation(lambda: None, **kwargs)
+    except TypeError as error:
+        message = "`{}` hands its keyword arguments to `jax.{}`, and that of JAX {} refuses them: {}."
+        raise TypeError(message.format(name, transformation.__name__, jax.__version__, error)) from None
 
 
 def constrain_sharding(x, sharding, jax=jax):
@@ -119,18 +133,18 @@ def to_numpy(x, jax=jax):
     """The values of the concrete JAX array `x` as a NumPy array, or `None` where this process can't see them all.
 
     `is_fully_addressable` came with `jax.Array` in 0.3.18; before it an array never spanned processes. A floor of
-    0.4.1 retires the default. The values of typed keys (0.4.16, see `is_typed_key`) are their `key_data`.
+    0.4.1 retires the default. The values of typed keys (see `is_typed_key`) are their `key_data`.
     """
-    if not getattr(x, "is_fully_addressable", True):
-        return None
     if is_typed_key(x, jax):
         x = jax.random.key_data(x)
-    return np.asarray(x)
+    try:
+        return np.asarray(x)
+    except RuntimeError:
+        if getattr(x, "is_fully_addressable", True):
+            raise
+        return None
 
 
 def _jax_version(jax):
     """`(major, minor, patch)`; `jax.__version_info__` exists from 0.3.7 only."""
-    return tuple(int("".join(filter(str.isdigit, part)) or 0) for part in jax.__version__.split(".")[:3])
-
-
-treedef_type = type(tree_util.tree_structure(0))  # `jax.tree_util.PyTreeDef` is missing from 0.2.18
+    return tuple(int(re.match(r"\d+", part).group()) for part in jax.__version__.split(".")[:3])

@@ -6,9 +6,10 @@ import operator
 import jax
 from jax import tree_util
 
+from . import _compat
 from ._box import Lid
 from ._filters import is_inexact_array, is_inexact_array_like
-from ._inputs import inputs_of, path_of_leaf
+from ._inputs import inputs_of, path_of_leaf, positional_names
 from ._paths import describe_leaf
 from ._selection import Selection
 
@@ -79,11 +80,7 @@ def _grad_and_aux(value_and_aux, grads):
 
 
 def _decorate(fun, selection, argnums, has_aux, kwargs, pick):
-    try:
-        jax.value_and_grad(lambda: None, **kwargs)  # JAX knows best what it takes; better told now than at a call
-    except TypeError as error:
-        message = "`{}` hands its keyword arguments to `jax.value_and_grad`, and that of JAX {} refuses them: {}."
-        raise TypeError(message.format(selection.name, jax.__version__, error)) from None
+    _compat.check_options(selection.name, jax.value_and_grad, kwargs)
     single, argnums = _check_argnums(selection.name, argnums)
 
     def decorator(fun):
@@ -161,7 +158,7 @@ def _refuse_undifferentiable(name, fun, args, where, leaves, is_held, kwargs):
         return
     for i, (leaf, hold) in enumerate(zip(leaves, is_held)):
         if not hold and not is_inexact_array_like(leaf):
-            inputs = inputs_of(fun, args, {})
+            inputs = inputs_of(positional_names(fun), args, {})
             path = path_of_leaf([inputs[j] for j in where], i)
             raise TypeError(
                 "`{}` is asked to differentiate with respect to the leaf `{}`, which is no floating-point array but "
@@ -169,4 +166,3 @@ def _refuse_undifferentiable(name, fun, args, where, leaves, is_held, kwargs):
                     name, path, describe_leaf(leaf)
                 )
             ) from None
-

@@ -10,14 +10,15 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 class Input:
-    """One input: its `value`; the `name` of its parameter, and its index among the positional ones or `None`."""
+    """One input: its `value`, the `name` of its parameter, and that parameter's `index`, `None` if by keyword only."""
 
-    __slots__ = ("index", "name", "value")
+    __slots__ = ("by_position", "index", "name", "value")
 
-    def __init__(self, name, index, value):
+    def __init__(self, name, index, value, by_position):
         self.name = name
         self.index = index
         self.value = value
+        self.by_position = by_position
 
     @property
     def size(self):
@@ -38,14 +39,16 @@ def positional_names(fun):
     return [p.name for p in parameters_of(fun) if p.kind in _POSITIONAL]
 
 
-def inputs_of(fun, args, kwargs):
-    """The inputs in flattening order: positional ones, then those passed by keyword, sorted by name as JAX does."""
-    names = positional_names(fun)
+def inputs_of(names, args, kwargs):
+    """The inputs in flattening order: positional ones, then those passed by keyword, sorted by name as JAX does.
+
+    `names` are those of the positional parameters.
+    """
     inputs = []
     for i, value in enumerate(args):
-        inputs.append(Input(names[i] if i < len(names) else "args[{}]".format(i), i, value))
+        inputs.append(Input(names[i] if i < len(names) else "args[{}]".format(i), i, value, True))
     for name in sorted(kwargs):
-        inputs.append(Input(name, names.index(name) if name in names else None, kwargs[name]))
+        inputs.append(Input(name, names.index(name) if name in names else None, kwargs[name], False))
     return inputs
 
 

@@ -8,6 +8,7 @@ of the last call. Where they are the same, as in a training loop, the traced lea
 import functools as ft
 import operator
 import types
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,7 +18,7 @@ from jax.tree_util import tree_flatten
 from . import _compat
 from ._box import Lid, box, unbox
 from ._filters import is_array, is_array_like, is_inexact_array
-from ._inputs import inputs_of, path_of_leaf
+from ._inputs import inputs_of, path_of_leaf, positional_names
 from ._jit_options import Options
 from ._paths import describe_leaf
 from ._selection import Selection
@@ -90,7 +91,9 @@ class _Jitted:
                 "`{}` expects a function or another callable, got {}.".format(selection.name, describe_leaf(fun))
             )
         ft.update_wrapper(self, fun, updated=())
+        self.__wrapped__ = fun
         options.check(fun)
+        self._names = positional_names(fun)
         self._selection = selection
         self._options = options
         # The arrays of a callable pytree are inputs like any other, not constants to be compiled into the code.
@@ -107,7 +110,7 @@ class _Jitted:
                 options=options,
             )
         )
-        self._last = _NO_CALL
+        self._last: Any = _NO_CALL
 
     def __call__(__self, *args, **kwargs):  # `self` may be the name of a keyword argument
         leaves, treedef = tree_flatten((args, kwargs))
@@ -150,51 +153,55 @@ class _Jitted:
 
     def _prepare(self, args, kwargs, leaves, treedef):
         """Find or make what these inputs, unlike those of the last call, need."""
-        inputs = inputs_of(self.__wrapped__, args, kwargs)
-        kinds, shardings = self._kinds_and_shardings(inputs, leaves, len(args))
+        inputs = inputs_of(self._names, args, kwargs)
+        static = self._options.static.among(inputs)
+        donated = self._options.donated.among(inputs)
+        masks = self._masks([x for x in inputs if x not in static])
+        kinds = []
+        for x in inputs:
+            for picked in masks.get(x, [False] * x.size):
+                # Where `lower` is given a shape and dtype to stand for an array, there is no value to hold static.
+                if picked or (isinstance(leaves[len(kinds)], jax.ShapeDtypeStruct) and x not in static):
+                    kinds.append(_DONATED if x in donated else _KEPT)
+                else:
+                    kinds.append(_STATIC)
         statics = tuple(x for x, kind in zip(leaves, kinds) if kind == _STATIC)
         keys = [_static_key(x, i, inputs, self._selection.name) for i, x in enumerate(leaves) if kinds[i] == _STATIC]
         filter_fn = self._selection.filter_fn
         abstract = any(isinstance(x, jax.ShapeDtypeStruct) for x in leaves)
         recheck = filter_fn if filter_fn in _DECIDED_BY_DTYPE and not abstract else None
-        jitted = self._specialised(treedef, tuple(kinds), shardings, recheck, *keys)
+        jitted = self._specialised(treedef, tuple(kinds), self._shardings(inputs, static, kinds), recheck, *keys)
         decided = filter_fn is None or filter_fn in _DECIDED_BY_TYPE or filter_fn in _DECIDED_BY_DTYPE
         return _Call(leaves, treedef, kinds, statics, None if decided else filter_fn, jitted, self._fun_arrays)
 
-    def _kinds_and_shardings(self, inputs, leaves, number_of_args):
-        """For each leaf whether it is kept, donated or static; and the shardings asked for of those not static."""
-        options = self._options
-        static = options.static.among(inputs, number_of_args)
-        donated = options.donated.among(inputs, number_of_args)
-        selected = [x for x in inputs if x.name not in static]
-        # A `filter_tree` has the inputs in the order of the parameters, whether passed by position or by keyword.
-        selected.sort(key=lambda x: len(inputs) if x.index is None else x.index)
-        mask = iter(self._selection.of(tuple(x.value for x in selected)))
-        masks = {x.name: [next(mask) for _ in range(x.size)] for x in selected}
-        sharded = [x for x in inputs[:number_of_args] if x.name not in static] if options.has_in_shardings else []
-        shardings = iter(options.shardings_of(tuple(x.value for x in sharded)) if sharded else ())
-        shardings = {x.name: [next(shardings) for _ in range(x.size)] for x in sharded}
-        kinds, kept, given = [], [], []
-        for x in inputs:
-            size = x.size
-            for traced, sharding in zip(masks.get(x.name, [False] * size), shardings.get(x.name, [None] * size)):
-                if isinstance(leaves[len(kinds)], jax.ShapeDtypeStruct):  # stands for an array, see `lower`
-                    traced = traced or x.name not in static
-                kinds.append(_STATIC if not traced else _DONATED if x.name in donated else _KEPT)
-                if traced:
-                    (given if x.name in donated else kept).append(sharding)
-        return kinds, (tuple(kept), tuple(given)) if options.has_in_shardings else None
+    def _masks(self, inputs):
+        """For each input, which of its leaves are selected.
+
+        A `filter_tree` has the inputs in the order of the parameters, whether passed by position or by keyword.
+        """
+        inputs = sorted(inputs, key=lambda x: len(inputs) if x.index is None else x.index)
+        mask = iter(self._selection.of(tuple(x.value for x in inputs)))
+        return {x: [next(mask) for _ in range(x.size)] for x in inputs}
+
+    def _shardings(self, inputs, static, kinds):
+        """The shardings asked for of what the compiled function takes: the kept and the donated. `None` for none."""
+        if not self._options.has_in_shardings:
+            return None
+        sharded = [x for x in inputs if x.by_position and x not in static]
+        given = iter(self._options.shardings_of(tuple(x.value for x in sharded)))
+        leaf_shardings = [next(given) if x in sharded else None for x in inputs for _ in range(x.size)]
+        kept = [sharding for sharding, kind in zip(leaf_shardings, kinds) if kind == _KEPT]
+        donated = [sharding for sharding, kind in zip(leaf_shardings, kinds) if kind == _DONATED]
+        return (*kept, *[None] * len(self._fun_arrays)), tuple(donated)
 
     def _refuse_untraceable(self, call, args, kwargs, leaves):
         """Raise a better error than JAX's own for a leaf that is to be traced and can't be."""
         for i, (leaf, kind) in enumerate(zip(leaves, call.kinds)):
             if kind != _STATIC and not is_array_like(leaf):
-                path = path_of_leaf(inputs_of(self.__wrapped__, args, kwargs), i)
+                path = path_of_leaf(inputs_of(self._names, args, kwargs), i)
                 raise TypeError(
                     "`{}` is asked to trace the leaf `{}`, which is no array or number but {}. Let the filter hold "
-                    "it static; `filter_fn=eqx.is_array` does.".format(
-                        self._selection.name, path, describe_leaf(leaf)
-                    )
+                    "it static; `filter_fn=eqx.is_array` does.".format(self._selection.name, path, describe_leaf(leaf))
                 ) from None
 
 

@@ -33,11 +33,7 @@ class Options:
         self.jit_kwargs = kwargs
         shardings = {"in_shardings": in_shardings, "out_shardings": out_shardings}
         asked = {name: None for name, value in shardings.items() if value is not _unset}
-        try:
-            jax.jit(lambda: None, **kwargs, **asked)  # JAX knows best what it takes; better told now than at a call
-        except TypeError as error:
-            message = "`{}` hands its keyword arguments to `jax.jit`, and that of JAX {} refuses them: {}."
-            raise TypeError(message.format(jitf_name, jax.__version__, error)) from None
+        _compat.check_options(jitf_name, jax.jit, dict(kwargs, **asked))
 
     def check(self, fun):
         """Raise ValueError if `fun` has no parameter that is asked for."""
@@ -104,10 +100,11 @@ class _Choice:
                         )
                     )
 
-    def among(self, inputs, number_of_args):
-        """The names of those of `inputs` that are chosen."""
-        argnums = {i if i >= 0 else i + number_of_args for i in self.argnums}
-        return {x.name for x in inputs if x.index in argnums or x.name in self.argnames}
+    def among(self, inputs):
+        """The set of those of `inputs` that are chosen. Negative positions count from the last positional input."""
+        number = sum(x.by_position for x in inputs)
+        argnums = {i if i >= 0 else i + number for i in self.argnums}
+        return {x for x in inputs if x.index in argnums or x.name in self.argnames}
 
 
 def _sequence(value, one, convert):

@@ -16,7 +16,9 @@ class Selection:
         if (filter_fn is None) == (filter_tree is None):
             raise ValueError(
                 "`{}` expects exactly one of `filter_fn` and `filter_tree`, got {}. "
-                "Pass for example `filter_fn=eqx.is_array`.".format(name, "both" if filter_fn is not None else "neither")
+                "Pass for example `filter_fn=eqx.is_array`.".format(
+                    name, "both" if filter_fn is not None else "neither"
+                )
             )
         if filter_fn is not None and not callable(filter_fn):
             raise TypeError(

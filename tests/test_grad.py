@@ -1,4 +1,4 @@
-"""`gradf`, `value_and_grad_f` and their kin: which leaves get a gradient, which get `None`, and that the numbers are right."""
+"""`gradf`, `value_and_grad_f` and their kin: which leaves get a gradient and which `None`, and that it is right."""
 
 import functools as ft
 import inspect
@@ -219,7 +219,9 @@ def test_complex_parameters_of_a_real_loss():
 
 
 def test_allow_int():
-    got = eqx.gradf(lambda m: m["w"] * 2.0, filter_fn=eqx.is_array, allow_int=True)({"w": jnp.array(1.0), "n": jnp.array(3)})
+    got = eqx.gradf(lambda m: m["w"] * 2.0, filter_fn=eqx.is_array, allow_int=True)(
+        {"w": jnp.array(1.0), "n": jnp.array(3)}
+    )
     assert got["w"] == 2.0 and got["n"].dtype == jax.dtypes.float0
 
 

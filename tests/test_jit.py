@@ -171,7 +171,15 @@ def test_three_spellings():
 
 def test_it_takes_anything_callable():
     m, x = model(), jnp.array(3.0)
-    for fun in (m, m.__call__, m.method, ft.partial(m.method, bias=0.0), Model.__call__, jnp.multiply, jax.jit(m.method)):
+    for fun in (
+        m,
+        m.__call__,
+        m.method,
+        ft.partial(m.method, bias=0.0),
+        Model.__call__,
+        jnp.multiply,
+        jax.jit(m.method),
+    ):
         args = (m, x) if fun is Model.__call__ else (m.weight, x) if fun is jnp.multiply else (x,)
         assert eqx.filter_jit(fun)(*args).tolist() == [3.0, 6.0]
         assert eqx.jitf(fun, filter_fn=eqx.is_inexact_array)(*args).tolist() == [3.0, 6.0]
@@ -533,6 +541,8 @@ def test_shardings_apply_to_the_leaves():
         out, again = f(m, x)
         assert out.tolist() == [1.0, 2.0] and again == m
         assert out.sharding.device_set == {jax.devices()[0]}
+    # The arrays of a callable pytree have no place in `in_shardings`, and none is needed.
+    assert eqx.filter_jit(m, in_shardings=(sharding,), donate_argnums=())(x).tolist() == [1.0, 2.0]
 
 
 # Ahead of time
@@ -598,7 +608,9 @@ def test_exactly_one_filter(spec):
 def test_errors_of_filters_say_where():
     with pytest.raises(TypeError, match="expects `filter_fn` to be a function.*For a tree of bools use `filter_tree`"):
         eqx.jitf(lambda x: x, filter_fn=True)
-    with pytest.raises(TypeError, match=r"every leaf of `filter_tree` to be True or False; `filter_tree.name` is `int` 1"):
+    with pytest.raises(
+        TypeError, match=r"every leaf of `filter_tree` to be True or False; `filter_tree.name` is `int` 1"
+    ):
         eqx.jitf(lambda x: x, filter_tree=Model(True, 1))
     with pytest.raises(ValueError, match=r"At `filter_tree.weight` expected a leaf .*, got a `list`"):
         eqx.jitf(lambda x: x, filter_tree=Model([True, True], False))(model())
@@ -610,7 +622,9 @@ def test_errors_of_filters_say_where():
 
 def test_an_untraceable_leaf_is_named():
     f = eqx.jitf(lambda model, x: x, filter_fn=lambda x: True)
-    with pytest.raises(TypeError, match=r"asked to trace the leaf `model.name`, which is no array or number but `str` 'name'"):
+    with pytest.raises(
+        TypeError, match=r"asked to trace the leaf `model.name`, which is no array or number but `str` 'name'"
+    ):
         f(model(), 1.0)
     with pytest.raises(TypeError, match=r"leaf `x\['a'\]\[0\]`"):
         f(1.0, x={"a": [object()]})
@@ -618,7 +632,9 @@ def test_an_untraceable_leaf_is_named():
 
 def test_an_unhashable_static_leaf_is_named():
     f = eqx.filter_jit(lambda m, **kwargs: m)
-    with pytest.raises(TypeError, match=r"`filter_jit` holds the leaf `option\[0\]` static, so it must be hashable, got `set`"):
+    with pytest.raises(
+        TypeError, match=r"`filter_jit` holds the leaf `option\[0\]` static, so it must be hashable, got `set`"
+    ):
         f(1, option=[{1, 2}])
 
 

@@ -1,5 +1,6 @@
 """`Module`: a frozen dataclass that is a pytree, data and function at once.
 
+In this folder:
     _field.py    what a class says of its fields
     _init.py     how an instance is made, and then frozen
     _node.py     how it is flattened and unflattened

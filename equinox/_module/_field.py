@@ -32,9 +32,7 @@ def field(
     if converter is not None and not callable(converter):
         raise TypeError("`field` expects `converter` to be a function, got {!r}.".format(converter))
     metadata = dict(metadata, **{OPTIONS: Options(static, converter, kw_only)})
-    return dataclasses.field(
-        default=default, default_factory=default_factory, init=init, repr=repr, metadata=metadata
-    )
+    return dataclasses.field(default=default, default_factory=default_factory, init=init, repr=repr, metadata=metadata)
 
 
 OPTIONS = "equinox"  # the key in a field's `metadata` under which `field` keeps what dataclasses don't know

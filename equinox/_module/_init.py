@@ -7,7 +7,7 @@ from jax import tree_util
 
 from .._filters import is_array
 from .._paths import describe_leaf
-from ._field import MISSING, kind_of_default, has_default, Options, OPTIONS
+from ._field import MISSING, OPTIONS, Options, has_default, kind_of_default
 from ._method import BoundMethod
 
 # The `id`s of the modules whose `__init__` is running. Each belongs to one object, so neither another thread nor a
@@ -38,8 +38,9 @@ def set_field(self, name, value):
     layout = cls.__layout__
     if name not in layout.names:
         raise AttributeError(
-            "`{}` has no field `{}`: annotate it in the body of the class, as in `{}: Any`. Its fields are: "
-            "{}.".format(cls.__name__, name, name, ", ".join(layout.dynamic + layout.static) or "none")
+            "`{}` has no field `{}`: annotate it in the body of the class, as in `{}: Any`. Its fields are: {}.".format(
+                cls.__name__, name, name, ", ".join(layout.dynamic + layout.static) or "none"
+            )
         )
     if type(value) is BoundMethod and value.__self__ is self:
         raise ValueError(
