@@ -10,6 +10,7 @@ import hypothesis
 import jax
 import jax.numpy as jnp
 import jax.random as jrandom
+import numpy as np
 import pytest
 
 hypothesis.settings.register_profile("equinox", deadline=None, max_examples=30, print_blob=True)
@@ -45,6 +46,20 @@ class GetKey:
 @pytest.fixture
 def getkey():
     return GetKey(int(os.environ["EQX_SEED"]))
+
+
+@pytest.fixture
+def draw(getkey):
+    """`draw(*shape)`: an array of normal numbers. From NumPy, as JAX compiles a program for each shape."""
+    rng = np.random.RandomState(getkey.seed)
+    return lambda *shape: jnp.asarray(rng.standard_normal(shape), jnp.float32)
+
+
+@pytest.fixture(autouse=True)
+def full_precision():
+    """Accelerators multiply matrices in fewer bits than the oracles here."""
+    with jax.default_matmul_precision("float32"):
+        yield
 
 
 def _eager(fun, *args):

@@ -5,6 +5,7 @@ from typing import Any, Tuple
 
 import jax
 import jax.random as jrandom
+from jax import tree_util
 
 from .._module import Module, field
 from ._checks import as_size, check_callable, check_key, in_words
@@ -46,7 +47,7 @@ class Sequential(Module):
         if key is not None:
             check_key(key, "Sequential")
         takes_key = [key is not None and _takes_key(layer) for layer in self.layers]
-        keys = jrandom.split(key, len(self.layers)) if any(takes_key) else None
+        keys = jrandom.split(key, len(self.layers)) if any(takes_key) else ()
         for i, layer in enumerate(self.layers):
             x = layer(x, key=keys[i]) if takes_key[i] else layer(x)
         return x
@@ -55,7 +56,10 @@ class Sequential(Module):
         return len(self.layers)
 
     def __getitem__(self, index):
-        return Sequential(self.layers[index]) if isinstance(index, slice) else self.layers[index]
+        if isinstance(index, slice):
+            # Not by `Sequential(...)`, which would refuse a tree of gradients, where `None` stands for a function.
+            return tree_util.tree_map(lambda layers: layers[index], self, is_leaf=lambda x: x is self.layers)
+        return self.layers[index]
 
     def __iter__(self):
         return iter(self.layers)
@@ -105,9 +109,7 @@ class MLP(Module):
     width_size: int = field(static=True)
     depth: int = field(static=True)
 
-    def __init__(
-        self, in_size, out_size, width_size, depth, activation=jax.nn.relu, final_activation=identity, *, key
-    ):
+    def __init__(self, in_size, out_size, width_size, depth, activation=jax.nn.relu, final_activation=identity, *, key):
         self.in_size = as_size(in_size, "in_size", "MLP")
         self.out_size = as_size(out_size, "out_size", "MLP")
         self.width_size = as_size(width_size, "width_size", "MLP")

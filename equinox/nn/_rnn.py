@@ -21,14 +21,14 @@ class _Cell(Module):
     input_size: int = field(static=True)
     hidden_size: int = field(static=True)
 
-    def __init__(self, input_size, hidden_size, bias=True, *, key):
+    def __init__(self, number_of_gates, input_size, hidden_size, bias, key):
         name = type(self).__name__
         self.input_size = as_size(input_size, "input_size", name)
         self.hidden_size = as_size(hidden_size, "hidden_size", name)
         bias = as_bool(bias, "bias", name)
         check_key(key, name)
         bound = 1 / math.sqrt(self.hidden_size)
-        rows = len(self._gates) * self.hidden_size
+        rows = number_of_gates * self.hidden_size
         shapes = [(rows, self.input_size), (rows, self.hidden_size), (rows,), (rows,)]
         drawn = [
             jrandom.uniform(k, shape, minval=-bound, maxval=bound) for k, shape in zip(jrandom.split(key, 4), shapes)
@@ -77,7 +77,8 @@ class GRUCell(_Cell):
     Source: `torch.nn.GRUCell`, its formula, layout and default initialisation.
     """
 
-    _gates = "rzn"
+    def __init__(self, input_size, hidden_size, bias=True, *, key):
+        super().__init__(3, input_size, hidden_size, bias, key)
 
     def __call__(self, input, hidden, *, key=None):
         hidden = self._as_hidden(hidden, "hidden")
@@ -115,7 +116,8 @@ class LSTMCell(_Cell):
     Source: `torch.nn.LSTMCell`, its formula, layout and default initialisation.
     """
 
-    _gates = "ifgo"
+    def __init__(self, input_size, hidden_size, bias=True, *, key):
+        super().__init__(4, input_size, hidden_size, bias, key)
 
     def __call__(self, input, hidden, *, key=None):
         if not isinstance(hidden, (tuple, list)) or len(hidden) != 2:
