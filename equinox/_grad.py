@@ -51,8 +51,8 @@ def gradf(fun=None, *, filter_fn=None, filter_tree=None, argnums=0, has_aux=Fals
 
     Returns: a function with the inputs of `fun` that returns `grads`, or `(grads, aux)` with `has_aux`.
     """
-    pick = _grad_and_aux if has_aux else _grad_only
-    return _decorate(fun, Selection("gradf", filter_fn, filter_tree), argnums, has_aux, kwargs, pick)
+    selection = Selection("gradf", filter_fn, filter_tree)
+    return _decorate(fun, selection, argnums, has_aux, kwargs, _grad_and_aux if has_aux else _grad_only)
 
 
 def filter_value_and_grad(fun=None, *, argnums=0, has_aux=False, **kwargs):
@@ -63,8 +63,8 @@ def filter_value_and_grad(fun=None, *, argnums=0, has_aux=False, **kwargs):
 
 def filter_grad(fun=None, *, argnums=0, has_aux=False, **kwargs):
     """`gradf` with respect to all JAX arrays of floating-point or complex dtype."""
-    pick = _grad_and_aux if has_aux else _grad_only
-    return _decorate(fun, Selection("filter_grad", is_inexact_array, None), argnums, has_aux, kwargs, pick)
+    selection = Selection("filter_grad", is_inexact_array, None)
+    return _decorate(fun, selection, argnums, has_aux, kwargs, _grad_and_aux if has_aux else _grad_only)
 
 
 def _both(value_and_aux, grads):

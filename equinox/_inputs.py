@@ -12,18 +12,14 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 class Input:
     """One input: its `value`, the `name` of its parameter, and that parameter's `index`, `None` if by keyword only."""
 
-    __slots__ = ("by_position", "index", "name", "value")
+    __slots__ = ("by_position", "index", "name", "size", "value")
 
     def __init__(self, name, index, value, by_position):
         self.name = name
         self.index = index
         self.value = value
         self.by_position = by_position
-
-    @property
-    def size(self):
-        """How many leaves it has."""
-        return len(tree_util.tree_leaves(self.value))
+        self.size = len(tree_util.tree_leaves(value))  # how many leaves it has
 
 
 def parameters_of(fun):

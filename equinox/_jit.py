@@ -8,11 +8,10 @@ of the last call. Where they are the same, as in a training loop, the traced lea
 import functools as ft
 import operator
 import types
-from typing import Any
+from typing import Any, Tuple
 
 import jax
 import numpy as np
-from jax import core
 from jax.tree_util import tree_flatten
 
 from . import _compat
@@ -22,6 +21,7 @@ from ._inputs import inputs_of, path_of_leaf, positional_names
 from ._jit_options import Options
 from ._paths import describe_leaf
 from ._selection import Selection
+from ._static_key import ArrayKey, static_key
 
 _MAX_SPECIALISATIONS = 4096  # combinations of statics that one function keeps compiled; the least recently used goes
 
@@ -43,9 +43,10 @@ def jitf(fun=None, *, filter_fn=None, filter_tree=None, **kwargs):
             to whole inputs; `in_shardings` is a prefix of the tuple of positional inputs that aren't static, and
             `out_shardings` of the output.
 
-    Returns: the compiled function. Its output may hold anything: arrays are returned as JAX arrays, other leaves as
-    they were when it was traced. It binds as a method does, and has `lower`, `clear_cache` and `__wrapped__`. Equal
-    statics (of one type and `==`; arrays by their values) never retrace.
+    Returns: the compiled function. Its output may hold anything: arrays are returned as JAX arrays, other leaves are
+    the very objects that it returned when it was traced. It binds as a method does, and has `lower`, `clear_cache` and
+    `__wrapped__`. Equal statics (of one type and `==`; arrays by their values) never retrace; as for `jax.jit`, a
+    static object must not change.
 
     Raises:
         ValueError: not exactly one of `filter_fn` and `filter_tree`; `filter_tree` doesn't fit the inputs.
@@ -90,7 +91,8 @@ class _Jitted:
             raise TypeError(
                 "`{}` expects a function or another callable, got {}.".format(selection.name, describe_leaf(fun))
             )
-        ft.update_wrapper(self, fun, updated=())
+        # A function's attributes are carried over, as by `functools.wraps`; a module's fields are not.
+        ft.update_wrapper(self, fun, updated=("__dict__",) if isinstance(fun, types.FunctionType) else ())
         self.__wrapped__ = fun
         options.check(fun)
         self._names = positional_names(fun)
@@ -110,17 +112,17 @@ class _Jitted:
                 options=options,
             )
         )
-        self._last: Any = _NO_CALL
+        self._recent = _NO_CALLS
 
     def __call__(__self, *args, **kwargs):  # `self` may be the name of a keyword argument
         leaves, treedef = tree_flatten((args, kwargs))
-        call = __self._last
-        if not (call.types == list(map(type, leaves)) and call.treedef == treedef and call.fits(leaves)):
-            call = __self._last = __self._prepare(args, kwargs, leaves, treedef)
+        call = __self._recent[0]
+        if not call.matches(leaves, treedef):
+            call = __self._other_call(args, kwargs, leaves, treedef)
         try:
-            return unbox(call.run(leaves))
+            return unbox(call.jitted(*call.arguments(leaves)))
         except _FilterChanged:
-            __self._last = _NO_CALL
+            __self._recent = _NO_CALLS
             return __self(*args, **kwargs)
         except TypeError:
             __self._refuse_untraceable(call, args, kwargs, leaves)
@@ -131,6 +133,12 @@ class _Jitted:
 
     def __repr__(self):
         return "<{} of {!r}>".format(self._selection.name, self.__wrapped__)
+
+    def __copy__(self):  # to `copy` a function is atomic, and so is this one
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
 
     def lower(__self, *args, **kwargs):
         """Trace and lower for these inputs, without running; as `jax.jit(...).lower`. Since JAX 0.2.25.
@@ -149,49 +157,66 @@ class _Jitted:
     def clear_cache(self):
         """Forget all that was traced and compiled."""
         self._specialised.cache_clear()
-        self._last = _NO_CALL
+        self._recent = _NO_CALLS
+
+    def _other_call(self, args, kwargs, leaves, treedef):
+        """The call before the last, if that is the one to go by (as where training and evaluation take turns)."""
+        last, before = self._recent
+        if before.matches(leaves, treedef):
+            self._recent = before, last
+            return before
+        call = self._prepare(args, kwargs, leaves, treedef)
+        if not call.may_go_stale:
+            self._recent = call, last
+        return call
 
     def _prepare(self, args, kwargs, leaves, treedef):
-        """Find or make what these inputs, unlike those of the last call, need."""
+        """Find or make what these inputs, unlike those of the last calls, need."""
         inputs = inputs_of(self._names, args, kwargs)
         static = self._options.static.among(inputs)
         donated = self._options.donated.among(inputs)
-        masks = self._masks([x for x in inputs if x not in static])
-        kinds = []
-        for x in inputs:
-            for picked in masks.get(x, [False] * x.size):
-                # Where `lower` is given a shape and dtype to stand for an array, there is no value to hold static.
-                if picked or (isinstance(leaves[len(kinds)], jax.ShapeDtypeStruct) and x not in static):
-                    kinds.append(_DONATED if x in donated else _KEPT)
-                else:
-                    kinds.append(_STATIC)
-        statics = tuple(x for x, kind in zip(leaves, kinds) if kind == _STATIC)
-        keys = [_static_key(x, i, inputs, self._selection.name) for i, x in enumerate(leaves) if kinds[i] == _STATIC]
+        owners = [x for x in inputs for _ in range(x.size)]
+        # Where `lower` is given a shape and dtype to stand for an array, there is no value to hold static.
+        abstract = [isinstance(leaf, jax.ShapeDtypeStruct) and x not in static for leaf, x in zip(leaves, owners)]
+        selected = self._selected(inputs, static)
+        kinds = tuple(
+            _STATIC if not (picked or abstractly) else _DONATED if x in donated else _KEPT
+            for picked, abstractly, x in zip(selected, abstract, owners)
+        )
+        keys = [
+            static_key(leaf, self._selection.name, ft.partial(path_of_leaf, inputs, i))
+            for i, (leaf, kind) in enumerate(zip(leaves, kinds))
+            if kind == _STATIC
+        ]
         filter_fn = self._selection.filter_fn
-        abstract = any(isinstance(x, jax.ShapeDtypeStruct) for x in leaves)
-        recheck = filter_fn if filter_fn in _DECIDED_BY_DTYPE and not abstract else None
-        jitted = self._specialised(treedef, tuple(kinds), self._shardings(inputs, static, kinds), recheck, *keys)
-        decided = filter_fn is None or filter_fn in _DECIDED_BY_TYPE or filter_fn in _DECIDED_BY_DTYPE
-        return _Call(leaves, treedef, kinds, statics, None if decided else filter_fn, jitted, self._fun_arrays)
+        recheck = filter_fn if filter_fn in _DECIDED_BY_DTYPE and not any(abstract) else None
+        jitted = self._specialised(treedef, kinds, self._shardings(inputs, static, kinds), recheck, *keys)
+        if filter_fn is None or filter_fn in _DECIDED_BY_TYPE or filter_fn in _DECIDED_BY_DTYPE:
+            ask, asked = None, []
+        else:
+            ask, asked = filter_fn, [i for i, x in enumerate(owners) if x not in static]
+        return _Call(leaves, treedef, kinds, keys, ask, asked, jitted, self._fun_arrays)
 
-    def _masks(self, inputs):
-        """For each input, which of its leaves are selected.
+    def _selected(self, inputs, static):
+        """For each leaf of `inputs` whether it is selected.
 
         A `filter_tree` has the inputs in the order of the parameters, whether passed by position or by keyword.
         """
-        inputs = sorted(inputs, key=lambda x: len(inputs) if x.index is None else x.index)
-        mask = iter(self._selection.of(tuple(x.value for x in inputs)))
-        return {x: [next(mask) for _ in range(x.size)] for x in inputs}
+        eligible = [x for x in inputs if x not in static]
+        eligible.sort(key=lambda x: len(inputs) if x.index is None else x.index)
+        mask = iter(self._selection.of(tuple(x.value for x in eligible)))
+        masks = {x: [next(mask) for _ in range(x.size)] for x in eligible}
+        return [picked for x in inputs for picked in masks.get(x, [False] * x.size)]
 
     def _shardings(self, inputs, static, kinds):
         """The shardings asked for of what the compiled function takes: the kept and the donated. `None` for none."""
         if not self._options.has_in_shardings:
             return None
         sharded = [x for x in inputs if x.by_position and x not in static]
-        given = iter(self._options.shardings_of(tuple(x.value for x in sharded)))
-        leaf_shardings = [next(given) if x in sharded else None for x in inputs for _ in range(x.size)]
-        kept = [sharding for sharding, kind in zip(leaf_shardings, kinds) if kind == _KEPT]
-        donated = [sharding for sharding, kind in zip(leaf_shardings, kinds) if kind == _DONATED]
+        asked_for = iter(self._options.shardings_of(tuple(x.value for x in sharded)))
+        shardings = [next(asked_for) if x in sharded else None for x in inputs for _ in range(x.size)]
+        kept = [sharding for sharding, kind in zip(shardings, kinds) if kind == _KEPT]
+        donated = [sharding for sharding, kind in zip(shardings, kinds) if kind == _DONATED]
         return (*kept, *[None] * len(self._fun_arrays)), tuple(donated)
 
     def _refuse_untraceable(self, call, args, kwargs, leaves):
@@ -215,7 +240,7 @@ def _specialise(treedef, kinds, shardings, recheck, *keys, fun, name, options):
     The compiled function takes tuples of arrays: the kept ones, after them those of `fun` itself, and the donated.
     """
     lid = Lid(treedef, kinds)
-    statics = [key.array if type(key) is _ArrayKey else key for key in keys]
+    statics = [key.take() if type(key) is ArrayKey else key for key in keys]
     number_kept = kinds.count(_KEPT)
 
     def flat_fun(kept, donated=()):
@@ -237,49 +262,59 @@ def _specialise(treedef, kinds, shardings, recheck, *keys, fun, name, options):
 
 
 class _Call:
-    """How the last call went, so that the next one like it can go the same way."""
+    """How a call went, so that the next one like it can go the same way."""
 
     __slots__ = (
         "answers",
         "ask",
+        "asked",
         "by_identity",
         "donated",
         "fun_arrays",
         "jitted",
         "kept",
+        "keys",
         "kinds",
+        "may_go_stale",
         "static",
         "statics",
         "treedef",
         "types",
     )
 
-    def __init__(self, leaves, treedef, kinds, statics, ask, jitted, fun_arrays):
+    def __init__(self, leaves, treedef, kinds, keys, ask, asked, jitted, fun_arrays):
         self.treedef = treedef
+        self.types = list(map(type, leaves))
         self.kinds = kinds
-        self.statics = statics
-        self.jitted = jitted
-        self.fun_arrays = fun_arrays
         self.kept = _gather([i for i, kind in enumerate(kinds) if kind == _KEPT])
-        self.static = _gather([i for i, kind in enumerate(kinds) if kind == _STATIC])
         self.donated = _gather([i for i, kind in enumerate(kinds) if kind == _DONATED]) if _DONATED in kinds else None
+        self.static = _gather([i for i, kind in enumerate(kinds) if kind == _STATIC])
+        self.statics = self.static(leaves)
+        self.keys = keys
+        self.by_identity = any(map(is_array, self.statics))  # by value is for the look-up, when identity fails
+        self.may_go_stale = any(isinstance(x, np.ndarray) for x in self.statics)  # changed in place, that is
         # A filter that may look at anything is asked at each call, and must answer as before.
         self.ask = ask
-        self.answers = None if ask is None else list(map(ask, leaves))
-        # Static JAX arrays are compared by identity here, and by value when that fails. A NumPy array may have been
-        # changed in place, so such a call is like no other.
-        self.by_identity = any(map(is_array, statics))
-        mutable = any(isinstance(x, np.ndarray) for x in statics)
-        self.types = None if mutable else list(map(type, leaves))
+        self.asked = _gather(asked)
+        self.answers = None if ask is None else list(map(ask, self.asked(leaves)))
+        self.jitted = jitted
+        self.fun_arrays = fun_arrays
 
-    def fits(self, leaves):
-        """Whether `leaves`, of the same structure and types, are to be treated as those of this call."""
-        if self.ask is not None and list(map(self.ask, leaves)) != self.answers:
+    def matches(self, leaves, treedef):
+        """Whether inputs of these leaves and this structure are to be treated as those of this call."""
+        if self.types != list(map(type, leaves)) or self.treedef != treedef:
+            return False
+        if self.ask is not None and list(map(self.ask, self.asked(leaves))) != self.answers:
             return False
         statics = self.static(leaves)
         if self.by_identity:
             return all(map(operator.is_, statics, self.statics))
         return statics == self.statics  # which asks for identity first
+
+    def has_equal_statics(self, leaves):
+        """Whether the static ones among `leaves`, of the same structure, are equal to those of this call."""
+        keys = [static_key(x, "", "".format) for x in self.static(leaves)]
+        return list(map(type, keys)) == list(map(type, self.keys)) and keys == self.keys
 
     def arguments(self, leaves):
         """The arguments of `jitted`."""
@@ -287,9 +322,6 @@ class _Call:
         if self.fun_arrays:
             kept += self.fun_arrays
         return (kept,) if self.donated is None else (kept, self.donated(leaves))
-
-    def run(self, leaves):
-        return self.jitted(*self.arguments(leaves))
 
 
 def _gather(indices):
@@ -300,49 +332,13 @@ def _gather(indices):
 
 
 class _NoCall:
-    types = None  # like no list of types
+    """Stands for a call where there was none."""
+
+    def matches(self, leaves, treedef):
+        return False
 
 
-_NO_CALL = _NoCall()
-
-
-def _static_key(leaf, i, inputs, name):
-    """What stands for a static leaf in the look-up: itself, or an array's values."""
-    if isinstance(leaf, core.Tracer):
-        raise TypeError(
-            "`{}` holds the leaf `{}` static, but its value ({}) isn't known: a transformation around this call "
-            "traces it. Let the filter trace it too; `filter_fn=eqx.is_array` does.".format(
-                name, path_of_leaf(inputs, i), describe_leaf(leaf)
-            )
-        )
-    if is_array(leaf) or isinstance(leaf, np.ndarray):
-        return _ArrayKey(leaf)
-    try:
-        hash(leaf)
-    except TypeError:
-        raise TypeError(
-            "`{}` holds the leaf `{}` static, so it must be hashable, got {}.".format(
-                name, path_of_leaf(inputs, i), describe_leaf(leaf)
-            )
-        ) from None
-    return leaf
-
-
-class _ArrayKey:
-    """A static array, compared and hashed by what it holds. A NumPy array is copied, as it may change."""
-
-    __slots__ = ("array", "content")
-
-    def __init__(self, array):
-        values = np.asarray(array) if isinstance(array, np.ndarray) else _compat.to_numpy(array)
-        self.array = array.copy() if isinstance(array, np.ndarray) else array
-        self.content = (type(array), str(array.dtype), values.shape, values.tobytes())
-
-    def __eq__(self, other):
-        return type(other) is _ArrayKey and self.content == other.content
-
-    def __hash__(self):
-        return hash(self.content)
+_NO_CALLS: Tuple[Any, Any] = (_NoCall(), _NoCall())
 
 
 # Ahead of time
@@ -375,7 +371,7 @@ class _Compiled:
     def __call__(__self, *args, **kwargs):
         leaves, treedef = tree_flatten((args, kwargs))
         call = __self._call
-        if treedef != call.treedef or not call.fits(leaves):
+        if treedef != call.treedef or not call.has_equal_statics(leaves):
             raise TypeError(
                 "this function was compiled ahead of time for other inputs: their structure and their static leaves "
                 "must be those it was lowered with. Lower it again, or call the function itself."

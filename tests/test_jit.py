@@ -207,6 +207,8 @@ def test_names_signature_and_wrapped():
     assert (f.__name__, f.__doc__, f.__wrapped__) == ("fun", "Doc.", fun)
     assert inspect.signature(f) == inspect.signature(fun)
     assert "filter_jit" in repr(f) and "fun" in repr(f)
+    fun.tag = "tag"
+    assert eqx.filter_jit(fun).tag == "tag" and not hasattr(eqx.filter_jit(model()), "weight")
     assert f(1.0, flag=False) == 1.0
 
 
@@ -244,6 +246,18 @@ def test_outputs_may_hold_anything():
     assert eqx.filter_jit(lambda: None)() is None
     assert eqx.filter_jit(lambda: 3)() == 3 and type(eqx.filter_jit(lambda: 3)()) is int
     assert eqx.filter_jit(lambda x: (x, x))(jnp.array(1.0)) == (1.0, 1.0)
+
+
+def test_an_output_that_only_looks_like_an_array_is_returned_as_it_is():
+    class Tensor:
+        dtype = np.dtype("float32")
+        shape = ()
+
+        def __array__(self, dtype=None, copy=None):
+            return np.zeros(())
+
+    tensor = Tensor()
+    assert eqx.filter_jit(lambda x: (x, tensor))(jnp.ones(1))[1] is tensor
 
 
 def test_static_outputs_belong_to_the_shapes_they_came_with():
@@ -343,6 +357,33 @@ def test_a_filter_may_look_at_values():
     assert seen.kinds == ["int", "traced"] and seen.traces == 2
     f(-2, -1)  # only what was traced has changed
     assert seen.kinds == ["int", "int"] and seen.traces == 3
+
+
+def test_a_filter_is_not_asked_about_static_inputs():
+    f = eqx.jitf(lambda x, mode: x * 2, filter_fn=lambda x: x.ndim > 0, static_argnums=1)
+    assert f(jnp.ones(2), "train").tolist() == f(jnp.ones(2), "train").tolist() == [2.0, 2.0]
+
+
+def test_turns_between_two_kinds_of_call_are_both_remembered():
+    seen = Seen(lambda x, train: x)
+    f = eqx.filter_jit(seen)
+    for _ in range(3):
+        f(jnp.ones(2), True)
+        f(jnp.ones(2), False)
+    assert seen.traces == 2
+    prepared = f._prepare
+    f._prepare = None  # would be needed for a call like neither of the last two
+    f(jnp.ones(2), True)
+    f(jnp.ones(2), False)
+    f._prepare = prepared
+    assert f(jnp.ones(2), "third").tolist() == [1.0, 1.0]
+
+
+def test_the_weak_type_of_a_static_array_counts():
+    f = eqx.jitf(lambda h, s: h * s, filter_fn=eqx.is_array, static_argnums=1)
+    half = jnp.ones(2, jnp.float16)
+    for scale in (jnp.asarray(2.0), jnp.ones(()) * jnp.float32(2), jnp.asarray(2.0)):
+        assert f(half, scale).dtype == (half * scale).dtype
 
 
 def test_static_arrays_compare_by_value():
@@ -578,6 +619,23 @@ def test_lower_and_compile_take_the_inputs_of_the_function():
     for args in [(m, x, 4), (m, x), (Model(m.weight, "other"), x, 3)]:
         with pytest.raises(TypeError, match="compiled ahead of time for other inputs"):
             compiled(*args)
+
+
+def test_a_compiled_function_compares_statics_by_value_and_type():
+    if not _has_lower():
+        pytest.skip("jax.jit(f).lower exists since 0.2.25, this is " + jax.__version__)
+    x, static = jnp.ones(2), np.array([1, 2])
+    compiled = eqx.jitf(lambda x, s: x * s, filter_fn=eqx.is_array).lower(x, static).compile()
+    assert compiled(x, static.copy()).tolist() == [1.0, 2.0]
+    static[0] = 7
+    with pytest.raises(TypeError, match="compiled ahead of time for other inputs"):
+        compiled(x, static)
+    compiled = eqx.filter_jit(lambda x, n: x * n).lower(x, 1).compile()
+    with pytest.raises(TypeError, match="compiled ahead of time for other inputs"):
+        compiled(x, True)
+    abstract = jax.ShapeDtypeStruct((2,), jnp.float32)
+    compiled = eqx.jitf(lambda x: x + 1, filter_fn=eqx.is_array_like).lower(abstract).compile()
+    assert compiled(x).tolist() == [2.0, 2.0]
 
 
 def test_lower_of_a_method_has_its_module():

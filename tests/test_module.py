@@ -885,3 +885,137 @@ def test_weak_references_and_partials():
     del m, partial
     gc.collect()
     assert ref() is None
+
+
+def test_what_a_copy_shares_and_keeps():
+    shared = {"b": [1], "a": 2}
+    m = Affine(shared, shared)
+    shallow, deep, pickled = copy.copy(m), copy.deepcopy(m), pickle.loads(pickle.dumps(m))
+    assert shallow.weight is shared
+    for again in (deep, pickled):
+        assert again.weight is not shared and again.weight is again.bias and list(again.weight) == ["b", "a"]
+    assert copy.copy(Affine({1: 2, "a": 3}, None)).weight == {1: 2, "a": 3}  # which JAX couldn't sort
+
+
+def test_partials_of_jaxs_functions_survive():
+    m = Affine(ft.partial(jax.nn.leaky_relu, negative_slope=0.5), tree_util.Partial(jax.nn.relu))
+    for again in (copy.deepcopy(m), pickle.loads(pickle.dumps(m))):
+        assert again.weight(-2.0) == -1.0 and type(again.bias) is tree_util.Partial
+        assert again.weight.func is jax.nn.leaky_relu and again.bias.func is jax.nn.relu
+
+
+def test_a_filtered_function_is_atomic_to_copies():
+    f = eqx.filter_jit(lambda x: x)
+    assert copy.copy(f) is f and copy.deepcopy(Affine(f, 1)).weight is f
+
+
+# Names, descriptors and decorators that could get in the way
+
+
+def test_fields_may_have_any_name():
+    class Hostile(eqx.Module):
+        cls: Any
+        self: Any
+        type: Any
+        d: Any
+        c0: Any
+        new: Any = eqx.field(static=True)
+        aux: Any = eqx.field(static=True)
+
+    names = ["cls", "self", "type", "d", "c0", "new", "aux"]
+    m = Hostile(**{name: i for i, name in enumerate(names)})
+    assert tree_util.tree_leaves(m) == [0, 1, 2, 3, 4]
+    assert [getattr(tree_util.tree_map(lambda x: x, m), name) for name in names] == list(range(7))
+
+
+def test_slots_are_refused():
+    with pytest.raises(TypeError, match="`Slotted` has `__slots__`"):
+
+        class Slotted(eqx.Module):
+            __slots__ = ("x",)
+
+
+def test_a_property_may_be_set_in_init():
+    class WithProperty(eqx.Module):
+        x: Any
+
+        def __init__(self):
+            self.double = 6
+
+        @property
+        def double(self):
+            return 2 * self.x
+
+        @double.setter
+        def double(self, value):
+            self.x = value / 2
+
+    m = WithProperty()
+    assert m.x == 3
+    with pytest.raises(AttributeError):
+        m.double = 8
+
+
+def test_a_field_may_be_deleted_before_it_is_set_for_good():
+    class Deletes(eqx.Module):
+        x: Any
+
+        def __init__(self):
+            self.x = 1
+            del self.x
+            self.x = 2
+
+    assert Deletes().x == 2
+
+
+def test_a_decorator_binds_by_its_own_rule():
+    class Bound:
+        def __init__(self, fun):
+            self.__wrapped__ = fun
+
+        def __call__(self, *args):
+            return ("unbound", self.__wrapped__(*args))
+
+        def __get__(self, instance, owner=None):
+            return self if instance is None else lambda *args: ("bound", self.__wrapped__(instance, *args))
+
+    class Decorated(eqx.Module):
+        x: Any
+
+        @Bound
+        def method(self, y):
+            return self.x + y
+
+        @ft.lru_cache(maxsize=None)  # noqa: B019
+        def cached(self, y):
+            return self.x + y
+
+    m = Decorated(1)
+    assert m.method(2) == ("bound", 3) and m.cached(2) == 3
+    assert tree_util.tree_leaves(m.method) == [1]
+
+
+def test_the_signature_shows_factories_as_dataclasses_do():
+    class Factory(eqx.Module):
+        x: Any = dataclasses.field(default_factory=list)
+
+    reference = dataclasses.make_dataclass("Factory", [("x", Any, dataclasses.field(default_factory=list))])
+    assert str(inspect.signature(Factory)) == str(inspect.signature(reference))
+
+
+def test_types_inside_a_static_tuple_count():
+    class Static(eqx.Module):
+        n: Any = eqx.field(static=True)
+
+    structures = [tree_util.tree_structure(Static(n)) for n in ((1, (2,)), (1, (2.0,)), (True, (2,)))]
+    assert all(a != b for i, a in enumerate(structures) for b in structures[:i])
+
+
+def test_an_unhashable_static_dictionary_is_reported_too():
+    class Static(eqx.Module):
+        n: Any = eqx.field(static=True)
+
+    with pytest.raises(TypeError, match="the static field `Static.n` must be hashable"):
+        Static({1: 2, "a": 3})
+    with pytest.raises(TypeError, match="the static field `Static.n` holds an array"):
+        Static({1: 2, "a": np.ones(2)})

@@ -11,7 +11,7 @@ from typing_extensions import dataclass_transform
 from .._filters import is_array
 from .._tree import tree_equal
 from ._field import Layout, field
-from ._init import construct, generate_init, refuse_delete, set_field
+from ._init import construct, delete_field, generate_init, set_field
 from ._method import Method, is_method
 from ._node import register
 from ._pickle import pack, unpack
@@ -24,6 +24,12 @@ class _ModuleMeta(abc.ABCMeta):
     """Makes each class a frozen dataclass and a pytree node, and watches over the making of its instances."""
 
     def __new__(mcs, name, bases, namespace, **kwargs):
+        if "__slots__" in namespace:
+            raise TypeError(
+                "`{}` has `__slots__`, but a module keeps its fields in a dictionary. Annotate them instead.".format(
+                    name
+                )
+            )
         cls = super().__new__(mcs, name, bases, namespace, **kwargs)
         # Like any attribute, an `__init__` written by hand is inherited; dataclasses would generate one over it.
         generate = cls.__init__ is object.__init__ or hasattr(cls.__init__, "generated")
@@ -32,7 +38,7 @@ class _ModuleMeta(abc.ABCMeta):
             cls.__doc__ = None  # dataclasses wrote the signature of the wrong `__init__`
         # The dataclass's own `__setattr__` knows only "frozen"; ours knows a module that is being made.
         cls.__setattr__ = set_field
-        cls.__delattr__ = refuse_delete
+        cls.__delattr__ = delete_field
         cls.__layout__ = Layout(cls)
         for key, value in namespace.items():
             if (key == "__call__" or not _is_special(key)) and key not in cls.__layout__.names and is_method(value):
@@ -42,9 +48,9 @@ class _ModuleMeta(abc.ABCMeta):
         register(cls)
         return cls
 
-    def __call__(cls, *args, **kwargs):
-        self = cls.__new__(cls, *args, **kwargs)
-        if isinstance(self, cls):
+    def __call__(__cls, *args, **kwargs):  # `cls` may be the name of a field
+        self = __cls.__new__(__cls, *args, **kwargs)
+        if isinstance(self, __cls):
             construct(self, args, kwargs)
         return self
 
@@ -73,8 +79,12 @@ class Module(metaclass=_ModuleMeta):
                 return self.weight @ x + self.bias
 
     The generated `__init__` takes the fields; or write your own, which is inherited as any method is, and assign
-    every field in it. Afterwards nothing can be assigned: a changed model is a new one, see `tree_at`. Methods read
-    from an instance are pytrees too, so `jax.jit(model.method)` differentiates, maps and compiles like a function.
+    every field in it. Afterwards nothing can be assigned: a changed model is a new one, see `tree_at`.
+
+    Methods read from an instance are pytrees too, with the instance as their child. Any transformation takes one as
+    its function, and traces, maps or differentiates what it holds where it is an argument. (`jax.jit(model.method)`
+    compiles the arrays of the model into the code as constants; `eqx.filter_jit(model.method)` traces them.) Those of
+    a base class that is no `Module` stay Python's own: let it be one, without fields.
 
     `__check_init__(self)`, if a class has one, runs once the module is complete, the base class's first. `==` is
     `tree_equal`. A module without arrays hashes by value; one with arrays doesn't.
@@ -92,21 +102,24 @@ class Module(metaclass=_ModuleMeta):
         leaves, treedef = tree_util.tree_flatten(self)
         if any(is_array(x) or isinstance(x, np.ndarray) for x in leaves):
             raise TypeError(
-                "unhashable: `{0}` holds arrays. To compile the call of a model, write `eqx.filter_jit(model)` or "
-                "`jax.jit(model.__call__)`; to use it as a static argument, as a key or in a set, keep its "
-                "arrays elsewhere.".format(type(self).__name__)
+                "unhashable: `{0}` holds arrays. Where JAX wants a function, as `jax.jit` and `lax.cond` do, pass "
+                "`model.__call__` or use `eqx.filter_jit(model)`; to use it as a static argument, as a key or in a "
+                "set, keep its arrays elsewhere.".format(type(self).__name__)
             )
         return hash((treedef, tuple(leaves)))
 
     def __repr__(self):
         return tree_repr(self)
 
+    def __copy__(self):
+        return _rebuild(type(self), _own_fields(self))
+
     def __reduce__(self):
         return _rebuild, (type(self), {name: pack(x) for name, x in _own_fields(self).items()})
 
 
 def _rebuild(cls, fields):
-    """What `copy`, `deepcopy` and `pickle` make a module from."""
+    """What `copy`, `deepcopy` and `pickle` make a module with."""
     self = object.__new__(cls)
     self.__dict__.update((name, unpack(x)) for name, x in fields.items())
     return self

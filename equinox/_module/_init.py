@@ -36,7 +36,7 @@ def set_field(self, name, value):
             "`eqx.tree_at(lambda m: m.{1}, module, value)`.".format(cls.__name__, name)
         )
     layout = cls.__layout__
-    if name not in layout.names:
+    if name not in layout.names and not hasattr(type(getattr(cls, name, None)), "__set__"):  # a property, say
         raise AttributeError(
             "`{}` has no field `{}`: annotate it in the body of the class, as in `{}: Any`. Its fields are: {}.".format(
                 cls.__name__, name, name, ", ".join(layout.dynamic + layout.static) or "none"
@@ -52,10 +52,12 @@ def set_field(self, name, value):
     object.__setattr__(self, name, value)
 
 
-def refuse_delete(self, name):
-    raise dataclasses.FrozenInstanceError(
-        "cannot delete `{}.{}`: modules are immutable.".format(type(self).__name__, name)
-    )
+def delete_field(self, name):
+    if id(self) not in unfinished:
+        raise dataclasses.FrozenInstanceError(
+            "cannot delete `{}.{}`: modules are immutable after `__init__`.".format(type(self).__name__, name)
+        )
+    object.__delattr__(self, name)
 
 
 def finish(self):
@@ -81,20 +83,27 @@ def _check_static(cls_name, name, value):
     """Refuse what can't be compared and hashed, as JAX does with the structure of a tree at each compiled call."""
     if type(value) in _PLAIN_TYPES:
         return
-    for leaf in tree_util.tree_leaves(value):
-        if is_array(leaf) or isinstance(leaf, np.ndarray):
+    try:
+        hash(value)
+        hashable = True
+    except TypeError:
+        hashable = False
+    if not hashable and isinstance(value, dict):
+        held = list(value.values())  # not the dictionary, whose keys JAX would sort
+    else:
+        held = value
+    for leaf in tree_util.tree_leaves(held):
+        if is_array(leaf) or isinstance(leaf, np.ndarray):  # some JAX releases hash tracers, to no use
             raise TypeError(
                 "the static field `{}.{}` holds an array ({}). Static fields are part of the tree's structure, which "
                 "has to be comparable: make it an ordinary field, and keep it out of the gradient with a "
                 "filter.".format(cls_name, name, describe_leaf(leaf))
             )
-    try:
-        hash(value)
-    except TypeError:
+    if not hashable:
         raise TypeError(
             "the static field `{}.{}` must be hashable, got {!r}: use a tuple for a list, "
             "or make it an ordinary field.".format(cls_name, name, value)
-        ) from None
+        )
 
 
 _PLAIN_TYPES = frozenset([bool, int, float, complex, str, bytes, type(None)])
@@ -103,7 +112,7 @@ _PLAIN_TYPES = frozenset([bool, int, float, complex, str, bytes, type(None)])
 def generate_init(cls):
     """The `__init__` of a class that has none of its own: dataclass's, with keyword-only fields on every Python."""
     parameters, keyword_only, init_vars, body, annotations = [], [], [], [], {}
-    scope = {"__Module_unset__": MISSING}  # names that no field can have
+    scope = {"__Module_unset__": _FACTORY}  # names that no field can have
     last_default = None
     for f in cls.__dataclass_fields__.values():  # `dataclasses.fields` leaves out `InitVar`s
         is_init_var = f._field_type.name == "_FIELD_INITVAR"
@@ -140,6 +149,14 @@ def generate_init(cls):
     return init
 
 
+class _Factory:
+    """The default of a parameter whose field has a factory; shown as dataclasses show theirs."""
+
+    def __repr__(self):
+        return "<factory>"
+
+
+_FACTORY = _Factory()
 _PARAMETER = {"none": "{0}", "value": "{0}=__Module_default_{0}__", "factory": "{0}=__Module_unset__"}
 _ASSIGNMENT = {  # by whether `__init__` takes the field, and the kind of its default
     (True, "none"): "__Module_self__.{0} = {0}",

@@ -1,4 +1,4 @@
-"""Bound methods that are pytrees, so that `jax.jit(model.method)` and its kin see the model's arrays."""
+"""Bound methods that are pytrees, so that a transformation sees the arrays of their model."""
 
 import functools as ft
 import inspect
@@ -10,8 +10,8 @@ from jax import tree_util
 class BoundMethod:
     """A function and the object it is bound to; a pytree whose one child is the object.
 
-    Otherwise Python's own bound method: it has the function's name, signature and attributes, is equal to another
-    of the same function and the very same object, and hashes accordingly.
+    Otherwise as Python's own: it has the function's name, signature and attributes, is equal to another of the same
+    function and the very same object, and hashes accordingly.
     """
 
     __slots__ = ("__func__", "__self__", "__weakref__")  # JAX keeps weak references to what it transforms
@@ -22,7 +22,8 @@ class BoundMethod:
 
     def __call__(*args, **kwargs):  # no named parameter, so that a method may have a keyword argument `self`
         self = args[0]
-        return self.__func__(self.__self__, *args[1:], **kwargs)
+        # Bound by the function's own rule, as a decorator may have made something else of it.
+        return self.__func__.__get__(self.__self__, type(self.__self__))(*args[1:], **kwargs)
 
     def __getattr__(self, name):
         value = getattr(self.__func__, name)

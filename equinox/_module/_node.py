@@ -20,19 +20,23 @@ def register(cls):
     fields = list(zip(layout.dynamic + layout.static, children + statics))
     scope = {
         "cls": cls,
+        "kind": _kind,
         "new": object.__new__,
         # `object.__setattr__(self, "__dict__", values)`, without a look-up
         "set_dict": next(c.__dict__["__dict__"] for c in cls.__mro__ if "__dict__" in c.__dict__).__set__,
-        "Partial": _Partial,
-        "flatten_partial": _flatten_partial,
-        "unflatten_partial": _unflatten_partial,
+        "Unfinished": _Unfinished,
+        "flatten_unfinished": _flatten_unfinished,
+        "unflatten_unfinished": _unflatten_unfinished,
     }
     exec(
         _FLATTEN.format(
             children=_tuple("d[{!r}]".format(name) for name in layout.dynamic),
             aux=_tuple(
                 ["d[{!r}]".format(name) for name in layout.static]
-                + ["type(d[{!r}])".format(name) for name in layout.static]
+                + [
+                    "kind(d[{0!r}]) if type(d[{0!r}]) is tuple else type(d[{0!r}])".format(name)
+                    for name in layout.static
+                ]
             ),
             child_names=_tuple(children),
             static_names=_tuple(statics + ["_"] * len(statics)),
@@ -44,7 +48,7 @@ def register(cls):
 
     def flatten_with_names(self):
         values, aux = flatten(self)
-        names = aux.names if type(aux) is _Partial else layout.dynamic
+        names = aux.names if type(aux) is _Unfinished else layout.dynamic
         return list(zip(names, values)), aux
 
     _compat.register_node(cls, flatten_with_names, flatten, scope["unflatten"])
@@ -56,11 +60,11 @@ def flatten(self):
     try:
         return {children}, {aux}
     except KeyError:
-        return flatten_partial(self)
+        return flatten_unfinished(self)
 
 def unflatten(aux, children):
-    if type(aux) is Partial:
-        return unflatten_partial(cls, aux, children)
+    if type(aux) is Unfinished:
+        return unflatten_unfinished(cls, aux, children)
     {child_names} = children
     {static_names} = aux
     self = new(cls)
@@ -69,12 +73,17 @@ def unflatten(aux, children):
 """
 
 
+def _kind(x):
+    """The type of a static field, and of what is in it if it is a tuple."""
+    return tuple(map(_kind, x)) if type(x) is tuple else type(x)
+
+
 def _tuple(expressions):
     return "({})".format("".join(e + ", " for e in expressions))
 
 
 @dataclasses.dataclass(frozen=True)
-class _Partial:
+class _Unfinished:
     """The auxiliary data of a module that lacks fields, as one does that is flattened in its own `__init__`."""
 
     names: tuple
@@ -82,14 +91,14 @@ class _Partial:
     types: tuple
 
 
-def _flatten_partial(self):
+def _flatten_unfinished(self):
     layout, values = type(self).__layout__, self.__dict__
     names = tuple(name for name in layout.dynamic if name in values)
     static = tuple((name, values[name]) for name in layout.static if name in values)
-    return tuple(values[name] for name in names), _Partial(names, static, tuple(type(x) for _, x in static))
+    return tuple(values[name] for name in names), _Unfinished(names, static, tuple(_kind(x) for _, x in static))
 
 
-def _unflatten_partial(cls, aux, children):
+def _unflatten_unfinished(cls, aux, children):
     self = object.__new__(cls)
     self.__dict__.update(zip(aux.names, children))
     self.__dict__.update(aux.static)

@@ -4,13 +4,14 @@
 compiled function knows; here both keep them by name. On the oldest JAX, arrays came back as NumPy arrays.
 """
 
+import functools as ft
 import importlib
+import operator
 import sys
 import types
 
 import jax.numpy as jnp
 import numpy as np
-from jax import tree_util
 
 from .. import _compat
 from .._filters import is_array
@@ -19,21 +20,8 @@ from .._filters import is_array
 _PUBLIC_HOMES = ("jax.nn", "jax.numpy", "jax.lax", "jax.random", "jax.scipy.special")
 
 
-def pack(tree):
-    """`tree` with each leaf that doesn't survive by itself in a wrapper that does. Modules in it see to themselves."""
-    return tree_util.tree_map(_pack_leaf, tree, is_leaf=_sees_to_itself)
-
-
-def unpack(tree):
-    """Undo `pack`."""
-    return tree_util.tree_map(_unpack_leaf, tree, is_leaf=_sees_to_itself)
-
-
-def _sees_to_itself(x):
-    return hasattr(type(x), "__layout__")
-
-
-def _pack_leaf(x):
+def pack(x):
+    """`x` with all in it that doesn't survive by itself in a wrapper that does. Modules in it see to themselves."""
     if _compat.pickles_arrays_as_numpy() and is_array(x):
         return _Array(np.asarray(x))
     if callable(x) and not _sees_to_itself(x) and not _is_found(x):
@@ -41,11 +29,34 @@ def _pack_leaf(x):
             name = getattr(x, "__name__", None)
             if name and getattr(sys.modules.get(module), name, None) is x:
                 return _Global(module, name)
+    return _inside(pack, x)
+
+
+def unpack(x):
+    """Undo `pack`."""
+    return x.unpack() if isinstance(x, (_Array, _Global, _Partial)) else _inside(unpack, x)
+
+
+def _inside(fun, x):
+    """`fun` of all that the container `x` holds, or `x` itself if that changes nothing.
+
+    Not by `tree_map`, which would sort dictionaries and make new of what is shared.
+    """
+    if type(x) in (list, tuple):
+        new = type(x)(map(fun, x))
+        return x if all(map(operator.is_, new, x)) else new
+    if type(x) is dict:
+        new = {key: fun(value) for key, value in x.items()}
+        return x if all(map(operator.is_, new.values(), x.values())) else new
+    if isinstance(x, ft.partial):
+        old = (x.func, x.args, x.keywords)
+        new = tuple(map(fun, old))
+        return x if all(map(operator.is_, new, old)) else _Partial(type(x), *new)
     return x
 
 
-def _unpack_leaf(x):
-    return x.unpack() if isinstance(x, (_Array, _Global)) else x
+def _sees_to_itself(x):
+    return hasattr(type(x), "__layout__")
 
 
 def _is_found(x):
@@ -62,6 +73,16 @@ class _Array:
 
     def unpack(self):
         return jnp.asarray(self.values)
+
+
+class _Partial:
+    def __init__(self, cls, function, args, keywords):
+        self.cls = cls
+        self.parts = (function, args, keywords)
+
+    def unpack(self):
+        function, args, keywords = map(unpack, self.parts)
+        return self.cls(function, *args, **keywords)
 
 
 class _Global:
