@@ -147,4 +147,4 @@ def to_numpy(x, jax=jax):
 
 def _jax_version(jax):
     """`(major, minor, patch)`; `jax.__version_info__` exists from 0.3.7 only."""
-    return tuple(int(re.match(r"\d+", part).group()) for part in jax.__version__.split(".")[:3])
+    return tuple(map(int, re.findall(r"\d+", jax.__version__)[:3]))

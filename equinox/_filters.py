@@ -9,8 +9,8 @@ from jax import core, tree_util
 
 from ._paths import describe_leaf, first_difference, leaf_paths
 
-_is_none = ft.partial(operator.is_, None)  # in C: pytree flattening asks it of every node
-_array_types = set()  # of JAX arrays met so far; no tracers, whose answer hangs on what they trace
+is_none = ft.partial(operator.is_, None)  # in C: pytree flattening asks it of every node
+concrete_array_types = set()  # of JAX arrays met so far: neither tracers nor typed keys
 
 
 def is_array(element):
@@ -18,13 +18,13 @@ def is_array(element):
 
     A NumPy array is no JAX array.
     """
-    if type(element) in _array_types:
+    if type(element) in concrete_array_types:
         return True
     # On the oldest JAX `jnp.ndarray` matches NumPy arrays too.
     if not isinstance(element, jnp.ndarray) or isinstance(element, (np.ndarray, np.generic)):
         return False
-    if not isinstance(element, core.Tracer):
-        _array_types.add(type(element))
+    if not isinstance(element, core.Tracer) and isinstance(element.dtype, np.dtype):
+        concrete_array_types.add(type(element))
     return True
 
 
@@ -125,7 +125,7 @@ def combine(*trees, is_leaf=None):
     """
     if not trees:
         raise ValueError("`combine` expects at least one tree, got none.")
-    is_leaf_or_none = _is_none if is_leaf is None else lambda x: x is None or is_leaf(x)
+    is_leaf_or_none = is_none if is_leaf is None else lambda x: x is None or is_leaf(x)
     flat = [tree_util.tree_flatten(tree, is_leaf=is_leaf_or_none) for tree in trees]
     treedef = flat[0][1]
     for i, (_, other) in enumerate(flat):
@@ -145,11 +145,15 @@ def _mask(leaves, treedef, tree, filter_spec, is_leaf):
     """`filter_spec` as something true or false for each of the `leaves` of `tree`."""
     if callable(filter_spec) and tree_util.all_leaves([filter_spec]):
         return list(map(filter_spec, leaves))
+    spec_is_leaf = None
     specs, prefix = tree_util.tree_flatten(filter_spec)
     if prefix == treedef:
+        if set(map(type, specs)) == {bool}:
+            return specs
         below = range(len(leaves))
     else:
-        specs, prefix = tree_util.tree_flatten(filter_spec, is_leaf=_is_spec)
+        spec_is_leaf = _is_spec
+        specs, prefix = tree_util.tree_flatten(filter_spec, is_leaf=spec_is_leaf)
         try:
             below = prefix.flatten_up_to(treedef.unflatten(range(len(leaves))))
         except ValueError:
@@ -168,7 +172,7 @@ def _mask(leaves, treedef, tree, filter_spec, is_leaf):
         elif indices or spec is not None:
             raise TypeError(
                 "`{}` must be a bool or a function from a leaf to a bool, got {}.".format(
-                    leaf_paths(filter_spec, "filter_spec", _is_spec)[i], describe_leaf(spec)
+                    leaf_paths(filter_spec, "filter_spec", spec_is_leaf)[i], describe_leaf(spec)
                 )
             )
     return mask

@@ -6,7 +6,7 @@ import jax
 from jax import tree_util
 
 from . import _compat
-from ._filters import _is_none
+from ._filters import is_none
 from ._inputs import parameters_of, positional_names
 
 _unset = object()
@@ -46,7 +46,7 @@ class Options:
 
     def shardings_of(self, values):
         """One sharding, or `None`, for each leaf of the tuple `values`, of which `in_shardings` is a prefix."""
-        prefix, structure = tree_util.tree_flatten(self.in_shardings, is_leaf=_is_none)
+        prefix, structure = tree_util.tree_flatten(self.in_shardings, is_leaf=is_none)
         subtrees = structure.flatten_up_to(values)
         return [sharding for sharding, below in zip(prefix, subtrees) for _ in tree_util.tree_leaves(below)]
 
@@ -54,7 +54,7 @@ class Options:
         """`out` with its arrays under `out_shardings`, a prefix of it, while it is being traced."""
         if self.out_shardings is _unset:
             return out
-        prefix, structure = tree_util.tree_flatten(self.out_shardings, is_leaf=_is_none)
+        prefix, structure = tree_util.tree_flatten(self.out_shardings, is_leaf=is_none)
 
         def constrain(sharding, below):
             if sharding is None:

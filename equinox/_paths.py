@@ -1,5 +1,7 @@
 """Names of leaves, as a user would write them: `model.layers[0].activation`. Only error messages pay for these."""
 
+import re
+
 from jax import tree_util
 
 from ._compat import named_children
@@ -53,7 +55,7 @@ def first_difference(expected, got, root="", is_leaf=None, got_is_leaf=None, cov
 
 def _top(node):
     """The structure of a node without what is below its children."""
-    return tree_util.tree_structure(node) if node is None else tree_util.tree_flatten(node, lambda x: x is not node)[1]
+    return tree_util.tree_flatten(node, is_leaf=lambda x: x is not node)[1]
 
 
 def _describe_node(node, children):
@@ -68,7 +70,15 @@ def _describe_names(node, names):
 
 def describe_leaf(x):
     """A leaf in a few words: its type, and for an array its dtype and shape."""
-    if hasattr(x, "dtype") and hasattr(x, "shape"):
+    if hasattr(x, "dtype") and hasattr(x, "shape") and not isinstance(x, type):
         return "`{}` {}[{}]".format(type(x).__name__, x.dtype, ",".join(map(str, x.shape)))
-    text = repr(x)
-    return "`{}` {}".format(type(x).__name__, text if len(text) <= 40 else text[:37] + "...")
+    return "`{}` {}".format(type(x).__name__, short_repr(x, 40))
+
+
+def short_repr(x, width):
+    """`repr(x)` on one line, cut to `width`. Never raises, whatever `x` may do."""
+    try:
+        text = re.sub(r"\s*\n\s*", " ", repr(x))
+    except Exception:  # an object's own `repr`, which may well be broken in the middle of a debugging session
+        text = object.__repr__(x)
+    return text if len(text) <= width else text[: width - 3] + "..."

@@ -2,8 +2,8 @@
 
 from jax import tree_util
 
-from ._filters import _is_none
-from ._paths import first_difference
+from ._filters import is_none
+from ._paths import describe_leaf, first_difference, leaf_paths
 
 
 def apply_updates(model, updates):
@@ -16,17 +16,31 @@ def apply_updates(model, updates):
 
     Returns: the updated model. `model` itself is unchanged.
 
-    Raises: ValueError: the structures differ; says where.
+    Raises: ValueError: the structures differ. TypeError: a leaf and its update can't be added. Both say where.
     """
-    flat, treedef = tree_util.tree_flatten(updates, is_leaf=_is_none)
+    changes, treedef = tree_util.tree_flatten(updates, is_leaf=is_none)
     try:
         nodes = treedef.flatten_up_to(model)
     except ValueError:
         nodes = None
-    if nodes is None or any(u is not None and m is None for m, u in zip(nodes, flat)):
-        difference = first_difference(model, updates, "model") or ("model", "its static data", "other static data")
+    if nodes is None or not tree_util.all_leaves([m for m, u in zip(nodes, changes) if u is not None]):
         raise ValueError(
             "`apply_updates` expects `updates` to have the structure of `model`, with `None` where nothing is to "
-            "change. At `{}` the model has {}, the updates have {}.".format(*difference)
+            "change. At `{}` the model has {}, the updates have {}.".format(
+                *first_difference(model, updates, "model", covers=is_none)
+            )
         )
-    return treedef.unflatten([m if u is None else m + u for m, u in zip(nodes, flat)])
+    return treedef.unflatten(
+        [m if u is None else _add(m, u, i, updates) for i, (m, u) in enumerate(zip(nodes, changes))]
+    )
+
+
+def _add(leaf, update, i, updates):
+    try:
+        return leaf + update
+    except TypeError as error:
+        raise TypeError(
+            "`apply_updates` can't add to the leaf `{}`, {}, the update {}: {}".format(
+                leaf_paths(updates, "model", is_none)[i], describe_leaf(leaf), describe_leaf(update), error
+            )
+        ) from None

@@ -1,0 +1,790 @@
+"""`tree_at` and `tree_equal`: against trees edited by hand, and against comparing by hand."""
+
+import collections
+import dataclasses
+import gc
+import operator
+import weakref
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jrandom
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jax import tree_util
+from random_trees import (
+    JAX_ARRAYS,
+    NUMPY_ARRAYS,
+    Pair,
+    Point,
+    children,
+    deep,
+    map_tree,
+    nodes,
+    replace_at,
+    room_for,
+    same,
+    trees,
+)
+
+import equinox as eqx
+
+
+class Layer(eqx.Module):
+    weight: Any
+    bias: Any
+    name: str = eqx.field(static=True, default="layer")
+
+
+class Net(eqx.Module):
+    layers: Any
+    scale: Any = 1.0
+    note: Any = None
+
+    def last(self):
+        return self.layers[-1]
+
+
+def make_net():
+    return Net([Layer(jnp.ones((2, 2)), jnp.zeros(2)), Layer(jnp.ones((1, 2)), None)])
+
+
+def look_up(path):
+    """The `where` that follows a path such as `.layers[0].weight`."""
+    return eval("lambda tree: tree" + path)
+
+
+# tree_at
+
+
+def test_one_leaf():
+    """One leaf is another, the rest is the same, the tree itself unchanged; against `dataclasses.replace`."""
+    net = make_net()
+    before = flat_ids(net)
+    new = jnp.arange(4.0)
+    got = eqx.tree_at(lambda n: n.layers[0].weight, net, new)
+    expected = dataclasses.replace(net, layers=[dataclasses.replace(net.layers[0], weight=new), net.layers[1]])
+    assert flat_ids(got) == flat_ids(expected)
+    assert tree_util.tree_structure(got) == tree_util.tree_structure(net)
+    assert flat_ids(net) == before
+    assert got.layers is not net.layers
+
+
+def flat_ids(tree):
+    return list(map(id, tree_util.tree_leaves(tree)))
+
+
+@given(trees(), st.data())
+def test_replace_any_node(tree, data):
+    """Any node of any tree, by what else it may be replaced, against a tree rebuilt by hand."""
+    path, node = data.draw(st.sampled_from(nodes(tree)))
+    new = data.draw(st.one_of(st.none(), st.integers(), st.sampled_from([(), (1, 2), [3], jnp.ones(2)])))
+    expected = replace_at(tree, path, new)
+    assert same(eqx.tree_at(look_up(path), tree, new), expected)
+    assert same(eqx.tree_at(look_up(path), tree, replace=new), expected)
+    asked = []
+    assert same(eqx.tree_at(look_up(path), tree, replace_fn=lambda x: asked.append(x) or new), expected)
+    assert len(asked) == 1
+    assert same(asked[0], node)
+
+
+@given(trees(), st.data())
+def test_replace_several_leaves(tree, data):
+    """Several leaves and `None`s in any order, as a tuple or list, against one after the other by hand."""
+    places = [path for path, node in nodes(tree) if not children(node)]
+    paths = data.draw(st.lists(st.sampled_from(places), unique=True)) if places else []
+    expected = tree
+    for i, path in enumerate(paths):
+        expected = replace_at(expected, path, ("new", i))
+    several = data.draw(st.sampled_from([tuple, list]))
+    new = data.draw(st.sampled_from([tuple, list]))(("new", i) for i in range(len(paths)))
+    where = lambda t: several(look_up(path)(t) for path in paths)  # noqa: E731
+    assert same(eqx.tree_at(where, tree, new), expected)
+    count = iter(range(len(paths)))
+    assert same(eqx.tree_at(where, tree, replace_fn=lambda x: ("new", next(count))), expected)
+
+
+def test_replace_fn_gets_the_old_node():
+    """`replace_fn` is called once for each node, in the order of `where`, with what is there: a leaf or a subtree."""
+    net = make_net()
+    got = eqx.tree_at(lambda n: (n.layers[1].weight, n.layers[0].weight), net, replace_fn=lambda w: w.shape)
+    assert got.layers[0].weight == (2, 2)
+    assert got.layers[1].weight == (1, 2)
+    asked = []
+    eqx.tree_at(lambda n: (n.scale, n.layers[1], n.note), net, replace_fn=asked.append)
+    assert asked[0] == 1.0
+    assert type(asked[1]) is Layer
+    assert asked[1].weight is net.layers[1].weight
+    assert asked[2] is None
+
+
+def test_one_of_a_tuple():
+    """A tuple of one node takes a tuple of one replacement; a node alone takes what it gets, even a tuple."""
+    net = make_net()
+    assert eqx.tree_at(lambda n: (n.scale,), net, (2.0,)).scale == 2.0
+    assert eqx.tree_at(lambda n: [n.scale], net, [2.0]).scale == 2.0
+    assert eqx.tree_at(lambda n: Point(n.scale, n.note), net, Point(2.0, 3)).note == 3
+    assert eqx.tree_at(lambda n: n.scale, net, (2.0,)).scale == (2.0,)
+
+
+def test_subtrees():
+    """Nodes may be subtrees, mixed with leaves; replaced by whatever there is."""
+    net = make_net()
+    new = Layer(1, 2)
+    got = eqx.tree_at(lambda n: (n.layers[1], n.scale, n.layers[0].bias), net, [new, 0.0, {"a": 1}])
+    assert got.layers[1] is not net.layers[1]
+    assert (got.layers[1].weight, got.layers[1].bias, got.scale, got.layers[0].bias) == (1, 2, 0.0, {"a": 1})
+    assert eqx.tree_at(lambda n: n.last(), net, None).layers[1] is None  # methods help to find a node
+    assert eqx.tree_at(lambda n: n, net, 3) == 3
+    assert eqx.tree_at(lambda n: n, 5, 3) == 3
+
+
+@pytest.mark.parametrize("kind", [tuple, list, lambda items: Point(*items)], ids=["tuple", "list", "namedtuple"])
+def test_subtree_that_is_a_sequence(kind):
+    """A tuple or list of the tree itself is one node, not several; one made by `where` is several."""
+    tree = {"a": kind([1, 2]), "b": 3}
+    assert eqx.tree_at(lambda t: t["a"], tree, "new") == {"a": "new", "b": 3}
+    assert eqx.tree_at(lambda t: t["a"], tree, ("x", "y")) == {"a": ("x", "y"), "b": 3}
+    assert eqx.tree_at(lambda t: t["a"], tree, replace_fn=len) == {"a": 2, "b": 3}
+    assert eqx.tree_at(lambda t: (t["a"], t["b"]), tree, ("x", "y")) == {"a": "x", "b": "y"}
+    assert eqx.tree_at(lambda t: [*t["a"]], tree, ("x", "y")) == {"a": kind(["x", "y"]), "b": 3}
+
+
+def test_none_by_array_and_back():
+    """A `None` can be picked like any node, without `is_leaf`; and a leaf can become `None`."""
+    net = make_net()
+    bias = jnp.ones(1)
+    got = eqx.tree_at(lambda n: n.layers[1].bias, net, bias)
+    assert got.layers[1].bias is bias
+    assert got.note is None
+    assert eqx.tree_at(lambda n: n.layers[1].bias, got, None).layers[1].bias is None
+    both = eqx.tree_at(lambda n: (n.note, n.layers[1].bias, n.layers[0]), net, (1, 2, 3))
+    assert (both.note, both.layers[1].bias, both.layers[0]) == (1, 2, 3)
+    assert eqx.tree_at(lambda t: t, None, 3) == 3
+
+
+def test_empty_containers():
+    """Empty containers are nodes too, whether they have an identity or, as `()`, have not."""
+    tree = {"a": [], "b": (), "c": {}, "d": (), "e": Point([], ())}
+    for path, _ in nodes(tree):
+        assert same(eqx.tree_at(look_up(path), tree, "new"), replace_at(tree, path, "new"))
+    assert eqx.tree_at(lambda t: (t["d"], t["a"]), tree, (1, 2)) == dict(tree, a=2, d=1)
+
+
+@pytest.mark.parametrize("nothing", [(), []], ids=["tuple", "list"])
+@pytest.mark.parametrize("tree", [[1, 2], {"a": (), "b": [], "c": 1}, None, 1], ids=str)
+def test_where_returns_nothing(tree, nothing):
+    """No nodes, no replacements, no change; also in a tree that holds such a container."""
+    assert eqx.tree_at(lambda t: type(nothing)(), tree, ()) == tree
+    assert eqx.tree_at(lambda t: type(nothing)(), tree, replace_fn=lambda x: 1 / 0) == tree
+    with pytest.raises(ValueError, match="returned 0 nodes, so `replace` must be .* got 1 of them"):
+        eqx.tree_at(lambda t: type(nothing)(), tree, (1,))
+
+
+def test_is_leaf():
+    """`is_leaf` makes one leaf of a subtree; to `where` it is a placeholder without an inside."""
+    net = make_net()
+    is_layer = lambda x: isinstance(x, Layer)  # noqa: E731
+    got = eqx.tree_at(lambda n: n.layers[0], net, 0, is_leaf=is_layer)
+    assert got.layers[0] == 0
+    assert eqx.tree_at(lambda n: n.layers[0], net, replace_fn=lambda x: x.bias, is_leaf=is_layer).layers[0].shape == (
+        2,
+    )
+
+    def where(n):
+        assert not any(map(is_layer, n.layers))
+        return n.note, n.layers[1]
+
+    got = eqx.tree_at(where, net, (1, 2), is_leaf=is_layer)  # a `None` as well
+    assert (got.note, got.layers[1]) == (1, 2)
+    assert eqx.tree_at(lambda n: n.note, net, 1, is_leaf=lambda x: x is None).note == 1
+    with pytest.raises(AttributeError, match=r"looked into the leaf `tree.layers\[0\]`.* asked for `.weight`"):
+        eqx.tree_at(lambda n: n.layers[0].weight, net, 0, is_leaf=is_layer)
+
+
+def test_shared_leaf():
+    """Of one object at two places, only the place that was picked changes."""
+    x = jnp.ones(2)
+    layer = Layer(x, x)
+    got = eqx.tree_at(lambda t: t["b"].weight, {"a": layer, "b": layer}, 0)
+    assert got["b"].weight == 0
+    assert got["a"].weight is got["a"].bias is got["b"].bias is x
+    got = eqx.tree_at(lambda t: (t[0], t[2]), [x, x, x], ("a", "b"))
+    assert got[0] == "a"
+    assert got[1] is x
+    assert got[2] == "b"
+    got = eqx.tree_at(lambda t: t["a"], {"a": layer, "b": layer}, None)  # a shared subtree
+    assert got["a"] is None
+    assert got["b"].weight is x
+
+
+def test_structure_in_where():
+    """`where` may look at all that is structure: which class, which keys, how many, what is `None`."""
+    net = make_net()
+    where = lambda n: tuple(x.bias for x in n.layers if x.bias is not None and isinstance(x, Layer))  # noqa: E731
+    assert eqx.tree_at(where, net, (1,)).layers[0].bias == 1
+    where = lambda t: [t[key] for key in t if key != "a"][: len(t) - 2]  # noqa: E731
+    assert eqx.tree_at(where, {"a": 1, "b": 2, "c": 3}, [0]) == {"a": 1, "b": 0, "c": 3}
+    assert eqx.tree_at(lambda n: n.layers[0].bias if n.layers[1].name == "layer" else 1, net, 2).layers[0].bias == 2
+
+
+def test_nested_tree_at():
+    """`replace_fn` may use `tree_at` itself."""
+    net = make_net()
+    got = eqx.tree_at(lambda n: n.layers[0], net, replace_fn=lambda x: eqx.tree_at(lambda x: x.bias, x, 1))
+    assert got.layers[0].bias == 1
+    assert got.layers[0].weight is net.layers[0].weight
+
+
+def test_tree_at_on_traced_arrays(run):
+    """Eagerly, under `jit` and under `vmap`: what is put in is computed on, the rest is as it was."""
+
+    def function(x, y):
+        pair = Pair(x, {"y": y, "text": "a"})
+        pair = eqx.tree_at(lambda p: (p.second["y"], p.first), pair, (x, y))
+        pair = eqx.tree_at(lambda p: p.second["y"], pair, replace_fn=lambda x: 2 * x)
+        assert pair.second["text"] == "a"
+        return pair.first, pair.second["y"]
+
+    first, second = run(function, jnp.arange(3.0), jnp.ones(2))
+    np.testing.assert_array_equal(first, [1, 1])
+    np.testing.assert_array_equal(second, [0, 2, 4])
+
+
+def test_seed_example():
+    """As the specification has it: which weights to train, as a tree of bools made from a tree of `False`."""
+    net = make_net()
+    trainable = tree_util.tree_map(lambda _: False, net)
+    trainable = eqx.tree_at(lambda n: n.layers[-1].weight, trainable, replace=True)
+    assert tree_util.tree_leaves(trainable) == [False, False, True, False]
+
+
+def test_neither_or_both():
+    """Exactly one of `replace` and `replace_fn`; `None` is a replacement."""
+    with pytest.raises(ValueError, match="exactly one of `replace` and `replace_fn`, got neither"):
+        eqx.tree_at(lambda t: t[0], [1])
+    with pytest.raises(ValueError, match="exactly one of `replace` and `replace_fn`, got both"):
+        eqx.tree_at(lambda t: t[0], [1], replace=1, replace_fn=len)
+    with pytest.raises(ValueError, match="got both"):
+        eqx.tree_at(lambda t: t[0], [1], None, None)
+    assert eqx.tree_at(lambda t: t[0], [1], None) == [None]
+
+
+@pytest.mark.parametrize(
+    "replace, came",
+    [
+        ((1,), "1 of them"),
+        ([1, 2, 3], "3 of them"),
+        (5, "`int` 5"),
+        ("ab", "`str` 'ab'"),
+        (np.ones(2), r"float64\[2\]"),
+    ],
+    ids=str,
+)
+def test_wrong_number_of_replacements(replace, came):
+    """Several nodes need a tuple or list of as many replacements, and nothing that only looks like one."""
+    with pytest.raises(ValueError, match="`where` returned 2 nodes, .* tuple or list of as many .*" + came):
+        eqx.tree_at(lambda t: (t[0], t[1]), [1, 2], replace)
+
+
+TWICE = {
+    "leaf": (lambda n: (n.scale, n.layers, n.scale), r"tree.scale"),
+    "only leaves": (lambda n: (n.layers[0].weight, n.scale, n.layers[0].weight), r"tree.layers\[0\].weight"),
+    "subtree": (lambda n: [n.layers[1], n.layers[1]], r"tree.layers\[1\]"),
+    "None": (lambda n: (n.layers[1].bias, n.note, n.note), r"tree.note"),
+    "tree": (lambda n: (n, n), r"tree"),
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_node_twice(name):
+    """A node returned twice is an error, which names it: which of the replacements should it get?"""
+    where, path = TWICE[name]
+    with pytest.raises(ValueError, match="`where` returned the node `{}` twice".format(path)):
+        eqx.tree_at(where, make_net(), replace_fn=lambda x: x)
+
+
+INSIDE = {
+    "leaf in a subtree": (lambda n: (n.layers[0], n.layers[0].bias), r"tree.layers\[0\]", r"tree.layers\[0\].bias"),
+    "subtree before": (lambda n: (n.layers[1], n.layers), r"tree.layers", r"tree.layers\[1\]"),
+    "None in a subtree": (lambda n: (n.note, n.layers[1], n.layers[1].bias), r"tree.layers\[1\]", r"\1.bias"),
+    "all": (lambda n: (n, n.scale), r"tree", r"tree.scale"),
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_node_inside_another(name):
+    """A node and one inside it can't both be replaced: the error names both."""
+    where, outer, inner = INSIDE[name]
+    message = "`where` returned the node `({})`, and `{}` which lies inside it".format(outer, inner)
+    with pytest.raises(ValueError, match=message):
+        eqx.tree_at(where, make_net(), replace_fn=lambda x: x)
+
+
+NO_NODES = {
+    "static field": (lambda n: n.layers[0].name, r"`str` 'layer', which is no node .* static field"),
+    "constant": (lambda n: 3, r"`int` 3, which is no node"),
+    "array": (lambda n: JAX_ARRAYS[0], r"`\w+` float32\[3\], which is no node"),
+    "new container": (lambda n: {"a": n.scale}, r"`dict` {'a': <the leaf tree.scale>}, which is no node"),
+    "tuple in a tuple": (
+        lambda n: ((n.scale, n.note), n.layers),
+        r"`tuple` \(<the leaf tree.scale>, .*\), which is no node",
+    ),
+    "method": (lambda n: n.last, r"`BoundMethod` <bound method .*, which is no node"),
+    "of another tree": (lambda n: make_net().layers[0], r"`Layer` Layer\(.*, which is no node"),
+    "None of its own": (lambda n: {"a": n.note}.get("b"), r"`NoneType` None, which is no node"),
+    "forgotten return": (lambda n: None, r"`NoneType` None, which is no node"),
+    "one of several": (lambda n: (n.scale, "a"), r"`str` 'a', which is no node"),
+}
+
+
+@pytest.mark.parametrize("name", NO_NODES)
+def test_no_node_of_the_tree(name):
+    """What isn't in the tree can't be replaced in it: the error says what it is."""
+    where, message = NO_NODES[name]
+    with pytest.raises(ValueError, match="`where` returned " + message):
+        eqx.tree_at(where, make_net(), replace_fn=lambda x: x)
+
+
+class Single:
+    """A pytree node of which there is only one."""
+
+
+SINGLE = Single()
+tree_util.register_pytree_node(Single, lambda single: ((), None), lambda _, children: SINGLE)
+
+
+def test_node_without_identity():
+    """A node that the tree holds at several places, as one object, can't be told from itself."""
+    tree = [SINGLE, (SINGLE, 1)]
+    assert eqx.tree_at(lambda t: t[1], tree, 2) == [SINGLE, 2]
+    with pytest.raises(ValueError, match=r"returned a `Single` that the tree holds 2 times, the first at `tree\[0\]`"):
+        eqx.tree_at(lambda t: t[1][0], tree, 2)
+    assert eqx.tree_at(lambda t: t[0], [SINGLE, 1], 2) == [2, 1]
+
+
+VALUES = {
+    "bool": lambda x: x if x else x,
+    "not": operator.not_,
+    "equal": lambda x: x == 1,
+    "unequal": lambda x: x != 1,
+    "less": lambda x: x < 1,
+    "greater": lambda x: 1 > x,
+    "add": lambda x: x + 1,
+    "add from the right": lambda x: 1 + x,
+    "numpy add": lambda x: np.ones(2) + x,
+    "subtract": lambda x: 1 - x,
+    "matmul": lambda x: x @ x,
+    "negative": operator.neg,
+    "abs": abs,
+    "power": lambda x: x**2,
+    "divide": lambda x: x / 2,
+    "floor divide": lambda x: 2 // x,
+    "remainder": lambda x: x % 2,
+    "and": lambda x: x & 1,
+    "or": lambda x: 1 | x,
+    "invert": operator.invert,
+    "shift": lambda x: x << 1,
+    "item": lambda x: x[0],
+    "slice": lambda x: x[:1],
+    "length": len,
+    "iteration": list,
+    "unpacking": lambda x: (*x,),
+    "membership": lambda x: 1 in x,
+    "call": lambda x: x(1),
+    "int": int,
+    "float": float,
+    "complex": complex,
+    "index": lambda x: [1, 2][x],
+    "round": round,
+    "numpy array": np.asarray,
+    "numpy function": np.sum,
+    "jax array": jnp.asarray,
+    "assignment": lambda x: operator.setitem(x, 0, 1),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_value_in_where(name):
+    """`where` can't use the value of a leaf: the error says which, and what to do."""
+    with pytest.raises(
+        TypeError, match=r"looked into the leaf `tree.layers\[1\].weight`. It must pick nodes by the str"
+    ):
+        eqx.tree_at(lambda n: VALUES[name](n.layers[1].weight), make_net(), 1)
+
+
+def test_jax_function_in_where():
+    """JAX's functions take no placeholder either, and have words of their own for that."""
+    with pytest.raises(TypeError, match="_Placeholder"):
+        eqx.tree_at(lambda n: jnp.sin(n.scale), make_net(), 1)
+
+
+@pytest.mark.parametrize("attribute", ["shape", "dtype", "at", "T", "sum", "__jax_array__", "nonsense"])
+def test_attribute_in_where(attribute):
+    """Nor attributes; and asking whether there is one answers no, as for any object without."""
+    with pytest.raises(
+        AttributeError, match=r"looked into the leaf `tree.scale`.*It asked for `.{}`".format(attribute)
+    ):
+        eqx.tree_at(lambda n: getattr(n.scale, attribute), make_net(), 1)
+    assert eqx.tree_at(lambda n: n.layers if hasattr(n.scale, attribute) else n.scale, make_net(), 2).scale == 2
+
+
+def test_placeholders_have_an_identity():
+    """All that a leaf has in `where` is an identity and a name: it hashes, is what it is, and says where it is."""
+    shown = []
+
+    def where(n):
+        weights = {n.layers[0].weight: "first", n.layers[1].weight: "second"}
+        assert n.scale is n.scale
+        assert n.scale not in weights
+        shown.append((repr(n.scale), str(n.layers[0].bias)))
+        return next(w for w, name in weights.items() if name == "second")
+
+    assert eqx.tree_at(where, make_net(), 1).layers[1].weight == 1
+    assert shown == [("<the leaf tree.scale>", "<the leaf tree.layers[0].bias>")]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        lambda n: [x.bias for x in n.layers if x.bias is None],
+        lambda n: n.layers[1].bias if n.layers[1].bias is None else n.scale,
+        lambda n: (n.scale, n.note, *([n.layers] if n.note is None else [])),
+        lambda n: (n.note, *([] if n.note is None else [n.layers])),
+    ],
+)
+def test_none_picked_for_being_none(where):
+    """A `None` can't be picked because it is one, as it is found by a placeholder: an error, not another node."""
+    with pytest.raises(ValueError, match="It can't look whether a node is `None` to return it: pick it by its place"):
+        eqx.tree_at(where, make_net(), replace_fn=lambda x: 1)
+
+
+def test_error_in_where_is_passed_on():
+    """What else goes wrong in `where` is no business of ours."""
+    with pytest.raises(KeyError, match="nonsense"):
+        eqx.tree_at(lambda t: t["nonsense"], {"a": 1}, 2)
+    with pytest.raises(AttributeError, match="'Net' object has no attribute 'nonsense'"):
+        eqx.tree_at(lambda n: n.nonsense, make_net(), 2)
+
+
+@pytest.mark.parametrize("wrap", [lambda x: [x, 1], lambda x: Pair(x, 1)], ids=["lists", "modules"])
+def test_tree_at_on_deep_trees(wrap):
+    """Trees deeper than Python's recursion are no harder; nor are the messages about one."""
+
+    def where(tree, levels=1100):
+        for _ in range(levels):
+            tree = tree[0] if isinstance(tree, list) else tree.first
+        return tree
+
+    with room_for(1100):
+        tree = deep(1100, wrap, "leaf")
+        assert where(eqx.tree_at(where, tree, "new")) == "new"
+        assert where(eqx.tree_at(where, eqx.tree_at(where, tree, None), "new")) == "new"
+        assert where(eqx.tree_at(lambda t: where(t, 1000), tree, "new"), 1000) == "new"
+        path = "tree" + 1100 * ("[0]" if isinstance(tree, list) else ".first")
+        with pytest.raises(TypeError) as caught:
+            eqx.tree_at(lambda t: where(t) + 1, tree, "new")
+        assert "`{}`".format(path) in str(caught.value)
+        with pytest.raises(ValueError) as caught:
+            eqx.tree_at(lambda t: (where(t), where(t)), tree, (1, 2))
+        assert "`{}` twice".format(path) in str(caught.value)
+        with pytest.raises(ValueError) as caught:
+            eqx.tree_at(lambda t: (t, where(t)), tree, (1, 2))
+        assert "`tree`, and `{}`".format(path) in str(caught.value)
+
+
+def test_tree_at_leaves_nothing_behind():
+    """No reference cycle keeps the arrays of a tree alive until the garbage collector runs."""
+
+    class Leaf:
+        pass
+
+    leaf = Leaf()
+    alive = weakref.ref(leaf)
+    gc.disable()
+    try:
+        eqx.tree_at(lambda t: t[1], [leaf, None], 1)
+        eqx.tree_at(lambda t: t[0], [[leaf], None], 1)
+        del leaf
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+# tree_equal
+
+
+NAN = float("nan")
+
+
+def nested(array):
+    """An object array that holds an array."""
+    box = np.empty(2, object)
+    box[:] = [array, None]
+    return box
+
+
+class Other(eqx.Module):
+    weight: Any
+    bias: Any
+    name: str = eqx.field(static=True, default="layer")
+
+
+# Two leaves or trees, made anew each time, and whether they are equal.
+PAIRS = {
+    "jax arrays": (lambda: jnp.arange(3.0), lambda: jnp.arange(3.0), True),
+    "jax values": (lambda: jnp.arange(3.0), lambda: jnp.arange(3.0).at[2].set(9), False),
+    "jax shapes": (lambda: jnp.ones(3), lambda: jnp.ones(2), False),
+    "jax shapes that broadcast": (lambda: jnp.ones((3, 1)), lambda: jnp.ones((1, 1)), False),
+    "jax scalar and vector": (lambda: jnp.array(1.0), lambda: jnp.ones(1), False),
+    "jax dtypes": (lambda: jnp.ones(2), lambda: jnp.ones(2, jnp.int32), False),
+    "jax float16 and bfloat16": (lambda: jnp.ones(2, jnp.float16), lambda: jnp.ones(2, jnp.bfloat16), False),
+    "jax weak types": (lambda: jnp.asarray(1.0), lambda: jnp.ones((), jnp.float32), True),
+    "jax nan": (lambda: jnp.array([1, NAN]), lambda: jnp.array([1, NAN]), False),
+    "jax zeros": (lambda: jnp.array([0.0]), lambda: jnp.array([-0.0]), True),
+    "jax empty": (lambda: jnp.zeros((0, 2)), lambda: jnp.zeros((0, 2)), True),
+    "jax empty shapes": (lambda: jnp.zeros((0, 2)), lambda: jnp.zeros((2, 0)), False),
+    "jax bfloat16": (lambda: jnp.ones(2, jnp.bfloat16), lambda: jnp.ones(2, jnp.bfloat16), True),
+    "jax bfloat16 values": (lambda: jnp.ones(2, jnp.bfloat16), lambda: jnp.zeros(2, jnp.bfloat16), False),
+    "jax bfloat16 nan": (lambda: jnp.array(NAN, jnp.bfloat16), lambda: jnp.array(NAN, jnp.bfloat16), False),
+    "jax bool": (lambda: jnp.array([True]), lambda: jnp.array([True]), True),
+    "jax complex": (lambda: jnp.array([1j]), lambda: jnp.array([1j]), True),
+    "jax complex values": (lambda: jnp.array([1j]), lambda: jnp.array([-1j]), False),
+    "keys": (lambda: jrandom.PRNGKey(0), lambda: jrandom.PRNGKey(0), True),
+    "keys of other seeds": (lambda: jrandom.PRNGKey(0), lambda: jrandom.PRNGKey(1), False),
+    "jax and numpy": (lambda: jnp.ones(2), lambda: np.ones(2, np.float32), False),
+    "jax and numpy scalars": (lambda: jnp.array(1.0), lambda: np.float32(1), False),
+    "jax and float": (lambda: jnp.array(1.0), lambda: 1.0, False),
+    "jax and None": (lambda: jnp.array(1.0), lambda: None, False),
+    "numpy arrays": (lambda: np.arange(3), lambda: np.arange(3), True),
+    "numpy values": (lambda: np.arange(3), lambda: np.arange(3) + 1, False),
+    "numpy shapes that broadcast": (lambda: np.ones((3, 1)), lambda: np.ones((1, 1)), False),
+    "numpy dtypes": (lambda: np.ones(2), lambda: np.ones(2, np.float32), False),
+    "numpy nan": (lambda: np.array([1, NAN]), lambda: np.array([1, NAN]), False),
+    "numpy empty": (lambda: np.zeros((0, 2)), lambda: np.zeros((0, 2)), True),
+    "numpy bfloat16": (lambda: np.ones(2, jnp.bfloat16), lambda: np.ones(2, jnp.bfloat16), True),
+    "numpy text": (lambda: np.array(["a", "b"]), lambda: np.array(["a", "b"]), True),
+    "numpy text values": (lambda: np.array(["a", "b"]), lambda: np.array(["a", "c"]), False),
+    "numpy dates": (lambda: np.array(["2021-09"], "M8[M]"), lambda: np.array(["2021-09"], "M8[M]"), True),
+    "numpy records": (lambda: np.ones(2, [("a", int)]), lambda: np.ones(2, [("a", int)]), True),
+    "numpy records values": (lambda: np.ones(2, [("a", int)]), lambda: np.zeros(2, [("a", int)]), False),
+    "numpy subclass": (lambda: np.ma.array([1.0]), lambda: np.array([1.0]), False),
+    "numpy objects": (lambda: np.array([1, "a", None]), lambda: np.array([1, "a", None]), True),
+    "numpy objects of other types": (lambda: np.array([1, None]), lambda: np.array([True, None]), False),
+    "numpy objects that are nan": (lambda: np.array([NAN, None]), lambda: np.array([NAN, None]), False),
+    "numpy array of arrays": (lambda: nested(np.ones(2)), lambda: nested(np.ones(2)), True),
+    "numpy array of other arrays": (lambda: nested(np.ones(2)), lambda: nested(np.ones(3)), False),
+    "numpy array of jax arrays": (lambda: nested(jnp.ones(2)), lambda: nested(jnp.ones(2)), True),
+    "numpy scalars": (lambda: np.float32(1), lambda: np.float32(1), True),
+    "numpy scalars of other types": (lambda: np.float32(1), lambda: np.float64(1), False),
+    "numpy scalar and array": (lambda: np.float32(1), lambda: np.array(1, np.float32), False),
+    "numpy scalar and float": (lambda: np.float64(1), lambda: 1.0, False),
+    "numpy scalar and bool": (lambda: np.bool_(True), lambda: True, False),
+    "numpy scalar nan": (lambda: np.float32(NAN), lambda: np.float32(NAN), False),
+    "ints": (lambda: 2**70, lambda: 2**70, True),
+    "int and bool": (lambda: 1, lambda: True, False),
+    "int and float": (lambda: 1, lambda: 1.0, False),
+    "bool and float": (lambda: False, lambda: 0.0, False),
+    "float and complex": (lambda: 1.0, lambda: 1 + 0j, False),
+    "bools": (lambda: True, lambda: True, True),
+    "nan": (lambda: NAN, lambda: NAN, False),
+    "text": (lambda: "ab", lambda: "".join("ab"), True),
+    "text and bytes": (lambda: "a", lambda: b"a", False),
+    "functions": (lambda: jax.nn.relu, lambda: jax.nn.relu, True),
+    "other functions": (lambda: len, lambda: print, False),
+    "sets": (lambda: {1, 2}, lambda: {2, 1}, True),
+    "objects": (object, object, False),
+    "None": (lambda: None, lambda: None, True),
+    "None and a leaf": (lambda: None, lambda: 0, False),
+    "None and an empty tree": (lambda: None, lambda: (), False),
+    "list and tuple": (lambda: [1], lambda: (1,), False),
+    "tuple and namedtuple": (lambda: (1, 2), lambda: Point(1, 2), False),
+    "dicts": (lambda: {"a": 1, "b": 2}, lambda: {"b": 2, "a": 1}, True),
+    "dicts with other keys": (lambda: {"a": 1}, lambda: {"b": 1}, False),
+    "dict and ordered": (lambda: {"a": 1}, lambda: collections.OrderedDict(a=1), False),
+    "another order": (
+        lambda: collections.OrderedDict([("a", 1), ("b", 1)]),
+        lambda: collections.OrderedDict([("b", 1), ("a", 1)]),
+        False,
+    ),
+    "longer list": (lambda: [1, 2], lambda: [1, 2, 3], False),
+    "another nesting": (lambda: [[1], 2], lambda: [1, [2]], False),
+    "modules": (lambda: Layer(jnp.ones(2), None), lambda: Layer(jnp.ones(2), None), True),
+    "other leaves": (lambda: Layer(jnp.ones(2), 1), lambda: Layer(jnp.ones(2), 2), False),
+    "other static data": (lambda: Layer(1, 2), lambda: Layer(1, 2, "other"), False),
+    "static data of another type": (lambda: Layer(1, 2, True), lambda: Layer(1, 2, 1), False),
+    "another class": (lambda: Layer(1, 2), lambda: Other(1, 2), False),
+}
+if hasattr(jrandom, "key"):  # typed keys came in JAX 0.4.11
+    PAIRS["typed keys"] = (lambda: jrandom.key(0), lambda: jrandom.key(0), True)
+    PAIRS["typed keys of other seeds"] = (lambda: jrandom.key(0), lambda: jrandom.key(1), False)
+    PAIRS["typed keys of other shapes"] = (lambda: jrandom.key(0), lambda: jrandom.split(jrandom.key(0)), False)
+    PAIRS["typed and old-style"] = (lambda: jrandom.key(0), lambda: jrandom.PRNGKey(0), False)
+if hasattr(jrandom, "key_impl"):  # of several kinds, in 0.4.30
+    PAIRS["typed keys of other kinds"] = (lambda: jrandom.key(0), lambda: jrandom.key(0, impl="rbg"), False)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_equal_pairs(name):
+    """The table: alone and in a tree, both ways, and always as a `bool`."""
+    left, right, expected = PAIRS[name]
+    assert eqx.tree_equal(left(), right()) is expected
+    assert eqx.tree_equal(right(), left()) is expected
+    assert eqx.tree_equal({"a": [1, left()]}, {"a": [1, right()]}) is expected
+    assert eqx.tree_equal(left(), left(), right()) is (expected and eqx.tree_equal(left(), left()))
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_equal_to_itself(name):
+    """The very same leaf is equal to itself, unless it holds a NaN."""
+    leaf = PAIRS[name][0]()
+    assert eqx.tree_equal(leaf, leaf) is ("nan" not in name)
+
+
+def equal_by_hand(a, b):
+    below, other = children(a), children(b)
+    if type(a) is not type(b):
+        return False
+    if below is not None:
+        names = [name for name, _ in below] == [name for name, _ in other]
+        return (
+            names
+            and getattr(a, "name", 0) == getattr(b, "name", 0)
+            and all(equal_by_hand(x, y) for (_, x), (_, y) in zip(below, other))
+        )
+    if hasattr(a, "dtype"):
+        return (a.shape, str(a.dtype)) == (b.shape, str(b.dtype)) and np.asarray(a).tolist() == np.asarray(b).tolist()
+    return a == b
+
+
+@given(trees(), trees(), st.data())
+def test_equal_trees(a, b, data):
+    """Any two trees, and any two that differ in one leaf at most, against comparing by hand."""
+    assert eqx.tree_equal(a, b) is equal_by_hand(a, b)
+    copy = map_tree(lambda x: jnp.array(np.asarray(x)) if eqx.is_array(x) else x, a)
+    assert eqx.tree_equal(a, copy) is True
+    path = data.draw(st.sampled_from([path for path, node in nodes(a) if not children(node)] or [""]))
+    new = data.draw(st.sampled_from([*JAX_ARRAYS, *NUMPY_ARRAYS, None, 0, 1, True, 1.0, "", ()]))
+    changed = replace_at(a, path, new)
+    assert eqx.tree_equal(copy, changed) is equal_by_hand(copy, changed)
+
+
+def test_equal_many():
+    """Any number of trees: all must be equal to the first. None at all, and one, are."""
+    assert eqx.tree_equal() is True
+    assert eqx.tree_equal([jnp.array(NAN)]) is True
+    equal = [Layer(jnp.ones(2), 1) for _ in range(4)]
+    assert eqx.tree_equal(*equal) is True
+    for i in range(4):
+        different = equal[:i] + [Layer(jnp.ones(2), 2)] + equal[i + 1 :]
+        assert eqx.tree_equal(*different) is False
+
+
+def test_equal_on_traced_arrays(run):
+    """Eagerly, under `jit` and under `vmap`, the answer is that of comparing by NumPy."""
+
+    def function(x, y):
+        tree = lambda x, y: Pair([x, "a"], {"y": y, "f": len})  # noqa: E731
+        return (
+            jnp.asarray(eqx.tree_equal(tree(x, y), tree(x, y))),
+            jnp.asarray(eqx.tree_equal(tree(x, y), tree(x + 1, y))),
+            jnp.asarray(eqx.tree_equal(tree(x, y), tree(x, y), tree(x, -y))),
+            jnp.asarray(eqx.tree_equal(tree(x, y), tree(x, 1))),
+        )
+
+    assert [bool(answer) for answer in run(function, jnp.arange(3.0), jnp.ones(2))] == [True, False, False, False]
+    assert [bool(answer) for answer in run(function, jnp.array([1, NAN]), jnp.zeros(2))] == [False] * 4
+
+
+def test_equal_inside_jit():
+    """While tracing, what can be known is a `bool`, at once; a traced scalar is what depends on traced values."""
+    known, negative = jnp.arange(3.0), -jnp.arange(3.0)
+
+    @jax.jit
+    def function(x):
+        assert eqx.tree_equal([known, "a"], [jnp.asarray(known), "a"]) is True
+        assert eqx.tree_equal([known], [np.asarray(known)]) is False
+        assert eqx.tree_equal([x, known], [x, negative]) is False
+        assert eqx.tree_equal([x, 1], [x, 2]) is False
+        assert eqx.tree_equal([x, 1], [x, 1.0]) is False
+        assert eqx.tree_equal(x, x[:1]) is False
+        assert eqx.tree_equal(x, x.astype(jnp.bfloat16)) is False
+        assert eqx.tree_equal(x, np.arange(3.0, dtype=np.float32)) is False
+        assert eqx.tree_equal(x, x, (x,)) is False
+        assert eqx.tree_equal(x) is True
+        answers = [eqx.tree_equal(x, x), eqx.tree_equal([x, 1], [known, 1]), eqx.tree_equal(known, x, -x)]
+        for answer in answers:
+            assert isinstance(answer, jax.core.Tracer)
+            assert answer.shape == ()
+            assert answer.dtype == bool
+        return answers
+
+    assert list(map(bool, function(known))) == [True, True, False]
+    assert list(map(bool, function(known + 1))) == [True, False, False]
+
+
+def test_equal_under_vmap():
+    """One answer for each example."""
+    x = jnp.array([[1.0, 2.0], [3.0, 4.0], [5.0, NAN]])
+    answers = jax.vmap(lambda x, y: eqx.tree_equal([x, "a"], [y, "a"]))(x, x.at[1, 0].set(0))
+    np.testing.assert_array_equal(answers, [True, False, False])
+
+
+def test_equal_under_grad():
+    """The answer can be used where the derivative is taken."""
+
+    def function(x, y):
+        return jnp.where(eqx.tree_equal({"a": x}, {"a": y}), 2.0, 3.0) * x.sum()
+
+    x = jnp.arange(3.0)
+    np.testing.assert_array_equal(jax.grad(function)(x, x), [2, 2, 2])
+    np.testing.assert_array_equal(jax.grad(function)(x, x + 1), [3, 3, 3])
+
+
+def test_equal_typed_keys_inside_jit():
+    """Typed keys can be compared while they are traced."""
+    if not hasattr(jrandom, "key"):
+        pytest.skip("this JAX has no `jax.random.key`")
+    keys = jrandom.split(jrandom.key(0), 3)
+    equal = jax.jit(lambda *keys: eqx.tree_equal(*keys))
+    assert bool(equal(keys, jrandom.split(jrandom.key(0), 3)))
+    assert not bool(equal(keys, jrandom.split(jrandom.key(1), 3)))
+    np.testing.assert_array_equal(jax.vmap(eqx.tree_equal)(keys, keys[jnp.array([0, 2, 2])]), [True, False, True])
+
+
+@pytest.mark.parametrize("wrap", [lambda x: [x, 1], lambda x: Pair(x, 1)], ids=["lists", "modules"])
+def test_equal_deep_trees(wrap):
+    """Trees deeper than Python's recursion are no harder."""
+    with room_for(1100):
+        assert eqx.tree_equal(deep(1100, wrap, "leaf"), deep(1100, wrap, "leaf")) is True
+        assert eqx.tree_equal(deep(1100, wrap, "leaf"), deep(1100, wrap, "other")) is False
+        assert eqx.tree_equal(deep(1100, wrap, "leaf"), deep(1099, wrap, "leaf")) is False
+
+
+class Spanning:
+    """Stands for an array that spans several processes, of which NumPy sees no values."""
+
+    shape = (2,)
+    dtype = np.dtype("float32")
+
+    def __init__(self, values):
+        self.values = jnp.array(values)
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("spans non-addressable devices")
+
+    def __eq__(self, other):
+        return self.values == other.values
+
+    __hash__ = None
+
+
+def test_equal_where_numpy_sees_no_values(monkeypatch):
+    """Arrays of several processes are compared by JAX itself."""
+    monkeypatch.setattr("equinox._tree.is_array", lambda x: isinstance(x, Spanning))
+    monkeypatch.setattr("equinox._tree.concrete_array_types", {Spanning})
+    assert eqx.tree_equal(Spanning([1.0, 2.0]), Spanning([1.0, 2.0])) is True
+    assert eqx.tree_equal(Spanning([1.0, 2.0]), Spanning([1.0, 3.0])) is False
