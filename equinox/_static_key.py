@@ -17,8 +17,8 @@ class ArrayKey:
 
     def __init__(self, array):
         values = array if isinstance(array, np.ndarray) else _compat.to_numpy(array)
-        if values.dtype == object:
-            raise TypeError
+        if values is None or values.dtype == object:
+            raise TypeError  # spans several processes, or holds anything: can't be hashed
         digest = hashlib.sha256(np.ascontiguousarray(values)).digest()
         weak = getattr(array, "weak_type", False)
         self.content = (type(array), str(array.dtype), weak, values.shape, digest)

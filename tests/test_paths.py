@@ -210,3 +210,13 @@ def test_deep_trees(wrap):
         assert leaf_paths(deep(1100, wrap, "leaf"))[0] == 1100 * step
         assert first_difference(deep(1100, wrap, "leaf"), deep(1100, wrap, "other")) is None
         assert first_difference(deep(1100, wrap, "leaf"), deep(1100, wrap, None))[0] == 1100 * step
+
+
+def test_a_bound_method_names_its_module():
+    class Named(eqx.Module):
+        weight: Any
+
+        def method(self):
+            pass
+
+    assert leaf_paths({"f": Named([1]).method}, "tree") == ["tree['f'].__self__.weight[0]"]

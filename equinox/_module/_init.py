@@ -83,27 +83,21 @@ def _check_static(cls_name, name, value):
     """Refuse what can't be compared and hashed, as JAX does with the structure of a tree at each compiled call."""
     if type(value) in _PLAIN_TYPES:
         return
-    try:
-        hash(value)
-        hashable = True
-    except TypeError:
-        hashable = False
-    if not hashable and isinstance(value, dict):
-        held = list(value.values())  # not the dictionary, whose keys JAX would sort
-    else:
-        held = value
-    for leaf in tree_util.tree_leaves(held):
-        if is_array(leaf) or isinstance(leaf, np.ndarray):  # some JAX releases hash tracers, to no use
+    # The values of a dictionary by themselves: its keys, which JAX would sort, may not be comparable.
+    for leaf in tree_util.tree_leaves(list(value.values()) if isinstance(value, dict) else value):
+        if is_array(leaf) or isinstance(leaf, np.ndarray):
             raise TypeError(
                 "the static field `{}.{}` holds an array ({}). Static fields are part of the tree's structure, which "
                 "has to be comparable: make it an ordinary field, and keep it out of the gradient with a "
                 "filter.".format(cls_name, name, describe_leaf(leaf))
             )
-    if not hashable:
+    try:
+        hash(value)
+    except TypeError:
         raise TypeError(
             "the static field `{}.{}` must be hashable, got {!r}: use a tuple for a list, "
             "or make it an ordinary field.".format(cls_name, name, value)
-        )
+        ) from None
 
 
 _PLAIN_TYPES = frozenset([bool, int, float, complex, str, bytes, type(None)])

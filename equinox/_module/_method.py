@@ -4,7 +4,7 @@ import functools as ft
 import inspect
 import types
 
-from jax import tree_util
+from .. import _compat
 
 
 class BoundMethod:
@@ -54,8 +54,9 @@ class BoundMethod:
         return getattr, (self.__self__, self.__func__.__name__)
 
 
-tree_util.register_pytree_node(
+_compat.register_node(
     BoundMethod,
+    lambda method: ([("__self__", method.__self__)], method.__func__),
     lambda method: ((method.__self__,), method.__func__),
     lambda function, children: BoundMethod(function, children[0]),
 )
