@@ -40,7 +40,7 @@ demo: $(READY)  ## Train a recurrent network on spirals, and draw what it learnt
 	$(VENV)/bin/python examples/train_rnn.py $(ARGS)
 
 clean:  ## Remove the environment, and everything else that was made
-	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist spirals.png .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY):
@@ -49,5 +49,6 @@ $(READY):
 	@echo "Making $(VENV) with the newest JAX for $$($(PYTHON) --version). This takes a minute or two."
 	@rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
+	$(RUN) pip install --quiet --upgrade pip
 	$(RUN) pip install --quiet $(INSTALL)
 	@touch $@

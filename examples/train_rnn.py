@@ -38,7 +38,7 @@ class RNN(eqx.Module):
         return self.readout(hidden)[0]
 
 
-@eqx.jitf(filter_fn=eqx.is_array)  # the key is traced; the numbers, which give the shapes, are static
+@eqx.jitf(filter_fn=eqx.is_array)  # the key is traced; the numbers are static, as those that give shapes must be
 def make_spirals(number, key, length=32, noise=0.07):
     """Noisy spirals from the centre outwards: points (number, length, 2); whether they go anticlockwise (number,)."""
     class_key, start_key, turns_key, noise_key = jrandom.split(key, 4)
@@ -124,8 +124,10 @@ def main(steps=300, batch_size=128, hidden_size=16, learning_rate=3e-3, seed=0, 
     held_out = make_spirals(1000, held_out_key)
     model = RNN(hidden_size, model_key)
 
+    # Without the clipping, a rare batch throws the network far off its course.
+    optim = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(learning_rate))
     print("Training for {} steps; Ctrl-C stops early and loses nothing.".format(steps))
-    model, history = train(model, optax.adam(learning_rate), held_out, steps, batch_size, train_key)
+    model, history = train(model, optim, held_out, steps, batch_size, train_key)
 
     final_accuracy = float(accuracy(model, *held_out))
     history["accuracy"].append((len(history["loss"]), final_accuracy))

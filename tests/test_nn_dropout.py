@@ -272,7 +272,7 @@ def test_wrong_flag():
 
 def test_wrong_input(getkey):
     """Integers can't be scaled in their own dtype; a seed is no key."""
-    with pytest.raises(TypeError, match="`Dropout` expects `x` to be floating-point or complex, got int32"):
+    with pytest.raises(TypeError, match="`Dropout` expects `input` to be floating-point or complex, got int32"):
         Dropout()(jnp.arange(3), key=getkey())
     with pytest.raises(TypeError, match=r"`Dropout` expects `key` to be a PRNG key, such as .*\(7\)`, got 7"):
         Dropout()(jnp.ones(3), key=7)

@@ -146,14 +146,14 @@ def test_surgery(getkey):
     linear = eqx.nn.Linear(3, 4, key=getkey())
     wider = eqx.tree_at(lambda m: m.weight, linear, jnp.ones((4, 7)))
     assert_close(wider(jnp.ones(7)), 7 + np.asarray(linear.bias))
-    with pytest.raises(ValueError, match=r"expects `x` to be one example of shape \(7,\), got \(3,\)"):
+    with pytest.raises(ValueError, match=r"expects `input` to be one example of shape \(7,\), got \(3,\)"):
         wider(jnp.ones(3))
 
 
 @pytest.mark.parametrize(
     "shape,message",
     [
-        ((100, 3), r"one example of shape \(3,\), got \(100, 3\). Batch with `jax.vmap\(layer\)\(x\)`"),
+        ((100, 3), r"one example of shape \(3,\), got \(100, 3\). Batch with `jax.vmap\(layer\)\(input\)`"),
         ((4,), r"`Linear` with `in_features=3` .* got \(4,\). Reshape it, or .* another `in_features`"),
         ((3, 1), r"one example of shape \(3,\), got \(3, 1\). Reshape"),
         ((), r"one example of shape \(3,\), got \(\)"),
@@ -161,7 +161,7 @@ def test_surgery(getkey):
     ids=["batch", "longer", "column", "scalar"],
 )
 def test_wrong_shape(shape, message, run, getkey):
-    """`x` of another shape is refused, also while tracing; a batch is told of `vmap`."""
+    """`input` of another shape is refused, also while tracing; a batch is told of `vmap`."""
     linear = eqx.nn.Linear(3, 4, key=getkey())
     with pytest.raises(ValueError, match=message):
         run(linear.__call__, jnp.ones(shape))
@@ -170,7 +170,7 @@ def test_wrong_shape(shape, message, run, getkey):
 @pytest.mark.parametrize("x", [None, "abc", {"x": 1.0}])
 def test_no_array(x, getkey):
     """What is no array is refused by its name."""
-    with pytest.raises(TypeError, match=r"`Linear` expects `x` to be an array of shape \(3,\), got"):
+    with pytest.raises(TypeError, match=r"`Linear` expects `input` to be an array of shape \(3,\), got"):
         eqx.nn.Linear(3, 4, key=getkey())(x)
 
 

@@ -1,4 +1,4 @@
-"""What the layers ask of their arguments. Only types and shapes are looked at, so all of it works on traced arrays."""
+"""What the layers ask of their arguments. Of arrays only shapes are looked at, so traced ones will do."""
 
 import operator
 

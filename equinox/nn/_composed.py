@@ -39,18 +39,18 @@ class Sequential(Module):
         for i, layer in enumerate(self.layers):
             check_callable(layer, "layers[{}]".format(i), "Sequential")
 
-    def __call__(self, x, *, key=None):
+    def __call__(self, input, *, key=None):
         """Call the layers, in their order.
 
-        Args: x: what the first layer takes. key: PRNG key; split, so that each layer has a part of its own.
+        Args: input: what the first layer takes. key: PRNG key; split, so that each layer has a part of its own.
         """
         if key is not None:
             check_key(key, "Sequential")
         takes_key = [key is not None and _takes_key(layer) for layer in self.layers]
         keys = jrandom.split(key, len(self.layers)) if any(takes_key) else ()
         for i, layer in enumerate(self.layers):
-            x = layer(x, key=keys[i]) if takes_key[i] else layer(x)
-        return x
+            input = layer(input, key=keys[i]) if takes_key[i] else layer(input)
+        return input
 
     def __len__(self):
         return len(self.layers)
@@ -85,19 +85,19 @@ class MLP(Module):
     """Multi-layer perceptron: `Linear` layers with an activation after each, and `final_activation` after the last.
 
     Args:
-        in_size: length of `x`.
-        out_size: length of `y`.
-        width_size: length of what the hidden layers return. Of no account if there are none.
+        in_size: length of `input`.
+        out_size: length of the output.
+        width_size: length of what the hidden layers return. At least 1 even if there are none.
         depth: number of hidden layers. At 0 the MLP is one `Linear` from `in_size` to `out_size`.
         activation: a function, or another layer, called on what each hidden layer returns.
         final_activation: the same for the last layer; by default the identity.
         key: PRNG key, used here and not kept. The one at the call is ignored.
 
-    Shapes: x (in_size,) -> y (out_size,). Batch with `jax.vmap(mlp)(x)`.
+    Shapes: input (in_size,) -> output (out_size,). Batch with `jax.vmap(mlp)(input)`.
         layers, a tuple of `Linear`: (in_size -> width_size), ..., (width_size -> out_size), `depth + 1` in all.
     Units: none; each layer's parameters are drawn as `Linear` draws them.
-    Raises: ValueError: a size below 1, `depth` below 0; `x` of another shape. TypeError: a size or `depth` that is no
-        integer; an activation that isn't callable; `key` is `None`.
+    Raises: ValueError: a size below 1, `depth` below 0; `input` of another shape. TypeError: a size or `depth` that
+        is no integer; an activation that isn't callable; `key` is `None`.
     Source: none in PyTorch; a `torch.nn.Sequential` of `torch.nn.Linear` and activations is the same.
     """
 
@@ -123,7 +123,7 @@ class MLP(Module):
         self.activation = activation
         self.final_activation = final_activation
 
-    def __call__(self, x, *, key=None):
+    def __call__(self, input, *, key=None):
         for layer in self.layers[:-1]:
-            x = self.activation(layer(x))
-        return self.final_activation(self.layers[-1](x))
+            input = self.activation(layer(input))
+        return self.final_activation(self.layers[-1](input))

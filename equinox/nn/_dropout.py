@@ -13,9 +13,9 @@ from ._checks import check_key, in_words
 
 
 class Dropout(Module):
-    """Set each element of `x` to zero with probability `p`, and divide the others by `1 - p`.
+    """Set each element of `input` to zero with probability `p`, and divide the others by `1 - p`.
 
-    So the expected value is that of `x`. Both arguments are ordinary leaves, to be changed with `eqx.tree_at`:
+    So the expected value is that of `input`. Both arguments are ordinary leaves, to be changed with `eqx.tree_at`:
 
         eqx.tree_at(lambda d: d.deterministic, dropout, True)
 
@@ -24,9 +24,9 @@ class Dropout(Module):
 
     Args:
         p: probability, from 0 to 1. At 0 nothing changes; at 1 all becomes zero.
-        deterministic: whether to return `x` as it is, as is usual in inference.
+        deterministic: whether to return `input` as it is, as is usual in inference.
 
-    Shapes: x of any shape -> the same shape and dtype. Each element is dropped or kept by itself.
+    Shapes: input of any shape -> the same shape and dtype. Each element is dropped or kept by itself.
     Raises: ValueError: `p` is outside [0, 1]. TypeError: `p` is no number, or `deterministic` no bool.
     Source: `torch.nn.Dropout`.
     """
@@ -40,41 +40,41 @@ class Dropout(Module):
         self.p = p
         self.deterministic = deterministic
 
-    def __call__(self, x, *, key=None, deterministic=None):
-        """Drop elements of `x`.
+    def __call__(self, input, *, key=None, deterministic=None):
+        """Drop elements of `input`.
 
         Args:
-            x: an array of any shape.
+            input: an array of any shape.
             key: PRNG key, needed unless nothing random happens: `deterministic` is true, or `p` is 0.
             deterministic: if given, takes precedence over the one of the layer.
 
-        Raises: ValueError: the key is missing. TypeError: `x` isn't floating-point or complex, so that dividing it
+        Raises: ValueError: the key is missing. TypeError: `input` isn't floating-point or complex, so that dividing it
             by `1 - p` would change its dtype.
         """
         flag = self.deterministic if deterministic is None else deterministic
         known_flag, known_p = _known_flag(flag), _known_probability(self.p)
         if known_flag or known_p == 0:
-            return x
+            return input
         if key is None:
             raise ValueError(_NO_KEY + (_NO_KEY_TRACED if known_flag is None else ""))
         check_key(key, "Dropout")
-        x = jnp.asarray(x)
-        if not jnp.issubdtype(x.dtype, jnp.inexact):
+        input = jnp.asarray(input)
+        if not jnp.issubdtype(input.dtype, jnp.inexact):
             raise TypeError(
-                "`Dropout` expects `x` to be floating-point or complex, got {}: convert it first, as with "
-                "`x.astype(jnp.float32)`.".format(x.dtype)
+                "`Dropout` expects `input` to be floating-point or complex, got {}: convert it first, as with "
+                "`input.astype(jnp.float32)`.".format(input.dtype)
             )
         keep = 1 - (lax.stop_gradient(self.p) if known_p is None else known_p)
         # Where nothing is kept, any finite scale will do; an infinite one would make the gradient NaN.
         scale = 1 / jnp.where(keep > 0, keep, 1)
-        mask = jrandom.bernoulli(key, jnp.asarray(keep, jnp.float32), x.shape)
-        dropped = jnp.where(mask, x * jnp.asarray(scale, x.dtype), 0)
-        return jnp.where(flag, x, dropped) if known_flag is None else dropped
+        mask = jrandom.bernoulli(key, jnp.asarray(keep, jnp.float32), input.shape)
+        dropped = jnp.where(mask, input * jnp.asarray(scale, input.dtype), 0)
+        return jnp.where(flag, input, dropped) if known_flag is None else dropped
 
 
 _NO_KEY = (
     "`Dropout` needs a PRNG key to choose what to drop: call it with `key=...`; or with `deterministic=True`, to "
-    "return `x` as it is."
+    "return `input` as it is."
 )
 _NO_KEY_TRACED = (
     " Its `deterministic` is traced, so whether it is true can't be known yet: pass a key anyway, or hold the flag "

@@ -11,18 +11,18 @@ from ._checks import as_bool, as_example, as_size, check_key
 
 
 class Linear(Module):
-    """Affine map of one example: `y = weight @ x + bias`.
+    """Affine map of one example: `weight @ input + bias`.
 
     Args:
-        in_features: length of `x`.
-        out_features: length of `y`.
+        in_features: length of `input`.
+        out_features: length of the output.
         bias: whether to add one; without it the field `bias` is `None`.
         key: PRNG key, used here and not kept. The one at the call is ignored.
 
-    Shapes: x (in_features,) -> y (out_features,). Batch with `jax.vmap(linear)(x)`.
+    Shapes: input (in_features,) -> output (out_features,). Batch with `jax.vmap(linear)(input)`.
         weight (out_features, in_features), bias (out_features,).
     Units: none; weight and bias are drawn from U(-b, b), b = 1/sqrt(in_features).
-    Raises: ValueError: a size below 1; `x` of another shape. TypeError: a size that is no integer; `key` is `None`.
+    Raises: ValueError: a size below 1; `input` of another shape. TypeError: a size that is no integer; `key` is `None`.
     Source: `torch.nn.Linear`, its layout and its default initialisation.
     """
 
@@ -44,23 +44,23 @@ class Linear(Module):
         else:
             self.bias = None
 
-    def __call__(self, x, *, key=None):
+    def __call__(self, input, *, key=None):
         # The weight's own shape, as `tree_at` may have put another in the place of the first.
-        x = as_example(x, "x", self.weight.shape[-1], "in_features", self, "jax.vmap(layer)(x)")
-        y = self.weight @ x
-        return y if self.bias is None else y + self.bias
+        input = as_example(input, "input", self.weight.shape[-1], "in_features", self, "jax.vmap(layer)(input)")
+        output = self.weight @ input
+        return output if self.bias is None else output + self.bias
 
 
 class Identity(Module):
     """The map that changes nothing: a place-holder for another layer.
 
     Args: any at all, which are ignored; so any layer's arguments will do.
-    Shapes: x of any shape, or any pytree -> the same object.
+    Shapes: input of any shape, or any pytree -> the same object.
     Source: `torch.nn.Identity`.
     """
 
     def __init__(self, *args, **kwargs):
         pass
 
-    def __call__(self, x, *, key=None):
-        return x
+    def __call__(self, input, *, key=None):
+        return input

@@ -1,0 +1,35 @@
+"""The layers are made and called exactly as the specification of 0.0.1 says."""
+
+import inspect
+
+import pytest
+
+import equinox as eqx
+
+SPECIFICATION = {
+    "Linear": ("(in_features, out_features, bias=True, *, key)", "(input, *, key=None)"),
+    "Identity": ("(*args, **kwargs)", "(input, *, key=None)"),
+    "Dropout": ("(p=0.5, deterministic=False)", "(input, *, key=None, deterministic=None)"),
+    "GRUCell": ("(input_size, hidden_size, bias=True, *, key)", "(input, hidden, *, key=None)"),
+    "LSTMCell": ("(input_size, hidden_size, bias=True, *, key)", "(input, hidden, *, key=None)"),
+    "Sequential": ("(layers)", "(input, *, key=None)"),
+    "MLP": ("(in_size, out_size, width_size, depth, activation, final_activation, *, key)", "(input, *, key=None)"),
+}
+
+
+def test_every_layer_is_specified():
+    assert sorted(SPECIFICATION) == sorted(eqx.nn.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(SPECIFICATION))
+def test_signatures(name):
+    layer = getattr(eqx.nn, name)
+    made, called = SPECIFICATION[name]
+    parameters = [
+        p.replace(default=p.empty) if callable(p.default) and p.default is not p.empty else p
+        for p in inspect.signature(layer).parameters.values()
+    ]
+    if name == "MLP":  # whose defaults are functions: `jax.nn.relu`, and the identity
+        assert inspect.signature(layer).parameters["final_activation"].default(3) == 3
+    assert str(inspect.Signature(parameters)) == made
+    assert str(inspect.Signature(list(inspect.signature(layer.__call__).parameters.values())[1:])) == called
