@@ -6,7 +6,7 @@ ARGS ?=
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 INSTALL := --editable '.[test,lint]' 'jax[cpu]'
-CODE := equinox examples tests
+CODE := equinox examples tests docker
 
 # The environment is made anew when what it is made from changes: the interpreter, or the project's dependencies. Its
 # mark is written last, so that one whose making was interrupted is never taken for a whole one.

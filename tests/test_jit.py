@@ -405,6 +405,14 @@ def test_a_static_numpy_array_changed_in_place_is_seen():
     assert f(x) == [7, 2]
 
 
+def test_a_static_numpy_array_is_kept_as_it_was():
+    f = eqx.jitf(lambda x, s: x * s[0], filter_fn=eqx.is_array)
+    s = np.array([1, 2])
+    f(jnp.ones(2), s)
+    s[0] = 7
+    assert f(jnp.ones(3), np.array([1, 2])).tolist() == [1.0] * 3  # traced anew, for the statics of the first call
+
+
 def test_a_static_object_compares_as_it_says():
     class Config:
         def __init__(self, n):

@@ -120,7 +120,7 @@ def test_where_no_backend_can_be_started_an_array_is_an_error():
     """The control of the test above: had the import made an array, it would have failed."""
     status, _, errors = _run_python("import equinox, jax.numpy; jax.numpy.zeros(1)", **NO_BACKEND)
     assert status != 0
-    assert "no_such_backend" in errors
+    assert "no_such_backend" in errors or "_default_backend.platform" in errors  # JAX 0.2.28 stumbles over its absence
 
 
 def test_import_brings_only_its_dependencies():

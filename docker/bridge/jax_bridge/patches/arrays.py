@@ -1,0 +1,46 @@
+"""`jax.Array` in JAX 0.4.0 to 0.4.6, whose methods are shared between jax's Python and jaxlib's C++.
+
+Such an array was made of one buffer per device. Now it is made of `jax.Array`s again, one per device, and the one on a
+single device of itself: jax's methods that call the same method of every part would never come to an end.
+"""
+
+import sys
+from typing import Any
+
+import numpy as np
+from jaxlib import xla_client as xc
+
+from ..hook import AfterImport
+
+# jax defines them, each part by part; C++ has them for the whole.
+NATIVE = ("__cuda_array_interface__", "delete", "on_device_size_in_bytes", "unsafe_buffer_pointer")
+
+
+def apply(jax: str) -> None:
+    array = xc.ArrayImpl
+    array._npy_value = _host_value(array._npy_value)
+    array._device = property(lambda self: next(iter(self._sharding.device_set)))
+    array.copy_to_device = _copy_to_device
+
+    native = {name: vars(array)[name] for name in NATIVE}
+
+    def take_back() -> None:
+        for name, attribute in native.items():
+            setattr(array, name, attribute)
+
+    sys.meta_path.insert(0, AfterImport("jax._src.array", take_back))
+
+
+def _host_value(native: Any) -> Any:
+    """`_npy_value`, the copy on the host that jax keeps: where it is `None`, jax looks for it in the parts."""
+
+    def get(self: Any) -> Any:
+        if isinstance(self._sharding, xc.SingleDeviceSharding) and not self.is_deleted():
+            return self._single_device_array_to_np_array()
+        return native.fget(self)
+
+    return property(get, native.fset)
+
+
+def _copy_to_device(self: Any, device: Any) -> Any:
+    return device.client.buffer_from_pyval(np.asarray(self), device)
