@@ -1,7 +1,7 @@
 """Write `torch_cells.json`: what PyTorch's layers return, and its gradients, for the tests of `equinox.nn`.
 
-    uv venv --python 3.11 /tmp/torch && uv pip install --python /tmp/torch torch==2.13.0
-    /tmp/torch/bin/python tests/data/make_torch_cells.py
+    uv venv --python 3.11 ENV && uv pip install --python ENV torch==2.13.0
+    ENV/bin/python tests/data/make_torch_cells.py
 
 Parameters and inputs are rounded before PyTorch sees them, so that the file holds them exactly; it computes in double
 precision. The random numbers are the standard library's, which are the same everywhere. For the cells, `expected` is

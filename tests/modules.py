@@ -1,0 +1,32 @@
+"""Two small modules, for the tests of `Module`."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+import equinox as eqx
+
+
+class Affine(eqx.Module):
+    weight: Any
+    bias: Any
+
+    def __call__(self, x):
+        return self.weight * x + self.bias
+
+    def scaled(self, x, factor=2.0):
+        """Scale what the call gives."""
+        return factor * self(x)
+
+
+class Nested(eqx.Module):
+    first: Affine
+    rest: Any
+    name: str = eqx.field(static=True, default="nested")
+
+    def __call__(self, x):
+        return self.first(x)
+
+
+def affine():
+    return Affine(jnp.array([1.0, 2.0]), jnp.array(3.0))

@@ -1,0 +1,341 @@
+"""What a subclass of `Module` is: a frozen dataclass, with an `__init__` of its own or a generated one, and bases."""
+
+import abc
+import copy
+import dataclasses
+import functools as ft
+import inspect
+import sys
+import typing
+from typing import Any, Generic, TypeVar
+
+import jax
+import pytest
+from jax import tree_util
+from modules import Affine
+
+import equinox as eqx
+
+
+def test_a_class_is_a_frozen_dataclass():
+    assert dataclasses.is_dataclass(Affine)
+    assert [f.name for f in dataclasses.fields(Affine)] == ["weight", "bias"]
+    assert Affine.__dataclass_params__.frozen
+    assert dataclasses.replace(Affine(1, 2), bias=5) == Affine(1, 5)
+
+
+def test_the_generated_init_takes_the_fields_by_position_and_name():
+    assert Affine(1, 2) == Affine(1, bias=2) == Affine(weight=1, bias=2)
+    assert str(inspect.signature(Affine)) == "(weight: Any, bias: Any) -> None"
+    assert Affine.__init__.__qualname__ == "Affine.__init__"
+
+
+@pytest.mark.parametrize(
+    "args, kwargs", [((), {}), ((1,), {}), ((1, 2, 3), {}), ((1, 2), {"bias": 3}), ((1, 2), {"other": 3})]
+)
+def test_wrong_arguments_are_a_type_error(args, kwargs):
+    with pytest.raises(TypeError, match="__init__"):
+        Affine(*args, **kwargs)
+
+
+def test_an_init_of_ones_own():
+    class Doubled(eqx.Module):
+        value: Any
+        size: int
+
+        def __init__(self, x, *, extra=1):
+            self.value = 2 * x
+            self.size = extra
+
+    assert (Doubled(4).value, Doubled(4, extra=7).size) == (8, 7)
+    assert str(inspect.signature(Doubled)) == "(x, *, extra=1)"
+    with pytest.raises(TypeError):
+        Doubled()
+
+
+def test_an_init_is_inherited_as_any_method_is():
+    class Base(eqx.Module):
+        x: Any
+
+        def __init__(self, x):
+            self.x = x + 1
+
+    class Child(Base):
+        def __call__(self):
+            return self.x
+
+    class Grandchild(Child):
+        y: Any = 5
+
+    assert Child(1)() == 2
+    assert (Grandchild(1).x, Grandchild(1).y) == (2, 5)
+
+
+def test_super_init():
+    class Base(eqx.Module):
+        x: Any
+
+        def __init__(self, x):
+            self.x = x
+
+    class Child(Base):
+        y: Any
+
+        def __init__(self, x, y):
+            super().__init__(x)
+            self.y = y + self.x
+
+    class GeneratedBase(eqx.Module):
+        x: Any
+
+    class ChildOfGenerated(GeneratedBase):
+        y: Any
+
+        def __init__(self, x, y):
+            super().__init__(x)
+            self.y = y
+
+    assert (Child(1, 2).x, Child(1, 2).y) == (1, 3)
+    assert tree_util.tree_leaves(ChildOfGenerated(1, 2)) == [1, 2]
+
+
+def test_a_generated_init_under_an_own_one_covers_the_new_fields():
+    class Base(eqx.Module):
+        x: Any
+
+    class Child(Base):
+        y: Any
+
+    assert str(inspect.signature(Child)) == "(x: Any, y: Any) -> None"
+    assert tree_util.tree_leaves(Child(1, 2)) == [1, 2]
+
+
+def test_defaults_and_factories():
+    class WithDefaults(eqx.Module):
+        a: Any
+        b: Any = 2
+        c: Any = dataclasses.field(default_factory=list)
+        d: Any = eqx.field(default=4, init=False)
+        e: Any = eqx.field(default_factory=dict, init=False)
+
+    m = WithDefaults(1)
+    assert (m.a, m.b, m.c, m.d, m.e) == (1, 2, [], 4, {})
+    assert m.c is not WithDefaults(1).c
+    assert WithDefaults(1, c=3).c == 3
+    assert tree_util.tree_leaves(m) == [1, 2, 4]  # in the instance, and so in the tree
+
+
+def test_a_default_fills_what_an_own_init_leaves_unset():
+    class Own(eqx.Module):
+        a: Any
+        b: Any = 2
+        c: Any = dataclasses.field(default_factory=lambda: 3)
+
+        def __init__(self):
+            self.a = 1
+
+    assert tree_util.tree_leaves(Own()) == [1, 2, 3]
+
+
+def test_keyword_only_fields_on_every_python():
+    class KeywordOnly(eqx.Module):
+        a: Any = eqx.field(kw_only=True)
+        b: Any
+        c: Any = eqx.field(kw_only=True, default=3)
+
+    m = KeywordOnly(2, a=1)
+    assert (m.a, m.b, m.c) == (1, 2, 3)
+    assert str(inspect.signature(KeywordOnly)) == "(b: Any, *, a: Any, c: Any = 3) -> None"
+    with pytest.raises(TypeError):
+        KeywordOnly(1, 2)
+
+    class Child(KeywordOnly):
+        d: Any = 4
+
+    assert str(inspect.signature(Child)) == "(b: Any, d: Any = 4, *, a: Any, c: Any = 3) -> None"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="dataclasses.KW_ONLY needs Python 3.10")
+def test_the_kw_only_of_dataclasses():
+    class KeywordOnly(eqx.Module):
+        a: Any
+        _: dataclasses.KW_ONLY
+        b: Any = 1
+        c: Any
+
+    assert KeywordOnly(0, c=2) == KeywordOnly(0, b=1, c=2)
+
+
+def test_a_field_without_default_after_one_with_is_refused_and_named():
+    with pytest.raises(TypeError, match=r"`Bad`: the field `b` without a default follows `a`"):
+
+        class Bad(eqx.Module):
+            a: Any = 1
+            b: Any
+
+
+def test_post_init_runs_after_the_fields_are_set_and_may_set_more():
+    class Post(eqx.Module):
+        a: Any
+        extra: dataclasses.InitVar[int]
+        items: Any = dataclasses.field(default_factory=list)
+        b: Any = eqx.field(init=False)
+
+        def __post_init__(self, extra):
+            self.b = (self.a, extra, tuple(self.items))
+
+    assert Post(1, 10).b == (1, 10, ())
+    assert tree_util.tree_leaves(Post(1, 10)) == [1, 1, 10]
+
+
+def test_fields_keep_the_users_metadata():
+    class Tagged(eqx.Module):
+        a: Any = eqx.field(metadata={"unit": "m"})
+
+    assert dataclasses.fields(Tagged)[0].metadata["unit"] == "m"
+
+
+def test_abstract_methods_and_properties():
+    class Shape(eqx.Module):
+        @abc.abstractmethod
+        def area(self):
+            pass
+
+        @property
+        @abc.abstractmethod
+        def sides(self):
+            pass
+
+    class Square(Shape):
+        edge: Any
+
+        def area(self):
+            return self.edge**2
+
+        @property
+        def sides(self):
+            return 4
+
+    with pytest.raises(TypeError, match="abstract"):
+        Shape()
+    assert (Square(3).area(), Square(3).sides) == (9, 4)
+
+    class HalfDone(Shape):
+        def area(self):
+            return 0
+
+    with pytest.raises(TypeError, match="abstract.*sides"):
+        HalfDone()
+
+
+def test_generics():
+    T = TypeVar("T")
+
+    class Box(eqx.Module, Generic[T]):
+        content: T
+
+        def get(self) -> T:
+            return self.content
+
+    class IntBox(Box[int]):
+        pass
+
+    assert Box[int](3).get() == 3 and Box(3) == Box[str](3)
+    assert IntBox(3).get() == 3
+    assert typing.get_type_hints(Box)["content"] is T
+
+
+def test_several_bases_as_dataclasses_do():
+    def make(base, decorate):
+        @decorate
+        class A(base):
+            a: Any = 1
+            shared: Any = 0
+
+            def who(self):
+                return "A"
+
+        @decorate
+        class B(base):
+            b: Any = 2
+            shared: Any = 5
+
+        @decorate
+        class C(A, B):
+            c: Any = 3
+
+            def who(self):
+                return super().who() + "C"
+
+        return C
+
+    ours, reference = make(eqx.Module, lambda cls: cls), make(object, dataclasses.dataclass(frozen=True))
+    assert str(inspect.signature(ours)) == str(inspect.signature(reference))
+    assert dataclasses.asdict(ours(c=7)) == dataclasses.asdict(reference(c=7))
+    assert ours().who() == "AC"
+    assert tree_util.tree_leaves(ours()) == list(dataclasses.astuple(reference()))
+
+
+def test_static_class_and_plain_attributes_are_no_fields():
+    class Mixed(eqx.Module):
+        counter: typing.ClassVar[int] = 7
+        x: Any
+        constant = 3
+
+        @staticmethod
+        def static(x):
+            return x
+
+        @classmethod
+        def make(cls, x):
+            return cls(x)
+
+        @property
+        def double(self):
+            return 2 * self.x
+
+    m = Mixed.make(4)
+    assert (m.counter, m.constant, m.static(1), m.double) == (7, 3, 1, 8)
+    assert tree_util.tree_leaves(m) == [4]
+
+
+def test_a_function_may_be_the_default_of_a_field():
+    class Activated(eqx.Module):
+        activation: Any = jax.nn.relu
+        other: Any = lambda x: x + 1
+
+    m = Activated()
+    assert m.activation is jax.nn.relu and m.other(1) == 2
+    assert len(tree_util.tree_leaves(m)) == 2
+
+
+def test_cached_property_works_and_is_no_field():
+    if not hasattr(ft, "cached_property"):
+        pytest.skip("functools.cached_property needs Python 3.8")
+
+    class Cached(eqx.Module):
+        x: Any
+
+        @ft.cached_property
+        def square(self):
+            return self.x**2
+
+    m = Cached(3)
+    assert m.square == m.square == 9
+    assert tree_util.tree_leaves(m) == [3]
+    assert m == Cached(3) and copy.copy(m) == Cached(3)
+
+
+def test_slots_are_refused():
+    with pytest.raises(TypeError, match="`Slotted` has `__slots__`"):
+
+        class Slotted(eqx.Module):
+            __slots__ = ("x",)
+
+
+def test_the_signature_shows_factories_as_dataclasses_do():
+    class Factory(eqx.Module):
+        x: Any = dataclasses.field(default_factory=list)
+
+    reference = dataclasses.make_dataclass("Factory", [("x", Any, dataclasses.field(default_factory=list))])
+    assert str(inspect.signature(Factory)) == str(inspect.signature(reference))

@@ -1,0 +1,244 @@
+"""How a module is made, and frozen; and that its construction knows nothing of any other."""
+
+import dataclasses
+import threading
+from typing import Any
+
+import jax.numpy as jnp
+import pytest
+from jax import tree_util
+from modules import Affine, affine
+
+import equinox as eqx
+
+
+def test_every_field_must_be_set_and_the_missing_are_named():
+    class Forgetful(eqx.Module):
+        a: Any
+        b: Any
+        c: Any
+
+        def __init__(self):
+            self.b = 1
+
+    with pytest.raises(ValueError, match=r"`Forgetful.__init__` must set every field; missing: `a`, `c`\."):
+        Forgetful()
+
+
+def test_a_module_is_immutable_after_init():
+    m = affine()
+    with pytest.raises(AttributeError, match=r"cannot assign to `Affine.weight`.*tree_at\(lambda m: m.weight"):
+        m.weight = 1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        m.other = 1
+    with pytest.raises(AttributeError, match="cannot delete `Affine.bias`"):
+        del m.bias
+    with pytest.raises(AttributeError):
+        m.__init__(1, 2)
+    assert tree_util.tree_structure(m) == tree_util.tree_structure(affine())
+
+
+def test_an_unknown_attribute_in_init_is_an_attribute_error_naming_the_fields():
+    class Typo(eqx.Module):
+        weight: Any
+
+        def __init__(self):
+            self.wieght = 1
+
+    with pytest.raises(AttributeError, match=r"`Typo` has no field `wieght`.*Its fields are: weight\."):
+        Typo()
+
+
+def test_check_init_runs_on_the_complete_module_bases_first():
+    seen = []
+
+    class Base(eqx.Module):
+        x: Any
+
+        def __check_init__(self):
+            seen.append(("base", self.x))
+
+    class Child(Base):
+        y: Any = 2
+
+        def __check_init__(self):
+            seen.append(("child", self.y))
+            if self.x < 0:
+                raise ValueError("negative")
+
+    Child(1)
+    assert seen == [("base", 1), ("child", 2)]
+    with pytest.raises(ValueError, match="negative"):
+        Child(-1)
+
+    class Assigns(eqx.Module):
+        x: Any
+
+        def __check_init__(self):
+            self.x = 1
+
+    with pytest.raises(AttributeError):
+        Assigns(0)
+
+
+def test_converters_run_on_assignment_and_on_defaults():
+    class Converted(eqx.Module):
+        a: Any = eqx.field(converter=float)
+        b: Any = eqx.field(converter=jnp.asarray, default=1.0)
+        c: Any = eqx.field(converter=tuple, static=True, default=())
+
+    m = Converted(1, c=[1, 2])
+    assert type(m.a) is float and eqx.is_array(m.b) and m.c == (1, 2)
+
+    class Own(eqx.Module):
+        a: Any = eqx.field(converter=float)
+        seen: Any
+
+        def __init__(self):
+            self.a = 1
+            self.seen = type(self.a)
+
+    assert Own().seen is float
+    with pytest.raises(TypeError, match="converter"):
+        eqx.field(converter=3)
+    # Unflattening puts back what was there, converted or not: it must be able to hold anything.
+    assert tree_util.tree_map(lambda x: None, m).a is None
+
+
+def test_a_module_made_inside_anothers_init():
+    class Outer(eqx.Module):
+        inner: Any
+        own: Any
+
+        def __init__(self):
+            inner = Affine(1, 2)
+            with pytest.raises(AttributeError):
+                inner.weight = 5  # finished, though another isn't
+            self.inner = inner
+            self.own = 3  # not finished, though another is
+
+    assert tree_util.tree_leaves(Outer()) == [1, 2, 3]
+
+
+def test_a_class_may_make_itself_inside_its_init():
+    class Tower(eqx.Module):
+        below: Any
+        level: Any
+
+        def __init__(self, level):
+            self.below = Tower(level - 1) if level else None
+            self.level = level
+
+    assert tree_util.tree_leaves(Tower(3)) == [0, 1, 2, 3]
+
+
+def test_an_exception_in_init_leaves_the_class_as_it_was():
+    leaked = []
+
+    class Fails(eqx.Module):
+        x: Any
+
+        def __init__(self, x):
+            leaked.append(self)
+            self.x = x
+            if x < 0:
+                raise RuntimeError("negative")
+
+    before = dict(vars(Fails))
+    with pytest.raises(RuntimeError):
+        Fails(-1)
+    assert dict(vars(Fails)) == before
+    with pytest.raises(AttributeError):
+        leaked[0].x = 1  # its construction is over
+    assert Fails(1).x == 1
+
+
+def test_threads_do_not_see_each_others_construction():
+    size, inside, errors = 4, threading.Barrier(4), []
+
+    class Slow(eqx.Module):
+        a: Any
+        b: Any
+
+        def __init__(self, x):
+            self.a = x
+            inside.wait(timeout=60)  # all are under construction at once
+            self.b = x
+
+    def make(x):
+        try:
+            m = Slow(x)
+            assert (m.a, m.b) == (x, x)
+            with pytest.raises(AttributeError):
+                m.a = 0
+        except BaseException as e:
+            errors.append(e)
+
+    threads = [threading.Thread(target=make, args=(i,)) for i in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+def test_storing_a_method_of_oneself_is_refused():
+    class Loop(eqx.Module):
+        f: Any
+
+        def __init__(self):
+            self.f = self.method
+
+        def method(self):
+            pass
+
+    with pytest.raises(ValueError, match=r"`Loop.f` is being set to a method of the module itself"):
+        Loop()
+
+
+def test_a_method_that_jits_may_be_called_during_init():
+    class Eager(eqx.Module):
+        a: Any
+        b: Any
+
+        def __init__(self):
+            self.a = jnp.array(2.0)
+            self.b = eqx.filter_jit(self.double)()
+
+        def double(self):
+            return 2 * self.a
+
+    assert Eager().b == 4
+
+
+def test_a_property_may_be_set_in_init():
+    class WithProperty(eqx.Module):
+        x: Any
+
+        def __init__(self):
+            self.double = 6
+
+        @property
+        def double(self):
+            return 2 * self.x
+
+        @double.setter
+        def double(self, value):
+            self.x = value / 2
+
+    m = WithProperty()
+    assert m.x == 3
+    with pytest.raises(AttributeError):
+        m.double = 8
+
+
+def test_a_field_may_be_deleted_before_it_is_set_for_good():
+    class Deletes(eqx.Module):
+        x: Any
+
+        def __init__(self):
+            self.x = 1
+            del self.x
+            self.x = 2
+
+    assert Deletes().x == 2

@@ -1,0 +1,126 @@
+"""Bound methods: as Python's own, and pytrees that transformations take."""
+
+import functools as ft
+import inspect
+import pickle
+import weakref
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import tree_util
+from modules import Affine, affine
+
+import equinox as eqx
+
+
+def test_a_bound_method_behaves_like_pythons():
+    m = affine()
+    assert m.scaled.__name__ == "scaled" and m.scaled.__doc__ == "Scale what the call gives."
+    assert str(inspect.signature(m.scaled)) == "(x, factor=2.0)"
+    assert m.scaled == m.scaled and hash(m.scaled) == hash(m.scaled)
+    assert m.scaled != affine().scaled and m.scaled != m.__call__
+    assert m.scaled.__self__ is m and m.scaled.__func__ is Affine.scaled
+    assert Affine.scaled is vars(Affine)["scaled"].function
+    assert Affine.scaled(m, 1.0).tolist() == m.scaled(1.0).tolist() == [8.0, 10.0]
+    assert "scaled" in repr(m.scaled) and weakref.ref(m.scaled) is not None
+    assert pickle.loads(pickle.dumps(m.scaled))(1.0).tolist() == [8.0, 10.0]
+
+
+def test_a_bound_method_is_a_pytree_of_its_module():
+    m = affine()
+    leaves, treedef = tree_util.tree_flatten(m.scaled)
+    assert len(leaves) == 2 and leaves[0] is m.weight
+    tripled = tree_util.tree_map(lambda x: 3 * x, m.scaled)
+    assert tripled(1.0).tolist() == (3 * m.scaled(1.0)).tolist()
+
+
+@pytest.mark.parametrize("method", ["__call__", "scaled"])
+def test_jax_takes_bound_methods(method):
+    m = affine()
+    bound = getattr(m, method)
+    x = jnp.array([0.5, -1.0])
+    expected = np.asarray(bound(x))
+    np.testing.assert_allclose(jax.jit(bound)(x), expected)
+    np.testing.assert_allclose(jax.vmap(bound)(jnp.stack([x, x]))[1], expected)
+    gradient = jax.grad(lambda f: f(x).sum())(bound)  # the method itself as the differentiated input
+    factor = 1 if method == "__call__" else 2
+    np.testing.assert_allclose(gradient.__self__.weight, factor * np.asarray(x))
+    np.testing.assert_allclose(jax.grad(lambda x: bound(x).sum())(x), factor * np.asarray(m.weight))
+    np.testing.assert_allclose(eqx.filter_jit(bound)(x), expected)
+    np.testing.assert_allclose(eqx.filter_grad(lambda x: bound(x).sum())(x), factor * np.asarray(m.weight))
+
+
+def test_a_module_is_a_function_for_jax():
+    m, x = affine(), jnp.array([0.5, -1.0])
+    np.testing.assert_allclose(jax.vmap(m)(jnp.stack([x, x]))[0], m(x))
+    np.testing.assert_allclose(jax.grad(lambda x: m(x).sum())(x), m.weight)
+    np.testing.assert_allclose(jax.jit(Affine.__call__)(m, x), m(x))
+    np.testing.assert_allclose(jax.jit(lambda m, x: m(x))(m, x), m(x))
+
+
+def test_a_method_may_have_a_keyword_named_self_or_fun():
+    class Odd(eqx.Module):
+        x: Any
+
+        def method(this, **kwargs):
+            return kwargs
+
+    assert Odd(1).method(self=2, function=3) == {"self": 2, "function": 3}
+
+
+def test_decorated_methods_bind():
+    class Decorated(eqx.Module):
+        x: Any
+
+        @jax.jit
+        def jitted(self, y):
+            return self.x + y
+
+        @eqx.filter_jit
+        def filter_jitted(self, y):
+            return self.x + y
+
+        @ft.partial(jax.vmap, in_axes=(None, 0))
+        def mapped(self, y):
+            return self.x + y
+
+        @eqx.filter_grad
+        def graded(self, y):
+            return self.x * y
+
+    m = Decorated(jnp.array(2.0))
+    assert m.jitted(1.0) == 3 and m.filter_jitted(1.0) == 3 and m.mapped(jnp.arange(2.0)).tolist() == [2.0, 3.0]
+    assert m.graded(5.0).x == 5
+    for method in (m.jitted, m.filter_jitted, m.mapped, m.graded):
+        assert tree_util.tree_leaves(method) == [m.x]
+    assert jax.jit(m.filter_jitted)(1.0) == 3
+
+
+def test_a_decorator_binds_by_its_own_rule():
+    class Bound:
+        def __init__(self, fun):
+            self.__wrapped__ = fun
+
+        def __call__(self, *args):
+            return ("unbound", self.__wrapped__(*args))
+
+        def __get__(self, instance, owner=None):
+            return self if instance is None else lambda *args: ("bound", self.__wrapped__(instance, *args))
+
+    class Decorated(eqx.Module):
+        x: Any
+
+        @Bound
+        def method(self, y):
+            return self.x + y
+
+        @ft.lru_cache(maxsize=None)  # noqa: B019
+        def cached(self, y):
+            return self.x + y
+
+    m = Decorated(1)
+    assert m.method(2) == ("bound", 3) and m.cached(2) == 3
+    assert tree_util.tree_leaves(m.method) == [1]
