@@ -1,8 +1,8 @@
 """`jitf` and `filter_jit`: `jax.jit`, told leaf by leaf what to trace. One engine, two spellings.
 
 A call flattens the inputs once, and compares the structure, the types of the leaves and the static leaves with those
-of the last call. Where they are the same, as in a training loop, the traced leaves go straight to the function that
-`jax.jit` compiled for these statics. Where they differ, the statics are looked up among those met before.
+of the last call, or the one before. Where they are the same, as in a training loop, the traced leaves go straight to
+the function that `jax.jit` compiled for these statics. Else the statics are looked up among those met before.
 """
 
 import functools as ft
