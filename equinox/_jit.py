@@ -344,29 +344,26 @@ _NO_CALLS: Tuple[Any, Any] = (_NoCall(), _NoCall())
 # Ahead of time
 
 
-class _Lowered:
-    """JAX's lowered function, whose `compile` gives one that takes the inputs of the filtered function."""
+class _Stage:
+    """A stage of compiling that JAX offers, and the call that it was made for; has what JAX's own has."""
 
-    def __init__(self, lowered, call):
-        self._lowered = lowered
+    def __init__(self, stage, call):
+        self._stage = stage
         self._call = call
 
     def __getattr__(self, name):
-        return getattr(self._lowered, name)
+        return getattr(self._stage, name)
+
+
+class _Lowered(_Stage):
+    """A lowered function, whose `compile` gives one that takes the inputs of the filtered function."""
 
     def compile(self, *args, **kwargs):
-        return _Compiled(self._lowered.compile(*args, **kwargs), self._call)
+        return _Compiled(self._stage.compile(*args, **kwargs), self._call)
 
 
-class _Compiled:
-    """JAX's compiled function, taking the inputs of the filtered function."""
-
-    def __init__(self, compiled, call):
-        self._compiled = compiled
-        self._call = call
-
-    def __getattr__(self, name):
-        return getattr(self._compiled, name)
+class _Compiled(_Stage):
+    """A compiled function that takes the inputs of the filtered function."""
 
     def __call__(__self, *args, **kwargs):
         leaves, treedef = tree_flatten((args, kwargs))
@@ -376,4 +373,4 @@ class _Compiled:
                 "this function was compiled ahead of time for other inputs: their structure and their static leaves "
                 "must be those it was lowered with. Lower it again, or call the function itself."
             )
-        return unbox(__self._compiled(*call.arguments(leaves)))
+        return unbox(__self._stage(*call.arguments(leaves)))

@@ -1,4 +1,4 @@
-"""Two small modules, for the tests of `Module`."""
+"""Small modules that several test files use."""
 
 from typing import Any
 
@@ -30,3 +30,9 @@ class Nested(eqx.Module):
 
 def affine():
     return Affine(jnp.array([1.0, 2.0]), jnp.array(3.0))
+
+
+class Layer(eqx.Module):
+    weight: Any
+    bias: Any
+    name: str = eqx.field(static=True, default="layer")
