@@ -1,0 +1,80 @@
+"""A TOML file written by hand, whose tables are checked as they are read."""
+
+import datetime
+import difflib
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Table = Mapping[str, Any]
+
+TABLES = "tables"  # the type of a list of tables; one that is `list` is of strings
+
+KINDS = {
+    str: "a string",
+    list: "a list of strings",
+    dict: "a table",
+    bool: "true or false",
+    datetime.date: "a date, as in 2023-07-10 and without quotes",
+    TABLES: "tables, each below its name in double brackets",
+}
+
+
+class MatrixError(Exception):
+    """The list of cells says what can't be: a message for the user, with the file, the place, and what was expected."""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Raises: MatrixError: it can't be read, or isn't TOML."""
+    try:
+        return dict(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise MatrixError("{} can't be read: {}.".format(path, error.strerror)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise MatrixError("{} isn't TOML: {}.".format(path.name, error)) from error
+
+
+@dataclass(frozen=True)
+class Checker:
+    """Refuses what a file says, by the file's name and the place in it."""
+
+    path: Path
+
+    def error(self, place: str, problem: str) -> MatrixError:
+        return MatrixError("{}: {}".format(", ".join(filter(None, (self.path.name, place))), problem))
+
+    def table(self, place: str, table: Table, keys: Mapping[str, Any]) -> None:
+        """Raises: MatrixError: a key is unknown, missing, or of another type.
+
+        Args: keys: the type of each key's value. A key with a `?` behind it may be left out.
+        """
+        types = {key.rstrip("?"): kind for key, kind in keys.items()}
+        for key in table:
+            if key not in types:
+                nearest = difflib.get_close_matches(key, types, n=1)
+                meant = "Did you mean `{}`?".format(nearest[0]) if nearest else "Expected {}.".format(", ".join(types))
+                raise self.error(place, "key `{}` is unknown. {}".format(key, meant))
+        for key in keys:
+            if not key.endswith("?") and key not in table:
+                raise self.error(place, "key `{}` is missing: expected {}.".format(key, KINDS[keys[key]]))
+        for key, value in table.items():
+            if not _is_a(value, types[key]):
+                message = "key `{}`: expected {}, and got {!r}."
+                raise self.error(place, message.format(key, KINDS[types[key]], value))
+
+    def choice(self, place: str, key: str, value: str, among: Iterable[str]) -> None:
+        if value not in among:
+            raise self.error(place, "key `{}`: expected one of {}, and got `{}`.".format(key, ", ".join(among), value))
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    if kind in (list, TABLES):
+        return type(value) is list and all(type(item) is (str if kind is list else dict) for item in value)
+    return type(value) is kind
