@@ -1,0 +1,176 @@
+"""The package index: which releases of a project there are, since when, and for which Pythons.
+
+It asks the index that pip and uv ask, through the JSON of PEP 691 and PEP 700.
+"""
+
+import base64
+import datetime
+import json
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from packaging import tags
+from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
+from packaging.utils import canonicalize_name as canonical
+from packaging.version import InvalidVersion, Version
+
+JSON = "application/vnd.pypi.simple.v1+json"
+TIMEOUT_S = 30
+PYPI = "https://pypi.org/simple"
+
+Opener = Callable[..., Any]  # as `urllib.request.urlopen`
+
+
+class IndexUnreachable(Exception):
+    """The index, or a page, can't be asked: a message for the user."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A wheel, or the source, of a release."""
+
+    name: str
+    url: str
+    sha256: str
+    uploaded: datetime.date | None
+    yanked: bool = False
+
+    def fits(self, python: str, platforms: Sequence[str] | None = None) -> bool:
+        """Whether it is a wheel for this Python, here or on the platforms given as in a wheel's name."""
+        if not self.name.endswith(".whl"):
+            return False
+        major, minor = map(int, python.split("."))
+        interpreter = "cp{}{}".format(major, minor)
+        fitting = {
+            *tags.cpython_tags((major, minor), platforms=platforms),
+            *tags.compatible_tags((major, minor), interpreter, platforms=platforms),
+        }
+        return not fitting.isdisjoint(parse_wheel_filename(self.name)[3])
+
+
+@dataclass(frozen=True)
+class Release:
+    """A version of a project, with all of its files."""
+
+    version: str
+    files: tuple[File, ...]
+    requires_python: str | None = None
+
+    @property
+    def uploaded(self) -> datetime.date | None:
+        """The day of its first file. An index that tells no days gives `None`."""
+        return min((file.uploaded for file in self.files if file.uploaded is not None), default=None)
+
+    @property
+    def final(self) -> bool:
+        return not Version(self.version).is_prerelease
+
+    @property
+    def yanked(self) -> bool:
+        """Whether it was withdrawn: then it is installed only by those who pin it."""
+        return all(file.yanked for file in self.files)
+
+    def has_wheel(self, python: str, platforms: Sequence[str] | None = None) -> bool:
+        return any(file.fits(python, platforms) for file in self.files)
+
+
+def index_url(environ: Mapping[str, str] = os.environ) -> str:
+    """The index that uv and pip are told to ask."""
+    names = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
+    return next((environ[name] for name in names if environ.get(name)), PYPI).rstrip("/")
+
+
+def releases(project: str, opener: Opener = urllib.request.urlopen, url: str | None = None) -> list[Release]:
+    """All releases of a project, oldest version first; none where the index has no such project.
+
+    Raises: IndexUnreachable.
+    """
+    page = "{}/{}/".format(url or index_url(), canonical(project))
+    try:
+        answer = _json(page, opener)
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return []
+        raise IndexUnreachable(_unreachable(page, error)) from error
+    files: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in answer["files"]:
+        version = _version(entry["filename"])
+        if version is not None:
+            files.setdefault(version, []).append(entry)
+    return [
+        Release(version, tuple(map(_file, files[version])), files[version][0].get("requires-python"))
+        for version in sorted(files, key=Version)
+    ]
+
+
+def read_page(url: str, opener: Opener = urllib.request.urlopen) -> str:
+    """The text of a page.
+
+    Raises: IndexUnreachable.
+    """
+    try:
+        with opener(_request(url, "*/*"), timeout=TIMEOUT_S) as answer:
+            return str(answer.read().decode("utf-8", "replace"))
+    except OSError as error:
+        raise IndexUnreachable(_unreachable(url, error)) from error
+
+
+def _json(page: str, opener: Opener) -> Mapping[str, Any]:
+    try:
+        with opener(_request(page, JSON), timeout=TIMEOUT_S) as answer:
+            found: Mapping[str, Any] = json.loads(answer.read())
+    except urllib.error.HTTPError:
+        raise
+    except OSError as error:  # of which urllib's own are a kind
+        raise IndexUnreachable(_unreachable(page, error)) from error
+    except ValueError as error:
+        message = "{} answers, but not with the JSON of PEP 691. Choose another index by UV_DEFAULT_INDEX."
+        raise IndexUnreachable(message.format(_shown(page))) from error
+    return found
+
+
+def _request(url: str, accept: str) -> urllib.request.Request:
+    """A request, with the name and password that the URL may hold in the header where they belong."""
+    headers = {"Accept": accept}
+    who = urllib.parse.urlsplit(url).netloc.rpartition("@")[0]
+    if who:
+        encoded = base64.b64encode(urllib.parse.unquote(who).encode()).decode()
+        headers["Authorization"] = "Basic " + encoded
+    return urllib.request.Request(_shown(url), headers=headers)
+
+
+def _shown(url: str) -> str:
+    """The URL without name and password."""
+    parts = urllib.parse.urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _unreachable(url: str, error: OSError) -> str:
+    reason = getattr(error, "reason", None) or error
+    return "{} can't be reached: {}. Look at the network, or set UV_DEFAULT_INDEX.".format(_shown(url), reason)
+
+
+def _version(filename: str) -> str | None:
+    """The version in a file's name; `None` for what neither pip nor uv would install, as eggs."""
+    try:
+        if filename.endswith(".whl"):
+            return str(parse_wheel_filename(filename)[1])
+        return str(parse_sdist_filename(filename)[1])
+    except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
+        return None
+
+
+def _file(entry: Mapping[str, Any]) -> File:
+    uploaded = entry.get("upload-time")
+    return File(
+        name=entry["filename"],
+        url=entry["url"],
+        sha256=entry["hashes"].get("sha256", ""),
+        uploaded=datetime.date.fromisoformat(uploaded[:10]) if uploaded else None,
+        yanked=bool(entry.get("yanked")),  # or the reason
+    )

@@ -1,0 +1,154 @@
+"""The package index, as a fake that answers with the JSON of PEP 691."""
+
+import base64
+import datetime
+import io
+import json
+import urllib.error
+from email.message import Message
+
+import pytest
+from harness import index
+
+LINUX = ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"]
+
+
+def entry(name, day=None, **more):
+    url = "https://files.example/" + name
+    return {
+        "filename": name,
+        "url": url,
+        "hashes": {"sha256": "of " + name},
+        **({"upload-time": day} if day else {}),
+        **more,
+    }
+
+
+class Opener:
+    """Stands in for `urllib.request.urlopen`: answers with the pages given, and remembers what was asked."""
+
+    def __init__(self, pages):
+        self.pages = pages
+        self.requests = []
+
+    def __call__(self, request, timeout):
+        assert timeout > 0
+        self.requests.append(request)
+        page = self.pages.get(request.full_url)
+        if page is None:
+            raise urllib.error.HTTPError(request.full_url, 404, "Not Found", Message(), None)
+        if isinstance(page, Exception):
+            raise page
+        return io.BytesIO(page.encode() if isinstance(page, str) else json.dumps(page).encode())
+
+
+def releases(*entries, project="jax"):
+    opener = Opener({"https://index.example/simple/{}/".format(project): {"files": list(entries)}})
+    return index.releases(project, opener, "https://index.example/simple")
+
+
+def test_files_are_gathered_into_releases_oldest_version_first():
+    found = releases(
+        entry("jax-0.10.0-py3-none-any.whl", "2026-04-16T12:33:15.930324Z", **{"requires-python": ">=3.11"}),
+        entry("jax-0.9.2.tar.gz", "2026-03-18T01:00:00Z"),
+        entry("jax-0.10.0.tar.gz", "2026-04-17T00:00:00Z", **{"requires-python": ">=3.11"}),
+        entry("jax-0.0-py3.6.egg"),
+    )
+    assert [release.version for release in found] == ["0.9.2", "0.10.0"]
+    assert [len(release.files) for release in found] == [1, 2]
+    assert [release.requires_python for release in found] == [None, ">=3.11"]
+    assert found[1].files[0].sha256 == "of jax-0.10.0-py3-none-any.whl"
+    assert found[1].files[0].url == "https://files.example/jax-0.10.0-py3-none-any.whl"
+
+
+def test_a_release_is_as_old_as_its_first_file():
+    (release,) = releases(
+        entry("jaxlib-0.5.3-cp310-cp310-win_amd64.whl", "2025-03-25T00:00:00Z"),
+        entry("jaxlib-0.5.3-cp310-cp310-macosx_11_0_arm64.whl", "2025-03-19T23:00:00Z"),
+    )
+    assert release.uploaded == datetime.date(2025, 3, 19)
+
+
+def test_an_index_that_tells_no_days_gives_none():
+    assert releases(entry("jax-0.9.2.tar.gz"))[0].uploaded is None
+
+
+def test_previews_are_not_final():
+    found = releases(entry("jax-0.4.0rc1.tar.gz"), entry("jax-0.4.0.tar.gz"), entry("jax-0.12.0.1.tar.gz"))
+    assert [release.final for release in found] == [False, True, True]
+
+
+def test_a_release_is_yanked_once_all_of_its_files_are():
+    yanked, half = releases(
+        entry("jax-0.1.tar.gz", yanked="broken"),
+        entry("jax-0.2.tar.gz", yanked=True),
+        entry("jax-0.2-py3-none-any.whl", yanked=False),
+    )
+    assert yanked.yanked and not half.yanked
+
+
+@pytest.mark.parametrize(
+    ("name", "pythons"),
+    [
+        ("jaxlib-0.4.13-cp39-cp39-manylinux2014_x86_64.whl", {"3.9"}),
+        ("jaxlib-0.4.13-cp39-cp39-macosx_11_0_arm64.whl", set()),
+        ("jaxlib-0.4.13-cp310-abi3-manylinux_2_17_x86_64.whl", {"3.10", "3.13"}),
+        ("jaxlib-0.4.13-py3-none-any.whl", {"3.9", "3.10", "3.13"}),
+        ("jaxlib-0.4.13-cp313-cp313t-manylinux_2_17_x86_64.whl", set()),
+        ("jaxlib-0.4.13.tar.gz", set()),
+    ],
+)
+def test_a_wheel_fits_the_pythons_and_platforms_that_its_name_says(name, pythons):
+    (release,) = releases(entry(name))
+    assert {python for python in ("3.9", "3.10", "3.13") if release.has_wheel(python, LINUX)} == pythons
+
+
+def test_a_project_that_the_index_lacks_has_no_releases():
+    assert index.releases("jax", Opener({}), "https://index.example/simple") == []
+
+
+def test_names_are_asked_for_as_the_index_spells_them():
+    assert len(releases(entry("ml_dtypes-0.2.0.tar.gz"), project="ml-dtypes")) == 1
+    opener = Opener({})
+    index.releases("Ml_Dtypes", opener, "https://index.example/simple")
+    (request,) = opener.requests
+    assert request.full_url == "https://index.example/simple/ml-dtypes/"
+    assert request.get_header("Accept") == "application/vnd.pypi.simple.v1+json"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        urllib.error.URLError("no such host"),
+        TimeoutError("timed out"),
+        urllib.error.HTTPError("", 503, "busy", Message(), None),
+        "<html>links</html>",
+    ],
+)
+def test_an_index_that_cannot_be_asked_says_so_without_its_password(page):
+    opener = Opener({"https://index.example/simple/jax/": page})
+    with pytest.raises(index.IndexUnreachable, match="UV_DEFAULT_INDEX") as refused:
+        index.releases("jax", opener, "https://me:secret@index.example/simple")
+    assert "https://index.example/simple/jax/" in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_password_is_sent_as_a_header():
+    opener = Opener({"https://index.example/simple/jax/": {"files": []}})
+    index.releases("jax", opener, "https://me:s%40cret@index.example/simple")
+    (request,) = opener.requests
+    assert request.get_header("Authorization") == "Basic " + base64.b64encode(b"me:s@cret").decode()
+
+
+def test_the_index_is_the_one_that_uv_and_pip_ask():
+    assert index.index_url({}) == "https://pypi.org/simple"
+    assert index.index_url({"PIP_INDEX_URL": "https://pip.example/simple/"}) == "https://pip.example/simple"
+    both = {"PIP_INDEX_URL": "https://pip.example", "UV_INDEX_URL": "https://uv.example", "UV_DEFAULT_INDEX": ""}
+    assert index.index_url(both) == "https://uv.example"
+
+
+def test_pages_are_read_as_text_or_refused():
+    opener = Opener({"https://archive.example/jax.html": "<a href='jaxlib-0.1.69'>"})
+    assert index.read_page("https://archive.example/jax.html", opener) == "<a href='jaxlib-0.1.69'>"
+    with pytest.raises(index.IndexUnreachable, match="can't be reached"):
+        index.read_page("https://archive.example/other.html", opener)
