@@ -1,0 +1,79 @@
+"""The table: what is known of every cell, as Markdown for the README, as a page, and in the terminal.
+
+What is drawn depends on the results and on nothing else, not even on the time, so that it stays as it is until one of
+them changes.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+
+from harness import fingerprint, locks, readme, results
+from harness.files import write_whole
+from harness.places import RESULTS, ROOT
+from harness.results import Outcome, Result
+from harness.rows import Cell
+from harness.table import in_html, in_markdown, in_terminal
+from harness.table.grid import Grid
+
+Hashes = Mapping[str, Mapping[str, str]]
+Results = Mapping[str, Result]
+NOTHING: Mapping[str, str] = {}
+
+
+def markdown(cells: Iterable[Cell], results: Results, hashes: Hashes, unresolved: Mapping[str, str] = NOTHING) -> str:
+    """As Markdown: for the README, and for the summary of a job on GitHub."""
+    return in_markdown.draw(Grid.of(cells, results, hashes, unresolved))
+
+
+def html(cells: Iterable[Cell], results: Results, hashes: Hashes, unresolved: Mapping[str, str] = NOTHING) -> str:
+    """As a page that refers to nothing outside of itself."""
+    return in_html.draw(Grid.of(cells, results, hashes, unresolved))
+
+
+def terminal(
+    cells: Iterable[Cell], results: Results, hashes: Hashes, unresolved: Mapping[str, str] = NOTHING
+) -> RenderableType:
+    """For `rich.console.Console.print`."""
+    return in_terminal.draw(Grid.of(cells, results, hashes, unresolved))
+
+
+def read_results(cells: Iterable[Cell], folder: Path = RESULTS) -> dict[str, Result]:
+    """The results of the cells. One that can't be used is no result: its cell has not been run, and says why."""
+    found = {}
+    for cell in cells:
+        try:
+            result = results.read(cell.name, folder)
+        except results.ResultError as error:
+            result = Result(cell.name, Outcome.NOT_RUN, reason=str(error))
+        if result is not None:
+            found[cell.name] = result
+    return found
+
+
+def draw(
+    cells: Sequence[Cell],
+    results_folder: Path = RESULTS,
+    readme_path: Path = ROOT / "README.md",
+    html_path: Path = RESULTS / "index.html",
+    console: Console | None = None,
+    hashes: Hashes | None = None,
+    unresolved: Mapping[str, str] | None = None,
+) -> None:
+    """Draw the table everywhere: into the README, as a page, and in the terminal.
+
+    Raises: readme.ReadmeError: it can't be told where to draw. OSError: a file can't be read or written.
+    """
+    grid = Grid.of(
+        cells,
+        read_results(cells, results_folder),
+        fingerprint.hashes_of(cells) if hashes is None else hashes,
+        locks.unresolved() if unresolved is None else unresolved,
+    )
+    console = console or Console(highlight=False)
+    console.print(in_terminal.draw(grid))
+    changed = readme.update(readme_path, in_markdown.draw(grid))
+    write_whole(html_path, in_html.draw(grid))
+    console.print("\n{}: {}".format(readme_path.name, "drawn anew" if changed else "as it was"))
+    console.print("As a page, with all details: {}".format(html_path), soft_wrap=True)

@@ -1,0 +1,84 @@
+"""The table in a terminal: it fits into 80 columns."""
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from harness.results import Outcome
+from harness.signs import SIGNS
+from harness.table.grid import BRIDGED, TITLES, Entry, Grid, Measure, Row
+
+FLAG = "▲"
+
+
+def draw(grid: Grid) -> RenderableType:
+    return Group(matrix(grid), footnotes(grid), notes(grid), summary(grid))
+
+
+def matrix(grid: Grid) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
+    table.add_column("JAX", no_wrap=True)
+    table.add_column("Py", no_wrap=True)
+    for backend in grid.backends:
+        table.add_column(TITLES[backend])
+        for measure in grid.measures if backend == grid.backends[0] else ():
+            table.add_column(measure.title, justify="right", no_wrap=True)
+    for row in grid.rows:
+        cells: list[RenderableType] = [title(row), row.python]
+        for backend in grid.backends:
+            cells.append(figure(row.entries.get(backend)))
+            cells += [measured(grid, one, row) for one in grid.measures if backend == grid.backends[0]]
+        table.add_row(*cells)
+    return table
+
+
+def title(row: Row) -> Text:
+    return Text(row.jax, style="bold")
+
+
+def figure(entry: Entry | None) -> Text:
+    if entry is None:
+        return Text()
+    text = said(entry.outcome, entry.words)
+    return text.append(" " + entry.time, style="dim") if entry.time else text
+
+
+def measured(grid: Grid, measure: Measure, row: Row) -> Text:
+    value = row.measured(measure)
+    if value is None:
+        return Text()
+    far = grid.is_far(measure, row)
+    return Text("{:.1f}{}".format(value, FLAG if far else ""), style="bold red" if far else "")
+
+
+def footnotes(grid: Grid) -> Text:
+    lines = [BRIDGED + ", across docker/bridge."] * grid.bridged
+    lines += [measure.explained(FLAG) for measure in grid.measures]
+    return Text("".join(line + "\n" for line in lines), style="dim")
+
+
+def notes(grid: Grid) -> RenderableType:
+    """Why cells have not passed; each reason below its cells."""
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for note in grid.notes:
+        text = Text(note.cells)
+        if note.reason:
+            text.append("\n" + note.short, style="dim")
+        table.add_row(said(note.outcome, note.outcome.value), text)
+    return table
+
+
+def summary(grid: Grid) -> Text:
+    text = Text("\n{} cells: ".format(len(grid.entries)))
+    counted = [(outcome, count) for outcome, count in grid.tally.items() if count]
+    for outcome, count in counted:
+        last = (outcome, count) == counted[-1]
+        text.append("{} {}".format(count, outcome.value), style=SIGNS[outcome].style).append("." if last else ", ")
+    return text.append(" Runs of {}.".format(grid.dates)) if grid.dates else text
+
+
+def said(outcome: Outcome, words: str) -> Text:
+    return Text("{} {}".format(SIGNS[outcome].mark, words), style=SIGNS[outcome].style)

@@ -1,0 +1,168 @@
+"""Fingerprints: they change with what a cell tests, and with nothing else."""
+
+import datetime
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from harness import fingerprint, rows
+
+README = "# Title\n\n<!-- matrix:begin -->\n{}\n<!-- matrix:end -->\n\nMore, by people.\n"
+
+FILES = {
+    "equinox/__init__.py": "import jax",
+    "equinox/nn/_linear.py": "linear",
+    "tests/test_x.py": "a test",
+    "tests/data/numbers.txt": "1 2 3",
+    "tests/harness/test_results.py": "of the harness",
+    "examples/train.py": "an example",
+    "pyproject.toml": "[project]",
+    "LICENSE": "free",
+    "README.md": README.format("a table"),
+    "docker/inside/proof_of_place.py": "proof",
+    "docker/bridge/README.md": "words",
+    "docker/bridge/install.py": "install",
+    "docker/bridge/jax_bridge/__init__.py": "bridge",
+    "docker/bridge/smoke_cases/test_a.py": "smoke",
+    "docker/harness/rows.py": "rows",
+    "docker/matrix.toml": "list",
+    "CONTRIBUTING.md": "commands",
+}
+
+
+def cell(jax="0.4.30", floating=False, requires=("jax", "numpy")):
+    as_of = None if floating else datetime.date(2024, 7, 1)
+    return rows.Cell(jax, "3.11", "cpu", "cpu", "pr", None if floating else jax, as_of, requires)
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name, text in FILES.items():
+        write(tmp_path / name, text)
+    return tmp_path
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+TESTED = [
+    "equinox/nn/_linear.py",
+    "tests/test_x.py",
+    "tests/data/numbers.txt",
+    "examples/train.py",
+    "pyproject.toml",
+    "docker/inside/proof_of_place.py",
+    "docker/bridge/install.py",
+    "docker/bridge/jax_bridge/__init__.py",
+]
+
+
+@pytest.mark.parametrize("name", TESTED)
+def test_a_change_of_what_is_tested_shows(root, name):
+    """Of its contents, its name, and whether it is there."""
+    before = fingerprint.source_hash(root)
+    write(root / name, FILES[name] + "!")
+    changed = fingerprint.source_hash(root)
+    write(root / name, FILES[name])
+    assert fingerprint.source_hash(root) == before
+    (root / name).rename(root / (name + "x"))
+    renamed = fingerprint.source_hash(root)
+    (root / (name + "x")).unlink()
+    gone = fingerprint.source_hash(root)
+    assert len({before, changed, gone}) == 3 and before != renamed
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tests/harness/test_results.py",
+        "docker/bridge/README.md",
+        "docker/bridge/smoke_cases/test_a.py",
+        "docker/harness/rows.py",
+        "docker/matrix.toml",
+        "CONTRIBUTING.md",
+        "equinox/__pycache__/x.cpython-311.pyc",
+        "tests/.hypothesis/examples/1",
+        "docker/bridge/.mypy_cache/3.11/cache.json",
+        "results/py311-jax0.4.30-cpu.json",
+    ],
+)
+def test_a_change_of_anything_else_does_not(root, name):
+    before = fingerprint.source_hash(root)
+    write(root / name, "changed")
+    assert fingerprint.source_hash(root) == before
+
+
+def test_the_table_that_is_drawn_is_not_among_the_source(root):
+    """Else drawing the results would make them stale. What people wrote around it is."""
+    before = fingerprint.source_hash(root)
+    write(root / "README.md", README.format("| another |\n| table |"))
+    assert fingerprint.source_hash(root) == before
+    write(root / "README.md", README.format("a table") + "!")
+    assert fingerprint.source_hash(root) != before
+
+
+def test_nothing_can_shift_from_one_file_to_the_next(root):
+    """Moving the border between two files, or between a name and a content, is a change."""
+    write(root / "equinox/a", "xy")
+    write(root / "equinox/b", "z")
+    before = fingerprint.source_hash(root)
+    write(root / "equinox/a", "x")
+    write(root / "equinox/b", "yz")
+    assert fingerprint.source_hash(root) != before
+    write(root / "equinox/a", "xyequinox/b\0z")
+    (root / "equinox/b").unlink()
+    assert fingerprint.source_hash(root) != before
+
+
+def test_the_place_and_the_time_do_not_matter(root, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for name in reversed(list(FILES)):
+        write(elsewhere / name, FILES[name])
+    assert fingerprint.source_hash(elsewhere) == fingerprint.source_hash(root)
+
+
+def test_all_that_a_cell_is_given_is_hashed():
+    """Of the checkout that this is, in which the hash is found anew by the paths."""
+    paths = {path.relative_to(fingerprint.ROOT).as_posix() for path in fingerprint._files(fingerprint.ROOT)}
+    assert {"equinox/__init__.py", "tests/conftest.py", "README.md", "docker/bridge/install.py"} <= paths
+    assert not [path for path in paths if Path(path).match("tests/harness/*") or ".pyc" in path]
+
+
+# ---- Locks -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_lock_is_its_contents(root):
+    """None: empty, so that one that comes, or goes, is a change. Other cells' locks don't matter."""
+    assert fingerprint.hashes(cell(), root)["lock"] == ""
+    write(root / "docker/locks/py311-jax0.4.30-cpu.txt", "jax==0.4.30")
+    one = fingerprint.hashes(cell(), root)["lock"]
+    write(root / "docker/locks/py311-jax0.4.30-cuda.txt", "another cell's")
+    write(root / "docker/locks/py311-jax0.4.3-cpu.txt", "another cell's")
+    assert fingerprint.hashes(cell(), root)["lock"] == one != ""
+    write(root / "docker/locks/py311-jax0.4.30-cpu.txt", "jax==0.4.30 # !")
+    assert fingerprint.hashes(cell(), root)["lock"] not in (one, "")
+
+
+def test_both_locks_of_a_cell_on_the_bridge_count(root):
+    """The same hash, whichever of them was installed from."""
+    bridged = replace(cell("0.2.18"), bridge=True, original=replace(cell("0.2.18"), suffix=".archive"))
+    write(root / "docker/locks/py311-jax0.2.18-cpu.txt", "jaxlib==0.4.13")
+    without = fingerprint.lock_hash(bridged, root)
+    write(root / "docker/locks/py311-jax0.2.18-cpu.archive.txt", "jaxlib==0.1.69")
+    assert fingerprint.lock_hash(bridged, root) == fingerprint.lock_hash(bridged.original, root) != without
+
+
+def test_what_floats_is_what_it_asks_for(root):
+    asked = fingerprint.lock_hash(cell("latest", floating=True), root)
+    write(root / "docker/locks/py311-jaxlatest-cpu.txt", "no lock of its own")
+    assert fingerprint.lock_hash(cell("latest", floating=True), root) == asked
+    assert fingerprint.lock_hash(cell("latest", floating=True, requires=("numpy", "jax")), root) == asked
+    assert fingerprint.lock_hash(cell("latest", floating=True, requires=("jax", "numpy<3")), root) != asked
+
+
+def test_many_cells_have_the_hashes_that_each_has(root):
+    cells = [cell(), cell("latest", floating=True)]
+    assert fingerprint.hashes_of(cells, root) == {one.name: fingerprint.hashes(one, root) for one in cells}
