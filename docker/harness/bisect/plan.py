@@ -1,0 +1,187 @@
+"""What a bisection would try: the releases between the two ends, and the Python that each is tried on."""
+
+import datetime
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from harness.bisect.problem import WrongUsage
+from harness.index import Release
+from harness.places import BRIDGE
+from harness.rows import Cell
+
+sys.path.append(str(BRIDGE))
+
+from jax_bridge import releases as bridge
+
+# What a release is tested with is what there was a month after it: JAX's own mistakes, such as a cap that it forgot to
+# declare, show on the day; what others released years later would fail in ways that nobody had then.
+MONTH = datetime.timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A release that may be tried, and how."""
+
+    jax: str
+    date: datetime.date | None  # None: the index doesn't say
+    python: str  # "3.11"
+    as_of: datetime.date | None
+    bridge: bool = False
+    refusal: str = ""  # why it can't be tried, where that is known beforehand
+
+    @property
+    def environment(self) -> str:
+        return "{}-{}".format(self.python, self.jax)
+
+
+@dataclass(frozen=True)
+class Plan:
+    candidates: tuple[Candidate, ...]  # from the good end to the bad end
+    one_python: str | None  # None: no Python runs both ends, and each release has its own
+
+
+class Index:
+    """What the package index says of JAX and jaxlib, as far as a bisection asks. Only final releases count."""
+
+    def __init__(self, jax: Iterable[Release], jaxlib: Iterable[Release]) -> None:
+        self._jax = sorted((release for release in jax if release.final), key=_version)
+        self._jaxlib = sorted((release for release in jaxlib if release.final and not release.yanked), key=_version)
+        self._wheels: dict[tuple[str, str], bool] = {}
+
+    def between(self, good: str, bad: str) -> list[Release]:
+        """The releases from `good` to `bad`, in that order, whichever is the older."""
+        first, last = self._position(good, "GOOD"), self._position(bad, "BAD")
+        if first == last:
+            raise WrongUsage("GOOD and BAD are both {}: there is nothing between. Give two releases.".format(good))
+        if first < last:
+            return self._jax[first : last + 1]
+        return self._jax[last : first + 1][::-1]
+
+    def _position(self, version: str, which: str) -> int:
+        try:
+            wanted = Version(version)
+        except InvalidVersion:
+            message = "{} is a release of JAX, as in {}=0.6.2, and not `{}`."
+            raise WrongUsage(message.format(which, which, version)) from None
+        versions = list(map(_version, self._jax))
+        if wanted in versions:
+            return versions.index(wanted)
+        below = [str(version) for version in versions if version < wanted][-1:]
+        above = [str(version) for version in versions if version > wanted][:1]
+        message = "{}={} is no final release of JAX on the package index. Nearest to it: {}."
+        raise WrongUsage(message.format(which, version, " and ".join(below + above)))
+
+    def refusal(self, release: Release, python: str) -> str:
+        """Why this release can't be had on this Python, or ""."""
+        if release.yanked:
+            return "withdrawn from the package index"
+        if needs_bridge(release):
+            major, minor = map(int, python.split("."))
+            refusal = bridge.refuses_jax(release.version) or bridge.refuses_python((major, minor), release.version)
+            return (refusal or "").rstrip(".")
+        if release.requires_python and not SpecifierSet(release.requires_python).contains(python):
+            return "JAX {} needs Python {}".format(release.version, release.requires_python)
+        if not self._has_jaxlib(release, python):
+            message = "the package index has no jaxlib for JAX {} on Python {} and this machine"
+            return message.format(release.version, python)
+        return ""
+
+    def _has_jaxlib(self, release: Release, python: str) -> bool:
+        """Of the jaxlibs that are no newer than this JAX, which it wouldn't take, the newest is what is installed."""
+        older = [jaxlib for jaxlib in self._jaxlib if _version(jaxlib) <= _version(release)]
+        if not older:
+            return False
+        key = older[-1].version, python
+        if key not in self._wheels:  # reading the names of wheels takes a while
+            self._wheels[key] = older[-1].has_wheel(python)
+        return self._wheels[key]
+
+
+def _version(release: Release) -> Version:
+    return Version(release.version)
+
+
+def needs_bridge(release: Release) -> bool:
+    return bridge.parse(release.version) < bridge.FIRST_ON_ITS_OWN
+
+
+def plan(index: Index, cells: Sequence[Cell], good: str, bad: str, python: str | None, pythons: Sequence[str]) -> Plan:
+    """How to try each release between the two.
+
+    Args: python: the one to use, or `None` to choose of `pythons`, those that can be had here.
+    """
+    between = index.between(good, bad)
+    rows = sorted((cell for cell in cells if _is_row(cell)), key=lambda cell: Version(cell.jax))
+    if python is not None:
+        refuse_python(index, (between[0], between[-1]), python, pythons)
+    one_python = python or spanning_python(index, between, rows, pythons)
+    if one_python is not None:
+        chosen = {release.version: one_python for release in between}
+    else:
+        chosen = {release.version: own_python(index, release, rows, pythons) for release in between}
+    candidates = (_candidate(index, release, chosen[release.version], rows) for release in between)
+    return Plan(tuple(candidates), one_python)
+
+
+def refuse_python(index: Index, ends: Sequence[Release], python: str, pythons: Sequence[str]) -> None:
+    if not re.fullmatch(r"3\.\d+", python):
+        raise WrongUsage("--python is given as in 3.11, and not `{}`.".format(python))
+    for release in ends:
+        refusal = index.refusal(release, python)
+        if refusal:
+            others = [other for other in pythons if not index.refusal(release, other)]
+            advice = "Choose of {}, or leave --python out.".format(", ".join(others)) if others else "Choose another."
+            raise WrongUsage("JAX {} can't be tried: {}. {}".format(release.version, refusal, advice))
+
+
+def spanning_python(
+    index: Index, between: Sequence[Release], rows: Sequence[Cell], pythons: Sequence[str]
+) -> str | None:
+    """One for all, so that JAX alone changes.
+
+    It runs both ends. Of several, the one that runs most of what is between, and then the one of most rows nearby.
+    """
+    runs = {python: [not index.refusal(release, python) for release in between] for python in pythons}
+    nearby = [nearest_row(rows, release.version).python for release in between]
+
+    def merit(python: str) -> tuple[int, int, Version]:
+        return sum(runs[python]), nearby.count(python), Version(python)
+
+    spanning = [python for python in pythons if runs[python][0] and runs[python][-1]]
+    return max(spanning, key=merit) if spanning else None
+
+
+def own_python(index: Index, release: Release, rows: Sequence[Cell], pythons: Sequence[str]) -> str:
+    """That of the row that is nearest below; if it can't be that one, the newest that can."""
+    of_row = nearest_row(rows, release.version).python
+    can = [python for python in sorted(pythons, key=Version) if not index.refusal(release, python)]
+    return of_row if of_row in can or not can else can[-1]
+
+
+def nearest_row(rows: Sequence[Cell], jax: str) -> Cell:
+    """The nearest that isn't newer, if there is one."""
+    below = [row for row in rows if Version(row.jax) <= Version(jax)]
+    return below[-1] if below else rows[0]
+
+
+def _is_row(cell: Cell) -> bool:
+    return cell.backend == "cpu" and not cell.floating
+
+
+def _candidate(index: Index, release: Release, python: str, rows: Sequence[Cell]) -> Candidate:
+    row = nearest_row(rows, release.version)
+    # Not before the day of the row, when there was what the bridge pins, and what caps ask for.
+    days = [row.as_of, release.uploaded + MONTH if release.uploaded else None]
+    return Candidate(
+        jax=release.version,
+        date=release.uploaded,
+        python=python,
+        as_of=max(filter(None, days), default=None),
+        bridge=needs_bridge(release),
+        refusal=index.refusal(release, python),
+    )
