@@ -53,6 +53,7 @@ def main(steps=500, learning_rate=1e-2, seed=0):
     # The optimiser keeps its statistics for what is trained, and for nothing else.
     opt_state = optim.init(eqx.filter(model, eqx.is_inexact_array))
     losses = []
+    tqdm.monitor_interval = 0  # its thread may wait for ever for a lock that Ctrl-C left taken, and keep the program
     with tqdm(total=steps, desc="training") as bar:
         for _ in range(steps):
             loss, model, opt_state = make_step(model, opt_state, x, y, optim)

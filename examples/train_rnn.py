@@ -72,6 +72,7 @@ def train(model, optim, held_out, steps, batch_size, key):
     """Train on fresh spirals at each step, till `steps` or Ctrl-C. Returns: the model, and its history."""
     opt_state = optim.init(eqx.filter(model, eqx.is_inexact_array))
     history = {"loss": [], "accuracy": []}  # lists of (step, value)
+    tqdm.monitor_interval = 0  # its thread may wait for ever for a lock that Ctrl-C left taken, and keep the program
     with tqdm(total=steps, desc="training") as bar:
         try:
             for i in range(steps):
