@@ -1,0 +1,170 @@
+"""Run one cell on this host: tox does it, in processes of its own that can be stopped.
+
+What tox sets up, runs and writes is in `tox.ini` and `toxfile.py`, the same as when a user types `tox -e CELL`.
+"""
+
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from harness import fingerprint, hardware, interpreters, locks, results, verdict
+from harness.environment import Environment
+from harness.places import LOCKS, RESULTS, ROOT, WORK
+from harness.results import Outcome, Result
+from harness.resume import displaces
+from harness.rows import Cell
+
+OnProgress = Callable[[str, int, int, int], None]  # phase, tests done, tests in all (0: not known), tests failed
+
+POLL_S = 0.5
+# What a process group gets, one after the other, to end by itself. tox itself gives pytest 10 and then 5 seconds.
+STOP = ((signal.SIGINT, 20.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
+
+
+def preflight(cell: Cell) -> Result | None:
+    """Why the cell can't be run here, as far as that is known before anything is made."""
+    refusal = hardware.check(cell) or without_lock(cell)
+    if refusal is not None:
+        return refusal
+    if interpreters.obtain(cell.python) is None:
+        reason = interpreters.missing(cell.python)
+        return Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason=reason, bridge=cell.bridge)
+    return None
+
+
+def without_lock(cell: Cell) -> Result | None:
+    """What a cell is that has no lock, and needs one."""
+    if cell.floating or preferred(cell).lock.is_file():
+        return None
+    reason = locks.unresolved(LOCKS).get(cell.name, "it has no lock")
+    reason = "{}. Where that has changed: make lock CELL={}".format(reason.rstrip("."), cell.name)
+    return Result(cell=cell.name, outcome=Outcome.UNAVAILABLE, reason=reason, bridge=cell.bridge)
+
+
+def preferred(cell: Cell) -> Cell:
+    """The cell as it runs here: on the jaxlib of its own time, rather than across the bridge, where that can be had."""
+    return locks.preferred(cell, _reachable)
+
+
+@functools.cache
+def _reachable(url: str) -> bool:
+    return locks.reachable(url)
+
+
+def keep(result: Result, folder: Path = RESULTS) -> None:
+    """Write what is known before a run, unless it says less than the last result."""
+    if displaces(result, results.read(result.cell, folder)):
+        results.write(result, folder)
+
+
+def run(
+    cell: Cell,
+    on_progress: OnProgress,
+    cancel: threading.Event,
+    *,
+    command: Sequence[str] = (sys.executable, "-m", "tox", "run", "--colored", "no", "-e"),
+    env: Mapping[str, str] = os.environ,
+    folder: Path = RESULTS,
+    work: Path = WORK,
+    stop: Sequence[tuple[signal.Signals, float]] = STOP,
+) -> Result:
+    """Run the cell and write its result. Once `cancel` is set, stop, and write none.
+
+    Raises: OSError: the log, or the result, can't be written.
+    """
+    environment = Environment(work / cell.name)
+    environment.progress.unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / (cell.name + ".log")
+    clock, began = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [*command, cell.name],
+            cwd=ROOT,
+            env=clean(env, folder),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            on_progress("environment", 0, 0, 0)
+            while not ended(process, cancel):
+                tell(environment.progress, on_progress)
+        finally:
+            end(process, stop)
+    if cancel.is_set():
+        return Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason="it was interrupted", bridge=cell.bridge)
+    result = results.read(cell.name, folder)
+    if result is not None and result.started >= began:
+        return result
+    result = replace(
+        without_result(cell, process.returncode, log),
+        started=began,
+        seconds={"total": round(time.monotonic() - clock, 1)},
+        hashes=fingerprint.hashes(cell),
+    )
+    results.write(result, folder)
+    return result
+
+
+def clean(env: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The environment variables for tox: not those that would have it do something else."""
+    kept = {name: value for name, value in env.items() if not name.startswith("TOX")}
+    return {**kept, "EQX_RESULTS": str(folder), "EQX_PARENT": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+
+
+def ended(process: "subprocess.Popen[bytes]", cancel: threading.Event) -> bool:
+    """Wait a little, and say whether there is nothing more to wait for."""
+    try:
+        process.wait(POLL_S)
+    except subprocess.TimeoutExpired:
+        return cancel.is_set()
+    return True
+
+
+def tell(progress: Path, on_progress: OnProgress) -> None:
+    """Pass on what docker/inside/cell_report.py says; nothing before the tests have begun."""
+    try:
+        said = json.loads(progress.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    on_progress("tests", said["done"], said["total"], said["failed"])
+
+
+def end(process: "subprocess.Popen[bytes]", stop: Sequence[tuple[signal.Signals, float]] = STOP) -> None:
+    """Leave nothing of the process group behind, not even what outlives its leader."""
+    if process.returncode is None:
+        for number, patience_s in stop:
+            signal_group(process.pid, number)
+            try:
+                process.wait(patience_s)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+    signal_group(process.pid, signal.SIGKILL)
+
+
+def signal_group(leader: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(leader, number)
+    except ProcessLookupError:
+        pass
+
+
+def without_result(cell: Cell, status: int, log: Path) -> Result:
+    """tox went without leaving a result."""
+    said = log.read_text(encoding="utf-8", errors="replace")
+    if status < 0:
+        reason = "tox {}; the end of {} says more".format(verdict.how_it_ended(status), log)
+        return Result(cell=cell.name, outcome=Outcome.FAILED, reason=reason, bridge=cell.bridge)
+    return verdict.of_setup(cell, said)

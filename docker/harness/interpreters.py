@@ -1,0 +1,136 @@
+"""Which Pythons are here: on the PATH, of pyenv's, of uv's own; and, where there is a network, what uv can fetch.
+
+Each candidate is asked what it is. That a `python3.9` is on the PATH says little: pyenv puts one there that refuses to
+run unless its version is switched on, and in an environment it is a link to an interpreter somewhere else.
+"""
+
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+# Run by the candidate, which may be as old as Python 3.7. The interpreter that an environment was made from is what
+# lasts when the environment goes.
+PROBE = """
+import json, os, sys
+base = getattr(sys, "_base_executable", None) or sys.executable
+if sys.prefix != sys.base_prefix and base == sys.executable:
+    base = os.path.join(sys.base_prefix, "bin", "python{}.{}".format(*sys.version_info))
+print(json.dumps([list(sys.version_info[:3]), sys.version_info[3], base]))
+"""
+ASK_S = 30
+FETCH_S = 600
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python that runs."""
+
+    path: Path  # in no environment
+    version: str  # "3.9.18"
+    source: str  # "the PATH", "pyenv", or "uv"
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
+
+@dataclass(frozen=True)
+class Here:
+    """This machine, or what stands for it in a test."""
+
+    env: Mapping[str, str]
+    run: Run = subprocess.run
+    uv: str | None = None
+
+    def find(self, version: str) -> Interpreter | None:
+        """The first Python `version`, as "3.9", that runs; without looking further than this machine."""
+        for source, path in self.candidates(version):
+            found = self.ask(path, source)
+            if found is not None and found.version.split(".")[:2] == version.split("."):
+                return found
+        return None
+
+    def fetch(self, version: str) -> Interpreter | None:
+        """Have uv download Python `version`, unless `UV_PYTHON_DOWNLOADS=never`; None if that fails."""
+        if self.uv is None or self.env.get("UV_PYTHON_DOWNLOADS") in ("never", "false") or self.env.get("UV_OFFLINE"):
+            return None
+        if self.call([self.uv, "python", "install", "--no-bin", version], FETCH_S) is None:
+            return None
+        return self.find(version)
+
+    def candidates(self, version: str) -> Iterator[tuple[str, str]]:
+        """What may be Python `version`, and where it is from, in the order of preference."""
+        name = "python" + version
+        for folder in self.env.get("PATH", "").split(os.pathsep):
+            path = shutil.which(name, path=folder) if folder else None
+            if path is not None:
+                yield "the PATH", path
+        for home in self.pyenv_versions(version):
+            yield "pyenv", str(home / "bin" / name)
+        if self.uv is not None:
+            found = self.call([self.uv, "python", "find", "--no-project", "--no-python-downloads", version], ASK_S)
+            if found is not None:
+                yield "uv", found.strip()
+
+    def pyenv_versions(self, version: str) -> list[Path]:
+        """The folders in which pyenv has a Python `version`, the newest first. Its shims needn't be on the PATH."""
+        root = self.env.get("PYENV_ROOT") or os.path.join(self.env.get("HOME", ""), ".pyenv")
+        form = re.compile(re.escape(version) + r"\.(\d+)")
+        found = [
+            (int(match[1]), path) for path in Path(root, "versions").glob("*") if (match := form.fullmatch(path.name))
+        ]
+        return [path for _, path in sorted(found, reverse=True)]
+
+    def ask(self, path: str, source: str) -> Interpreter | None:
+        """What the Python at `path` is; None if it doesn't run, or is no release."""
+        said = self.call([path, "-I", "-c", PROBE], ASK_S)
+        try:
+            version, level, base = json.loads(said or "")
+        except (TypeError, ValueError):
+            return None
+        return Interpreter(Path(base), ".".join(map(str, version)), source) if level == "final" else None
+
+    def call(self, command: list[str], timeout_s: float) -> str | None:
+        """What a command prints; None if it fails."""
+        try:
+            done = self.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout if done.returncode == 0 else None
+
+
+def uv_path(env: Mapping[str, str] = os.environ) -> str | None:
+    """Where uv is: beside the Python that runs this, where docker/requirements.txt puts it, or on the PATH."""
+    beside = shutil.which("uv", path=str(Path(sys.executable).parent))
+    return beside or shutil.which("uv", path=env.get("PATH"))
+
+
+@functools.cache
+def find(version: str) -> Interpreter | None:
+    """The Python `version` of this machine."""
+    return Here(os.environ, uv=uv_path()).find(version)
+
+
+@functools.cache
+def obtain(version: str) -> Interpreter | None:
+    """The Python `version` of this machine, downloaded by uv if need be and if it can."""
+    return find(version) or Here(os.environ, uv=uv_path()).fetch(version)
+
+
+def missing(version: str) -> str:
+    """What to do about a Python that isn't here."""
+    return (
+        "There is no Python {0} here: not on the PATH, not of pyenv's, not of uv's, and uv could not fetch it. "
+        "Install one: `pyenv install {0}`, or `uv python install {0}`."
+    ).format(version)

@@ -1,0 +1,76 @@
+"""What a cell tests, and with what: the wheel, built once for all; and a copy of the suite, away from the source tree.
+
+Where the copy is, no checkout can be imported in place of the wheel.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from filelock import FileLock
+
+from harness.places import ROOT, WORK
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+# What the wheel is built from, and what the suite is.
+LIBRARY = ("equinox", "pyproject.toml", "README.md", "LICENSE")
+SUITE = ("tests", "examples", "docker/inside", "pyproject.toml", "README.md")
+NOT_COPIED = ("__pycache__", "harness")
+
+
+class BuildFailed(Exception):
+    """There is no wheel. The message says why."""
+
+
+def wheel(uv: str, root: Path = ROOT, work: Path = WORK, run: Run = subprocess.run) -> Path:
+    """The wheel of the library as it is now: built the first time that it is asked for, whoever asks.
+
+    Raises: BuildFailed.
+    """
+    folder = work / "wheel" / contents(root / part for part in LIBRARY)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(str(folder.parent / "lock")):  # cells that run side by side want it at the same time
+        if not folder.is_dir():
+            build(uv, root, folder, run)
+    return next(folder.glob("*.whl"))
+
+
+def build(uv: str, root: Path, folder: Path, run: Run) -> None:
+    """Build the wheel; `folder` appears when it is whole."""
+    with tempfile.TemporaryDirectory(prefix="unfinished-", dir=str(folder.parent)) as unfinished:
+        made = Path(unfinished) / "made"
+        command = [uv, "build", "--quiet", "--wheel", "--python", sys.executable, "--out-dir", str(made), str(root)]
+        done = run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0 or not list(made.glob("*.whl")):
+            message = "The wheel could not be built (exit status {}):\n  {}\n{}"
+            raise BuildFailed(message.format(done.returncode, " ".join(command), done.stderr.strip()))
+        os.replace(str(made), str(folder))
+
+
+def copy(folder: Path, root: Path = ROOT) -> None:
+    """Put a fresh copy of the suite at `folder`."""
+    shutil.rmtree(str(folder), ignore_errors=True)
+    for part in SUITE:
+        source, target = root / part, folder / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(str(source), str(target), ignore=shutil.ignore_patterns(*NOT_COPIED))
+        else:
+            shutil.copy2(str(source), str(target))
+
+
+def contents(paths: Iterable[Path]) -> str:
+    """A hash of files, and of all that is in folders: names and contents."""
+    hashed = hashlib.sha256()
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                name, data = file.relative_to(path.parent).as_posix(), file.read_bytes()
+                hashed.update("{}\0{}\0".format(name, len(data)).encode() + data)
+    return hashed.hexdigest()[:16]

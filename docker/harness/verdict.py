@@ -1,0 +1,117 @@
+"""What came of a cell: from what its run has left, or from what was said when it could not be set up, to a result."""
+
+import json
+import re
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.environment import Environment
+from harness.places import ROOT
+from harness.results import Outcome, Result
+from harness.rows import Cell
+
+# pytest's exit statuses, and that of docker/inside/proof_of_place.py.
+PASSED, NOTHING_COLLECTED, OUT_OF_PLACE = 0, 5, 70
+
+
+def of_run(cell: Cell, environment: Environment, status: int) -> Result:
+    """The result of a run of the suite that ended by itself, with the exit status `status`."""
+    report = read_report(environment.report)
+    reason = why_failed(status, report)
+    facts: dict[str, Any] = {key: report[key] for key in REPORTED if report and key in report}
+    return Result(
+        cell=cell.name,
+        outcome=Outcome.FAILED if reason else Outcome.PASSED,
+        reason=reason,
+        bridge=cell.bridge,
+        **facts,
+    )
+
+
+REPORTED = ("counts", "failures", "versions", "devices", "driver", "evidence", "measures", "seconds")
+
+
+def read_report(path: Path) -> dict[str, Any] | None:
+    """What docker/inside/cell_report.py has written at the end of the run; None if it never came to that."""
+    try:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return report
+
+
+def why_failed(status: int, report: Mapping[str, Any] | None) -> str:
+    """One line on why the run counts as failed; nothing if it passed."""
+    if report is not None and report.get("refusal"):
+        return " ".join(str(report["refusal"]).split())
+    if status == OUT_OF_PLACE:
+        return "the proof of place failed, and left no report; the end of the log says more"
+    if report is None:
+        if status == PASSED:
+            return "pytest passed, but left no report: was docker/inside/cell_report.py loaded?"
+        return "the run {} before its end, and left no report; the end of the log says more".format(
+            how_it_ended(status)
+        )
+    if status == PASSED:
+        return ""
+    failures, counts = report.get("failures", []), report.get("counts", {})
+    number = counts.get("failed", 0) + counts.get("errors", 0)
+    if failures:
+        others = " and {} more".format(number - 1) if number > 1 else ""
+        return "{}{} failed".format(failures[0], others)
+    if status == NOTHING_COLLECTED:
+        return "pytest found no test"
+    return "pytest ended with exit status {} and names no failed test; the end of the log says more".format(status)
+
+
+def how_it_ended(status: int) -> str:
+    """Words for the exit status of a process; negative: the signal that killed it."""
+    if status >= 0:
+        return "ended with exit status {}".format(status)
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = "signal {}".format(-status)
+    hint = {"SIGKILL": ", as when memory runs out", "SIGSEGV": ", a crash in compiled code"}.get(name, "")
+    return "was killed by {}{}".format(name, hint)
+
+
+def of_setup(cell: Cell, said: str) -> Result:
+    """The result of a cell that could not be set up; `said`: the words of whatever failed."""
+    return Result(cell=cell.name, outcome=Outcome.UNAVAILABLE, reason=why_no_setup(cell, said), bridge=cell.bridge)
+
+
+def why_no_setup(cell: Cell, said: str) -> str:
+    """One line: the words that decide, and the next move."""
+    said = re.sub(r"\x1b\[[\d;]*m", "", said)
+    for pattern, message in DECISIVE:
+        found = re.search(pattern, said, re.IGNORECASE)
+        if found:
+            line = " ".join(found[0].split())
+            lock = "docker/matrix.toml" if cell.floating else cell.lock.relative_to(ROOT).as_posix()
+            return message.format(line=line, lock=lock, cell=cell.name)
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("error:")]
+    last = (errors or lines or ["what is above, or in the log, says why"])[-1]
+    return "it could not be set up: {}".format(last)
+
+
+NETWORK = "a download failed: {line}; see whether the network and the index can be reached, and run it again"
+
+# What the words of uv, and of the system, come to; what lies deeper stands before what follows from it.
+DECISIVE = (
+    (r"no space left on device|disk quota exceeded", "{line}: make room on the disk, and run it again"),
+    (
+        r"hash mismatch for .*",
+        "{line}: the index has another file than {lock}, or that was edited; put it right by `make lock CELL={cell}`",
+    ),
+    (
+        r"in `--require-hashes` mode.*|couldn't parse requirement.*",
+        "{lock}: {line}; put it right by `make lock CELL={cell}`",
+    ),
+    (r"failed to lookup address.*|connection refused.*|timed out.*|network is unreachable.*", NETWORK),
+    (r"failed to fetch.*|request failed.*|error sending request.*", NETWORK),
+    (r"because .*(there (is|are) no|was not found).*", "{line} `make verify-locks` says what {lock} has lost"),
+)

@@ -1,0 +1,207 @@
+"""Environments: one whose making was interrupted, or that was made from something else, is never trusted."""
+
+import datetime
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from harness import environment, rows, suite
+from harness.environment import Environment, SetupFailed
+from harness.interpreters import Interpreter
+
+CELLS = {cell.name: cell for cell in rows.load()}
+CELL = CELLS["py311-jax0.4.30-cpu"]
+BRIDGED = CELLS["py39-jax0.2.18-cpu"]
+MADE = {"lock": "l", "python": "3.11.7 /python", "bridge": ""}
+PYTHON = Interpreter(Path("/python"), "3.11.7", "the PATH")
+
+
+@pytest.fixture
+def wheel(tmp_path, monkeypatch):
+    """The wheel, in a folder named for what it was built from; `wheel.parent.name` is that name."""
+    path = tmp_path / "wheel" / "one" / "equinox-1-py3-none-any.whl"
+    monkeypatch.setattr(suite, "wheel", lambda uv: path)
+    return path
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A folder that tox has made, and installed a lock into."""
+    (tmp_path / "env").mkdir()
+    return Environment(tmp_path / "env")
+
+
+class Call:
+    """In place of `subprocess.run`: notes what would be run, and whether the environment had its mark then."""
+
+    def __init__(self, made, fail_at=None):
+        self.made, self.fail_at = made, fail_at
+        self.commands, self.marked = [], []
+
+    def __call__(self, command, **options):
+        self.commands.append(command)
+        self.marked.append(self.made.mark.exists())
+        failed = len(self.commands) == self.fail_at
+        return subprocess.CompletedProcess(command, int(failed), "error: No space left on device" if failed else "", "")
+
+
+def test_complete_installs_the_wheel_alone_and_then_marks(made, wheel):
+    call = Call(made)
+    environment.complete(CELL, made, MADE, "uv", call)
+    assert len(call.commands) == 1 and call.marked == [False]
+    assert call.commands[0][-1] == str(wheel) and "--no-deps" in call.commands[0]
+    assert made.is_made_from(MADE)
+
+
+def test_complete_a_second_time_does_nothing(made, wheel):
+    environment.complete(CELL, made, MADE, "uv", Call(made))
+    call = Call(made)
+    environment.complete(CELL, made, MADE, "uv", call)
+    assert call.commands == [] and made.is_made_from(MADE)
+
+
+def test_bridge_comes_before_the_wheel_by_the_python_of_the_harness(made, wheel):
+    call = Call(made)
+    environment.complete(BRIDGED, made, MADE, "uv", call)
+    bridge, installed = call.commands
+    assert bridge[0] == sys.executable and bridge[1].endswith("docker/bridge/install.py")
+    assert "--only-bridge" in bridge and bridge[bridge.index("--jax") + 1] == "0.2.18"
+    assert bridge[bridge.index("--python") + 1] == str(made.python)
+    assert installed[-1] == str(wheel)
+
+
+def test_another_wheel_replaces_the_old_one_and_the_rest_stays(made, wheel, monkeypatch):
+    """While it does, the environment has no mark."""
+    environment.complete(BRIDGED, made, MADE, "uv", Call(made))
+    other = wheel.parent.parent / "two" / wheel.name
+    monkeypatch.setattr(suite, "wheel", lambda uv: other)
+    call = Call(made)
+    environment.complete(BRIDGED, made, MADE, "uv", call)
+    assert [command[-1] for command in call.commands] == [str(other)]
+    assert call.marked == [False]
+    assert made.is_made_from(MADE) and made.has_wheel("two")
+
+
+@pytest.mark.parametrize("fail_at", [1, 2])
+def test_what_fails_leaves_no_mark_and_says_what_was_said(made, wheel, fail_at):
+    with pytest.raises(SetupFailed, match="No space left"):
+        environment.complete(BRIDGED, made, MADE, "uv", Call(made, fail_at))
+    assert not made.is_made_from(MADE)
+
+
+@pytest.mark.parametrize("what", sorted(MADE))
+def test_made_from_something_else(made, what):
+    made.write_mark({**MADE, "wheel": "one"})
+    assert made.is_made_from(MADE)
+    assert not made.is_made_from({**MADE, what: "other"})
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"lock": "l"}', "{}"])
+def test_a_broken_mark_is_none(made, text):
+    made.mark.write_text(text)
+    assert not made.is_made_from(MADE)
+
+
+def test_no_environment_is_not_whole(tmp_path):
+    assert not Environment(tmp_path / "no").is_made_from(MADE)
+
+
+KILLED = """
+import os, pathlib, signal, subprocess, sys
+from harness import environment, rows, suite
+from harness.environment import Environment
+
+suite.wheel = lambda uv: pathlib.Path("two/equinox.whl")
+made = Environment(pathlib.Path(sys.argv[1]))
+
+def call(command, **options):
+    (made.folder / "half").write_text("a package, half of it")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+cell = next(cell for cell in rows.load() if cell.name == "py39-jax0.2.18-cpu")
+environment.complete(cell, made, {"lock": "l", "python": "3.11.7 /python", "bridge": ""}, "uv", call)
+"""
+
+
+@pytest.mark.parametrize("before", ["new", "whole"])
+def test_killed_in_the_midst(made, before):
+    """A real kill -9, as the first package goes in: the environment isn't trusted, though it was before."""
+    if before == "whole":
+        made.write_mark({**MADE, "wheel": "one"})
+        assert made.is_made_from(MADE)
+    env = dict(os.environ, PYTHONPATH=os.path.dirname(os.path.dirname(environment.__file__)))
+    done = subprocess.run([sys.executable, "-c", KILLED, str(made.folder)], env=env, check=False)
+    assert done.returncode == -signal.SIGKILL and (made.folder / "half").exists()
+    assert not made.is_made_from(MADE)
+
+
+# What it is made from
+
+
+@pytest.fixture
+def locked(tmp_path, monkeypatch):
+    """`locked(cell, text)`: what the cell is made from, if its lock is that text."""
+    monkeypatch.setattr(rows, "LOCKS", tmp_path)
+
+    def locked(cell, text="jax==0.4.30", interpreter=PYTHON):
+        cell.lock.write_text(text)
+        return environment.made_from(cell, interpreter)
+
+    return locked
+
+
+def test_made_from_the_lock_and_the_interpreter(locked):
+    """A release of Python more, or another place for it, is another interpreter."""
+    others = [
+        locked(CELL, "jax==0.4.31"),
+        locked(CELL, interpreter=replace(PYTHON, version="3.11.8")),
+        locked(CELL, interpreter=replace(PYTHON, path=Path("/other"))),
+    ]
+    assert locked(CELL) == locked(CELL)
+    assert all(other != locked(CELL) for other in others)
+
+
+def test_made_from_the_bridge_if_there_is_one(locked):
+    assert locked(BRIDGED)["bridge"]
+    assert not locked(CELL)["bridge"]
+
+
+def test_what_floats_is_made_anew_each_day():
+    day, next_day = datetime.date(2026, 11, 22), datetime.date(2026, 11, 23)
+    floating = next(cell for cell in CELLS.values() if cell.floating)
+    first, again, next_one = (environment.made_from(floating, PYTHON, today) for today in (day, day, next_day))
+    assert first == again != next_one
+
+
+# What tox installs, and what a cell sees
+
+
+def test_a_lock_is_installed_with_hashes():
+    assert environment.requirements(CELL) == ["--require-hashes", "-r {}".format(CELL.lock)]
+
+
+def test_what_floats_is_installed_by_what_it_requires():
+    nightly = next(cell for cell in CELLS.values() if cell.jax == "nightly" and cell.backend == "cpu")
+    lines = environment.requirements(nightly)
+    assert "--pre" in lines and "--extra-index-url {}".format(nightly.index_url) in lines
+    assert set(nightly.requires) <= set(lines)
+
+
+@pytest.mark.parametrize("name", list(CELLS))
+def test_variables_choose_the_platform_of_the_cell(made, name):
+    """And a CPU beside an accelerator, which callbacks need; by the name that the JAX of the cell has for it."""
+    cell = CELLS[name]
+    variables = environment.variables(cell, made)
+    platforms = variables["JAX_PLATFORMS"].split(",")
+    assert json.loads(variables["EQX_EXPECT"]) == cell.expects
+    assert variables["EQX_CELL"] == name
+    assert platforms[-1] == "cpu" and len(platforms) == (1 if cell.backend == "cpu" else 2)
+    assert platforms[0] == ("gpu" if name in ("py39-jax0.2.18-cuda", "py38-jax0.2.28-cuda") else cell.backend)
+    assert variables["JAX_PLATFORM_NAME"] == cell.expects["backend"]
+    assert variables["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+    assert Path(variables["PYTHONPATH"]) == made.suite / "docker" / "inside"

@@ -1,0 +1,240 @@
+"""Running a cell on this host: progress is passed on, nothing outlives it, and a result is told from its absence.
+
+A small program stands for tox. The real one is in test_tox.py.
+"""
+
+import os
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from harness import host, results, rows
+from harness.results import Outcome, Result
+
+CELL = next(cell for cell in rows.load() if cell.name == "py311-jax0.4.30-cpu")
+DOCKER = Path(host.__file__).resolve().parents[1]
+
+# What the programs that stand for tox have at hand.
+BEGIN = """
+import datetime, json, os, pathlib, signal, subprocess, sys, time
+sys.path.insert(0, {docker!r})
+from harness import results
+from harness.results import Outcome, Result
+folder, work = pathlib.Path(os.environ["EQX_RESULTS"]), pathlib.Path({work!r})
+cell = sys.argv[-1]
+(work / cell).mkdir(parents=True, exist_ok=True)
+
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+
+def progress(**said):
+    (work / cell / "progress.json").write_text(json.dumps(said))
+"""
+PASSED = "results.write(Result(cell, Outcome.PASSED, started=now()), folder)"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """`run(program, cancel=..., on_progress=...)`: run a cell, with that Python program in place of tox."""
+
+    def run(program, cancel=None, on_progress=lambda *said: None, env=None, stop=host.STOP):
+        begin = BEGIN.format(docker=str(DOCKER), work=str(tmp_path / "work"))
+        return host.run(
+            CELL,
+            on_progress,
+            cancel or threading.Event(),
+            command=[sys.executable, "-c", begin + textwrap.dedent(program)],
+            env=env or os.environ,
+            folder=tmp_path / "results",
+            work=tmp_path / "work",
+            stop=stop,
+        )
+
+    return run
+
+
+def test_result_is_the_one_that_tox_wrote(run, tmp_path):
+    result = run(PASSED)
+    assert result.outcome is Outcome.PASSED
+    assert results.read(CELL.name, tmp_path / "results") == result
+
+
+def test_log_has_all_that_was_said(run, tmp_path):
+    run("print('out'); print('err', file=sys.stderr); subprocess.run(['echo', 'child']);" + PASSED)
+    assert sorted((tmp_path / "results" / (CELL.name + ".log")).read_text().split()) == ["child", "err", "out"]
+
+
+def test_an_old_result_is_not_taken_for_the_new_one(run, tmp_path):
+    """tox could not set the cell up, and left no result of its own."""
+    results.write(Result(CELL.name, Outcome.PASSED, started="2026-11-20T10:00:00.000+00:00"), tmp_path / "results")
+    result = run("print('error: No space left on device'); sys.exit(1)")
+    assert result.outcome is Outcome.UNAVAILABLE and "make room" in result.reason
+    assert result.started > "2026-11-20" and result.hashes and result.seconds["total"] >= 0
+    assert results.read(CELL.name, tmp_path / "results") == result
+
+
+def test_tox_that_was_killed_is_a_failure(run):
+    result = run("os.kill(os.getpid(), signal.SIGSEGV)")
+    assert result.outcome is Outcome.FAILED and "SIGSEGV" in result.reason and ".log" in result.reason
+
+
+def test_progress(run, tmp_path):
+    """First the environment, then the tests: how many are done, of how many, how many failed. Nothing of last time."""
+    (tmp_path / "work" / CELL.name).mkdir(parents=True)
+    (tmp_path / "work" / CELL.name / "progress.json").write_text('{"done": 99, "total": 99, "failed": 9}')
+    heard, seen = [], tmp_path / "seen"
+
+    def on_progress(*said):
+        heard.append(said)
+        if said[0] == "tests":
+            seen.touch()
+
+    run(
+        """
+        progress(done=3, total=10, failed=1)
+        while not pathlib.Path({!r}).exists():
+            time.sleep(0.01)
+        """.format(str(seen)),
+        on_progress=on_progress,
+    )
+    assert heard[0] == ("environment", 0, 0, 0)
+    assert set(heard[1:]) == {("tests", 3, 10, 1)}
+
+
+# Stopping it
+
+# Each starts a child of its own, tells its number, and waits; what they do about signals differs.
+WAITS = """
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+progress(done=os.getpid(), total=child.pid, failed=0)
+{do}
+time.sleep(600)
+"""
+HEEDS = "pass"
+IGNORES_INTERRUPT = "signal.signal(signal.SIGINT, signal.SIG_IGN)"
+IGNORES_ALL = IGNORES_INTERRUPT + "; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+IMPATIENT = tuple((number, 0.2) for number, _ in host.STOP)
+
+
+def is_running(process):
+    """Whether there is a process of that number that isn't merely waiting to be reaped."""
+    try:
+        return Path("/proc/{}/stat".format(process)).read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def gone(process):
+    """Wait for a process to go, as one that was killed does, some time after."""
+    deadline = time.monotonic() + 30
+    while is_running(process) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not is_running(process)
+
+
+needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="asks /proc which processes there are")
+
+
+@needs_proc
+@pytest.mark.parametrize("do", [HEEDS, IGNORES_INTERRUPT, IGNORES_ALL])
+def test_cancel_leaves_no_process_and_writes_no_result(run, tmp_path, do):
+    """Whatever tox does about the signals; the last result stays."""
+    last = Result(CELL.name, Outcome.FAILED, started="2026-11-20T10:00:00.000+00:00")
+    results.write(last, tmp_path / "results")
+    cancel, processes = threading.Event(), []
+
+    def on_progress(phase, tox, child, failed):
+        if phase == "tests":
+            processes[:] = [tox, child]
+            cancel.set()
+
+    result = run(WAITS.format(do=do), cancel, on_progress, stop=IMPATIENT)
+    assert result.outcome is Outcome.NOT_RUN and "interrupted" in result.reason
+    assert results.read(CELL.name, tmp_path / "results") == last
+    assert len(processes) == 2 and all(gone(process) for process in processes)
+
+
+@needs_proc
+def test_what_outlives_tox_goes_too(run, tmp_path):
+    """A process of its group that tox has forgotten."""
+    run(
+        """
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        (folder / "child").write_text(str(child.pid))
+        {}
+        """.format(PASSED)
+    )
+    assert gone(int((tmp_path / "results" / "child").read_text()))
+
+
+def test_variables_of_tox_do_not_reach_it(run, tmp_path):
+    """`TOXENV` would have it run something else."""
+    run(
+        "print(sorted(name for name in os.environ if name.startswith('TOX')), os.environ['MINE'])",
+        env={**os.environ, "TOXENV": "x", "TOX_OVERRIDE": "y", "MINE": "kept"},
+    )
+    assert (tmp_path / "results" / (CELL.name + ".log")).read_text() == "[] kept\n"
+
+
+# Before it is run
+
+
+@pytest.fixture
+def all_is_here(monkeypatch, tmp_path):
+    """A machine with all that the cell needs: the hardware, the lock, the interpreter."""
+    monkeypatch.setattr(host.hardware, "check", lambda cell: None)
+    monkeypatch.setattr(host.interpreters, "obtain", lambda version: object())
+    monkeypatch.setattr(rows, "LOCKS", tmp_path)
+    monkeypatch.setattr(host, "LOCKS", tmp_path)
+    CELL.lock.write_text("jax==0.4.30\n")
+
+
+def test_preflight_has_nothing_against_it(all_is_here):
+    assert host.preflight(CELL) is None
+
+
+def test_preflight_hardware(all_is_here, monkeypatch):
+    refusal = Result(CELL.name, Outcome.UNSUPPORTED, "too old a GPU")
+    monkeypatch.setattr(host.hardware, "check", lambda cell: refusal)
+    assert host.preflight(CELL) == refusal
+
+
+def test_preflight_no_lock(all_is_here, tmp_path):
+    """With the reason for which there is none."""
+    CELL.lock.unlink()
+    (tmp_path / "unresolved.toml").write_text('"{}" = "the archive can\'t be reached"'.format(CELL.name))
+    result = host.preflight(CELL)
+    assert result.outcome is Outcome.UNAVAILABLE
+    assert "the archive can't be reached" in result.reason and "make lock CELL=" in result.reason
+
+
+def test_preflight_what_floats_needs_no_lock(all_is_here):
+    floating = replace(CELL, jax="latest", as_of=None)
+    assert floating.floating and host.preflight(floating) is None
+
+
+def test_preflight_no_interpreter(all_is_here, monkeypatch):
+    monkeypatch.setattr(host.interpreters, "obtain", lambda version: None)
+    result = host.preflight(CELL)
+    assert result.outcome is Outcome.NOT_RUN
+    assert "pyenv install 3.11" in result.reason
+
+
+@pytest.mark.parametrize(
+    "outcome, last, kept",
+    [
+        (Outcome.NOT_RUN, Outcome.PASSED, Outcome.PASSED),
+        (Outcome.UNAVAILABLE, Outcome.PASSED, Outcome.UNAVAILABLE),
+        (Outcome.NOT_RUN, None, Outcome.NOT_RUN),
+    ],
+)
+def test_keep(tmp_path, outcome, last, kept):
+    """What is missing on this machine doesn't displace what a run has shown."""
+    if last is not None:
+        results.write(Result(CELL.name, last), tmp_path)
+    host.keep(Result(CELL.name, outcome), tmp_path)
+    assert results.read(CELL.name, tmp_path).outcome is kept

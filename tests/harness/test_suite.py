@@ -1,0 +1,135 @@
+"""What a cell tests: one wheel for all, built anew when the library changes, and a copy of the suite."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+from harness import suite
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A checkout, in small."""
+    files = {
+        "equinox/__init__.py": "one",
+        "equinox/nn/__init__.py": "two",
+        "equinox/__pycache__/x.pyc": "",
+        "pyproject.toml": "",
+        "README.md": "",
+        "LICENSE": "",
+        "CONTRIBUTING.md": "",
+        "examples/train.py": "",
+        "tests/test_x.py": "",
+        "tests/data/x.json": "",
+        "tests/harness/test_y.py": "",
+        "docker/inside/plugin.py": "",
+        "docker/run.py": "",
+    }
+    root = tmp_path / "root"
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+class FakeUv:
+    """In place of `subprocess.run`: builds a wheel that is an empty file, or fails."""
+
+    def __init__(self, status=0):
+        self.status = status
+        self.commands = []
+
+    def __call__(self, command, **options):
+        self.commands.append(command)
+        folder = command[command.index("--out-dir") + 1]
+        os.makedirs(folder)
+        if self.status == 0:
+            with open(os.path.join(folder, "equinox-1-py3-none-any.whl"), "w"):
+                pass
+        return subprocess.CompletedProcess(command, self.status, "", "no hatchling")
+
+
+def test_built_once(root, tmp_path):
+    run = FakeUv()
+    first, second = (suite.wheel("uv", root, tmp_path / "work", run) for _ in range(2))
+    assert first == second and first.name == "equinox-1-py3-none-any.whl" and first.is_file()
+    assert len(run.commands) == 1
+
+
+def test_built_once_by_many_at_the_same_time(root, tmp_path):
+    """As cells that run side by side ask for it."""
+    run, wheels = FakeUv(), []
+    threads = [
+        threading.Thread(target=lambda: wheels.append(suite.wheel("uv", root, tmp_path / "work", run)))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(run.commands) == 1 and len(wheels) == 8 and len(set(wheels)) == 1
+
+
+@pytest.mark.parametrize("name", ["equinox/nn/__init__.py", "equinox/new.py", "pyproject.toml", "README.md"])
+def test_built_anew_when_the_library_changes(root, tmp_path, name):
+    run = FakeUv()
+    first = suite.wheel("uv", root, tmp_path / "work", run)
+    (root / name).write_text("changed")
+    assert suite.wheel("uv", root, tmp_path / "work", run) != first
+    assert len(run.commands) == 2
+
+
+@pytest.mark.parametrize("name", ["tests/test_x.py", "docker/run.py", "equinox/__pycache__/x.pyc"])
+def test_not_built_anew_for_what_it_does_not_hold(root, tmp_path, name):
+    run = FakeUv()
+    first = suite.wheel("uv", root, tmp_path / "work", run)
+    (root / name).write_text("changed")
+    assert suite.wheel("uv", root, tmp_path / "work", run) == first
+
+
+def test_a_build_that_fails_says_so_and_is_tried_again(root, tmp_path):
+    for status in (1, 2):
+        with pytest.raises(suite.BuildFailed, match="exit status {}(.|\n)*no hatchling".format(status)):
+            suite.wheel("uv", root, tmp_path / "work", FakeUv(status))
+    assert suite.wheel("uv", root, tmp_path / "work", FakeUv()).is_file()
+
+
+KILLED_WHILE_BUILDING = """
+import os, pathlib, signal, sys
+from harness import suite
+
+def run(command, **options):
+    folder = pathlib.Path(command[command.index("--out-dir") + 1])
+    folder.mkdir()
+    (folder / "equinox-1-py3-none-any.whl").write_text("hal")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+suite.wheel("uv", pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), run)
+"""
+
+
+def test_a_build_that_was_killed_leaves_no_wheel_to_trust(root, tmp_path):
+    command = [sys.executable, "-c", KILLED_WHILE_BUILDING, str(root), str(tmp_path / "work")]
+    env = dict(os.environ, PYTHONPATH=os.path.dirname(os.path.dirname(suite.__file__)))
+    assert subprocess.run(command, env=env, check=False).returncode == -9
+    run = FakeUv()
+    assert suite.wheel("uv", root, tmp_path / "work", run).read_text() == ""
+    assert len(run.commands) == 1
+
+
+def test_copy_has_the_suite_and_no_checkout(root, tmp_path):
+    """Nothing can be imported there in place of the wheel; and nothing of an earlier copy stays."""
+    folder = tmp_path / "copy"
+    (folder / "equinox").mkdir(parents=True)
+    suite.copy(folder, root)
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()) == [
+        "README.md",
+        "docker/inside/plugin.py",
+        "examples/train.py",
+        "pyproject.toml",
+        "tests/data/x.json",
+        "tests/test_x.py",
+    ]
+    assert not (folder / "equinox").exists()

@@ -1,0 +1,450 @@
+"""`tox -e CELL`, by the real tox, in a checkout in small: two cells, small locks, and a pytest that does as it is told.
+
+Nothing is fetched: all wheels are there already, and what stands for pytest comes with the suite.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from harness import interpreters, suite
+from harness.alone import NotAlone, alone
+
+pytest.importorskip("tox")
+pytest.importorskip("tox_uv")
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = "{}.{}".format(*sys.version_info)
+FIRST, SECOND = ("py{}-jax{}-cpu".format(PYTHON.replace(".", ""), jax) for jax in ("0.4.30", "0.4.31"))
+
+MATRIX = """
+[backend.cpu]
+platform = "cpu"
+base = "python:{{python}}"
+
+[backend.cuda]
+platform = "gpu"
+base = ""
+
+[backend.tpu]
+platform = "tpu"
+base = ""
+
+[install]
+cpu.index.requires = ["jax=={{jax}}", "jaxlib=={{jaxlib}}"]
+cuda = {{}}
+tpu = {{}}
+
+[[row]]
+jax = "0.4.30"
+jaxlib = "0.4.30"
+python = "{python}"
+as_of = 2024-07-15
+tier = "pr"
+cpu = {{ install = "index" }}
+
+[[row]]
+jax = "0.4.31"
+jaxlib = "0.4.31"
+python = "{python}"
+as_of = 2024-08-15
+tier = "pr"
+cpu = {{ install = "index" }}
+"""
+
+# In place of pytest: notes what it sees, writes the report that docker/inside would, and ends as it is told.
+PYTEST = """
+import json, os, pathlib, signal, sys, time
+import equinox
+plan = json.loads(pathlib.Path("tests/plan.json").read_text())
+seen = {"equinox": equinox.__file__, "prefix": sys.prefix, "folder": os.getcwd(), "arguments": sys.argv[1:]}
+seen["environ"] = dict(os.environ)
+pathlib.Path(os.environ["EQX_REPORT"]).with_name("seen.json").write_text(json.dumps(seen))
+junit = next(argument for argument in sys.argv if argument.startswith("--junitxml=")).partition("=")[2]
+pathlib.Path(junit).write_text("<testsuites/>")
+if plan.get("wait"):
+    pathlib.Path(plan["wait"]).write_text(str(os.getpid()))
+    try:
+        time.sleep(600)
+    except KeyboardInterrupt:
+        sys.exit(2)
+if plan.get("kill"):
+    os.kill(os.getpid(), plan["kill"])
+pathlib.Path(os.environ["EQX_REPORT"]).write_text(json.dumps(plan["report"]))
+sys.exit(plan["status"])
+"""
+REPORT = {"counts": {"passed": 3}, "failures": [], "versions": {"jax": "0.4.30"}, "seconds": {"tests": 0.5}}
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """The checkout, in small, and its wheel."""
+    found = interpreters.Here({**os.environ, "PATH": path_with_this_python()}).find(PYTHON)
+    if found is None:
+        pytest.skip("no Python {} outside of an environment".format(PYTHON))
+    root = tmp_path_factory.mktemp("template")
+    for name in ("toxfile.py", "tox.ini", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy2(str(ROOT / name), str(root / name))
+    for name in ("docker/harness", "docker/bridge", "docker/inside"):
+        shutil.copytree(str(ROOT / name), str(root / name), ignore=shutil.ignore_patterns("__pycache__", "smoke*"))
+    for name in ("tests/harness", "examples", "docker/locks", "equinox"):
+        (root / name).mkdir(parents=True)
+    (root / "equinox" / "__init__.py").write_text("raise ImportError('this is the checkout, and not the wheel')\n")
+    (root / "docker" / "inside" / "pytest.py").write_text(PYTEST)
+    (root / "docker" / "matrix.toml").write_text(MATRIX.format(python=PYTHON))
+    small = make_wheel(root / "wheels", "small")
+    digest = hashlib.sha256(small.read_bytes()).hexdigest()
+    for name in (FIRST, SECOND):
+        lock = "--find-links {}\nsmall==1.0 --hash=sha256:{}\n".format(small.parent, digest)
+        (root / "docker" / "locks" / (name + ".txt")).write_text(lock)
+    put_wheel(root)
+    return root
+
+
+def put_wheel(root):
+    """The wheel that would be built from the library as it is there."""
+    make_wheel(root / ".tox" / "wheel" / suite.contents(root / part for part in suite.LIBRARY), "equinox")
+
+
+def make_wheel(folder, name):
+    """A wheel of an empty package. The library's asks for JAX, which isn't there to be had."""
+    folder.mkdir(parents=True)
+    info = name + "-1.0.dist-info/"
+    metadata = "Metadata-Version: 2.1\nName: {}\nVersion: 1.0\n".format(name)
+    path = folder / (name + "-1.0-py3-none-any.whl")
+    with zipfile.ZipFile(str(path), "w") as wheel:
+        wheel.writestr(name + "/__init__.py", "")
+        wheel.writestr(info + "METADATA", metadata + "Requires-Dist: jax\n" * (name == "equinox"))
+        wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(info + "RECORD", name + "/__init__.py,,\n")
+    return path
+
+
+def path_with_this_python():
+    return os.pathsep.join([str(Path(sys.base_prefix) / "bin"), os.environ["PATH"]])
+
+
+class Checkout:
+    def __init__(self, root):
+        self.root = root
+        self.plan()
+
+    def plan(self, status=0, report=REPORT, **more):
+        """What pytest is to do."""
+        plan = {"status": status, "report": report, **more}
+        (self.root / "tests" / "plan.json").write_text(json.dumps(plan))
+
+    def start(self, *arguments, **env):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("TOX", "EQX_"))}
+        return subprocess.Popen(
+            [sys.executable, "-m", "tox", *arguments],
+            cwd=str(self.root),
+            env={**kept, "PATH": path_with_this_python(), "UV_OFFLINE": "1", **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def tox(self, *arguments, **env):
+        """Run tox. Returns: its exit status, and what it said."""
+        process = self.start(*arguments, **env)
+        said, _ = process.communicate(timeout=120)
+        return process.returncode, said
+
+    def result(self, cell=FIRST):
+        path = self.root / "results" / (cell + ".json")
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def environment(self, cell=FIRST):
+        return self.root / ".tox" / cell
+
+    def seen(self, cell=FIRST):
+        return json.loads((self.environment(cell) / "seen.json").read_text())
+
+    def lock(self, cell=FIRST):
+        return self.root / "docker" / "locks" / (cell + ".txt")
+
+
+def wait_until(true):
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def wait_for(path, process):
+    """Until pytest runs, and has written the file."""
+    wait_until(lambda: path.exists() or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+
+
+@pytest.fixture
+def checkout(template, tmp_path):
+    root = tmp_path / "checkout"
+    shutil.copytree(str(template), str(root))
+    return Checkout(root)
+
+
+# Names
+
+
+def test_list_has_the_cells_of_the_matrix_and_no_others(checkout):
+    assert checkout.tox("-l") == (0, "{}\n{}\n".format(FIRST, SECOND))
+
+
+@pytest.mark.parametrize(
+    "wrong", [FIRST + "x", FIRST.replace("30", "33"), FIRST.replace("-cpu", ""), FIRST + "-" + SECOND, "py", "py*"]
+)
+def test_a_wrong_name_is_refused(checkout, wrong):
+    """Those too that are put together from parts of right ones, which tox would take; before anything is made."""
+    status, said = checkout.tox("run", "-e", "{},{}".format(SECOND, wrong))
+    assert status == 2 and "`{}`".format(wrong) in said
+    assert not checkout.environment(SECOND).exists()
+
+
+def test_a_wrong_name_is_told_the_nearest(checkout):
+    assert FIRST in checkout.tox("-e", FIRST.replace("jax", "jx"))[1]
+
+
+def test_a_wrong_name_in_the_environment_is_refused_too(checkout):
+    assert checkout.tox("run", TOXENV=FIRST + "x")[0] == 2
+
+
+def test_no_name_is_refused(checkout):
+    """Else tox would run all that there are."""
+    status, said = checkout.tox()
+    assert status == 2 and "tox -l" in said
+
+
+# Running
+
+
+def test_passed(checkout):
+    """The wheel is tested, away from the source tree; the result, and JUnit's, are there."""
+    status, said = checkout.tox("-e", FIRST)
+    assert status == 0, said
+    result, seen = checkout.result(), checkout.seen()
+    assert (result["cell"], result["outcome"], result["counts"]) == (FIRST, "passed", {"passed": 3})
+    assert set(result["seconds"]) == {"setup", "tests", "total"} and result["started"] > "2026"
+    assert all(result["hashes"][what] for what in ("lock", "source"))
+    assert (checkout.root / "results" / (FIRST + ".xml")).read_text() == "<testsuites/>"
+    environment = checkout.environment()
+    assert Path(seen["prefix"]) == environment and Path(seen["folder"]) == environment / "suite"
+    assert "site-packages" in seen["equinox"] and environment in Path(seen["equinox"]).parents
+    assert "tests" in seen["arguments"] and ["-p", "proof_of_place"] == seen["arguments"][:2]
+
+
+def test_only_what_the_cell_chose_gets_through(checkout):
+    unwanted = {
+        "PYTHONPATH": "/x",
+        "PYTEST_ADDOPTS": "-x",
+        "XLA_FLAGS": "--x",
+        "JAX_PLATFORMS": "tpu",
+        "LD_LIBRARY_PATH": "/x",
+    }
+    checkout.tox("-e", FIRST, EQX_SEED="7", EQX_WORKERS="3", **unwanted)
+    seen = checkout.seen()["environ"]
+    assert {name: seen.get(name) for name in unwanted} == {
+        "PYTHONPATH": str(checkout.environment() / "suite" / "docker" / "inside"),
+        "PYTEST_ADDOPTS": None,
+        "XLA_FLAGS": None,
+        "JAX_PLATFORMS": "cpu",
+        "LD_LIBRARY_PATH": None,
+    }
+    assert (seen["EQX_SEED"], seen["EQX_WORKERS"], seen["EQX_CELL"]) == ("7", "3", FIRST)
+
+
+def test_what_is_asked_for_gets_through(checkout):
+    checkout.tox("-x", "testenv.pass_env+=XLA_FLAGS", "-e", FIRST, XLA_FLAGS="--x")
+    assert checkout.seen()["environ"]["XLA_FLAGS"] == "--x"
+
+
+@pytest.mark.parametrize(
+    "plan, words",
+    [
+        ({"status": 1, "report": {**REPORT, "failures": ["tests/test_x.py::y"]}}, "tests/test_x.py::y"),
+        ({"status": 70, "report": {**REPORT, "refusal": "it is a CPU"}}, "it is a CPU"),
+        ({"status": 2}, "exit status 2"),
+        ({"kill": signal.SIGSEGV}, "SIGSEGV"),
+    ],
+)
+def test_failed(checkout, plan, words):
+    """Whatever pytest's exit status is, tox's is 1; and the result is written."""
+    checkout.plan(**plan)
+    status, said = checkout.tox("-e", FIRST)
+    assert status == 1, said
+    assert checkout.result()["outcome"] == "failed" and words in checkout.result()["reason"]
+    assert words in said
+
+
+def test_a_part_makes_no_result(checkout):
+    status, said = checkout.tox("-e", FIRST, "--", "tests/test_x.py", "-k", "y")
+    assert status == 0 and "no result is written" in said
+    assert checkout.result() is None
+    assert checkout.seen()["arguments"][-3:] == ["tests/test_x.py", "-k", "y"]
+
+
+def test_making_the_environment_alone_makes_no_result(checkout):
+    status, said = checkout.tox("run", "--notest", "-e", FIRST)
+    assert status == 0, said
+    assert checkout.result() is None
+    assert checkout.tox("-e", FIRST)[0] == 0 and checkout.result()["outcome"] == "passed"
+
+
+def test_several_side_by_side(checkout):
+    status, said = checkout.tox("-p", "2", "-e", "{},{}".format(FIRST, SECOND))
+    assert status == 0, said
+    for cell in (FIRST, SECOND):
+        assert checkout.result(cell)["outcome"] == "passed"
+        assert checkout.seen(cell)["environ"]["EQX_JOBS"] == "2"  # they share the cores
+
+
+def test_one_run_of_a_cell_at_a_time(checkout, tmp_path):
+    checkout.plan(wait=str(tmp_path / "runs"))
+    first = checkout.start("-e", FIRST)
+    try:
+        wait_for(tmp_path / "runs", first)
+        status, said = checkout.tox("-e", FIRST)
+        assert status == 3 and "already being run" in said
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.communicate()
+
+
+def test_interrupted_writes_no_result(checkout, tmp_path):
+    """Ctrl-C goes to tox and to pytest: what pytest says then is none. The last result stays."""
+    checkout.tox("-e", FIRST)
+    last = checkout.result()
+    checkout.plan(wait=str(tmp_path / "runs"))
+    process = checkout.start("-e", FIRST)
+    wait_for(tmp_path / "runs", process)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert checkout.result() == last
+
+
+PARENT = """
+import os, subprocess, sys
+env = {**os.environ, "EQX_PARENT": str(os.getpid())}
+subprocess.Popen([sys.executable, "-m", "tox", *sys.argv[1:]], env=env).wait()
+"""
+
+
+def is_free(lock):
+    """Whether the tox that held the lock has gone."""
+    try:
+        with alone(lock):
+            return True
+    except NotAlone:
+        return False
+
+
+def test_goes_with_the_harness_that_started_it(checkout, tmp_path):
+    """When that is killed, which it can't tell anybody, nothing goes on running behind the user's back."""
+    checkout.plan(wait=str(tmp_path / "runs"))
+    env = {**os.environ, "PATH": path_with_this_python(), "UV_OFFLINE": "1"}
+    command = [sys.executable, "-c", PARENT, "-e", FIRST]
+    with open(str(tmp_path / "said"), "w") as said:
+        parent = subprocess.Popen(
+            command, cwd=str(checkout.root), env=env, stdout=said, stderr=said, start_new_session=True
+        )
+    wait_for(tmp_path / "runs", parent)
+    assert not is_free(checkout.root / ".tox" / (FIRST + ".lock"))
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: is_free(checkout.root / ".tox" / (FIRST + ".lock")))
+    assert checkout.result() is None
+
+
+# Environments
+
+
+def test_reused_as_long_as_nothing_changes(checkout):
+    checkout.tox("-e", FIRST)
+    (checkout.environment() / "mine").touch()
+    status, said = checkout.tox("-e", FIRST)
+    assert status == 0 and (checkout.environment() / "mine").exists()
+    assert "install" not in said and "venv>" not in said
+
+
+def test_made_anew_when_the_lock_changes(checkout):
+    checkout.tox("-e", FIRST)
+    (checkout.environment() / "mine").touch()
+    checkout.lock().write_text(checkout.lock().read_text() + "# another word\n")
+    assert checkout.tox("-e", FIRST)[0] == 0
+    assert not (checkout.environment() / "mine").exists()
+
+
+def test_another_library_is_another_wheel_in_the_same_environment(checkout):
+    checkout.tox("-e", FIRST)
+    (checkout.environment() / "mine").touch()
+    (checkout.root / "equinox" / "new.py").touch()
+    put_wheel(checkout.root)
+    assert checkout.tox("-e", FIRST)[0] == 0
+    assert (checkout.environment() / "mine").exists()
+
+
+def test_made_anew_after_a_kill_in_the_midst_of_making(checkout):
+    """Real tox and uv, which ask an index that never answers, and are killed: what they have made isn't trusted."""
+    lock = checkout.lock().read_text()
+    with socket.create_server(("127.0.0.1", 0)) as index:
+        url = "http://127.0.0.1:{}/".format(index.getsockname()[1])
+        checkout.lock().write_text(lock + "other==1.0 --hash=sha256:{}\n".format("0" * 64))
+        process = checkout.start("-e", FIRST, UV_OFFLINE="0", UV_DEFAULT_INDEX=url)
+        index.settimeout(60)
+        connection, _ = index.accept()  # now uv is at it
+        os.killpg(process.pid, signal.SIGKILL)
+        connection.close()
+        process.communicate()
+    half = checkout.environment() / "half"
+    assert (checkout.environment() / "pyvenv.cfg").exists()
+    half.touch()
+    checkout.lock().write_text(lock)
+    assert checkout.tox("-e", FIRST)[0] == 0
+    assert not half.exists()
+
+
+def test_a_lock_that_cannot_be_installed_is_unavailable(checkout):
+    """Here because of a typo in a hash: that is told, with the file that has it."""
+    lock = checkout.lock().read_text()
+    checkout.lock().write_text(re.sub("sha256:....", "sha256:0000", lock))
+    status, said = checkout.tox("-e", FIRST)
+    assert status == 3
+    result = checkout.result()
+    assert result["outcome"] == "unavailable" and result["reason"] in said
+    assert "small==1.0" in result["reason"] and "docker/locks/{}.txt".format(FIRST) in result["reason"]
+
+
+def test_a_lock_without_hashes_is_refused(checkout):
+    checkout.lock().write_text(re.sub(" --hash.*", "", checkout.lock().read_text()))
+    assert checkout.tox("-e", FIRST)[0] == 3
+    assert "must have a hash" in checkout.result()["reason"]
+
+
+def test_a_wheel_that_cannot_be_built_is_unavailable(checkout):
+    (checkout.root / "pyproject.toml").write_text(
+        re.sub(r"hatchling", "no-such-thing", (checkout.root / "pyproject.toml").read_text())
+    )
+    status, _ = checkout.tox("-e", FIRST)
+    assert status == 3 and checkout.result()["outcome"] == "unavailable"
+
+
+def test_what_cannot_be_run_here_is_said_before_anything_is_made(checkout):
+    checkout.lock(SECOND).unlink()
+    status, said = checkout.tox("-e", "{},{}".format(FIRST, SECOND))
+    assert status == 3 and SECOND in said and "make lock" in said
+    assert checkout.result(SECOND)["outcome"] == "unavailable"
+    assert not checkout.environment(FIRST).exists()

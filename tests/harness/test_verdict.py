@@ -1,0 +1,129 @@
+"""What came of a cell, said in one line that has the cause and the next move."""
+
+import json
+
+import pytest
+from harness import rows, verdict
+from harness.environment import Environment
+from harness.results import Outcome
+
+CELL = next(cell for cell in rows.load() if cell.name == "py39-jax0.2.18-cpu")
+LATEST = next(cell for cell in rows.load() if cell.jax == "latest")
+REPORT = {
+    "counts": {"passed": 10, "failed": 0, "errors": 0, "skipped": 1, "xfailed": 0},
+    "failures": [],
+    "versions": {"jax": "0.2.18"},
+    "devices": [{"platform": "cpu", "kind": "cpu", "id": 0}],
+    "driver": "",
+    "evidence": {"processes": []},
+    "refusal": None,
+    "measures": {"loop_ratio": 1.5},
+    "seconds": {"tests": 12.5},
+}
+
+
+@pytest.fixture
+def judge(tmp_path):
+    """`judge(status, **report)`: the result of a run that ended so, with that in its report; `report=None`: without."""
+
+    def judge(status, report=REPORT, **changes):
+        environment = Environment(tmp_path)
+        environment.start_afresh()
+        if report is not None:
+            environment.report.write_text(json.dumps({**report, **changes}))
+        return verdict.of_run(CELL, environment, status)
+
+    return judge
+
+
+def test_passed(judge):
+    result = judge(0)
+    assert (result.cell, result.outcome, result.reason) == (CELL.name, Outcome.PASSED, "")
+    assert result.bridge
+    assert all(getattr(result, name) == REPORT[name] for name in verdict.REPORTED)
+
+
+def test_failed_names_a_test(judge):
+    counts = {"passed": 1, "failed": 2, "errors": 1}
+    result = judge(1, counts=counts, failures=["tests/test_x.py::a", "b", "c"])
+    assert result.outcome is Outcome.FAILED
+    assert result.reason == "tests/test_x.py::a and 2 more failed"
+    assert result.counts == counts and len(result.failures) == 3
+
+
+def test_out_of_place_has_the_words_of_the_proof(judge):
+    result = judge(70, refusal="cell `x` expects backend `gpu`,\nbut JAX found `cpu`.")
+    assert result.outcome is Outcome.FAILED
+    assert result.reason == "cell `x` expects backend `gpu`, but JAX found `cpu`."
+
+
+@pytest.mark.parametrize("status", range(1, 8))
+def test_no_status_but_0_is_a_pass(judge, status):
+    """Whatever the report says."""
+    result = judge(status)
+    assert result.outcome is Outcome.FAILED and result.reason
+
+
+@pytest.mark.parametrize("status", [0, 1, 3, 70, -9, -11])
+def test_without_a_report_nothing_passed(judge, status):
+    result = judge(status, report=None)
+    assert result.outcome is Outcome.FAILED and "report" in result.reason
+
+
+@pytest.mark.parametrize(
+    "status, words", [(-11, "SIGSEGV, a crash"), (-9, "SIGKILL, as when memory"), (-99, "signal 99")]
+)
+def test_what_killed_it(judge, status, words):
+    assert words in judge(status, report=None).reason
+
+
+def test_half_a_report_is_none(tmp_path, judge):
+    judge(0)
+    Environment(tmp_path).report.write_text('{"counts": ')
+    assert verdict.of_run(CELL, Environment(tmp_path), 0).outcome is Outcome.FAILED
+
+
+# What uv 0.13 says, as it says it.
+HASH = """Resolved 1 package in 94ms
+\x1b[31merror: Failed to download `iniconfig==2.1.0`
+  cause: Hash mismatch for `iniconfig==2.1.0`
+
+         Expected:
+           sha256:0000"""
+NO_NETWORK = """error: Failed to download `iniconfig @ https://example.org/iniconfig-2.1.0-py3-none-any.whl`
+  cause: Request failed after 3 retries in 8.4s
+  cause: Failed to fetch: https://example.org/iniconfig-2.1.0-py3-none-any.whl
+  cause: dns error
+  cause: failed to lookup address information: Name or service not known"""
+GONE = """error: No solution found when resolving dependencies
+  cause: Because there is no version of iniconfig==2.1.99 and you require iniconfig==2.1.99, we can conclude that your \
+requirements are unsatisfiable."""
+NO_HASH = (
+    "error: In `--require-hashes` mode, all requirements must have a hash, but none were provided for: iniconfig==2.1.0"
+)
+FULL = "error: failed to write to file `/x/y`: No space left on device (os error 28)"
+LOCK = "docker/locks/py39-jax0.2.18-cpu.txt"
+
+
+@pytest.mark.parametrize(
+    "said, words",
+    [
+        (HASH, ["Hash mismatch for `iniconfig==2.1.0`", LOCK, "make lock CELL=py39-jax0.2.18-cpu"]),
+        (NO_NETWORK, ["failed to lookup address information", "network"]),
+        (GONE, ["there is no version of iniconfig==2.1.99", LOCK, "make verify-locks"]),
+        (NO_HASH, ["must have a hash", "iniconfig==2.1.0", LOCK, "make lock"]),
+        (FULL, ["No space left on device", "make room"]),
+        ("thing\nerror: that broke\nbye", ["error: that broke"]),
+        ("", ["the log"]),
+    ],
+)
+def test_set_up_failed(said, words):
+    result = verdict.of_setup(CELL, said)
+    assert result.outcome is Outcome.UNAVAILABLE and result.bridge
+    assert "\n" not in result.reason and "\x1b" not in result.reason
+    for word in words:
+        assert word in result.reason
+
+
+def test_what_floats_has_no_lock_to_blame():
+    assert "docker/matrix.toml has lost" in verdict.of_setup(LATEST, GONE).reason
