@@ -1,0 +1,328 @@
+"""What is here, and how many cells of each backend it is enough for: `make doctor`.
+
+It changes nothing, downloads nothing, and asks no question that takes long to answer.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.version import Version
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness import hardware, index, interpreters, locks
+from harness.hardware import Hardware
+from harness.interpreters import Interpreter
+from harness.places import LOCKS, ROOT
+from harness.results import Outcome
+from harness.rows import BACKENDS, Cell
+
+Find = Callable[[str], Interpreter | None]
+Ask = Callable[[Sequence[str]], tuple[int, str]]  # the exit status of a command, and what it said
+Reach = Callable[[str], str]  # why a page can't be reached; nothing: it can
+
+COMMAND_S = 15
+REACH_S = 5
+DISK_GIB_PER_CELL = 0.7  # an environment on the CPU; with CUDA's wheels several times that
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that was looked at. `ok`: None where it is neither good nor bad."""
+
+    what: str
+    ok: bool | None
+    says: str
+
+
+def ask(command: Sequence[str]) -> tuple[int, str]:
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=COMMAND_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return 124, "no answer within {} s".format(COMMAND_S)
+    except OSError as error:
+        return 127, str(error.strerror)
+    return done.returncode, done.stdout.strip()
+
+
+def reach(url: str, opener: index.Opener = urllib.request.urlopen) -> str:
+    try:
+        with opener(urllib.request.Request(url, method="HEAD"), timeout=REACH_S):
+            return ""
+    except urllib.error.HTTPError as error:  # somebody is there, and doesn't want to be asked like that
+        return "" if error.code in (403, 405) else "HTTP status {}".format(error.code)
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "reason", error))
+
+
+# ---- What is here ----------------------------------------------------------------------------------------------------
+
+
+def pythons(cells: Sequence[Cell], find: Find) -> Iterator[Line]:
+    """Every Python that some cell is for."""
+    for version in sorted({cell.python for cell in cells}, key=Version):
+        found = find(version)
+        if found is None:
+            says = "not here; uv fetches it where it can, or: pyenv install {}".format(version)
+            yield Line("Python " + version, None, says)
+        else:
+            yield Line("Python " + version, True, "{} at {}, of {}".format(found.version, found.path, found.source))
+
+
+def tools(uv: str | None, ask: Ask) -> Iterator[Line]:
+    if uv is None:
+        yield Line("uv", False, "not here; it makes the environments: pip install -r docker/requirements.txt")
+    else:
+        yield _version_of("uv", [uv, "--version"], ask)
+    yield _version_of("tox", [sys.executable, "-m", "tox", "--version"], ask)
+
+
+def _version_of(what: str, command: Sequence[str], ask: Ask) -> Line:
+    status, said = ask(command)
+    if status != 0:
+        return Line(what, False, "doesn't run: {}; pip install -r docker/requirements.txt".format(_last(said)))
+    return Line(what, True, said.split(" from ")[0] or "runs")
+
+
+# What an engine's client says when it gets no answer, and what to do.
+ENGINE_SAYS = (
+    ("permission denied", "you may not use its socket; join the group `docker`, or run a rootless engine"),
+    ("no such host", "the host of DOCKER_HOST, or of the context, isn't known; set it right, or unset it"),
+    ("cannot connect", "no engine answers; start it, or point DOCKER_HOST or a context at one"),
+    ("failed to connect", "no engine answers; start it, or point DOCKER_HOST or a context at one"),
+)
+
+
+def containers(docker: str | None, env: Mapping[str, str], ask: Ask) -> Iterator[Line]:
+    """The engine that `docker` on the PATH would use."""
+    if docker is None:
+        yield Line("docker", None, "not on the PATH; cells run on this host without it")
+        return
+    status, context = ask([docker, "context", "show"])
+    where = env.get("DOCKER_HOST") or "context {}".format(context if status == 0 else "default")
+    status, said = ask([docker, "version", "--format", "{{.Server.Version}}"])
+    if status == 0:
+        yield Line("docker", True, "engine {}, by {}".format(_last(said), where))
+        return
+    advice = next((advice for words, advice in ENGINE_SAYS if words in said.lower()), _last(said))
+    yield Line("docker", None, "{}, by {}: {}".format(docker, where, advice))
+
+
+def accelerators(here: Hardware) -> Iterator[Line]:
+    for gpu in here.gpus:
+        capability = "not told" if gpu.compute_capability is None else "{}.{}".format(*gpu.compute_capability)
+        memory = "" if gpu.memory_mib is None else ", {:.0f} GiB".format(gpu.memory_mib / 1024)
+        says = "{}{}, compute capability {}, driver {}".format(gpu.name, memory, capability, gpu.driver)
+        yield Line("GPU", True, says)
+    if not here.gpus:
+        yield Line("GPU", None, here.why_no_gpu)
+    if here.tpu is None:
+        yield Line("TPU", None, here.why_no_tpu)
+    else:
+        says = "{}, {} chips".format(here.tpu.generation or "generation not known", here.tpu.chips)
+        yield Line("TPU", True, says)
+
+
+def machine(here: Hardware, free_gib: float) -> Iterator[Line]:
+    yield Line("cores", True, str(here.cores))
+    if here.memory_mib is not None:
+        gib = here.memory_mib / 1024
+        yield Line("memory", gib >= 2, "{:.1f} GiB to be had; a cell takes 1.5 GiB for each of its workers".format(gib))
+    says = "{:.1f} GiB free for {}; a cell takes about {} GiB, with CUDA several times that"
+    yield Line("disk", free_gib >= 3, says.format(free_gib, ROOT, DISK_GIB_PER_CELL))
+
+
+def pages(cells: Sequence[Cell], env: Mapping[str, str]) -> dict[str, str]:
+    """Where packages come from: the index, and where JAX keeps what the index has no more, or not yet."""
+    found = {index.index_url(env): THE_INDEX}
+    for cell in cells:
+        for way in (cell, cell.original):
+            for page in sources(way) if way else ():
+                found.setdefault(page, "JAX's own archive")
+    return found
+
+
+THE_INDEX = "the package index"
+
+
+def sources(cell: Cell) -> tuple[str, ...]:
+    """The pages that a cell has beside the index."""
+    return (*cell.find_links, *([cell.index_url] if cell.index_url else []))
+
+
+def reach_all(pages: Iterable[str], reach: Reach) -> dict[str, str]:
+    """Of each page, why it can't be reached; nothing: it can."""
+    pages = list(pages)
+    with ThreadPoolExecutor(max(1, len(pages))) as pool:
+        return dict(zip(pages, pool.map(reach, pages), strict=True))
+
+
+def network(pages: Mapping[str, str], problems: Mapping[str, str]) -> Iterator[Line]:
+    for page, what in pages.items():
+        shown, problem = _without_password(page), problems[page]
+        if not problem:
+            yield Line(what, True, "{} answers".format(shown))
+        elif what == THE_INDEX:
+            yield Line(what, False, "{} can't be reached ({}); nothing can be installed".format(shown, problem))
+        else:
+            yield Line(
+                what, None, "{} can't be reached ({}); cells that need it are unavailable".format(shown, problem)
+            )
+
+
+def _without_password(url: str) -> str:
+    parts = urllib.parse.urlsplit(url)
+    return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _last(said: str) -> str:
+    return said.strip().splitlines()[-1] if said.strip() else "it says nothing"
+
+
+# ---- What that is enough for -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Here:
+    """All that decides which cells can run."""
+
+    hardware: Hardware
+    find: Find
+    unresolved: Mapping[str, str]  # why a cell has no lock
+    problems: Mapping[str, str]  # why a page can't be reached
+
+    def why_not(self, cell: Cell) -> tuple[Outcome, str] | None:
+        """Why a cell can't run here as things are; None: it can."""
+        refused = hardware.check(cell, self.hardware)
+        if refused is not None:
+            return refused.outcome, refused.reason
+        if cell.floating and any(self.problems.get(page) for page in sources(cell)):
+            return Outcome.UNAVAILABLE, "{} can't be reached".format(", ".join(sources(cell)))
+        if not cell.floating and not any(way.lock.is_file() for way in (cell, cell.original) if way is not None):
+            reason = self.unresolved.get(cell.name, "it has no lock; make lock CELL={}".format(cell.name))
+            return Outcome.UNAVAILABLE, reason
+        if self.find(cell.python) is None:
+            return Outcome.NOT_RUN, "there is no Python {} here yet".format(cell.python)
+        return None
+
+
+@dataclass(frozen=True)
+class Backend:
+    name: str
+    needs: str
+    can_run: str
+    others: str  # why they can't, a line for each reason
+
+
+def backends(cells: Sequence[Cell], here: Here) -> Iterator[Backend]:
+    for backend in BACKENDS:
+        own = [cell for cell in cells if cell.backend == backend]
+        reasons: dict[tuple[Outcome, str], list[Cell]] = {}
+        for cell in own:
+            reason = here.why_not(cell)
+            if reason is not None:
+                reasons.setdefault(reason, []).append(cell)
+        number = len(own) - sum(map(len, reasons.values()))
+        lines = [
+            "{} {}: {}".format(_these(refused, own), outcome.value, reason)
+            for (outcome, reason), refused in reasons.items()
+        ]
+        yield Backend(backend, needs(backend, own), "{} of {}".format(number, len(own)), "\n".join(lines))
+
+
+def needs(backend: str, cells: Sequence[Cell]) -> str:
+    """What the cells of a backend need: some of them less than others."""
+    if backend == "cuda":
+        drivers = sorted({cell.supports.driver_min for cell in cells if cell.supports.driver_min}, key=Version)
+        lowest = [cell.supports.compute_capability_min for cell in cells if cell.supports.compute_capability_min]
+        driver = ", driver {} or later".format(_between(drivers)) if drivers else ""
+        capability = ", compute capability {}.{} or higher".format(*min(lowest)) if lowest else ""
+        return "an NVIDIA GPU" + driver + capability
+    if backend == "tpu":
+        generations = sorted({generation for cell in cells for generation in cell.supports.tpu})
+        return "a TPU VM" + (", {}".format(", ".join(generations)) if generations else "")
+    pythons = sorted({cell.python for cell in cells}, key=Version)
+    return "Python " + _between(pythons)
+
+
+def _between(versions: Sequence[str]) -> str:
+    return (
+        versions[0]
+        if len(versions) == 1
+        else "{} (the oldest cell) to {} (the newest)".format(versions[0], versions[-1])
+    )
+
+
+def _these(refused: Sequence[Cell], own: Sequence[Cell]) -> str:
+    if len(refused) == len(own):
+        return "all"
+    return ", ".join(cell.name for cell in refused) if len(refused) < 4 else str(len(refused))
+
+
+# ---- On the screen ---------------------------------------------------------------------------------------------------
+
+
+def show(
+    cells: Sequence[Cell],
+    console: Console | None = None,
+    here: Hardware | None = None,
+    find: Find = interpreters.find,
+    ask: Ask = ask,
+    reach: Reach = reach,
+    env: Mapping[str, str] = os.environ,
+    folder: Path = ROOT,
+) -> None:
+    """Print it all."""
+    console = console or Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    with console.status("Looking around ..."):
+        here = hardware.here() if here is None else here
+        found_pages = pages(cells, env)
+        problems = reach_all(found_pages, reach)
+        sections = {
+            "Pythons": list(pythons(cells, find)),
+            "Tools": list(tools(interpreters.uv_path(env), ask)),
+            "Containers": list(containers(shutil.which("docker", path=env.get("PATH")), env, ask)),
+            "Accelerators": list(accelerators(here)),
+            "Network": list(network(found_pages, problems)),
+            "Machine": list(machine(here, shutil.disk_usage(folder).free / 2**30)),
+        }
+    for title, lines in sections.items():
+        console.print("[bold]{}[/bold]".format(title))
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        table.add_column(width=1)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for line in lines:
+            table.add_row(MARKS[line.ok], escape(line.what), escape(line.says))
+        console.print(table)
+        console.print()
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("Backend", "Its cells need", "Can run here", "The others"):
+        table.add_column(column, overflow="fold")
+    for row in backends(cells, Here(here, find, locks.unresolved(LOCKS), problems)):
+        table.add_row(row.name, escape(row.needs), row.can_run, escape(row.others))
+    console.print(table)
+
+
+PLAIN_WIDTH = 120  # not for a terminal, which knows its own
+MARKS = {True: "[green]✓[/green]", False: "[bold red]✗[/bold red]", None: "[dim]·[/dim]"}

@@ -1,0 +1,166 @@
+"""A pytest plugin: what happened in this cell, as JSON for the host: `-p cell_report`, after `-p proof_of_place`.
+
+`EQX_REPORT` names the file, written when the tests end, whether they pass, fail or are refused; `EQX_PROGRESS` one that
+tells how far they are, at most twice a second. Both are replaced as a whole: who reads them never sees a half. Without
+the variables nothing is written. With pytest-xdist the controller, to which all results come, is the one to write.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+
+import proof_of_place
+import pytest
+
+try:
+    from importlib.metadata import PackageNotFoundError, version
+except ImportError:  # Python 3.7, to which pytest brings it
+    from importlib_metadata import PackageNotFoundError, version
+
+PACKAGES = (
+    "jax jaxlib libtpu jax-cuda12-plugin jax-cuda13-plugin numpy scipy ml_dtypes optax chex hypothesis matplotlib "
+    "pytest pytest-xdist equinox"
+).split()
+MOST_FAILURES = 50
+PROGRESS_EVERY_S = 0.5
+LOOP_SPEED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "loop_speed.py")
+LOOP_SPEED_TIMEOUT_S = 120  # on a healthy JAX it takes 10
+
+
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Report(os.environ), "eqx-report")
+
+
+class Report:
+    """Counts as results come in.
+
+    `environ` names the files, `clock` is in seconds, `measure` gives the figures that are taken when all is done.
+    """
+
+    def __init__(self, environ, clock=time.monotonic, measure=None):
+        self.path = environ.get("EQX_REPORT")
+        self.progress_path = environ.get("EQX_PROGRESS")
+        self.clock = clock
+        self.measure = measure or measure_loop_speed
+        self.counts = dict.fromkeys(["passed", "failed", "errors", "skipped", "xfailed"], 0)
+        self.failures = []
+        self.measures = {}
+        self.total = self.done = 0
+        self.started = self.ended = clock()
+        self._last_progress = None
+
+    # What pytest calls
+
+    def pytest_sessionstart(self):
+        self.started = self.clock()
+
+    def pytest_collection_finish(self, session):
+        self.total = max(self.total, len(session.items))
+        self.progress(now=True)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids):
+        self.total = max(self.total, len(ids))
+        self.progress(now=True)
+
+    def pytest_collectreport(self, report):
+        if report.failed:
+            self._count("errors", report.nodeid)
+        elif report.skipped:  # a whole file
+            self._count("skipped")
+
+    def pytest_runtest_logreport(self, report):
+        if report.when not in ("setup", "call", "teardown"):  # the process that ran it crashed
+            self._count("failed", report.nodeid)
+            self.done += 1
+        elif report.failed:
+            self._count("failed" if report.when == "call" else "errors", report.nodeid)
+        elif report.skipped:
+            self._count("xfailed" if hasattr(report, "wasxfail") else "skipped")
+        elif report.when == "call":
+            self._count("passed")
+        if report.when == "teardown":
+            self.done += 1
+        self.progress()
+
+    # Last: after proof_of_place has had its say, and after the workers of pytest-xdist have ended.
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session):
+        self.ended = self.clock()
+        self.progress(now=True)
+        self.write()  # first, should the measuring take the process down
+        if self.path and self.done and session.exitstatus in (0, 1):  # not a run that was stopped
+            self.measures = self.measure()
+            self.write()
+
+    # What comes of it
+
+    def _count(self, kind, nodeid=None):
+        self.counts[kind] += 1
+        if nodeid is not None and nodeid not in self.failures and len(self.failures) < MOST_FAILURES:
+            self.failures.append(nodeid)
+
+    def progress(self, now=False):
+        if not self.progress_path:
+            return
+        if now or self._last_progress is None or self.clock() - self._last_progress >= PROGRESS_EVERY_S:
+            self._last_progress = self.clock()
+            failed = self.counts["failed"] + self.counts["errors"]
+            write_whole(self.progress_path, {"done": self.done, "total": self.total, "failed": failed})
+
+    def write(self):
+        if self.path:
+            write_whole(self.path, self.as_dict())
+
+    def as_dict(self):
+        devices, drivers = [], []
+        for process in proof_of_place.processes:
+            accelerator = process.get("accelerator", {})
+            drivers += [accelerator["driver"]] if accelerator.get("driver") else []
+            devices += [device for device in process.get("devices", []) if device not in devices]
+        return {
+            "counts": self.counts,
+            "failures": self.failures,
+            "versions": versions(),
+            "devices": devices,
+            "driver": drivers[0] if drivers else "",
+            "evidence": {"processes": proof_of_place.processes},
+            "refusal": proof_of_place.refusal,
+            "measures": self.measures,
+            "seconds": {"tests": round(self.ended - self.started, 3)},
+        }
+
+
+def versions():
+    """Of Python and of what is installed; of packages that aren't there, none."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            pass
+    return found
+
+
+def measure_loop_speed(command=(sys.executable, LOOP_SPEED)):
+    """In a process of its own, after the tests: nothing else runs beside it, and what it takes is given back."""
+    try:
+        output = subprocess.check_output(command, timeout=LOOP_SPEED_TIMEOUT_S, universal_newlines=True)
+        return json.loads(output.splitlines()[-1])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
+        sys.stderr.write("The speed of loops wasn't measured: {}\n".format(error))
+        return {}
+
+
+def write_whole(path, content):
+    """Write a file so that a reader finds the old one or the new one."""
+    unfinished = "{}.{}.unfinished".format(path, os.getpid())
+    with open(unfinished, "w", encoding="utf-8") as out:
+        json.dump(content, out, indent=1, sort_keys=True)
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(unfinished, path)

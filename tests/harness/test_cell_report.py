@@ -1,0 +1,209 @@
+"""The cell's report: counted as pytest counts, whole or not there, the same with workers, written whatever happens."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import cell_report
+import pytest
+
+SUITE = """
+import pytest
+def test_passes(): pass
+def test_fails(): assert False
+@pytest.mark.skip
+def test_skipped(): pass
+@pytest.mark.xfail
+def test_expected_to_fail(): assert False
+@pytest.mark.xfail(strict=True)
+def test_passes_unexpectedly(): pass
+@pytest.fixture
+def broken(): raise ValueError
+def test_no_setup(broken): pass
+@pytest.fixture
+def untidy():
+    yield
+    raise ValueError
+def test_no_teardown(untidy): pass
+"""
+COUNTS = {"passed": 2, "failed": 2, "errors": 2, "skipped": 1, "xfailed": 1}
+FAILURES = ["test_fails", "test_passes_unexpectedly", "test_no_setup", "test_no_teardown"]
+
+# In place of the plugin that proves where it ran; each process has seen one GPU of two.
+FAKE_PROOF = """
+import os
+processes = [
+    {"process": n, "devices": [{"platform": "gpu", "kind": "H100", "id": n}], "accelerator": {"driver": "580.1"}}
+    for n in (0, 1)
+]
+refusal = os.environ.get("REFUSAL")
+"""
+FAKE_LOOP_SPEED = """
+with open("measured", "a") as f: f.write("once ")
+print("a warning")
+print('{"loop_ratio": 1.25}')
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """`run(*args, **env)`: pytest on SUITE with the report; gives the exit status, the report and the progress."""
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "proof_of_place.py").write_text(FAKE_PROOF)
+    (inside / "loop_speed.py").write_text(FAKE_LOOP_SPEED)
+    (inside / "cell_report.py").write_text(Path(cell_report.__file__).read_text())
+    (tmp_path / "test_suite.py").write_text(SUITE)
+    report, progress = tmp_path / "report.json", tmp_path / "progress.json"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("EQX_", "PYTEST_"))}
+
+    def run(*args, **env):
+        command = [sys.executable, "-m", "pytest", "-p", "cell_report", "-p", "xdist", "-p", "no:cacheprovider", *args]
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={
+                **inherited,
+                "PYTHONPATH": str(inside),
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+                "EQX_REPORT": str(report),
+                "EQX_PROGRESS": str(progress),
+                **env,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        read = [json.loads(path.read_text()) if path.exists() else None for path in (report, progress)]
+        assert [path.name for path in tmp_path.iterdir() if "unfinished" in path.name] == []
+        return SimpleNamespace(status=done.returncode, output=done.stdout, report=read[0], progress=read[1])
+
+    return run
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_counts(run, tmp_path, workers):
+    """Each outcome is counted as pytest does in its last line, with workers too, and what failed is named."""
+    done = run("-n", workers)
+    assert done.status == 1
+    assert "2 failed, 2 passed, 1 skipped, 1 xfailed, 2 errors" in done.output
+    assert done.report["counts"] == COUNTS
+    assert sorted(done.report["failures"]) == sorted("test_suite.py::" + name for name in FAILURES)
+    assert done.progress == {"done": 7, "total": 7, "failed": 4}
+    assert done.report["seconds"]["tests"] > 0
+    assert (tmp_path / "measured").read_text() == "once "
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_errors_in_collection_count(run, tmp_path, workers):
+    """A file that can't be imported is an error, once."""
+    (tmp_path / "test_suite.py").write_text("import no_such_module")
+    done = run("-n", workers)
+    assert done.report["counts"]["errors"] == 1
+    assert done.report["failures"] == ["test_suite.py"]
+    assert done.report["measures"] == {}  # a run that didn't come about isn't measured
+
+
+def test_a_file_that_is_skipped_counts_as_one(run, tmp_path):
+    (tmp_path / "test_suite.py").write_text("import pytest\npytest.skip('why', allow_module_level=True)\n")
+    assert run("-n", "0").report["counts"]["skipped"] == 1
+
+
+def test_a_crashed_worker_is_a_failure(run, tmp_path):
+    """The test that took its process down is named, and the others have run."""
+    (tmp_path / "test_suite.py").write_text("import os\ndef test_crash(): os._exit(9)\ndef test_passes(): pass\n")
+    done = run("-n", "1")
+    assert done.report["counts"]["failed"] == 1
+    assert done.report["counts"]["passed"] == 1
+    assert done.report["failures"] == ["test_suite.py::test_crash"]
+    assert done.progress == {"done": 2, "total": 2, "failed": 1}
+
+
+def test_what_it_holds(run):
+    """Versions of what is installed, the devices that all processes saw, the driver, the evidence, the measures."""
+    report = run("-k", "passes").report
+    assert report["versions"]["pytest"] == pytest.__version__
+    assert report["versions"]["python"] == "{}.{}.{}".format(*sys.version_info)
+    assert "libtpu" not in report["versions"]
+    assert [device["id"] for device in report["devices"]] == [0, 1]
+    assert report["driver"] == "580.1"
+    assert len(report["evidence"]["processes"]) == 2
+    assert report["measures"] == {"loop_ratio": 1.25}
+    assert report["refusal"] is None
+
+
+def test_a_refused_run_is_reported(run, tmp_path):
+    """With the refusal, for the host to show."""
+    (tmp_path / "conftest.py").write_text(
+        "import pytest\n@pytest.hookimpl(tryfirst=True)\n"
+        "def pytest_collection(): pytest.exit('not here', returncode=70)\n"
+    )
+    done = run("-n", "0", REFUSAL="not here")
+    assert done.status == 70
+    assert done.report["refusal"] == "not here"
+    assert sum(done.report["counts"].values()) == 0
+    assert done.report["measures"] == {}
+
+
+def test_an_interrupted_run_is_reported(run, tmp_path):
+    """With what was done until then, and unmeasured."""
+    (tmp_path / "test_suite.py").write_text(
+        "def test_passes(): pass\ndef test_stopped(): raise KeyboardInterrupt\ndef test_never(): pass\n"
+    )
+    done = run("-n", "0")
+    assert done.status == 2
+    assert done.report["counts"]["passed"] == 1
+    assert done.report["measures"] == {}
+
+
+def test_nothing_is_written_unless_asked(run, tmp_path):
+    """Without the variables the plugin leaves no file, and measures nothing."""
+    before = set(tmp_path.iterdir())
+    done = run("-n", "0", EQX_REPORT="", EQX_PROGRESS="")
+    assert done.status == 1
+    assert {path.name for path in set(tmp_path.iterdir()) - before} <= {"__pycache__"}
+
+
+# The figures that come after the tests
+
+
+@pytest.mark.parametrize("code", ["raise SystemExit(3)", "print('no JSON')", "pass"])
+def test_a_measurement_that_fails_is_left_out(code, capsys):
+    """The tests have passed all the same; what went wrong is said."""
+    assert cell_report.measure_loop_speed((sys.executable, "-c", code)) == {}
+    assert "wasn't measured" in capsys.readouterr().err
+
+
+# Progress
+
+
+def test_progress_at_most_twice_a_second(tmp_path):
+    """However fast tests end, the file is replaced only so often; and at the end, whenever that is."""
+    now = [0.0]
+    path = tmp_path / "progress.json"
+    report = cell_report.Report({"EQX_PROGRESS": str(path)}, clock=lambda: now[0], measure=dict)
+    written = []
+    for step in range(100):
+        now[0] = step / 50
+        report.pytest_runtest_logreport(SimpleNamespace(when="teardown", failed=False, skipped=False, nodeid="x"))
+        done = json.loads(path.read_text())["done"]
+        if not written or done != written[-1]:
+            written.append(done)
+    assert 3 <= len(written) <= 5  # in two seconds
+    report.pytest_sessionfinish(SimpleNamespace(exitstatus=0))
+    assert json.loads(path.read_text())["done"] == 100
+
+
+def test_failures_are_named_up_to_a_limit(tmp_path):
+    """All are counted."""
+    report = cell_report.Report({}, measure=dict)
+    for number in range(80):
+        report.pytest_runtest_logreport(
+            SimpleNamespace(when="call", failed=True, skipped=False, nodeid="test_{}".format(number))
+        )
+    assert report.counts["failed"] == 80
+    assert len(report.failures) == cell_report.MOST_FAILURES == 50

@@ -1,0 +1,211 @@
+"""`make doctor`: everything it asks is answered by fakes; what it says is the whole truth, and never an error."""
+
+import datetime
+import io
+import urllib.error
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from harness import doctor
+from harness.hardware import GPU, TPU, Hardware
+from harness.interpreters import Interpreter
+from harness.results import Outcome
+from harness.rows import Cell, Supports
+from rich.console import Console
+
+H100 = GPU("NVIDIA H100", (9, 0), "580.65.06", 81559)
+BARE = Hardware(2, 4096, (), "no GPU here", None, "no TPU here")
+PAGE = "https://jax.example/releases.html"
+
+
+def cell(backend="cpu", jax="latest", python="3.12", **options):
+    """A floating cell, which needs no lock; or another."""
+    platform = {"cuda": "gpu"}.get(backend, backend)
+    return Cell(jax, python, backend, platform, "nightly", jaxlib=None, as_of=None, requires=(), **options)
+
+
+def find(version):
+    """Only Python 3.12 is here."""
+    return Interpreter(Path("/opt/python3.12"), "3.12.1", "pyenv") if version == "3.12" else None
+
+
+def answers(**said):
+    """In place of running a command: by its second word, an exit status and what it says."""
+    return lambda command: said.get(command[1], (0, "1.2.3"))
+
+
+def here(hardware=BARE, unresolved=None, problems=None):
+    return doctor.Here(hardware, find, unresolved or {}, problems or {})
+
+
+# What is here
+
+
+def test_pythons():
+    """Each that a cell is for, once, in order: where it is, or what to do."""
+    lines = list(doctor.pythons([cell(python="3.12"), cell(python="3.9"), cell("cuda", python="3.12")], find))
+    assert [line.what for line in lines] == ["Python 3.9", "Python 3.12"]
+    assert [line.ok for line in lines] == [None, True]
+    assert "pyenv install 3.9" in lines[0].says
+    assert "3.12.1 at /opt/python3.12, of pyenv" in lines[1].says
+
+
+def test_tools():
+    lines = list(doctor.tools("/bin/uv", answers(**{"-m": (1, "boo\nNo module named tox")})))
+    assert [(line.what, line.ok) for line in lines] == [("uv", True), ("tox", False)]
+    assert "No module named tox" in lines[1].says
+    assert not next(doctor.tools(None, answers())).ok
+
+
+@pytest.mark.parametrize(
+    "said, ok, words",
+    [
+        ((0, "27.1"), True, "engine 27.1, by context remote"),
+        ((1, "error: permission denied while trying to connect to the socket"), None, "join the group `docker`"),
+        ((1, "Cannot connect to the Docker daemon at unix:///x. Is it running?"), None, "no engine answers; start it"),
+        ((1, "failed to connect to the docker API"), None, "no engine answers; start it"),
+        ((1, "dial tcp: lookup nowhere: no such host"), None, "the host of DOCKER_HOST"),
+        ((124, "no answer within 15 s"), None, "no answer within 15 s"),
+        ((1, ""), None, "it says nothing"),
+    ],
+)
+def test_containers(said, ok, words):
+    """The engine that answers, or why none does, with what to do."""
+    (line,) = doctor.containers("/bin/docker", {}, answers(version=said, context=(0, "remote")))
+    assert line.ok is ok
+    assert words in line.says
+    assert "context remote" in line.says
+
+
+def test_containers_elsewhere():
+    """DOCKER_HOST goes before a context, as for docker itself; without docker nothing is wrong."""
+    (line,) = doctor.containers("/bin/docker", {"DOCKER_HOST": "ssh://box"}, answers())
+    assert "by ssh://box" in line.says
+    (line,) = doctor.containers(None, {}, answers())
+    assert line.ok is None
+
+
+def test_accelerators():
+    lines = {line.what: line for line in doctor.accelerators(replace(BARE, gpus=(H100,), tpu=TPU("v5e", 4)))}
+    assert lines["GPU"].says == "NVIDIA H100, 80 GiB, compute capability 9.0, driver 580.65.06"
+    assert lines["TPU"].says == "v5e, 4 chips"
+    assert [(line.ok, line.says) for line in doctor.accelerators(BARE)] == [
+        (None, "no GPU here"),
+        (None, "no TPU here"),
+    ]
+
+
+def test_network():
+    """The index is needed; JAX's own pages only by some. Each page once, and no password on the screen."""
+    env = {"UV_DEFAULT_INDEX": "https://me:secret@mirror.example/simple"}
+    cells = [cell(find_links=(PAGE,)), cell(index_url=PAGE), cell()]
+    pages = doctor.pages(cells, env)
+    assert list(pages) == ["https://me:secret@mirror.example/simple", PAGE]
+    lines = list(doctor.network(pages, doctor.reach_all(pages, lambda url: "" if "mirror" in url else "no such host")))
+    assert [line.ok for line in lines] == [True, None]
+    assert lines[0].says == "https://mirror.example/simple answers"
+    assert "no such host" in lines[1].says
+    (line, _) = doctor.network(pages, dict.fromkeys(pages, "refused"))
+    assert line.ok is False
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (urllib.error.URLError("no such host"), "no such host"),
+        (TimeoutError("timed out"), "timed out"),
+        (urllib.error.HTTPError("u", 404, "gone", None, None), "HTTP status 404"),
+        (urllib.error.HTTPError("u", 405, "not so", None, None), ""),  # it is there, and wants another method
+    ],
+)
+def test_reach(error, said):
+    def opener(request, timeout):
+        assert timeout <= 10
+        raise error
+
+    assert doctor.reach("https://jax.example", opener) == said
+
+
+def test_machine():
+    lines = {line.what: line for line in doctor.machine(BARE, free_gib=1.0)}
+    assert lines["memory"].ok
+    assert lines["disk"].ok is False
+    assert "memory" not in {line.what for line in doctor.machine(replace(BARE, memory_mib=None), 9.0)}
+
+
+# What that is enough for
+
+
+def test_why_not(tmp_path):
+    """Hardware first, then packages, then Python."""
+    assert here().why_not(cell()) is None
+    assert here().why_not(cell("cuda")) == (Outcome.NOT_RUN, "no GPU here")
+    assert here().why_not(cell(python="3.9")) == (Outcome.NOT_RUN, "there is no Python 3.9 here yet")
+    outcome, reason = here(problems={PAGE: "refused"}).why_not(cell(index_url=PAGE))
+    assert outcome is Outcome.UNAVAILABLE
+    assert PAGE in reason
+    old = Supports(compute_capability_max=(8, 6))
+    outcome, reason = here(replace(BARE, gpus=(H100,))).why_not(cell("cuda", supports=old))
+    assert outcome is Outcome.UNSUPPORTED
+
+
+def test_a_cell_without_a_lock_is_unavailable():
+    """For the reason that `make lock` has noted, or for want of it."""
+    locked = replace(cell(jax="0.0.1"), as_of=datetime.date(2020, 1, 1))
+    assert here().why_not(locked) == (Outcome.UNAVAILABLE, "it has no lock; make lock CELL=py312-jax0.0.1-cpu")
+    assert here(unresolved={locked.name: "gone"}).why_not(locked) == (Outcome.UNAVAILABLE, "gone")
+
+
+def test_backends():
+    """How many can run, and the others by reason: all, a number, or, of a few, their names."""
+    cells = [cell(), cell(python="3.9"), *[cell("cuda", str(n)) for n in range(5)]]
+    cpu, cuda, tpu = doctor.backends(cells, here())
+    assert cpu.can_run == "1 of 2"
+    assert cpu.others == "py39-jaxlatest-cpu not run: there is no Python 3.9 here yet"
+    assert cuda.can_run == "0 of 5"
+    assert cuda.others == "all not run: no GPU here"
+    assert (tpu.can_run, tpu.others) == ("0 of 0", "")
+
+
+def test_needs():
+    """What the least and the most demanding of a backend's cells need, in the order of versions."""
+    gpus = [
+        cell("cuda", supports=Supports((7, 5), None, "580")),
+        cell("cuda", supports=Supports((3, 5), (8, 6), "450.80.02")),
+        cell("cuda", supports=Supports((5, 2), (9, 0), "525.60.13")),
+    ]
+    assert doctor.needs("cuda", gpus) == (
+        "an NVIDIA GPU, driver 450.80.02 (the oldest cell) to 580 (the newest) or later, "
+        "compute capability 3.5 or higher"
+    )
+    assert doctor.needs("cpu", [cell(python="3.12"), cell(python="3.9")]) == (
+        "Python 3.9 (the oldest cell) to 3.12 (the newest)"
+    )
+    assert doctor.needs("tpu", [cell("tpu", supports=Supports(tpu=("v2",)))]) == "a TPU VM, v2"
+    assert [doctor.needs(backend, []) for backend in ("cuda", "tpu")] == ["an NVIDIA GPU", "a TPU VM"]
+
+
+def test_a_machine_with_nothing_is_shown_whole(tmp_path):
+    """Everything fails, and all of it is on the screen, in plain text where that is no terminal."""
+    out = io.StringIO()
+    doctor.show(
+        [cell(), cell("cuda", find_links=(PAGE,)), cell("tpu")],
+        console=Console(file=out, width=120),
+        here=BARE,
+        find=lambda version: None,
+        ask=lambda command: (127, "not found [here]"),
+        reach=lambda url: "no network",
+        env={"PATH": ""},
+        folder=tmp_path,
+    )
+    shown = out.getvalue()
+    for words in "Pythons Tools Containers Accelerators Network Machine".split() + [
+        "not found [here]",
+        "no network",
+        "no GPU here",
+        "no TPU here",
+        "0 of 1",
+    ]:
+        assert words in shown
+    assert "\x1b" not in shown

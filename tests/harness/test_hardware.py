@@ -1,0 +1,266 @@
+"""Accelerators and drivers: what is found, with a fake nvidia-smi and a fake /dev; and which cells that refuses."""
+
+import subprocess
+
+import pytest
+from harness import hardware
+from harness.hardware import GPU, TPU, Hardware
+from harness.results import Outcome
+from harness.rows import Cell, Supports
+
+ASKED = "H100, 580.65.06, 81559, 9.0\n"
+
+
+class NvidiaSmi:
+    """In place of `subprocess.run`; `knows` the field compute_cap, or is of a driver that is too old to."""
+
+    def __init__(self, answer=ASKED, status=0, knows=True, error=None):
+        self.answer, self.status, self.knows, self.error = answer, status, knows, error
+        self.commands = []
+
+    def __call__(self, command, **options):
+        self.commands.append(command)
+        if self.error is not None:
+            raise self.error
+        assert options["timeout"] > 0
+        if not self.knows and "compute_cap" in " ".join(command):
+            return subprocess.CompletedProcess(command, 2, 'Field "compute_cap" is not a valid field to query.\n')
+        return subprocess.CompletedProcess(command, self.status, self.answer)
+
+
+def look(root, smi=None, env=None):
+    """The hardware of a machine with the files under `root`, and an nvidia-smi or none."""
+    which = {"nvidia-smi": "/usr/bin/nvidia-smi"}.get if smi else {}.get
+    return hardware.look(run=smi or NvidiaSmi(error=AssertionError), which=which, root=root, env=env or {})
+
+
+# What is found
+
+
+def test_gpus(tmp_path):
+    """Each with its name, compute capability, driver and memory."""
+    found = look(tmp_path, NvidiaSmi(ASKED + "Tesla T4, 580.65.06, 15360, 7.5\n"))
+    assert found.gpus == (GPU("H100", (9, 0), "580.65.06", 81559), GPU("Tesla T4", (7, 5), "580.65.06", 15360))
+    assert found.why_no_gpu == ""
+
+
+def test_a_driver_that_does_not_tell_the_compute_capability(tmp_path):
+    """It is asked for the rest."""
+    found = look(tmp_path, NvidiaSmi("Tesla T4, 470.57.02, 15360\n", knows=False))
+    assert found.gpus == (GPU("Tesla T4", None, "470.57.02", 15360),)
+
+
+def test_memory_that_is_not_told(tmp_path):
+    assert look(tmp_path, NvidiaSmi("GB10, 580.1, [N/A], 12.1\n")).gpus == (GPU("GB10", (12, 1), "580.1", None),)
+
+
+@pytest.mark.parametrize(
+    "visible, told", [("1,0", "--id=1,0"), ("GPU-a-b", "--id=GPU-a-b"), ("MIG-x", None), (None, None)]
+)
+def test_only_visible_gpus_count(tmp_path, visible, told):
+    """nvidia-smi, which doesn't heed CUDA_VISIBLE_DEVICES, is told."""
+    smi = NvidiaSmi()
+    look(tmp_path, smi, {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
+    ids = [argument for argument in smi.commands[0] if argument.startswith("--id")]
+    assert ids == ([told] if told else [])
+
+
+@pytest.mark.parametrize("hidden", ["", " ", "-1"])
+def test_gpus_may_be_hidden(tmp_path, hidden):
+    found = look(tmp_path, NvidiaSmi(), {"CUDA_VISIBLE_DEVICES": hidden})
+    assert found.gpus == ()
+    assert "CUDA_VISIBLE_DEVICES" in found.why_no_gpu
+
+
+def test_no_gpu(tmp_path):
+    found = look(tmp_path)
+    assert found.gpus == ()
+    assert "there is no NVIDIA GPU here" in found.why_no_gpu
+
+
+def test_a_gpu_without_nvidia_smi(tmp_path):
+    """A container, say, without the driver's utilities: another matter than no GPU."""
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "nvidia0").touch()
+    assert "there is a GPU (/dev/nvidia0), but no nvidia-smi" in look(tmp_path).why_no_gpu
+
+
+def test_nvidia_smi_off_the_path(tmp_path):
+    """Where some hosts mount it."""
+    program = tmp_path / "usr" / "local" / "nvidia" / "bin" / "nvidia-smi"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    smi = NvidiaSmi()
+    assert hardware.look(run=smi, which=lambda name: None, root=tmp_path, env={}).gpus
+    assert smi.commands[0][0] == "/usr/local/nvidia/bin/nvidia-smi"
+
+
+@pytest.mark.parametrize(
+    "smi, words",
+    [
+        (
+            NvidiaSmi("NVIDIA-SMI has failed because it couldn't\ncommunicate with the driver.\n", 9),
+            "couldn't communicate",
+        ),
+        (NvidiaSmi("", 6), "exit status 6"),
+        (NvidiaSmi(error=subprocess.TimeoutExpired("nvidia-smi", 60)), "timed out"),
+        (NvidiaSmi(error=PermissionError("no")), "no"),
+        (NvidiaSmi("nonsense\n"), "doesn't tell"),
+        (NvidiaSmi(""), "finds no GPU"),
+    ],
+)
+def test_an_nvidia_smi_that_fails(tmp_path, smi, words):
+    """There is no GPU to count on, and the reason is in its words."""
+    found = look(tmp_path, smi)
+    assert found.gpus == ()
+    assert words in found.why_no_gpu
+
+
+def pci(root, device, subsystem="0x0000", vendor="0x1ae0"):
+    folder = root / "sys" / "bus" / "pci" / "devices" / "0000:00:05.0"
+    folder.mkdir(parents=True)
+    for name, word in [("vendor", vendor), ("device", device), ("subsystem_device", subsystem)]:
+        (folder / name).write_text(word + "\n")
+
+
+def device_files(root, *names):
+    for name in names:
+        (root / "dev" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "dev" / name).touch()
+
+
+@pytest.mark.parametrize(
+    "device, subsystem, generation",
+    [("0x0063", "0x0000", "v5e"), ("0x0027", "0x004e", "v2"), ("0x0027", "0x004f", "v3"), ("0x005e", "0x0000", "v4")],
+)
+def test_tpus(tmp_path, device, subsystem, generation):
+    """The generation from the bus, the chips from the devices."""
+    pci(tmp_path, device, subsystem)
+    device_files(tmp_path, "accel0", "accel1", "accel2", "accel3")
+    assert look(tmp_path).tpu == TPU(generation, 4)
+
+
+def test_newer_tpus_are_under_vfio(tmp_path):
+    pci(tmp_path, "0x006f")
+    device_files(tmp_path, "vfio/0", "vfio/1", "vfio/vfio")
+    assert look(tmp_path).tpu == TPU("v6e", 2)
+
+
+def test_other_things_under_vfio_are_no_tpu(tmp_path):
+    """A GPU that is handed to a virtual machine is there too."""
+    pci(tmp_path, "0x0063", vendor="0x10de")
+    device_files(tmp_path, "vfio/0")
+    found = look(tmp_path)
+    assert found.tpu is None
+    assert "there is no TPU here" in found.why_no_tpu
+
+
+@pytest.mark.parametrize("told, generation", [("v5litepod-8", "v5e"), ("v4-8", "v4"), ("", None)])
+def test_a_tpu_told_by_the_environment(tmp_path, told, generation):
+    """Where the bus isn't shown, as in a container."""
+    device_files(tmp_path, "accel0")
+    assert look(tmp_path, env={"TPU_ACCELERATOR_TYPE": told}).tpu == TPU(generation, 1)
+
+
+def test_a_tpu_that_a_container_may_not_use(tmp_path):
+    pci(tmp_path, "0x0063")
+    found = look(tmp_path)
+    assert found.tpu is None
+    assert "--privileged" in found.why_no_tpu
+
+
+# Which cells that refuses
+
+
+def cell(backend, jax="0.3.25", **supports):
+    return Cell(
+        jax=jax,
+        python="3.10",
+        backend=backend,
+        platform={"cuda": "gpu"}.get(backend, backend),
+        tier="nightly",
+        jaxlib=jax,
+        as_of=None,
+        requires=(),
+        supports=Supports(**supports),
+    )
+
+
+def machine(*gpus, tpu=None):
+    return Hardware(2, 4096, gpus, "" if gpus else "no GPU, get one", tpu, "" if tpu else "no TPU, get one")
+
+
+H100 = GPU("NVIDIA H100", (9, 0), "580.65.06", 81559)
+T4 = GPU("Tesla T4", (7, 5), "470.57.02", 15360)
+
+
+def test_the_cpu_is_always_there():
+    assert hardware.check(cell("cpu"), machine()) is None
+
+
+@pytest.mark.parametrize("backend, reason", [("cuda", "no GPU, get one"), ("tpu", "no TPU, get one")])
+def test_no_device_is_not_run(backend, reason):
+    """What is missing could be added: that is another thing than unsupported."""
+    result = hardware.check(cell(backend), machine())
+    assert (result.cell, result.outcome, result.reason) == ("py310-jax0.3.25-" + backend, Outcome.NOT_RUN, reason)
+
+
+@pytest.mark.parametrize(
+    "gpu, supports, refused",
+    [
+        (H100, {}, False),
+        (H100, {"compute_capability_max": (8, 6)}, True),
+        (H100, {"compute_capability_max": (9, 0)}, False),
+        (GPU("B200", (10, 0), "580", 1), {"compute_capability_max": (9, 0)}, True),  # numbers, not text
+        (T4, {"compute_capability_min": (7, 5)}, False),
+        (T4, {"compute_capability_min": (8, 0)}, True),
+        (T4, {"driver_min": "470.57.02"}, False),
+        (T4, {"driver_min": "525.60.13"}, True),
+        (T4, {"driver_min": "580"}, True),
+        (H100, {"driver_min": "580"}, False),
+        (GPU("Tesla T4", None, "999", 1), {"compute_capability_max": (3, 0)}, False),  # not known: it is tried
+        (GPU("Tesla T4", (7, 5), "[N/A]", 1), {"driver_min": "580"}, False),
+    ],
+)
+def test_gpus_within_a_cells_bounds(gpu, supports, refused):
+    """Unsupported just outside of what the row says of compute capability and driver."""
+    result = hardware.check(cell("cuda", **supports), machine(gpu))
+    assert (result is not None) == refused
+    if refused:
+        assert result.outcome is Outcome.UNSUPPORTED
+
+
+def test_the_reason_has_both_numbers():
+    """What is here, what the cell's wheels run on, and the next move."""
+
+    def reason(gpu, **supports):
+        return hardware.check(cell("cuda", **supports), machine(gpu)).reason
+
+    assert reason(H100, compute_capability_max=(8, 6)) == (
+        "the NVIDIA H100 here (compute capability 9.0) can't run JAX 0.3.25, whose wheels go up to 8.6; "
+        "choose a later JAX"
+    )
+    assert "(compute capability 7.5) can't run JAX 0.3.25, whose wheels begin at 8.0" in reason(
+        T4, compute_capability_min=(8, 0)
+    )
+    assert "is 470.57.02, and the CUDA of JAX 0.3.25 needs 525.60.13 or later" in reason(T4, driver_min="525.60.13")
+
+
+def test_each_gpu_has_to_do():
+    """Every one gets tests: with one that can't, the cell isn't supported, and the others can be chosen."""
+    result = hardware.check(cell("cuda", compute_capability_min=(8, 0)), machine(H100, T4))
+    assert result.outcome is Outcome.UNSUPPORTED
+    assert "CUDA_VISIBLE_DEVICES" in result.reason
+
+
+@pytest.mark.parametrize(
+    "generation, known, refused",
+    [("v2", ("v2", "v3"), False), ("v6e", ("v2", "v3"), True), ("v6e", (), False), (None, ("v2",), False)],
+)
+def test_tpu_generations(generation, known, refused):
+    """Unsupported where both are known and differ."""
+    result = hardware.check(cell("tpu", tpu=known), machine(tpu=TPU(generation, 4)))
+    assert (result is not None) == refused
+    if refused:
+        assert result.outcome is Outcome.UNSUPPORTED
+        assert "the TPU here is a v6e, and the libtpu of JAX 0.3.25 is for v2, v3" in result.reason

@@ -1,0 +1,163 @@
+"""How many processes share a cell's tests: by cores, memory and devices, of a container too."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import workers
+from inside import capacity
+
+# Cores and memory
+
+
+HERE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+V2, V1 = "sys/fs/cgroup", "sys/fs/cgroup/cpu/cpu.cfs_{}_us"
+V1_MEMORY = "sys/fs/cgroup/memory/memory.{}_in_bytes"
+
+
+def machine(root, files):
+    """A root folder with files as under /proc and /sys."""
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("{}\n".format(text))
+    return str(root)
+
+
+@pytest.mark.parametrize(
+    "files, cores",
+    [
+        ({}, HERE),
+        ({V2 + "/cpu.max": "max 100000"}, HERE),
+        ({V2 + "/cpu.max": "100000 100000"}, 1),
+        ({V2 + "/cpu.max": "50000 100000"}, 1),  # half a core still is one to run on
+        ({V2 + "/cpu.max": "6400000 100000"}, min(64, HERE)),
+        ({V1.format("quota"): "-1", V1.format("period"): "100000"}, HERE),
+        ({V1.format("quota"): "100000", V1.format("period"): "100000"}, 1),
+    ],
+)
+def test_cores(tmp_path, files, cores):
+    """Those that the process may use, or the quota of its control group, of either version."""
+    assert capacity.cores(machine(tmp_path, files)) == cores
+
+
+GIB = 2**30
+MEMINFO = {"proc/meminfo": "MemTotal: 8388608 kB\nMemAvailable: 4194304 kB"}
+
+
+@pytest.mark.parametrize(
+    "files, gib",
+    [
+        ({}, None),
+        (MEMINFO, 4),
+        ({**MEMINFO, V2 + "/memory.max": "max", V2 + "/memory.current": GIB}, 4),
+        ({**MEMINFO, V2 + "/memory.max": 3 * GIB, V2 + "/memory.current": GIB}, 2),
+        ({**MEMINFO, V1_MEMORY.format("limit"): 2 * GIB, V1_MEMORY.format("usage"): GIB}, 1),
+        ({**MEMINFO, V1_MEMORY.format("limit"): 2**63 - 4096, V1_MEMORY.format("usage"): GIB}, 4),  # no limit
+        ({V2 + "/memory.max": GIB, V2 + "/memory.current": 2 * GIB}, 0),
+    ],
+)
+def test_memory(tmp_path, files, gib):
+    """What is available, or what the limit of the control group leaves, whichever is less."""
+    assert capacity.memory_mib(machine(tmp_path, files)) == (None if gib is None else gib * 1024)
+
+
+# How many workers
+
+
+@pytest.mark.parametrize(
+    "cores, memory_gib, jobs, number",
+    [
+        (1, 64, None, 1),
+        (2, 64, None, 2),
+        (64, 64, None, workers.MOST),
+        (64, None, None, workers.MOST),
+        (4, 3.2, None, 2),  # 1.5 GiB each
+        (4, 1, None, 1),  # never none
+        (4, 64, "2", 2),  # cells side by side share
+        (2, 64, "8", 1),
+        (16, 12, "2", 4),
+        (4, 64, "", 4),
+    ],
+)
+def test_on_the_cpu(cores, memory_gib, jobs, number):
+    """As many as cores and memory allow, of this cell's share."""
+    environ = {} if jobs is None else {"EQX_JOBS": jobs}
+    memory_mib = None if memory_gib is None else int(memory_gib * 1024)
+    assert workers.number(environ, cores, memory_mib, no_devices) == number
+
+
+def no_devices(backend, environ):
+    raise AssertionError("the CPU needs no look for devices")
+
+
+@pytest.mark.parametrize("backend", ["gpu", "tpu"])
+@pytest.mark.parametrize("ids, number", [(["0"], 1), (["0", "1", "2"], 3), ([], 1)])
+def test_on_accelerators(backend, ids, number):
+    """One for each device, whatever cores there are."""
+    environ = {"EQX_EXPECT": json.dumps({"backend": backend}), "EQX_JOBS": "4"}
+    assert workers.number(environ, 64, 2**20, lambda asked, _: ids if asked == backend else None) == number
+
+
+def test_the_user_decides():
+    """`EQX_WORKERS` is taken as it is, on each backend."""
+    for expect in ("{}", '{"backend": "gpu"}', "nonsense"):
+        assert workers.number({"EQX_WORKERS": "0", "EQX_EXPECT": expect}, 8, 2**20, no_devices) == 0
+        assert workers.number({"EQX_WORKERS": "9", "EQX_EXPECT": expect}, 8, 2**20, no_devices) == 9
+
+
+# Which device
+
+
+def test_each_worker_has_a_device_of_its_own():
+    """No two workers share one, as long as there are no more workers than devices."""
+    ids = ["3", "GPU-a", "7"]
+    own = [workers.own_device("gpu", worker, ids)["CUDA_VISIBLE_DEVICES"] for worker in range(3)]
+    assert own == ids
+    assert workers.own_device("gpu", 3, ids)["CUDA_VISIBLE_DEVICES"] == "3"  # in place of one that crashed
+    assert workers.own_device("gpu", 0, ids)["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    assert workers.own_device("tpu", 1, ["0", "1"]) == {"TPU_VISIBLE_CHIPS": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "true"}
+    assert workers.own_device("gpu", 0, []) == {}
+
+
+def test_only_visible_devices_are_shared_out():
+    """What the user has hidden stays hidden."""
+    assert workers.device_ids("gpu", {"CUDA_VISIBLE_DEVICES": "2,GPU-x"}) == ["2", "GPU-x"]
+    assert workers.device_ids("gpu", {"CUDA_VISIBLE_DEVICES": ""}) == []
+    assert workers.device_ids("tpu", {"TPU_VISIBLE_CHIPS": "1"}) == ["1"]
+    assert workers.device_ids("cpu", {}) == []
+
+
+def test_workers_of_xdist_choose_before_anything_else(tmp_path):
+    """`-n auto` asks the plugin, and a worker has its device before the first conftest.py is imported."""
+    (tmp_path / "conftest.py").write_text(
+        "import os\n"
+        "AT_IMPORT = os.environ['CUDA_VISIBLE_DEVICES']\n"
+        "def pytest_collection_modifyitems(items):\n"
+        "    for item in items: item.user_properties.append(('saw', AT_IMPORT))\n"
+    )
+    (tmp_path / "test_it.py").write_text("def test_it(): pass")
+    command = [sys.executable, "-m", "pytest", "-p", "workers", "-p", "xdist", "-n", "auto", "--dist=each"]
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("EQX_", "PYTEST_"))}
+    done = subprocess.run(
+        [*command, "--junitxml=j.xml"],
+        cwd=tmp_path,
+        env={
+            **inherited,
+            "PYTHONPATH": str(Path(workers.__file__).parent),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "EQX_EXPECT": '{"backend": "gpu"}',
+            "CUDA_VISIBLE_DEVICES": "5,6,7",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    junit = (tmp_path / "j.xml").read_text()
+    assert sorted(re.findall('name="saw" value="(.*?)"', junit)) == ["5", "6", "7"]
