@@ -1,0 +1,81 @@
+"""How far the cells are, and how long they will still take."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from harness.resume import Decision
+from harness.rows import Cell
+
+SETTLED = 0.05  # of the tests: before, how fast they go tells little
+
+
+@dataclass
+class Running:
+    """A cell that runs, and how far it is."""
+
+    cell: Cell
+    started: float
+    phase: str = "starting"
+    phase_started: float = 0.0
+    done: int = 0
+    total: int = 0
+    failed: int = 0
+
+
+@dataclass
+class Pace:
+    """All cells that are still to be done. Each takes as long as the last time, or as the others do."""
+
+    clock: Callable[[], float] = time.monotonic
+    jobs: int = 1
+    last_s: dict[str, float] = field(default_factory=dict)
+    waiting: dict[str, Cell] = field(default_factory=dict)
+    running: dict[str, Running] = field(default_factory=dict)
+
+    def begin(self, waiting: Sequence[Decision], jobs: int) -> None:
+        self.jobs = jobs
+        self.waiting = {each.cell.name: each.cell for each in waiting}
+        self.last_s = {each.cell.name: each.last_s for each in waiting if each.last_s is not None}
+
+    def start(self, cell: Cell) -> None:
+        self.waiting.pop(cell.name, None)
+        self.running[cell.name] = Running(cell, self.clock(), phase_started=self.clock())
+
+    def progress(self, cell: Cell, phase: str, done: int, total: int, failed: int) -> Running:
+        running = self.running[cell.name]
+        if phase != running.phase:
+            running.phase, running.phase_started = phase, self.clock()
+        running.done, running.total, running.failed = done, total, failed
+        return running
+
+    def finish(self, cell: Cell) -> float:
+        """How long the cell has taken; 0 for one that was never started."""
+        self.waiting.pop(cell.name, None)
+        running = self.running.pop(cell.name, None)
+        if running is None:
+            return 0.0
+        self.last_s[cell.name] = self.clock() - running.started
+        return self.last_s[cell.name]
+
+    def spent(self, running: Running) -> float:
+        return self.clock() - running.started
+
+    def left_of(self, running: Running) -> float | None:
+        """How long a cell will still take, in seconds; None: nothing is known."""
+        if running.total and running.done >= max(1, SETTLED * running.total):
+            spent = self.clock() - running.phase_started
+            return spent / running.done * (running.total - running.done)
+        expected = self.expected(running.cell.name)
+        return None if expected is None else max(0.0, expected - self.spent(running))
+
+    def left(self) -> float | None:
+        """How long all will still take, in seconds; None: nothing is known of some."""
+        lefts = [self.left_of(running) for running in self.running.values()]
+        lefts += [self.expected(name) for name in self.waiting]
+        known = [left for left in lefts if left is not None]
+        return max(*known, sum(known) / self.jobs) if known and len(known) == len(lefts) else None
+
+    def expected(self, name: str) -> float | None:
+        typical = sum(self.last_s.values()) / len(self.last_s) if self.last_s else None
+        return self.last_s.get(name, typical)

@@ -1,0 +1,291 @@
+"""What is shown while cells run: how far, how long still, what went wrong, and what to do next."""
+
+import io
+
+import pytest
+from harness import display as shown
+from harness.display import Live, Plain, about, duration
+from harness.many import Summary
+from harness.pace import Pace
+from harness.results import Outcome, Result
+from harness.resume import Decision, Step
+from harness.rows import Cell
+from rich.console import Console
+
+MINUTE = 60.0
+
+
+def a_cell(jax="0.4.30", tier="pr"):
+    return Cell(jax, "3.11", "cpu", platform="cpu", tier=tier, jaxlib=jax, as_of=None, requires=())
+
+
+def to_run(cell, last_s=None):
+    last = None if last_s is None else Result(cell.name, Outcome.PASSED, seconds={"total": last_s})
+    return Decision(cell, Step.RUN, Result(cell.name, Outcome.NOT_RUN), last)
+
+
+def kept(cell, result):
+    return Decision(cell, Step.KEEP, result, result)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def pace(clock):
+    return Pace(clock)
+
+
+@pytest.fixture(params=[80, 200])
+def console(request):
+    return Console(file=io.StringIO(), width=request.param, highlight=False)
+
+
+@pytest.fixture(params=[Plain, Live])
+def display(request, console, pace, tmp_path):
+    return request.param(console, tmp_path, pace)
+
+
+def lines(console):
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+# ---- How long still -------------------------------------------------------------------------------------------------
+
+
+def test_a_cell_takes_as_long_as_the_last_time(pace, clock):
+    cell = a_cell()
+    pace.begin([to_run(cell, 10 * MINUTE)], jobs=1)
+    assert pace.left() == 10 * MINUTE
+    pace.start(cell)
+    clock.now = 4 * MINUTE
+    assert pace.left() == 6 * MINUTE
+    clock.now = 15 * MINUTE
+    assert pace.left() == 0
+
+
+def test_nothing_is_said_where_nothing_is_known(pace, clock):
+    first, second = a_cell("0.4.13"), a_cell("0.4.30")
+    pace.begin([to_run(first), to_run(second)], jobs=1)
+    pace.start(first)
+    assert pace.left() is None
+    clock.now = 3 * MINUTE
+    pace.finish(first)
+    assert pace.left() == 3 * MINUTE  # the second is taken to be as the first
+
+
+def test_a_cell_goes_on_as_fast_as_its_tests_go(pace, clock):
+    """The time before the tests, and the time that it took before, don't matter any more."""
+    cell = a_cell()
+    pace.begin([to_run(cell, 100 * MINUTE)], jobs=1)
+    pace.start(cell)
+    pace.progress(cell, "environment", 0, 0, 0)
+    clock.now = 10 * MINUTE
+    pace.progress(cell, "tests", 0, 400, 0)
+    clock.now = 12 * MINUTE
+    running = pace.progress(cell, "tests", 100, 400, 0)
+    assert pace.left_of(running) == 6 * MINUTE
+    assert pace.left_of(pace.progress(cell, "tests", 1, 400, 0)) == 88 * MINUTE  # one test tells nothing
+
+
+@pytest.mark.parametrize("jobs, left", [(1, 12), (2, 8), (3, 8)])
+def test_cells_side_by_side_take_as_long_as_the_longest_or_their_share(pace, jobs, left):
+    pace.begin([to_run(a_cell("0.4.{}".format(each)), each * MINUTE) for each in (8, 3, 1)], jobs)
+    assert pace.left() == left * MINUTE
+
+
+@pytest.mark.parametrize(
+    "seconds, short, spoken",
+    [
+        (7.4, "0:07", "less than a minute"),
+        (59.7, "1:00", "about 1 min"),
+        (750, "12:30", "about 12 min"),
+        (3723, "1:02:03", "about 1 h 02 min"),
+    ],
+)
+def test_durations_are_said_as_people_do(seconds, short, spoken):
+    assert (duration(seconds), about(seconds)) == (short, spoken)
+
+
+# ---- On both --------------------------------------------------------------------------------------------------------
+
+
+def run_one(display, result, cell=None):
+    cell = cell or a_cell()
+    display.begin([], [to_run(cell)], 1)
+    with display.live():
+        display.started(cell)
+        display.progress(cell, "tests", 1, 2, 0)
+        display.finished(cell, result)
+
+
+def test_finished_cell_is_said_with_outcome_counts_and_time(display, console, clock):
+    cell = a_cell()
+    result = Result(cell.name, Outcome.PASSED, counts={"passed": 1438, "failed": 0, "skipped": 12}, bridge=True)
+    display.begin([], [to_run(cell)], 1)
+    with display.live():
+        display.started(cell)
+        clock.now = 133.0
+        display.finished(cell, result)
+    (said,) = (line for line in lines(console) if cell.name in line)
+    assert all(part in said for part in ("passed", "2:13", "1438 passed, 12 skipped, bridge"))
+
+
+def test_failure_names_the_tests_and_the_log(display, console, tmp_path):
+    failures = ["tests/test_jit.py::test_{}".format(number) for number in range(25)]
+    run_one(display, Result(a_cell().name, Outcome.FAILED, counts={"failed": 25}, failures=failures))
+    said = lines(console)
+    assert "    " + failures[0] in said
+    assert "    and 15 more" in said
+    assert "    log: {}".format(tmp_path / (a_cell().name + ".log")) in said
+
+
+def test_failure_without_a_failed_test_shows_how_the_log_ends(display, console, tmp_path):
+    log = "".join("line {}\n".format(number) for number in range(100))
+    (tmp_path / (a_cell().name + ".log")).write_text(log, encoding="utf-8")
+    run_one(display, Result(a_cell().name, Outcome.FAILED, reason="pytest was killed"))
+    said = lines(console)
+    assert "    line 99" in said and "    line 90" in said and "    line 69" not in said
+    assert any("pytest was killed" in line for line in said)
+
+
+def test_reason_is_said_whole(display, console):
+    reason = "Python 3.7 isn't here: " + " ".join("word{}".format(number) for number in range(30))
+    display.begin([], [], 1)
+    with display.live():
+        display.finished(a_cell(), Result(a_cell().name, Outcome.NOT_RUN, reason=reason))
+    assert reason in " ".join(" ".join(lines(console)).split())
+
+
+def test_what_is_in_square_brackets_is_no_markup(display, console):
+    run_one(display, Result(a_cell().name, Outcome.FAILED, reason="see [bold]", failures=["tests/x.py::test[red]"]))
+    assert "    tests/x.py::test[red]" in lines(console)
+    assert "see [bold]" in console.file.getvalue()
+
+
+# ---- Where there is no terminal -------------------------------------------------------------------------------------
+
+
+def test_plain_says_phases_and_quarters(console, pace, tmp_path):
+    cell = a_cell()
+    display = Plain(console, tmp_path, pace)
+    display.begin([], [to_run(cell)], 1)
+    display.started(cell)
+    for phase, done, total in [("environment", 0, 0)] * 3 + [("tests", done, 400) for done in range(0, 401, 4)]:
+        display.progress(cell, phase, done, total, failed=done // 300)
+    said = [line.split(": ", 1)[1].split(", less")[0] for line in lines(console)[1:]]
+    assert said == [
+        "environment",
+        "tests, 0 of 400",
+        "tests, 100 of 400",
+        "tests, 200 of 400",
+        "tests, 300 of 400, 1 failed",
+        "tests, 400 of 400, 1 failed",
+    ]
+
+
+def test_plain_shows_how_the_log_of_a_failure_ends(console, pace, tmp_path):
+    log = "".join("line {}\n".format(number) for number in range(100))
+    (tmp_path / (a_cell().name + ".log")).write_text(log, encoding="utf-8")
+    run_one(Plain(console, tmp_path, pace), Result(a_cell().name, Outcome.FAILED, failures=["tests/x.py::test_y"]))
+    said = lines(console)
+    assert "    line 70" in said and "    line 99" in said and "    line 69" not in said
+
+
+# ---- On a terminal --------------------------------------------------------------------------------------------------
+
+
+def drawn(live, width=80):
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console.print(live.draw())
+    return lines(console)
+
+
+def test_live_fits_into_80_columns(pace, clock, tmp_path):
+    cells = [a_cell("0.12.0.1"), a_cell("0.10.2"), a_cell("0.4.30")]
+    live = Live(Console(file=io.StringIO(), width=80), tmp_path, pace)
+    live.begin([kept(cells[2], Result(cells[2].name, Outcome.PASSED))], [to_run(each) for each in cells[:2]], 2)
+    live.started(cells[0])
+    live.started(cells[1])
+    live.progress(cells[0], "tests", 0, 1450, 0)
+    live.progress(cells[1], "environment", 0, 0, 0)
+    clock.now = 61.0
+    live.progress(cells[0], "tests", 725, 1450, 12)
+    _, first, second, footer = drawn(live)
+    assert all(part in first for part in (cells[0].name, "tests", "725/1450", "12 failed", "1:01 left"))
+    assert all(part in second for part in (cells[1].name, "environment", "1:01"))
+    assert footer == "1 of 3 cells done: 1 passed"
+    assert max(len(line) for line in drawn(live)) <= 80
+
+
+def test_live_says_when_all_will_be_done(pace, clock, tmp_path):
+    cells = [a_cell("0.4.13"), a_cell("0.4.30")]
+    live = Live(Console(file=io.StringIO(), width=80), tmp_path, pace)
+    live.begin([], [to_run(cell, 5 * MINUTE) for cell in cells], 1)
+    assert drawn(live)[-1] == "0 of 2 cells done · about 10 min left"
+    live.started(cells[0])
+    clock.now = 5 * MINUTE
+    live.finished(cells[0], Result(cells[0].name, Outcome.FAILED))
+    assert drawn(live)[-1] == "1 of 2 cells done: 1 failed · about 5 min left"
+
+
+@pytest.mark.parametrize(
+    "terminal, term, kind", [(True, "xterm", Live), (True, "dumb", Plain), (False, "xterm", Plain)]
+)
+def test_live_is_for_terminals(monkeypatch, tmp_path, terminal, term, kind):
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr(shown.sys.stdout, "isatty", lambda: terminal, raising=False)
+    assert type(shown.display(tmp_path)) is kind
+
+
+# ---- The end --------------------------------------------------------------------------------------------------------
+
+
+def a_summary(outcomes, **facts):
+    cells = [a_cell("0.4.{}".format(number)) for number in range(len(outcomes))]
+    known = {cell.name: Result(cell.name, outcome) for cell, outcome in zip(cells, outcomes, strict=True)}
+    hashes = {cell.name: {} for cell in cells}
+    return Summary(cells, known, hashes, **facts), [cell.name for cell in cells]
+
+
+def test_table_has_every_cell(display, console):
+    summary, _ = a_summary([Outcome.PASSED, Outcome.FAILED, Outcome.NOT_RUN])
+    display.end(summary)
+    said = console.file.getvalue()
+    assert all(part in said for part in ("0.4.0", "0.4.1", "0.4.2", "3 cells: 1 passed, 1 failed, 1 not run"))
+
+
+def test_what_was_kept_says_how_it_is_run_again(display, console):
+    summary, names = a_summary([Outcome.FAILED, Outcome.PASSED, Outcome.PASSED])
+    display.end(Summary(summary.cells, summary.results, summary.hashes, kept=names))
+    said = lines(console)
+    message = "Failed before, and nothing has changed since: {}. RERUN=failed runs it again."
+    assert message.format(names[0]) in said
+    assert "Passed before, and nothing has changed since: 2 cells. RERUN=all runs everything again." in said
+
+
+def test_what_was_left_alone_is_said(display, console):
+    summary, names = a_summary([Outcome.PASSED, Outcome.STALE])
+    display.end(Summary(summary.cells, summary.results, summary.hashes, left=frozenset(names[1:])))
+    assert any(line.startswith("Left alone") and "1 cell" in line for line in lines(console))
+
+
+def test_interrupted_run_says_how_to_go_on(display, console):
+    summary, names = a_summary([Outcome.PASSED, Outcome.NOT_RUN])
+    display.end(Summary(summary.cells, summary.results, summary.hashes, ran=frozenset(names), signal=2))
+    assert "Interrupted, with 1 cell run to the end. The same command goes on from here." in lines(console)
+
+
+def test_what_ended_the_run_is_said(display, console):
+    summary, _ = a_summary([Outcome.NOT_RUN])
+    display.end(Summary(summary.cells, summary.results, summary.hashes, trouble="No space left"))
+    assert "No space left" in lines(console)

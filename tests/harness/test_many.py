@@ -1,0 +1,461 @@
+"""Running many cells: what is run again, in which order, how many at a time, and what the exit status says."""
+
+import errno
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+from harness import many, results
+from harness.alone import NotAlone, alone
+from harness.results import Outcome, Result
+from harness.resume import Rerun, Step, decide
+from harness.rows import Cell
+
+DOCKER = Path(many.__file__).resolve().parents[1]
+NOW = {"lock": "l", "source": "s", "image": ""}
+BEFORE = {"lock": "l", "source": "another", "image": ""}
+
+
+def a_cell(jax="0.4.30", backend="cpu", tier="pr"):
+    return Cell(jax, "3.11", backend, platform="cpu", tier=tier, jaxlib=jax, as_of=None, requires=())
+
+
+def a_result(cell, outcome=Outcome.PASSED, hashes=NOW, total_s=60.0):
+    return Result(cell.name, outcome, hashes=dict(hashes), seconds={"total": total_s})
+
+
+class Recorder:
+    """A display that remembers what it is told."""
+
+    def __init__(self):
+        self.told = []
+        self.summary = None
+
+    def live(self):
+        return nullcontext()
+
+    def end(self, summary):
+        self.summary = summary
+
+    def tick(self):
+        pass
+
+    def said(self, what):
+        return [said for name, *said in self.told if name == what]
+
+    def __getattr__(self, name):
+        return lambda *said: self.told.append((name, *said))
+
+
+class Runner:
+    """Cells pass, but for those whose `outcomes` are given; `during` is called while one runs."""
+
+    def __init__(self, folder, outcomes=None, refusals=None, during=lambda cell, cancel: None):
+        self.folder = folder
+        self.outcomes = outcomes or {}
+        self.refusals = refusals or {}
+        self.during = during
+        self.ran = []
+        self.asked = []
+
+    def preflight(self, cell):
+        self.asked.append(cell)
+        return self.refusals.get(cell.name)
+
+    def run(self, cell, on_progress, cancel):
+        self.ran.append(cell)
+        on_progress("environment", 0, 0, 0)
+        self.during(cell, cancel)
+        if cancel.is_set():
+            return Result(cell.name, Outcome.NOT_RUN, reason="it was interrupted")
+        result = a_result(cell, self.outcomes.get(cell.name, Outcome.PASSED))
+        results.write(result, self.folder)
+        return result
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """`run(cells, runner, ...)`: the exit status, and the display that was told."""
+    monkeypatch.setenv("EQX_JOBS", "")  # and so restored: it is set
+
+    def run(cells, runner, jobs=1, **options):
+        display = Recorder()
+        hashes = {cell.name: NOW for cell in cells}
+        options = {"folder": tmp_path, "lock": tmp_path / "run.lock", **options}
+        return many.run(cells, runner, display, hashes, jobs=jobs, **options), display
+
+    return run
+
+
+# ---- What is run again ----------------------------------------------------------------------------------------------
+
+RUN, KEEP, LEAVE = Step.RUN, Step.KEEP, Step.LEAVE
+
+
+@pytest.mark.parametrize(
+    "outcome, hashes, nothing, failed, everything",
+    [
+        (None, NOW, RUN, LEAVE, RUN),
+        (Outcome.PASSED, NOW, KEEP, KEEP, RUN),
+        (Outcome.PASSED, BEFORE, RUN, LEAVE, RUN),
+        (Outcome.FAILED, NOW, KEEP, RUN, RUN),
+        (Outcome.FAILED, BEFORE, RUN, RUN, RUN),
+        (Outcome.UNAVAILABLE, NOW, RUN, RUN, RUN),
+        (Outcome.UNAVAILABLE, BEFORE, RUN, RUN, RUN),
+        (Outcome.NOT_RUN, NOW, RUN, LEAVE, RUN),
+        (Outcome.UNSUPPORTED, NOW, RUN, LEAVE, RUN),
+    ],
+)
+def test_what_is_run_again(outcome, hashes, nothing, failed, everything):
+    cell = a_cell()
+    last = None if outcome is None else a_result(cell, outcome, hashes)
+    steps = [decide(cell, last, NOW, rerun).step for rerun in (Rerun.NOTHING, Rerun.FAILED, Rerun.ALL)]
+    assert steps == [nothing, failed, everything]
+
+
+def test_what_is_kept_counts_and_is_neither_run_nor_asked_about(run, tmp_path):
+    cells = [a_cell("0.4.13"), a_cell("0.4.30")]
+    results.write(a_result(cells[0], Outcome.FAILED), tmp_path)
+    results.write(a_result(cells[1]), tmp_path)
+    runner = Runner(tmp_path)
+    status, display = run(cells, runner)
+    assert (status, runner.ran, runner.asked) == (1, [], [])
+    assert display.summary.kept == [cell.name for cell in cells]
+
+
+def test_rerun_failed_runs_only_what_failed_and_the_rest_does_not_count(run, tmp_path):
+    failed, stale, never = a_cell("0.4.13"), a_cell("0.4.30"), a_cell("0.6.2")
+    results.write(a_result(failed, Outcome.FAILED), tmp_path)
+    results.write(a_result(stale, hashes=BEFORE), tmp_path)
+    runner = Runner(tmp_path)
+    status, display = run([failed, stale, never], runner, rerun=Rerun.FAILED, named=[never.name])
+    assert (status, runner.ran) == (0, [failed])
+    assert display.summary.left == {stale.name, never.name}
+
+
+def test_rerun_failed_without_a_failure_is_no_failure(run, tmp_path):
+    runner = Runner(tmp_path)
+    assert run([a_cell()], runner, rerun=Rerun.FAILED)[0] == 0
+    assert runner.ran == []
+
+
+def test_what_was_interrupted_goes_on(run, tmp_path):
+    """The cells that were run to the end aren't run again; the one that was stopped, and the others, are."""
+    cells = [a_cell("0.4.13"), a_cell("0.4.30"), a_cell("0.6.2")]
+
+    def during(cell, cancel):
+        if cell is cells[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert cancel.wait(10)
+
+    status, display = run(cells, Runner(tmp_path, during=during))
+    outcomes = [display.summary.results[cell.name].outcome for cell in cells]
+    assert (status, outcomes) == (130, [Outcome.PASSED, Outcome.NOT_RUN, Outcome.NOT_RUN])
+
+    again = Runner(tmp_path)
+    assert run(cells, again)[0] == 0
+    assert again.ran == cells[1:]
+
+
+def test_broken_result_is_said_and_replaced(run, tmp_path):
+    cell = a_cell()
+    (tmp_path / (cell.name + ".json")).write_text("{", encoding="utf-8")
+    status, display = run([cell], Runner(tmp_path))
+    assert status == 0
+    assert cell.name in display.said("say")[0][0]
+    assert results.read(cell.name, tmp_path).outcome is Outcome.PASSED
+
+
+# ---- Before anything is run -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "refusal, last, kept",
+    [
+        (Outcome.NOT_RUN, None, Outcome.NOT_RUN),
+        (Outcome.NOT_RUN, Outcome.PASSED, Outcome.PASSED),
+        (Outcome.UNSUPPORTED, Outcome.FAILED, Outcome.FAILED),
+        (Outcome.UNSUPPORTED, Outcome.NOT_RUN, Outcome.UNSUPPORTED),
+        (Outcome.UNAVAILABLE, Outcome.PASSED, Outcome.UNAVAILABLE),
+    ],
+)
+def test_what_is_missing_here_does_not_displace_what_was_shown_elsewhere(run, tmp_path, refusal, last, kept):
+    cell = a_cell()
+    if last is not None:
+        results.write(a_result(cell, last, BEFORE), tmp_path)
+    runner = Runner(tmp_path, refusals={cell.name: Result(cell.name, refusal)})
+    _, display = run([cell], runner)
+    assert runner.ran == []
+    assert display.summary.results[cell.name].outcome is refusal
+    assert results.read(cell.name, tmp_path).outcome is kept
+
+
+def test_all_that_cannot_be_run_is_known_before_the_first_is_started(run, tmp_path):
+    cells = [a_cell("0.4.13"), a_cell("0.4.30")]
+    runner = Runner(tmp_path, refusals={cells[1].name: Result(cells[1].name, Outcome.NOT_RUN)})
+    _, display = run(cells, runner)
+    names = [name for name, *_ in display.told]
+    assert names.index("finished") < names.index("started")
+
+
+# ---- Order, and how many --------------------------------------------------------------------------------------------
+
+
+def test_longest_first_and_before_them_what_never_ran(run, tmp_path):
+    cells = [a_cell("0.4.1"), a_cell("0.4.13"), a_cell("0.4.20"), a_cell("0.4.30"), a_cell("0.6.2")]
+    for cell, total_s in zip(cells, (30.0, 90.0, None, 60.0, None), strict=True):
+        if total_s is not None:
+            results.write(a_result(cell, hashes=BEFORE, total_s=total_s), tmp_path)
+    runner = Runner(tmp_path)
+    run(cells, runner)
+    assert [cell.jax for cell in runner.ran] == ["0.4.20", "0.6.2", "0.4.13", "0.4.30", "0.4.1"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3])
+def test_as_many_at_a_time_as_asked(run, tmp_path, jobs):
+    """Each waits until `jobs` of them have met: more never do, and fewer would wait for ever."""
+    cells = [a_cell("0.4.{}".format(number)) for number in range(6)]
+    meeting = threading.Barrier(jobs)
+    lock, at_once = threading.Lock(), [0, 0]  # now, at most
+
+    def during(cell, cancel):
+        with lock:
+            at_once[0] += 1
+            at_once[1] = max(at_once)
+        meeting.wait(10)
+        with lock:
+            at_once[0] -= 1
+
+    assert run(cells, Runner(tmp_path, during=during), jobs=jobs)[0] == 0
+    assert at_once == [0, jobs]
+    assert os.environ["EQX_JOBS"] == str(jobs)
+
+
+def test_one_cell_has_all_cores(run, tmp_path):
+    run([a_cell()], Runner(tmp_path), jobs=8)
+    assert os.environ["EQX_JOBS"] == "1"
+
+
+def test_accelerator_is_given_to_one_cell_at_a_time(run, tmp_path):
+    """A cell on the CPU, beside it, needn't wait."""
+    cells = [a_cell("0.4.13", "cuda"), a_cell("0.4.30", "cuda"), a_cell("0.4.30")]
+    beside, running = threading.Event(), set()
+
+    def during(cell, cancel):
+        if cell.backend == "cpu":
+            beside.set()
+            return
+        assert not running
+        running.add(cell)
+        assert beside.wait(10)
+        running.remove(cell)
+
+    assert run(cells, Runner(tmp_path, during=during), jobs=3)[0] == 0
+    assert os.environ["EQX_JOBS"] == "2"
+
+
+@pytest.mark.parametrize(
+    "cores, memory_mib, jobs",
+    [(1, 64000, 1), (2, 64000, 1), (4, 64000, 2), (16, 64000, 8), (16, 8000, 3), (16, 1000, 1)],
+)
+def test_as_many_as_cores_and_memory_are_enough_for(cores, memory_mib, jobs):
+    assert many.default_jobs(cores, memory_mib) == jobs
+
+
+# ---- The exit status ------------------------------------------------------------------------------------------------
+
+P, F, UNSUPPORTED, UNAVAILABLE, NOT_RUN = (
+    Outcome.PASSED,
+    Outcome.FAILED,
+    Outcome.UNSUPPORTED,
+    Outcome.UNAVAILABLE,
+    Outcome.NOT_RUN,
+)
+
+
+def status_of(outcomes, **facts):
+    cells = [a_cell("0.4.{}".format(number)) for number in range(len(outcomes))]
+    known = {cell.name: Result(cell.name, outcome) for cell, outcome in zip(cells, outcomes, strict=True)}
+    return many.Summary(cells, known, hashes={}, **facts).status
+
+
+@pytest.mark.parametrize(
+    "outcomes, status",
+    [
+        ([P, P], 0),
+        ([P, NOT_RUN, UNSUPPORTED], 0),
+        ([P, F], 1),
+        ([F, UNAVAILABLE], 1),
+        ([P, UNAVAILABLE], 3),
+        ([NOT_RUN, UNSUPPORTED], 3),
+        ([], 0),
+    ],
+)
+def test_exit_status(outcomes, status):
+    assert all(status_of(order) == status for order in itertools.permutations(outcomes))
+
+
+@pytest.mark.parametrize("outcome, status", [(P, 0), (F, 1), (UNAVAILABLE, 3), (NOT_RUN, 3), (UNSUPPORTED, 3)])
+def test_exit_status_of_a_cell_that_was_named(outcome, status):
+    assert status_of([P, outcome], named=frozenset([a_cell("0.4.1").name])) == status
+
+
+@pytest.mark.parametrize("outcome", [P, F, UNAVAILABLE, NOT_RUN, UNSUPPORTED])
+@pytest.mark.parametrize("named", [False, True])
+def test_canary_does_not_count(outcome, named):
+    canary, other = a_cell("nightly", tier="canary"), a_cell()
+    names = frozenset([canary.name] if named else [])
+    known = {canary.name: Result(canary.name, outcome), other.name: Result(other.name, P)}
+    assert many.Summary([canary, other], known, hashes={}, named=names).status == 0
+    assert many.Summary([canary], known, hashes={}, named=names).status == 0
+
+
+def test_exit_status_of_a_run_that_could_not_go_on():
+    assert status_of([P, NOT_RUN], trouble="no room") == 3
+    assert status_of([F, NOT_RUN], trouble="no room") == 1
+    assert status_of([F], signal=signal.SIGINT) == 130
+
+
+# ---- What ends a run ------------------------------------------------------------------------------------------------
+
+
+def test_full_disk_ends_the_run_and_stops_the_others(run, tmp_path):
+    cells = [a_cell("0.4.13"), a_cell("0.4.30"), a_cell("0.6.2")]
+    both = threading.Barrier(2)
+
+    def during(cell, cancel):
+        both.wait(10)
+        if cell is cells[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "x.json"))
+        assert cancel.wait(10)
+
+    runner = Runner(tmp_path, during=during)
+    status, display = run(cells, runner, jobs=2)
+    assert (status, runner.ran) == (3, cells[:2])
+    assert "x.json" in display.summary.trouble
+    assert "Make room" in display.summary.trouble
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_mistake_in_the_runner_is_shown_whole(run, tmp_path):
+    def during(cell, cancel):
+        raise ZeroDivisionError("a mistake")
+
+    status, display = run([a_cell()], Runner(tmp_path, during=during))
+    assert status == 3
+    assert "Traceback" in display.summary.trouble
+    assert "ZeroDivisionError: a mistake" in display.summary.trouble
+
+
+def test_two_runs_at_once_are_refused(run, tmp_path):
+    with alone(tmp_path / "run.lock"):
+        with pytest.raises(NotAlone, match="by process {}".format(os.getpid())):
+            run([a_cell()], Runner(tmp_path))
+    assert run([a_cell()], Runner(tmp_path))[0] == 0
+
+
+def test_signals_are_as_before_afterwards(run, tmp_path):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    run([a_cell()], Runner(tmp_path))
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_signal_that_is_ignored_stays_so(run, tmp_path):
+    """As nohup has it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        runner = Runner(tmp_path, during=lambda cell, cancel: os.kill(os.getpid(), signal.SIGHUP))
+        assert run([a_cell("0.4.13"), a_cell("0.4.30")], runner)[0] == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+# A process of its own, that is really interrupted and killed. Its cells say when they run, and then `{how}`.
+PROGRAM = """
+import sys, threading
+from pathlib import Path
+sys.path[:0] = [{docker!r}, {here!r}]
+from test_many import NOW, Runner, a_cell
+from harness import many
+from harness.display import Plain
+from rich.console import Console
+
+folder = Path({folder!r})
+cells = [a_cell("0.4.13"), a_cell("0.4.30")]
+
+def during(cell, cancel):
+    print("RUNNING", flush=True)
+    {how}
+
+sys.exit(many.run(
+    cells, Runner(folder, during=during), Plain(Console(highlight=False), folder), {{cell.name: NOW for cell in cells}},
+    jobs=1, folder=folder, lock=folder / "run.lock",
+))
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """`start(how)`: the process, and what it said until its first cell ran."""
+    started = []
+
+    def start(how):
+        program = PROGRAM.format(docker=str(DOCKER), here=str(Path(__file__).parent), folder=str(tmp_path), how=how)
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(program)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        said = list(itertools.takewhile(lambda line: line != "RUNNING\n", process.stdout))
+        return process, "".join(said)
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def end_of(process):
+    said, _ = process.communicate(timeout=60)
+    return process.returncode, said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_stops_the_cells_and_the_same_command_goes_on(start, tmp_path, number):
+    process, _ = start("cancel.wait()")
+    process.send_signal(number)
+    status, said = end_of(process)
+    assert status == 128 + number
+    assert "The same command goes on from here." in said
+    assert not list(tmp_path.glob("*.json"))
+    again, _ = start("pass")
+    assert end_of(again)[0] == 0
+
+
+def test_second_ctrl_c_waits_for_nothing(start):
+    process, _ = start("threading.Event().wait()")
+    process.send_signal(signal.SIGINT)
+    assert any("Once more" in line for line in process.stdout)
+    process.send_signal(signal.SIGINT)
+    assert end_of(process)[0] == 130
+
+
+def test_killed_run_is_in_nobodys_way(start, tmp_path):
+    first, _ = start("cancel.wait()")
+    beside, said = start("pass")
+    assert "NotAlone" in said and "by process {}".format(first.pid) in said
+    assert end_of(beside)[0] != 0
+    first.kill()
+    first.wait()
+    afterwards, _ = start("pass")
+    assert end_of(afterwards)[0] == 0
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".json", ".lock"]

@@ -1,0 +1,105 @@
+"""docker/run.py: which cells it is about, what it hands on, and what it answers to what can't be."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import run
+from harness import host, rows
+from harness.alone import NotAlone
+from harness.resume import Rerun
+
+CELLS = rows.load()
+NAME = "py311-jax0.4.30-cpu"
+
+
+@pytest.fixture
+def ran():
+    """What was handed on; `ran.main(...)` is the exit status."""
+
+    class Ran:
+        cells = None
+
+        def main(self, *argv, raises=None, status=0):
+            def fake(cells, **options):
+                if raises is not None:
+                    raise raises
+                self.cells, self.options = [cell.name for cell in cells], options
+                return status
+
+            return run.main(argv, run=fake)
+
+    return Ran()
+
+
+def test_without_arguments_it_is_the_cells_of_a_pull_request(ran):
+    assert ran.main() == 0
+    assert ran.cells == [cell.name for cell in rows.select(CELLS, tier="pr")]
+
+
+def test_named_cells_may_be_of_any_tier(ran):
+    names = [cell.name for cell in CELLS if cell.tier == "canary"]
+    assert ran.main(*names) == 0
+    assert ran.cells == names
+    assert ran.options["named"] == names
+
+
+def test_tier_and_backend_select(ran):
+    assert ran.main("--tier", "nightly", "--backend", "cuda") == 0
+    assert ran.cells == [cell.name for cell in rows.select(CELLS, tier="nightly", backend="cuda")]
+
+
+def test_what_is_asked_for_is_handed_on(ran):
+    assert ran.main(NAME, "--jobs", "3", "--rerun", "failed", status=1) == 1
+    assert (ran.options["jobs"], ran.options["rerun"]) == (3, Rerun.FAILED)
+    assert ran.options["runner"] is host
+    assert set(ran.options["hashes"]) == {NAME}
+    ran.main(NAME)
+    assert (ran.options["jobs"], ran.options["rerun"]) == (None, Rerun.NOTHING)
+
+
+def test_list_runs_nothing(ran, capsys):
+    assert ran.main("py311-*-cpu", "--list") == 0
+    assert ran.cells is None
+    assert NAME in capsys.readouterr().out.splitlines()
+
+
+def test_mistyped_cell_is_refused_with_the_nearest(ran, capsys):
+    assert ran.main("py311-jax0.4.3-cpu") == 2
+    assert NAME in capsys.readouterr().err
+
+
+def test_no_cell_is_all_of_that(ran, capsys):
+    assert ran.main(NAME, "--backend", "cuda") == 2
+    assert "--backend" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [("--jobs", "0"), ("--jobs", "two"), ("--rerun", "some"), ("--tier", "weekly")])
+def test_wrong_usage(ran, argv):
+    with pytest.raises(SystemExit) as left:
+        ran.main(*argv)
+    assert left.value.code == 2
+    assert ran.cells is None
+
+
+@pytest.mark.parametrize(
+    "raises, said",
+    [
+        (NotAlone("by process 7"), "by process 7"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "results/x.json"), "Make room on that disk"),
+    ],
+)
+def test_what_cannot_be_set_up_is_said(ran, capsys, raises, said):
+    assert ran.main(NAME, raises=raises) == 3
+    assert said in capsys.readouterr().err
+
+
+def test_it_is_a_program():
+    """As make calls it: with nothing on the path of modules but its own folder."""
+    done = subprocess.run(
+        [sys.executable, str(Path(run.__file__)), "--list", NAME], stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert done.stdout == NAME + "\n"
