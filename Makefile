@@ -2,34 +2,56 @@
 
 PYTHON ?= python3
 ARGS ?=
+TIER ?= pr
+CELL ?=
+JOBS ?=
+RERUN ?=
 
+CODE := equinox examples tests docker toxfile.py
+
+# Two environments: one has the newest JAX and all to develop with, the other the tools that run the matrix, whose cells
+# have environments of their own.
 VENV := .venv
 RUN := $(VENV)/bin/python -m
-INSTALL := --editable '.[test,lint]' 'jax[cpu]'
-CODE := equinox examples tests docker
+DEVELOPING := --editable '.[test,lint]' 'jax[cpu]' -r docker/requirements.txt
+HARNESS_VENV := .venv-harness
+HARNESS := $(HARNESS_VENV)/bin/python docker
+TOOLS := -r docker/requirements.txt
 
-# The environment is made anew when what it is made from changes: the interpreter, or the project's dependencies. Its
-# mark is written last, so that one whose making was interrupted is never taken for a whole one.
-MADE_FROM := { $(PYTHON) -c 'import sys; print(sys.version, sys.prefix)'; sed '/^\[tool\./,$$d' pyproject.toml; }
-READY := $(VENV)/ready-$(firstword $(shell { $(MADE_FROM); echo "$(INSTALL)"; } 2>&1 | cksum))
-CHOOSE := { echo >&2 'Choose another Python, 3.8 or later, with pip and venv: make PYTHON=python3.12'; exit 2; }
+# An environment is made anew when what it is made from changes: the interpreter, the project's dependencies, the tools.
+# Its mark is written last, so that one whose making was interrupted is never taken for a whole one.
+MADE_FROM := { $(PYTHON) -c 'import sys; print(sys.version, sys.prefix)'; sed '/^\[tool\./,$$d' pyproject.toml; cat docker/requirements.txt; }
+HASH := $(firstword $(shell { $(MADE_FROM); echo "$(DEVELOPING)"; } 2>&1 | cksum))
+READY := $(VENV)/ready-$(HASH)
+HARNESS_READY := $(HARNESS_VENV)/ready-$(HASH)
+, := ,
+CHOOSE := { echo >&2 'Choose another Python, with pip and venv: make PYTHON=python3.12'; exit 2; }
+AT_LEAST = $(PYTHON) -c 'import sys; sys.version_info >= ($(1)) or sys.exit("$(2), and this is Python " + sys.version.split()[0] + ".")' || $(CHOOSE)
+HAS_VENV = $(PYTHON) -c 'import ensurepip, venv' || $(CHOOSE)
+
+RUN_CELLS = $(HARNESS)/run.py $(if $(JOBS),--jobs $(JOBS)) $(if $(RERUN),--rerun $(RERUN))
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format demo clean
+.PHONY: help test lint format demo matrix cell test-cpu test-gpu test-tpu table bisect lock verify-locks doctor clean
 
 help:  ## List the targets
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-16s%s\n", $$1, $$2 }'
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-20s%s\n", $$1, $$2 }'
 	@echo
-	@echo '  PYTHON=python3.12      which Python to use, 3.8 or later'
+	@echo '  PYTHON=python3.12      which Python to use: 3.10 or later; 3.8 will do for test, lint and demo'
 	@echo '  ARGS="-k tree_at -x"   what to pass on to pytest, or to the demo'
+	@echo '  TIER=nightly           all cells of the matrix, not only those of a pull request; TIER=canary: JAX of tonight, too'
+	@echo '  CELL=py311-jax0.4.30-cpu, or CELL="py311-*"'
+	@echo '  JOBS=2                 how many cells side by side'
+	@echo '  RERUN=failed           run what failed again, though nothing has changed; RERUN=all: everything'
 
 test: $(READY)  ## Run the tests on the newest JAX that the Python allows
 	$(RUN) pytest -n auto --maxprocesses 4 $(ARGS)
 
-lint: $(READY)  ## Check style, formatting, types, and that every file is Python 3.7
+lint: $(READY)  ## Check style, formatting, types, and that every file is of the Python that it must run on
 	$(RUN) ruff check $(CODE)
 	$(RUN) ruff format --check $(CODE)
 	$(RUN) mypy
+	$(RUN) mypy --python-version 3.10 docker/harness docker/matrix.py docker/run.py toxfile.py
 	$(RUN) pytest -q -k python_37 tests/test_package.py
 
 format: $(READY)  ## Format the code, and mend what can be mended by itself
@@ -39,16 +61,57 @@ format: $(READY)  ## Format the code, and mend what can be mended by itself
 demo: $(READY)  ## Train a recurrent network on spirals, and draw what it learnt
 	$(VENV)/bin/python examples/train_rnn.py $(ARGS)
 
-clean:  ## Remove the environment, and everything else that was made
-	rm -rf $(VENV) build dist spirals.png .hypothesis .mypy_cache .pytest_cache .ruff_cache
+matrix: $(HARNESS_READY)  ## Run the tests on JAX after JAX, each in its own environment, on the CPU
+	$(RUN_CELLS) --tier $(TIER) --backend cpu
+
+cell: $(HARNESS_READY)  ## Run one cell of the matrix, or those that a pattern matches: make cell CELL=...
+	@test -n '$(CELL)' || { echo >&2 'Which? make cell CELL=py311-jax0.4.30-cpu. There are:'; $(HARNESS)/matrix.py list >&2; exit 2; }
+	$(RUN_CELLS) $(foreach name,$(CELL),'$(name)')
+
+test-cpu: $(HARNESS_READY)  ## Run the cells of a backend, all that can run here: CPU,
+	$(RUN_CELLS) --tier $(TIER) --backend cpu
+
+test-gpu: $(HARNESS_READY)  ## ... NVIDIA GPU,
+	$(RUN_CELLS) --tier $(TIER) --backend cuda
+
+test-tpu: $(HARNESS_READY)  ## ... TPU
+	$(RUN_CELLS) --tier $(TIER) --backend tpu
+
+table: $(HARNESS_READY)  ## Draw what the cells gave: here, in README.md, and as the page results/index.html
+	$(HARNESS)/matrix.py table
+
+bisect: $(HARNESS_READY)  ## Find the JAX release that broke a test: make bisect TEST=tests/test_x.py::test_y GOOD=0.6.2 BAD=0.8.3
+	$(HARNESS)/matrix.py bisect '$(TEST)' --good '$(GOOD)' --bad '$(BAD)' $(ARGS)
+
+lock: $(HARNESS_READY)  ## Resolve each cell as the package index stood at its date, with hashes
+	$(HARNESS)/matrix.py lock $(CELL)
+
+verify-locks: $(HARNESS_READY)  ## Say what of the locks can no longer be fetched
+	$(HARNESS)/matrix.py verify-locks $(CELL)
+
+doctor: $(HARNESS_READY)  ## Say what is here - Pythons, containers, accelerators - and what each backend would need
+	$(HARNESS)/matrix.py doctor
+
+clean:  ## Remove the environments, and everything else that was made but the results
+	rm -rf $(VENV) $(HARNESS_VENV) .tox build dist spirals.png .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY):
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 8) or sys.exit("JAX needs Python 3.8 or later, and this is " + sys.version.split()[0] + ".")' || $(CHOOSE)
-	@$(PYTHON) -c 'import ensurepip, venv' || $(CHOOSE)
+	@$(call AT_LEAST,3$(,) 8,JAX needs Python 3.8 or later)
+	@$(HAS_VENV)
 	@echo "Making $(VENV) with the newest JAX for $$($(PYTHON) --version). This takes a minute or two."
 	@rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) pip install --quiet --upgrade pip
-	$(RUN) pip install --quiet $(INSTALL)
+	$(RUN) pip install --quiet $(DEVELOPING)
+	@touch $@
+
+$(HARNESS_READY):
+	@$(call AT_LEAST,3$(,) 10,The matrix is run by Python 3.10 or later)
+	@$(HAS_VENV)
+	@echo "Making $(HARNESS_VENV) with the tools of the matrix for $$($(PYTHON) --version)."
+	@rm -rf $(HARNESS_VENV)
+	$(PYTHON) -m venv $(HARNESS_VENV)
+	$(HARNESS_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(HARNESS_VENV)/bin/python -m pip install --quiet $(TOOLS)
 	@touch $@

@@ -1,0 +1,140 @@
+"""The matrix from the command line. `python docker/matrix.py --help` lists what it can do; `make` has shorter names.
+
+Exit status: 0 all is well, 1 it isn't, 2 wrong usage, 3 it could not be found out.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+
+from harness import bisect, doctor, fingerprint, image, locks, rows, table
+from harness.index import IndexUnreachable
+from harness.readme import ReadmeError
+
+Command = Callable[[argparse.Namespace], int]
+Arguments = Callable[[argparse.ArgumentParser], None]
+COMMANDS: dict[str, tuple[Command, Arguments]] = {}
+
+
+def command(arguments: Arguments) -> Callable[[Command], Command]:
+    """Make a subcommand of a function, whose docstring is its help: `verify_locks` is `verify-locks`."""
+
+    def add(function: Command) -> Command:
+        COMMANDS[function.__name__.rstrip("_").replace("_", "-")] = function, arguments
+        return function
+
+    return add
+
+
+def choosing_cells(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("cells", nargs="*", metavar="CELL", help="a cell's name, or a pattern as py311-*; default: all")
+    parser.add_argument("--tier", choices=rows.TIERS, help="those of this tier, and of the ones before it")
+    parser.add_argument("--backend", choices=rows.BACKENDS)
+
+
+def chosen(options: argparse.Namespace) -> list[rows.Cell]:
+    return rows.select(rows.load(), options.cells, options.tier, options.backend)
+
+
+@command(choosing_cells)
+def list_(options: argparse.Namespace) -> int:
+    """Print the names of cells, one on a line."""
+    for cell in chosen(options):
+        print(cell.name)
+    return 0
+
+
+@command(choosing_cells)
+def github(options: argparse.Namespace) -> int:
+    """Print the cells for $GITHUB_OUTPUT, as `cells`: JSON for `fromJson`."""
+    keys = ("name", "python", "backend", "tier")
+    print("cells=" + json.dumps([{key: getattr(cell, key) for key in keys} for cell in chosen(options)]))
+    return 0
+
+
+@command(choosing_cells)
+def lock(options: argparse.Namespace) -> int:
+    """Resolve cells as of the day their rows say, into docker/locks."""
+    everything = not (options.cells or options.tier or options.backend)
+    return locks.make(chosen(options), everything=everything)
+
+
+@command(choosing_cells)
+def verify_locks(options: argparse.Namespace) -> int:
+    """Say which files can no longer be fetched, and which locks are out of date."""
+    return locks.verify(chosen(options))
+
+
+def choosing_one(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("cell", metavar="CELL", help="a cell's name")
+
+
+@command(choosing_one)
+def build_args(options: argparse.Namespace) -> int:
+    """Print the build arguments of a cell's image, each as KEY=value on a line."""
+    cell, *others = rows.select(rows.load(), [options.cell])
+    if others:
+        raise rows.MatrixError("Expected the name of one cell, and `{}` fits {}.".format(options.cell, 1 + len(others)))
+    for key, value in image.build_args(cell, image.revision()).items():
+        print("{}={}".format(key, value))
+    return 0
+
+
+def how_to_draw(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--markdown", action="store_true", help="print it, as for the summary of a job, and no more")
+
+
+@command(how_to_draw)
+def table_(options: argparse.Namespace) -> int:
+    """Draw what the cells gave: here, in README.md, and as the page results/index.html."""
+    cells = rows.load()
+    if options.markdown:
+        results = table.read_results(cells)
+        print(table.markdown(cells, results, fingerprint.hashes_of(cells), locks.unresolved()))
+    else:
+        table.draw(cells)
+    return 0
+
+
+@command(bisect.add_arguments)
+def bisect_(options: argparse.Namespace) -> int:
+    """Find the release of JAX from which on a test fails."""
+    return bisect.run(options)
+
+
+@command(lambda parser: None)
+def doctor_(options: argparse.Namespace) -> int:
+    """Say what is here - Pythons, containers, accelerators - and what each backend would need."""
+    doctor.show(rows.load())
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    subcommands = result.add_subparsers(required=True, metavar="COMMAND")
+    for name, (function, arguments) in COMMANDS.items():
+        sub = subcommands.add_parser(name, help=function.__doc__, description=function.__doc__)
+        arguments(sub)
+        sub.set_defaults(function=function)
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(argv)
+    try:
+        status: int = options.function(options)
+        return status
+    except (rows.MatrixError, ReadmeError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except IndexUnreachable as error:
+        print(error, file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("Interrupted. What was finished stays.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
