@@ -9,6 +9,10 @@ if "JAX_PLATFORMS" not in os.environ:  # ask for another backend with JAX_PLATFO
 # Several workers may share a GPU: none is to take most of its memory at once.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
+# Eight devices on the CPU, where several are tested: the other tests, which use the first, run as fast as with one.
+if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+
 import hypothesis
 import jax
 import jax.numpy as jnp
@@ -26,9 +30,8 @@ def pytest_configure(config):
 
 
 def pytest_report_header(config):
-    return "jax {} on {}; EQX_SEED={} replays the random numbers".format(
-        jax.__version__, jax.default_backend() if hasattr(jax, "default_backend") else "?", os.environ["EQX_SEED"]
-    )
+    # Not which backend: to ask starts it, and with pytest-xdist that is here one process too many on it.
+    return "jax {}; EQX_SEED={} replays the random numbers".format(jax.__version__, os.environ["EQX_SEED"])
 
 
 class GetKey:
