@@ -20,6 +20,10 @@ if sys.version_info < (3, 10):  # noqa: UP036
     collect_ignore_glob = [newer, "test_bisect*.py"]
 
 
+def pytest_addoption(parser):
+    parser.addoption("--run-docker", action="store_true", help="build images, too, with the engine that docker finds")
+
+
 @pytest.fixture(autouse=True)
 def full_precision():
     """In place of the library's fixture of that name, which is about JAX."""
