@@ -3,7 +3,7 @@
 In the order in which tox calls: the names of the cells; which of them are to run, and what they are made of; then,
 when tox has made an environment and installed the lock into it, what completes it; and, after the run, the result.
 
-Exit status of one cell: 0 passed, 1 failed, 2 there is no such cell, 3 it could not be set up.
+Exit status of one cell: 0 passed, 1 failed, 2 there is no such cell, 3 it could not be set up, 130 interrupted.
 """
 
 import os
@@ -173,7 +173,7 @@ def tox_after_run_commands(tox_env: ToxEnv, exit_code: int, outcomes: list[Execu
     chosen.ended = True
     if SESSION.interrupted.is_set():
         print("{}: interrupted; no result is written.".format(tox_env.name))
-        return
+        raise SystemExit(host.INTERRUPTED)
     if SESSION.part:
         print("{}: a part of the suite; no result is written.".format(tox_env.name))
         return

@@ -25,6 +25,7 @@ from harness.rows import Cell
 
 OnProgress = Callable[[str, int, int, int], None]  # phase, tests done, tests in all (0: not known), tests failed
 
+INTERRUPTED = 130  # the exit status of toxfile.py: Ctrl-C, or the like, reached tox itself
 POLL_S = 0.5
 # What a process group gets, one after the other, to end by itself. tox itself gives pytest 10 and then 5 seconds.
 STOP = ((signal.SIGINT, 20.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
@@ -77,7 +78,7 @@ def run(
     work: Path = WORK,
     stop: Sequence[tuple[signal.Signals, float]] = STOP,
 ) -> Result:
-    """Run the cell and write its result. Once `cancel` is set, stop, and write none.
+    """Run the cell and write its result. Once `cancel` is set, stop, and write none; nor if tox was interrupted.
 
     Raises: OSError: the log, or the result, can't be written.
     """
@@ -102,7 +103,7 @@ def run(
                 tell(environment.progress, on_progress)
         finally:
             end(process, stop)
-    if cancel.is_set():
+    if cancel.is_set() or process.returncode == INTERRUPTED:
         return Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason="it was interrupted", bridge=cell.bridge)
     result = results.read(cell.name, folder)
     if result is not None and result.started >= began:

@@ -82,6 +82,12 @@ def test_tox_that_was_killed_is_a_failure(run):
     assert result.outcome is Outcome.FAILED and "SIGSEGV" in result.reason and ".log" in result.reason
 
 
+def test_tox_that_was_interrupted_leaves_no_result(run, tmp_path):
+    result = run("print('evaluation failed :('); sys.exit(130)")
+    assert result.outcome is Outcome.NOT_RUN and "interrupted" in result.reason
+    assert results.read(CELL.name, tmp_path / "results") is None
+
+
 def test_progress(run, tmp_path):
     """First the environment, then the tests: how many are done, of how many, how many failed. Nothing of last time."""
     (tmp_path / "work" / CELL.name).mkdir(parents=True)
