@@ -3,7 +3,8 @@
 In the order in which tox calls: the names of the cells; which of them are to run, and what they are made of; then,
 when tox has made an environment and installed the lock into it, what completes it; and, after the run, the result.
 
-Exit status of one cell: 0 passed, 1 failed, 2 there is no such cell, 3 it could not be set up, 130 interrupted.
+Exit status of one cell: 0 passed, 1 failed, 2 there is no such cell, 3 it could not be set up, 75 somebody else runs it,
+130 interrupted.
 """
 
 import os
@@ -125,9 +126,11 @@ def choose(cell: Cell, state: State, folder: Path, recreate: bool) -> None:
     interpreter = interpreters.obtain(cell.python)
     assert interpreter is not None, "preflight has seen it"
     try:
-        SESSION.locks.enter_context(alone(folder / (cell.name + ".lock")))
+        # A user is told at once; docker/run.py, which is alone, waits for what a killed one has left to go.
+        patience_s = 30 if "EQX_PARENT" in os.environ else 0
+        SESSION.locks.enter_context(alone(folder / (cell.name + ".lock"), patience_s))
     except NotAlone as error:
-        stop(3, "{}: {}".format(cell.name, error))
+        stop(host.BUSY, "{}: {}".format(cell.name, error))
     chosen = Chosen(
         cell,
         Environment(folder / cell.name),

@@ -25,7 +25,9 @@ from harness.rows import Cell
 
 OnProgress = Callable[[str, int, int, int], None]  # phase, tests done, tests in all (0: not known), tests failed
 
-INTERRUPTED = 130  # the exit status of toxfile.py: Ctrl-C, or the like, reached tox itself
+# Exit statuses of toxfile.py after which there is no result, and the last one stays.
+BUSY, INTERRUPTED = 75, 130
+NO_RESULT = {BUSY: "it is being run by somebody else in this checkout", INTERRUPTED: "it was interrupted"}
 POLL_S = 0.5
 # What a process group gets, one after the other, to end by itself. tox itself gives pytest 10 and then 5 seconds.
 STOP = ((signal.SIGINT, 20.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
@@ -78,7 +80,7 @@ def run(
     work: Path = WORK,
     stop: Sequence[tuple[signal.Signals, float]] = STOP,
 ) -> Result:
-    """Run the cell and write its result. Once `cancel` is set, stop, and write none; nor if tox was interrupted.
+    """Run the cell and write its result. Once `cancel` is set, stop, and write none; nor if tox couldn't go on.
 
     Raises: OSError: the log, or the result, can't be written.
     """
@@ -103,13 +105,14 @@ def run(
                 tell(environment.progress, on_progress)
         finally:
             end(process, stop)
-    if cancel.is_set() or process.returncode == INTERRUPTED:
-        return Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason="it was interrupted", bridge=cell.bridge)
+    status = INTERRUPTED if cancel.is_set() else process.returncode
+    if status in NO_RESULT:
+        return Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason=NO_RESULT[status], bridge=cell.bridge)
     result = results.read(cell.name, folder)
     if result is not None and result.started >= began:
         return result
     result = replace(
-        without_result(cell, process.returncode, log),
+        without_result(cell, status, log),
         started=began,
         seconds={"total": round(time.monotonic() - clock, 1)},
         hashes=fingerprint.hashes(cell),

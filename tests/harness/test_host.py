@@ -82,10 +82,13 @@ def test_tox_that_was_killed_is_a_failure(run):
     assert result.outcome is Outcome.FAILED and "SIGSEGV" in result.reason and ".log" in result.reason
 
 
-def test_tox_that_was_interrupted_leaves_no_result(run, tmp_path):
-    result = run("print('evaluation failed :('); sys.exit(130)")
-    assert result.outcome is Outcome.NOT_RUN and "interrupted" in result.reason
-    assert results.read(CELL.name, tmp_path / "results") is None
+@pytest.mark.parametrize("status, words", [(130, "interrupted"), (75, "somebody else")])
+def test_tox_that_could_not_go_on_leaves_the_last_result(run, tmp_path, status, words):
+    last = Result(CELL.name, Outcome.PASSED, started="2026-11-20T10:00:00.000+00:00")
+    results.write(last, tmp_path / "results")
+    result = run("print('evaluation failed :('); sys.exit({})".format(status))
+    assert result.outcome is Outcome.NOT_RUN and words in result.reason
+    assert results.read(CELL.name, tmp_path / "results") == last
 
 
 def test_progress(run, tmp_path):

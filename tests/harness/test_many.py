@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import pytest
@@ -361,6 +361,24 @@ def test_two_runs_at_once_are_refused(run, tmp_path):
     assert run([a_cell()], Runner(tmp_path))[0] == 0
 
 
+def test_patience_is_with_those_that_are_about_to_go(tmp_path):
+    """What a killed run has left behind takes some seconds to notice."""
+    path, other, waits = tmp_path / "run.lock", ExitStack(), []
+    other.enter_context(alone(path))
+
+    def sleep(seconds):
+        waits.append(seconds)
+        if len(waits) == 3:
+            other.close()
+
+    with alone(path, patience_s=60, sleep=sleep):
+        assert len(waits) == 3
+        with pytest.raises(NotAlone):
+            with alone(path, patience_s=60, sleep=waits.append):
+                pass
+    assert sum(waits[3:]) == pytest.approx(60)
+
+
 def test_signals_are_as_before_afterwards(run, tmp_path):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     run([a_cell()], Runner(tmp_path))
@@ -379,7 +397,7 @@ def test_signal_that_is_ignored_stays_so(run, tmp_path):
 
 # A process of its own, that is really interrupted and killed. Its cells say when they run, and then `{how}`.
 PROGRAM = """
-import sys, threading
+import os, sys, threading
 from pathlib import Path
 sys.path[:0] = [{docker!r}, {here!r}]
 from test_many import NOW, Runner, a_cell
@@ -391,7 +409,7 @@ folder = Path({folder!r})
 cells = [a_cell("0.4.13"), a_cell("0.4.30")]
 
 def during(cell, cancel):
-    print("RUNNING", flush=True)
+    os.write(1, b"RUNNING\\n")  # in one piece, whatever the other thread writes
     {how}
 
 sys.exit(many.run(
@@ -415,7 +433,7 @@ def start(tmp_path):
             text=True,
         )
         started.append(process)
-        said = list(itertools.takewhile(lambda line: line != "RUNNING\n", process.stdout))
+        said = list(itertools.takewhile(lambda line: "RUNNING" not in line, process.stdout))
         return process, "".join(said)
 
     yield start
