@@ -91,6 +91,7 @@ def test_value_comes_with_the_gradient():
 # `None` for what is not differentiated
 
 
+@pytest.mark.none_gradients
 @pytest.mark.parametrize("grad", GRADS)
 @pytest.mark.parametrize("name", sorted(nondifferentiable_leaves()))
 def test_a_nondifferentiable_leaf_has_the_gradient_none(name, grad):
@@ -100,12 +101,14 @@ def test_a_nondifferentiable_leaf_has_the_gradient_none(name, grad):
     assert got.weight.tolist() == [2.0, 2.0] and got.rest["w"].tolist() == [0.0]
 
 
+@pytest.mark.none_gradients
 def test_a_numpy_array_that_filter_jit_traces_is_a_jax_array_inside():
     m = Model(jnp.ones(2), rest=np.ones(1, np.float32))
     assert eqx.filter_grad(lambda m: m.weight.sum())(m).rest is None
     assert eqx.filter_jit(eqx.filter_grad(lambda m: m.weight.sum()))(m).rest.tolist() == [0.0]
 
 
+@pytest.mark.none_gradients
 def test_the_gradient_has_the_structure_of_the_input_with_none_in_it():
     m = Model([jnp.ones(1), (2, {"a": "s"})], rest=None, size=4)
     got = eqx.filter_grad(lambda m: m.weight[0].sum())(m)
@@ -114,6 +117,8 @@ def test_the_gradient_has_the_structure_of_the_input_with_none_in_it():
     assert len(tree_util.tree_flatten(got, is_leaf=is_none)[0]) == len(tree_util.tree_flatten(m, is_leaf=is_none)[0])
 
 
+@pytest.mark.none_gradients
+@pytest.mark.filters
 def test_filter_tree_selects_leaf_by_leaf():
     m = Model([jnp.array(1.0), jnp.array(2.0)], rest=jnp.array(3.0))
     loss = lambda m: m.weight[0] * m.weight[1] * m.rest  # noqa: E731
@@ -124,11 +129,13 @@ def test_filter_tree_selects_leaf_by_leaf():
     assert got.weight[0] == 6.0 and got.weight[1] is None and got.rest is None
 
 
+@pytest.mark.filters
 def test_a_filter_may_select_python_numbers():
     got = eqx.gradf(lambda m: m.weight * m.rest**2, filter_fn=eqx.is_inexact_array_like)(Model(jnp.array(2.0), 3.0))
     assert got.weight == 9.0 and got.rest == 12.0
 
 
+@pytest.mark.none_gradients
 def test_nothing_selected_gives_nothing_but_none():
     value, grads = eqx.value_and_grad_f(lambda m: m.weight.sum(), filter_fn=lambda x: False)(Model(jnp.ones(2)))
     assert value == 2.0 and grads.weight is None
@@ -137,6 +144,7 @@ def test_nothing_selected_gives_nothing_but_none():
 # argnums
 
 
+@pytest.mark.none_gradients
 def test_argnums_in_any_order():
     def product(a, b, c):
         return a["x"] * b**2 * c**3
@@ -157,6 +165,7 @@ def test_argnums_in_any_order():
     assert got == {"x": da, "s": None}
 
 
+@pytest.mark.filters
 def test_the_filter_sees_only_the_inputs_in_argnums():
     seen = []
 
@@ -295,6 +304,7 @@ def test_a_closed_over_tracer_of_an_outer_gradient():
 # Errors
 
 
+@pytest.mark.filters
 def test_exactly_one_filter():
     for spec in ({}, {"filter_fn": eqx.is_array, "filter_tree": True}):
         with pytest.raises(ValueError, match="`gradf` expects exactly one of"):
@@ -303,6 +313,7 @@ def test_exactly_one_filter():
             eqx.value_and_grad_f(lambda x: x, **spec)
 
 
+@pytest.mark.filters
 @pytest.mark.parametrize("leaf, shown", [(jnp.arange(2), "int32"), ("text", "`str` 'text'"), (True, "`bool` True")])
 def test_a_leaf_that_cannot_be_differentiated_is_named(leaf, shown):
     f = eqx.gradf(lambda model: model.weight, filter_fn=lambda x: True)
@@ -310,6 +321,7 @@ def test_a_leaf_that_cannot_be_differentiated_is_named(leaf, shown):
         f(Model(jnp.array(1.0), rest={"a": leaf}))
 
 
+@pytest.mark.filters
 def test_a_filter_tree_that_does_not_fit_says_where():
     with pytest.raises(ValueError, match=r"At `filter_tree.rest` expected `None`, got a leaf"):
         eqx.gradf(square_sum, filter_tree=Model(True, rest=True))(Model(jnp.ones(1)))

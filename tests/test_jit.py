@@ -2,10 +2,7 @@
 
 import collections
 import functools as ft
-import gc
 import inspect
-import threading
-import weakref
 from typing import Any
 
 import jax
@@ -13,39 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import core, lax, tree_util
+from tracing import Model, Seen, model
 
 import equinox as eqx
-
-
-class Model(eqx.Module):
-    weight: Any
-    name: Any
-    size: Any = eqx.field(static=True, default=3)
-
-    def __call__(self, x):
-        return self.weight * x
-
-    def method(self, x, *, bias=0.0):
-        return self.weight * x + bias
-
-
-def model():
-    return Model(jnp.array([1.0, 2.0]), "name")
-
-
-class Seen:
-    """Wraps a function, and counts and records how it is traced."""
-
-    def __init__(self, fun=lambda *args, **kwargs: None):
-        self.fun = fun
-        self.traces = 0
-        self.kinds = None
-
-    def __call__(self, *args, **kwargs):
-        self.traces += 1
-        leaves = tree_util.tree_leaves((args, kwargs))
-        self.kinds = ["traced" if isinstance(x, core.Tracer) else type(x).__name__ for x in leaves]
-        return self.fun(*args, **kwargs)
 
 
 def is_traced_under(x, **spec):
@@ -57,6 +24,7 @@ def is_traced_under(x, **spec):
 # What is traced
 
 
+@pytest.mark.filters
 def test_filter_fn_decides_leaf_by_leaf():
     seen = Seen()
     m = Model(jnp.ones(2), "name")
@@ -65,6 +33,7 @@ def test_filter_fn_decides_leaf_by_leaf():
     assert seen.kinds == ["traced", "str", "int", "ndarray", "traced", "float", "bool"]
 
 
+@pytest.mark.filters
 @pytest.mark.parametrize(
     "value, array, inexact, like, default",
     [
@@ -89,6 +58,7 @@ def test_what_each_filter_traces(value, array, inexact, like, default):
     assert (seen.kinds == ["traced"]) == default
 
 
+@pytest.mark.filters
 def test_filter_tree_decides_leaf_by_leaf():
     m = Model(jnp.ones(2), 5)
     seen = Seen()
@@ -100,12 +70,14 @@ def test_filter_tree_decides_leaf_by_leaf():
     assert seen.kinds == ["traced", "traced"]
 
 
+@pytest.mark.filters
 def test_filter_tree_made_with_tree_at():
     tree = tree_util.tree_map(lambda _: False, model())
     tree = eqx.tree_at(lambda m: m.weight, tree, replace=True)
     assert eqx.jitf(lambda m, x: m(x), filter_tree=(tree, True))(model(), 2.0).tolist() == [2.0, 4.0]
 
 
+@pytest.mark.filters
 def test_filter_tree_counts_no_static_inputs_and_takes_keywords_in_the_order_of_parameters():
     seen = Seen(lambda a, b, c: None)
 
@@ -120,6 +92,7 @@ def test_filter_tree_counts_no_static_inputs_and_takes_keywords_in_the_order_of_
     assert seen.kinds == ["int", "traced", "int"]
 
 
+@pytest.mark.filters
 def test_static_inputs_hold_whole_pytrees_static():
     seen = Seen()
 
@@ -187,6 +160,7 @@ def test_it_takes_anything_callable():
         eqx.filter_jit(3)
 
 
+@pytest.mark.filters
 def test_arrays_of_a_callable_pytree_are_traced_too():
     class Spy(eqx.Module):
         weight: Any
@@ -274,209 +248,6 @@ def test_a_model_goes_in_and_out():
 
     m = step(step(model()))
     assert m.weight.tolist() == [3.0, 4.0] and m.name == "name" and type(m) is Model
-
-
-# Retracing
-
-
-def test_equal_statics_never_retrace():
-    seen = Seen(lambda m, *rest: m.weight)
-    f = eqx.filter_jit(seen)
-    for i in range(4):
-        f(Model(jnp.full(2, float(i)), "na" + "me"), 10**6 + 1, ("t", 1.5), np.ones(3) * i)
-    assert seen.traces == 1
-
-
-@pytest.mark.parametrize(
-    "filter_fn", [eqx.is_array, eqx.is_inexact_array, lambda x: eqx.is_array(x)], ids=["by type", "by dtype", "any"]
-)
-def test_what_differs_retraces_once_each(filter_fn):
-    seen = Seen(lambda *args, **kwargs: None)
-    f = eqx.jitf(seen, filter_fn=filter_fn)
-    one = jnp.ones(2)
-    calls = [
-        lambda: f(one, 1),
-        lambda: f(one, 2),
-        lambda: f(one, "s"),
-        lambda: f(jnp.ones(3), 1),
-        lambda: f(one.astype(jnp.float16), 1),
-        lambda: f([one], 1),
-        lambda: f(one, n=1),
-        lambda: f(one, m=1),
-        lambda: f(one, None),
-        lambda: f(Model(one, "a"), 1),
-        lambda: f(Model(one, "b"), 1),
-        lambda: f(Model(one, "a", size=4), 1),
-    ]
-    for i, call in enumerate(calls):
-        call()
-        assert seen.traces == i + 1
-        call()
-        assert seen.traces == i + 1
-    for call in calls[::-1] + calls:
-        call()
-    assert seen.traces == len(calls)
-
-
-def test_true_one_and_one_point_zero_are_three_things():
-    f = eqx.filter_jit(lambda x, n: (x, type(n).__name__))
-    x = jnp.ones(2)
-    for _ in range(2):
-        assert [f(x, n)[1] for n in (True, 1, 1.0)] == ["bool", "int", "float"]
-        assert [f(x, [n])[1] for n in (True,)] == ["list"]
-    g = eqx.filter_jit(lambda m: type(m.size).__name__)
-    for _ in range(2):
-        assert [g(Model(x, "n", size=n)) for n in (1, True, 1.0)] == ["int", "bool", "float"]
-    h = eqx.jitf(lambda x, n: type(n).__name__, filter_fn=eqx.is_array, static_argnums=1)
-    assert [h(x, n) for n in (1, True, 1.0, 1)] == ["int", "bool", "float", "int"]
-
-
-def test_a_changed_dtype_may_change_what_is_traced():
-    seen = Seen()
-    f = eqx.jitf(seen, filter_fn=eqx.is_inexact_array)
-    f(jnp.array([1.0]))
-    assert seen.kinds == ["traced"]
-    f(jnp.array([1]))  # same type and structure, no longer inexact
-    assert seen.kinds != ["traced"]
-    f(jnp.array([2.0]))
-    f(jnp.array([1]))
-    kinds = [f.__wrapped__.kinds]
-    f(jnp.array([5]))
-    assert kinds and seen.kinds != ["traced"]
-
-
-def test_a_filter_may_look_at_values():
-    seen = Seen(lambda *xs: None)
-    f = eqx.jitf(seen, filter_fn=lambda x: x > 0)
-    f(1, -1)
-    assert seen.kinds == ["traced", "int"]
-    f(-1, 1)
-    assert seen.kinds == ["int", "traced"]
-    f(2, -1)
-    f(3, -1)
-    assert seen.kinds == ["int", "traced"] and seen.traces == 2
-    f(-2, -1)  # only what was traced has changed
-    assert seen.kinds == ["int", "int"] and seen.traces == 3
-
-
-def test_a_filter_is_not_asked_about_static_inputs():
-    f = eqx.jitf(lambda x, mode: x * 2, filter_fn=lambda x: x.ndim > 0, static_argnums=1)
-    assert f(jnp.ones(2), "train").tolist() == f(jnp.ones(2), "train").tolist() == [2.0, 2.0]
-
-
-def test_turns_between_two_kinds_of_call_are_both_remembered():
-    seen = Seen(lambda x, train: x)
-    f = eqx.filter_jit(seen)
-    for _ in range(3):
-        f(jnp.ones(2), True)
-        f(jnp.ones(2), False)
-    assert seen.traces == 2
-    prepared = f._prepare
-    f._prepare = None  # would be needed for a call like neither of the last two
-    f(jnp.ones(2), True)
-    f(jnp.ones(2), False)
-    f._prepare = prepared
-    assert f(jnp.ones(2), "third").tolist() == [1.0, 1.0]
-
-
-def test_the_weak_type_of_a_static_array_counts():
-    f = eqx.jitf(lambda h, s: h * s, filter_fn=eqx.is_array, static_argnums=1)
-    half = jnp.ones(2, jnp.float16)
-    for scale in (jnp.asarray(2.0), jnp.ones(()) * jnp.float32(2), jnp.asarray(2.0)):
-        assert f(half, scale).dtype == (half * scale).dtype
-
-
-def test_static_arrays_compare_by_value():
-    for array in (np.array, jnp.array):
-        seen = Seen(lambda x: x.tolist())
-        f = eqx.jitf(seen, filter_fn=lambda x: False)
-        x = array([1, 2])
-        assert f(x) == f(array([1, 2])) == [1, 2] and seen.traces == 1
-        assert f(array([1, 3])) == [1, 3] and seen.traces == 2
-        assert f(array([1.0, 3.0])) == [1.0, 3.0] and seen.traces == 3
-        assert f(array([[1, 3]])) == [[1, 3]] and seen.traces == 4
-
-
-def test_a_static_numpy_array_changed_in_place_is_seen():
-    f = eqx.jitf(lambda x: x.tolist(), filter_fn=eqx.is_array)
-    x = np.array([1, 2])
-    assert f(x) == [1, 2]
-    x[0] = 7
-    assert f(x) == [7, 2]
-
-
-def test_a_static_numpy_array_is_kept_as_it_was():
-    f = eqx.jitf(lambda x, s: x * s[0], filter_fn=eqx.is_array)
-    s = np.array([1, 2])
-    f(jnp.ones(2), s)
-    s[0] = 7
-    assert f(jnp.ones(3), np.array([1, 2])).tolist() == [1.0] * 3  # traced anew, for the statics of the first call
-
-
-def test_a_static_object_compares_as_it_says():
-    class Config:
-        def __init__(self, n):
-            self.n = n
-
-        def __eq__(self, other):
-            return self.n == other.n
-
-        def __hash__(self):
-            return hash(self.n)
-
-    seen = Seen(lambda c: c.n)
-    f = eqx.filter_jit(seen)
-    assert [f(Config(1)), f(Config(1)), f(Config(2)), f(Config(1))] == [1, 1, 2, 1]
-    assert seen.traces == 2
-
-
-def test_threads_share_a_compiled_function():
-    f = eqx.filter_jit(lambda x, n: x * n)
-    wrong = []
-
-    def work(n):
-        for i in range(30):
-            if f(jnp.array(float(i)), n) != i * n:
-                wrong.append((i, n))
-
-    threads = [threading.Thread(target=work, args=(n,)) for n in (1, 2, 3)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert wrong == []
-
-
-def test_clear_cache_forgets_all_traces():
-    seen = Seen(lambda x: x)
-    f = eqx.filter_jit(seen)
-    f(jnp.ones(2))
-    f.clear_cache()
-    f(jnp.ones(2))
-    assert seen.traces == 2
-
-
-def test_a_dead_function_and_its_model_are_collected():
-    class Token:
-        pass
-
-    token, m = Token(), model()
-    f = eqx.filter_jit(lambda m, x, token: m(x))
-    f(m, jnp.array(1.0), token)
-    refs = [weakref.ref(f), weakref.ref(f.__wrapped__), weakref.ref(token), weakref.ref(m)]
-    del f, token, m
-    gc.collect()
-    assert [r() for r in refs] == [None] * 4
-
-
-def test_a_model_is_not_kept_alive_by_a_living_function():
-    f = eqx.filter_jit(lambda m, x: m(x))
-    m = model()
-    ref = weakref.ref(m)
-    f(m, jnp.array(1.0))
-    del m
-    gc.collect()
-    assert ref() is None
 
 
 # Nested in JAX's transformations, and they in it
@@ -663,6 +434,7 @@ def test_lower_of_a_method_has_its_module():
 # Errors
 
 
+@pytest.mark.filters
 @pytest.mark.parametrize("spec", [{}, {"filter_fn": eqx.is_array, "filter_tree": True}], ids=["neither", "both"])
 def test_exactly_one_filter(spec):
     with pytest.raises(ValueError, match="`jitf` expects exactly one of `filter_fn` and `filter_tree`, got"):
@@ -671,6 +443,7 @@ def test_exactly_one_filter(spec):
         eqx.jitf(**spec)
 
 
+@pytest.mark.filters
 def test_errors_of_filters_say_where():
     with pytest.raises(TypeError, match="expects `filter_fn` to be a function.*For a tree of bools use `filter_tree`"):
         eqx.jitf(lambda x: x, filter_fn=True)

@@ -9,26 +9,16 @@ import jax.random as jrandom
 import numpy as np
 import pytest
 from jax import lax
+from rnn_oracle import PARAMETERS, assert_close, cells, numpy_step, to_state
 
 import equinox as eqx
 from equinox.nn import GRUCell, LSTMCell
 
 TORCH = json.loads((pathlib.Path(__file__).parent / "data" / "torch_cells.json").read_text())
-PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-
-cells = pytest.mark.parametrize("cell_type", [GRUCell, LSTMCell])
-
-
-def assert_close(got, expected):
-    np.testing.assert_allclose(np.asarray(got), np.asarray(expected), rtol=1e-4, atol=1e-5)
 
 
 def number_of_gates(cell_type):
     return 3 if cell_type is GRUCell else 4
-
-
-def to_state(cell_type, h, c):
-    return h if cell_type is GRUCell else (h, c)
 
 
 def scan(cell, state, xs):
@@ -63,6 +53,7 @@ def states_by_name(cell, inputs):
     return dict(zip(("h", "c"), jax.tree_util.tree_leaves(states)))
 
 
+@pytest.mark.rnn_scan
 @pytest.mark.parametrize("bias", ["bias", "no_bias"])
 @cells
 def test_same_as_pytorch(cell_type, bias, run, getkey):
@@ -74,6 +65,7 @@ def test_same_as_pytorch(cell_type, bias, run, getkey):
         assert_close(states[name], expected)
 
 
+@pytest.mark.rnn_scan
 @pytest.mark.parametrize("bias", ["bias", "no_bias"])
 @cells
 def test_gradients_same_as_pytorch(cell_type, bias, getkey):
@@ -89,28 +81,6 @@ def test_gradients_same_as_pytorch(cell_type, bias, getkey):
         assert_close(getattr(in_cell, name), expected)
     for name, expected in case["gradients"]["inputs"].items():
         assert_close(in_inputs[name], expected)
-
-
-def numpy_step(cell, x, h, c):
-    """One step in NumPy, by the formulas of PyTorch's documentation, one unit and one gate at a time."""
-
-    def sigmoid(a):
-        return 1 / (1 + np.exp(-a))
-
-    from_input = [np.dot(w, x) + b for w, b in zip(np.asarray(cell.weight_ih), np.asarray(cell.bias_ih))]
-    from_hidden = [np.dot(w, h) + b for w, b in zip(np.asarray(cell.weight_hh), np.asarray(cell.bias_hh))]
-    size, new_h, new_c = len(h), [], []
-    for unit in range(size):
-        a, b = from_input[unit::size], from_hidden[unit::size]
-        if type(cell) is GRUCell:
-            reset, update = sigmoid(a[0] + b[0]), sigmoid(a[1] + b[1])
-            new = np.tanh(a[2] + reset * b[2])
-            new_h.append((1 - update) * new + update * h[unit])
-        else:
-            add, forget, show = [sigmoid(a[gate] + b[gate]) for gate in (0, 1, 3)]
-            new_c.append(forget * c[unit] + add * np.tanh(a[2] + b[2]))
-            new_h.append(show * np.tanh(new_c[-1]))
-    return np.array(new_h), np.array(new_c)
 
 
 @pytest.mark.parametrize("input_size,hidden_size", [(1, 1), (3, 4)])
@@ -129,18 +99,6 @@ def test_same_as_the_formula(cell_type, input_size, hidden_size, getkey, draw):
 
 
 @cells
-def test_scan_is_a_loop(cell_type, getkey, draw):
-    """`lax.scan` over a sequence gives the states of a Python loop."""
-    cell = cell_type(3, 4, key=getkey())
-    xs, state = draw(6, 3), to_state(cell_type, draw(4), draw(4))
-    scanned = scan(cell, state, xs)
-    for i in range(6):
-        state = cell(xs[i], state)
-        for got, expected in zip(jax.tree_util.tree_leaves(scanned), jax.tree_util.tree_leaves(state)):
-            assert_close(got[i], expected)
-
-
-@cells
 def test_vmap_is_a_batch(cell_type, getkey, draw):
     """`jax.vmap(cell)` applies the cell to pairs of input and state, each by itself."""
     cell = cell_type(3, 4, key=getkey())
@@ -152,6 +110,7 @@ def test_vmap_is_a_batch(cell_type, getkey, draw):
             assert_close(got[i], expected)
 
 
+@pytest.mark.rnn_scan
 @cells
 def test_remembers(cell_type, getkey, draw):
     """The state after a sequence depends on its first element, and on every part of the first state."""

@@ -15,6 +15,7 @@ from random_trees import Pair, Point, children, deep, map_tree, nodes, rebuild, 
 import equinox as eqx
 
 
+@pytest.mark.none_gradients
 @given(trees(st.integers()), st.data())
 def test_adds_leaf_by_leaf(model, data):
     """Each leaf gets what is added to it; where there is `None`, for a leaf or a subtree, all stays as it was."""
@@ -33,6 +34,7 @@ def test_adds_leaf_by_leaf(model, data):
     assert same(eqx.apply_updates(model, updates), expected)
 
 
+@pytest.mark.none_gradients
 @given(trees())
 def test_none_changes_nothing(model):
     """Without updates the model comes back, whatever its leaves."""
@@ -164,6 +166,7 @@ def train(optimiser, steps):
     return eqx.combine(part, rest, others)
 
 
+@pytest.mark.none_gradients
 def test_training_with_sgd():
     """Gradient descent by Optax, against the formula in NumPy; what isn't trained stays the same object."""
     weight, bias = np.zeros(2), 0.0
@@ -177,6 +180,7 @@ def test_training_with_sgd():
     assert model.name == "linear"
 
 
+@pytest.mark.none_gradients
 def test_training_with_adam():
     """An optimiser with a state of its own comes to the same end as solving the equations."""
     model = train(optax.adam(0.1), 400)

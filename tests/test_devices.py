@@ -1,0 +1,311 @@
+"""Several devices: models moved between them, mapped over them by `pmap`, and sharded.
+
+On the CPU they are eight that `conftest.py` has JAX make of one; else those that are there.
+"""
+
+import functools as ft
+import inspect
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax, tree_util
+from jax.tree_util import tree_leaves, tree_map
+from tracing import Seen
+
+import equinox as eqx
+from equinox.nn import MLP, GRUCell, Linear
+
+HOW_MANY = min(8, len(jax.devices()))
+DEVICES = jax.devices()[:HOW_MANY]
+BATCH = 2 * HOW_MANY
+
+several = pytest.mark.skipif(
+    HOW_MANY < 2,
+    reason="needs several devices, and here JAX has {}. On accelerators: run it where there are more, in one process "
+    "(`-n 0`). On the CPU: drop XLA_FLAGS, or what starts JAX before tests/conftest.py asks for eight".format(DEVICES),
+)
+shards = pytest.mark.skipif(
+    not hasattr(getattr(jax, "sharding", None), "PartitionSpec"),
+    reason="models can be sharded since JAX 0.4.1, this is " + jax.__version__,
+)
+
+
+def assert_close(got, expected):
+    assert tree_util.tree_structure(got) == tree_util.tree_structure(expected)
+    for a, b in zip(tree_leaves(got), tree_leaves(expected)):
+        np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-4, atol=1e-5)
+
+
+def devices_of(tree):
+    """The devices of all arrays of a tree. Before JAX 0.4.1 an array has no `devices()`, but a `device()`."""
+    arrays = [x for x in tree_leaves(tree) if eqx.is_array(x)]
+    return set().union(*[x.devices() if hasattr(x, "devices") else {x.device()} for x in arrays])
+
+
+def stacked(trees):
+    return tree_map(lambda *xs: jnp.stack(xs), *trees)
+
+
+def loss(model, xs, ys):
+    return jnp.mean((jax.vmap(model)(xs) - ys) ** 2)
+
+
+@pytest.fixture
+def mlp(getkey):
+    """A model that holds arrays and, as its activations, functions."""
+    return MLP(2, 1, 4, 1, key=getkey())
+
+
+@pytest.fixture
+def data(draw):
+    return draw(BATCH, 2), draw(BATCH, 1)
+
+
+# From device to device
+
+
+@several
+def test_a_model_is_moved(getkey, mlp):
+    """`jax.device_put` moves all arrays of a module; of one that holds other leaves, its part that is arrays."""
+    linear = Linear(2, 3, key=getkey())
+    for device in (DEVICES[-1], DEVICES[0]):
+        moved = jax.device_put(linear, device)
+        assert type(moved) is Linear and devices_of(moved) == {device}
+        assert eqx.tree_equal(moved, linear)
+        arrays, others = eqx.partition(mlp, eqx.is_array)
+        again = eqx.combine(jax.device_put(arrays, device), others)
+        assert devices_of(again) == {device} and eqx.tree_equal(again, mlp)
+        assert again.layers[0].weight is not mlp.layers[0].weight
+
+
+@several
+def test_computation_follows_the_model(getkey, data):
+    """What a compiled function gives, gradients too, is where its model is. It is traced as often as by `jax.jit`."""
+    linear = Linear(2, 1, key=getkey())
+    filtered, plain = Seen(loss), Seen(loss)
+    step, plain_step = eqx.filter_jit(eqx.filter_value_and_grad(filtered)), jax.jit(jax.value_and_grad(plain))
+    results = []
+    for device in (DEVICES[0], DEVICES[-1], DEVICES[0]):
+        args = jax.device_put((linear,) + data, device)
+        results.append(step(*args))
+        plain_step(*args)
+        assert devices_of(results[-1]) == {device}
+        assert filtered.traces == plain.traces
+    assert_close(results[1], results[0])
+
+
+@several
+def test_models_on_several_devices_keep_apart(getkey):
+    """Of two models, each on its device, each is used there; to mix them is refused, as by plain JAX."""
+    models = [jax.device_put(Linear(2, 2, key=getkey()), device) for device in DEVICES[:2]]
+    outs = [eqx.filter_jit(m)(jnp.ones(2)) for m in models]
+    assert [devices_of(out) for out in outs] == [{device} for device in DEVICES[:2]]
+    with pytest.raises(ValueError, match="(?i)device"):
+        eqx.filter_jit(lambda a, b: a.weight + b.weight)(*models)
+
+
+# pmap
+
+
+@several
+def test_pmap_of_a_stack_of_models(getkey, draw):
+    """One model to a device: each does what it does alone."""
+    models = [Linear(2, 3, key=getkey()) for _ in DEVICES]
+    xs = draw(HOW_MANY, 2)
+    got = jax.pmap(lambda m, x: m(x))(stacked(models), xs)
+    assert_close(got, stacked([m(x) for m, x in zip(models, xs)]))
+    assert_close(jax.pmap(Linear.__call__)(stacked(models), xs), got)
+    assert_close(jax.pmap(eqx.filter_jit(lambda m, x: m(x)))(stacked(models), xs), got)
+    assert_close(jax.pmap(models[0].__call__)(xs), jax.vmap(models[0])(xs))
+
+
+@several
+def test_pmap_is_vmap(getkey, draw):
+    """Also where what is mapped draws on its neighbours, and for a recurrent cell in a scan."""
+    cells = stacked([GRUCell(2, 3, key=getkey()) for _ in DEVICES])
+    h, xs = draw(HOW_MANY, 3), draw(HOW_MANY, 4, 2)
+
+    def last(cell, h, xs):
+        h, _ = lax.scan(lambda h, x: (cell(x, h), None), h, xs)
+        return h - lax.pmean(h, "i")
+
+    assert_close(jax.pmap(last, "i")(cells, h, xs), jax.vmap(last, axis_name="i")(cells, h, xs))
+
+
+@several
+def test_the_mean_of_gradients_is_that_of_the_batch(mlp, data):
+    """Each device differentiates on its part of the batch; `None` goes through collectives as it is."""
+    arrays, others = eqx.partition(mlp, eqx.is_array)
+
+    def gradient(arrays, xs, ys):
+        grads = eqx.filter_grad(loss)(eqx.combine(arrays, others), xs, ys)
+        assert grads.final_activation is None
+        return lax.pmean(grads, "batch"), lax.psum(tree_map(lambda g: g / HOW_MANY, grads), "batch")
+
+    expected = eqx.filter_grad(loss)(mlp, *data)
+    parts = [x.reshape(HOW_MANY, 2, -1) for x in data]
+    for grads in jax.pmap(gradient, "batch", in_axes=(None, 0, 0))(arrays, *parts):
+        for i in (0, HOW_MANY - 1):
+            assert_close(tree_map(lambda g, i=i: g[i], grads), expected)
+
+
+@several
+def test_replicas_are_trained_alike(mlp, data):
+    """A model on each device, all updated by the mean of the gradients, stay replicas of one model."""
+    arrays, others = eqx.partition(mlp, eqx.is_array)
+
+    def step(model, xs, ys, mean):
+        grads = mean(eqx.filter_grad(loss)(model, xs, ys))
+        return eqx.apply_updates(model, tree_map(lambda g: -0.1 * g, grads))
+
+    @ft.partial(jax.pmap, axis_name="batch")
+    def parallel(arrays, xs, ys):
+        new = step(eqx.combine(arrays, others), xs, ys, lambda grads: lax.pmean(grads, "batch"))
+        return eqx.filter(new, eqx.is_array)
+
+    replicas, parts = stacked([arrays] * HOW_MANY), [x.reshape(HOW_MANY, 2, -1) for x in data]
+    alone = mlp
+    for _ in range(2):
+        replicas = parallel(replicas, *parts)
+        alone = eqx.filter_jit(step)(alone, *data, lambda grads: grads)
+    for i in range(HOW_MANY):
+        assert_close(tree_map(lambda x, i=i: x[i], replicas), eqx.filter(alone, eqx.is_array))
+
+
+# Shardings
+
+
+def named(*axes):
+    """Along one axis of all devices. `make_mesh` and other mesh types are newer than this way to make one."""
+    mesh = jax.sharding.Mesh(np.array(DEVICES), ("d",))
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
+
+
+def layout(x):
+    """Which device has which part of an array."""
+    return {device: str(index) for device, index in x.sharding.devices_indices_map(x.shape).items()}
+
+
+def sharded(model):
+    """A `Linear` whose rows are spread over the devices, as its bias is."""
+    return jax.device_put(model, eqx.tree_at(lambda m: (m.weight, m.bias), model, (named("d", None), named("d"))))
+
+
+@pytest.fixture
+def linear(getkey):
+    return Linear(3, BATCH, key=getkey())
+
+
+@shards
+@several
+def test_a_sharded_model_computes_the_same_and_stays_sharded(linear, draw):
+    """In and out of `jitf`, through gradients and updates: every array has the layout that it had."""
+    x, model = draw(3), sharded(linear)
+    assert devices_of(model) == set(DEVICES) and len(set(layout(model.weight).values())) == HOW_MANY
+
+    def step(model, x):
+        value, grads = eqx.filter_value_and_grad(lambda m: (m["layer"](x) ** 2).sum())(model)
+        return value, eqx.apply_updates(model, tree_map(lambda g: -0.1 * g, grads)), grads
+
+    got = eqx.filter_jit(step)({"layer": model, "name": "text"}, x)
+    expected = eqx.filter_jit(step)({"layer": linear, "name": "text"}, x)
+    assert got[1]["name"] == "text" and got[2]["name"] is None
+    assert_close([got[0], got[1]["layer"], got[2]], [expected[0], expected[1]["layer"], expected[2]])
+    for tree in (got[1]["layer"], got[2]["layer"]):
+        assert layout(tree.weight) == layout(model.weight) and layout(tree.bias) == layout(model.bias)
+
+
+@shards
+@several
+def test_a_sharded_batch_and_a_replicated_model(mlp, data):
+    """The gradient is that of the whole batch, and whole on each device."""
+    arrays, others = eqx.partition(mlp, eqx.is_array)
+    model = eqx.combine(jax.device_put(arrays, named()), others)
+    batch = [jax.device_put(x, named("d")) for x in data]
+    grads = eqx.filter_jit(eqx.filter_grad(loss))(model, *batch)
+    assert_close(grads, eqx.filter_grad(loss)(mlp, *data))
+    for g in tree_leaves(grads):
+        assert len(layout(g)) == HOW_MANY and set(layout(g).values()) == {str((slice(None),) * g.ndim)}
+
+
+@shards
+@several
+def test_filtering_keeps_shardings(linear):
+    """What takes trees apart and puts them together moves no array."""
+    model = sharded(linear)
+    for same in (
+        eqx.combine(*eqx.partition(model, eqx.is_inexact_array)),
+        eqx.filter(model, eqx.is_array),
+        eqx.tree_at(lambda m: m.bias, model, model.bias),
+        eqx.apply_updates(model, None),
+    ):
+        assert same.weight is model.weight and same.bias is model.bias
+    assert eqx.tree_equal(model, linear)
+
+
+@shards
+@several
+def test_shardings_that_are_asked_for(linear, draw):
+    """`in_shardings` and `out_shardings` reach a model's arrays, for all of it or leaf by leaf, but no statics."""
+    if "in_shardings" not in inspect.signature(jax.jit).parameters:
+        pytest.skip("jax.jit takes in_shardings since 0.4.4, this is " + jax.__version__)
+    x = draw(3)
+    rows = eqx.tree_at(lambda m: (m.weight, m.bias), linear, (named("d", None), named("d")))
+    for asked, out in ((rows, rows), (named("d"), named("d")), (None, rows), (rows, None)):
+        f = eqx.filter_jit(
+            lambda model, text, x: (model, text, model(x)),
+            in_shardings=(asked, None, None),
+            out_shardings=(out, None, None),
+        )
+        model, text, y = f(linear, "text", x)
+        assert text == "text"
+        assert_close([model, y], [linear, linear(x)])
+        assert layout(model.weight) == layout(sharded(linear).weight)
+        assert layout(model.bias) == layout(sharded(linear).bias)
+
+
+# Without any
+
+
+def test_defining_and_decorating_start_no_backend():
+    """The classes and decorated functions of a program can be made, as by its import, where no backend can start."""
+    program = """
+import equinox as eqx, jax
+class Model(eqx.Module):
+    weight: object
+    size: int = eqx.field(static=True, default=1)
+    @eqx.filter_jit
+    def __call__(self, x):
+        return x
+@eqx.filter_jit(donate_argnums=0)
+@eqx.filter_value_and_grad(has_aux=True)
+def step(model, x):
+    return x
+@eqx.jitf(filter_fn=eqx.is_array, static_argnums=1)
+@eqx.gradf(filter_tree=Model(True))
+def loss(model, x):
+    return x
+model = eqx.tree_at(lambda m: m.weight, Model(1.0), 2.0)
+assert eqx.filter(model, eqx.is_inexact_array).weight is None and repr(model)
+try:
+    jax.devices()
+except Exception:
+    print("no backend")
+"""
+    env = dict(os.environ, JAX_PLATFORMS="no_such_backend", JAX_PLATFORM_NAME="no_such_backend")
+    env["PYTHONPATH"] = os.path.dirname(os.path.dirname(eqx.__file__))
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[0] == "no backend"

@@ -1,0 +1,197 @@
+"""Memory is given back: nothing of the library keeps alive an array, a model or a function that nobody else holds."""
+
+import functools as ft
+import gc
+import weakref
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import tree_util
+from tracing import Model, model
+
+import equinox as eqx
+from equinox.nn import MLP
+
+
+def grad_of_sum(m, x):
+    return eqx.filter_grad(lambda m: m(x).sum())(m)
+
+
+# Each calls a function that lives on, with a model and an array.
+CALLED = {
+    "filter_jit": eqx.filter_jit(lambda m, x: m(x)),
+    "jitf": eqx.jitf(lambda m, x: m(x), filter_fn=lambda x: isinstance(x, jnp.ndarray)),
+    "jitf by tree": eqx.jitf(lambda m, x: m(x), filter_tree=(Model(True, False), True)),
+    "filter_jit of filter_grad": eqx.filter_jit(grad_of_sum),
+    "filter_grad": grad_of_sum,
+    "value_and_grad_f": eqx.value_and_grad_f(lambda m, x: m(x).sum(), filter_tree=Model(True, False)),
+    "donating": eqx.filter_jit(lambda m, x: m(x), donate_argnums=1),
+    "partition": lambda m, x: eqx.combine(*eqx.partition([m, x], eqx.is_inexact_array)),
+    "filter": lambda m, x: eqx.filter([m, x], eqx.is_array),
+    "tree_at": lambda m, x: eqx.tree_at(lambda m: m.weight, m, x),
+    "tree_equal": lambda m, x: eqx.tree_equal(m, Model(x, "name")),
+    "apply_updates": lambda m, x: eqx.apply_updates(m, Model(x, None)),
+    "repr": lambda m, x: repr([m, x]),
+    "method": lambda m, x: m.method(x, bias=1.0),
+}
+
+
+# A backend that can't donate says so, as the CPU did before JAX 0.4.31. (2026-11)
+@pytest.mark.filterwarnings("ignore:Some donated buffers were not usable:UserWarning")
+@pytest.mark.parametrize("name", CALLED)
+def test_no_array_of_a_call_is_kept(name):
+    """Neither the inputs nor the output outlive the call and its caller, though the function lives on."""
+    call = CALLED[name]
+    for _ in range(2):  # the first compiles, the second goes the way that was remembered
+        m, x = model(), jnp.array([3.0, 4.0])
+        out = call(m, x)
+        refs = [weakref.ref(y) for y in [m] + [y for y in tree_util.tree_leaves([m, x, out]) if eqx.is_array(y)]]
+        del m, x, out
+        gc.collect()
+        assert [ref() for ref in refs] == [None] * len(refs)
+
+
+@pytest.mark.parametrize("how", ["with its function", "by clear_cache"])
+def test_a_static_array_is_given_back(how):
+    """It is part of what was compiled, as in `jax.jit`, and is kept no longer than that."""
+    f = eqx.jitf(lambda m: None, filter_fn=lambda x: False)
+    x = jnp.ones(2)
+    ref = weakref.ref(x)
+    f(Model(x, "name"))
+    del x
+    if how == "by clear_cache":
+        f.clear_cache()
+    else:
+        del f
+    gc.collect()
+    assert ref() is None
+
+
+def test_a_call_that_failed_keeps_nothing():
+    """Nor do the errors that say where, once they are handled."""
+
+    def fails(m, x):
+        raise KeyError("on purpose")
+
+    f, untraceable = eqx.filter_jit(fails), eqx.jitf(lambda m, x: m(x), filter_fn=lambda x: True)
+    g = eqx.gradf(lambda m, x: m(x).sum(), filter_fn=lambda x: True)
+    for call in (f, untraceable, g):
+        m, x = model(), jnp.ones(2)
+        refs = [weakref.ref(m), weakref.ref(m.weight), weakref.ref(x)]
+        with pytest.raises((KeyError, TypeError)):
+            call(m, x)
+        del m, x
+        gc.collect()
+        assert [ref() for ref in refs] == [None] * 3
+
+
+# Functions
+
+
+def test_a_dead_function_and_its_model_are_collected():
+    class Token:
+        pass
+
+    token, m = Token(), model()
+    f = eqx.filter_jit(lambda m, x, token: m(x))
+    f(m, jnp.array(1.0), token)
+    refs = [weakref.ref(f), weakref.ref(f.__wrapped__), weakref.ref(token), weakref.ref(m)]
+    del f, token, m
+    gc.collect()
+    assert [r() for r in refs] == [None] * 4
+
+
+def test_dead_functions_are_collected():
+    """A filtered function made anew at each step, as by a decorator in a loop, is collected with what it compiled."""
+    refs = []
+    for i in range(5):
+        m = model()
+        f = eqx.filter_jit(ft.partial(m.method, bias=float(i)))
+        g = eqx.filter_grad(lambda m, f=f: f(m.weight).sum())
+        g(m)
+        refs += [weakref.ref(x) for x in (m, m.weight, f, g)]
+    del m, f, g
+    gc.collect()
+    assert [ref() for ref in refs] == [None] * len(refs)
+
+
+# Many models
+
+
+def use(m, x):
+    """What a program does with a model."""
+    arrays, others = eqx.partition(m, eqx.is_inexact_array)
+    m = eqx.tree_at(lambda m: m.layers[0].bias, eqx.combine(arrays, others), replace_fn=lambda b: b + 1)
+    grads = gradient(m, x)
+    m = eqx.apply_updates(m, grads)
+    return repr(m), eqx.tree_equal(m, grads)
+
+
+gradient = eqx.filter_jit(eqx.filter_grad(lambda m, x: m(x).sum()))
+
+
+def many(count):
+    """Make, and use, so many models, of one shape and each with numbers of its own."""
+    template = MLP(2, 2, 2, 1, key=jax.random.PRNGKey(0))
+    structure = tree_util.tree_structure(template)
+    numbers = [np.asarray(x) if eqx.is_array(x) else x for x in tree_util.tree_leaves(template)]
+    for i in range(count):
+        leaves = [jnp.asarray(x + np.float32(i)) if isinstance(x, np.ndarray) else x for x in numbers]
+        use(structure.unflatten(leaves), jnp.ones(2))
+
+
+def test_arrays_of_many_models_are_given_back():
+    """As many arrays are alive after sixty models as before."""
+    if not hasattr(jax, "live_arrays"):
+        pytest.skip("jax.live_arrays exists since 0.3.24, this is " + jax.__version__)
+    many(2)
+    gc.collect()
+    before = len(jax.live_arrays())
+    many(60)
+    gc.collect()
+    assert len(jax.live_arrays()) <= before
+
+
+def test_objects_of_many_models_are_given_back():
+    """Nor is there, for each model, one more object of a class of the library, or of any class."""
+
+    def alive():
+        gc.collect()
+        objects = gc.get_objects()
+        return sum(str(type(x).__module__).startswith("equinox") for x in objects), len(objects)
+
+    many(2)
+    before, all_before = alive()
+    many(60)
+    after, all_after = alive()
+    assert after <= before
+    assert all_after < all_before + 30
+
+
+# Donation
+
+
+def is_deleted(x):
+    try:
+        np.asarray(x)
+    except (RuntimeError, ValueError):
+        return True
+    return False
+
+
+@pytest.mark.filterwarnings("ignore:Some donated buffers were not usable:UserWarning")
+def test_donated_arrays_are_deleted():
+    """Of a whole model, just where `jax.jit` deletes: what isn't donated, and what is static, stays."""
+
+    def step(m, x):
+        return tree_util.tree_map(lambda w: w + x if eqx.is_array(w) else w, m)
+
+    w, x = jnp.ones(2), jnp.ones(2)
+    jax.jit(lambda w, x: w + x, donate_argnums=0)(w, x)
+    m = model()
+    for _ in range(3):
+        old, m = m, eqx.filter_jit(step, donate_argnums=0)(m, x)
+        assert is_deleted(old.weight) == is_deleted(w) and not is_deleted(x)
+    assert m.weight.tolist() == [4.0, 5.0] and m.name == "name"
