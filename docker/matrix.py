@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
-from harness import bisect, doctor, fingerprint, image, locks, rows, table
+from harness import bases, bisect, doctor, fingerprint, image, locks, rows, table
 from harness.index import IndexUnreachable
 from harness.readme import ReadmeError
 
@@ -57,6 +57,7 @@ def github(options: argparse.Namespace) -> int:
 def lock(options: argparse.Namespace) -> int:
     """Resolve cells as of the day their rows say, into docker/locks."""
     everything = not (options.cells or options.tier or options.backend)
+    bases.lock(rows.load())
     return locks.make(chosen(options), everything=everything)
 
 

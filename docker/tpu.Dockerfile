@@ -1,0 +1,92 @@
+# A cell of the matrix on a TPU VM: libtpu comes with the lock. Run it with `--privileged`, for the chips' devices. A chip
+# belongs to one process at a time, which docker/inside/workers.py sees to.
+
+# The newest cell. `docker/matrix.py build-args CELL` says what makes another:
+#   python docker/matrix.py build-args CELL | sed 's/^/--build-arg=/' | tr '\n' '\0' | xargs -0 docker build -f docker/tpu.Dockerfile .
+ARG CELL=py313-jax0.12.0.1-tpu
+ARG BASE=python:3.13-slim-bookworm
+ARG INSTALL="--require-hashes -r /locks/py313-jax0.12.0.1-tpu.txt"
+ARG AS_OF=2026-11-15
+ARG BRIDGE=
+ARG EXPECT='{"cell": "py313-jax0.12.0.1-tpu", "python": "3.13", "jax": "0.12.0.1", "jaxlib": "0.12.0.1", "backend": "tpu", "bridge": false}'
+ARG LOCK=
+ARG REVISION=
+
+FROM ${BASE} AS base
+
+# --- The same in all three files, up to the next such line; tests/harness/test_image.py sees to it ---
+
+# Who runs it, and how pip works. What it downloads goes to a cache of the builder, never into a layer. Two secrets are
+# optional, and no layer has them: pip.conf, as for a mirror of one's own, and ca.pem, the CA of that.
+FROM base AS python
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+RUN useradd --create-home --uid 1000 cell
+
+# Our wheel. The same source gives the same wheel, bit for bit, by the same release of hatchling.
+FROM python AS wheel
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=pip.conf,target=/root/.config/pip/pip.conf --mount=type=secret,id=ca.pem \
+    PIP_CERT="$(ls /run/secrets/ca.pem 2>/dev/null)" pip install --quiet hatchling==1.27.0
+WORKDIR /source
+COPY LICENSE README.md pyproject.toml ./
+COPY equinox equinox
+RUN pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheel .
+
+# The environment, from the lock. Nothing needs a compiler: what isn't there as a wheel, old JAX, is pure Python.
+FROM python AS dependencies
+RUN python -m venv /opt/cell
+ENV PATH=/opt/cell/bin:$PATH
+ARG CELL
+ARG INSTALL
+ARG AS_OF
+COPY docker/locks/${CELL}*.txt /locks/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=pip.conf,target=/root/.config/pip/pip.conf --mount=type=secret,id=ca.pem \
+    PIP_CERT="$(ls /run/secrets/ca.pem 2>/dev/null)" pip install --progress-bar=off --use-pep517 ${INSTALL}
+ARG BRIDGE
+RUN --mount=type=bind,source=docker/bridge,target=/mnt \
+    [ -z "${BRIDGE}" ] || python /mnt/install.py --only-bridge --python /opt/cell/bin/python --jax "${BRIDGE}"
+
+# To develop in: the same dependencies, with git and make, and the source mounted by whoever starts it. `make test` makes
+# its own environment beside the source; `python -m pytest` there tests the source on the dependencies of the cell.
+FROM dependencies AS dev
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends ca-certificates git make openssh-client \
+ && rm -rf /var/lib/apt/lists/*
+USER 1000
+
+# The cell: the wheel, and the suite where no checkout is, in the layout of docker/harness/suite.py.
+FROM dependencies AS cell
+ARG BASE
+ARG CELL
+RUN --mount=type=bind,from=wheel,source=/wheel,target=/mnt pip install --quiet --no-deps --no-index /mnt/*.whl
+RUN install -d -o cell -g cell /suite /results
+USER 1000
+WORKDIR /suite
+COPY --chown=cell:cell pyproject.toml README.md ./
+COPY --chown=cell:cell docker/inside docker/inside
+COPY --chown=cell:cell examples examples
+COPY --chown=cell:cell tests tests
+ARG EXPECT
+ENV EQX_CELL=${CELL} \
+    EQX_EXPECT="${EXPECT}" \
+    EQX_PROGRESS=/results/progress.json \
+    EQX_REPORT=/results/report.json \
+    MPLBACKEND=agg \
+    PYTHONNOUSERSITE=1 \
+    PYTHONPATH=/suite/docker/inside \
+    XLA_PYTHON_CLIENT_PREALLOCATE=false
+CMD ["python", "-m", "pytest", "-p", "proof_of_place", "-p", "cell_report", "-p", "workers", "-n", "auto", "--junitxml=/results/junit.xml", "tests"]
+ARG LOCK
+ARG REVISION
+LABEL org.opencontainers.image.base.name="${BASE}" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.title="equinox, ${CELL}" \
+      equinox.cell="${CELL}" \
+      equinox.expect="${EXPECT}" \
+      equinox.lock="${LOCK}"
+
+# --- What is of this backend alone ---
+
+ENV JAX_PLATFORMS=tpu,cpu JAX_PLATFORM_NAME=tpu

@@ -1,0 +1,216 @@
+"""The images: their Dockerfiles say what docker/matrix.toml and tox.ini say; what they hold is the same each time."""
+
+import configparser
+import datetime
+import json
+import re
+import shlex
+import subprocess
+import threading
+from importlib.metadata import distributions
+
+import inventory
+import pytest
+from harness import bases, engine, environment, image, rows, suite
+from harness.places import DOCKER, ROOT
+from harness.trouble import Trouble
+
+CELLS = rows.load()
+DOCKERFILES = {backend: (DOCKER / (backend + ".Dockerfile")).read_text(encoding="utf-8") for backend in rows.BACKENDS}
+TODAY = datetime.date(2026, 11, 22)
+
+backends = pytest.mark.parametrize("backend", rows.BACKENDS)
+each_cell = pytest.mark.parametrize("cell", CELLS, ids=[cell.name for cell in CELLS])
+
+
+def newest(backend):
+    return [cell for cell in CELLS if cell.backend == backend and not cell.floating][-1]
+
+
+def defaults(text):
+    """The build arguments that are declared above the first stage."""
+    head = text.split("\nFROM ", 1)[0]
+    found = dict(line[4:].split("=", 1) for line in head.splitlines() if line.startswith("ARG "))
+    return {name: "".join(shlex.split(value)) for name, value in found.items()}
+
+
+def instructions(text):
+    """The instructions of a Dockerfile, each on one line."""
+    joined = re.sub(r"\\\n *", "", re.sub(r"(?m)^#.*\n", "", text))
+    return [line for line in joined.splitlines() if line]
+
+
+def variables_set(text, args):
+    """What a stage of the name `cell` sets with ENV."""
+    stage = "\n".join(instructions(text)).split("\nFROM dependencies AS cell\n")[1]
+    found = {}
+    for line in stage.splitlines():
+        if line.startswith("ENV "):
+            pairs = [pair.split("=", 1) for pair in shlex.split(line[4:])]
+            found.update((name, re.sub(r"\${(\w+)}", lambda m: args[m[1]], value)) for name, value in pairs)
+    return found
+
+
+@backends
+def test_defaults_are_the_newest_cell(backend):
+    """A bare `docker build -f docker/cpu.Dockerfile .` makes it, on whatever the tag is at."""
+    expected = dict(image.build_args(newest(backend), today=TODAY), LOCK="", BASE=bases.of(newest(backend))[0])
+    assert defaults(DOCKERFILES[backend]) == expected
+
+
+@each_cell
+def test_every_argument_is_declared_and_on_one_line(cell):
+    args = image.build_args(cell, revision="1234", today=TODAY)
+    assert args.keys() == defaults(DOCKERFILES[cell.backend]).keys()
+    assert all("\n" not in value for value in args.values())
+
+
+@each_cell
+def test_what_is_installed_can_be_split_at_spaces(cell):
+    """As the Dockerfile does: a requirement with a space in it, a marker, would come apart."""
+    words = image.build_args(cell, today=TODAY)["INSTALL"].split()
+    if cell.floating:
+        assert set(cell.requires) <= set(words)
+    else:
+        assert words == ["--require-hashes", "-r", "/locks/{}.txt".format(cell.name)]
+
+
+@each_cell
+def test_variables_are_those_of_the_host(cell):
+    """In its image a cell sees what tox shows it on the host."""
+    args = image.build_args(cell, today=TODAY)
+    found = variables_set(DOCKERFILES[cell.backend], args)
+    for_container = {name: found.pop(name) for name in list(found) if name.startswith("NVIDIA_")}
+    assert found == environment.variables(cell, image.INSIDE)
+    assert bool(for_container) == (cell.backend == "cuda")
+
+
+@backends
+def test_command_is_that_of_tox(backend):
+    tox = configparser.ConfigParser(inline_comment_prefixes=["#"], interpolation=None)
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    command = tox["testenv"]["commands"].strip().replace("{posargs:tests}", "tests")
+    (found,) = [line for line in instructions(DOCKERFILES[backend]) if line.startswith("CMD ")]
+    assert json.loads(found[4:]) == command.replace("{env_dir}/junit.xml", str(image.INSIDE.junit)).split()
+
+
+def test_the_three_differ_only_where_they_say():
+    common = [text.split("\n# --- ")[1] for text in DOCKERFILES.values()]
+    assert common[0] == common[1] == common[2]
+
+
+@backends
+def test_nothing_but_documented_public_bases(backend):
+    """No path of a machine, no registry of one's own; and what BuildKit of 2020 does not know is not used."""
+    text = DOCKERFILES[backend]
+    sources = {line.split()[1] for line in instructions(text) if line.startswith("FROM ")}
+    assert sources <= {"${BASE}", "${TOOLKIT}", "base", "python", "dependencies"}
+    assert "HEALTHCHECK" not in text and "LD_LIBRARY_PATH=" not in text and "# syntax" not in text and "<<" not in text
+
+
+def test_bridge_and_lock():
+    (cell,) = rows.select(CELLS, ["py39-jax0.2.18-cpu"])
+    args = image.build_args(cell)
+    assert (args["BRIDGE"], args["AS_OF"]) == ("0.2.18", "2024-07-15") and len(args["LOCK"]) == 64
+    original = image.build_args(cell.original)
+    assert original["BRIDGE"] == "" and original["INSTALL"].endswith("/locks/py39-jax0.2.18-cpu.archive.txt")
+
+
+def test_what_floats_is_made_anew_each_day():
+    cell = [cell for cell in CELLS if cell.floating][0]
+    first, second = [image.build_args(cell, today=TODAY + datetime.timedelta(days)) for days in (0, 1)]
+    assert first != second and dict(first, AS_OF="") == dict(second, AS_OF="")
+
+
+def test_cuda_is_taken_from_its_image_and_python_from_its_own():
+    (old,) = rows.select(CELLS, ["py39-jax0.2.18-cuda"])
+    args = image.build_args(old)
+    assert args["BASE"].startswith("python:3.9-slim-bookworm") and args["TOOLKIT"].startswith("nvidia/cuda:11.1.1")
+    assert image.build_args(newest("cuda"))["TOOLKIT"] == "scratch"
+
+
+def test_revision(tmp_path):
+    def git(*words):
+        options = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+        subprocess.run(["git", *options, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    def no_git(command, **options):
+        raise FileNotFoundError(command[0])
+
+    assert image.revision(root=tmp_path) == "" == image.revision(call=no_git)
+    git("init")
+    (tmp_path / "file").write_text("one")
+    git("add", "file")
+    git("commit", "-m", "one")
+    git("tag", "-m", "v1", "v1")
+    assert re.fullmatch("[0-9a-f]{40}", image.revision(root=tmp_path))
+    (tmp_path / "file").write_text("two")
+    assert re.fullmatch("[0-9a-f]{40}-dirty", image.revision(root=tmp_path))
+
+
+@backends
+def test_the_context_is_what_is_copied(backend):
+    """What stands in .dockerignore is all that the engine is sent, and that changes an image."""
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    sent = {line[1:] for line in lines if line.startswith("!")}
+    assert "*" in lines and "tests/harness" in lines
+    assert sent == {*suite.LIBRARY, *suite.SUITE, "docker/bridge", "docker/locks"}
+    used = set()
+    for line in instructions(DOCKERFILES[backend]):
+        if line.startswith("COPY "):
+            used |= {word.split("/${")[0] for word in line.split()[1:-1] if not word.startswith("--")}
+        used |= set(re.findall(r"type=bind,source=(\S+?),", line))
+    assert used == sent
+
+
+# ---- What is inside --------------------------------------------------------------------------------------------------
+
+
+def installed(folder, name, record):
+    info = folder / "{}-1.0.dist-info".format(name)
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: {}\nVersion: 1.0\n".format(name))
+    (info / "RECORD").write_text("\n".join(record))
+    return folder
+
+
+def test_inventory_tells_apart_what_holds_other_files(tmp_path):
+    """And not what holds the same, listed in another order, or compiled."""
+    record = ["an/__init__.py,sha256=one,3", "an_x-1.0.dist-info/RECORD,,"]
+    folders = [
+        installed(tmp_path / "1", "An_x", record),
+        installed(tmp_path / "2", "An_x", [*reversed(record), "an/__pycache__/__init__.cpython-311.pyc,,"]),
+        installed(tmp_path / "3", "An_x", [record[0].replace("one", "two"), record[1]]),
+    ]
+    first, same, other = [inventory.lines(distributions(path=[str(folder)])) for folder in folders]
+    assert first == same != other
+    assert re.fullmatch("an-x==1.0 sha256:[0-9a-f]{64}", *first)
+
+
+@pytest.fixture
+def docker(request):
+    """Where `--run-docker` asks for it: what docker answers."""
+    if not request.config.getoption("--run-docker", default=False):
+        pytest.skip("builds images, in minutes: only with --run-docker")
+    try:
+        engine.check()
+    except Trouble as trouble:
+        pytest.skip(str(trouble))
+    return engine.ask
+
+
+def test_built_again_it_holds_the_same(docker, tmp_path):
+    """The same versions, files and wheel, though nothing was taken from the first build."""
+    cell = newest("cpu")
+    args = ["--build-arg={}={}".format(*item) for item in image.build_args(cell).items()]
+    found = []
+    for _ in range(2):
+        id_file = tmp_path / "id"
+        with (tmp_path / "log").open("wb") as log:
+            command = ["build", "--no-cache", "--iidfile", str(id_file), "--file", str(image.dockerfile(cell)), *args]
+            ended = engine.follow(*command, str(ROOT), log=log, cancel=threading.Event())
+        assert ended.status == 0, ended.said
+        found.append(docker("run", "--rm", id_file.read_text(), "python", "-m", "inventory").splitlines())
+    first, second = found
+    assert first == second
+    assert {line.split("==")[0] for line in first} >= {"equinox", "jax", "jaxlib", "pytest"}
