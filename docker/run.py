@@ -1,9 +1,11 @@
-"""Run cells of the matrix on this host, and show what comes of it.
+"""Run cells of the matrix, on this host or in containers, and show what comes of it.
 
     python docker/run.py                              # the cells of a pull request
     python docker/run.py --tier nightly --backend cpu
     python docker/run.py py311-jax0.4.30-cpu 'py312-*'
     python docker/run.py --rerun failed
+    python docker/run.py --where container py311-jax0.4.30-cpu
+    python docker/run.py --shell py311-jax0.4.30-cpu
 
 What has been run, and hasn't changed since, isn't run again. Stop it whenever you like: the same command goes on.
 """
@@ -15,10 +17,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness import fingerprint, host, many, rows
+from harness import by_hand, container, engine, fingerprint, host, locks, many, rows
 from harness.alone import NotAlone
 from harness.display import display
 from harness.resume import Rerun
+from harness.rows import Cell
+from harness.trouble import Trouble
 
 EPILOG = """\
 Exit status: 0 all passed, or honestly not run; 1 a cell failed; 2 this can't be asked for; 3 something could not be
@@ -44,7 +48,16 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--jobs", type=positive, metavar="N", help="how many cells at a time; as many as fit, if left out"
     )
-    parser.add_argument("--list", action="store_true", help="name the cells that this would be about, and run none")
+    parser.add_argument(
+        "--where",
+        choices=("host", "container", "auto"),
+        default="host",
+        help="auto: in containers where a Docker engine answers, else on this host",
+    )
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--list", action="store_true", help="name the cells that this would be about, and run none")
+    instead.add_argument("--image-only", action="store_true", help="build the images of the cells, and run none")
+    instead.add_argument("--shell", action="store_true", help="open a shell in the image of one cell, with the source")
     return parser.parse_args(argv)
 
 
@@ -68,22 +81,58 @@ def main(argv: Sequence[str] | None = None, run: Callable[..., int] = many.run) 
     if options.list:
         print("\n".join(cell.name for cell in cells))
         return 0
+    if options.image_only or options.shell:
+        return by_hand_instead(cells if options.cells else cells[-1:], options.shell)  # the newest, if none is named
     try:
+        in_containers = choose(options.where)
         return run(
             cells,
-            runner=host,
+            runner=container if in_containers else host,
             display=display(),
-            hashes=fingerprint.hashes_of(cells),
+            hashes=(container if in_containers else fingerprint).hashes_of(cells),
             jobs=options.jobs,
             rerun=Rerun(options.rerun or ""),
             named=options.cells,
+            unresolved=locks.unresolved(),
         )
+    except Trouble as trouble:
+        print("No containers: {}.".format(trouble), file=sys.stderr)
+        return 3
     except NotAlone as error:
         print(error, file=sys.stderr)
         return 3
     except OSError as error:
         print(many.cannot_write(error), file=sys.stderr)
         return 3
+
+
+def choose(where: str) -> bool:
+    """Whether to run in containers, and a word on it where that wasn't said.
+
+    Raises: Trouble: that was said, and no engine answers.
+    """
+    if where == "host":
+        return False
+    try:
+        found = engine.check()
+    except Trouble as trouble:
+        if where == "container":
+            raise
+        print("On this host, not in containers: {}.".format(trouble), flush=True)
+        return False
+    print("In containers: {}.".format(found), flush=True)
+    return True
+
+
+def by_hand_instead(cells: Sequence[Cell], shell: bool) -> int:
+    if shell and len(cells) != 1:
+        message = "A shell is in the image of one cell, and these are {}: {}."
+        print(message.format(len(cells), ", ".join(cell.name for cell in cells)), file=sys.stderr)
+        return 2
+    try:
+        return by_hand.shell(cells[0]) if shell else by_hand.images(cells)
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

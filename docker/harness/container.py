@@ -1,0 +1,244 @@
+"""Run one cell in a container: build its image, run the suite in it, take out what it has left.
+
+No folder of this machine is mounted, so that the engine may be anywhere. And no container stays, see `engine.removed`.
+"""
+
+import contextlib
+import datetime
+import functools
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from harness import engine, fingerprint, hardware, host, image, results, verdict
+from harness.environment import Environment
+from harness.files import write_whole
+from harness.host import OnProgress
+from harness.places import RESULTS, ROOT
+from harness.results import Outcome, Result
+from harness.resume import displaces
+from harness.rows import Cell
+from harness.trouble import Trouble, failed_step, understand
+
+# What of this machine's environment reaches the tests; TPU_* does, too.
+PASSED_ON = ("CUDA_VISIBLE_DEVICES", "EQX_JOBS", "EQX_SEED", "EQX_WORKERS", "NVIDIA_TF32_OVERRIDE")
+# How the devices of a backend come into a container. A TPU: as Google's documentation has it; its nodes in /dev may be
+# root's, and `--privileged` leaves nothing to be guarded by another user.
+DEVICES = {
+    "cpu": (),
+    "cuda": ("--gpus=all", "--env=NVIDIA_DRIVER_CAPABILITIES=compute,utility"),
+    "tpu": ("--privileged", "--network=host", "--user=root"),
+}
+PROGRESS_EVERY_S = 2.0  # each look is a process in the container, and may be a connection by ssh
+
+
+def hashes_of(cells: Iterable[Cell]) -> dict[str, dict[str, str]]:
+    """What results of cells, run in containers now, would be shown for, by their names."""
+    cells = list(cells)
+    on_host = fingerprint.hashes_of(cells)
+    return {cell.name: {**on_host[cell.name], "image": recipe(cell)} for cell in cells}
+
+
+def recipe(cell: Cell) -> str:
+    """A hash of what makes the image, which is known before it is built: the Dockerfile, and what it is told.
+
+    The lock and the source go into the image, too; they have hashes of their own.
+    """
+    told = image.build_args(cell, today=datetime.date.min)
+    del told["LOCK"]
+    files = [file.read_bytes() for file in (image.dockerfile(cell), ROOT / ".dockerignore")]
+    return hashlib.sha256(b"".join([json.dumps(told, sort_keys=True).encode(), *files])).hexdigest()
+
+
+def preflight(cell: Cell) -> Result | None:
+    """Why the cell can't be run in a container, as far as that is known before anything is made."""
+    try:
+        begin()
+        local = engine.is_local()
+    except Trouble as trouble:
+        return _result(cell, trouble)
+    # What this machine has says nothing of another's devices: those are looked at by `check_devices`.
+    return (hardware.check(cell) if local else None) or host.without_lock(cell)
+
+
+@functools.cache
+def begin() -> None:
+    """Once, before the first cell."""
+    engine.check()
+    engine.remove_leftovers()
+
+
+def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder: Path = RESULTS) -> Result:
+    """Run the cell and write its result. Once `cancel` is set, stop, and write none.
+
+    Raises: OSError: the log, or the result, can't be written.
+    """
+    clock = time.monotonic()
+    started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+    now = hashes_of([cell])[cell.name]
+    try:
+        with new_log(cell, folder) as log:
+            on_progress("image", 0, 0, 0)
+            check_devices(cell, log, cancel)
+            made = build(cell, log, cancel)
+            set_up_s = time.monotonic() - clock
+            on_progress("tests", 0, 0, 0)
+            result = test(cell, made, on_progress, log, cancel, folder)
+            result = replace(result, evidence={**result.evidence, "image": made})
+    except engine.Interrupted:
+        return Result(cell.name, Outcome.NOT_RUN, "it was interrupted", where="container", bridge=cell.bridge)
+    except Trouble as trouble:
+        result, set_up_s = _result(cell, trouble), time.monotonic() - clock
+    seconds = {"setup": set_up_s, **result.seconds, "total": time.monotonic() - clock}
+    result = replace(
+        result,
+        started=started,
+        seconds={name: round(value, 1) for name, value in seconds.items()},
+        hashes=now,
+    )
+    if displaces(result, last_result(cell, folder)):
+        results.write(result, folder)
+    return result
+
+
+def _result(cell: Cell, trouble: Trouble) -> Result:
+    return Result(cell.name, trouble.outcome, str(trouble), where="container", bridge=cell.bridge)
+
+
+def last_result(cell: Cell, folder: Path) -> Result | None:
+    try:
+        return results.read(cell.name, folder)
+    except results.ResultError:  # the user was told of it before the run
+        return None
+
+
+def new_log(cell: Cell, folder: Path) -> BinaryIO:
+    """A new file: whatever may still write to the old one doesn't write to this one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / (cell.name + ".log")
+    path.unlink(missing_ok=True)
+    return path.open("wb")
+
+
+# ---- The three steps -------------------------------------------------------------------------------------------------
+
+
+def check_devices(cell: Cell, log: BinaryIO, cancel: threading.Event) -> None:
+    """See, before gigabytes are downloaded, whether a container gets the devices, and whether the row is for them.
+
+    Asked in the image that the cell's begins with, which is needed anyway.
+
+    Raises: Interrupted. Trouble: no.
+    """
+    if cell.backend == "cpu":
+        return
+
+    def look(*command: str) -> engine.Ended:
+        with engine.container(image.bases(cell)[0], *command, options=options(cell), log=log, cancel=cancel) as name:
+            return engine.execute(name, log, cancel)
+
+    if cell.backend == "tpu":
+        found = look("sh", "-c", "ls -d /dev/accel[0-9]* /dev/vfio/[0-9]* 2>/dev/null")
+        if not found.said.strip():
+            raise Trouble("there is no TPU on the engine's machine; use the engine of a TPU VM")
+        return
+
+    def ask(command: list[str], **_: Any) -> "subprocess.CompletedProcess[str]":
+        ended = look(*command)
+        return subprocess.CompletedProcess(command, ended.status, ended.said, "")
+
+    there = hardware.look(run=ask, which=lambda name: name, root=Path("/nowhere"), env=os.environ)
+    refusal = hardware.check(cell, there)
+    if refusal is not None:
+        raise Trouble(refusal.reason, refusal.outcome)
+
+
+def build(cell: Cell, log: BinaryIO, cancel: threading.Event, target: str = "cell") -> str:
+    """Build the image of the cell, or what of it isn't in the engine's cache, and return its id.
+
+    Raises: Interrupted. Trouble: it can't be built.
+    """
+    cell = host.preferred(cell)
+    with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
+        id_file = Path(scratch) / "id"
+        where = ["--file", str(image.dockerfile(cell)), "--target", target, "--iidfile", str(id_file)]
+        told = image.build_args(cell, image.revision())
+        made_from = ["--build-arg={}={}".format(key, value) for key, value in told.items()]
+        tag = ["--tag", image.tag(cell)] if target == "cell" else []
+        command = ["build", "--progress=plain", *where, *tag, *secrets(), *made_from, str(ROOT)]
+        ended = engine.follow(*command, log=log, cancel=cancel)
+        if ended.status == 0:
+            return id_file.read_text(encoding="ascii")
+    said = failed_step(ended.said)
+    lock = cell.lock.relative_to(ROOT).as_posix()
+    trouble = understand(said, lock=lock, cell=cell.name) or understand(ended.said)
+    if trouble is not None:
+        raise trouble
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["nothing was said"]
+    decisive = next((line for line in lines if line.lower().startswith("error")), lines[-1])
+    message = "its image could not be built: {}; results/{}.log has it all"
+    raise Trouble(message.format(decisive, cell.name), Outcome.UNAVAILABLE)
+
+
+def test(
+    cell: Cell, made: str, on_progress: OnProgress, log: BinaryIO, cancel: threading.Event, folder: Path
+) -> Result:
+    """Run the suite in the image of that id.
+
+    Raises: Interrupted. Trouble: the container can't be started, or the engine was lost.
+    """
+    with engine.container(made, options=options(cell), log=log, cancel=cancel) as name:
+        status = engine.execute(name, log, cancel, Progress(name, on_progress).tell).status
+        with taken_out(name) as left:
+            result = verdict.of_run(cell, left, status)
+            if left.junit.is_file():
+                write_whole(folder / (cell.name + ".xml"), left.junit.read_text(encoding="utf-8"))
+    return replace(result, where="container")
+
+
+def options(cell: Cell, env: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """How `docker create` is to make a container for the cell."""
+    passed_on = sorted(name for name in env if name in PASSED_ON or name.startswith("TPU_"))
+    return (*DEVICES[cell.backend], *("--env=" + name for name in passed_on))
+
+
+def secrets(env: Mapping[str, str] = os.environ) -> list[str]:
+    """Where a mirror is, and whose CA is trusted, as pip's own variables have it. No image keeps that."""
+    files = {"pip.conf": env.get("PIP_CONFIG_FILE"), "ca.pem": env.get("PIP_CERT")}
+    return ["--secret=id={},src={}".format(name, path) for name, path in files.items() if path and Path(path).is_file()]
+
+
+@contextlib.contextmanager
+def taken_out(name: str) -> Iterator[Environment]:
+    """What the run has left in the container, for a while here."""
+    with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
+        engine.ask("cp", "{}:{}/.".format(name, image.INSIDE.folder), scratch)
+        yield Environment(Path(scratch))
+
+
+@dataclass
+class Progress:
+    """How far the tests are, asked of the container that runs them."""
+
+    name: str
+    on_progress: OnProgress
+    asked: float = 0.0
+
+    def tell(self) -> None:
+        if time.monotonic() - self.asked < PROGRESS_EVERY_S:
+            return
+        try:
+            said = json.loads(engine.ask("exec", self.name, "cat", str(image.INSIDE.progress)))
+        except (Trouble, ValueError):  # it hasn't begun, or has just ended
+            return
+        finally:
+            self.asked = time.monotonic()
+        self.on_progress("tests", said["done"], said["total"], said["failed"])

@@ -1,0 +1,189 @@
+"""What it means when docker fails: its own words, the engine's, BuildKit's or pip's, and the next move."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.results import Outcome
+
+
+class Trouble(Exception):
+    """Something that isn't the cell's fault. The message, for the user, ends with the next move."""
+
+    def __init__(self, message: str, outcome: Outcome = Outcome.NOT_RUN) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What somebody said, and what it comes to."""
+
+    pattern: str
+    outcome: Outcome
+    message: str
+
+    def says(self, said: str) -> "re.Match[str] | None":
+        return re.search(self.pattern, said, re.IGNORECASE | re.MULTILINE)
+
+
+def understand(said: str, **names: str) -> Trouble | None:
+    """What the words of docker, the engine, BuildKit or pip come to; None: nothing that is known here.
+
+    `names` are what a message may mention beside what was said: `lock` and `cell`.
+    """
+    said = plain(said)
+    for rule in RULES:
+        found = rule.says(said)
+        if found:
+            line = " ".join(found[0].split())
+            filled: Mapping[str, str] = {"lock": "the lock", "cell": "...", **names, **found.groupdict(), "line": line}
+            return Trouble(rule.message.format_map(filled), rule.outcome)
+    return None
+
+
+def failed_step(said: str) -> str:
+    """Of all that a build said: what the step said that failed, and BuildKit of it."""
+    failures = re.findall(r"^#(\d+) ERROR: .*", said, re.MULTILINE)
+    if not failures:
+        return plain(said)
+    of_step = re.findall(r"^#{} (?:[\d.]+ .*|ERROR: .*)".format(failures[-1]), said, re.MULTILINE)
+    return plain("\n".join(of_step))
+
+
+def plain(said: str) -> str:
+    """Without colours, and without BuildKit's numbers of steps and seconds."""
+    said = re.sub(r"\x1b\[[\d;]*m", "", said)
+    return re.sub(r"^#\d+ (?:\d+\.\d+ ?)?", "", said, flags=re.MULTILINE).strip()
+
+
+def not_understood(command: str, said: str) -> Trouble:
+    lines = [line.strip() for line in plain(said).splitlines() if line.strip()]
+    return Trouble("`docker {}` failed: {}".format(command, (lines or ["nothing was said"])[-1]))
+
+
+# ---- The rules -------------------------------------------------------------------------------------------------------
+
+NEEDS_TOOLKIT = (
+    "install the NVIDIA Container Toolkit there, run `nvidia-ctk runtime configure --runtime=docker`, and restart the "
+    "engine"
+)
+
+# What lies deeper stands before what follows from it.
+RULES = (
+    # The way to the engine
+    Rule(
+        r"permission denied while trying to connect to the docker (daemon socket|API) at (?P<at>\S+?)(:? |:?$)",
+        Outcome.NOT_RUN,
+        "this user may not use the Docker engine at {at}; `sudo usermod -aG docker $USER` and a new login allow it",
+    ),
+    Rule(
+        r"stderr=(?P<ssh>ssh: .*|.*(Permission denied|Host key verification failed).*)",
+        Outcome.NOT_RUN,
+        "the engine's machine can't be reached: {ssh}; `ssh HOST docker version` has to work without a question",
+    ),
+    Rule(
+        r"command \[ssh .*\] has exited with exit status.*",
+        Outcome.NOT_RUN,
+        "the engine's machine was reached, and Docker there doesn't answer; see what `ssh HOST docker version` says",
+    ),
+    Rule(
+        r'context "(?P<context>[^"]+)"(: context not found| does not exist)',
+        Outcome.NOT_RUN,
+        "there is no Docker context `{context}`; `docker context ls` names those there are",
+    ),
+    Rule(
+        r"(Cannot connect to the Docker daemon|failed to connect to the docker API) at (?P<at>\S+?)[.;] ",
+        Outcome.NOT_RUN,
+        "no Docker engine answers at {at}; start it (`sudo systemctl start docker`), or name another by DOCKER_HOST "
+        "or `docker context use`",
+    ),
+    Rule(
+        r"error during connect: .*",
+        Outcome.NOT_RUN,
+        "no Docker engine can be reached ({line}); see DOCKER_HOST and `docker context ls`",
+    ),
+    Rule(
+        r"buildx component is missing or broken|requires the buildx|unknown flag: --progress",
+        Outcome.NOT_RUN,
+        "this `docker` can't build with BuildKit; install its plugin, docker-buildx-plugin or docker-buildx",
+    ),
+    # Devices
+    Rule(
+        r'could not select device driver "[^"]*" with capabilities: \[\[gpu\]\]|no known GPU vendor found',
+        Outcome.NOT_RUN,
+        "the engine can give no GPU to a container; on a machine that has one, " + NEEDS_TOOLKIT,
+    ),
+    Rule(
+        r"nvidia-container-cli: requirement error: (?P<what>.*?)(: unknown)?\.?$",
+        Outcome.UNSUPPORTED,
+        "the NVIDIA driver there is too old for the image ({what}); update the driver, or choose an earlier JAX",
+    ),
+    Rule(
+        r"nvidia-container-cli: (?P<what>.*?)(: unknown)?\.?$|unresolvable CDI devices.*",
+        Outcome.NOT_RUN,
+        "the engine finds no working NVIDIA driver ({line}); on its machine `nvidia-smi` has to work",
+    ),
+    Rule(
+        r'"?nvidia-smi"?: (executable file not found|no such file).*',
+        Outcome.NOT_RUN,
+        "the engine puts no NVIDIA driver into containers, although it takes `--gpus`; " + NEEDS_TOOLKIT,
+    ),
+    Rule(
+        r"unable to apply caps: operation not permitted|error setting rlimits? .*operation not permitted|"
+        r"privileged mode is incompatible.*|.*privileged.*(not allowed|forbidden|denied).*",
+        Outcome.NOT_RUN,
+        "the engine refuses `--privileged`, which a TPU needs ({line}), as one without root, or in a container, does; "
+        "use the engine of the TPU VM itself",
+    ),
+    # Room and memory
+    Rule(
+        r"no space left on device|disk quota exceeded",
+        Outcome.UNAVAILABLE,
+        "{line}: make room on the engine's disk (`docker builder prune`, `docker image prune`), and run it again",
+    ),
+    Rule(
+        r"exit code: 137|returned a non-zero code: 137|^MemoryError$|cannot allocate memory|^Killed$",
+        Outcome.UNAVAILABLE,
+        "the build was killed ({line}), as when memory runs out; give the engine more, or build one at a time: JOBS=1",
+    ),
+    # What an image is made from
+    Rule(
+        r"toomanyrequests.*|429 Too Many Requests",
+        Outcome.UNAVAILABLE,
+        "the registry has had too many requests from here ({line}); `docker login`, or wait, and run it again",
+    ),
+    Rule(
+        r"\S+: (failed to resolve source metadata for \S+: \S+: )?not found$|"
+        r"pull access denied.*|manifest (for \S+ )?(unknown|not found).*|repository does not exist.*",
+        Outcome.UNAVAILABLE,
+        "the base image isn't there ({line}); does `base` in docker/matrix.toml name one that the registry has?",
+    ),
+    Rule(
+        r'(failed to do request: Head|Error response from daemon: Get) "https?://(?P<registry>[^/"]+)/.*',
+        Outcome.UNAVAILABLE,
+        "the engine can't reach the registry {registry} for the base image ({line}); see its network, or `docker pull` "
+        "the image when it is up, and run it again",
+    ),
+    Rule(
+        r"these packages do not match the hashes.*|in --require-hashes mode.*|hashes are required.*",
+        Outcome.UNAVAILABLE,
+        "what the index has isn't what {lock} says, or that was edited; put it right by `make lock CELL={cell}`",
+    ),
+    Rule(
+        r"(SSLError|certificate verify failed)[^']*",
+        Outcome.UNAVAILABLE,
+        "the index isn't trusted in the build ({line}); a CA of one's own goes in as the build secret ca.pem",
+    ),
+    Rule(
+        r"Failed to establish a new connection[^']*|temporary failure in name resolution.*|Could not resolve host.*|"
+        r"Temporary failure resolving.*|ReadTimeoutError.*|ConnectTimeoutError.*|Connection reset by peer.*",
+        Outcome.UNAVAILABLE,
+        "the index can't be reached from the build ({line}); see the engine's network, and run it again",
+    ),
+    Rule(
+        r"no matching distribution found for (?P<what>\S+)",
+        Outcome.UNAVAILABLE,
+        "the index has no {what} for this Python; `make verify-locks CELL={cell}` says what {lock} has lost",
+    ),
+)

@@ -1,0 +1,99 @@
+"""A `docker` that makes nothing: it keeps a record, answers as it is told, and knows which containers there are."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+IMAGE = "sha256:" + "1" * 64
+
+PROGRAM = r"""#!{python}
+import json, os, pathlib, shutil, sys, time
+home = pathlib.Path({home!r})
+arguments = sys.argv[1:]
+with open(home / "calls", "a") as calls:
+    calls.write(json.dumps(arguments) + "\n")
+verb = arguments[0]
+answer = json.loads((home / "answers").read_text()).get(verb, {{}})
+containers = home / "containers"
+status = answer.get("status", 0)
+
+def after(option):
+    return arguments[arguments.index(option) + 1]
+
+sys.stdout.write(answer.get("out", ""))
+sys.stderr.write(answer.get("err", ""))
+sys.stdout.flush()
+if verb == "create" and (status == 0 or answer.get("made")):
+    (containers / after("--name")).touch()
+if answer.get("waits"):
+    (home / "waiting").touch()
+    while verb != "start" or (containers / arguments[-1]).exists():
+        time.sleep(0.01)
+if verb == "build" and status == 0:
+    pathlib.Path(after("--iidfile")).write_text({image!r})
+elif verb == "rm":
+    for name in arguments[2:]:
+        (containers / name).unlink(missing_ok=True)
+elif verb == "ps":
+    print(*(path.name for path in containers.iterdir()), sep="\n")
+elif verb == "cp" and arguments[1] == "-":
+    sys.stdin.buffer.read()
+elif verb == "cp" and status == 0:
+    shutil.copytree(home / "results", arguments[-1], dirs_exist_ok=True)
+sys.exit(status)
+"""
+
+
+class FakeDocker:
+    """What `docker` on the PATH is to do, and what it was asked for."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        for folder in ("bin", "containers", "results"):
+            (home / folder).mkdir(parents=True)
+        program = home / "bin" / "docker"
+        program.write_text(PROGRAM.format(python=sys.executable, home=str(home), image=IMAGE))
+        program.chmod(0o755)
+        self.answers = {
+            "version": {"out": "27.0\n"},
+            "context": {"out": "unix:///var/run/docker.sock\n"},
+            "inspect": {"out": "exited 0\n"},
+        }
+        self.answer()
+
+    @property
+    def path(self) -> str:
+        return os.pathsep.join([str(self.home / "bin"), os.environ["PATH"]])
+
+    def answer(self, verb: str = "version", **answer: object) -> None:
+        """What it does from now on when it is asked to `verb`: say `out` and `err`, exit with `status`, or wait."""
+        self.answers.setdefault(verb, {}).update(answer)
+        (self.home / "answers").write_text(json.dumps(self.answers))
+
+    def leaves(self, **files: object) -> None:
+        """What the run of the suite has left in /results."""
+        for name, content in files.items():
+            text = content if isinstance(content, str) else json.dumps(content)
+            (self.home / "results" / name.replace("_", ".")).write_text(text)
+
+    @property
+    def calls(self) -> list[list[str]]:
+        record = self.home / "calls"
+        return [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+
+    @property
+    def verbs(self) -> list[str]:
+        return [call[0] for call in self.calls]
+
+    def call(self, verb: str) -> list[str]:
+        """The last time that it was asked to."""
+        return next(call for call in reversed(self.calls) if call[0] == verb)
+
+    @property
+    def containers(self) -> list[str]:
+        return sorted(path.name for path in (self.home / "containers").iterdir())
+
+    @property
+    def waiting(self) -> bool:
+        return (self.home / "waiting").exists()

@@ -1,0 +1,386 @@
+"""Running a cell in a container: what comes of it, and that nothing is left behind, however it ends.
+
+A fake `docker` on the PATH plays the engine. `pytest --run-docker` runs the last tests on a real one.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fake_docker import IMAGE, FakeDocker
+from harness import container, engine, hardware, host, image, results, rows
+from harness.hardware import GPU, Hardware
+from harness.results import Outcome, Result
+from harness.resume import Rerun, Step, decide
+from harness.trouble import Trouble
+
+CELLS = {cell.name: cell for cell in rows.load()}
+CELL = CELLS["py311-jax0.4.30-cpu"]
+ON_GPU = CELLS["py313-jax0.12.0.1-cuda"]
+ON_TPU = CELLS["py313-jax0.12.0.1-tpu"]
+H100 = GPU("NVIDIA H100", (9, 0), "580.65.06", 81559)
+REPORT = {"counts": {"passed": 3}, "failures": [], "evidence": {"processes": []}, "seconds": {"tests": 1.5}}
+LAST = Result(CELL.name, Outcome.FAILED, "as it was", started="2026-11-20T10:00:00.000+00:00")
+
+
+@pytest.fixture
+def docker(tmp_path, monkeypatch):
+    docker = FakeDocker(tmp_path / "docker")
+    docker.leaves(report_json=REPORT, junit_xml="<testsuites/>")
+    monkeypatch.setenv("PATH", docker.path)
+    monkeypatch.setattr(engine, "checkout", lambda: "mine")
+    monkeypatch.setattr(host, "POLL_S", 0.02)
+    container.begin.cache_clear()
+    return docker
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """With what the last run has left."""
+    folder = tmp_path / "results"
+    results.write(LAST, folder)
+    (folder / (CELL.name + ".xml")).write_text("as it was")
+    return folder
+
+
+@pytest.fixture
+def run(docker, folder):
+    def run(cell=CELL, on_progress=lambda *said: None, cancel=None):
+        return container.run(cell, on_progress, cancel or threading.Event(), folder=folder)
+
+    return run
+
+
+def junit(folder):
+    return (folder / (CELL.name + ".xml")).read_text()
+
+
+# What comes of it
+
+
+def test_passed(run, docker, folder):
+    """The result says what it was shown for, and in which image."""
+    result = run()
+    assert result.outcome is Outcome.PASSED and result.where == "container" and result.counts == {"passed": 3}
+    assert result.evidence["image"] == IMAGE
+    assert result.hashes == container.hashes_of([CELL])[CELL.name] and all(result.hashes.values())
+    assert result.seconds["tests"] == 1.5 and result.seconds["total"] >= result.seconds["setup"]
+    assert results.read(CELL.name, folder) == result
+    assert junit(folder) == "<testsuites/>"
+
+
+def test_failed(run, docker, folder):
+    docker.leaves(report_json={**REPORT, "counts": {"failed": 1}, "failures": ["tests/test_x.py::test_y"]})
+    docker.answer("inspect", out="exited 1\n")
+    result = run()
+    assert result.outcome is Outcome.FAILED and "test_x.py::test_y" in result.reason
+
+
+def test_killed_in_the_container(run, docker, tmp_path):
+    """As when memory runs out there."""
+    (docker.home / "results" / "report.json").unlink()
+    docker.answer("inspect", out="exited 137\n")
+    result = run()
+    assert result.outcome is Outcome.FAILED and "SIGKILL" in result.reason and "memory" in result.reason
+
+
+def test_log_has_the_build_and_the_tests(run, docker, folder):
+    docker.answer("build", err="#1 [base] FROM x\n")
+    docker.answer("start", out="3 passed\n")
+    run()
+    assert (folder / (CELL.name + ".log")).read_text() == "#1 [base] FROM x\n3 passed\n"
+
+
+def test_progress(run, docker):
+    """First the image, then the tests: how many are done, of how many, how many failed."""
+    docker.answer("start", waits=True)
+    docker.answer("exec", out='{"done": 3, "total": 10, "failed": 1}')
+    heard, cancel = [], threading.Event()
+
+    def on_progress(*said):
+        heard.append(said)
+        if said[1]:
+            cancel.set()
+
+    run(on_progress=on_progress, cancel=cancel)
+    assert heard[:3] == [("image", 0, 0, 0), ("tests", 0, 0, 0), ("tests", 3, 10, 1)]
+
+
+def test_nothing_of_this_machine_is_mounted(run, docker):
+    """The engine may be another machine's."""
+    run()
+    words = [word for call in docker.calls for word in call]
+    assert not [word for word in words if word.startswith(("-v", "--volume", "--mount"))]
+    assert docker.call("create")[-1] == IMAGE
+
+
+def test_what_reaches_the_tests(monkeypatch):
+    """Of the environment what tox lets through; each backend's devices, and no others."""
+    env = {"EQX_SEED": "1", "TPU_NAME": "x", "HOME": "/root", "JAX_PLATFORMS": "cpu"}
+    assert container.options(CELL, env) == ("--env=EQX_SEED", "--env=TPU_NAME")
+    assert "--gpus=all" in container.options(ON_GPU, {})
+    assert "--privileged" in container.options(ON_TPU, {})
+
+
+# Whatever fails, nothing is left behind
+
+
+STEPS = ("build", "create", "start", "inspect", "cp")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_failing_step(run, docker, folder, step):
+    """The last thing to happen is that the container goes, and no result is one of the tests."""
+    docker.answer(step, status=1, err="#9 ERROR: no such thing\n", made=True)
+    if step == "start":
+        docker.answer("inspect", out="created 128\n")
+    result = run()
+    assert result.outcome in (Outcome.UNAVAILABLE, Outcome.NOT_RUN) and "no such thing" in result.reason
+    assert docker.containers == []
+    if step != "build":
+        assert docker.verbs[-1] == "rm" and docker.call("rm")[-1] == docker.call("create")[2]
+    assert junit(folder) == "as it was"
+    kept = results.read(CELL.name, folder)
+    assert kept == (LAST if result.outcome is Outcome.NOT_RUN else result)
+
+
+@pytest.mark.parametrize("step", ("build", "create", "start"))
+def test_cancelled_step(run, docker, folder, step):
+    """The result of the last time stays, whole."""
+    docker.answer(step, waits=True)
+    cancel = threading.Event()
+    threading.Thread(target=lambda: (until(lambda: docker.waiting), cancel.set())).start()
+    result = run(cancel=cancel)
+    assert result.outcome is Outcome.NOT_RUN and "interrupted" in result.reason
+    assert docker.containers == []
+    assert results.read(CELL.name, folder) == LAST and junit(folder) == "as it was"
+    assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".log", ".xml"]
+
+
+RUNNER = """
+import sys, threading
+sys.path.insert(0, {docker!r})
+from pathlib import Path
+from harness import container, engine, rows
+engine.checkout = lambda: "mine"
+cell = next(cell for cell in rows.load() if cell.name == {cell!r})
+container.run(cell, lambda *said: None, threading.Event(), folder=Path({folder!r}))
+"""
+
+
+@pytest.mark.parametrize("step", ("create", "start"))
+def test_kill_9(docker, folder, step):
+    """The container goes though nobody is there any more to remove it."""
+    docker.answer(step, waits=True, made=True)
+    code = RUNNER.format(docker=str(Path(container.__file__).parents[1]), cell=CELL.name, folder=str(folder))
+    runner = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PATH": docker.path})
+    until(lambda: docker.waiting)
+    assert len(docker.containers) == 1
+    runner.send_signal(signal.SIGKILL)
+    runner.wait()
+    until(lambda: not docker.containers)
+    assert results.read(CELL.name, folder) == LAST and junit(folder) == "as it was"
+
+
+def until(so):
+    deadline = time.monotonic() + 30
+    while not so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_the_engine_is_lost(run, docker, folder):
+    """The tests go on somewhere, and what came of them isn't known."""
+    docker.answer("inspect", out="running 0\n")
+    result = run()
+    assert result.outcome is Outcome.NOT_RUN and "connection" in result.reason
+    assert docker.containers == [] and results.read(CELL.name, folder) == LAST
+
+
+def test_log_that_cannot_be_written(run, docker, monkeypatch):
+    """It is said, and docker doesn't wait for ever for somebody to listen."""
+    docker.answer("build", out="word " * 100000 + "\n")
+    monkeypatch.setattr(container, "new_log", lambda cell, folder: open("/dev/full", "wb", buffering=0))
+    with pytest.raises(OSError, match="No space left"):
+        run()
+    assert docker.containers == []
+
+
+# What is run, and what isn't
+
+
+def test_unchanged_is_not_run_again(run, folder):
+    """A pass in a container counts in one, until what makes the image changes; one on the host doesn't."""
+    result = run()
+    now = container.hashes_of([CELL])[CELL.name]
+    assert decide(CELL, result, now, Rerun.NOTHING).step is Step.KEEP
+    assert decide(CELL, result, {**now, "image": "other"}, Rerun.NOTHING).step is Step.RUN
+    on_host = replace(result, where="host", hashes={**now, "image": ""})
+    assert decide(CELL, on_host, now, Rerun.NOTHING).step is Step.RUN
+    assert decide(CELL, result, {**now, "image": ""}, Rerun.NOTHING).step is Step.KEEP  # asked for on the host
+
+
+def test_recipe(monkeypatch, tmp_path):
+    """It is of the Dockerfile and what that is told: not of the lock, which has a hash of its own, nor of the day."""
+    before = container.recipe(CELL)
+    monkeypatch.setattr(image.fingerprint, "lock_hash", lambda cell: "other")
+    assert container.recipe(CELL) == before
+    assert container.recipe(replace(CELL, base="python:3.14-slim-trixie")) != before
+    other = tmp_path / "Dockerfile"
+    other.write_text("FROM scratch\n")
+    monkeypatch.setattr(image, "dockerfile", lambda cell: other)
+    assert container.recipe(CELL) != before
+
+
+# Before it is run
+
+
+def test_preflight_removes_leftovers_once(docker):
+    """Of a run on a machine that lost its power. Only of this checkout."""
+    (docker.home / "containers" / "left").touch()
+    assert container.preflight(CELL) is None and container.preflight(CELL) is None
+    assert docker.containers == [] and docker.verbs.count("ps") == 1
+    assert docker.call("ps")[-1] == "label=equinox.run=mine"
+
+
+def test_preflight_no_engine(docker):
+    docker.answer(
+        "version", status=1, err="Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?"
+    )
+    result = container.preflight(CELL)
+    assert result.outcome is Outcome.NOT_RUN and "unix:///x" in result.reason and "start" in result.reason
+
+
+def test_preflight_no_docker(docker, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert "install Docker" in container.preflight(CELL).reason
+
+
+def test_preflight_asks_this_machine_only_for_its_own_engine(docker, monkeypatch):
+    """What a machine has says nothing of the devices of another."""
+    refusal = Result(ON_GPU.name, Outcome.UNSUPPORTED, "too old a GPU")
+    monkeypatch.setattr(hardware, "check", lambda cell: refusal)
+    assert container.preflight(ON_GPU) == refusal
+    docker.answer("context", out="ssh://elsewhere\n")
+    assert container.preflight(ON_GPU) is None
+
+
+@pytest.mark.parametrize(
+    "state, said, outcome, reason",
+    [
+        ("exited 0", "NVIDIA A100, 580.65.06, 40960, 8.0\n", None, ""),
+        ("exited 0", "Tesla P100, 580.65.06, 16384, 6.0\n", Outcome.UNSUPPORTED, "6.0"),
+        ("exited 0", "NVIDIA A100, 450.0, 40960, 8.0\n", Outcome.UNSUPPORTED, "driver"),
+        ("exited 9", "NVIDIA-SMI has failed\n", Outcome.NOT_RUN, "NVIDIA-SMI has failed"),
+        ("created 128", 'could not select device driver "" with capabilities: [[gpu]]', Outcome.NOT_RUN, "Toolkit"),
+    ],
+)
+def test_gpu_is_looked_at_before_the_build(run, docker, state, said, outcome, reason):
+    """In a container, wherever the engine is; in the small image that the cell's begins with."""
+    docker.answer("start", out=said, status=int(state.split()[1] != "0"))
+    docker.answer("inspect", out=state + "\n")
+    result = run(ON_GPU)
+    assert docker.containers == []
+    create = next(call for call in docker.calls if call[0] == "create")
+    assert "--gpus=all" in create and "python:3.13-slim-bookworm" in " ".join(create) and "nvidia-smi" in create
+    assert ("build" in docker.verbs) == (outcome is None)
+    if outcome is not None:
+        assert result.outcome is outcome and reason in result.reason
+
+
+def test_h100_cannot_run_what_came_before_it(docker, monkeypatch):
+    """Known from the row, with nothing pulled or built."""
+    old = next(
+        cell
+        for cell in CELLS.values()
+        if cell.name.endswith("jax0.4.1-cuda") or "0.3" in cell.jax and cell.backend == "cuda"
+    )
+    monkeypatch.setattr(hardware, "here", lambda: Hardware(8, 1000, gpus=(H100,)))
+    result = container.preflight(old)
+    assert result.outcome is Outcome.UNSUPPORTED
+    assert not {"build", "pull", "create"} & set(docker.verbs)
+
+
+def test_tpu_is_looked_at_before_the_build(run, docker):
+    result = run(ON_TPU)
+    assert result.outcome is Outcome.NOT_RUN and "no TPU" in result.reason and "build" not in docker.verbs
+    docker.answer("start", out="/dev/accel0\n")
+    assert run(ON_TPU).outcome is Outcome.PASSED
+
+
+def test_secrets(tmp_path):
+    """A mirror, and its CA, as pip's own variables name them; not /dev/null, which turns a configuration off."""
+    file = tmp_path / "file"
+    file.touch()
+    assert container.secrets({"PIP_CERT": str(file)}) == ["--secret=id=ca.pem,src={}".format(file)]
+    assert container.secrets({"PIP_CONFIG_FILE": str(file)}) == ["--secret=id=pip.conf,src={}".format(file)]
+    assert container.secrets({"PIP_CONFIG_FILE": "/dev/null"}) == []
+
+
+# With a real engine
+
+
+@pytest.fixture(scope="module")
+def real(request):
+    """The image of the newest cell, where `--run-docker` asks for it."""
+    if not request.config.getoption("--run-docker", default=False):
+        pytest.skip("builds an image: only with --run-docker")
+    try:
+        engine.check()
+        with open(os.devnull, "wb") as log:
+            return container.build(CELLS["py313-jax0.12.0.1-cpu"], log, threading.Event())
+    except Trouble as trouble:
+        pytest.skip(str(trouble))
+
+
+def exists(name):
+    return bool(engine.ask("ps", "--all", "--quiet", "--filter", "name=" + name))
+
+
+def test_real_container(real, tmp_path):
+    """It says what it says, ends as it ends, leaves what it leaves, and is gone."""
+    never, command = threading.Event(), ("sh", "-c", "echo said; echo '{}' > /results/report.json; kill -9 $$")
+    with (tmp_path / "log").open("wb") as log:
+        with engine.container(real, "sh", "-c", "echo said; exit 7", log=log, cancel=never) as name:
+            assert engine.execute(name, log, never) == engine.Ended(7, "said\n")
+        with engine.container(real, *command, log=log, cancel=never) as name:
+            engine.execute(name, log, never)
+            with container.taken_out(name) as left:
+                assert left.report.read_text() == "{}\n"
+    assert not exists(name)
+
+
+def test_real_container_that_is_cancelled(real, tmp_path):
+    cancel = threading.Event()
+    with (tmp_path / "log").open("wb") as log, pytest.raises(engine.Interrupted):
+        with engine.container(real, "sh", "-c", "echo begun; sleep 600", log=log, cancel=cancel) as name:
+            engine.execute(name, log, cancel, lambda: cancel.set() if log.tell() > 70 else None)
+    assert not exists(name)
+
+
+def test_real_leftovers(real, monkeypatch):
+    """Of this checkout alone."""
+    names = ["equinox-test-mine", "equinox-test-other"]
+    with engine.removed(names[0]), engine.removed(names[1]):
+        for name in names:
+            engine.ask("create", "--name", name, "--label", "{}={}".format(engine.LABEL, name), real, "true")
+        monkeypatch.setattr(engine, "checkout", lambda: names[0])
+        engine.remove_leftovers()
+        assert [exists(name) for name in names] == [False, True]
+
+
+def test_real_engine_without_gpus(real, tmp_path):
+    """Where there is none, `--gpus` is refused in words that are understood."""
+    if hardware.here().gpus:
+        pytest.skip("there is a GPU here")
+    never = threading.Event()
+    with (tmp_path / "log").open("wb") as log, pytest.raises(Trouble, match="GPU|NVIDIA"):
+        with engine.container(real, "true", options=("--gpus=all",), log=log, cancel=never) as name:
+            engine.execute(name, log, never)
+    assert not exists(name)
