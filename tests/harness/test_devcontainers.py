@@ -1,0 +1,70 @@
+"""The dev containers: on the images of the cells, each with what its backend needs and no more."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import rows
+from harness.places import DOCKER, ROOT
+
+FOLDER = ROOT / ".devcontainer"
+
+each_backend = pytest.mark.parametrize("backend", rows.BACKENDS)
+
+
+def path(backend: str) -> Path:
+    return FOLDER / backend / "devcontainer.json"
+
+
+def read(backend: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path(backend).read_text(encoding="utf-8"))
+    return found
+
+
+def test_each_backend_has_one() -> None:
+    assert {file.parent.name for file in FOLDER.glob("*/devcontainer.json")} == set(rows.BACKENDS)
+
+
+@each_backend
+def test_it_is_made_from_the_image_of_its_backend(backend: str) -> None:
+    build = read(backend)["build"]
+    dockerfile = (path(backend).parent / build["dockerfile"]).resolve()
+    assert dockerfile == DOCKER / (backend + ".Dockerfile")
+    assert (path(backend).parent / build["context"]).resolve() == ROOT
+    assert re.search(r"(?m)^FROM .* AS {}$".format(build["target"]), dockerfile.read_text(encoding="utf-8"))
+
+
+@each_backend
+def test_its_user_is_that_of_the_image(backend: str) -> None:
+    dockerfile = (DOCKER / (backend + ".Dockerfile")).read_text(encoding="utf-8")
+    assert re.search(r"useradd .* {}\n".format(read(backend)["remoteUser"]), dockerfile)
+
+
+@each_backend
+def test_versions_are_the_dockerfile_s_to_say(backend: str) -> None:
+    assert "args" not in read(backend)["build"]
+    assert not re.search(r"\d\.\d", path(backend).read_text(encoding="utf-8"))
+
+
+@each_backend
+def test_what_it_does_first_is_in_the_makefile(backend: str) -> None:
+    targets = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8")))
+    wanted = re.findall(r"make ([a-z-]+)", read(backend)["postCreateCommand"])
+    assert wanted
+    assert set(wanted) <= targets
+
+
+@each_backend
+def test_it_asks_for_the_devices_of_its_backend_and_no_others(backend: str) -> None:
+    said = read(backend)
+    assert ("--gpus" in path(backend).read_text(encoding="utf-8")) == (backend == "cuda")
+    assert (said.get("hostRequirements") == {"gpu": True}) == (backend == "cuda")
+    assert said.get("privileged", False) == (backend == "tpu")
+
+
+def test_they_differ_in_nothing_else() -> None:
+    own = {"name", "build", "hostRequirements", "runArgs", "privileged"}
+    shared = [{key: said for key, said in read(backend).items() if key not in own} for backend in rows.BACKENDS]
+    assert shared == [shared[0]] * len(shared)
