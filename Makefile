@@ -29,10 +29,11 @@ CHOOSE := { echo >&2 'Choose another Python, with pip and venv: make PYTHON=pyth
 AT_LEAST = $(PYTHON) -c 'import sys; sys.version_info >= ($(1)) or sys.exit("$(2), and this is Python " + sys.version.split()[0] + ".")' || $(CHOOSE)
 HAS_VENV = $(PYTHON) -c 'import ensurepip, venv' || $(CHOOSE)
 
+NAMES = $(foreach name,$(CELL),'$(name)')
 RUN_CELLS = $(HARNESS)/run.py $(if $(JOBS),--jobs $(JOBS)) $(if $(RERUN),--rerun $(RERUN))
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format demo matrix cell test-cpu test-gpu test-tpu table bisect lock verify-locks doctor clean
+.PHONY: help test lint format demo matrix cell test-cpu test-gpu test-tpu image shell-cpu shell-gpu shell-tpu table bisect lock verify-locks doctor clean
 
 help:  ## List the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-20s%s\n", $$1, $$2 }'
@@ -66,16 +67,28 @@ matrix: $(HARNESS_READY)  ## Run the tests on JAX after JAX, each in its own env
 
 cell: $(HARNESS_READY)  ## Run one cell of the matrix, or those that a pattern matches: make cell CELL=...
 	@test -n '$(CELL)' || { echo >&2 'Which? make cell CELL=py311-jax0.4.30-cpu. There are:'; $(HARNESS)/matrix.py list >&2; exit 2; }
-	$(RUN_CELLS) $(foreach name,$(CELL),'$(name)')
+	$(RUN_CELLS) $(NAMES)
 
-test-cpu: $(HARNESS_READY)  ## Run the cells of a backend, all that can run here: CPU,
-	$(RUN_CELLS) --tier $(TIER) --backend cpu
+test-cpu: $(HARNESS_READY)  ## Run the cells of a backend, in containers where a Docker engine answers, else here: CPU,
+	$(RUN_CELLS) --where auto --backend cpu $(or $(NAMES),--tier $(TIER))
 
 test-gpu: $(HARNESS_READY)  ## ... NVIDIA GPU,
-	$(RUN_CELLS) --tier $(TIER) --backend cuda
+	$(RUN_CELLS) --where auto --backend cuda $(or $(NAMES),--tier $(TIER))
 
 test-tpu: $(HARNESS_READY)  ## ... TPU
-	$(RUN_CELLS) --tier $(TIER) --backend tpu
+	$(RUN_CELLS) --where auto --backend tpu $(or $(NAMES),--tier $(TIER))
+
+image: $(HARNESS_READY)  ## Build the image of a cell: make image CELL=...; the newest one on the CPU, if none is named
+	$(HARNESS)/run.py --image-only $(or $(NAMES),--backend cpu)
+
+shell-cpu: $(HARNESS_READY)  ## Open a shell in the image of a cell, with this folder: the newest on the CPU, or CELL=...
+	$(HARNESS)/run.py --shell $(or $(NAMES),--backend cpu)
+
+shell-gpu: $(HARNESS_READY)  ## ... with an NVIDIA GPU
+	$(HARNESS)/run.py --shell $(or $(NAMES),--backend cuda)
+
+shell-tpu: $(HARNESS_READY)  ## ... with a TPU
+	$(HARNESS)/run.py --shell $(or $(NAMES),--backend tpu)
 
 table: $(HARNESS_READY)  ## Draw what the cells gave: here, in README.md, and as the page results/index.html
 	$(HARNESS)/matrix.py table

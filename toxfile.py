@@ -3,8 +3,8 @@
 In the order in which tox calls: the names of the cells; which of them are to run, and what they are made of; then,
 when tox has made an environment and installed the lock into it, what completes it; and, after the run, the result.
 
-Exit status of one cell: 0 passed, 1 failed, 2 there is no such cell, 3 it could not be set up, 75 somebody else runs it,
-130 interrupted.
+Exit status of one cell: 0 passed, 1 failed, 2 there is no such cell, 3 it could not be set up, 75 it is being run by
+somebody else, 130 interrupted.
 """
 
 import os

@@ -1,1 +1,1 @@
-"""The test harness: one suite against every JAX, on every backend. It is the host's side; docker/inside is the cell's."""
+"""The harness on the host: one suite against every JAX, on every backend. What runs in a cell is in docker/inside."""

@@ -12,7 +12,7 @@ import queue
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +75,7 @@ class Summary:
     named: frozenset[str] = frozenset()  # by the user
     signal: int | None = None  # that ended the run
     trouble: str = ""  # that ended the run
+    unresolved: frozenset[str] = frozenset()  # has no lock, and the project knows why: that is no news
 
     @property
     def status(self) -> int:
@@ -92,9 +93,10 @@ class Summary:
         outcomes = set(counted.values())
         if Outcome.FAILED in outcomes:
             return 1
+        missing = {name for name, outcome in counted.items() if outcome is Outcome.UNAVAILABLE}
         named_not_run = any(counted[name] not in RAN for name in self.named & counted.keys())
         nothing_ran = bool(counted) and outcomes.isdisjoint(RAN)
-        return 3 if self.trouble or Outcome.UNAVAILABLE in outcomes or named_not_run or nothing_ran else 0
+        return 3 if self.trouble or missing - self.unresolved or named_not_run or nothing_ran else 0
 
 
 def run(
@@ -106,6 +108,7 @@ def run(
     jobs: int | None = None,
     rerun: Rerun = Rerun.NOTHING,
     named: Sequence[str] = (),
+    unresolved: Collection[str] = (),
     folder: Path = RESULTS,
     lock: Path = WORK / "run.lock",
 ) -> int:
@@ -136,6 +139,7 @@ def run(
             kept=[each.cell.name for each in kept],
             left=frozenset(each.cell.name for each in decisions if each.step is Step.LEAVE),
             named=frozenset(named),
+            unresolved=frozenset(unresolved).intersection(cell.name for cell in cells),
             signal=race.signal,
             trouble=race.trouble,
         )

@@ -302,6 +302,17 @@ def test_exit_status(outcomes, status):
     assert all(status_of(order) == status for order in itertools.permutations(outcomes))
 
 
+@pytest.mark.parametrize(
+    "outcomes, named, status",
+    [([P, UNAVAILABLE], False, 0), ([P, F], False, 1), ([P, UNAVAILABLE], True, 3), ([NOT_RUN, UNAVAILABLE], False, 3)],
+)
+def test_exit_status_of_a_cell_that_is_known_to_have_no_lock(outcomes, named, status):
+    """It doesn't count as one that could not be set up, unless it was asked for by its name, or nothing else ran."""
+    name = frozenset([a_cell("0.4.1").name])
+    assert status_of(outcomes, unresolved=name, named=name if named else frozenset()) == status
+    assert status_of([P, UNAVAILABLE]) == 3
+
+
 @pytest.mark.parametrize("outcome, status", [(P, 0), (F, 1), (UNAVAILABLE, 3), (NOT_RUN, 3), (UNSUPPORTED, 3)])
 def test_exit_status_of_a_cell_that_was_named(outcome, status):
     assert status_of([P, outcome], named=frozenset([a_cell("0.4.1").name])) == status
