@@ -3,6 +3,7 @@
 A fake `docker` on the PATH plays the engine. `pytest --run-docker` runs the last tests on a real one.
 """
 
+import datetime
 import os
 import signal
 import subprocess
@@ -212,6 +213,23 @@ def test_log_that_cannot_be_written(run, docker, monkeypatch):
     assert docker.containers == []
 
 
+def test_log_is_a_new_file(folder):
+    """Whatever may still write to the old one, as what was left of a killed run, doesn't write to it."""
+    with container.new_log(CELL, folder) as old, container.new_log(CELL, folder) as new:
+        old.write(b"old")
+        new.write(b"new")
+    assert (folder / (CELL.name + ".log")).read_bytes() == b"new"
+
+
+def test_what_could_not_be_installed(run, docker):
+    """It is said of which lock, and how that is put right."""
+    docker.answer(
+        "build", status=1, err="#7 1.2 ERROR: No matching distribution found for optax==9\n#7 ERROR: exit code: 1\n"
+    )
+    reason = run().reason
+    assert "docker/locks/{}.txt".format(CELL.name) in reason and "CELL={}".format(CELL.name) in reason
+
+
 # What is run, and what isn't
 
 
@@ -232,6 +250,11 @@ def test_recipe(monkeypatch, tmp_path):
     monkeypatch.setattr(image.fingerprint, "lock_hash", lambda cell: "other")
     assert container.recipe(CELL) == before
     assert container.recipe(replace(CELL, base="python:3.14-slim-trixie")) != before
+    asked = []
+    monkeypatch.setattr(image, "build_args", lambda cell, today: asked.append(today) or {"LOCK": ""})
+    container.recipe(CELL)
+    assert asked[0] != datetime.date.today()
+    monkeypatch.undo()
     other = tmp_path / "Dockerfile"
     other.write_text("FROM scratch\n")
     monkeypatch.setattr(image, "dockerfile", lambda cell: other)
@@ -247,6 +270,12 @@ def test_preflight_removes_leftovers_once(docker):
     assert container.preflight(CELL) is None and container.preflight(CELL) is None
     assert docker.containers == [] and docker.verbs.count("ps") == 1
     assert docker.call("ps")[-1] == "label=equinox.run=mine"
+
+
+def test_preflight_no_lock(docker, monkeypatch):
+    refusal = Result(CELL.name, Outcome.UNAVAILABLE, "no lock")
+    monkeypatch.setattr(host, "without_lock", lambda cell: refusal)
+    assert container.preflight(CELL) == refusal
 
 
 def test_preflight_no_engine(docker):
@@ -312,6 +341,12 @@ def test_tpu_is_looked_at_before_the_build(run, docker):
     assert result.outcome is Outcome.NOT_RUN and "no TPU" in result.reason and "build" not in docker.verbs
     docker.answer("start", out="/dev/accel0\n")
     assert run(ON_TPU).outcome is Outcome.PASSED
+
+
+def test_secrets_reach_the_build(run, docker, monkeypatch):
+    monkeypatch.setattr(container, "secrets", lambda: ["--secret=id=pip.conf,src=/x"])
+    run()
+    assert "--secret=id=pip.conf,src=/x" in docker.call("build")
 
 
 def test_secrets(tmp_path):
