@@ -30,7 +30,7 @@ AT_LEAST = $(PYTHON) -c 'import sys; sys.version_info >= ($(1)) or sys.exit("$(2
 HAS_VENV = $(PYTHON) -c 'import ensurepip, venv' || $(CHOOSE)
 
 NAMES = $(foreach name,$(CELL),'$(name)')
-RUN_CELLS = $(HARNESS)/run.py $(if $(JOBS),--jobs $(JOBS)) $(if $(RERUN),--rerun $(RERUN))
+RUN_CELLS = $(HARNESS)/run.py $(if $(WHERE),--where $(WHERE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(RERUN),--rerun $(RERUN))
 
 .DEFAULT_GOAL := help
 .PHONY: help test lint format demo matrix cell test-cpu test-gpu test-tpu image shell-cpu shell-gpu shell-tpu table bisect lock verify-locks doctor clean
@@ -42,6 +42,7 @@ help:  ## List the targets
 	@echo '  ARGS="-k tree_at -x"   what to pass on to pytest, or to the demo'
 	@echo '  TIER=nightly           all cells of the matrix, not only those of a pull request; TIER=canary: JAX of tonight, too'
 	@echo '  CELL=py311-jax0.4.30-cpu, or CELL="py311-*"'
+	@echo '  WHERE=container        in a container, wherever the Docker engine is; WHERE=host: here; WHERE=auto: as can be'
 	@echo '  JOBS=2                 how many cells side by side'
 	@echo '  RERUN=failed           run what failed again, though nothing has changed; RERUN=all: everything'
 
@@ -69,14 +70,17 @@ cell: $(HARNESS_READY)  ## Run one cell of the matrix, or those that a pattern m
 	@test -n '$(CELL)' || { echo >&2 'Which? make cell CELL=py311-jax0.4.30-cpu. There are:'; $(HARNESS)/matrix.py list >&2; exit 2; }
 	$(RUN_CELLS) $(NAMES)
 
+test-cpu: WHERE ?= auto
 test-cpu: $(HARNESS_READY)  ## Run the cells of a backend, in containers where a Docker engine answers, else here: CPU,
-	$(RUN_CELLS) --where auto --backend cpu $(or $(NAMES),--tier $(TIER))
+	$(RUN_CELLS) --backend cpu $(or $(NAMES),--tier $(TIER))
 
+test-gpu: WHERE ?= auto
 test-gpu: $(HARNESS_READY)  ## ... NVIDIA GPU,
-	$(RUN_CELLS) --where auto --backend cuda $(or $(NAMES),--tier $(TIER))
+	$(RUN_CELLS) --backend cuda $(or $(NAMES),--tier $(TIER))
 
+test-tpu: WHERE ?= auto
 test-tpu: $(HARNESS_READY)  ## ... TPU
-	$(RUN_CELLS) --where auto --backend tpu $(or $(NAMES),--tier $(TIER))
+	$(RUN_CELLS) --backend tpu $(or $(NAMES),--tier $(TIER))
 
 image: $(HARNESS_READY)  ## Build the image of a cell: make image CELL=...; the newest one on the CPU, if none is named
 	$(HARNESS)/run.py --image-only $(or $(NAMES),--backend cpu)

@@ -5,7 +5,7 @@
 #   python docker/matrix.py build-args CELL | sed 's/^/--build-arg=/' | tr '\n' '\0' | xargs -0 docker build -f docker/tpu.Dockerfile .
 ARG CELL=py313-jax0.12.0.1-tpu
 ARG BASE=python:3.13-slim-bookworm
-ARG INSTALL="--require-hashes -r /locks/py313-jax0.12.0.1-tpu.txt"
+ARG INSTALL="--no-deps --require-hashes -r /locks/py313-jax0.12.0.1-tpu.txt"
 ARG AS_OF=2026-11-15
 ARG BRIDGE=
 ARG EXPECT='{"cell": "py313-jax0.12.0.1-tpu", "python": "3.13", "jax": "0.12.0.1", "jaxlib": "0.12.0.1", "backend": "tpu", "bridge": false}'

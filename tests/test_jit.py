@@ -1,4 +1,4 @@
-"""`jitf` and `filter_jit`: what is traced, what is static, when it retraces, and what a compiled function offers."""
+"""`jitf` and `filter_jit`: what is traced, what is static, and what a compiled function offers."""
 
 import collections
 import functools as ft
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import core, lax, tree_util
-from tracing import Model, Seen, model
+from tracing import Model, Seen, is_deleted, model
 
 import equinox as eqx
 
@@ -308,23 +308,15 @@ def test_donated_inputs_are_given_up():
     x = jnp.ones(2)
     m = model()
     out, _ = f(m, x)
-    assert out.tolist() == [2.0, 3.0] and not _is_deleted(x)
+    assert out.tolist() == [2.0, 3.0] and not is_deleted(x)
     g = jax.jit(lambda w, x: w + x, donate_argnums=0)
     w = jnp.array([1.0, 2.0])
     g(w, x)
-    assert _is_deleted(m.weight) == _is_deleted(w)  # whether this backend donates is JAX's to say
+    assert is_deleted(m.weight) == is_deleted(w)  # whether this backend donates is JAX's to say
     named = eqx.filter_jit(lambda a, b: b + 1, donate_argnames="b")
     b = jnp.ones(2)
     named(x, b)
-    assert _is_deleted(b) == _is_deleted(w) and not _is_deleted(x)
-
-
-def _is_deleted(x):
-    try:
-        np.asarray(x)
-    except (RuntimeError, ValueError):
-        return True
-    return False
+    assert is_deleted(b) == is_deleted(w) and not is_deleted(x)
 
 
 def test_unknown_keyword_arguments_are_refused_when_decorating():

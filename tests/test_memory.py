@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import tree_util
-from tracing import Model, model
+from tracing import Model, is_deleted, model
 
 import equinox as eqx
 from equinox.nn import MLP
@@ -171,14 +171,6 @@ def test_objects_of_many_models_are_given_back():
 
 
 # Donation
-
-
-def is_deleted(x):
-    try:
-        np.asarray(x)
-    except (RuntimeError, ValueError):
-        return True
-    return False
 
 
 @pytest.mark.filterwarnings("ignore:Some donated buffers were not usable:UserWarning")

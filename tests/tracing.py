@@ -1,8 +1,9 @@
-"""What the tests of `jitf` share: a model with static data of both kinds, and a function that is watched."""
+"""What the tests of `jitf` share: a model with static data of both kinds, and ways to watch functions and arrays."""
 
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import core, tree_util
 
 import equinox as eqx
@@ -37,3 +38,12 @@ class Seen:
         leaves = tree_util.tree_leaves((args, kwargs))
         self.kinds = ["traced" if isinstance(x, core.Tracer) else type(x).__name__ for x in leaves]
         return self.fun(*args, **kwargs)
+
+
+def is_deleted(x):
+    """Whether an array's memory was given up, as it is by donation."""
+    try:
+        np.asarray(x)
+    except (RuntimeError, ValueError):
+        return True
+    return False

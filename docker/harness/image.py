@@ -41,6 +41,8 @@ def build_args(cell: Cell, revision: str = "", today: datetime.date | None = Non
     """
     base, toolkit = bases(cell)
     install = " ".join(environment.requirements(cell)).replace(str(LOCKS), "/locks")
+    if not cell.floating:
+        install = "--no-deps " + install  # a lock is complete, and pip 23.0 finds no `etils[epy]` in it
     args = {
         "CELL": cell.name,
         "BASE": base,
