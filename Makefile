@@ -40,7 +40,7 @@ help:  ## List the targets
 	@echo
 	@echo '  PYTHON=python3.12      which Python to use: 3.10 or later; 3.8 will do for test, lint and demo'
 	@echo '  ARGS="-k tree_at -x"   what to pass on to pytest, or to the demo'
-	@echo '  TIER=nightly           all cells of the matrix, not only those of a pull request; TIER=canary: JAX of tonight, too'
+	@echo '  TIER=nightly           every JAX in the list, not only those of a pull request; TIER=canary: that of tonight, too'
 	@echo '  CELL=py311-jax0.4.30-cpu, or CELL="py311-*"'
 	@echo '  WHERE=container        in a container, wherever the Docker engine is; WHERE=host: here; WHERE=auto: as can be'
 	@echo '  JOBS=2                 how many cells side by side'
@@ -101,10 +101,10 @@ bisect: $(HARNESS_READY)  ## Find the JAX release that broke a test: make bisect
 	$(HARNESS)/matrix.py bisect '$(TEST)' --good '$(GOOD)' --bad '$(BAD)' $(ARGS)
 
 lock: $(HARNESS_READY)  ## Resolve each cell as the package index stood at its date, with hashes
-	$(HARNESS)/matrix.py lock $(CELL)
+	$(HARNESS)/matrix.py lock $(NAMES)
 
 verify-locks: $(HARNESS_READY)  ## Say what of the locks can no longer be fetched
-	$(HARNESS)/matrix.py verify-locks $(CELL)
+	$(HARNESS)/matrix.py verify-locks $(NAMES)
 
 doctor: $(HARNESS_READY)  ## Say what is here - Pythons, containers, accelerators - and what each backend would need
 	$(HARNESS)/matrix.py doctor

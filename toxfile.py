@@ -161,7 +161,14 @@ def tox_before_run_commands(tox_env: ToxEnv) -> None:
         environment.complete(chosen.cell, chosen.environment, chosen.made_from, uv)
         suite.copy(chosen.environment.suite)
         chosen.environment.start_afresh()
-    except (environment.SetupFailed, suite.BuildFailed, OSError) as error:
+    except suite.BuildFailed as error:
+        print(error, file=sys.stderr)
+        chosen.ended = True
+        result = verdict.of_build(chosen.cell, str(error))
+        if not SESSION.part:
+            write(chosen, result)
+        raise SystemExit(1 if result.outcome is Outcome.FAILED else 3) from None
+    except (environment.SetupFailed, OSError) as error:
         print(error, file=sys.stderr)
         not_set_up(chosen, str(error))
     tox_env.conf["set_env"].update(environment.variables(chosen.cell, chosen.environment))

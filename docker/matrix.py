@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
-from harness import bases, bisect, doctor, fingerprint, image, locks, rows, table
+from harness import bases, bisect, doctor, fingerprint, image, locks, many, rows, table
 from harness.index import IndexUnreachable
 from harness.readme import ReadmeError
 
@@ -57,8 +57,10 @@ def github(options: argparse.Namespace) -> int:
 def lock(options: argparse.Namespace) -> int:
     """Resolve cells as of the day their rows say, into docker/locks."""
     everything = not (options.cells or options.tier or options.backend)
-    bases.lock(rows.load())
-    return locks.make(chosen(options), everything=everything)
+    cells = chosen(options)
+    if everything:
+        bases.lock(cells)
+    return locks.make(cells, everything=everything)
 
 
 @command(choosing_cells)
@@ -129,6 +131,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (rows.MatrixError, ReadmeError) as error:
         print(error, file=sys.stderr)
         return 2
+    except OSError as error:
+        print(many.cannot_write(error), file=sys.stderr)
+        return 3
     except IndexUnreachable as error:
         print(error, file=sys.stderr)
         return 3

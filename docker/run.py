@@ -11,6 +11,7 @@ What has been run, and hasn't changed since, isn't run again. Stop it whenever y
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -82,7 +83,9 @@ def main(argv: Sequence[str] | None = None, run: Callable[..., int] = many.run) 
         print("\n".join(cell.name for cell in cells))
         return 0
     if options.image_only or options.shell:
-        return by_hand_instead(cells if options.cells else cells[-1:], options.shell)  # the newest, if none is named
+        if not options.cells:  # the newest
+            cells = rows.select(cells, backend=options.backend or "cpu")[-1:]
+        return by_hand_instead(cells, options.shell)
     try:
         in_containers = choose(options.where)
         return run(
@@ -101,6 +104,9 @@ def main(argv: Sequence[str] | None = None, run: Callable[..., int] = many.run) 
     except NotAlone as error:
         print(error, file=sys.stderr)
         return 3
+    except KeyboardInterrupt:
+        print("Interrupted before any cell was started.", file=sys.stderr)
+        return 130
     except OSError as error:
         print(many.cannot_write(error), file=sys.stderr)
         return 3
@@ -116,8 +122,8 @@ def choose(where: str) -> bool:
     try:
         found = engine.check()
     except Trouble as trouble:
-        if where == "container":
-            raise
+        if where == "container" or "DOCKER_HOST" in os.environ or "DOCKER_CONTEXT" in os.environ:
+            raise  # containers were asked for, or an engine was
         print("On this host, not in containers: {}.".format(trouble), flush=True)
         return False
     print("In containers: {}.".format(found), flush=True)

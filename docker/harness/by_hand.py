@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections.abc import Sequence
 
-from harness import container, engine, image
+from harness import container, engine, host, image
 from harness.places import ROOT
 from harness.rows import Cell
 from harness.trouble import Trouble
@@ -22,6 +22,7 @@ def images(cells: Sequence[Cell]) -> int:
     failed = 0
     for cell in cells:
         try:
+            can_be_built(cell)
             made = container.build(cell, sys.stdout.buffer, threading.Event())
             print("{}: {}, {}".format(cell.name, image.tag(cell), made), flush=True)
         except Trouble as trouble:
@@ -33,6 +34,8 @@ def images(cells: Sequence[Cell]) -> int:
 def shell(cell: Cell) -> int:
     """A shell in the cell's image, where the source is. The exit status: the shell's, or 3 where there is none."""
     try:
+        can_be_built(cell)
+        container.check_devices(cell, sys.stdout.buffer, threading.Event())
         made = container.build(cell, sys.stdout.buffer, threading.Event())
         return in_mounted(cell, made) if engine.is_local() else in_copied(cell, made)
     except Trouble as trouble:
@@ -40,17 +43,28 @@ def shell(cell: Cell) -> int:
         return 3
 
 
+def can_be_built(cell: Cell) -> None:
+    """Raises: Trouble: no engine answers, or the cell has no lock."""
+    engine.check()
+    refusal = host.without_lock(cell)
+    if refusal is not None:
+        raise Trouble(refusal.reason, refusal.outcome)
+
+
 def in_mounted(cell: Cell, made: str) -> int:
     """What is written there is written here, by the same user."""
     user = () if cell.backend == "tpu" else ("--user={}:{}".format(os.getuid(), os.getgid()), "--env=HOME=/tmp")
     options = (*container.options(cell), *user, "--volume={}:/work".format(ROOT))
-    return subprocess.call([engine.program(), "run", "--rm", *terminal(), *options, "--workdir=/work", made, "bash"])
+    name = a_name()
+    with engine.removed(name):
+        command = ["run", "--rm", "--name", name, *terminal(), *options, "--workdir=/work", made, "bash"]
+        return subprocess.call([engine.program(), *command])
 
 
 def in_copied(cell: Cell, made: str) -> int:
     """The engine is on another machine, that knows no folder of this one."""
     print("The engine is elsewhere: the shell has a copy of the source, and what is changed there is lost.", flush=True)
-    name = "equinox-" + uuid.uuid4().hex[:12]
+    name = a_name()
     options = (*container.options(cell), "--workdir=/work")
     with engine.removed(name):
         engine.ask("create", "--name", name, *terminal(), *options, made, "bash")
@@ -61,6 +75,10 @@ def in_copied(cell: Cell, made: str) -> int:
         if copying.returncode != 0:
             raise Trouble("the source could not be copied into the container; see above")
         return subprocess.call([engine.program(), "start", "--attach", "--interactive", name])
+
+
+def a_name() -> str:
+    return "equinox-" + uuid.uuid4().hex[:12]
 
 
 def terminal() -> tuple[str, ...]:

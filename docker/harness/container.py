@@ -66,7 +66,8 @@ def preflight(cell: Cell) -> Result | None:
     except Trouble as trouble:
         return _result(cell, trouble)
     # What this machine has says nothing of another's devices: those are looked at by `check_devices`.
-    return (hardware.check(cell) if local else None) or host.without_lock(cell)
+    refusal = (hardware.check(cell) if local else None) or host.without_lock(cell)
+    return refusal and replace(refusal, where="container")
 
 
 @functools.cache
@@ -198,7 +199,7 @@ def test(
     with engine.container(made, options=options(cell), log=log, cancel=cancel) as name:
         status = engine.execute(name, log, cancel, Progress(name, on_progress).tell).status
         with taken_out(name) as left:
-            result = verdict.of_run(cell, left, status)
+            result = verdict.of_run(host.preferred(cell), left, status)
             if left.junit.is_file():
                 write_whole(folder / (cell.name + ".xml"), left.junit.read_text(encoding="utf-8"))
     return replace(result, where="container")

@@ -1,15 +1,17 @@
 """What a result was shown for, as hashes. When none of them changed, nor did the result, and the cell needn't run."""
 
+import datetime
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from harness import readme, suite
+from harness import suite
 from harness.places import ROOT
 from harness.rows import Cell
 
 # What a cell tests, and what it is tested by.
-SOURCE = tuple(dict.fromkeys((*suite.LIBRARY, *suite.SUITE, "docker/bridge")))
+TESTED_BY = ("docker/bridge", "docker/harness/environment.py", "tox.ini")
+SOURCE = tuple(dict.fromkeys((*suite.LIBRARY, *suite.SUITE, *TESTED_BY)))
 # Of these, what no cell ever sees: the tests of the harness, and of the bridge, and words about it.
 LEFT_OUT = ("tests/harness", "docker/bridge/README.md", "docker/bridge/smoke.py", "docker/bridge/smoke_cases")
 
@@ -25,14 +27,15 @@ def hashes_of(cells: Iterable[Cell], root: Path = ROOT) -> dict[str, dict[str, s
     return {cell.name: {"lock": lock_hash(cell, root), "source": source, "image": ""} for cell in cells}
 
 
-def lock_hash(cell: Cell, root: Path = ROOT) -> str:
-    """Of what the cell is installed from; empty: it has no lock. What floats has what it asks for instead.
+def lock_hash(cell: Cell, root: Path = ROOT, today: datetime.date | None = None) -> str:
+    """Of what the cell is installed from; empty: it has no lock. What floats has what it asks for, and the day.
 
     A cell on the bridge may have a second lock, with the jaxlib of its time. Which of them is used hangs on what can be
     reached at the moment, so that the hash is of both.
     """
     if cell.floating:
-        return _hash((line, b"") for line in sorted(cell.requires))
+        asked = (*sorted(cell.requires), *cell.find_links, str(cell.index_url), str(today or datetime.date.today()))
+        return _hash((line, b"") for line in asked)
     locks = root / "docker" / "locks"
     found = [locks / (cell.name + ".txt"), *sorted(locks.glob(cell.name + ".*.txt"))]
     return _hash((path.name, path.read_bytes()) for path in found if path.is_file())
@@ -40,7 +43,7 @@ def lock_hash(cell: Cell, root: Path = ROOT) -> str:
 
 def source_hash(root: Path = ROOT) -> str:
     """Of the names and the contents of what a cell tests. What is drawn into the README isn't among it."""
-    return _hash((path.relative_to(root).as_posix(), _content(path)) for path in _files(root))
+    return _hash((path.relative_to(root).as_posix(), suite.content(path)) for path in _files(root))
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -52,13 +55,6 @@ def _files(root: Path) -> Iterator[Path]:
             left_out = any(name == one or name.startswith(one + "/") for one in LEFT_OUT)
             if path.is_file() and not cached and not left_out:
                 yield path
-
-
-def _content(path: Path) -> bytes:
-    content = path.read_bytes()
-    if path.name != "README.md":
-        return content
-    return readme.written(content.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 def _hash(named: Iterable[tuple[str, bytes]]) -> str:

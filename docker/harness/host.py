@@ -48,8 +48,9 @@ def without_lock(cell: Cell) -> Result | None:
     """What a cell is that has no lock, and needs one."""
     if cell.floating or preferred(cell).lock.is_file():
         return None
-    reason = locks.unresolved(LOCKS).get(cell.name, "it has no lock")
-    reason = "{}. Where that has changed: make lock CELL={}".format(reason.rstrip("."), cell.name)
+    known = locks.unresolved(LOCKS).get(cell.name)
+    known = known and "{}. Where that has changed: make lock CELL={}".format(known.rstrip("."), cell.name)
+    reason = known or "it has no lock; make it: make lock CELL={}".format(cell.name)
     return Result(cell=cell.name, outcome=Outcome.UNAVAILABLE, reason=reason, bridge=cell.bridge)
 
 

@@ -116,10 +116,11 @@ def run(
 
     Args: hashes: of each cell as it is now, by name. named: the cells that the user asked for by name.
 
-    Raises: NotAlone: another run is going on. OSError: something can't be written.
+    Raises: NotAlone: another run is going on. OSError: something can't be written. KeyboardInterrupt: before any cell
+        was started.
     """
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-    with alone(lock), signals_into(events), display.live():
+    with alone(lock), display.live():
         decisions = [decide(cell, last_result(cell, folder, display), hashes[cell.name], rerun) for cell in cells]
         known, start = look_ahead(decisions, runner, folder)
         kept = [each for each in decisions if each.step is Step.KEEP]
@@ -129,8 +130,9 @@ def run(
         for cell in cells:
             if cell.name in known:
                 display.finished(cell, known[cell.name])
-        race = Race(runner, display, events, jobs, start)
-        race.run()
+        with signals_into(events):
+            race = Race(runner, display, events, jobs, start)
+            race.run()
         summary = Summary(
             cells,
             results={decision.cell.name: decision.known for decision in decisions} | known | race.results,

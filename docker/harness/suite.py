@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from harness import readme
 from harness.places import ROOT, WORK
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -65,12 +66,20 @@ def copy(folder: Path, root: Path = ROOT) -> None:
             shutil.copy2(str(source), str(target))
 
 
+def content(file: Path) -> bytes:
+    """Of the README only what people wrote: it is the same wheel, and the same suite, whatever is drawn into it."""
+    data = file.read_bytes()
+    if file.name != "README.md":
+        return data
+    return readme.written(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+
 def contents(paths: Iterable[Path]) -> str:
     """A hash of files, and of all that is in folders: names and contents."""
     hashed = hashlib.sha256()
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file() and "__pycache__" not in file.parts:
-                name, data = file.relative_to(path.parent).as_posix(), file.read_bytes()
+                name, data = file.relative_to(path.parent).as_posix(), content(file)
                 hashed.update("{}\0{}\0".format(name, len(data)).encode() + data)
     return hashed.hexdigest()[:16]

@@ -54,9 +54,9 @@ def why_failed(status: int, report: Mapping[str, Any] | None) -> str:
         return "the run {} before its end, and left no report; the end of the log says more".format(
             how_it_ended(status)
         )
-    if status == PASSED:
-        return ""
     failures, counts = report.get("failures", []), report.get("counts", {})
+    if status == PASSED:
+        return "" if counts.get("passed") else "pytest ended as if all were well, and no test passed"
     number = counts.get("failed", 0) + counts.get("errors", 0)
     if failures:
         others = " and {} more".format(number - 1) if number > 1 else ""
@@ -76,6 +76,19 @@ def how_it_ended(status: int) -> str:
         name = "signal {}".format(-status)
     hint = {"SIGKILL": ", as when memory runs out", "SIGSEGV": ", a crash in compiled code"}.get(name, "")
     return "was killed by {}{}".format(name, hint)
+
+
+def of_build(cell: Cell, said: str) -> Result:
+    """The result where there is no wheel: the source's fault, unless what it is built with can't be had.
+
+    `said`: the words of the builder.
+    """
+    if any(re.search(pattern, said, re.IGNORECASE) for pattern, _ in DECISIVE):
+        return of_setup(cell, said)
+    decisive = [line.strip() for line in said.splitlines() if re.match(r"\s*(error|cause):", line)]
+    message = "its wheel could not be built: {}; results/{}.log has it all"
+    reason = message.format(" ".join(decisive) or said.strip().splitlines()[-1], cell.name)
+    return Result(cell=cell.name, outcome=Outcome.FAILED, reason=reason, bridge=cell.bridge)
 
 
 def of_setup(cell: Cell, said: str) -> Result:

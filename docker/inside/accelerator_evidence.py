@@ -78,6 +78,8 @@ def gpu(ask, canary, pid=None, clock=time.monotonic):
             "the driver can't be asked what it sees: {}. `nvidia-smi` has to work here; a container needs "
             "NVIDIA_DRIVER_CAPABILITIES=compute,utility.".format(error)
         ]
+    except Exception as error:  # whatever JAX raises, as where another process holds the memory
+        return {}, ["the GPU can't be computed on: {}. See by `nvidia-smi` who else is on it.".format(error)]
     rises = {uuid: _difference(after[uuid], before[uuid]) for uuid in after if uuid in before}
     # Half of it: some of it may have been taken before, as part of a larger piece.
     rose = {uuid: rise for uuid, rise in rises.items() if rise is not None and rise >= CANARY_MIB / 2}

@@ -275,7 +275,7 @@ def test_preflight_removes_leftovers_once(docker):
 def test_preflight_no_lock(docker, monkeypatch):
     refusal = Result(CELL.name, Outcome.UNAVAILABLE, "no lock")
     monkeypatch.setattr(host, "without_lock", lambda cell: refusal)
-    assert container.preflight(CELL) == refusal
+    assert container.preflight(CELL) == replace(refusal, where="container")
 
 
 def test_preflight_no_engine(docker):
@@ -295,7 +295,7 @@ def test_preflight_asks_this_machine_only_for_its_own_engine(docker, monkeypatch
     """What a machine has says nothing of the devices of another."""
     refusal = Result(ON_GPU.name, Outcome.UNSUPPORTED, "too old a GPU")
     monkeypatch.setattr(hardware, "check", lambda cell: refusal)
-    assert container.preflight(ON_GPU) == refusal
+    assert container.preflight(ON_GPU) == replace(refusal, where="container")
     docker.answer("context", out="ssh://elsewhere\n")
     assert container.preflight(ON_GPU) is None
 

@@ -163,6 +163,13 @@ def test_what_floats_is_what_it_asks_for(root):
     assert fingerprint.lock_hash(cell("latest", floating=True, requires=("jax", "numpy<3")), root) != asked
 
 
+def test_what_floats_may_have_moved_by_another_day(root):
+    floating, day = cell("latest", floating=True), datetime.date(2026, 11, 22)
+    hashes = {fingerprint.lock_hash(floating, root, day + datetime.timedelta(days)) for days in (0, 0, 1)}
+    assert len(hashes) == 2
+    assert fingerprint.lock_hash(cell(), root, day) == fingerprint.lock_hash(cell(), root)
+
+
 def test_many_cells_have_the_hashes_that_each_has(root):
     cells = [cell(), cell("latest", floating=True)]
     assert fingerprint.hashes_of(cells, root) == {one.name: fingerprint.hashes(one, root) for one in cells}

@@ -127,3 +127,10 @@ def test_set_up_failed(said, words):
 
 def test_what_floats_has_no_lock_to_blame():
     assert "docker/matrix.toml has lost" in verdict.of_setup(LATEST, GONE).reason
+
+
+def test_a_wheel_that_cannot_be_built_is_a_failure():
+    """Of the source, that is, and not of what could not be had."""
+    result = verdict.of_build(CELL, "The wheel ...:\nerror: Failed to build here\n  cause: Call to `nope` failed\nnote")
+    assert result.outcome is Outcome.FAILED
+    assert "error: Failed to build here cause: Call to `nope` failed;" in result.reason

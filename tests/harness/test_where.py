@@ -19,6 +19,8 @@ def docker(tmp_path, monkeypatch):
     docker = FakeDocker(tmp_path / "docker")
     monkeypatch.setenv("PATH", docker.path)
     monkeypatch.setattr(host, "POLL_S", 0.02)
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
     return docker
 
 
@@ -49,6 +51,15 @@ def test_in_containers(main, docker, capsys, where):
     assert capsys.readouterr().out == "In containers: Docker 27.0 at unix:///var/run/docker.sock.\n"
 
 
+@pytest.mark.parametrize("variable", ["DOCKER_HOST", "DOCKER_CONTEXT"])
+def test_auto_without_the_engine_that_the_user_named(main, docker, capsys, monkeypatch, variable):
+    """Whoever names an engine doesn't mean this host."""
+    monkeypatch.setenv(variable, "ssh://elsewhere")
+    docker.answer("version", status=1, err=NO_ENGINE)
+    assert main("--where", "auto") == (3, {})
+    assert "No containers" in capsys.readouterr().err
+
+
 def test_auto_without_an_engine(main, docker, capsys):
     """It runs on the host, and says so, and why."""
     docker.answer("version", status=1, err=NO_ENGINE)
@@ -70,7 +81,7 @@ def test_container_without_an_engine(main, docker, capsys):
 
 def test_image_only(main, docker, capsys):
     assert main("--image-only") == (0, {})
-    assert docker.verbs == ["build"] and image.tag(CELL) in docker.call("build")
+    assert docker.verbs[-1] == "build" and image.tag(CELL) in docker.call("build")
     assert IMAGE in capsys.readouterr().out
 
 
@@ -78,6 +89,13 @@ def test_image_that_cannot_be_built(main, docker, capsys):
     docker.answer("build", status=1, err="#3 ERROR: docker.io/library/python:3.99: not found\n")
     assert main("--image-only") == (3, {})
     assert "python:3.99" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--image-only", "--shell"])
+def test_nothing_is_built_where_no_engine_answers(main, docker, capsys, option):
+    docker.answer("version", status=1, err=NO_ENGINE)
+    assert main(option) == (3, {})
+    assert "unix:///x" in capsys.readouterr().err and "build" not in docker.verbs
 
 
 def test_shell_is_of_one_cell(docker, capsys):
@@ -100,7 +118,12 @@ def test_shell_elsewhere(main, docker, capsys):
     docker.answer("context", out="ssh://elsewhere\n")
     docker.answer("start", status=7)
     assert main("--shell") == (7, {})
-    assert [verb for verb in docker.verbs if verb not in ("build", "context")] == ["create", "cp", "start", "rm"]
+    assert [verb for verb in docker.verbs if verb in ("create", "cp", "start", "run", "rm")] == [
+        "create",
+        "cp",
+        "start",
+        "rm",
+    ]
     assert not [word for call in docker.calls for word in call if word.startswith("--volume")]
     assert docker.containers == [] and "copy" in capsys.readouterr().out
 
@@ -116,7 +139,7 @@ def test_only_the_source_is_copied(tmp_path):
     assert names == ["work/Makefile", "work/equinox/a.py"]
 
 
-def test_ctrl_c_while_an_image_is_built(main, monkeypatch):
+def test_ctrl_c_while_an_image_is_built(main, docker, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
