@@ -2,7 +2,6 @@
 
 PYTHON ?= python3
 ARGS ?=
-TIER ?= pr
 CELL ?=
 JOBS ?=
 RERUN ?=
@@ -40,7 +39,7 @@ help:  ## List the targets
 	@echo
 	@echo '  PYTHON=python3.12      which Python to use: 3.10 or later; 3.8 will do for test, lint and demo'
 	@echo '  ARGS="-k tree_at -x"   what to pass on to pytest, or to the demo'
-	@echo '  TIER=nightly           every JAX in the list, not only those of a pull request; TIER=canary: that of tonight, too'
+	@echo '  TIER=nightly           every JAX in the list; TIER=pr: those of a pull request; TIER=canary: that of tonight, too'
 	@echo '  CELL=py311-jax0.4.30-cpu, or CELL="py311-*"'
 	@echo '  WHERE=container        in a container, wherever the Docker engine is; WHERE=host: here; WHERE=auto: as can be'
 	@echo '  JOBS=2                 how many cells side by side'
@@ -63,6 +62,7 @@ format: $(READY)  ## Format the code, and mend what can be mended by itself
 demo: $(READY)  ## Train a recurrent network on spirals, and draw what it learnt
 	$(VENV)/bin/python examples/train_rnn.py $(ARGS)
 
+matrix: TIER ?= pr
 matrix: $(HARNESS_READY)  ## Run the tests on JAX after JAX, each in its own environment, on the CPU
 	$(RUN_CELLS) --tier $(TIER) --backend cpu
 
@@ -70,15 +70,15 @@ cell: $(HARNESS_READY)  ## Run one cell of the matrix, or those that a pattern m
 	@test -n '$(CELL)' || { echo >&2 'Which? make cell CELL=py311-jax0.4.30-cpu. There are:'; $(HARNESS)/matrix.py list >&2; exit 2; }
 	$(RUN_CELLS) $(NAMES)
 
-test-cpu: WHERE ?= auto
+test-cpu test-gpu test-tpu: TIER ?= nightly
+test-cpu test-gpu test-tpu: WHERE ?= auto
+
 test-cpu: $(HARNESS_READY)  ## Run the cells of a backend, in containers where a Docker engine answers, else here: CPU,
 	$(RUN_CELLS) --backend cpu $(or $(NAMES),--tier $(TIER))
 
-test-gpu: WHERE ?= auto
 test-gpu: $(HARNESS_READY)  ## ... NVIDIA GPU,
 	$(RUN_CELLS) --backend cuda $(or $(NAMES),--tier $(TIER))
 
-test-tpu: WHERE ?= auto
 test-tpu: $(HARNESS_READY)  ## ... TPU
 	$(RUN_CELLS) --backend tpu $(or $(NAMES),--tier $(TIER))
 

@@ -89,4 +89,5 @@ LABEL org.opencontainers.image.base.name="${BASE}" \
 
 # --- What is of this backend alone ---
 
-ENV JAX_PLATFORMS=tpu,cpu JAX_PLATFORM_NAME=tpu
+# Each process has its own chips; and the lock file that a killed one has left keeps no other from them.
+ENV JAX_PLATFORMS=tpu,cpu JAX_PLATFORM_NAME=tpu ALLOW_MULTIPLE_LIBTPU_LOAD=true

@@ -163,4 +163,6 @@ def variables(cell: Cell, environment: Environment) -> dict[str, str]:
         "PYTHONPATH": str(environment.suite / "docker" / "inside"),
         "PYTHONNOUSERSITE": "1",
         "MPLBACKEND": "agg",
+        # Each process has its own chips; and the lock file that a killed one has left keeps no other from them.
+        **({"ALLOW_MULTIPLE_LIBTPU_LOAD": "true"} if cell.backend == "tpu" else {}),
     }
