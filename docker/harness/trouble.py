@@ -173,13 +173,13 @@ RULES = (
     Rule(
         r"(SSLError|certificate verify failed)[^']*",
         Outcome.UNAVAILABLE,
-        "the index isn't trusted in the build ({line}); a CA of one's own goes in as the build secret ca.pem",
+        "the index isn't trusted in the build ({line}); set PIP_CERT to the file of your CA",
     ),
     Rule(
         r"Failed to establish a new connection[^']*|temporary failure in name resolution.*|Could not resolve host.*|"
         r"Temporary failure resolving.*|ReadTimeoutError.*|ConnectTimeoutError.*|Connection reset by peer.*",
         Outcome.UNAVAILABLE,
-        "the index can't be reached from the build ({line}); see the engine's network, and run it again",
+        "the index can't be reached from the build ({line}); see the engine's network, or set PIP_CONFIG_FILE for a mirror",
     ),
     Rule(
         r"no matching distribution found for (?P<what>\S+)",
