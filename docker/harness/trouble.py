@@ -179,7 +179,8 @@ RULES = (
         r"Failed to establish a new connection[^']*|temporary failure in name resolution.*|Could not resolve host.*|"
         r"Temporary failure resolving.*|ReadTimeoutError.*|ConnectTimeoutError.*|Connection reset by peer.*",
         Outcome.UNAVAILABLE,
-        "the index can't be reached from the build ({line}); see the engine's network, or set PIP_CONFIG_FILE for a mirror",
+        "the index can't be reached from the build ({line}); see the engine's network, or name a mirror's pip.conf by "
+        "PIP_CONFIG_FILE",
     ),
     Rule(
         r"no matching distribution found for (?P<what>\S+)",

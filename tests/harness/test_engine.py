@@ -205,7 +205,7 @@ SAID = {
         + "'SSLError(SSLError(136, '[X509: NO_CERTIFICATE_OR_CRL_FOUND] no certificate or crl found (_ssl.c:4168)'))"
         "': /simple/six/\n" + NO_MATCH + FAILED,
         UNAVAILABLE,
-        ["ca.pem"],
+        ["PIP_CERT"],
     ),
     "no such release": (NO_MATCH + FAILED, UNAVAILABLE, ["jax==0.12.0.1", "verify-locks CELL=the-cell", "the.lock"]),
     "another file": (
