@@ -7,6 +7,7 @@ arrays alone. So a traced function returns a `Box`, whose children are the array
 import numpy as np
 from jax import tree_util
 
+from . import _compat
 from ._filters import is_array, is_array_like
 
 
@@ -72,4 +73,4 @@ def unbox(x):
 
 def _is_carried(x):
     """JAX arrays, and NumPy's, which a transformation makes JAX arrays of; Python numbers stay as they are."""
-    return is_array(x) or (isinstance(x, (np.ndarray, np.generic)) and is_array_like(x))
+    return is_array(x) or ((_compat.is_numpy_array(x) or isinstance(x, np.generic)) and is_array_like(x))

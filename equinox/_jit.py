@@ -6,21 +6,21 @@ the function that `jax.jit` compiled for these statics. Else the statics are loo
 """
 
 import functools as ft
-import operator
 import types
-from typing import Any, Tuple
 
 import jax
 import numpy as np
-from jax.tree_util import tree_flatten
+from jax.tree_util import tree_flatten, tree_leaves
 
 from . import _compat
 from ._box import Lid, box, unbox
+from ._call import DONATED, KEPT, NO_CALLS, STATIC, Call
 from ._filters import is_array, is_array_like, is_inexact_array
 from ._inputs import inputs_of, path_of_leaf, positional_names
 from ._jit_options import Options
 from ._paths import describe_leaf
 from ._selection import Selection
+from ._stages import Lowered
 from ._static_key import ArrayKey, static_key
 
 _MAX_SPECIALISATIONS = 4096  # combinations of statics that one function keeps compiled; the least recently used goes
@@ -80,8 +80,6 @@ def _is_jax_or_numpy_array(x):
 _DECIDED_BY_TYPE = frozenset([is_array, _is_jax_or_numpy_array])
 _DECIDED_BY_DTYPE = frozenset([is_inexact_array])
 
-_KEPT, _DONATED, _STATIC = range(3)  # the kinds of leaves, in the order in which `Lid.close` takes them
-
 
 class _Jitted:
     """What `jitf` returns."""
@@ -112,20 +110,25 @@ class _Jitted:
                 options=options,
             )
         )
-        self._recent = _NO_CALLS
+        self._recent = NO_CALLS
 
     def __call__(__self, *args, **kwargs):  # `self` may be the name of a keyword argument
-        leaves, treedef = tree_flatten((args, kwargs))
         call = __self._recent[0]
-        if not call.matches(leaves, treedef):
-            call = __self._other_call(args, kwargs, leaves, treedef)
+        arguments = None if call.familiar is None else call.familiar.arguments(args, kwargs)
+        if arguments is None:
+            leaves, treedef = tree_flatten((args, kwargs))
+            if call.matches(leaves, treedef):
+                call.meet(args, kwargs, leaves)
+            else:
+                call = __self._other_call(args, kwargs, leaves, treedef)
+            arguments = call.arguments(leaves)
         try:
-            return unbox(call.jitted(*call.arguments(leaves)))
+            return unbox(call.jitted(*arguments))
         except _FilterChanged:
-            __self._recent = _NO_CALLS
+            __self._recent = NO_CALLS
             return __self(*args, **kwargs)
         except TypeError:
-            __self._refuse_untraceable(call, args, kwargs, leaves)
+            __self._refuse_untraceable(call, args, kwargs)
             raise
 
     def __get__(self, instance, owner=None):
@@ -152,12 +155,12 @@ class _Jitted:
         """
         leaves, treedef = tree_flatten((args, kwargs))
         call = __self._prepare(args, kwargs, leaves, treedef)
-        return _Lowered(_compat.lower(call.jitted, *call.arguments(leaves)), call)
+        return Lowered(_compat.lower(call.jitted, *call.arguments(leaves)), call)
 
     def clear_cache(self):
         """Forget all that was traced and compiled."""
         self._specialised.cache_clear()
-        self._recent = _NO_CALLS
+        self._recent = NO_CALLS
 
     def _other_call(self, args, kwargs, leaves, treedef):
         """The call before the last, if that is the one to go by (as where training and evaluation take turns)."""
@@ -180,13 +183,13 @@ class _Jitted:
         abstract = [isinstance(leaf, jax.ShapeDtypeStruct) and x not in static for leaf, x in zip(leaves, owners)]
         selected = self._selected(inputs, static)
         kinds = tuple(
-            _STATIC if not (picked or abstractly) else _DONATED if x in donated else _KEPT
+            STATIC if not (picked or abstractly) else DONATED if x in donated else KEPT
             for picked, abstractly, x in zip(selected, abstract, owners)
         )
         keys = [
             static_key(leaf, self._selection.name, ft.partial(path_of_leaf, inputs, i))
             for i, (leaf, kind) in enumerate(zip(leaves, kinds))
-            if kind == _STATIC
+            if kind == STATIC
         ]
         filter_fn = self._selection.filter_fn
         recheck = filter_fn if filter_fn in _DECIDED_BY_DTYPE and not any(abstract) else None
@@ -195,7 +198,7 @@ class _Jitted:
             ask, asked = None, []
         else:
             ask, asked = filter_fn, [i for i, x in enumerate(owners) if x not in static]
-        return _Call(leaves, treedef, kinds, keys, ask, asked, jitted, self._fun_arrays)
+        return Call(leaves, treedef, kinds, keys, ask, asked, jitted, self._fun_arrays)
 
     def _selected(self, inputs, static):
         """For each leaf of `inputs` whether it is selected.
@@ -215,14 +218,14 @@ class _Jitted:
         sharded = [x for x in inputs if x.by_position and x not in static]
         asked_for = iter(self._options.shardings_of(tuple(x.value for x in sharded)))
         shardings = [next(asked_for) if x in sharded else None for x in inputs for _ in range(x.size)]
-        kept = [sharding for sharding, kind in zip(shardings, kinds) if kind == _KEPT]
-        donated = [sharding for sharding, kind in zip(shardings, kinds) if kind == _DONATED]
+        kept = [sharding for sharding, kind in zip(shardings, kinds) if kind == KEPT]
+        donated = [sharding for sharding, kind in zip(shardings, kinds) if kind == DONATED]
         return (*kept, *[None] * len(self._fun_arrays)), tuple(donated)
 
-    def _refuse_untraceable(self, call, args, kwargs, leaves):
+    def _refuse_untraceable(self, call, args, kwargs):
         """Raise a better error than JAX's own for a leaf that is to be traced and can't be."""
-        for i, (leaf, kind) in enumerate(zip(leaves, call.kinds)):
-            if kind != _STATIC and not is_array_like(leaf):
+        for i, (leaf, kind) in enumerate(zip(tree_leaves((args, kwargs)), call.kinds)):
+            if kind != STATIC and not is_array_like(leaf):
                 path = path_of_leaf(inputs_of(self._names, args, kwargs), i)
                 raise TypeError(
                     "`{}` is asked to trace the leaf `{}`, which is no array or number but {}. Let the filter hold "
@@ -241,7 +244,7 @@ def _specialise(treedef, kinds, shardings, recheck, *keys, fun, name, options):
     """
     lid = Lid(treedef, kinds)
     statics = [key.take() if type(key) is ArrayKey else key for key in keys]
-    number_kept = kinds.count(_KEPT)
+    number_kept = kinds.count(KEPT)
 
     def flat_fun(kept, donated=()):
         fun_arrays = kept[number_kept:]
@@ -253,124 +256,9 @@ def _specialise(treedef, kinds, shardings, recheck, *keys, fun, name, options):
 
     flat_fun.__name__ = flat_fun.__qualname__ = name  # what profilers and `as_text` show
     jit_kwargs = dict(options.jit_kwargs)
-    if _DONATED in kinds:
+    if DONATED in kinds:
         jit_kwargs["donate_argnums"] = (1,)
     if shardings is not None:
         kept, _ = shardings
-        jit_kwargs["in_shardings"] = shardings if _DONATED in kinds else (kept,)
+        jit_kwargs["in_shardings"] = shardings if DONATED in kinds else (kept,)
     return jax.jit(flat_fun, **jit_kwargs)
-
-
-class _Call:
-    """How a call went, so that the next one like it can go the same way."""
-
-    __slots__ = (
-        "answers",
-        "ask",
-        "asked",
-        "by_identity",
-        "donated",
-        "fun_arrays",
-        "jitted",
-        "kept",
-        "keys",
-        "kinds",
-        "may_go_stale",
-        "static",
-        "statics",
-        "treedef",
-        "types",
-    )
-
-    def __init__(self, leaves, treedef, kinds, keys, ask, asked, jitted, fun_arrays):
-        self.treedef = treedef
-        self.types = list(map(type, leaves))
-        self.kinds = kinds
-        self.kept = _gather([i for i, kind in enumerate(kinds) if kind == _KEPT])
-        self.donated = _gather([i for i, kind in enumerate(kinds) if kind == _DONATED]) if _DONATED in kinds else None
-        self.static = _gather([i for i, kind in enumerate(kinds) if kind == _STATIC])
-        self.statics = self.static(leaves)
-        self.keys = keys
-        self.by_identity = any(map(is_array, self.statics))  # by value is for the look-up, when identity fails
-        self.may_go_stale = any(isinstance(x, np.ndarray) for x in self.statics)  # changed in place, that is
-        # A filter that may look at anything is asked at each call, and must answer as before.
-        self.ask = ask
-        self.asked = _gather(asked)
-        self.answers = None if ask is None else list(map(ask, self.asked(leaves)))
-        self.jitted = jitted
-        self.fun_arrays = fun_arrays
-
-    def matches(self, leaves, treedef):
-        """Whether inputs of these leaves and this structure are to be treated as those of this call."""
-        if self.types != list(map(type, leaves)) or self.treedef != treedef:
-            return False
-        if self.ask is not None and list(map(self.ask, self.asked(leaves))) != self.answers:
-            return False
-        statics = self.static(leaves)
-        if self.by_identity:
-            return all(map(operator.is_, statics, self.statics))
-        return statics == self.statics  # which asks for identity first
-
-    def has_equal_statics(self, leaves):
-        """Whether the static ones among `leaves`, of the same structure, are equal to those of this call."""
-        keys = [static_key(x, "", "".format) for x in self.static(leaves)]
-        return list(map(type, keys)) == list(map(type, self.keys)) and keys == self.keys
-
-    def arguments(self, leaves):
-        """The arguments of `jitted`."""
-        kept = self.kept(leaves)
-        if self.fun_arrays:
-            kept += self.fun_arrays
-        return (kept,) if self.donated is None else (kept, self.donated(leaves))
-
-
-def _gather(indices):
-    """A function from a list to the tuple of its items at `indices`: in C, for what each call does to its leaves."""
-    if len(indices) > 1:
-        return operator.itemgetter(*indices)
-    return lambda items: tuple(items[i] for i in indices)  # of one index, `itemgetter` gives the bare item
-
-
-class _NoCall:
-    """Stands for a call where there was none."""
-
-    def matches(self, leaves, treedef):
-        return False
-
-
-_NO_CALLS: Tuple[Any, Any] = (_NoCall(), _NoCall())
-
-
-# Ahead of time
-
-
-class _Stage:
-    """A stage of compiling that JAX offers, and the call that it was made for; has what JAX's own has."""
-
-    def __init__(self, stage, call):
-        self._stage = stage
-        self._call = call
-
-    def __getattr__(self, name):
-        return getattr(self._stage, name)
-
-
-class _Lowered(_Stage):
-    """A lowered function, whose `compile` gives one that takes the inputs of the filtered function."""
-
-    def compile(self, *args, **kwargs):
-        return _Compiled(self._stage.compile(*args, **kwargs), self._call)
-
-
-class _Compiled(_Stage):
-    """A compiled function that takes the inputs of the filtered function."""
-
-    def __call__(__self, *args, **kwargs):
-        leaves, treedef = tree_flatten((args, kwargs))
-        call = __self._call
-        if treedef != call.treedef or not call.has_equal_statics(leaves):
-            raise TypeError(
-                "this function was compiled ahead of time for other inputs: their structure and their static leaves "
-                "must be those it was lowered with. Lower it again, or call the function itself."
-            )
-        return unbox(__self._stage(*call.arguments(leaves)))

@@ -33,7 +33,7 @@ class ArrayKey:
     def take(self):
         """The array, to be kept by the one who asks. A NumPy array is copied, as its owner may change it."""
         array, self.array = self.array, None
-        return array.copy() if isinstance(array, np.ndarray) else array
+        return np.array(array, subok=True) if _compat.is_numpy_array(array) else array
 
 
 def static_key(leaf, name, path):
@@ -49,7 +49,7 @@ def static_key(leaf, name, path):
             )
         )
     try:
-        if is_array(leaf) or isinstance(leaf, np.ndarray):
+        if is_array(leaf) or _compat.is_numpy_array(leaf):
             return ArrayKey(leaf)
         hash(leaf)
         return leaf

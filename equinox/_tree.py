@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import core, tree_util
 
+from . import _compat
 from ._filters import concrete_array_types, is_array
 from ._paths import describe_leaf, leaf_paths
 
@@ -247,7 +248,7 @@ def _leaf_equal(a, b):
         return equal if isinstance(equal, core.Tracer) else bool(equal)
     if type(a) is not type(b):
         return False
-    if isinstance(a, (np.ndarray, np.generic)):
+    if _compat.is_numpy_array(a) or isinstance(a, np.generic):
         return _same_values(a, b)
     return bool(a == b)
 

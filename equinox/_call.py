@@ -1,0 +1,147 @@
+"""How a call of a filtered function went, so that the next one like it can go the same way."""
+
+import operator
+import weakref
+
+import numpy as np
+from jax.tree_util import tree_flatten, tree_leaves
+
+from ._filters import is_array
+from ._snapshot import snapshot
+from ._static_key import static_key
+
+# The kinds of leaves: how each goes into the compiled function, or doesn't.
+KEPT, DONATED, STATIC = range(3)
+
+_FAMILIAR = 3  # how often in a row an input has come when it is worth watching, which costs a few flattenings
+
+
+class Call:
+    """A call: what its inputs were like, and what they go to."""
+
+    def __init__(self, leaves, treedef, kinds, keys, ask, asked, jitted, fun_arrays):
+        self.pattern = _Pattern(leaves, treedef, kinds)
+        self.kinds = kinds
+        self.keys = keys
+        self.may_go_stale = any(isinstance(x, np.ndarray) for x in self.pattern.statics)  # changed in place, that is
+        # A filter that may look at anything is asked at each call, and must answer as before.
+        self.ask = ask
+        self.asked = _gather(asked, len(leaves))
+        self.answers = None if ask is None else list(map(ask, self.asked(leaves)))
+        self.jitted = jitted
+        self.fun_arrays = fun_arrays
+        self.familiar = None
+        self._first = None  # the `id` of the first input, and how often it has come in a row
+        self._times = 0
+
+    def matches(self, leaves, treedef):
+        """Whether inputs of these leaves and this structure are to be treated as those of this call."""
+        if not self.pattern.matches(leaves, treedef):
+            return False
+        return self.ask is None or list(map(self.ask, self.asked(leaves))) == self.answers
+
+    def has_equal_statics(self, leaves):
+        """Whether the static ones among `leaves`, of the same structure, are equal to those of this call."""
+        keys = [static_key(x, "", "".format) for x in self.pattern.static(leaves)]
+        return list(map(type, keys)) == list(map(type, self.keys)) and keys == self.keys
+
+    def arguments(self, leaves):
+        """The arguments of `jitted`."""
+        kept = self.pattern.kept(leaves)
+        if self.fun_arrays:
+            kept += self.fun_arrays
+        return (kept,) if self.pattern.donated is None else (kept, self.pattern.donated(leaves))
+
+    def meet(self, args, kwargs, leaves):
+        """Get to know the first input, if it is a model that comes again and again, as in inference.
+
+        In training it is a new one each time.
+        """
+        if not args or id(args[0]) != self._first:
+            self._first, self._times = id(args[0]) if args else None, 0
+            return
+        self._times += 1
+        if self._times != _FAMILIAR or self.ask is not None or not hasattr(type(args[0]), "__layout__"):
+            return
+        number = len(tree_leaves(args[0]))
+        if DONATED in self.kinds[:number]:
+            return
+        kept = tuple(x for x, kind in zip(leaves, self.kinds[:number]) if kind == KEPT)
+        others = _Pattern(*tree_flatten((args[1:], kwargs)), self.kinds[number:])
+        familiar = _Familiar(args[0], kept, others, self.fun_arrays)
+        if familiar.snapshot is not None:
+            self.familiar = familiar
+
+
+class _Pattern:
+    """What leaves must be like to be treated as these were."""
+
+    __slots__ = ("by_identity", "donated", "kept", "static", "statics", "treedef", "types")
+
+    def __init__(self, leaves, treedef, kinds):
+        self.treedef = treedef
+        self.types = list(map(type, leaves))
+        self.kept, donated, self.static = (
+            _gather([i for i, k in enumerate(kinds) if k == kind], len(kinds)) for kind in (KEPT, DONATED, STATIC)
+        )
+        self.donated = donated if DONATED in kinds else None
+        self.statics = self.static(leaves)
+        self.by_identity = any(map(is_array, self.statics))  # by value is for the look-up, when identity fails
+
+    def matches(self, leaves, treedef):
+        if self.types != list(map(type, leaves)) or self.treedef != treedef:
+            return False
+        statics = self.static(leaves)
+        if self.by_identity:
+            return all(map(operator.is_, statics, self.statics))
+        return statics == self.statics  # which asks for identity first
+
+
+class _Familiar:
+    """A model that comes as the first input again and again: what needn't be found out again while nothing changes.
+
+    It keeps neither the model alive, nor the model's arrays once that is gone.
+    """
+
+    __slots__ = ("fun_arrays", "kept", "model", "others", "snapshot")
+
+    def __init__(self, model, kept, others, fun_arrays):
+        self.snapshot = snapshot(model)
+        self.kept = kept
+        self.others = others
+        self.fun_arrays = fun_arrays
+        self.model = weakref.ref(model, self.forget)
+
+    def arguments(self, args, kwargs):
+        """As `Call.arguments`, or `None` if the first of these inputs isn't that model, or they aren't as they were."""
+        if not args or self.model() is not args[0] or not self.snapshot.holds():
+            return None
+        leaves, treedef = tree_flatten((args[1:], kwargs))
+        if not self.others.matches(leaves, treedef):
+            return None
+        kept = self.kept + self.others.kept(leaves) + self.fun_arrays
+        return (kept,) if self.others.donated is None else (kept, self.others.donated(leaves))
+
+    def forget(self, _):
+        self.model, self.snapshot, self.kept = object, None, ()  # `object()` is no one's first input
+
+
+def _gather(indices, number):
+    """A function from a list of `number` items to the tuple of those at `indices`: in C, as each call needs it."""
+    if len(indices) == number:
+        return tuple
+    if len(indices) > 1:
+        return operator.itemgetter(*indices)
+    return lambda items: tuple(items[i] for i in indices)  # of one index, `itemgetter` gives the bare item
+
+
+class _NoCall:
+    """Stands for a call where there was none."""
+
+    familiar = None
+
+    def matches(self, leaves, treedef):
+        return False
+
+
+NO_CALLS = (_NoCall(), _NoCall())  # the last one, and the one before
