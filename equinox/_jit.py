@@ -7,6 +7,8 @@ the function that `jax.jit` compiled for these statics. Else the statics are loo
 
 import functools as ft
 import types
+import weakref
+from typing import Any
 
 import jax
 import numpy as np
@@ -46,7 +48,7 @@ def jitf(fun=None, *, filter_fn=None, filter_tree=None, **kwargs):
     Returns: the compiled function. Its output may hold anything: arrays are returned as JAX arrays, other leaves are
     the very objects that it returned when it was traced. It binds as a method does, and has `lower`, `clear_cache` and
     `__wrapped__`. Equal statics (of one type and `==`; arrays by their values) never retrace; as for `jax.jit`, a
-    static object must not change.
+    static object must not change. Nor does the same plain function, decorated anew without further options.
 
     Raises:
         ValueError: not exactly one of `filter_fn` and `filter_tree`; `filter_tree` doesn't fit the inputs.
@@ -77,8 +79,8 @@ def _is_jax_or_numpy_array(x):
 
 # Filters that answer alike for all leaves of one type need not be asked again while the types stay the same. Nor do
 # those that answer alike for one type and dtype: `jax.jit` traces a new dtype anew, and there they are asked again.
-_DECIDED_BY_TYPE = frozenset([is_array, _is_jax_or_numpy_array])
-_DECIDED_BY_DTYPE = frozenset([is_inexact_array])
+_DECIDED_BY_DTYPE = (is_inexact_array,)
+_DECIDED_BY_LEAF = (is_array, _is_jax_or_numpy_array, *_DECIDED_BY_DTYPE)
 
 
 class _Jitted:
@@ -99,17 +101,18 @@ class _Jitted:
         # The arrays of a callable pytree are inputs like any other, not constants to be compiled into the code.
         leaves, treedef = tree_flatten(fun)
         self._fun_arrays = tuple(x for x in leaves if is_array(x))
-        fun_lid = Lid(treedef, [not is_array(x) for x in leaves])
-        fun_statics = [x for x in leaves if not is_array(x)]
-        # `typed` keeps statics apart that are equal but of different types, such as `True`, `1` and `1.0`.
-        self._specialised = ft.lru_cache(maxsize=_MAX_SPECIALISATIONS, typed=True)(
-            ft.partial(
-                _specialise,
-                fun=(lambda arrays: fun_lid.close([*arrays, *fun_statics])) if self._fun_arrays else (lambda _: fun),
-                name=getattr(fun, "__name__", type(fun).__name__),
-                options=options,
-            )
-        )
+        if self._fun_arrays:
+            lid = Lid(treedef, [not is_array(x) for x in leaves])
+            statics = [x for x in leaves if not is_array(x)]
+            self._specialised = _specialisations(lambda arrays: lid.close([*arrays, *statics]), fun, options)
+        elif isinstance(fun, types.FunctionType) and options.are_defaults and selection.filter_fn in _DECIDED_BY_LEAF:
+            # One made anew of the same function, as by `filter_jit(f)(x)` in a loop, finds what was compiled before.
+            # By a weak reference, as what is compiled mustn't keep the function alive, by which it is found.
+            function, shared = weakref.ref(fun), _shared.setdefault(fun, {})
+            new = _specialisations(lambda _: function(), fun, options)
+            self._specialised = shared.setdefault((selection.name, selection.filter_fn), new)
+        else:
+            self._specialised = _specialisations(lambda _: fun, fun, options)
         self._recent = NO_CALLS
 
     def __call__(__self, *args, **kwargs):  # `self` may be the name of a keyword argument
@@ -194,7 +197,7 @@ class _Jitted:
         filter_fn = self._selection.filter_fn
         recheck = filter_fn if filter_fn in _DECIDED_BY_DTYPE and not any(abstract) else None
         jitted = self._specialised(treedef, kinds, self._shardings(inputs, static, kinds), recheck, *keys)
-        if filter_fn is None or filter_fn in _DECIDED_BY_TYPE or filter_fn in _DECIDED_BY_DTYPE:
+        if filter_fn is None or filter_fn in _DECIDED_BY_LEAF:
             ask, asked = None, []
         else:
             ask, asked = filter_fn, [i for i, x in enumerate(owners) if x not in static]
@@ -231,6 +234,17 @@ class _Jitted:
                     "`{}` is asked to trace the leaf `{}`, which is no array or number but {}. Let the filter hold "
                     "it static; `filter_fn=eqx.is_array` does.".format(self._selection.name, path, describe_leaf(leaf))
                 ) from None
+
+
+_shared: Any = weakref.WeakKeyDictionary()  # what was compiled of plain functions, for each way to filter them
+
+
+def _specialisations(get_fun, fun, options):
+    """What is compiled of `fun`, which `get_fun` gives from its arrays, for each combination of statics."""
+    name = getattr(fun, "__name__", type(fun).__name__)
+    # `typed` keeps statics apart that are equal but of different types, such as `True`, `1` and `1.0`.
+    remember = ft.lru_cache(maxsize=_MAX_SPECIALISATIONS, typed=True)
+    return remember(ft.partial(_specialise, fun=get_fun, name=name, options=options))
 
 
 class _FilterChanged(Exception):

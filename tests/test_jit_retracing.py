@@ -343,3 +343,56 @@ def test_a_model_rebuilt_is_not_traced_again():
     for other in [m] + rebuilt:
         f(other)
     assert seen.traces == 1
+
+
+# The same function, filtered anew
+
+
+@pytest.mark.parametrize(
+    "again", [eqx.filter_jit, eqx.jitf(filter_fn=eqx.is_array), eqx.jitf(filter_fn=eqx.is_inexact_array)]
+)
+def test_a_plain_function_filtered_anew_is_not_traced_again(again):
+    """As with `jax.jit(f)` in the body of a loop."""
+    ours, jaxs = [], []
+
+    def f(x):
+        ours.append(x)
+        return x
+
+    def g(x):
+        jaxs.append(x)
+        return x
+
+    for x in (X, Y, X[:1]):
+        again(f)(x)
+        jax.jit(g)(x)
+    assert len(ours) == len(jaxs) == 2
+
+
+def test_what_is_filtered_otherwise_is_traced_by_itself():
+    """Another filter, another name in the errors, options: none of them finds what another compiled."""
+    traced = []
+
+    def f(x, n=1):
+        traced.append(type(x).__name__ if isinstance(x, int) else "tracer")
+        return x
+
+    for _ in range(2):
+        eqx.filter_jit(f)(1)
+        eqx.jitf(f, filter_fn=eqx.is_array)(1)
+        eqx.jitf(f, filter_fn=eqx.is_array_like)(1)
+        eqx.filter_jit(f, static_argnames="n")(1)
+    assert traced == ["int", "int", "tracer", "int", "tracer", "int"]
+
+
+def test_clear_cache_forgets_what_was_shared():
+    seen = []
+
+    def f(x):
+        seen.append(x)
+        return x
+
+    eqx.filter_jit(f)(X)
+    eqx.filter_jit(f).clear_cache()
+    eqx.filter_jit(f)(X)
+    assert len(seen) == 2

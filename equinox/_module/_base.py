@@ -3,10 +3,10 @@
 import abc
 import dataclasses
 import inspect
+import sys
 
 import numpy as np
 from jax import tree_util
-from typing_extensions import dataclass_transform
 
 from .._filters import is_array
 from .._tree import tree_equal
@@ -16,6 +16,11 @@ from ._method import Method, is_method
 from ._node import register
 from ._pickle import pack, unpack
 from ._repr import tree_repr
+
+if sys.version_info >= (3, 11):
+    from typing import dataclass_transform
+else:  # which takes as long to import as a third of the library
+    from typing_extensions import dataclass_transform
 
 
 # Without `frozen_default`: type checkers would then refuse the assignments in an `__init__` written by hand.
