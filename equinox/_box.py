@@ -4,6 +4,8 @@
 arrays alone. So a traced function returns a `Box`, whose children are the arrays, and the caller unboxes it.
 """
 
+import operator
+
 import numpy as np
 from jax import tree_util
 
@@ -17,17 +19,25 @@ class Lid:
     `kinds` gives the group of each leaf, a number.
     """
 
-    __slots__ = ("order", "treedef")
+    __slots__ = ("gather", "treedef")
 
     def __init__(self, treedef, kinds):
         self.treedef = treedef
-        self.order = [0] * len(kinds)
+        order = [0] * len(kinds)
         for position, i in enumerate(sorted(range(len(kinds)), key=kinds.__getitem__)):
-            self.order[i] = position
+            order[i] = position
+        self.gather = gatherer(order)
 
     def close(self, pool):
         """The tree, from one list of its leaves: group after group, each in its own order."""
-        return self.treedef.unflatten(map(pool.__getitem__, self.order))  # a gather in C
+        return self.treedef.unflatten(self.gather(pool))
+
+
+def gatherer(indices):
+    """A function from a list to the tuple of its items at `indices`: in C, as each call does it to all its leaves."""
+    if len(indices) > 1:
+        return operator.itemgetter(*indices)
+    return lambda items: tuple(items[i] for i in indices)  # of one index, `itemgetter` gives the bare item
 
 
 class Box:

@@ -6,6 +6,7 @@ import weakref
 import numpy as np
 from jax.tree_util import tree_flatten, tree_leaves
 
+from ._box import gatherer
 from ._filters import is_array
 from ._snapshot import snapshot
 from ._static_key import static_key
@@ -127,12 +128,8 @@ class _Familiar:
 
 
 def _gather(indices, number):
-    """A function from a list of `number` items to the tuple of those at `indices`: in C, as each call needs it."""
-    if len(indices) == number:
-        return tuple
-    if len(indices) > 1:
-        return operator.itemgetter(*indices)
-    return lambda items: tuple(items[i] for i in indices)  # of one index, `itemgetter` gives the bare item
+    """`gatherer(indices)` of a list of `number` items, of which nothing may have to be left out."""
+    return tuple if len(indices) == number else gatherer(indices)
 
 
 class _NoCall:
