@@ -16,23 +16,26 @@ FROM ${BASE} AS base
 
 # --- The same in all three files, up to the next such line; tests/harness/test_image.py sees to it ---
 
-# Who runs it, and how pip works. What it downloads goes to a cache of the builder, never into a layer. Two secrets are
-# optional, and no layer has them: pip.conf, as for a mirror of one's own, and ca.pem, the CA of that.
+# Who runs it, and how pip works. What it downloads goes to a cache of the builder, never into a layer. Secrets are
+# optional, and no layer has them: pip.conf, apt.conf and apt.sources, as for a mirror of one's own, and ca.pem, its CA.
 FROM base AS python
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 RUN useradd --create-home --uid 1000 cell
+COPY docker/build-constraints.txt /locks/
 
 # Our wheel. The same source gives the same wheel, bit for bit, by the same release of hatchling.
 FROM python AS wheel
-RUN --mount=type=cache,target=/root/.cache/pip \
-    --mount=type=secret,id=pip.conf,target=/root/.config/pip/pip.conf --mount=type=secret,id=ca.pem \
-    PIP_CERT="$(ls /run/secrets/ca.pem 2>/dev/null)" pip install --quiet hatchling==1.27.0
+RUN --mount=type=cache,target=/var/cache/pip \
+    --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem \
+    PIP_CACHE_DIR=/var/cache/pip PIP_CERT="$(ls /run/secrets/ca.pem 2>/dev/null)" \
+    pip install --quiet --constraint /locks/build-constraints.txt hatchling
 WORKDIR /source
 COPY LICENSE README.md pyproject.toml ./
 COPY equinox equinox
 RUN pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheel .
 
-# The environment, from the lock. Nothing needs a compiler: what isn't there as a wheel, old JAX, is pure Python.
+# The environment, from the lock. Nothing needs a compiler: what isn't there as a wheel, old JAX, is pure Python. Of what
+# builds that, pip is told by a variable of its own from 25.3 on; before, by that of all constraints.
 FROM python AS dependencies
 RUN python -m venv /opt/cell
 ENV PATH=/opt/cell/bin:$PATH
@@ -40,9 +43,11 @@ ARG CELL
 ARG INSTALL
 ARG AS_OF
 COPY docker/locks/${CELL}*.txt /locks/
-RUN --mount=type=cache,target=/root/.cache/pip \
-    --mount=type=secret,id=pip.conf,target=/root/.config/pip/pip.conf --mount=type=secret,id=ca.pem \
-    PIP_CERT="$(ls /run/secrets/ca.pem 2>/dev/null)" pip install --progress-bar=off --use-pep517 ${INSTALL}
+RUN --mount=type=cache,target=/var/cache/pip \
+    --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem \
+    PIP_CACHE_DIR=/var/cache/pip PIP_CERT="$(ls /run/secrets/ca.pem 2>/dev/null)" \
+    PIP_BUILD_CONSTRAINT=/locks/build-constraints.txt PIP_CONSTRAINT=/locks/build-constraints.txt \
+    pip install --progress-bar=off --use-pep517 ${INSTALL}
 ARG BRIDGE
 RUN --mount=type=bind,source=docker/bridge,target=/mnt \
     [ -z "${BRIDGE}" ] || python /mnt/install.py --only-bridge --python /opt/cell/bin/python --jax "${BRIDGE}"
@@ -50,9 +55,14 @@ RUN --mount=type=bind,source=docker/bridge,target=/mnt \
 # To develop in: the same dependencies, with git and make, and the source mounted by whoever starts it. `make test` makes
 # its own environment beside the source; `python -m pytest` there tests the source on the dependencies of the cell.
 FROM dependencies AS dev
-RUN apt-get update \
+RUN --mount=type=secret,id=apt.conf,target=/etc/apt/apt.conf \
+    --mount=type=secret,id=apt.sources,target=/etc/apt/sources.list.d/debian.sources \
+    --mount=type=secret,id=ca.pem,mode=0444 \
+    echo "Acquire::https::CAInfo \"$(ls /run/secrets/ca.pem 2>/dev/null)\";" > /tmp/apt.conf \
+ && export APT_CONFIG=/tmp/apt.conf \
+ && apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates git make openssh-client \
- && rm -rf /var/lib/apt/lists/*
+ && rm -rf /tmp/apt.conf /var/lib/apt/lists/*
 USER 1000
 
 # The cell: the wheel, and the suite where no checkout is, in the layout of docker/harness/suite.py.

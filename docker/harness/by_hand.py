@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections.abc import Sequence
 
-from harness import container, engine, host, image
+from harness import container, devices, engine, host, image
 from harness.places import ROOT
 from harness.rows import Cell
 from harness.trouble import Trouble
@@ -35,7 +35,7 @@ def shell(cell: Cell) -> int:
     """A shell in the cell's image, where the source is. The exit status: the shell's, or 3 where there is none."""
     try:
         can_be_built(cell)
-        container.check_devices(cell, sys.stdout.buffer, threading.Event())
+        devices.check(cell, sys.stdout.buffer, threading.Event())
         made = container.build(cell, sys.stdout.buffer, threading.Event())
         return in_mounted(cell, made) if engine.is_local() else in_copied(cell, made)
     except Trouble as trouble:
@@ -54,10 +54,10 @@ def can_be_built(cell: Cell) -> None:
 def in_mounted(cell: Cell, made: str) -> int:
     """What is written there is written here, by the same user."""
     user = () if cell.backend == "tpu" else ("--user={}:{}".format(os.getuid(), os.getgid()), "--env=HOME=/tmp")
-    options = (*container.options(cell), *user, "--volume={}:/work".format(ROOT))
+    options = (*devices.options(cell), *user, "--volume={}:/source".format(ROOT))
     name = a_name()
     with engine.removed(name):
-        command = ["run", "--rm", "--name", name, *terminal(), *options, "--workdir=/work", made, "bash"]
+        command = ["run", "--rm", "--name", name, *terminal(), *options, "--workdir=/source", made, "bash"]
         return subprocess.call([engine.program(), *command])
 
 
@@ -65,13 +65,13 @@ def in_copied(cell: Cell, made: str) -> int:
     """The engine is on another machine, that knows no folder of this one."""
     print("The engine is elsewhere: the shell has a copy of the source, and what is changed there is lost.", flush=True)
     name = a_name()
-    options = (*container.options(cell), "--workdir=/work")
+    options = (*devices.options(cell), "--workdir=/source")
     with engine.removed(name):
         engine.ask("create", "--name", name, *terminal(), *options, made, "bash")
         with subprocess.Popen([engine.program(), "cp", "-", name + ":/"], stdin=subprocess.PIPE) as copying:
             assert copying.stdin is not None
             with contextlib.suppress(BrokenPipeError), tarfile.open(fileobj=copying.stdin, mode="w|") as tar:
-                tar.add(ROOT, "work", filter=only_source)
+                tar.add(ROOT, "source", filter=only_source)
         if copying.returncode != 0:
             raise Trouble("the source could not be copied into the container; see above")
         return subprocess.call([engine.program(), "start", "--attach", "--interactive", name])

@@ -9,16 +9,15 @@ import functools
 import hashlib
 import json
 import os
-import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from harness import engine, fingerprint, hardware, host, image, results, verdict
+from harness import bases, devices, engine, fingerprint, hardware, host, image, results, verdict
 from harness.environment import Environment
 from harness.files import write_whole
 from harness.host import OnProgress
@@ -28,15 +27,6 @@ from harness.resume import displaces
 from harness.rows import Cell
 from harness.trouble import Trouble, failed_step, understand
 
-# What of this machine's environment reaches the tests; TPU_* does, too.
-PASSED_ON = ("CUDA_VISIBLE_DEVICES", "EQX_JOBS", "EQX_SEED", "EQX_WORKERS", "NVIDIA_TF32_OVERRIDE")
-# How the devices of a backend come into a container. A TPU: as Google's documentation has it; its nodes in /dev may be
-# root's, and `--privileged` leaves nothing to be guarded by another user.
-DEVICES = {
-    "cpu": (),
-    "cuda": ("--gpus=all", "--env=NVIDIA_DRIVER_CAPABILITIES=compute,utility"),
-    "tpu": ("--privileged", "--network=host", "--user=root"),
-}
 PROGRESS_EVERY_S = 2.0  # each look is a process in the container, and may be a connection by ssh
 
 
@@ -54,7 +44,7 @@ def recipe(cell: Cell) -> str:
     """
     told = image.build_args(cell, today=datetime.date.min)
     del told["LOCK"]
-    files = [file.read_bytes() for file in (image.dockerfile(cell), ROOT / ".dockerignore")]
+    files = [file.read_bytes() for file in (image.dockerfile(cell), image.BUILD_CONSTRAINTS, ROOT / ".dockerignore")]
     return hashlib.sha256(b"".join([json.dumps(told, sort_keys=True).encode(), *files])).hexdigest()
 
 
@@ -65,7 +55,7 @@ def preflight(cell: Cell) -> Result | None:
         local = engine.is_local()
     except Trouble as trouble:
         return _result(cell, trouble)
-    # What this machine has says nothing of another's devices: those are looked at by `check_devices`.
+    # What this machine has says nothing of another's devices: those are looked at by `devices.check`.
     refusal = (hardware.check(cell) if local else None) or host.without_lock(cell)
     return refusal and replace(refusal, where="container")
 
@@ -88,7 +78,7 @@ def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder:
     try:
         with new_log(cell, folder) as log:
             on_progress("image", 0, 0, 0)
-            check_devices(cell, log, cancel)
+            devices.check(cell, log, cancel)
             made = build(cell, log, cancel)
             set_up_s = time.monotonic() - clock
             on_progress("tests", 0, 0, 0)
@@ -132,51 +122,26 @@ def new_log(cell: Cell, folder: Path) -> BinaryIO:
 # ---- The three steps -------------------------------------------------------------------------------------------------
 
 
-def check_devices(cell: Cell, log: BinaryIO, cancel: threading.Event) -> None:
-    """See, before gigabytes are downloaded, whether a container gets the devices, and whether the row is for them.
-
-    Asked in the image that the cell's begins with, which is needed anyway.
-
-    Raises: Interrupted. Trouble: no.
-    """
-    if cell.backend == "cpu":
-        return
-
-    def look(*command: str) -> engine.Ended:
-        with engine.container(image.bases(cell)[0], *command, options=options(cell), log=log, cancel=cancel) as name:
-            return engine.execute(name, log, cancel)
-
-    if cell.backend == "tpu":
-        found = look("sh", "-c", "ls -d /dev/accel[0-9]* /dev/vfio/[0-9]* 2>/dev/null")
-        if not found.said.strip():
-            raise Trouble("there is no TPU on the engine's machine; use the engine of a TPU VM")
-        return
-
-    def ask(command: list[str], **_: Any) -> "subprocess.CompletedProcess[str]":
-        ended = look(*command)
-        return subprocess.CompletedProcess(command, ended.status, ended.said, "")
-
-    there = hardware.look(run=ask, which=lambda name: name, root=Path("/nowhere"), env=os.environ)
-    refusal = hardware.check(cell, there)
-    if refusal is not None:
-        raise Trouble(refusal.reason, refusal.outcome)
-
-
-def build(cell: Cell, log: BinaryIO, cancel: threading.Event, target: str = "cell") -> str:
+def build(cell: Cell, log: BinaryIO, cancel: threading.Event) -> str:
     """Build the image of the cell, or what of it isn't in the engine's cache, and return its id.
 
     Raises: Interrupted. Trouble: it can't be built.
     """
     cell = host.preferred(cell)
+    for base in bases.of(cell):
+        if bases.floats(base):
+            log.write("{}: {}\n".format(base, bases.FLOATS).encode())
+            log.flush()
     with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
         id_file = Path(scratch) / "id"
-        where = ["--file", str(image.dockerfile(cell)), "--target", target, "--iidfile", str(id_file)]
+        where = ["--file", str(image.dockerfile(cell)), "--target", "cell", "--iidfile", str(id_file)]
         told = image.build_args(cell, image.revision())
         made_from = ["--build-arg={}={}".format(key, value) for key, value in told.items()]
-        tag = ["--tag", image.tag(cell)] if target == "cell" else []
-        command = ["build", "--progress=plain", *where, *tag, *secrets(), *made_from, str(ROOT)]
+        name = ["--tag", image.tag(cell), "--label", engine.ours()]
+        command = ["build", "--progress=plain", *where, *name, *secrets(), *made_from, str(ROOT)]
         ended = engine.follow(*command, log=log, cancel=cancel)
         if ended.status == 0:
+            engine.remove_replaced("equinox.cell=" + cell.name)
             return id_file.read_text(encoding="ascii")
     said = failed_step(ended.said)
     lock = cell.lock.relative_to(ROOT).as_posix()
@@ -196,19 +161,13 @@ def test(
 
     Raises: Interrupted. Trouble: the container can't be started, or the engine was lost.
     """
-    with engine.container(made, options=options(cell), log=log, cancel=cancel) as name:
+    with engine.container(made, options=devices.options(cell), log=log, cancel=cancel) as name:
         status = engine.execute(name, log, cancel, Progress(name, on_progress).tell).status
         with taken_out(name) as left:
             result = verdict.of_run(host.preferred(cell), left, status)
             if left.junit.is_file():
                 write_whole(folder / (cell.name + ".xml"), left.junit.read_text(encoding="utf-8"))
     return replace(result, where="container")
-
-
-def options(cell: Cell, env: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """How `docker create` is to make a container for the cell."""
-    passed_on = sorted(name for name in env if name in PASSED_ON or name.startswith("TPU_"))
-    return (*DEVICES[cell.backend], *("--env=" + name for name in passed_on))
 
 
 def secrets(env: Mapping[str, str] = os.environ) -> list[str]:

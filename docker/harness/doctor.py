@@ -153,7 +153,10 @@ def machine(here: Hardware, free_gib: float) -> Iterator[Line]:
 
 def pages(cells: Sequence[Cell], env: Mapping[str, str]) -> dict[str, str]:
     """Where packages come from: the index, and where JAX keeps what the index has no more, or not yet."""
-    found = {index.index_url(env): THE_INDEX}
+    try:
+        found = {index.index_url(env): THE_INDEX}
+    except index.IndexUnreachable:  # no uv says which: there is a line for that
+        found = {}
     for cell in cells:
         for way in (cell, cell.original):
             for page in sources(way) if way else ():

@@ -173,8 +173,7 @@ def container(
     """
     name = "equinox-" + uuid.uuid4().hex[:12]
     with removed(name):
-        label = "{}={}".format(LABEL, checkout())
-        ended = follow("create", "--name", name, "--label", label, *options, image, *command, log=log, cancel=cancel)
+        ended = follow("create", "--name", name, "--label", ours(), *options, image, *command, log=log, cancel=cancel)
         if ended.status != 0:
             raise understand(ended.said) or not_understood("create", ended.said)
         yield name
@@ -201,13 +200,36 @@ def remove_leftovers() -> None:
 
     Nobody else can be using them: there is one run at a time in a checkout, see `harness.alone`.
     """
-    found = ask("ps", "--all", "--quiet", "--filter", "label={}={}".format(LABEL, checkout())).split()
+    found = ask("ps", "--all", "--quiet", "--filter", "label=" + ours()).split()
     if found:
         ask("rm", "--force", *found)
 
 
+# ---- Images ----------------------------------------------------------------------------------------------------------
+
+
+def remove_replaced(label: str) -> None:
+    """Remove the images of this checkout that have the label, and no name since a newer one took it.
+
+    Those that a container is made from stay, until the next time. That it can't be done fails nothing.
+    """
+    with contextlib.suppress(Trouble):
+        filters = ["--filter={}".format(each) for each in ("dangling=true", "label=" + ours(), "label=" + label)]
+        for image in ask("image", "ls", "--quiet", "--no-trunc", *filters).split():
+            with contextlib.suppress(Trouble):
+                ask("image", "rm", image)
+
+
+# ---- Whose they are --------------------------------------------------------------------------------------------------
+
+
+def ours() -> str:
+    """The label of what this checkout makes."""
+    return "{}={}".format(LABEL, checkout())
+
+
 def checkout() -> str:
-    """What tells the containers of this checkout from those of all others that use the same engine."""
+    """What tells the containers and images of this checkout from those of all others that use the same engine."""
     file = WORK / "checkout-id"
     try:
         drawn = file.read_text(encoding="ascii")

@@ -5,8 +5,11 @@ It asks the index that pip and uv ask, through the JSON of PEP 691 and PEP 700.
 
 import base64
 import datetime
+import functools
 import json
 import os
+import re
+import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -19,9 +22,10 @@ from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sd
 from packaging.utils import canonicalize_name as canonical
 from packaging.version import InvalidVersion, Version
 
+from harness import interpreters
+
 JSON = "application/vnd.pypi.simple.v1+json"
 TIMEOUT_S = 30
-PYPI = "https://pypi.org/simple"
 
 Opener = Callable[..., Any]  # as `urllib.request.urlopen`
 
@@ -80,9 +84,30 @@ class Release:
 
 
 def index_url(environ: Mapping[str, str] = os.environ) -> str:
-    """The index that uv and pip are told to ask."""
+    """The index that uv and pip are told to ask: by a variable, or else as uv has it.
+
+    Raises: IndexUnreachable: uv doesn't say.
+    """
     names = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
-    return next((environ[name] for name in names if environ.get(name)), PYPI).rstrip("/")
+    return (next((environ[name] for name in names if environ.get(name)), "") or index_of_uv()).rstrip("/")
+
+
+@functools.cache
+def index_of_uv(run: Callable[..., "subprocess.CompletedProcess[str]"] = subprocess.run) -> str:
+    """That of its configuration, or its own default: uv notes it in what it makes of no requirements at all.
+
+    Raises: IndexUnreachable.
+    """
+    uv = interpreters.uv_path()
+    if uv is None:
+        raise IndexUnreachable("There is no uv here to say which index it asks: pip install -r docker/requirements.txt")
+    command = [uv, "pip", "compile", "-", "--quiet", "--no-header", "--emit-index-url"]
+    done = run(command, input="", capture_output=True, text=True, check=False)
+    found = re.search(r"^--index-url (\S+)$", done.stdout, re.MULTILINE)
+    if found is None:
+        message = "uv doesn't say which index it asks ({}). Set UV_DEFAULT_INDEX."
+        raise IndexUnreachable(message.format(done.stderr.strip() or "nothing was said"))
+    return found[1]
 
 
 def releases(project: str, opener: Opener = urllib.request.urlopen, url: str | None = None) -> list[Release]:

@@ -8,6 +8,7 @@ DOCKER = ROOT / "docker"
 MATRIX = DOCKER / "matrix.toml"
 LOCKS = DOCKER / "locks"
 BRIDGE = DOCKER / "bridge"
+BUILD_CONSTRAINTS = DOCKER / "build-constraints.txt"
 
 # Made, and never committed.
 WORK = ROOT / ".tox"

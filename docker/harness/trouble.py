@@ -104,9 +104,10 @@ RULES = (
         "no Docker engine can be reached ({line}); see DOCKER_HOST and `docker context ls`",
     ),
     Rule(
-        r"buildx component is missing or broken|requires the buildx|unknown flag: --progress",
+        r"buildx component is missing or broken|requires the buildx|unknown command: docker buildx|"
+        r"unknown flag: --(progress|format)",  # where there is no buildx, its options are taken for docker's own
         Outcome.NOT_RUN,
-        "this `docker` can't build with BuildKit; install its plugin, docker-buildx-plugin or docker-buildx",
+        "this `docker` has no buildx, by which BuildKit is spoken to; install docker-buildx-plugin or docker-buildx",
     ),
     # Devices
     Rule(

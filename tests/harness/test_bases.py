@@ -47,6 +47,7 @@ def test_what_is_not_known_is_said_and_goes_by_its_tag(path):
     bases.lock(CELLS, path, Registry(PYTHON), said.append)
     assert said == ["{}: the tag alone, as its digest isn't known: no network; see to it".format(CUDA)]
     assert bases.pinned(CUDA, path) == CUDA and bases.pinned(PYTHON, path) != PYTHON
+    assert bases.floats(CUDA, path) and not bases.floats(PYTHON, path) and not bases.floats("scratch", path)
 
 
 def test_nothing_known_makes_no_file(path):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from fake_docker import IMAGE, FakeDocker
-from harness import container, engine, hardware, host, image, results, rows
+from harness import bases, container, devices, engine, hardware, host, image, results, rows
 from harness.hardware import GPU, Hardware
 from harness.results import Outcome, Result
 from harness.resume import Rerun, Step, decide
@@ -24,7 +24,6 @@ from harness.trouble import Trouble
 CELLS = {cell.name: cell for cell in rows.load()}
 CELL = CELLS["py311-jax0.4.30-cpu"]
 ON_GPU = CELLS["py313-jax0.12.0.1-cuda"]
-ON_TPU = CELLS["py313-jax0.12.0.1-tpu"]
 H100 = GPU("NVIDIA H100", (9, 0), "580.65.06", 81559)
 REPORT = {"counts": {"passed": 3}, "failures": [], "evidence": {"processes": []}, "seconds": {"tests": 1.5}}
 LAST = Result(CELL.name, Outcome.FAILED, "as it was", started="2026-11-20T10:00:00.000+00:00")
@@ -95,7 +94,30 @@ def test_log_has_the_build_and_the_tests(run, docker, folder):
     docker.answer("build", err="#1 [base] FROM x\n")
     docker.answer("start", out="3 passed\n")
     run()
-    assert (folder / (CELL.name + ".log")).read_text() == "#1 [base] FROM x\n3 passed\n"
+    lines = (folder / (CELL.name + ".log")).read_text().splitlines()
+    assert lines[-2:] == ["#1 [base] FROM x", "3 passed"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_log_says_which_bases_float(run, folder, monkeypatch, known):
+    """Those whose digest isn't known: each in one line."""
+    monkeypatch.setattr(bases, "floats", lambda base: not known and base != bases.NO_IMAGE)
+    run()
+    said = (folder / (CELL.name + ".log")).read_text()
+    assert said.count("make lock") == (not known) and (known or said.startswith("python:3.11-slim-bookworm: "))
+
+
+def test_image_that_was_replaced_goes(run, docker):
+    """Of this cell and this checkout. One that is in use stays, and fails nothing."""
+    docker.answer("image", out="sha256:old\nsha256:older\n")
+    assert run().outcome is Outcome.PASSED
+    listed, *removed = [call for call in docker.calls if call[0] == "image"]
+    filters = {word.partition("=")[2] for word in listed if word.startswith("--filter=")}
+    assert filters == {"dangling=true", "label=equinox.run=mine", "label=equinox.cell=" + CELL.name}
+    assert "equinox.run=mine" in docker.call("build")
+    assert [call[1:] for call in removed] == [["rm", "sha256:old"], ["rm", "sha256:older"]]
+    docker.answer("image", status=1, err="conflict: image is being used by a container\n")
+    assert run().outcome is Outcome.PASSED
 
 
 def test_progress(run, docker):
@@ -119,14 +141,6 @@ def test_nothing_of_this_machine_is_mounted(run, docker):
     words = [word for call in docker.calls for word in call]
     assert not [word for word in words if word.startswith(("-v", "--volume", "--mount"))]
     assert docker.call("create")[-1] == IMAGE
-
-
-def test_what_reaches_the_tests(monkeypatch):
-    """Of the environment what tox lets through; each backend's devices, and no others."""
-    env = {"EQX_SEED": "1", "TPU_NAME": "x", "HOME": "/root", "JAX_PLATFORMS": "cpu"}
-    assert container.options(CELL, env) == ("--env=EQX_SEED", "--env=TPU_NAME")
-    assert "--gpus=all" in container.options(ON_GPU, {})
-    assert "--privileged" in container.options(ON_TPU, {})
 
 
 # Whatever fails, nothing is left behind
@@ -259,6 +273,9 @@ def test_recipe(monkeypatch, tmp_path):
     other.write_text("FROM scratch\n")
     monkeypatch.setattr(image, "dockerfile", lambda cell: other)
     assert container.recipe(CELL) != before
+    monkeypatch.undo()
+    monkeypatch.setattr(image, "BUILD_CONSTRAINTS", other)
+    assert container.recipe(CELL) != before
 
 
 # Before it is run
@@ -300,29 +317,6 @@ def test_preflight_asks_this_machine_only_for_its_own_engine(docker, monkeypatch
     assert container.preflight(ON_GPU) is None
 
 
-@pytest.mark.parametrize(
-    "state, said, outcome, reason",
-    [
-        ("exited 0", "NVIDIA A100, 580.65.06, 40960, 8.0\n", None, ""),
-        ("exited 0", "Tesla P100, 580.65.06, 16384, 6.0\n", Outcome.UNSUPPORTED, "6.0"),
-        ("exited 0", "NVIDIA A100, 450.0, 40960, 8.0\n", Outcome.UNSUPPORTED, "driver"),
-        ("exited 9", "NVIDIA-SMI has failed\n", Outcome.NOT_RUN, "NVIDIA-SMI has failed"),
-        ("created 128", 'could not select device driver "" with capabilities: [[gpu]]', Outcome.NOT_RUN, "Toolkit"),
-    ],
-)
-def test_gpu_is_looked_at_before_the_build(run, docker, state, said, outcome, reason):
-    """In a container, wherever the engine is; in the small image that the cell's begins with."""
-    docker.answer("start", out=said, status=int(state.split()[1] != "0"))
-    docker.answer("inspect", out=state + "\n")
-    result = run(ON_GPU)
-    assert docker.containers == []
-    create = next(call for call in docker.calls if call[0] == "create")
-    assert "--gpus=all" in create and "python:3.13-slim-bookworm" in " ".join(create) and "nvidia-smi" in create
-    assert ("build" in docker.verbs) == (outcome is None)
-    if outcome is not None:
-        assert result.outcome is outcome and reason in result.reason
-
-
 def test_h100_cannot_run_what_came_before_it(docker, monkeypatch):
     """Known from the row, with nothing pulled or built."""
     old = next(
@@ -336,11 +330,13 @@ def test_h100_cannot_run_what_came_before_it(docker, monkeypatch):
     assert not {"build", "pull", "create"} & set(docker.verbs)
 
 
-def test_tpu_is_looked_at_before_the_build(run, docker):
-    result = run(ON_TPU)
-    assert result.outcome is Outcome.NOT_RUN and "no TPU" in result.reason and "build" not in docker.verbs
-    docker.answer("start", out="/dev/accel0\n")
-    assert run(ON_TPU).outcome is Outcome.PASSED
+def test_devices_are_looked_at_before_the_build(run, docker, monkeypatch):
+    def none(cell, log, cancel):
+        raise Trouble("no such device", Outcome.UNSUPPORTED)
+
+    monkeypatch.setattr(devices, "check", none)
+    result = run(ON_GPU)
+    assert result.outcome is Outcome.UNSUPPORTED and result.reason == "no such device" and "build" not in docker.verbs
 
 
 def test_secrets_reach_the_build(run, docker, monkeypatch):

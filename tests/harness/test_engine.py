@@ -81,13 +81,18 @@ SAID = {
         ["`nope`", "docker context ls"],
     ),
     "no context (28)": (
-        'Failed to initialize: unable to resolve docker endpoint: context "nope": context not found: open /root/'
+        'Failed to initialize: unable to resolve docker endpoint: context "nope": context not found: open /home/me/'
         ".docker/contexts/meta/ca37/meta.json: no such file or directory",
         NOT_RUN,
         ["`nope`", "docker context ls"],
     ),
     "no buildx": (
         "ERROR: BuildKit is enabled but the buildx component is missing or broken.\n       Install the buildx",
+        NOT_RUN,
+        ["docker-buildx"],
+    ),
+    "no buildx, of which an option is meant": (
+        "unknown flag: --format\nSee 'docker --help'.\n\nUsage:  docker [OPTIONS] COMMAND\n",
         NOT_RUN,
         ["docker-buildx"],
     ),
@@ -157,25 +162,25 @@ SAID = {
     ),
     "out of memory": ("#5 0.163 MemoryError" + FAILED, UNAVAILABLE, ["memory"]),
     "no registry": (
-        'failed to do request: Head "https://registry-1.docker.io/v2/nosuch/image/manifests/1": dial tcp: lookup '
-        "registry-1.docker.io on 10.0.0.1:53: no such host",
+        'failed to do request: Head "https://registry.example/v2/nosuch/image/manifests/1": dial tcp: lookup '
+        "registry.example on 10.0.0.1:53: no such host",
         UNAVAILABLE,
-        ["registry-1.docker.io", "network"],
+        ["registry.example", "network"],
     ),
     "no registry, for a container": (
-        "Unable to find image 'nosuch:image' locally\nError response from daemon: Get \"https://registry-1.docker.io/v2/"
-        '": dial tcp: lookup registry-1.docker.io on 10.0.0.1:53: no such host',
+        "Unable to find image 'nosuch:image' locally\nError response from daemon: Get \"https://registry.example/v2/"
+        '": dial tcp: lookup registry.example on 10.0.0.1:53: no such host',
         UNAVAILABLE,
-        ["registry-1.docker.io"],
+        ["registry.example"],
     ),
     "no base": (
-        "#3 ERROR: docker.io/library/python:3.99-slim-bookworm: not found",
+        "#3 ERROR: registry.example/library/python:3.99-slim-bookworm: not found",
         UNAVAILABLE,
         ["python:3.99-slim-bookworm", "docker/matrix.toml"],
     ),
     "no base (28)": (
         "ERROR: failed to solve: python:3.99-slim: failed to resolve source metadata for "
-        "docker.io/library/python:3.99-slim: docker.io/library/python:3.99-slim: not found",
+        "registry.example/library/python:3.99-slim: registry.example/library/python:3.99-slim: not found",
         UNAVAILABLE,
         ["python:3.99-slim", "docker/matrix.toml"],
     ),
@@ -186,8 +191,7 @@ SAID = {
         ["docker/matrix.toml"],
     ),
     "too many requests": (
-        "#3 ERROR: pulling from host registry-1.docker.io failed with status code [manifests 20.10]: "
-        "429 Too Many Requests",
+        "#3 ERROR: pulling from host registry.example failed with status code [manifests 20.10]: 429 Too Many Requests",
         UNAVAILABLE,
         ["docker login"],
     ),

@@ -11,9 +11,11 @@ from importlib.metadata import distributions
 
 import inventory
 import pytest
-from harness import bases, engine, environment, image, rows, suite
+from harness import bases, engine, environment, image, locks, rows, suite
 from harness.places import DOCKER, ROOT
 from harness.trouble import Trouble
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 CELLS = rows.load()
 DOCKERFILES = {backend: (DOCKER / (backend + ".Dockerfile")).read_text(encoding="utf-8") for backend in rows.BACKENDS}
@@ -101,11 +103,35 @@ def test_the_three_differ_only_where_they_say():
 
 @backends
 def test_nothing_but_documented_public_bases(backend):
-    """No path of a machine, no registry of one's own; and what BuildKit of 2020 does not know is not used."""
+    """No registry of one's own, no home of a user; and what BuildKit of 2020 does not know is not used."""
     text = DOCKERFILES[backend]
     sources = {line.split()[1] for line in instructions(text) if line.startswith("FROM ")}
     assert sources <= {"${BASE}", "${TOOLKIT}", "base", "python", "dependencies"}
-    assert "HEALTHCHECK" not in text and "LD_LIBRARY_PATH=" not in text and "# syntax" not in text and "<<" not in text
+    assert "/root" not in text and "/home" not in text and "HEALTHCHECK" not in text
+    assert "LD_LIBRARY_PATH=" not in text and "# syntax" not in text and "<<" not in text
+
+
+def builders(python):
+    """What builds source on a Python, and how it is pinned."""
+    lines = image.BUILD_CONSTRAINTS.read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if not line.startswith("#")]
+    here = {"python_version": python, "python_full_version": python + ".0"}
+    return {pin.name: str(pin.specifier) for pin in pins if pin.marker is None or pin.marker.evaluate(here)}
+
+
+@pytest.mark.parametrize("python", sorted({cell.python for cell in CELLS}, key=Version))
+def test_what_builds_source_is_one_release(python):
+    """JAX came as source below Python 3.12, and our wheel always does."""
+    pinned = builders(python)
+    assert pinned.keys() >= {"hatchling", *(["setuptools", "wheel"] if Version(python) < Version("3.12") else [])}
+    assert all(re.fullmatch(r"==[\d.]+", specifier) for specifier in pinned.values())
+
+
+@each_cell
+def test_what_builds_source_is_not_what_a_lock_installs(cell):
+    """pip before 25.3 would hold that to the same releases, which a lock with others can't be installed by."""
+    pins = locks.read(cell.lock).pins if not cell.floating and cell.lock.exists() else ()
+    assert builders(cell.python).keys().isdisjoint(pin.project for pin in pins)
 
 
 def test_bridge_and_lock():
@@ -154,7 +180,7 @@ def test_the_context_is_what_is_copied(backend):
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     sent = {line[1:] for line in lines if line.startswith("!")}
     assert "*" in lines and "tests/harness" in lines
-    assert sent == {*suite.LIBRARY, *suite.SUITE, "docker/bridge", "docker/locks"}
+    assert sent == {*suite.LIBRARY, *suite.SUITE, "docker/bridge", "docker/build-constraints.txt", "docker/locks"}
     used = set()
     for line in instructions(DOCKERFILES[backend]):
         if line.startswith("COPY "):
@@ -211,6 +237,7 @@ def test_built_again_it_holds_the_same(docker, tmp_path):
             ended = engine.follow(*command, str(ROOT), log=log, cancel=threading.Event())
         assert ended.status == 0, ended.said
         found.append(docker("run", "--rm", id_file.read_text(), "python", "-m", "inventory").splitlines())
+        docker("image", "rm", id_file.read_text())
     first, second = found
     assert first == second
     assert {line.split("==")[0] for line in first} >= {"equinox", "jax", "jaxlib", "pytest"}

@@ -9,6 +9,7 @@ from harness.places import MATRIX
 from jax_bridge import releases
 from packaging.requirements import Requirement
 from packaging.version import Version
+from small_matrix import BACKENDS
 
 PROJECT = """
 [project]
@@ -20,17 +21,9 @@ test = ["equinox[examples]", "pytest"]
 lint = ["ruff"]
 """
 
-LIST = """
-[backend.cpu]
-platform = "cpu"
-base = "python:{python}-slim"
-[backend.cuda]
-platform = "gpu"
-base = "python:{python}-slim"
-[backend.tpu]
-platform = "tpu"
-base = "python:{python}-slim"
-
+LIST = (
+    BACKENDS
+    + """
 [install.cpu.archive]
 requires = ["jax=={jax}", "jaxlib=={jaxlib}"]
 find_links = ["https://archive.example/jax.html"]
@@ -87,6 +80,7 @@ python = "3.13"
 tier = "canary"
 cpu = { install = "latest" }
 """
+)
 
 BRIDGE = "# what the bridge needs\njaxlib==0.4.13   # the oldest\n\nml_dtypes==0.2.0\n"
 

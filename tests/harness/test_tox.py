@@ -19,45 +19,28 @@ from pathlib import Path
 import pytest
 from harness import interpreters, suite
 from harness.alone import NotAlone, alone
+from small_matrix import BACKENDS
 
 pytest.importorskip("tox")
 pytest.importorskip("tox_uv")
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = "{}.{}".format(*sys.version_info)
-FIRST, SECOND = ("py{}-jax{}-cpu".format(PYTHON.replace(".", ""), jax) for jax in ("0.4.30", "0.4.31"))
+RELEASES = ("0.4.30", "0.4.31")
+FIRST, SECOND = ("py{}-jax{}-cpu".format(PYTHON.replace(".", ""), jax) for jax in RELEASES)
 
 MATRIX = """
-[backend.cpu]
-platform = "cpu"
-base = "python:{{python}}"
-
-[backend.cuda]
-platform = "gpu"
-base = ""
-
-[backend.tpu]
-platform = "tpu"
-base = ""
-
 [install]
-cpu.index.requires = ["jax=={{jax}}", "jaxlib=={{jaxlib}}"]
-cuda = {{}}
-tpu = {{}}
-
+cpu.index.requires = ["jax=={jax}", "jaxlib=={jaxlib}"]
+cuda = {}
+tpu = {}
+"""
+ROW = """
 [[row]]
-jax = "0.4.30"
-jaxlib = "0.4.30"
+jax = "{jax}"
+jaxlib = "{jax}"
 python = "{python}"
 as_of = 2024-07-15
-tier = "pr"
-cpu = {{ install = "index" }}
-
-[[row]]
-jax = "0.4.31"
-jaxlib = "0.4.31"
-python = "{python}"
-as_of = 2024-08-15
 tier = "pr"
 cpu = {{ install = "index" }}
 """
@@ -101,7 +84,8 @@ def template(tmp_path_factory):
         (root / name).mkdir(parents=True)
     (root / "equinox" / "__init__.py").write_text("raise ImportError('this is the checkout, and not the wheel')\n")
     (root / "docker" / "inside" / "pytest.py").write_text(PYTEST)
-    (root / "docker" / "matrix.toml").write_text(MATRIX.format(python=PYTHON))
+    rows = [ROW.format(jax=jax, python=PYTHON) for jax in RELEASES]
+    (root / "docker" / "matrix.toml").write_text(BACKENDS + MATRIX + "".join(rows))
     small = make_wheel(root / "wheels", "small")
     digest = hashlib.sha256(small.read_bytes()).hexdigest()
     for name in (FIRST, SECOND):

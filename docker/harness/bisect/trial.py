@@ -18,7 +18,7 @@ from harness.bisect.memory import Trial
 from harness.bisect.plan import Candidate
 from harness.bisect.search import Verdict
 from harness.environment import Environment
-from harness.places import BRIDGE
+from harness.places import BRIDGE, BUILD_CONSTRAINTS
 
 # JAX itself has to run before a test can say anything.
 CHECK = """
@@ -191,4 +191,5 @@ def environment_variables(inherited: Mapping[str, str] = os.environ) -> dict[str
     """The same for each release: on the CPU, and with the same random numbers, whether or not the user chose them."""
     kept = {name: value for name, value in inherited.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
     seed = {"EQX_SEED": inherited.get("EQX_SEED", "0")}
-    return {**kept, **seed, "JAX_PLATFORMS": "cpu", "JAX_PLATFORM_NAME": "cpu", "PYTHONNOUSERSITE": "1"}
+    place = {"JAX_PLATFORMS": "cpu", "JAX_PLATFORM_NAME": "cpu", "PYTHONNOUSERSITE": "1"}
+    return {**kept, **seed, **place, "UV_BUILD_CONSTRAINT": str(BUILD_CONSTRAINTS)}

@@ -1,0 +1,161 @@
+"""Trying one release: the environment, and what the test says; with commands that are made up."""
+
+import datetime
+import subprocess
+from pathlib import Path
+
+import pytest
+from harness.bisect.plan import Candidate
+from harness.bisect.search import Verdict
+from harness.bisect.trial import Bench, NotSetUp, environment_variables, verdict_of
+
+GOOD, BAD, SKIPPED = Verdict.GOOD, Verdict.BAD, Verdict.SKIPPED
+DAY = datetime.date(2025, 1, 1)
+
+
+REPORT = "<testsuites><testsuite>{}</testsuite></testsuites>"
+CASE = '<testcase classname="tests.test_x" name="test_y">{}</testcase>'
+FAILURE = (
+    "<failure message='no'>def test_y():\n&gt;   assert 1 == 2\nE   AssertionError: no\nE   assert 1 == 2\n</failure>"
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "cases", "verdict", "reason"),
+    [
+        (0, [""], GOOD, ""),
+        (0, ["", "<skipped/>"], GOOD, ""),
+        (1, ["", FAILURE], BAD, "test_y"),
+        (1, ["<error message='setup'/>"], BAD, "test_y"),
+        (4, ["<error message='collection failure'>E   ImportError: no</error>"], BAD, "test_y"),
+        (0, ["<skipped/>"], SKIPPED, "skip themselves"),
+        (4, [], SKIPPED, "finds no such test"),
+        (5, [], SKIPPED, "finds no such test"),
+        (3, [], SKIPPED, "exits with 3"),
+        (-11, None, BAD, "died of SIGSEGV"),
+        (-9, None, SKIPPED, "stopped by SIGKILL"),
+        (4, None, SKIPPED, "can't start"),
+    ],
+)
+def test_verdicts(status, cases, verdict, reason):
+    report = None if cases is None else REPORT.format("".join(map(CASE.format, cases))).encode()
+    trial = verdict_of(status, report)
+    assert trial.verdict is verdict
+    assert reason in trial.reason
+
+
+def test_the_lines_of_the_failed_assertion_are_kept():
+    assert verdict_of(1, REPORT.format(CASE.format(FAILURE)).encode()).lines == ("AssertionError: no", "assert 1 == 2")
+
+
+def test_each_release_has_the_same_random_numbers_and_none_of_our_paths():
+    seen = environment_variables({"PYTHONPATH": "docker", "HOME": "/home"})
+    assert "PYTHONPATH" not in seen
+    assert (seen["EQX_SEED"], seen["JAX_PLATFORMS"], seen["HOME"]) == ("0", "cpu", "/home")
+    assert environment_variables({"EQX_SEED": "7"})["EQX_SEED"] == "7"
+
+
+class Commands:
+    """In place of `subprocess.run`: records what is called; makes folders as uv does, and reports as pytest does."""
+
+    def __init__(self, failing=None):
+        self.called = []
+        self.failing = failing
+
+    def __call__(self, command, stdout, **options):
+        words = " ".join(command)
+        self.called.append(words)
+        if "venv" in command:
+            (Path(command[-1]) / "bin").mkdir(parents=True)
+        if self.failing and self.failing in words:
+            stdout.write(b"error:\n  Because there is\n  no such thing, we can conclude that it fails.\n")
+            return subprocess.CompletedProcess(command, 1)
+        if "--junitxml" in command:
+            with open(command[command.index("--junitxml") + 1], "w") as report:
+                report.write(REPORT.format(CASE.format("")))
+        return subprocess.CompletedProcess(command, 0)
+
+    def count(self, text):
+        return sum(text in words for words in self.called)
+
+
+@pytest.fixture
+def bench(tmp_path):
+    def make(run, interpreter=lambda python: "/usr/bin/python" + python, requires=("numpy<2", "pytest")):
+        return Bench(
+            tests=["tests/test_x.py::test_y"],
+            suite=tmp_path,
+            wheel=tmp_path / "equinox.whl",
+            environments=tmp_path / "environments",
+            logs=tmp_path / "logs",
+            requires=lambda jax: requires,
+            interpreter=interpreter,
+            uv="uv",
+            run=run,
+        )
+
+    return make
+
+
+ONE = Candidate("0.5.0", DAY, "3.11", datetime.date(2025, 1, 31))
+
+
+def quietly(doing):
+    """Nobody looks."""
+
+
+def test_an_environment_is_made_once_and_the_library_put_into_it_each_time(bench):
+    commands = Commands()
+    assert bench(commands)(ONE, quietly).verdict is GOOD
+    assert bench(commands)(ONE, quietly).verdict is GOOD
+    assert commands.count("uv venv") == commands.count("jax[cpu]==0.5.0") == 1
+    assert commands.count("equinox.whl") == commands.count("-m pytest") == 2
+    assert commands.count("--exclude-newer 2025-01-31") == 1
+    assert commands.count("numpy<2 pytest") == 1
+
+
+def test_an_environment_is_made_anew_when_it_would_be_made_of_something_else(bench):
+    commands = Commands()
+    bench(commands)(ONE, quietly)
+    bench(commands, requires=("numpy<1.24",))(ONE, quietly)
+    assert commands.count("uv venv") == 2
+
+
+@pytest.mark.parametrize("failing", ["jax[cpu]", "import jax"])
+def test_an_environment_that_could_not_be_finished_is_not_trusted(bench, failing):
+    trial = bench(Commands(failing))(ONE, quietly)
+    assert trial.verdict is SKIPPED
+    assert "there is no such thing" in trial.reason
+    assert not trial.lasting
+    commands = Commands()
+    assert bench(commands)(ONE, quietly).verdict is GOOD
+    assert commands.count("uv venv") == 1
+
+
+def test_an_interrupted_environment_is_not_trusted(bench):
+    def interrupted(command, **options):
+        if "pip" in command:
+            raise KeyboardInterrupt
+        return Commands()(command, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        bench(interrupted)(ONE, quietly)
+    commands = Commands()
+    bench(commands)(ONE, quietly)
+    assert commands.count("uv venv") == 1
+
+
+def test_an_old_release_is_made_across_the_bridge(bench):
+    commands = Commands()
+    bench(commands)(Candidate("0.4.1", DAY, "3.11", DAY, bridge=True), quietly)
+    assert commands.count("bridge/requirements.txt") == commands.count("install.py --only-bridge") == 1
+    assert commands.count("jax[cpu]") == 0
+
+
+def test_a_python_that_is_not_here_is_said(bench):
+    def missing(python):
+        raise NotSetUp("There is no Python {} here".format(python))
+
+    trial = bench(Commands(), interpreter=missing)(ONE, quietly)
+    assert (trial.verdict, trial.lasting) == (SKIPPED, False)
+    assert "no Python 3.11 here" in trial.reason
