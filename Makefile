@@ -29,10 +29,14 @@ AT_LEAST = $(PYTHON) -c 'import sys; sys.version_info >= ($(1)) or sys.exit("$(2
 HAS_VENV = $(PYTHON) -c 'import ensurepip, venv' || $(CHOOSE)
 
 NAMES = $(foreach name,$(CELL),'$(name)')
+# What the Python has itself: run with nothing to install, and what `make test-gpu` is about where no engine answers.
+# Whoever names cells, or a place, means the matrix.
+HERE = $(PYTHON) docker/here.py --backend
+HERE_OR_CELLS = if $(if $(CELL)$(filter-out auto,$(WHERE)),false,$(HERE) $(BACKEND) --fits); then $(HERE) $(BACKEND); else
 RUN_CELLS = $(HARNESS)/run.py $(if $(WHERE),--where $(WHERE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(RERUN),--rerun $(RERUN))
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format demo matrix cell test-cpu test-gpu test-tpu image shell-cpu shell-gpu shell-tpu table bisect lock verify-locks doctor clean
+.PHONY: help test lint format demo matrix cell cells test-cpu test-gpu test-tpu test-here image shell-cpu shell-gpu shell-tpu table bisect lock verify-locks doctor clean
 
 help:  ## List the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-20s%s\n", $$1, $$2 }'
@@ -52,7 +56,7 @@ lint: $(READY)  ## Check style, formatting, types, and that every file is of the
 	$(RUN) ruff check $(CODE)
 	$(RUN) ruff format --check $(CODE)
 	$(RUN) mypy
-	$(RUN) mypy --python-version 3.10 docker/harness docker/matrix.py docker/run.py toxfile.py
+	$(RUN) mypy --python-version 3.10 docker/harness docker/matrix.py docker/run.py docker/here.py toxfile.py
 	$(RUN) pytest -q -k python_37 tests/test_package.py
 
 format: $(READY)  ## Format the code, and mend what can be mended by itself
@@ -70,17 +74,26 @@ cell: $(HARNESS_READY)  ## Run one cell of the matrix, or those that a pattern m
 	@test -n '$(CELL)' || { echo >&2 'Which? make cell CELL=py311-jax0.4.30-cpu. There are:'; $(HARNESS)/matrix.py list >&2; exit 2; }
 	$(RUN_CELLS) $(NAMES)
 
-test-cpu test-gpu test-tpu: TIER ?= nightly
-test-cpu test-gpu test-tpu: WHERE ?= auto
+test-cpu cells: TIER ?= nightly
+test-cpu cells: WHERE ?= auto
 
-test-cpu: $(HARNESS_READY)  ## Run the cells of a backend, in containers where a Docker engine answers, else here: CPU,
-	$(RUN_CELLS) --backend cpu $(or $(NAMES),--tier $(TIER))
+test-cpu: BACKEND := cpu
+test-cpu: cells  ## Run the cells of a backend, in containers where a Docker engine answers, else here: CPU,
 
-test-gpu: $(HARNESS_READY)  ## ... NVIDIA GPU,
-	$(RUN_CELLS) --backend cuda $(or $(NAMES),--tier $(TIER))
+test-gpu: BACKEND := cuda
+test-gpu:  ## ... NVIDIA GPU; without an engine, on the JAX for it that the Python has itself, if there is one,
+	@$(HERE_OR_CELLS) $(MAKE) --no-print-directory cells BACKEND=$(BACKEND); fi
 
-test-tpu: $(HARNESS_READY)  ## ... TPU
-	$(RUN_CELLS) --backend tpu $(or $(NAMES),--tier $(TIER))
+test-tpu: BACKEND := tpu
+test-tpu:  ## ... TPU, likewise
+	@$(HERE_OR_CELLS) $(MAKE) --no-print-directory cells BACKEND=$(BACKEND); fi
+
+cells: $(HARNESS_READY)
+	$(RUN_CELLS) --backend $(BACKEND) $(or $(NAMES),--tier $(TIER))
+
+test-here: BACKEND ?= cpu
+test-here:  ## Run the tests on what the Python has itself; nothing is installed: make test-here BACKEND=cuda; cpu, tpu
+	$(HERE) $(BACKEND) $(if $(ARGS),-- $(ARGS))
 
 image: $(HARNESS_READY)  ## Build the image of a cell: make image CELL=...; the newest one on the CPU, if none is named
 	$(HARNESS)/run.py --image-only $(or $(NAMES),--backend cpu)

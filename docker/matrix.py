@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
-from harness import bases, bisect, doctor, fingerprint, image, locks, many, rows, table
+from harness import bases, bisect, doctor, fingerprint, found, image, locks, many, rows, table
 from harness.index import IndexUnreachable
 from harness.readme import ReadmeError
 
@@ -93,6 +93,7 @@ def table_(options: argparse.Namespace) -> int:
     """Draw what the cells gave: here, in README.md, and as the page results/index.html."""
     cells = rows.load()
     if options.markdown:
+        cells = found.among(cells)
         results = table.read_results(cells)
         print(table.markdown(cells, results, fingerprint.hashes_of(cells), locks.unresolved()))
     else:

@@ -27,7 +27,8 @@ BATCH = 2 * HOW_MANY
 several = pytest.mark.skipif(
     HOW_MANY < 2,
     reason="needs several devices, and here JAX has {}. On accelerators: run it where there are more, in one process "
-    "(`-n 0`). On the CPU: drop XLA_FLAGS, or what starts JAX before tests/conftest.py asks for eight".format(DEVICES),
+    "(`-n 0`, in a cell EQX_WORKERS=0). On the CPU: drop XLA_FLAGS, or what starts JAX before tests/conftest.py asks "
+    "for eight".format(DEVICES),
 )
 shards = pytest.mark.skipif(
     not hasattr(getattr(jax, "sharding", None), "PartitionSpec"),

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from harness import suite
+from harness import readme, suite
 from harness.places import ROOT
 from harness.rows import Cell
 
@@ -42,8 +42,15 @@ def lock_hash(cell: Cell, root: Path = ROOT, today: datetime.date | None = None)
 
 
 def source_hash(root: Path = ROOT) -> str:
-    """Of the names and the contents of what a cell tests. What is drawn into the README isn't among it."""
-    return _hash((path.relative_to(root).as_posix(), suite.content(path)) for path in _files(root))
+    """Of the names and the contents of what a cell tests; of the README, of what is tested in it."""
+    return _hash((path.relative_to(root).as_posix(), _content(path)) for path in _files(root))
+
+
+def _content(path: Path) -> bytes:
+    data = path.read_bytes()
+    if path.name != "README.md":
+        return data
+    return readme.tested(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 def _files(root: Path) -> Iterator[Path]:

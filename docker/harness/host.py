@@ -148,15 +148,16 @@ def tell(progress: Path, on_progress: OnProgress) -> None:
 
 def end(process: "subprocess.Popen[bytes]", stop: Sequence[tuple[signal.Signals, float]] = STOP) -> None:
     """Leave nothing of the process group behind, not even what outlives its leader."""
-    if process.returncode is None:
-        for number, patience_s in stop:
+    try:
+        for number, patience_s in stop if process.returncode is None else ():
             signal_group(process.pid, number)
             try:
                 process.wait(patience_s)
                 break
             except subprocess.TimeoutExpired:
                 continue
-    signal_group(process.pid, signal.SIGKILL)
+    finally:  # whoever loses patience meanwhile presses Ctrl-C again
+        signal_group(process.pid, signal.SIGKILL)
 
 
 def signal_group(leader: int, number: signal.Signals) -> None:

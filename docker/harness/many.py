@@ -9,18 +9,17 @@ what the others, and signals, put into one queue.
 import errno
 import os
 import queue
-import signal
 import threading
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from inside import capacity
 
-from harness import results
+from harness import results, signals
 from harness.alone import alone
 from harness.places import RESULTS, WORK
 from harness.results import Outcome, Result
@@ -130,7 +129,7 @@ def run(
         for cell in cells:
             if cell.name in known:
                 display.finished(cell, known[cell.name])
-        with signals_into(events):
+        with signals.heard_by(lambda number: events.put(Signal(number))):  # `put` may be called from a handler
             race = Race(runner, display, events, jobs, start)
             race.run()
         summary = Summary(
@@ -291,21 +290,6 @@ class Race:
         self.cancel.set()
         if self.running:
             self.display.say("{} Stopping {}.".format(why, ", ".join(self.running)))
-
-
-@contextmanager
-def signals_into(events: "queue.SimpleQueue[Event]") -> Iterator[None]:
-    """While this lasts, what would end this process is put into the queue. `put` may be called from a handler."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # as nohup, and a shell in the background, want it
-            signal.signal(number, lambda number, frame: events.put(Signal(number)))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 # ---- What fits ------------------------------------------------------------------------------------------------------

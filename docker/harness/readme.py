@@ -18,6 +18,11 @@ def written(text: str) -> str:
     return re.sub("{}.*?{}".format(re.escape(BEGIN), re.escape(END)), BEGIN + END, text, flags=re.DOTALL)
 
 
+def tested(text: str) -> str:
+    """What the suite takes from it: its Python code, and its tables of the API."""
+    return "\n".join(re.findall(r"^```python\n.*?^```$|^\| \[`[^\n]*$", text, re.MULTILINE | re.DOTALL))
+
+
 def update(path: Path, drawn: str) -> bool:
     """Replace what is drawn, and leave each other byte as it is. Returns whether anything changed.
 

@@ -3,6 +3,7 @@
 Where the copy is, no checkout can be imported in place of the wheel.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -11,8 +12,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-
-from filelock import FileLock
 
 from harness import readme
 from harness.places import ROOT, WORK
@@ -36,7 +35,8 @@ def wheel(uv: str, root: Path = ROOT, work: Path = WORK, run: Run = subprocess.r
     """
     folder = work / "wheel" / contents(root / part for part in LIBRARY)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(str(folder.parent / "lock")):  # cells that run side by side want it at the same time
+    with (folder.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # cells that run side by side want it at the same time
         if not folder.is_dir():
             build(uv, root, folder, run)
     return next(folder.glob("*.whl"))
@@ -46,7 +46,9 @@ def build(uv: str, root: Path, folder: Path, run: Run) -> None:
     """Build the wheel; `folder` appears when it is whole."""
     with tempfile.TemporaryDirectory(prefix="unfinished-", dir=str(folder.parent)) as unfinished:
         made = Path(unfinished) / "made"
-        command = [uv, "build", "--quiet", "--wheel", "--python", sys.executable, "--out-dir", str(made), str(root)]
+        constraints = str(root / "docker" / "build-constraints.txt")
+        command = [uv, "build", "--quiet", "--wheel", "--python", sys.executable, "--build-constraint", constraints]
+        command += ["--out-dir", str(made), str(root)]
         done = run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0 or not list(made.glob("*.whl")):
             message = "The wheel could not be built (exit status {}):\n  {}\n{}"

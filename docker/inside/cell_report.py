@@ -48,6 +48,7 @@ class Report:
         self.measure = measure or measure_loop_speed
         self.counts = dict.fromkeys(["passed", "failed", "errors", "skipped", "xfailed"], 0)
         self.failures = []
+        self.why_skipped = {}
         self.measures = {}
         self.total = self.done = 0
         self.started = self.ended = clock()
@@ -71,7 +72,7 @@ class Report:
         if report.failed:
             self._count("errors", report.nodeid)
         elif report.skipped:  # a whole file
-            self._count("skipped")
+            self._skip(report)
 
     def pytest_runtest_logreport(self, report):
         if report.when not in ("setup", "call", "teardown"):  # the process that ran it crashed
@@ -80,7 +81,7 @@ class Report:
         elif report.failed:
             self._count("failed" if report.when == "call" else "errors", report.nodeid)
         elif report.skipped:
-            self._count("xfailed" if hasattr(report, "wasxfail") else "skipped")
+            self._count("xfailed") if hasattr(report, "wasxfail") else self._skip(report)
         elif report.when == "call":
             self._count("passed")
         if report.when == "teardown":
@@ -103,6 +104,11 @@ class Report:
         self.counts[kind] += 1
         if nodeid is not None and nodeid not in self.failures and len(self.failures) < MOST_FAILURES:
             self.failures.append(nodeid)
+
+    def _skip(self, report):
+        self._count("skipped")
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        self.why_skipped[reason] = self.why_skipped.get(reason, 0) + 1
 
     def progress(self, now=False):
         if not self.progress_path:
@@ -128,7 +134,7 @@ class Report:
             "versions": versions(),
             "devices": devices,
             "driver": drivers[0] if drivers else "",
-            "evidence": {"processes": proof_of_place.processes},
+            "evidence": {"processes": proof_of_place.processes, "skipped": self.why_skipped},
             "refusal": proof_of_place.refusal,
             "measures": self.measures,
             "seconds": {"tests": round(self.ended - self.started, 3)},

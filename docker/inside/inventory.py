@@ -5,10 +5,11 @@ A line has the name, the version, and a hash of the list that the installer wrot
 
 import hashlib
 import re
+import sys
 
-try:
+if sys.version_info >= (3, 8):
     from importlib.metadata import distributions
-except ImportError:  # Python 3.7, to which pytest brings it
+else:  # pytest brings it there
     from importlib_metadata import distributions
 
 

@@ -16,7 +16,7 @@ def register(cls):
     is JAX's own.
     """
     layout = cls.__layout__
-    read = "self.{}" if _reads_fields_plainly(cls) else "self.__dict__[{!r}]"
+    read, missing = ("self.{}", "AttributeError") if _reads_fields_plainly(cls) else ("self.__dict__[{!r}]", "KeyError")
     children = ["c{}".format(i) for i in range(len(layout.dynamic))]
     statics = ["s{}".format(i) for i in range(len(layout.static))]
     fields = list(zip(layout.dynamic + layout.static, children + statics))
@@ -32,6 +32,7 @@ def register(cls):
     }
     exec(
         _FLATTEN.format(
+            missing=missing,
             children=_tuple(read.format(name) for name in layout.dynamic),
             read_statics="; ".join("{} = {}".format(s, read.format(name)) for s, name in zip(statics, layout.static)),
             aux=_tuple(statics + ["kind({0}) if type({0}) is tuple else type({0})".format(s) for s in statics]),
@@ -56,7 +57,7 @@ def flatten(self):
     try:
         {read_statics}
         return {children}, {aux}
-    except (AttributeError, KeyError):
+    except {missing}:
         return flatten_unfinished(self)
 
 def unflatten(aux, children):

@@ -14,7 +14,7 @@ SUITE = """
 import pytest
 def test_passes(): pass
 def test_fails(): assert False
-@pytest.mark.skip
+@pytest.mark.skip(reason="needs several devices")
 def test_skipped(): pass
 @pytest.mark.xfail
 def test_expected_to_fail(): assert False
@@ -95,6 +95,7 @@ def test_counts(run, tmp_path, workers):
     assert sorted(done.report["failures"]) == sorted("test_suite.py::" + name for name in FAILURES)
     assert done.progress == {"done": 7, "total": 7, "failed": 4}
     assert done.report["seconds"]["tests"] > 0
+    assert done.report["evidence"]["skipped"] == {"Skipped: needs several devices": 1}
     assert (tmp_path / "measured").read_text() == "once "
 
 

@@ -1,13 +1,15 @@
 """Fingerprints: they change with what a cell tests, and with nothing else."""
 
 import datetime
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import fingerprint, rows
+from harness import fingerprint, readme, rows
 
-README = "# Title\n\n<!-- matrix:begin -->\n{}\n<!-- matrix:end -->\n\nMore, by people.\n"
+README = "# Title\n\n<!-- matrix:begin -->\n{}\n<!-- matrix:end -->\n\nMore, by people.\n\n"
+README += "```python\nprint(1)  # 1\n```\n"
 
 FILES = {
     "equinox/__init__.py": "import jax",
@@ -95,13 +97,33 @@ def test_a_change_of_anything_else_does_not(root, name):
     assert fingerprint.source_hash(root) == before
 
 
-def test_the_table_that_is_drawn_is_not_among_the_source(root):
-    """Else drawing the results would make them stale. What people wrote around it is."""
+@pytest.mark.parametrize(
+    "old, new, shows",
+    [
+        ("a table", "| another |\n| table |", False),  # else drawing the results would make them stale
+        ("More, by people.", "Less.", False),
+        ("More, by people.", "```sh\nmake test\n```", False),
+        ("print(1)  # 1", "print(1)  # 2", True),
+        ("More, by people.", "```python\n```", True),
+        ("More, by people.", "| [`jitf`](equinox/_jit.py) | what it does |", True),
+    ],
+)
+def test_of_the_readme_there_is_what_the_suite_takes_from_it(root, old, new, shows):
+    """Its Python code, and its tables of the API."""
     before = fingerprint.source_hash(root)
-    write(root / "README.md", README.format("| another |\n| table |"))
-    assert fingerprint.source_hash(root) == before
-    write(root / "README.md", README.format("a table") + "!")
-    assert fingerprint.source_hash(root) != before
+    text = (root / "README.md").read_text()
+    assert old in text
+    write(root / "README.md", text.replace(old, new))
+    assert (fingerprint.source_hash(root) != before) is shows
+
+
+def test_of_this_readme_there_is_all_that_its_tests_read():
+    """As tests/test_readme.py finds it: the code, and the names in tables."""
+    text = (fingerprint.ROOT / "README.md").read_text(encoding="utf-8")
+    tested = readme.tested(text)
+    for pattern in (r"(?ms)^```python\n(.*?)^```$", r"(?m)^\| \[`([\w.]+)`\]"):
+        assert re.findall(pattern, tested) == re.findall(pattern, text) != []
+    assert len(tested) < len(text) / 2
 
 
 def test_nothing_can_shift_from_one_file_to_the_next(root):

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from harness import suite
+from harness.alone import taken
 
 
 @pytest.fixture
@@ -59,8 +60,14 @@ def test_built_once(root, tmp_path):
 
 
 def test_built_once_by_many_at_the_same_time(root, tmp_path):
-    """As cells that run side by side ask for it."""
-    run, wheels = FakeUv(), []
+    """As cells that run side by side ask for it: while one builds it, the others wait."""
+    uv, wheels, waits = FakeUv(), [], []
+
+    def run(command, **options):
+        with (tmp_path / "work" / "wheel" / "lock").open() as lock:
+            waits.append(not taken(lock.fileno()))
+        return uv(command, **options)
+
     threads = [
         threading.Thread(target=lambda: wheels.append(suite.wheel("uv", root, tmp_path / "work", run)))
         for _ in range(8)
@@ -69,7 +76,7 @@ def test_built_once_by_many_at_the_same_time(root, tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(run.commands) == 1 and len(wheels) == 8 and len(set(wheels)) == 1
+    assert waits == [True] and len(wheels) == 8 and len(set(wheels)) == 1
 
 
 @pytest.mark.parametrize("name", ["equinox/nn/__init__.py", "equinox/new.py", "pyproject.toml", "README.md"])
@@ -99,6 +106,7 @@ def test_a_build_that_fails_says_so_and_is_tried_again(root, tmp_path):
 KILLED_WHILE_BUILDING = """
 import os, pathlib, signal, sys
 from harness import suite
+from harness.alone import taken
 
 def run(command, **options):
     folder = pathlib.Path(command[command.index("--out-dir") + 1])

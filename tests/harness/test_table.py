@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from harness import readme, results, rows, table
+from harness import found, readme, results, rows, table
 from harness.results import Outcome, Result
 from harness.table import grid
 from rich.console import Console
@@ -147,6 +147,20 @@ def test_a_result_comes_before_the_lack_of_a_lock(form):
 @FORMS
 def test_stale_says_what_it_was_and_what_changed(form):
     assert "was passed on 2026-11-20; the source changed since" in " ".join(text_of(form()).split())
+
+
+@FORMS
+def test_what_a_machine_had_is_marked_and_has_a_row_of_its_own(form):
+    """Though there is a cell of that very JAX and Python, which may be known for something else."""
+    cells = [cell("0.10.1", "cuda"), found.cell("3.11", "0.10.1", "cuda")]
+    passed = Result(cells[1].name, Outcome.PASSED, **DATED)
+    drawn = form(cells, {passed.cell: passed}, {passed.cell: NOW}, {})
+    if form is in_html:
+        drawn = drawn.replace("\n", " ").replace("</tr>", "\n")
+    rows_of_it = re.findall(r"0\.10\.1\W.{,20}?3\.11\W(.*)", text_of(drawn))
+    assert ["passed (as found)" in row for row in rows_of_it] == [False, True]
+    assert "not run" in rows_of_it[0] and "not run" not in rows_of_it[1]
+    assert "(as found): " in drawn and "(as found): " not in form()
 
 
 @FORMS
@@ -445,12 +459,12 @@ def test_each_row_fits_into_a_line_of_eighty_columns():
 # ---- All of it -------------------------------------------------------------------------------------------------------
 
 
-def draw(tmp_path, **options):
+def draw(tmp_path, hashes=HASHES):
     out = io.StringIO()
     path = tmp_path / "README.md"
     path.write_text("above\n{}\n{}\nbelow\n".format(readme.BEGIN, readme.END))
     console = Console(file=out, width=200)
-    table.draw(CELLS, tmp_path, path, tmp_path / "index.html", console, HASHES, UNRESOLVED, **options)
+    table.draw(CELLS, tmp_path, path, tmp_path / "index.html", console, hashes, UNRESOLVED)
     return path.read_text(), (tmp_path / "index.html").read_text(encoding="utf-8"), out.getvalue()
 
 
@@ -480,3 +494,14 @@ def test_results_of_no_cell_are_left_out(tmp_path):
     """As of a row that has gone."""
     results.write(Result("py36-jax0.1-cpu", Outcome.PASSED), tmp_path)
     assert table.read_results(CELLS, tmp_path) == {}
+
+
+def test_what_machines_had_is_drawn_where_there_is_a_result_of_it(tmp_path):
+    one = found.cell("3.12", "0.10.4", "cuda")
+    device = {"platform": "gpu", "kind": "NVIDIA H200", "id": 0}
+    results.write(Result(one.name, Outcome.PASSED, devices=[device], driver="580.1", **DATED), tmp_path)
+    hashes = {**HASHES, one.name: NOW}
+    for drawn in draw(tmp_path, hashes=hashes):
+        assert "passed (as found)" in text_of(drawn)
+    in_readme = draw(tmp_path, hashes=hashes)[0]
+    assert "| 0.10.4 | 3.12 |  | ✅ passed (as found)<br>NVIDIA H200, driver 580.1 |" in in_readme

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
-from harness import fingerprint, locks, readme, results
+from harness import fingerprint, found, locks, readme, results
 from harness.files import write_whole
 from harness.places import RESULTS, ROOT
 from harness.results import Outcome, Result
@@ -41,15 +41,15 @@ def terminal(
 
 def read_results(cells: Iterable[Cell], folder: Path = RESULTS) -> dict[str, Result]:
     """The results of the cells. One that can't be used is no result: its cell has not been run, and says why."""
-    found = {}
+    read = {}
     for cell in cells:
         try:
             result = results.read(cell.name, folder)
         except results.ResultError as error:
             result = Result(cell.name, Outcome.NOT_RUN, reason=str(error))
         if result is not None:
-            found[cell.name] = result
-    return found
+            read[cell.name] = result
+    return read
 
 
 def draw(
@@ -65,6 +65,7 @@ def draw(
 
     Raises: readme.ReadmeError: it can't be told where to draw. OSError: a file can't be read or written.
     """
+    cells = found.among(cells, results_folder)
     grid = Grid.of(
         cells,
         read_results(cells, results_folder),

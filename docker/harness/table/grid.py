@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.found import Found
 from harness.places import ROOT
 from harness.results import Outcome, Result, as_of_now
 from harness.rows import BACKENDS, Cell
@@ -36,6 +37,7 @@ class Measure:
         )
 
 
+FOUND = "(as found): with the JAX, and the packages, that a machine had, and no lock"
 BRIDGED = "(bridge): this JAX's own Python code, on jaxlib 0.4.13"
 MEASURES = (
     Measure(
@@ -64,8 +66,12 @@ class Entry:
         return self.result.bridge and self.outcome in (*RAN, Outcome.STALE)
 
     @property
+    def found(self) -> bool:
+        return isinstance(self.cell, Found)
+
+    @property
     def words(self) -> str:
-        return self.outcome.value + (" (bridge)" if self.bridged else "")
+        return self.outcome.value + " (bridge)" * self.bridged + " (as found)" * self.found
 
     @property
     def reason(self) -> str:
@@ -100,12 +106,13 @@ class Entry:
     def facts(self) -> list[str]:
         """What a cell that was run says beside its outcome."""
         where = "container" if self.result.where == "container" and self.outcome in RAN else ""
-        return [fact for fact in (self.tests, self.time, self.device, where) if fact]
+        driver = "driver " + self.result.driver if self.device and self.result.driver else ""
+        return [fact for fact in (self.tests, self.time, self.device, driver, where) if fact]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A JAX on its Python, on each backend."""
+    """A JAX on its Python, on each backend; what was found on machines has rows of its own."""
 
     jax: str
     python: str
@@ -144,7 +151,7 @@ class Note:
         """As in "CUDA 0.4.30, 0.4.38; TPU 0.4.30"."""
         by_backend: dict[str, list[str]] = {}
         for entry in self.entries:
-            by_backend.setdefault(TITLES[entry.cell.backend], []).append(entry.cell.jax)
+            by_backend.setdefault(TITLES[entry.cell.backend], []).append(entry.cell.jax + " as found" * entry.found)
         return "; ".join("{} {}".format(title, ", ".join(found)) for title, found in by_backend.items())
 
 
@@ -163,11 +170,11 @@ class Grid:
         unresolved: Mapping[str, str],
     ) -> "Grid":
         """From results by the names of their cells, of today's hashes or not, and the reasons for missing locks."""
-        rows: dict[tuple[str, str], dict[str, Entry]] = {}
+        rows: dict[tuple[str, str, bool], dict[str, Entry]] = {}
         for cell in cells:
             entry = Entry(cell, known(cell, results.get(cell.name), hashes.get(cell.name, {}), unresolved))
-            rows.setdefault((cell.jax, cell.python), {})[cell.backend] = entry
-        return cls([Row(jax, python, entries) for (jax, python), entries in rows.items()])
+            rows.setdefault((cell.jax, cell.python, entry.found), {})[cell.backend] = entry
+        return cls([Row(jax, python, entries) for (jax, python, _), entries in rows.items()])
 
     @property
     def entries(self) -> list[Entry]:
@@ -185,6 +192,10 @@ class Grid:
     @property
     def bridged(self) -> bool:
         return any(entry.bridged for entry in self.entries)
+
+    @property
+    def found(self) -> bool:
+        return any(entry.found for entry in self.entries)
 
     @property
     def tally(self) -> dict[Outcome, int]:

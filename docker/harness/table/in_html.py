@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from harness.results import Outcome, Result
 from harness.signs import SIGNS
-from harness.table.grid import BRIDGED, TITLES, Entry, Grid, Measure, Row
+from harness.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Measure, Row
 
 T = TypeVar("T")
 FLAG = "slow"
@@ -105,6 +105,7 @@ def css(outcome: Outcome) -> str:
 
 def footnotes(grid: Grid) -> list[str]:
     said = [BRIDGED + "; docker/bridge/README.md has more."] * grid.bridged
+    said += [FOUND + "."] * grid.found
     said += [measure.explained(FLAG) for measure in grid.measures]
     return ['<p class="footnote">{}</p>'.format(escape(one)) for one in said]
 

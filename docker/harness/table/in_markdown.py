@@ -5,7 +5,7 @@ import re
 
 from harness.results import Outcome
 from harness.signs import SIGNS
-from harness.table.grid import BRIDGED, TITLES, Entry, Grid, Measure, Note, Row
+from harness.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Measure, Note, Row
 
 FLAG = "⚠"
 MOST_FAILURES = 5
@@ -67,6 +67,7 @@ def line(cells: list[str]) -> str:
 
 def footnotes(grid: Grid) -> list[str]:
     lines = [BRIDGED + ", across [the bridge](docker/bridge/README.md)."] * grid.bridged
+    lines += [FOUND + "."] * grid.found
     lines += [escape(measure.explained(FLAG)) for measure in grid.measures]
     return [part for one in lines for part in (one, "")]
 

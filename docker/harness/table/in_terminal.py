@@ -7,7 +7,7 @@ from rich.text import Text
 
 from harness.results import Outcome
 from harness.signs import SIGNS
-from harness.table.grid import BRIDGED, TITLES, Entry, Grid, Measure, Row
+from harness.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Measure, Row
 
 FLAG = "▲"
 
@@ -54,6 +54,7 @@ def measured(grid: Grid, measure: Measure, row: Row) -> Text:
 
 def footnotes(grid: Grid) -> Text:
     lines = [BRIDGED + ", across docker/bridge."] * grid.bridged
+    lines += [FOUND + "."] * grid.found
     lines += [measure.explained(FLAG) for measure in grid.measures]
     return Text("".join(line + "\n" for line in lines), style="dim")
 

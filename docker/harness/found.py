@@ -1,0 +1,215 @@
+"""Run the suite on what a machine has, as it was found: on the JAX, and with the packages, of this very Python.
+
+No cell of the matrix, whose packages are those of a lock, but proven like one: the same suite, the same proof of place,
+and a result that lists all that was installed. Its name says so: `py312-jax0.11.2-cuda-found`.
+
+What this module imports is in the standard library, or comes with pytest.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, distributions, version
+from pathlib import Path
+
+from inside import inventory
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from harness import environment, fingerprint, hardware, host, results, rows, signals, suite, verdict
+from harness.environment import Environment
+from harness.files import write_whole
+from harness.matrix_file import Matrix
+from harness.places import MATRIX, RESULTS, ROOT
+from harness.results import Outcome
+from harness.rows import Cell
+
+NAME = re.compile(r"py(\d)(\d+)-jax(.+)-(cpu|cuda|tpu)-found")
+# Of the plugins of pytest that happen to be here, only what the suite needs.
+PYTEST = (sys.executable, "-m", "pytest", "-p", "xdist", "-p", "hypothesispytest")
+PLUGINS = ("-p", "proof_of_place", "-p", "cell_report", "-p", "workers", "-n", "auto")
+NEVER = threading.Event()  # a signal ends it
+
+
+@dataclass(frozen=True)
+class Found(Cell):
+    """What a machine has, in the place of a row's cell."""
+
+    @property
+    def name(self) -> str:
+        return super().name + "-found"
+
+    @property
+    def floating(self) -> bool:
+        return False  # it is of that JAX, whatever comes
+
+
+def cell(python: str, jax: str, backend: str, jaxlib: str | None = None) -> Found:
+    platform = Matrix(MATRIX).backends[backend]["platform"]
+    return Found(jax, python, backend, platform, tier="nightly", jaxlib=jaxlib, as_of=None, requires=())
+
+
+def this_python(backend: str) -> Found:
+    python = "{}.{}".format(*sys.version_info)
+    return cell(python, version("jax").split("+")[0], backend, version("jaxlib").split("+")[0])
+
+
+def among(cells: Iterable[Cell], folder: Path = RESULTS) -> list[Cell]:
+    """The cells, and what was found by runs whose results are in the folder, each behind the last JAX before it."""
+    found = list(cells)
+    names = filter(None, (NAME.fullmatch(path.stem) for path in folder.glob("*-found.json")))
+    new = [cell("{}.{}".format(name[1], name[2]), name[3], name[4]) for name in names]
+    for one in sorted(new, key=lambda one: (Version(one.jax), one.name)):
+        before = [i for i, other in enumerate(found) if not other.floating and Version(other.jax) <= Version(one.jax)]
+        found.insert(max(before, default=-1) + 1, one)
+    return found
+
+
+def missing(project: Path = ROOT / "pyproject.toml") -> list[str]:
+    """What the library and its suite need, and this Python hasn't, or has in a release that won't do."""
+    return [line for line in ("jax", "jaxlib", *rows.suite_requires(project)) if not met(Requirement(line))]
+
+
+def met(requirement: Requirement) -> bool:
+    try:
+        return requirement.specifier.contains(version(requirement.name), prereleases=True)
+    except PackageNotFoundError:
+        return False
+
+
+def run(
+    backend: str,
+    args: Sequence[str] = (),
+    *,
+    pytest: Sequence[str] = PYTEST,
+    folder: Path = RESULTS,
+    env: Mapping[str, str] = os.environ,
+) -> int:
+    """Run the suite, in full view; keep its result, unless `args` make it a part of the suite. The exit status."""
+    lacking = missing()
+    if lacking:
+        message = "{0} lacks what the suite needs: {1}. Install it, {0} -m pip install {2}, or choose another Python."
+        quoted = " ".join("'{}'".format(line) for line in lacking)
+        print(message.format(sys.executable, ", ".join(lacking), quoted), file=sys.stderr)
+        return 3
+    found = this_python(backend)
+    refusal = hardware.check(found)
+    if refusal is not None:
+        print("{0.cell}: {0.outcome.value}: {0.reason}".format(refusal), file=sys.stderr)
+        return 3
+    print("{}: JAX {} of {}, as it is".format(found.name, found.jax, sys.executable), flush=True)
+
+    def heard(number: int) -> None:
+        raise Ended(number)
+
+    try:
+        with signals.heard_by(heard):
+            return test(found, args, pytest, folder, env)
+    except Ended as ended:
+        print("{}: interrupted; no result is written.".format(found.name), file=sys.stderr)
+        return 128 + ended.number
+    except OSError as error:
+        print("Writing failed: {}. Mend that, and run it again.".format(error), file=sys.stderr)
+        return 3
+
+
+def test(found: Found, args: Sequence[str], pytest: Sequence[str], folder: Path, env: Mapping[str, str]) -> int:
+    """Raises: Ended: by a signal. OSError: something can't be written."""
+    clock, started = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    hashes = fingerprint.hashes(found)
+    with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
+        place = Environment(Path(scratch))
+        suite.copy(place.suite)
+        install(place.folder / "site-packages")
+        set_up_s = time.monotonic() - clock
+        command = [*pytest, *PLUGINS, "--junitxml={}".format(place.junit), *(args or ["tests"])]
+        folder.mkdir(parents=True, exist_ok=True)
+        status = follow(command, place.suite, variables(found, place, env), folder / (found.name + ".log"))
+        result = verdict.of_run(found, place, status)
+        if not args and place.junit.is_file():
+            write_whole(folder / (found.name + ".xml"), place.junit.read_text(encoding="utf-8"))
+    if args:
+        print("{}: a part of the suite; no result is written.".format(found.name))
+        return status and 1
+    seconds = {"setup": set_up_s, **result.seconds, "total": time.monotonic() - clock}
+    path = results.write(
+        replace(
+            result,
+            started=started,
+            seconds={name: round(value, 1) for name, value in seconds.items()},
+            hashes=hashes,
+            evidence={**result.evidence, "installed": inventory.lines(distributions())},  # there is no lock
+        ),
+        folder,
+    )
+    reason = result.reason and ": " + result.reason
+    print("{}: {}{}\n  {}".format(found.name, result.outcome.value, reason, path))
+    return 0 if result.outcome is Outcome.PASSED else 1
+
+
+def install(folder: Path) -> None:
+    """Put the library where pip would: its files, and its name and version.
+
+    No wheel is built, as what builds it can't be had here. The wheel holds these very files, which pyproject.toml asks
+    for and nothing else; and each cell of the matrix tests that.
+    """
+    shutil.copytree(ROOT / "equinox", folder / "equinox", ignore=shutil.ignore_patterns("__pycache__"))
+    text = (folder / "equinox" / "__init__.py").read_text(encoding="utf-8")
+    number = re.findall(r'^__version__ = "(.*)"$', text, re.MULTILINE)[0]
+    # Else another `equinox`, which this Python may have, would give its own.
+    facts = folder / "equinox-{}.dist-info".format(number) / "METADATA"
+    write_whole(facts, "Metadata-Version: 2.1\nName: equinox\nVersion: {}\n".format(number))
+
+
+def variables(found: Found, place: Environment, env: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables of the run: the machine's, but for what would make JAX or pytest do something else."""
+    kept = {name: value for name, value in env.items() if not name.startswith(("JAX_", "PYTEST_"))}
+    own = environment.variables(found, place)
+    del own["PYTHONNOUSERSITE"]  # JAX may be the user's own
+    path = [str(place.folder / "site-packages"), own["PYTHONPATH"], *filter(None, [env.get("PYTHONPATH")])]
+    return {
+        **kept,
+        **own,
+        "PYTHONPATH": os.pathsep.join(path),
+        "PYTHONUNBUFFERED": "1",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
+
+
+def follow(command: Sequence[str], folder: Path, env: Mapping[str, str], log: Path) -> int:
+    """Run a command, and show what it writes to the log. The exit status. However this ends, so does the command."""
+    with log.open("wb") as written, log.open("rb") as said:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            while True:
+                ended = host.ended(process, NEVER)
+                sys.stdout.buffer.write(said.read())
+                sys.stdout.flush()
+                if ended:
+                    return process.returncode
+        finally:
+            host.end(process)
+
+
+class Ended(BaseException):
+    """A signal wants this process to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number

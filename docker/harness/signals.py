@@ -1,0 +1,31 @@
+"""Signals that would end this process, heard while there is something that has to be ended in order."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def heard_by(listener: Callable[[int], object]) -> Iterator[None]:
+    """While this lasts, the listener is called with the number of each.
+
+    One that is ignored stays so, as nohup, and a script that starts this in the background, want it. But a process
+    that is started inherits that it is ignored, and is to be stopped by it: so it is ignored by a handler, which no
+    process inherits.
+    """
+    before = {number: signal.getsignal(number) for number in NUMBERS}
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        if before[signal.Signals(number)] is not signal.SIG_IGN:
+            listener(number)
+
+    for number in NUMBERS:
+        signal.signal(number, hear)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,99 @@
+"""Run the suite on the JAX that this Python has, as it is: nothing is installed, and no environment is made.
+
+    python3 docker/here.py --backend cuda
+    python3 docker/here.py --backend cuda -- -k tree_at
+
+For a machine with neither a Docker engine nor a package index. All that this needs is what the suite itself needs.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from typing import Optional, Sequence
+
+# What has to be installed for JAX to use a backend.
+JAX_FOR = {
+    "cpu": r"jaxlib==.*",
+    "cuda": r"jax-cuda\d+-plugin==.*|jaxlib==.*\+cuda.*",
+    "tpu": r"libtpu(-nightly)?==.*",
+}
+ASK_S = 60  # an engine that is reached by ssh takes its time
+
+EPILOG = """\
+Exit status: 0 all passed; 1 a failure, or another place than it was to be; 2 wrong usage; 3 this can't be run here: a
+device, or a package that the suite needs, is missing; 130 after Ctrl-C.
+"""
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--backend", choices=sorted(JAX_FOR), required=True, help="where the tests are to run")
+    parser.add_argument(
+        "--fits",
+        action="store_true",
+        help="run nothing; exit status 0: no Docker engine answers, and this Python has a JAX for the backend",
+    )
+    parser.add_argument("args", nargs="*", metavar="ARG", help="for pytest: then it is no result")
+    options = parser.parse_args(argv)
+    if options.fits:
+        return 0 if fits(options.backend) else 1
+    if sys.version_info < (3, 10):  # this file is read by older ones, too
+        return refuse("The harness needs Python 3.10 or later, and this is {}.".format(sys.version.split()[0]))
+    try:
+        from harness import found  # noqa: PLC0415  (its imports come with pytest, which may be missing)
+    except ModuleNotFoundError as error:
+        command = "{} -m pip install pytest pytest-xdist".format(sys.executable)
+        return refuse("This Python has no `{}`, which comes with pytest. Install it: {}".format(error.name, command))
+    return found.run(options.backend, options.args)
+
+
+def refuse(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 3
+
+
+def fits(backend: str) -> bool:
+    """Whether `make test-gpu`, and its like, are about the JAX that is here; the reason is printed."""
+    jax = jax_for(backend)
+    if jax is None or engine_is_there():
+        return False
+    message = "On {} of {}, as it is, since no Docker engine answers. (The cells of the matrix: WHERE=host.)"
+    print(message.format(jax, sys.executable), flush=True)
+    return True
+
+
+def jax_for(backend: str) -> Optional[str]:
+    """What of this Python lets JAX use the backend, as "jaxlib==0.11.2"; None: nothing does, or it is too old."""
+    if sys.version_info < (3, 10):
+        return None
+    from importlib.metadata import distributions  # noqa: PLC0415  (Python 3.7 hasn't got it)
+
+    names = (
+        "{}=={}".format(re.sub("[-_.]+", "-", found.metadata["Name"] or "").lower(), found.version)
+        for found in distributions()
+    )
+    return next((name for name in names if re.fullmatch(JAX_FOR[backend], name)), None)
+
+
+def engine_is_there() -> bool:
+    """Whether a Docker engine answers, or was named: whoever does that means it."""
+    if "DOCKER_HOST" in os.environ or "DOCKER_CONTEXT" in os.environ:
+        return True
+    program = shutil.which("docker")
+    if program is None:
+        return False
+    command = [program, "version", "--format", "{{.Server.Version}}"]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

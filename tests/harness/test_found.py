@@ -1,0 +1,255 @@
+"""What a machine has, as it was found: named for what it is, run like a cell, and never taken for one of the matrix.
+
+A small program stands for pytest.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from harness import fingerprint, found, results, rows
+from harness.environment import Environment
+from harness.hardware import Hardware
+from harness.results import Outcome, Result
+
+DOCKER = Path(found.__file__).resolve().parents[1]
+VERSIONS = {"jax": "0.11.2", "jaxlib": "0.11.2+cuda13"}
+NAME = "py{}{}-jax0.11.2-cpu-found".format(*sys.version_info)
+
+# What the programs that stand for pytest have at hand.
+BEGIN = """
+import importlib.metadata, importlib.util, json, os, pathlib, signal, sys, time
+
+def report(**changes):
+    facts = dict(counts={{"passed": 3}}, failures=[], refusal=None, seconds={{"tests": 1.5}}, evidence={{}})
+    pathlib.Path(os.environ["EQX_REPORT"]).write_text(json.dumps(dict(facts, **changes)))
+
+def note(facts):
+    pathlib.Path({notes!r}).write_text(json.dumps(facts))
+"""
+PASSES = "print('3 passed'); report()"
+
+
+@pytest.fixture(autouse=True)
+def jax_is_here(monkeypatch):
+    """A Python that has that JAX, and lacks nothing."""
+    monkeypatch.setattr(found.host, "POLL_S", 0.02)
+    monkeypatch.setattr(found, "version", VERSIONS.__getitem__)
+    monkeypatch.setattr(found, "missing", list)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """`run(program, ...)`: the exit status of a run with that Python program in place of pytest."""
+
+    def run(program, args=(), backend="cpu", env=os.environ):
+        begin = BEGIN.format(notes=str(tmp_path / "notes"))
+        command = [sys.executable, "-c", begin + textwrap.dedent(program)]
+        return found.run(backend, args, pytest=command, folder=tmp_path / "results", env=env)
+
+    return run
+
+
+@pytest.fixture
+def notes(tmp_path):
+    return lambda: json.loads((tmp_path / "notes").read_text())
+
+
+@pytest.fixture
+def result(tmp_path):
+    return lambda: results.read(NAME, tmp_path / "results")
+
+
+# Which it is
+
+
+@pytest.mark.parametrize("backend, platform", [("cpu", "cpu"), ("cuda", "gpu"), ("tpu", "tpu")])
+def test_it_claims_to_be_what_is_installed(backend, platform):
+    """No floating release: the proof of place holds it to its JAX and its jaxlib."""
+    python = "{}.{}".format(*sys.version_info)
+    expects = {"python": python, "jax": "0.11.2", "jaxlib": "0.11.2", "backend": platform, "bridge": False}
+    assert found.this_python(backend).expects == {"cell": NAME.replace("cpu", backend), **expects}
+
+
+def test_its_name_is_that_of_no_cell():
+    """So that neither's result takes the other's place."""
+    for cell in rows.load():
+        twin = found.cell(cell.python, cell.jax, cell.backend)
+        assert twin.name != cell.name and found.NAME.fullmatch(twin.name) and not found.NAME.fullmatch(cell.name)
+
+
+def test_among_the_cells_it_stands_behind_the_last_jax_before_it(tmp_path):
+    """Known by its result alone, on a machine that may have nothing of it."""
+    names = ["py312-jax0.11.2-cuda-found", "py39-jax0.2.0-cpu-found", "py313-jax99.0-tpu-found"]
+    for name in names:
+        results.write(Result(name, Outcome.PASSED), tmp_path)
+    results.write(Result("py312-jax0.11.2-cuda", Outcome.PASSED), tmp_path)
+    cells = rows.load()
+    known = [cell.name for cell in found.among(cells, tmp_path)]
+    assert [name for name in known if name not in names] == [cell.name for cell in cells]
+    assert known[0] == names[1]
+    before = [cell.name for cell in cells if not cell.floating]
+    assert known[known.index(names[2]) - 1] == before[-1]
+    assert "-jax0.11.2-" in known[known.index(names[0]) - 1] and "-jax0.12" in known[known.index(names[0]) + 1]
+    one = found.among([], tmp_path)[1]
+    assert (one.python, one.jax, one.backend, one.platform) == ("3.12", "0.11.2", "cuda", "gpu")
+
+
+# What has to be there
+
+
+def test_what_is_missing_is_named_with_the_command_that_installs_it(run, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(found, "missing", lambda: ["hypothesis", "optax!=0.1.8"])
+    assert run(PASSES) == 3
+    said = capsys.readouterr().err
+    assert "lacks what the suite needs: hypothesis, optax!=0.1.8" in said
+    assert "{} -m pip install 'hypothesis' 'optax!=0.1.8'".format(sys.executable) in said
+    assert not (tmp_path / "results").exists()
+
+
+def test_missing_is_what_is_not_there_or_of_a_release_that_will_not_do(monkeypatch, tmp_path):
+    monkeypatch.undo()
+    there = {"jax": "0.11.2", "numpy": "2.4.0", "optax": "0.1.8", "tqdm": "5.0rc1"}
+
+    def version(name):
+        if name not in there:
+            raise found.PackageNotFoundError(name)
+        return there[name]
+
+    monkeypatch.setattr(found, "version", version)
+    project = tmp_path / "pyproject.toml"
+    project.write_text(
+        """
+        [project]
+        name = "x"
+        dependencies = ["jax", "numpy"]
+        [project.optional-dependencies]
+        test = ["optax!=0.1.8", "pytest", "tqdm>=4"]
+        """
+    )
+    assert found.missing(project) == ["jaxlib", "optax!=0.1.8", "pytest"]
+
+
+def test_a_device_that_is_not_there_is_no_result(run, monkeypatch, capsys, tmp_path):
+    """And no test is run."""
+    nothing = Hardware(1, None, why_no_gpu="there is no NVIDIA GPU here", why_no_tpu="there is no TPU here")
+    monkeypatch.setattr(found.hardware, "here", lambda: nothing)
+    for backend in ("cuda", "tpu"):
+        assert run(PASSES, backend=backend) == 3
+        assert "{}: not run: there is no ".format(NAME.replace("cpu", backend)) in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+# The run
+
+
+def test_a_pass_is_kept_with_all_that_was_installed(run, result, capfd, tmp_path):
+    assert run(PASSES) == 0
+    assert (result().outcome, result().counts, result().where) == (Outcome.PASSED, {"passed": 3}, "host")
+    assert any(line.startswith("pytest==") for line in result().evidence["installed"])
+    assert result().seconds["tests"] == 1.5 and result().seconds["total"] >= 0 and result().started
+    assert "3 passed" in capfd.readouterr().out
+    assert (tmp_path / "results" / (NAME + ".log")).read_text() == "3 passed\n"
+
+
+def test_a_result_holds_until_the_source_changes(run, result):
+    run(PASSES)
+    now = fingerprint.hashes(found.this_python("cpu"))
+    assert results.as_of_now(result(), now) == result()
+    assert results.as_of_now(result(), {**now, "source": "another"}).outcome is Outcome.STALE
+
+
+@pytest.mark.parametrize(
+    "program, words",
+    [
+        ("report(refusal='JAX found `cpu`'); sys.exit(70)", "JAX found `cpu`"),
+        ("report(counts={'passed': 1, 'failed': 1}, failures=['test_x']); sys.exit(1)", "test_x failed"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
+        ("pass", "left no report"),
+    ],
+)
+def test_a_failure_is_kept_too(run, result, program, words):
+    assert run(program) == 1
+    assert result().outcome is Outcome.FAILED and words in result().reason
+
+
+def test_a_part_of_the_suite_is_no_result(run, result, notes):
+    assert run("note(sys.argv); report()", ["-k", "tree_at"]) == 0 and result() is None
+    assert notes()[-2:] == ["-k", "tree_at"] and "tests" not in notes()
+    assert run("sys.exit(1)", ["-x"]) == 1 and result() is None
+
+
+def test_the_library_is_installed_away_from_the_checkout(run, notes):
+    """It, its version, and the suite are in a folder of their own, which goes."""
+    run(
+        """
+        note([importlib.util.find_spec("equinox").origin, importlib.metadata.version("equinox"), os.getcwd(),
+              sorted(os.listdir("."))])
+        report()
+        """
+    )
+    origin, version, folder, there = notes()
+    assert Path(origin).parts[-3:] == ("site-packages", "equinox", "__init__.py")
+    assert 'version__ = "{}"'.format(version) in (found.ROOT / "equinox" / "__init__.py").read_text()
+    assert there == ["README.md", "docker", "examples", "pyproject.toml", "tests"]
+    assert not Path(origin).is_relative_to(found.ROOT) and not Path(folder).exists() and not Path(origin).exists()
+
+
+def test_the_machine_keeps_its_settings_but_for_those_of_jax_and_pytest(tmp_path):
+    machine = {"PYTHONPATH": "/their/own", "LD_LIBRARY_PATH": "/cuda", "JAX_ENABLE_X64": "1", "PYTEST_ADDOPTS": "-x"}
+    seen = found.variables(found.this_python("cuda"), Environment(tmp_path), machine)
+    assert seen["PYTHONPATH"].split(os.pathsep)[-1] == "/their/own" and seen["LD_LIBRARY_PATH"] == "/cuda"
+    assert seen["JAX_PLATFORMS"] == "cuda,cpu" and json.loads(seen["EQX_EXPECT"])["backend"] == "gpu"
+    assert not {"JAX_ENABLE_X64", "PYTEST_ADDOPTS", "PYTHONNOUSERSITE"} & seen.keys()
+
+
+def test_of_the_plugins_of_pytest_here_only_ours_are_loaded(run, notes):
+    run("note([os.environ['PYTEST_DISABLE_PLUGIN_AUTOLOAD'], sys.argv]); report()")
+    assert notes()[0] == "1" and "proof_of_place" in notes()[1] and notes()[1][-1] == "tests"
+
+
+# Stopping it
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_tests_and_leaves_nothing(number, tmp_path):
+    """In a process of its own, which was started by a script in the background: there SIGINT is ignored."""
+    ignored = signal.SIGINT if number == signal.SIGTERM else None
+    program = """
+        import pathlib, signal, sys, tempfile
+        sys.path.insert(0, {docker!r})
+        from harness import found
+        found.version, found.missing = {versions!r}.__getitem__, lambda: []
+        tempfile.tempdir = {scratch!r}
+        waits = "import os, pathlib, time; pathlib.Path({pid!r}).write_text(str(os.getpid())); time.sleep(600)"
+        sys.exit(found.run("cpu", pytest=[sys.executable, "-c", waits], folder=pathlib.Path({results!r})))
+    """.format(
+        docker=str(DOCKER),
+        versions=VERSIONS,
+        scratch=str(tmp_path / "scratch"),
+        pid=str(tmp_path / "pid"),
+        results=str(tmp_path / "results"),
+    )
+    (tmp_path / "scratch").mkdir()
+    before = signal.getsignal(signal.SIGINT)
+    if ignored:
+        signal.signal(ignored, signal.SIG_IGN)
+    try:
+        process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    deadline = time.monotonic() + 60
+    while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + number and "interrupted; no result is written" in said
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+    assert not list((tmp_path / "scratch").iterdir()) and not list((tmp_path / "results").glob("*.json"))

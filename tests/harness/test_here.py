@@ -1,0 +1,150 @@
+"""docker/here.py: whether it is what `make test-gpu` is to do, and what it needs; and what make does then."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from importlib import metadata
+
+import here
+import pytest
+from fake_docker import FakeDocker
+from harness import found
+from harness.places import ROOT
+
+
+@pytest.fixture(autouse=True)
+def no_engine(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """`installed(name=version)`: what this Python has."""
+
+    def install(**versions):
+        for name, version in versions.items():
+            facts = tmp_path / "site" / "{}-{}.dist-info".format(name, version) / "METADATA"
+            facts.parent.mkdir(parents=True)
+            facts.write_text("Name: {}\nVersion: {}\n".format(name, version))
+        only = list(metadata.distributions(path=[str(tmp_path / "site")]))
+        monkeypatch.setattr(metadata, "distributions", lambda: only)
+
+    return install
+
+
+@pytest.mark.parametrize(
+    "versions, backends",
+    [
+        ({"jaxlib": "0.11.2", "jax_cuda13_plugin": "0.11.2"}, {"cpu", "cuda"}),
+        ({"jaxlib": "0.4.20+cuda12.cudnn89"}, {"cpu", "cuda"}),
+        ({"jaxlib": "0.11.2", "libtpu": "0.0.20"}, {"cpu", "tpu"}),
+        ({"jaxlib": "0.4.30", "libtpu_nightly": "0.1.dev20240617"}, {"cpu", "tpu"}),
+        ({"jaxlib": "0.11.2", "jax_cuda13_pjrt": "0.11.2", "torch": "2.11.0+cu130"}, {"cpu"}),
+        ({"numpy": "2.4.0"}, set()),
+    ],
+)
+def test_fits_where_there_is_a_jax_for_it_and_no_engine(installed, capsys, versions, backends):
+    installed(**versions)
+    for backend in here.JAX_FOR:
+        assert here.main(["--backend", backend, "--fits"]) == (0 if backend in backends else 1)
+        said = capsys.readouterr().out
+        assert said.count("\n") == (backend in backends) and (sys.executable in said or not said)
+
+
+def test_an_engine_that_answers_comes_first(installed, tmp_path, monkeypatch):
+    installed(jaxlib="0.11.2", jax_cuda13_plugin="0.11.2")
+    docker = FakeDocker(tmp_path / "docker")
+    monkeypatch.setenv("PATH", docker.path)
+    assert here.main(["--backend", "cuda", "--fits"]) == 1
+    docker.answer("version", status=1, err="Cannot connect to the Docker daemon")
+    assert here.main(["--backend", "cuda", "--fits"]) == 0
+
+
+@pytest.mark.parametrize("variable", ["DOCKER_HOST", "DOCKER_CONTEXT"])
+def test_an_engine_that_was_named_is_meant(installed, monkeypatch, variable):
+    """Whether it answers or not."""
+    installed(jaxlib="0.11.2")
+    monkeypatch.setenv(variable, "ssh://elsewhere")
+    assert here.main(["--backend", "cpu", "--fits"]) == 1
+
+
+def test_hands_on_the_backend_and_what_is_for_pytest(monkeypatch):
+    asked = []
+    monkeypatch.setattr(found, "run", lambda *given: asked.append(given) or 7)
+    assert here.main(["--backend", "cuda"]) == 7
+    assert here.main(["--backend", "cpu", "--", "-k", "tree_at", "tests/test_tree_at.py"]) == 7
+    assert asked == [("cuda", []), ("cpu", ["-k", "tree_at", "tests/test_tree_at.py"])]
+
+
+def run_here(*options):
+    command = [sys.executable, *options, str(ROOT / "docker" / "here.py"), "--backend", "cpu"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_without_pytest_it_says_what_to_install():
+    """In a Python that has nothing but its standard library."""
+    done = run_here("-S", "-E")
+    assert done.returncode == 3 and "Traceback" not in done.stderr
+    assert "which comes with pytest" in done.stderr and "{} -m pip install".format(sys.executable) in done.stderr
+
+
+def test_it_imports_nothing_but_what_comes_with_pytest(tmp_path):
+    """The tools of the harness, which are installed here, aren't where this runs."""
+    (tmp_path / "sitecustomize.py").write_text(
+        textwrap.dedent(
+            """
+            import sys
+
+            class Hidden:
+                def find_spec(self, name, path=None, target=None):
+                    if name.split(".")[0] in ("filelock", "rich", "tox", "tox_uv", "uv", "yaml"):
+                        raise ModuleNotFoundError("no " + name, name=name)
+
+            sys.meta_path.insert(0, Hidden())
+            """
+        )
+    )
+    program = "import sys; sys.path.insert(0, {!r}); from harness import found".format(str(ROOT / "docker"))
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+# What make does
+
+
+@pytest.fixture
+def make(tmp_path):
+    """`make(fits, *arguments)`: what make calls; a program that stands for Python says whether its JAX fits."""
+
+    def make(fits, *arguments):
+        python = tmp_path / "python"
+        python.write_text(
+            '#!/bin/sh\ncase "$*" in\n  *--fits) exit {} ;;\n  *here.py*) echo "$@" ;;\nesac\n'.format(0 if fits else 1)
+        )
+        python.chmod(0o755)
+        clean = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
+        command = ["make", "--silent", *arguments, "PYTHON={}".format(python), "MAKE=echo make"]
+        env = {**clean, "PATH": os.defpath}
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+        return done.stdout.replace("--no-print-directory ", "").splitlines()
+
+    return make
+
+
+@pytest.mark.parametrize("target, backend", [("test-gpu", "cuda"), ("test-tpu", "tpu")])
+def test_make_runs_here_what_fits_and_else_the_matrix(make, target, backend):
+    """Nothing is installed for the former, not even the tools of the harness."""
+    here = ["docker/here.py --backend " + backend]
+    cells = ["make cells BACKEND=" + backend]
+    assert make(True, target) == make(True, target, "WHERE=auto") == here
+    assert make(False, target) == cells
+    assert make(True, target, "CELL=py313-*") == make(True, target, "WHERE=host") == cells
+
+
+def test_make_test_here(make):
+    assert make(False, "test-here") == ["docker/here.py --backend cpu"]
+    assert make(True, "test-here", "BACKEND=cuda", "ARGS=-k x") == ["docker/here.py --backend cuda -- -k x"]
