@@ -26,8 +26,9 @@ PACKAGES = (
 ).split()
 MOST_FAILURES = 50
 PROGRESS_EVERY_S = 0.5
-LOOP_SPEED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "loop_speed.py")
-LOOP_SPEED_TIMEOUT_S = 120  # on a healthy JAX it takes 10
+HERE = os.path.dirname(os.path.abspath(__file__))
+SPEEDS = [(sys.executable, os.path.join(HERE, name)) for name in ("loop_speed.py", "dispatch_speed.py")]
+SPEED_TIMEOUT_S = 120  # on a healthy JAX each takes 10
 
 
 def pytest_configure(config):
@@ -45,7 +46,7 @@ class Report:
         self.path = environ.get("EQX_REPORT")
         self.progress_path = environ.get("EQX_PROGRESS")
         self.clock = clock
-        self.measure = measure or measure_loop_speed
+        self.measure = measure or measure_speeds
         self.counts = dict.fromkeys(["passed", "failed", "errors", "skipped", "xfailed"], 0)
         self.failures = []
         self.why_skipped = {}
@@ -152,14 +153,16 @@ def versions():
     return found
 
 
-def measure_loop_speed(command=(sys.executable, LOOP_SPEED)):
-    """In a process of its own, after the tests: nothing else runs beside it, and what it takes is given back."""
-    try:
-        output = subprocess.check_output(command, timeout=LOOP_SPEED_TIMEOUT_S, universal_newlines=True)
-        return json.loads(output.splitlines()[-1])
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
-        sys.stderr.write("The speed of loops wasn't measured: {}\n".format(error))
-        return {}
+def measure_speeds(commands=SPEEDS):
+    """Each in a process of its own, after the tests: nothing else runs beside it, and what it takes is given back."""
+    measures = {}
+    for command in commands:
+        try:
+            output = subprocess.check_output(command, timeout=SPEED_TIMEOUT_S, universal_newlines=True)
+            measures.update(json.loads(output.splitlines()[-1]))
+        except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
+            sys.stderr.write("A speed wasn't measured: {}\n".format(error))
+    return measures
 
 
 def write_whole(path, content):

@@ -55,6 +55,7 @@ def run(tmp_path):
     inside.mkdir()
     (inside / "proof_of_place.py").write_text(FAKE_PROOF)
     (inside / "loop_speed.py").write_text(FAKE_LOOP_SPEED)
+    (inside / "dispatch_speed.py").write_text("print('{\"dispatch_in_100\": 1.5}')\n")
     (inside / "cell_report.py").write_text(Path(cell_report.__file__).read_text())
     (tmp_path / "test_suite.py").write_text(SUITE)
     report, progress = tmp_path / "report.json", tmp_path / "progress.json"
@@ -133,7 +134,7 @@ def test_what_it_holds(run):
     assert [device["id"] for device in report["devices"]] == [0, 1]
     assert report["driver"] == "580.1"
     assert len(report["evidence"]["processes"]) == 2
-    assert report["measures"] == {"loop_ratio": 1.25}
+    assert report["measures"] == {"loop_ratio": 1.25, "dispatch_in_100": 1.5}
     assert report["refusal"] is None
 
 
@@ -174,8 +175,9 @@ def test_nothing_is_written_unless_asked(run, tmp_path):
 
 @pytest.mark.parametrize("code", ["raise SystemExit(3)", "print('no JSON')", "pass"])
 def test_a_measurement_that_fails_is_left_out(code, capsys):
-    """The tests have passed all the same; what went wrong is said."""
-    assert cell_report.measure_loop_speed((sys.executable, "-c", code)) == {}
+    """The tests have passed all the same; what went wrong is said, and the others are taken."""
+    commands = [(sys.executable, "-c", code), (sys.executable, "-c", "print('{\"other\": 1.5}')")]
+    assert cell_report.measure_speeds(commands) == {"other": 1.5}
     assert "wasn't measured" in capsys.readouterr().err
 
 

@@ -46,6 +46,24 @@ MEASURES = (
         meaning="how much longer a step of a long loop takes than one of a short loop; 1 is ideal",
         far=4.0,
     ),
+    Measure(
+        "dispatch_in_100",
+        title="Call",
+        meaning="how much longer a filtered call with a model of 100 arrays takes than `jax.jit` with the bare arrays",
+        far=2.0,
+    ),
+    Measure(
+        "dispatch_in_out_100",
+        title="Update",
+        meaning="the same, of a call that takes a model and returns one",
+        far=2.0,
+    ),
+    Measure(
+        "train_step_100",
+        title="Training",
+        meaning="the same, of a step of training with Adam",
+        far=2.0,
+    ),
 )
 
 

@@ -1,0 +1,151 @@
+"""What a filtered jit costs beside `jax.jit` on a flat list of the same arrays: `python dispatch_speed.py` prints it.
+
+Three kinds of work on a model of so many arrays, among static leaves: passing it in; passing it in and out; a whole
+training step. Each is a dict of calls for `interleaved.race`. All of `equinox` that they use is public, so that any
+library with the same functions can be measured.
+"""
+
+import json
+import sys
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from interleaved import FLOOR, race, timed_by
+from jax.tree_util import tree_flatten, tree_leaves, tree_map
+
+import equinox as eqx
+
+SIZE = 3  # of the arrays: as small as can be, so that what is measured is the cost of a call
+LEAVES = 100
+SECONDS = 0.8
+
+
+class Linear(eqx.Module):
+    weight: Any
+    bias: Any
+    in_features: int = eqx.field(static=True)
+    out_features: int = eqx.field(static=True)
+
+
+class Net(eqx.Module):
+    layers: Any
+    activation: Any  # a static leaf, as are the next two
+    steps: Any
+    title: Any
+
+
+def net(leaves):
+    """A model that has so many arrays."""
+    layers = [Linear(*pair, in_features=SIZE, out_features=SIZE) for pair in pairs(leaves)]
+    return Net(tuple(layers), activation=jnp.tanh, steps=3, title="net")
+
+
+def pairs(leaves):
+    """The arrays of it: a weight and a bias for each layer."""
+    rng = np.random.RandomState(0)
+    arrays = [jnp.asarray(rng.uniform(-1, 1, [SIZE] * (2 - i % 2)), jnp.float32) for i in range(leaves)]
+    return list(zip(arrays[::2], arrays[1::2]))
+
+
+def wait(tree):
+    """Until it is there."""
+    for leaf in tree_leaves(tree):
+        if hasattr(leaf, "block_until_ready"):
+            leaf.block_until_ready()
+
+
+def chained(function, state):
+    """A call that feeds what `function` returns to its next call, as a training loop does."""
+
+    def call():
+        nonlocal state
+        state = function(state)
+        return state
+
+    return call
+
+
+def flat_model(leaves):
+    return [array for pair in pairs(leaves) for array in pair]
+
+
+def inputs_only(leaves):
+    model, arrays = net(leaves), flat_model(leaves)
+    raw = jax.jit(lambda arrays: -arrays[0])
+    filtered = eqx.filter_jit(lambda model: -model.layers[0].weight)
+    return {FLOOR: lambda: raw(arrays), "equinox": lambda: filtered(model)}
+
+
+def in_and_out(leaves):
+    raw = jax.jit(lambda arrays: [-x for x in arrays])
+    filtered = eqx.filter_jit(lambda model: tree_map(lambda x: -x if eqx.is_array(x) else x, model))
+    return {FLOOR: chained(raw, flat_model(leaves)), "equinox": chained(filtered, net(leaves))}
+
+
+def loss_of(pairs, activation, x):
+    """Of a network whose layers follow one another."""
+    for weight, bias in pairs:
+        x = activation(weight @ x + bias)
+    return jnp.mean((x - 0.5) ** 2)
+
+
+def model_loss(model, x):
+    return loss_of([(layer.weight, layer.bias) for layer in model.layers], model.activation, x)
+
+
+def train_step(leaves):
+    import optax  # noqa: PLC0415  (which the rest does without)
+
+    optimiser = optax.adam(1e-3)
+    x = jnp.ones(SIZE)
+
+    def step(state):
+        model, opt_state, _ = state
+        loss, grads = eqx.filter_value_and_grad(model_loss)(model, x)
+        updates, opt_state = optimiser.update(grads, opt_state)
+        return eqx.apply_updates(model, updates), opt_state, loss
+
+    model = net(leaves)
+    filtered = chained(eqx.filter_jit(step), (model, optimiser.init(eqx.filter(model, eqx.is_array)), jnp.zeros(())))
+
+    # The floor keeps parameters and state in one flat list, in and out.
+    params = flat_model(leaves)
+    flat_state, treedef = tree_flatten((params, optimiser.init(params)))
+
+    def flat_step(state):
+        params, opt_state = treedef.unflatten(state[1:])
+        value_and_grad = jax.value_and_grad(lambda params: loss_of(zip(params[::2], params[1::2]), jnp.tanh, x))
+        loss, grads = value_and_grad(params)
+        updates, opt_state = optimiser.update(grads, opt_state)
+        return [loss] + tree_leaves(([p + u for p, u in zip(params, updates)], opt_state))
+
+    return {FLOOR: chained(jax.jit(flat_step), [jnp.zeros(())] + flat_state), "equinox": filtered}
+
+
+# Of a dispatch the time until it returns, of a training step the time until it is done.
+dispatched = timed_by(time.perf_counter, wait)
+done = timed_by(time.perf_counter, wait, whole=True)
+
+WORKS = {
+    "dispatch_in": (inputs_only, dispatched),
+    "dispatch_in_out": (in_and_out, dispatched),
+    "train_step": (train_step, done),
+}
+
+
+def measure(leaves=LEAVES, seconds=SECONDS):
+    """The ratios by name, without those that the machine was too noisy to tell."""
+    ratios = {}
+    for name, (work, timed) in WORKS.items():
+        times = race(work(leaves), seconds, timed)
+        if not times.is_noisy("equinox"):
+            ratios["{}_{}".format(name, leaves)] = round(times.ratio("equinox"), 2)
+    return ratios
+
+
+if __name__ == "__main__":
+    json.dump(measure(), sys.stdout)
+    print()
