@@ -164,18 +164,22 @@ print(hooks())
 
 
 def test_native_methods_of_arrays_come_back(site):
-    """From 0.4.0 to 0.4.6 jax replaces methods of the C++ class, some of which would call themselves for ever."""
+    """From 0.4.0 to 0.4.6 jax replaces methods of the C++ class, some of which would call themselves for ever; and it
+    sets what the class knows by itself."""
     array = """
 from jaxlib import xla_client as xc
 xc.ArrayImpl.delete = xc.ArrayImpl.tolist = lambda self: "jax"
+xc.ArrayImpl.weak_type = property(lambda self: "weak")
 """
     files = {"jax/__init__.py": "", "jax/_src/__init__.py": "import jaxlib", "jax/_src/array.py": array}
     code = """
 import jax._src.array
 from jaxlib import xla_client as xc
-print(xc.ArrayImpl().delete(), xc.ArrayImpl().tolist())
+array = xc.ArrayImpl()
+array.weak_type = array._device = "as jax sets them"
+print(array.delete(), array.tolist(), array.weak_type)
 """
-    assert _python(site("0.4.1", files=files), code) == "C++ jax"
+    assert _python(site("0.4.1", files=files), code) == "C++ jax weak"
 
 
 @pytest.mark.parametrize("jax, insists", [("0.3.14", False), ("0.3.25", True)])

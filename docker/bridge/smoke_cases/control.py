@@ -85,6 +85,7 @@ def pmap():
     eq(jax.pmap(lambda v: v * 2)(jax.pmap(lambda v: v + 1)(x)), 2 * x + 2)
     eq(jax.pmap(lambda v: lax.psum(v, "i"), axis_name="i")(x), np.tile(np.asarray(x).sum(0), (n, 1)))
     eq(jax.pmap(lambda v, c: v + c, in_axes=(0, None))(x, 1.0), x + 1)
+    eq(jax.pmap(lambda v, c: v + c, in_axes=(0, None))(x, jnp.array(1.0)), x + 1)
     eq(jax.grad(lambda x: jax.pmap(lambda v: v**2)(x).sum())(x), 2 * x)
 
 

@@ -19,16 +19,17 @@ NATIVE = ("__cuda_array_interface__", "delete", "on_device_size_in_bytes", "unsa
 def apply(jax: str) -> None:
     array = xc.ArrayImpl
     array._npy_value = _host_value(array._npy_value)
-    array._device = property(lambda self: next(iter(self._sharding.device_set)))
+    array._device = property(lambda self: next(iter(self._sharding.device_set)), _ignore)
     array.copy_to_device = _copy_to_device
 
     native = {name: vars(array)[name] for name in NATIVE}
 
-    def take_back() -> None:
+    def put_right() -> None:
         for name, attribute in native.items():
             setattr(array, name, attribute)
+        array.weak_type = property(array.weak_type.fget, _ignore)
 
-    sys.meta_path.insert(0, AfterImport("jax._src.array", take_back))
+    sys.meta_path.insert(0, AfterImport("jax._src.array", put_right))
 
 
 def _host_value(native: Any) -> Any:
@@ -44,3 +45,7 @@ def _host_value(native: Any) -> Any:
 
 def _copy_to_device(self: Any, device: Any) -> Any:
     return device.client.buffer_from_pyval(np.asarray(self), device)
+
+
+def _ignore(self: Any, value: Any) -> None:
+    """Set nothing: jax writes to a number that it copied to another device what is true of it already."""
