@@ -3,9 +3,9 @@
 import operator
 import weakref
 
-import numpy as np
 from jax.tree_util import tree_flatten, tree_leaves
 
+from . import _compat
 from ._box import gatherer
 from ._filters import is_array
 from ._snapshot import snapshot
@@ -24,7 +24,7 @@ class Call:
         self.pattern = _Pattern(leaves, treedef, kinds)
         self.kinds = kinds
         self.keys = keys
-        self.may_go_stale = any(isinstance(x, np.ndarray) for x in self.pattern.statics)  # changed in place, that is
+        self.may_go_stale = any(map(_compat.is_numpy_array, self.pattern.statics))  # changed in place, that is
         # A filter that may look at anything is asked at each call, and must answer as before.
         self.ask = ask
         self.asked = _gather(asked, len(leaves))

@@ -74,7 +74,7 @@ def _decorate(fun, selection, kwargs):
 
 
 def _is_jax_or_numpy_array(x):
-    return is_array(x) or isinstance(x, (np.ndarray, np.generic))
+    return is_array(x) or _compat.is_numpy_array(x) or isinstance(x, np.generic)
 
 
 # Filters that answer alike for all leaves of one type need not be asked again while the types stay the same. Nor do

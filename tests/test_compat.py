@@ -235,6 +235,18 @@ def test_to_numpy():
 
 
 @pytest.mark.parametrize(
+    "name, module, expected",
+    [("TypedNdArray", "jax._src.literals", True), ("TypedNdArray", "jaxtyping", False), ("Array", "jax", False)],
+)
+def test_is_numpy_array(name, module, expected):
+    """NumPy's, and what JAX 0.7.2 to 0.9.1 has in its place for a constant of a trace: by its name, and whose it is."""
+    constant = type(name, (), {"__module__": module})()
+    assert _compat.is_numpy_array(constant, jax=Only(__name__="jax")) is expected
+    assert _compat.is_numpy_array(np.ones(2)) and _compat.is_numpy_array(np.ma.array([1.0]))
+    assert not any(map(_compat.is_numpy_array, (jnp.ones(2), np.float32(1), 1.0, [1.0], None)))
+
+
+@pytest.mark.parametrize(
     "version, expected", [("0.2.18", True), ("0.2.28", True), ("0.3.0", False), ("0.3.25", False), ("0.10.2", False)]
 )
 def test_pickles_arrays_as_numpy(version, expected):

@@ -5,9 +5,9 @@ import dataclasses
 import inspect
 import sys
 
-import numpy as np
 from jax import tree_util
 
+from .. import _compat
 from .._filters import is_array
 from .._tree import tree_equal
 from ._field import Layout, field
@@ -105,7 +105,7 @@ class Module(metaclass=_ModuleMeta):
 
     def __hash__(self):
         leaves, treedef = tree_util.tree_flatten(self)
-        if any(is_array(x) or isinstance(x, np.ndarray) for x in leaves):
+        if any(is_array(x) or _compat.is_numpy_array(x) for x in leaves):
             raise TypeError(
                 "unhashable: `{0}` holds arrays. Where JAX wants a function, as `jax.jit` and `lax.cond` do, pass "
                 "`model.__call__` or use `eqx.filter_jit(model)`; to use it as a static argument, as a key or in a "

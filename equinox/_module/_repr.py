@@ -1,7 +1,6 @@
 """A pytree as text: its structure, arrays as `f32[3,2]`, long containers and deep nesting cut short."""
 
-import numpy as np
-
+from .. import _compat
 from .._filters import is_array
 from .._paths import short_repr
 
@@ -26,7 +25,7 @@ def tree_repr(tree):
 
 def _document(x, depth):
     """`x` down to `depth`, as a string or as `(opening, items, closing)`, where items are `(label, document)`."""
-    if is_array(x) or isinstance(x, np.ndarray):
+    if is_array(x) or _compat.is_numpy_array(x):
         return _array(x)
     layout = getattr(type(x), "__layout__", None)
     if layout is not None:
@@ -63,7 +62,7 @@ def _array(x):
     head = kind.rstrip("0123456789")
     short = _SHORT_KINDS[head] + kind[len(head) :] if head in _SHORT_KINDS else kind
     text = "{}[{}]".format(short, ",".join(map(str, x.shape)))
-    return text + "(numpy)" if isinstance(x, np.ndarray) else text
+    return text + "(numpy)" if _compat.is_numpy_array(x) else text
 
 
 def _leaf(x):
