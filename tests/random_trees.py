@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
+import pytest
 
 import equinox as eqx
 
@@ -135,11 +136,20 @@ def same(a, b):
     return all(name == n and same(x, y) for (name, x), (n, y) in zip(below, other))
 
 
+# For trees of so many levels that Python, one level after the other, couldn't go down them.
+each_wrap = pytest.mark.parametrize("wrap", [lambda x: [x, 1], lambda x: Pair(x, 1)], ids=["lists", "modules"])
+
+
 def deep(depth, wrap, leaf):
     """`wrap(wrap(...wrap(leaf)))`."""
     for _ in range(depth):
         leaf = wrap(leaf)
     return leaf
+
+
+def path_down(depth, wrap):
+    """The path of the leaf of such a tree."""
+    return depth * ("[0]" if isinstance(wrap(0), list) else ".first")
 
 
 @contextlib.contextmanager

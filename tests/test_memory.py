@@ -12,6 +12,7 @@ from jax import tree_util
 from tracing import Model, is_deleted, model
 
 import equinox as eqx
+from equinox._box import box
 from equinox.nn import MLP
 
 
@@ -187,3 +188,31 @@ def test_donated_arrays_are_deleted():
         old, m = m, eqx.filter_jit(step, donate_argnums=0)(m, x)
         assert is_deleted(old.weight) == is_deleted(w) and not is_deleted(x)
     assert m.weight.tolist() == [4.0, 5.0] and m.name == "name"
+
+
+def is_kept(use):
+    """Whether an object outlives `use(it)`, even if only until the garbage collector runs."""
+
+    class Leaf:
+        pass
+
+    leaf = Leaf()
+    alive = weakref.ref(leaf)
+    gc.disable()
+    try:
+        use(leaf)
+        del leaf
+        return alive() is not None
+    finally:
+        gc.enable()
+
+
+def test_box_keeps_nothing_alive():
+    """A box holds its statics no longer than it lives itself."""
+    assert not is_kept(lambda leaf: tree_util.tree_map(lambda x: x, box([leaf, jnp.ones(2)])))
+
+
+def test_tree_at_leaves_nothing_behind():
+    """No reference cycle keeps the leaves of a tree alive until the garbage collector runs."""
+    assert not is_kept(lambda leaf: eqx.tree_at(lambda t: t[1], [leaf, None], 1))
+    assert not is_kept(lambda leaf: eqx.tree_at(lambda t: t[0], [[leaf], None], 1))

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jax import tree_util
-from random_trees import Pair, Point, children, deep, nodes, replace_at, room_for, trees
+from odd_leaves import Broken, Tall
+from random_trees import Pair, Point, children, deep, each_wrap, nodes, path_down, replace_at, room_for, trees
 
 import equinox as eqx
 from equinox._paths import describe_leaf, first_difference, leaf_paths, short_repr
@@ -160,16 +161,6 @@ def test_difference_with_leaves_and_covers():
     assert first_difference([[1, 2], (3,)], [None, [4]], "m", covers=is_none) == ("m[1]", "a `tuple`", "a `list`")
 
 
-class Broken:
-    def __repr__(self):
-        raise RuntimeError("broken")
-
-
-class Tall:
-    def __repr__(self):
-        return "one\n    two\nthree"
-
-
 LEAVES = {
     "int": (5, "`int` 5"),
     "text": ("a", "`str` 'a'"),
@@ -178,7 +169,7 @@ LEAVES = {
     "numpy array": (np.ones(()), "`ndarray` float64[]"),
     "shape": (jax.ShapeDtypeStruct((2,), jnp.float32), "`ShapeDtypeStruct` float32[2]"),
     "numpy class": (np.float32, "`type` <class 'numpy.float32'>"),
-    "tall": (Tall(), "`Tall` one two three"),
+    "tall": (Tall(), "`Tall` Tall( 1, 2 )"),
 }
 
 
@@ -202,14 +193,14 @@ def test_words_of_a_tracer():
     assert seen[0].endswith("Tracer` float32[2]")
 
 
-@pytest.mark.parametrize("wrap", [lambda x: [x, 1], lambda x: Pair(x, 1)], ids=["lists", "modules"])
+@each_wrap
 def test_deep_trees(wrap):
     """Paths of trees deeper than Python's recursion."""
     with room_for(1100):
-        step = "[0]" if isinstance(wrap(0), list) else ".first"
-        assert leaf_paths(deep(1100, wrap, "leaf"))[0] == 1100 * step
+        path = path_down(1100, wrap)
+        assert leaf_paths(deep(1100, wrap, "leaf"))[0] == path
         assert first_difference(deep(1100, wrap, "leaf"), deep(1100, wrap, "other")) is None
-        assert first_difference(deep(1100, wrap, "leaf"), deep(1100, wrap, None))[0] == 1100 * step
+        assert first_difference(deep(1100, wrap, "leaf"), deep(1100, wrap, None))[0] == path
 
 
 def test_a_bound_method_names_its_module():

@@ -10,6 +10,7 @@ import jax.random as jrandom
 import numpy as np
 import pytest
 from hypothesis import given
+from odd_leaves import Broken, Tall
 from random_trees import Point, deep, room_for, trees
 
 import equinox as eqx
@@ -40,16 +41,6 @@ def make_local_function():
         return x
 
     return inner
-
-
-class Broken:
-    def __repr__(self):
-        raise RuntimeError("broken")
-
-
-class Tall:
-    def __repr__(self):
-        return "Tall(\n  1,\n  2\n)"
 
 
 SHOWN = {
@@ -238,7 +229,7 @@ def test_unfinished_module():
 
 def test_broken_leaf():
     """Nothing that a leaf does breaks the text."""
-    assert "weight=<test_repr.Broken object at 0x" in repr(Linear(Broken(), [Broken()]))
+    assert "weight=<odd_leaves.Broken object at 0x" in repr(Linear(Broken(), [Broken()]))
     assert "Broken object" in repr(Linear({Broken(): 1}))
     assert "functools.partial(" in repr(Linear(ft.partial(local_function, 1)))
     assert repr(Linear(object.__new__(Linear))) == "Linear(weight=Linear(), bias=None)"

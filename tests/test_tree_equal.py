@@ -18,6 +18,7 @@ from random_trees import (
     Point,
     children,
     deep,
+    each_wrap,
     map_tree,
     nodes,
     replace_at,
@@ -265,7 +266,7 @@ def test_equal_typed_keys_inside_jit():
     np.testing.assert_array_equal(jax.vmap(eqx.tree_equal)(keys, keys[jnp.array([0, 2, 2])]), [True, False, True])
 
 
-@pytest.mark.parametrize("wrap", [lambda x: [x, 1], lambda x: Pair(x, 1)], ids=["lists", "modules"])
+@each_wrap
 def test_equal_deep_trees(wrap):
     """Trees deeper than Python's recursion are no harder."""
     with room_for(1100):

@@ -10,7 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jax import tree_util
-from random_trees import Pair, Point, children, deep, map_tree, nodes, rebuild, replace_at, room_for, same, trees
+from random_trees import (
+    Pair,
+    Point,
+    children,
+    deep,
+    each_wrap,
+    map_tree,
+    nodes,
+    path_down,
+    rebuild,
+    replace_at,
+    room_for,
+    same,
+    trees,
+)
 
 import equinox as eqx
 
@@ -188,7 +202,7 @@ def test_training_with_adam():
     np.testing.assert_allclose(np.append(model.weight, model.bias), solution, atol=1e-2)
 
 
-@pytest.mark.parametrize("wrap", [lambda x: [x, 1], lambda x: Pair(x, 1)], ids=["lists", "modules"])
+@each_wrap
 def test_deep_trees(wrap):
     """Trees deeper than Python's recursion are no harder; nor is the message about one."""
     with room_for(1100):
@@ -196,7 +210,7 @@ def test_deep_trees(wrap):
         assert tree_util.tree_leaves(eqx.apply_updates(tree, tree)) == [2] * 1101
         with pytest.raises(ValueError) as caught:
             eqx.apply_updates(tree, deep(1100, wrap, [1]))
-        path = "model" + 1100 * ("[0]" if isinstance(tree, list) else ".first")
+        path = "model" + path_down(1100, wrap)
         assert "At `{}` the model has a leaf (`int` 1), the updates have a `list`".format(path) in str(caught.value)
 
 

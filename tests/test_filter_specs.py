@@ -1,0 +1,173 @@
+"""What a `filter_spec` may be, and what is said of one that doesn't fit the tree."""
+
+import re
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jax import tree_util
+from random_trees import NUMPY_ARRAYS, Pair, Point, flat, map_tree, nodes, replace_at, same, trees
+
+import equinox as eqx
+
+pytestmark = pytest.mark.filters
+
+
+def test_module_as_spec_is_a_tree():
+    """A module of bools is a spec like any tree, although it can be called; also as part of another."""
+    model = Pair(jnp.ones(2), Pair("a", 1))
+    spec = tree_util.tree_map(lambda _: False, model)
+    assert callable(spec)
+    assert flat(eqx.filter(model, spec)) == []
+    spec = eqx.tree_at(lambda m: m.second.first, spec, True)
+    assert flat(eqx.filter(model, spec)) == ["a"]
+    assert flat(eqx.filter([model, 2], [spec, False])) == ["a"]
+    assert flat(eqx.filter(model, Pair(False, True))) == ["a", 1]
+
+
+class Chooser(eqx.Module):
+    chosen: Any = 1
+
+    def __call__(self, leaf):
+        return leaf == self.chosen
+
+    def chooses(self, leaf):
+        return leaf == self.chosen
+
+
+class Plain:
+    def chooses(self, leaf):
+        return leaf == 2
+
+
+def test_bound_method_as_spec_is_a_function():
+    """A bound method is a function from a leaf to a bool, although that of a module is a pytree too."""
+    chooser = Chooser(2)
+    for spec in (chooser.chooses, chooser.__call__, Plain().chooses, [2].__contains__):
+        assert eqx.filter({"a": 1, "b": [2]}, spec) == {"a": None, "b": [2]}
+        assert eqx.filter([[1, 2], [1, 2], 2], [spec, True, spec]) == [[None, 2], [1, 2], 2]
+
+
+def test_bound_method_as_tree():
+    """A bound method is a pytree like its module: it can be split, by a function or a tree like itself."""
+    method = Pair(jnp.ones(2), "a").__call__
+    selected, others = eqx.partition(method, eqx.is_array)
+    assert tree_util.tree_leaves(others) == ["a"]
+    assert eqx.combine(selected, others)(0) is method.__self__.first
+    spec = tree_util.tree_map(eqx.is_array, method)
+    assert tree_util.tree_leaves(eqx.filter(method, spec, inverse=True)) == ["a"]
+
+
+def test_callable_node_as_spec():
+    """A callable pytree is a tree: where it has not the structure of `tree`, that is an error."""
+    with pytest.raises(ValueError, match="`filter_spec` must have the structure of `tree`"):
+        eqx.filter([1, 2], Chooser())
+
+
+def test_none_in_spec():
+    """`None` in a spec stands where the tree has nothing, and nowhere else, on every JAX."""
+    tree = {"a": None, "b": 1, "c": [[], None]}
+    assert eqx.filter(tree, {"a": None, "b": True, "c": [[], None]}) == tree
+    assert eqx.filter(tree, {"a": None, "b": True, "c": None}) == tree
+    for spec in ({"a": None, "b": None, "c": True}, {"a": True, "b": None, "c": None}):
+        with pytest.raises(
+            TypeError, match=r"`filter_spec\['b'\]` must be a bool or a function .* got `NoneType` None"
+        ):
+            eqx.filter(tree, spec)
+    with pytest.raises(TypeError, match=r"`filter_spec` must be a bool or a function .* got `NoneType` None"):
+        eqx.partition(tree, None)
+
+
+MISMATCHES = {
+    "fewer items": ([1, 2], [True], r"At `tree` expected a `list` with `\[0\]`, `\[1\]`, got a `list` with `\[0\]`"),
+    "another type": (
+        {"a": [1, (2,)]},
+        {"a": [True, [True]]},
+        r"At `tree\['a'\]\[1\]` expected a `tuple`, got a `list`",
+    ),
+    "other keys": (
+        {"a": {"b": 1}},
+        {"a": {"c": True}},
+        r"At `tree\['a'\]` expected a `dict` with `\['b'\]`, got .*'c'",
+    ),
+    "deeper": (
+        [1, {"a": 2}],
+        [True, {"a": [True]}],
+        r"At `tree\[1\]\['a'\]` expected a leaf \(`int` 2\), got a `list`",
+    ),
+    "static data": (
+        Pair(1, Pair(2, 3)),
+        Pair(True, Pair(True, True, "couple")),
+        r"At `tree.second` expected a `Pair`, got a `Pair` whose static data differ",
+    ),
+    "after a prefix": (  # where the spec is a leaf above a subtree, nothing is wrong
+        [[1, 2], {"a": 1}, None, Point(1, (2,))],
+        [True, len, True, Point(False, ())],
+        r"At `tree\[3\].y` expected a `tuple` with `\[0\]`, got a `tuple` with no children",
+    ),
+    "after a bound method": (
+        [[1, 2], (3,)],
+        [Chooser().chooses, [True]],
+        r"At `tree\[1\]` expected a `tuple`, got a `list`",
+    ),
+    "node where there is None": ([1, None], [True, [True]], r"At `tree\[1\]` expected `None`, got a `list`"),
+    "array": (
+        (jnp.ones(2), [1]),
+        ([True], True),
+        r"At `tree\[0\]` expected a leaf \(`\w+` float32\[2\]\), got a `list`",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISMATCHES)
+def test_mismatch_names_the_place(name):
+    """A spec that is no prefix of the tree is an error, which names where it departs."""
+    tree, spec, message = MISMATCHES[name]
+    for function in (eqx.filter, eqx.partition):
+        with pytest.raises(ValueError, match="`filter_spec` must have the structure .*" + message):
+            function(tree, spec)
+
+
+def test_mismatch_below_is_leaf():
+    """A spec can't go deeper than `is_leaf` lets the tree go."""
+    is_list = lambda x: isinstance(x, list)  # noqa: E731
+    with pytest.raises(ValueError, match=r"At `tree\['a'\]` expected a leaf \(`list` \[1, 2\]\), got a `list`"):
+        eqx.filter({"a": [1, 2], "b": 1}, {"a": [True, False], "b": True}, is_leaf=is_list)
+
+
+@pytest.mark.parametrize(
+    "leaf", [1, "yes", 0.0, np.ones(2), NUMPY_ARRAYS[0], np.array(True), jnp.array(True), object()]
+)
+def test_wrong_spec_leaf(leaf):
+    """A spec of anything but bools and functions is an error, which names the leaf."""
+    with pytest.raises(
+        TypeError, match=r"`filter_spec\['a'\]\[1\]` must be a bool or a function .* `{}`".format(type(leaf).__name__)
+    ):
+        eqx.filter({"a": [1, 2]}, {"a": [True, leaf]})
+    with pytest.raises(TypeError, match=r"`filter_spec\[2\]` must be a bool or a function"):
+        eqx.filter([None, 1, 2], [None, True, leaf])
+    with pytest.raises(TypeError, match=r"`filter_spec\[1\]` must be a bool or a function"):
+        eqx.partition([1, [2, 3]], [True, leaf])
+    with pytest.raises(TypeError, match=r"`filter_spec\[0\]` must be a bool or a function"):
+        eqx.filter([[], 1], [leaf, True])  # although nothing is below it
+    with pytest.raises(TypeError, match=r"`filter_spec` must be a bool or a function"):
+        eqx.filter([1, 2], leaf)
+
+
+@given(trees(), trees(st.booleans()), st.data())
+def test_any_spec(tree, other, data):
+    """A spec either fits or is an error that names a place in the tree or in the spec."""
+    paths = [path for path, _ in nodes(tree)]
+    for spec in (other, replace_at(map_tree(lambda x: True, tree), data.draw(st.sampled_from(paths)), other)):
+        try:
+            selected, others = eqx.partition(tree, spec)
+        except ValueError as error:
+            assert re.search("At `tree(.*?)` expected", str(error)).group(1) in paths
+        except TypeError as error:
+            path = re.match(r"`filter_spec(.*?)` must be a bool .* got `NoneType` None", str(error)).group(1)
+            assert (path, None) in nodes(spec)
+        else:
+            assert same(eqx.combine(selected, others), tree)

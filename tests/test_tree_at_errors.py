@@ -1,0 +1,205 @@
+"""What `tree_at` refuses: nodes that can't be told or aren't there, and a `where` that looks at values."""
+
+import operator
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import tree_util
+from modules import make_net
+from random_trees import JAX_ARRAYS
+
+import equinox as eqx
+
+
+def test_neither_or_both():
+    """Exactly one of `replace` and `replace_fn`; `None` is a replacement."""
+    with pytest.raises(ValueError, match="exactly one of `replace` and `replace_fn`, got neither"):
+        eqx.tree_at(lambda t: t[0], [1])
+    with pytest.raises(ValueError, match="exactly one of `replace` and `replace_fn`, got both"):
+        eqx.tree_at(lambda t: t[0], [1], replace=1, replace_fn=len)
+    with pytest.raises(ValueError, match="got both"):
+        eqx.tree_at(lambda t: t[0], [1], None, None)
+    assert eqx.tree_at(lambda t: t[0], [1], None) == [None]
+
+
+@pytest.mark.parametrize(
+    "replace, came",
+    [
+        ((1,), "1 of them"),
+        ([1, 2, 3], "3 of them"),
+        (5, "`int` 5"),
+        ("ab", "`str` 'ab'"),
+        (np.ones(2), r"float64\[2\]"),
+    ],
+    ids=str,
+)
+def test_wrong_number_of_replacements(replace, came):
+    """Several nodes need a tuple or list of as many replacements, and nothing that only looks like one."""
+    with pytest.raises(ValueError, match="`where` returned 2 nodes, .* tuple or list of as many .*" + came):
+        eqx.tree_at(lambda t: (t[0], t[1]), [1, 2], replace)
+
+
+TWICE = {
+    "leaf": (lambda n: (n.scale, n.layers, n.scale), r"tree.scale"),
+    "only leaves": (lambda n: (n.layers[0].weight, n.scale, n.layers[0].weight), r"tree.layers\[0\].weight"),
+    "subtree": (lambda n: [n.layers[1], n.layers[1]], r"tree.layers\[1\]"),
+    "None": (lambda n: (n.layers[1].bias, n.note, n.note), r"tree.note"),
+    "tree": (lambda n: (n, n), r"tree"),
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_node_twice(name):
+    """A node returned twice is an error, which names it: which of the replacements should it get?"""
+    where, path = TWICE[name]
+    with pytest.raises(ValueError, match="`where` returned the node `{}` twice".format(path)):
+        eqx.tree_at(where, make_net(), replace_fn=lambda x: x)
+
+
+INSIDE = {
+    "leaf in a subtree": (lambda n: (n.layers[0], n.layers[0].bias), r"tree.layers\[0\]", r"tree.layers\[0\].bias"),
+    "subtree before": (lambda n: (n.layers[1], n.layers), r"tree.layers", r"tree.layers\[1\]"),
+    "None in a subtree": (lambda n: (n.note, n.layers[1], n.layers[1].bias), r"tree.layers\[1\]", r"\1.bias"),
+    "all": (lambda n: (n, n.scale), r"tree", r"tree.scale"),
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_node_inside_another(name):
+    """A node and one inside it can't both be replaced: the error names both."""
+    where, outer, inner = INSIDE[name]
+    message = "`where` returned the node `({})`, and `{}` which lies inside it".format(outer, inner)
+    with pytest.raises(ValueError, match=message):
+        eqx.tree_at(where, make_net(), replace_fn=lambda x: x)
+
+
+NO_NODES = {
+    "static field": (lambda n: n.layers[0].name, r"`str` 'layer', which is no node .* static field"),
+    "constant": (lambda n: 3, r"`int` 3, which is no node"),
+    "array": (lambda n: JAX_ARRAYS[0], r"`\w+` float32\[3\], which is no node"),
+    "new container": (lambda n: {"a": n.scale}, r"`dict` {'a': <the leaf tree.scale>}, which is no node"),
+    "tuple in a tuple": (
+        lambda n: ((n.scale, n.note), n.layers),
+        r"`tuple` \(<the leaf tree.scale>, .*\), which is no node",
+    ),
+    "method": (lambda n: n.last, r"`BoundMethod` <bound method .*, which is no node"),
+    "of another tree": (lambda n: make_net().layers[0], r"`Layer` Layer\(.*, which is no node"),
+    "None of its own": (lambda n: {"a": n.note}.get("b"), r"`NoneType` None, which is no node"),
+    "forgotten return": (lambda n: None, r"`NoneType` None, which is no node"),
+    "one of several": (lambda n: (n.scale, "a"), r"`str` 'a', which is no node"),
+}
+
+
+@pytest.mark.parametrize("name", NO_NODES)
+def test_no_node_of_the_tree(name):
+    """What isn't in the tree can't be replaced in it: the error says what it is."""
+    where, message = NO_NODES[name]
+    with pytest.raises(ValueError, match="`where` returned " + message):
+        eqx.tree_at(where, make_net(), replace_fn=lambda x: x)
+
+
+class Single:
+    """A pytree node of which there is only one."""
+
+
+SINGLE = Single()
+tree_util.register_pytree_node(Single, lambda single: ((), None), lambda _, children: SINGLE)
+
+
+def test_node_without_identity():
+    """A node that the tree holds at several places, as one object, can't be told from itself."""
+    tree = [SINGLE, (SINGLE, 1)]
+    assert eqx.tree_at(lambda t: t[1], tree, 2) == [SINGLE, 2]
+    with pytest.raises(ValueError, match=r"returned a `Single` that the tree holds 2 times, the first at `tree\[0\]`"):
+        eqx.tree_at(lambda t: t[1][0], tree, 2)
+    assert eqx.tree_at(lambda t: t[0], [SINGLE, 1], 2) == [2, 1]
+
+
+VALUES = {
+    "bool": lambda x: x if x else x,
+    "not": operator.not_,
+    "equal": lambda x: x == 1,
+    "unequal": lambda x: x != 1,
+    "less": lambda x: x < 1,
+    "greater": lambda x: 1 > x,
+    "add": lambda x: x + 1,
+    "add from the right": lambda x: 1 + x,
+    "numpy add": lambda x: np.ones(2) + x,
+    "subtract": lambda x: 1 - x,
+    "matmul": lambda x: x @ x,
+    "negative": operator.neg,
+    "abs": abs,
+    "power": lambda x: x**2,
+    "divide": lambda x: x / 2,
+    "floor divide": lambda x: 2 // x,
+    "remainder": lambda x: x % 2,
+    "and": lambda x: x & 1,
+    "or": lambda x: 1 | x,
+    "invert": operator.invert,
+    "shift": lambda x: x << 1,
+    "item": lambda x: x[0],
+    "slice": lambda x: x[:1],
+    "length": len,
+    "iteration": list,
+    "unpacking": lambda x: (*x,),
+    "membership": lambda x: 1 in x,
+    "call": lambda x: x(1),
+    "int": int,
+    "float": float,
+    "complex": complex,
+    "index": lambda x: [1, 2][x],
+    "round": round,
+    "numpy array": np.asarray,
+    "numpy function": np.sum,
+    "jax array": jnp.asarray,
+    "assignment": lambda x: operator.setitem(x, 0, 1),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_value_in_where(name):
+    """`where` can't use the value of a leaf: the error says which, and what to do."""
+    with pytest.raises(
+        TypeError, match=r"looked into the leaf `tree.layers\[1\].weight`. It must pick nodes by the str"
+    ):
+        eqx.tree_at(lambda n: VALUES[name](n.layers[1].weight), make_net(), 1)
+
+
+def test_jax_function_in_where():
+    """JAX's functions take no placeholder either, and have words of their own for that."""
+    with pytest.raises(TypeError, match="_Placeholder"):
+        eqx.tree_at(lambda n: jnp.sin(n.scale), make_net(), 1)
+
+
+@pytest.mark.parametrize("attribute", ["shape", "dtype", "at", "T", "sum", "__jax_array__", "nonsense"])
+def test_attribute_in_where(attribute):
+    """Nor attributes; and asking whether there is one answers no, as for any object without."""
+    with pytest.raises(
+        AttributeError, match=r"looked into the leaf `tree.scale`.*It asked for `.{}`".format(attribute)
+    ):
+        eqx.tree_at(lambda n: getattr(n.scale, attribute), make_net(), 1)
+    assert eqx.tree_at(lambda n: n.layers if hasattr(n.scale, attribute) else n.scale, make_net(), 2).scale == 2
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        lambda n: [x.bias for x in n.layers if x.bias is None],
+        lambda n: n.layers[1].bias if n.layers[1].bias is None else n.scale,
+        lambda n: (n.scale, n.note, *([n.layers] if n.note is None else [])),
+        lambda n: (n.note, *([] if n.note is None else [n.layers])),
+    ],
+)
+def test_none_picked_for_being_none(where):
+    """A `None` can't be picked because it is one, as it is found by a placeholder: an error, not another node."""
+    with pytest.raises(ValueError, match="It can't look whether a node is `None` to return it: pick it by its place"):
+        eqx.tree_at(where, make_net(), replace_fn=lambda x: 1)
+
+
+def test_error_in_where_is_passed_on():
+    """What else goes wrong in `where` is no business of ours."""
+    with pytest.raises(KeyError, match="nonsense"):
+        eqx.tree_at(lambda t: t["nonsense"], {"a": 1}, 2)
+    with pytest.raises(AttributeError, match="'Net' object has no attribute 'nonsense'"):
+        eqx.tree_at(lambda n: n.nonsense, make_net(), 2)
