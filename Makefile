@@ -6,7 +6,7 @@ CELL ?=
 JOBS ?=
 RERUN ?=
 
-CODE := equinox examples tests docker toxfile.py
+CODE := equinox examples tests docker benchmarks toxfile.py
 
 # Two environments: one has the newest JAX and all to develop with, the other the tools that run the matrix, whose cells
 # have environments of their own.
@@ -36,7 +36,7 @@ HERE_OR_CELLS = if $(if $(CELL)$(filter-out auto,$(WHERE)),false,$(HERE) $(BACKE
 RUN_CELLS = $(HARNESS)/run.py $(if $(WHERE),--where $(WHERE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(RERUN),--rerun $(RERUN))
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format demo matrix cell cells test-cpu test-gpu test-tpu test-here image shell-cpu shell-gpu shell-tpu table bisect lock verify-locks doctor clean
+.PHONY: help test lint format demo bench matrix cell cells test-cpu test-gpu test-tpu test-here image shell-cpu shell-gpu shell-tpu table bisect lock verify-locks doctor clean
 
 help:  ## List the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-20s%s\n", $$1, $$2 }'
@@ -57,6 +57,7 @@ lint: $(READY)  ## Check style, formatting, types, and that every file is of the
 	$(RUN) ruff format --check $(CODE)
 	$(RUN) mypy
 	$(RUN) mypy --python-version 3.10 docker/harness docker/matrix.py docker/run.py docker/here.py toxfile.py
+	$(RUN) mypy --python-version 3.10 benchmarks
 	$(RUN) pytest -q -k python_37 tests/test_package.py
 
 format: $(READY)  ## Format the code, and mend what can be mended by itself
@@ -65,6 +66,9 @@ format: $(READY)  ## Format the code, and mend what can be mended by itself
 
 demo: $(READY)  ## Train a recurrent network on spirals, and draw what it learnt
 	$(VENV)/bin/python examples/train_rnn.py $(ARGS)
+
+bench: $(READY)  ## Measure the speed of a filtered call, and of all the rest; ARGS=--peers beside others, see benchmarks/
+	$(VENV)/bin/python benchmarks/run.py $(ARGS)
 
 matrix: TIER ?= pr
 matrix: $(HARNESS_READY)  ## Run the tests on JAX after JAX, each in its own environment, on the CPU
@@ -123,7 +127,7 @@ doctor: $(HARNESS_READY)  ## Say what is here - Pythons, containers, accelerator
 	$(HARNESS)/matrix.py doctor
 
 clean:  ## Remove the environments, and everything else that was made but the results
-	rm -rf $(VENV) $(HARNESS_VENV) .tox build dist spirals.png .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(HARNESS_VENV) .tox .bench build dist spirals.png .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY):

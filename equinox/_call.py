@@ -2,6 +2,7 @@
 
 import operator
 import weakref
+from typing import Any, Tuple
 
 from jax.tree_util import tree_flatten, tree_leaves
 
@@ -31,7 +32,7 @@ class Call:
         self.answers = None if ask is None else list(map(ask, self.asked(leaves)))
         self.jitted = jitted
         self.fun_arrays = fun_arrays
-        self.familiar = None
+        self.familiar: Any = None
         self._first = None  # the `id` of the first input, and how often it has come in a row
         self._times = 0
 
@@ -68,8 +69,9 @@ class Call:
         if DONATED in self.kinds[:number]:
             return
         kept = tuple(x for x, kind in zip(leaves, self.kinds[:number]) if kind == KEPT)
-        others = _Pattern(*tree_flatten((args[1:], kwargs)), self.kinds[number:])
-        familiar = _Familiar(args[0], kept, others, self.fun_arrays)
+        others, treedef = tree_flatten((args[1:], kwargs))
+        pattern = _Pattern(others, treedef, self.kinds[number:])
+        familiar = _Familiar(args[0], kept, pattern, self.fun_arrays)
         if familiar.snapshot is not None:
             self.familiar = familiar
 
@@ -111,7 +113,7 @@ class _Familiar:
         self.kept = kept
         self.others = others
         self.fun_arrays = fun_arrays
-        self.model = weakref.ref(model, self.forget)
+        self.model: Any = weakref.ref(model, self.forget)
 
     def arguments(self, args, kwargs):
         """As `Call.arguments`, or `None` if the first of these inputs isn't that model, or they aren't as they were."""
@@ -141,4 +143,4 @@ class _NoCall:
         return False
 
 
-NO_CALLS = (_NoCall(), _NoCall())  # the last one, and the one before
+NO_CALLS: Tuple[Any, Any] = (_NoCall(), _NoCall())  # the last one, and the one before

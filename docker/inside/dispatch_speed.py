@@ -39,7 +39,7 @@ class Net(eqx.Module):
 
 def net(leaves):
     """A model that has so many arrays."""
-    layers = [Linear(*pair, in_features=SIZE, out_features=SIZE) for pair in pairs(leaves)]
+    layers = [Linear(weight, bias, SIZE, SIZE) for weight, bias in pairs(leaves)]
     return Net(tuple(layers), activation=jnp.tanh, steps=3, title="net")
 
 

@@ -10,10 +10,11 @@ import time
 
 FLOOR = "floor"  # the contender that the others are compared with
 TOO_NOISY = 0.15  # halves that disagree by more than this
-FAST = 0.1  # the share of the rounds that is taken for undisturbed
+FAST = 0.02  # the share of the rounds that is taken for undisturbed
 
-BATCH_S = 0.004  # a turn repeats the call for about so long: caches are warm, and the clock is fine enough
+BATCH_S = 0.001  # a turn repeats the call for about so long: the clock is fine enough, and often nobody disturbs
 MOST_REPEATS = 100000
+COLD_S = 0.01  # a call that takes longer may come alone in its turn
 TRIES = 3
 FEWEST_ROUNDS, MOST_ROUNDS = 10, 200
 ATTEMPTS = 3  # measuring goes on for so many times its length while it is too noisy
@@ -88,16 +89,16 @@ def timed_by(clock, wait=lambda result: None, whole=False):
 
 
 def _repeats(call, timed):
-    """How many calls take `BATCH_S`.
+    """How many calls take `BATCH_S`; 1 only for one that takes so long that it doesn't matter how cold the caches are.
 
-    By the best of several tries: were one disturbed call taken for a slow one, it would run alone in each turn, with
-    cold caches, and be two or three times slower than its like.
+    By the best of several tries: were one disturbed call taken for a slow one, it would run alone in each turn, and be
+    two or three times slower than its like.
     """
     repeats = 1
     while True:
         elapsed = min(timed(call, repeats) for _ in range(TRIES))
         if elapsed >= BATCH_S / 2 or repeats >= MOST_REPEATS:
-            return repeats
+            return 2 if repeats == 1 and elapsed < COLD_S else repeats
         repeats = min(MOST_REPEATS, max(repeats * 2, int(repeats * BATCH_S / max(elapsed, 1e-9))))
 
 
@@ -109,4 +110,6 @@ def _run_rounds(calls, repeats, times, timed, clock, seconds):
             break
         first = i % len(names)  # nobody always runs after the same other one
         for name in names[first:] + names[:first]:
+            if repeats[name] > 1:
+                timed(calls[name], 1)  # what the others left of the caches is for nobody to pay
             times.rounds[name].append(timed(calls[name], repeats[name]) / repeats[name])

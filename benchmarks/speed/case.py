@@ -1,0 +1,48 @@
+"""One piece of work that several contenders do, each in its way; and what was measured of it."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+from interleaved import FLOOR, Times, race, timed_by
+
+Call = Callable[[], Any]
+EQUINOX = "equinox"  # the contender that the library in question is, whether ours or a published one
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """`make` gives the calls to time, by the names of the contenders; one of them is `FLOOR`.
+
+    `size` is what the work grows with, counted in `unit`; `per` how many pieces one call is made of, of which one
+    counts. `timed` is as for `interleaved.race`.
+    """
+
+    name: str
+    make: Callable[[], dict[str, Call]]
+    size: int | None = None
+    unit: str = "leaves"
+    per: int = 1
+    timed: Callable[[Any, int], float] = timed_by(time.perf_counter)
+    seconds: float = 1.0
+
+    def measure(self, only: frozenset[str] | None = None, speed: float = 1.0) -> dict[str, Any]:
+        """The figures, as JSON; of the floor and `only` those contenders."""
+        calls = self.make()
+        chosen = {name: call for name, call in calls.items() if only is None or name == FLOOR or name in only}
+        times = race(chosen, self.seconds * speed, self.timed)
+        return {"case": self.name, "size": self.size, "unit": self.unit, "contenders": figures(times, self.per)}
+
+
+def figures(times: Times, per: int = 1) -> dict[str, dict[str, Any]]:
+    return {
+        name: {
+            "seconds": times.seconds(name) / per,
+            "ratio": times.ratio(name),
+            "spread": times.spread(name),
+            "noisy": times.is_noisy(name),
+            "rounds": len(times.rounds[name]),
+        }
+        for name in times.rounds
+    }

@@ -1,0 +1,68 @@
+"""What a call of a compiled function costs: the model passed in, in and out, and in a whole training step."""
+
+import functools as ft
+from collections.abc import Iterator
+
+import dispatch_speed
+import jax
+import jax.numpy as jnp
+import optax
+
+import equinox as eqx
+from speed.case import Call, Case
+
+LEAVES = {"dispatch_in": (10, 100, 1000, 5000), "dispatch_in_out": (10, 100, 1000, 5000), "train_step": (10, 100, 1000)}
+
+
+def cases() -> Iterator[Case]:
+    for name, (work, timed) in dispatch_speed.WORKS.items():
+        for leaves in LEAVES[name]:
+            yield Case(name, ft.partial(contenders, name, work, leaves), leaves, timed=timed, seconds=1.5)
+
+
+def contenders(name: str, work, leaves: int) -> dict[str, Call]:
+    return {**work(leaves), **MORE[name](leaves)}
+
+
+def parameters(leaves: int) -> dict:
+    """What the model holds, as nested dicts: what one writes without any library."""
+    pairs = dispatch_speed.pairs(leaves)
+    return {"layer{}".format(i): {"weight": weight, "bias": bias} for i, (weight, bias) in enumerate(pairs)}
+
+
+def more_inputs_only(leaves: int) -> dict[str, Call]:
+    params, model = parameters(leaves), dispatch_speed.net(leaves)
+    raw = jax.jit(lambda params: -params["layer0"]["weight"])
+    on_modules = jax.jit(lambda layers: -layers[0].weight)
+    calls = {"raw jit, dict": lambda: raw(params), "raw jit, modules": lambda: on_modules(model.layers)}
+    if hasattr(eqx, "jitf"):
+        jitf = eqx.jitf(lambda model: -model.layers[0].weight, filter_fn=eqx.is_inexact_array)
+        calls["jitf"] = lambda: jitf(model)
+    return calls
+
+
+def more_in_and_out(leaves: int) -> dict[str, Call]:
+    raw = jax.jit(ft.partial(jax.tree_util.tree_map, lambda x: -x))
+    return {"raw jit, dict": dispatch_speed.chained(raw, parameters(leaves))}
+
+
+def more_train_step(leaves: int) -> dict[str, Call]:
+    optimiser = optax.adam(1e-3)
+    x = jnp.ones(dispatch_speed.SIZE)
+
+    def loss_of(params):
+        layers = [params["layer{}".format(i)] for i in range(len(params))]
+        return dispatch_speed.loss_of([(layer["weight"], layer["bias"]) for layer in layers], jnp.tanh, x)
+
+    def step(state):
+        params, opt_state, _ = state
+        loss, grads = jax.value_and_grad(loss_of)(params)
+        updates, opt_state = optimiser.update(grads, opt_state)
+        return optax.apply_updates(params, updates), opt_state, loss
+
+    params = parameters(leaves)
+    state = params, optimiser.init(params), jnp.zeros(())
+    return {"raw jit, dict": dispatch_speed.chained(jax.jit(step), state)}
+
+
+MORE = {"dispatch_in": more_inputs_only, "dispatch_in_out": more_in_and_out, "train_step": more_train_step}

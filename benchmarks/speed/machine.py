@@ -1,0 +1,43 @@
+"""What was measured on: the versions, the processor, how busy it was."""
+
+import importlib
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("jax", "jaxlib", "numpy", "optax", "flax")
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages here; and where `equinox` comes from, as two libraries have that name."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            pass
+    equinox = importlib.import_module("equinox")
+    return {**found, "equinox": equinox.__version__, "equinox_file": str(equinox.__file__)}
+
+
+def describe() -> dict[str, Any]:
+    return {
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "system": platform.platform(),
+    }
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def load() -> float | None:
+    """How many processes wanted a core, on average over the last minute."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None

@@ -1,0 +1,75 @@
+"""What is to be reached: first, and then where it stays simple. One place for all of it.
+
+A target is a bound from above on what a case measures: the ratio to the floor, or the time itself where no other
+library's could be the floor.
+"""
+
+import dataclasses
+from typing import Any
+
+RATIO, MICROSECONDS, MILLISECONDS = "x", "us", "ms"
+SECONDS_OF = {MICROSECONDS: 1e-6, MILLISECONDS: 1e-3}
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    first: float
+    then: float | None = None
+    unit: str = RATIO
+
+    def value(self, figures: dict[str, Any]) -> float:
+        return value(figures, self.unit)
+
+
+def value(figures: dict[str, Any], unit: str) -> float:
+    """That of what was measured which a target in `unit` bounds."""
+    return figures["ratio"] if unit == RATIO else figures["seconds"] / SECONDS_OF[unit]
+
+
+def _by_leaves(first: list[float], then: list[float]) -> dict[int | None, Target]:
+    return {
+        size: Target(*bounds)
+        for size, bounds in zip((10, 100, 1000, 5000), zip(first, then, strict=True), strict=False)
+    }
+
+
+def _all(*args: Any, **kwargs: Any) -> dict[int | None, Target]:
+    return {None: Target(*args, **kwargs)}
+
+
+# By the name of the case, and by its size; `None` stands for all sizes.
+TARGETS: dict[str, dict[int | None, Target]] = {
+    "dispatch_in": _by_leaves([1.8, 1.9, 1.6, 1.5], [1.5, 1.2, 1.2, 1.1]),
+    "dispatch_in_out": _by_leaves([1.75, 1.75, 1.75, 1.75], [1.3, 1.1, 1.1, 1.1]),
+    "train_step": _by_leaves([1.6, 1.45, 1.2], [1.2, 1.1, 1.05]),
+    "node_flatten": _all(0.5, unit=MICROSECONDS),
+    "node_unflatten": _all(0.65, unit=MICROSECONDS),
+    "construct": _all(3, unit=MICROSECONDS),
+    "read_method": _all(1.3, unit=MICROSECONDS),
+    "read_field": _all(0.05, unit=MICROSECONDS),
+    "tree_at": _all(3),
+    "tree_equal": _all(1.2),
+    "partition": _all(1.2),
+    "combine": _all(1.2),
+    "trace_lower": _all(1.1),
+    "trace_lower_grad": _all(1.1),
+    "import": _all(50, unit=MILLISECONDS),
+    "returns_before_done": _all(0.5),
+    "layer": _all(1.05),
+}
+
+MET, MISSED, NOISY = "met", "missed", "too noisy"
+
+
+def target_of(case: str, size: int | None) -> Target | None:
+    """Of a case, whose kind is the part of its name before a colon."""
+    targets = TARGETS.get(case.partition(":")[0], {})
+    return targets.get(size) or targets.get(None)
+
+
+def verdict(target: Target, figures: dict[str, Any], times_over: float = 1.0) -> str:
+    """What is over the target by less than two halves of the rounds disagree can't be told either."""
+    over = target.value(figures) / (target.first * times_over)
+    if figures["noisy"] or 1 < over <= 1 + figures["spread"]:
+        return NOISY
+    return MET if over <= 1 else MISSED

@@ -1,0 +1,160 @@
+"""The contenders of a benchmark do the same work, on any JAX; and what they do is drawn. How fast is for it to say."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+import equinox as eqx
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+INSIDE = os.path.join(ROOT, "docker", "inside")
+BENCHMARKS = os.path.join(ROOT, "benchmarks")
+
+needs_benchmarks = pytest.mark.skipif(
+    sys.version_info < (3, 10) or not os.path.exists(BENCHMARKS),
+    reason="the benchmarks need a checkout, and Python 3.10",
+)
+needs_inside = pytest.mark.skipif(not os.path.exists(INSIDE), reason="no docker/inside beside the tests")
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """`load(name)`: a module of the benchmarks, or of what they share with the cells."""
+    monkeypatch.syspath_prepend(INSIDE)
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module
+
+
+def _arrays(tree):
+    """But for scalars, such as a loss, which contenders return in different places."""
+    return [np.asarray(x) for x in jax.tree_util.tree_leaves(tree) if eqx.is_array(x) and x.ndim]
+
+
+def _same(result, floor, rtol=1e-5):
+    """The same arrays: dictionaries are in the order of their keys."""
+    assert sorted(x.shape for x in result) == sorted(x.shape for x in floor)
+    for x, y in zip(*(sorted(arrays, key=lambda x: (x.shape, x.ravel().tolist())) for arrays in (result, floor))):
+        np.testing.assert_allclose(x, y, rtol=rtol, atol=1e-6)
+
+
+@needs_inside
+@pytest.mark.parametrize("name", ["dispatch_in", "dispatch_in_out", "train_step"])
+def test_what_cells_measure_is_the_same_work(load, name):
+    """In a call, and in the next one, which goes on from there."""
+    work, _ = load("dispatch_speed").WORKS[name]
+    calls = work(10)
+    for _ in range(2):
+        results = {contender: _arrays(call()) for contender, call in calls.items()}
+        assert results["floor"]
+        _same(results["equinox"], results["floor"])
+
+
+@needs_inside
+def test_a_training_step_learns(load):
+    call = load("dispatch_speed").train_step(4)["equinox"]
+    losses = [float(call()[2]) for _ in range(100)]
+    assert losses[-1] < losses[0]
+
+
+@needs_inside
+def test_a_cell_measures_by_itself(load):
+    """With the standard library, JAX, NumPy, Optax and the library."""
+    measured = load("dispatch_speed").measure(leaves=4, seconds=0.01)
+    assert set(measured) <= {"dispatch_in_4", "dispatch_in_out_4", "train_step_4"}
+    assert all(ratio > 0 for ratio in measured.values())
+
+
+@needs_benchmarks
+@pytest.mark.parametrize("name", ["dispatch_in", "dispatch_in_out", "train_step"])
+def test_all_that_dispatch_is_the_same_work(load, name):
+    dispatch = load("speed.cases.dispatch")
+    (case,) = [case for case in dispatch.cases() if (case.name, case.size) == (name, 10)]
+    results = {contender: _arrays(call()) for contender, call in case.make().items()}
+    assert len(results) >= 3
+    for result in results.values():
+        _same(result, results["floor"])
+
+
+@needs_benchmarks
+def test_a_layer_is_what_is_written_by_hand(load):
+    for case in load("speed.cases.layers").cases():
+        results = {contender: _arrays(call()) for contender, call in case.make().items()}
+        assert results["floor"], case.name
+        _same(results["equinox"], results["floor"], rtol=2e-3)
+
+
+@needs_benchmarks
+@pytest.mark.parametrize("name", ["tree_at", "partition", "combine", "tree_equal"])
+def test_trees_come_out_the_same(load, name):
+    calls = getattr(load("speed.cases.trees"), name)(10)
+    result, floor = calls["equinox"](), calls["floor"]()
+    if name == "tree_equal":
+        assert result and floor
+    elif name == "partition":  # the floor only puts together what a partition must
+        assert eqx.tree_equal(eqx.combine(*result), floor[0])
+    else:
+        assert eqx.tree_equal(result, floor)
+
+
+@needs_benchmarks
+def test_each_target_is_for_a_case_that_there_is(load):
+    names = {
+        case.name.split(":")[0]
+        for module in ("dispatch", "nodes", "trees", "tracing", "overlap", "imports", "layers", "compiling")
+        for case in load("speed.cases." + module).cases()
+    }
+    assert set(load("speed.targets").TARGETS) <= names
+
+
+@needs_benchmarks
+def test_the_worker_says_what_it_does():
+    """As lines of JSON, from a process of its own."""
+    command = [
+        sys.executable,
+        os.path.join(BENCHMARKS, "worker.py"),
+        "equinox",
+        "--only",
+        "read_field",
+        "--speed",
+        "0.01",
+    ]
+    output = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, env=dict(os.environ, PYTHONPATH=ROOT)
+    ).stdout
+    ready, begin, end = map(json.loads, output.splitlines())
+    assert (ready["event"], begin["event"], end["event"]) == ("ready", "begin", "end")
+    assert ready["versions"]["jax"] == jax.__version__
+    assert end["contenders"]["floor"]["ratio"] == 1 and end["contenders"]["equinox"]["seconds"] > 0
+
+
+@needs_benchmarks
+@pytest.mark.filterwarnings(r"ignore:'\w+' (argument is )?deprecated\b.* use '\w+':DeprecationWarning")
+def test_the_plot_has_a_line_for_each_contender_that_was_measured(load, tmp_path):
+    """Written as SVG and as PNG; what was too noisy to tell isn't drawn."""
+    plot = load("speed.plot")
+
+    def case(size, **ratios):
+        contenders = {name.replace("_", " "): {"ratio": abs(x), "noisy": x < 0} for name, x in ratios.items()}
+        return {"case": "dispatch_in", "size": size, "contenders": contenders}
+
+    here = {plot.OURS: {"ratio": 1.2, "noisy": False}}
+    content = {"cases": [case(10, Flax_NNX=70.0), case(100, Flax_NNX=-90.0)]}
+    for one in content["cases"]:
+        one["contenders"].update(here)
+    assert plot.lines(content, "dispatch_in") == {plot.OURS: [(10, 1.2), (100, 1.2)], "Flax NNX": [(10, 70.0)]}
+    svg, png = plot.draw(content, tmp_path)
+    assert plot.OURS in svg.read_text() and "Flax NNX" in svg.read_text()
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert plot.draw({"cases": []}, tmp_path) == []
+
+
+@needs_benchmarks
+def test_labels_do_not_lie_on_each_other(load):
+    placed = load("speed.plot").spread_out({"a": 1.0, "b": 1.01, "c": 5.0}, apart=1.2)
+    assert placed["a"] == 1.0 and placed["b"] >= 1.2 and placed["c"] == 5.0
