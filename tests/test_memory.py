@@ -3,6 +3,7 @@
 import functools as ft
 import gc
 import weakref
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -216,3 +217,81 @@ def test_tree_at_leaves_nothing_behind():
     """No reference cycle keeps the leaves of a tree alive until the garbage collector runs."""
     assert not is_kept(lambda leaf: eqx.tree_at(lambda t: t[1], [leaf, None], 1))
     assert not is_kept(lambda leaf: eqx.tree_at(lambda t: t[0], [[leaf], None], 1))
+
+
+# A model that a function knows well, as it came again and again
+
+OFTEN = 8
+
+
+class Holds(eqx.Module):
+    """A model of containers, one of whose attributes, once computed, refers to the model itself."""
+
+    inner: Any
+    tables: Any
+
+    @property
+    def step(self):
+        return vars(self).setdefault("_step", self.method)  # as `functools.cached_property`, which came in Python 3.8
+
+    def method(self, x):
+        return self.inner.weight * x
+
+
+def holds():
+    m = model()
+    return Holds(m, {"a": [jnp.ones(2), (model(),)], "b": m})
+
+
+def refs_to(m):
+    arrays = [x for x in tree_util.tree_leaves(m) if eqx.is_array(x)]
+    return [weakref.ref(x) for x in [m, m.inner, *m.tables["a"][1], *arrays]]
+
+
+@pytest.mark.parametrize(
+    "first", [lambda m: m, lambda m: m.step and m, lambda m: m.method], ids=["plain", "cached", "method"]
+)
+@pytest.mark.parametrize("collect", [False, True], ids=["at once", "by the collector"])
+def test_a_familiar_model_is_given_back(first, collect):
+    """With all that is in it, though the function lives; and where it is in no cycle, at once."""
+    f, m = eqx.filter_jit(lambda m, x: tree_util.tree_leaves(m)[0] * x), holds()
+    for _ in range(OFTEN):
+        f(first(m), jnp.ones(2))
+    refs = refs_to(m)
+    is_cyclic = "_step" in vars(m)
+    gc.disable()
+    try:
+        del m
+        if collect or is_cyclic:
+            gc.collect()
+        assert [ref() for ref in refs] == [None] * len(refs)
+    finally:
+        gc.enable()
+
+
+def test_a_function_that_knew_a_model_is_given_back():
+    f, m = eqx.filter_jit(lambda m: m.inner.weight), holds()
+    for _ in range(OFTEN):
+        f(m)
+    refs = [weakref.ref(f), weakref.ref(f.__wrapped__)]
+    del f
+    gc.collect()
+    assert [ref() for ref in refs] == [None] * 2 and m.inner.weight.tolist() == [1.0, 2.0]
+
+
+def test_of_many_familiar_models_only_the_last_is_kept_track_of():
+    """A function knows two calls, and of each one model: a thousand leave no more behind than ten."""
+    f = eqx.filter_jit(lambda m, x: m.weight)
+    x = np.ones(2, np.float32)
+
+    def meet(count):
+        for i in range(count):
+            m = Model(x, "name")
+            for _ in range(OFTEN):
+                f(m, i % 3)
+        gc.collect()
+        return len(gc.get_objects())
+
+    meet(10)
+    before = meet(10)
+    assert meet(1000) < before + 30

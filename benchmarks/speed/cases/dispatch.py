@@ -55,13 +55,13 @@ def more_train_step(leaves: int) -> dict[str, Call]:
         return dispatch_speed.loss_of([(layer["weight"], layer["bias"]) for layer in layers], jnp.tanh, x)
 
     def step(state):
-        params, opt_state, _ = state
+        _, params, opt_state = state
         loss, grads = jax.value_and_grad(loss_of)(params)
         updates, opt_state = optimiser.update(grads, opt_state)
-        return optax.apply_updates(params, updates), opt_state, loss
+        return loss, optax.apply_updates(params, updates), opt_state
 
     params = parameters(leaves)
-    state = params, optimiser.init(params), jnp.zeros(())
+    state = jnp.zeros(()), params, optimiser.init(params)
     return {"raw jit, dict": dispatch_speed.chained(jax.jit(step), state)}
 
 

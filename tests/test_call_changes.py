@@ -1,0 +1,131 @@
+"""Whatever is done to a model that a filtered function knows well, the function sees: no result is ever stale."""
+
+import functools as ft
+
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from jax import tree_util
+from looking import OFTEN, X, Y, alike, look, whole
+from modules import Affine, affine
+from random_trees import Pair
+from test_snapshot import CHANGES, changeable, changes, watched_trees
+from tracing import Seen
+
+import equinox as eqx
+
+DONE = {
+    "a field": lambda m: object.__setattr__(m, "first", affine()),
+    "a nested field": lambda m: object.__setattr__(m.first, "bias", X),
+    "a nested field, of no array": lambda m: object.__setattr__(m.first, "bias", 1.0),
+    "a static field": lambda m: object.__setattr__(m, "name", "other"),
+    "a nested static field": lambda m: object.__setattr__(m.rest["c"]["m"], "size", 4),
+    "the type of a static field": lambda m: object.__setattr__(m.rest["c"]["m"], "size", 3.0),
+    "in the dictionary": lambda m: vars(m.first).__setitem__("weight", [Y, X]),
+    "another shape": lambda m: m.first.weight.__setitem__(0, X[:1]),
+    "another dtype": lambda m: m.first.weight.__setitem__(0, X.astype(jnp.int32)),
+    "NumPy": lambda m: m.first.weight.__setitem__(0, np.array([7.0, 8.0], np.float32)),
+    "the same again": lambda m: m.first.weight.__setitem__(0, m.first.weight[0]),
+    "arrays swapped": lambda m: m.first.weight.reverse(),
+    "appended": lambda m: m.first.weight.append(X),
+    "removed": lambda m: m.first.weight.pop(),
+    "cleared": lambda m: m.first.weight.clear(),
+    "no array any more": lambda m: m.first.weight.__setitem__(0, "s"),
+    "an array now": lambda m: m.first.bias.__setitem__(1, X),
+    "True for 1": lambda m: m.first.bias.__setitem__(1, True),
+    "1.0 for 1": lambda m: m.first.bias.__setitem__(1, 1.0),
+    "None for 1": lambda m: m.first.bias.__setitem__(1, None),
+    "moved to the start of the list after": lambda m: m.rest["b"][1].insert(0, m.rest["b"][0].pop()),
+    "moved to the end of the list after": lambda m: m.rest["b"][1].append(m.rest["b"][0].pop()),
+    "moved to the start of the list before": lambda m: m.rest["b"][0].insert(0, m.rest["b"][1].pop()),
+    "moved to the end of the list before": lambda m: m.rest["b"][0].append(m.rest["b"][1].pop()),
+    "lists swapped": lambda m: m.rest["b"].reverse(),
+    "in a list in a tuple": lambda m: m.rest["a"][1].__setitem__(1, "t"),
+    "a value": lambda m: m.rest.__setitem__("a", 2),
+    "a new key": lambda m: m.rest.__setitem__("z", 2),
+    "a key less": lambda m: m.rest.pop("a"),
+    "a key renamed": lambda m: m.rest["c"].__setitem__("o", m.rest["c"].pop("m")),
+    "keys in another order": lambda m: m.rest.__setitem__("b", m.rest.pop("b")),
+    "fields swapped": lambda m: vars(m.first).update(zip(("weight", "bias"), (m.first.bias, m.first.weight))),
+    "a field less": lambda m: object.__delattr__(m.first, "bias"),
+    "fields in another order": lambda m: vars(m.first).__setitem__("weight", vars(m.first).pop("weight")),
+    "fields under other names": lambda m: vars(m.first).update(
+        list(zip(("bias", "weight"), (vars(m.first).pop("weight"), vars(m.first).pop("bias"))))
+    ),
+    "something in the dictionary that is no field": lambda m: vars(m.first).__setitem__("cached", 1),
+}
+
+FILTERED = {
+    "filter_jit": lambda f: eqx.filter_jit(f),
+    "is_array": ft.partial(eqx.jitf, filter_fn=eqx.is_array),
+    "is_inexact_array": ft.partial(eqx.jitf, filter_fn=eqx.is_inexact_array),
+    "any": ft.partial(eqx.jitf, filter_fn=lambda x: eqx.is_array(x)),
+    "static": ft.partial(eqx.filter_jit, static_argnums=0),
+    "static by name": ft.partial(eqx.filter_jit, static_argnames="m"),
+    "in a jit": lambda f: eqx.filter_jit(eqx.filter_jit(f)),
+    "in a jit that doesn't know it": lambda f: eqx.filter_jit(lambda m, *x: eqx.filter_jit(f)(m, *x)),
+}
+
+
+@pytest.mark.parametrize("filtered", FILTERED)
+def test_what_is_done_to_a_model_is_seen(filtered):
+    """After however many calls, and by each kind of filter."""
+
+    def fun(m):
+        return look(m)
+
+    f = FILTERED[filtered](fun)
+    for name, do in DONE.items():
+        for calls in (1, OFTEN):
+            m = whole()
+            for _ in range(calls):
+                f(m)
+            do(m)
+            for _ in range(OFTEN):
+                assert alike(f(m), fun(m)), name
+
+
+@settings(max_examples=25)
+@given(watched_trees, st.lists(st.tuples(changes, st.sampled_from([1, OFTEN])), max_size=4))
+def test_calls_and_changes_in_any_order(tree, events):
+    """A filtered function gives what the function gives, and is traced as often as if it knew no model."""
+    seen, plain = Seen(look), Seen(look)
+    f, knows_none = eqx.filter_jit(seen), eqx.filter_jit(plain)
+    m = Pair(tree, [tree])
+    for (change, i, j, x, *where), calls in [((CHANGES[0], 0, 0, m.first, 0, 0), OFTEN), *events]:
+        some = changeable(m)
+        change(some[i % len(some)], some[j % len(some)], x, *where)
+        for _ in range(calls):
+            assert alike(f(m), look(m))
+            knows_none(tree_util.tree_map(lambda x: x, m))
+    assert seen.traces == plain.traces
+
+
+def test_a_changed_model_may_become_what_it_was():
+    m, f = whole(), eqx.filter_jit(look)
+    weight = m.first.weight[0]
+    for new in [weight, Y, weight, "s", weight, None, weight]:
+        m.first.weight[0] = new
+        for _ in range(OFTEN):
+            assert alike(f(m), look(m))
+
+
+def test_a_filter_tree_goes_with_the_model():
+    mask = Affine([True, False], False)
+    f = eqx.jitf(lambda m: [isinstance(x, jax.core.Tracer) for x in m.weight] + m.weight, filter_tree=mask)
+    m = Affine([X, Y], None)
+    with pytest.raises(ValueError, match="expects `filter_tree` to have the structure of its inputs"):
+        f(m)
+    object.__setattr__(m, "bias", 1)
+    for a, b in [(X, Y), (Y, X), (X, X)]:
+        m.weight[:] = [a, b]
+        for _ in range(OFTEN):
+            traced, static, *arrays = f(m)
+            assert (traced, static) == (True, False)
+            assert [x.tolist() for x in arrays] == [a.tolist(), b.tolist()]
+    m.weight.append(X)
+    with pytest.raises(ValueError, match="expects `filter_tree` to have the structure of its inputs"):
+        f(m)
