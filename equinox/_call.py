@@ -117,15 +117,17 @@ class _Familiar:
 
     def arguments(self, args, kwargs):
         """As `Call.arguments`, or `None` if the first of these inputs isn't that model, or they aren't as they were."""
-        if not args or self.model() is not args[0] or not self.snapshot.holds():
+        if not args or self.model() is not args[0]:
             return None
+        if not self.snapshot.holds():
+            return self.forget()
         leaves, treedef = tree_flatten((args[1:], kwargs))
         if not self.others.matches(leaves, treedef):
             return None
         kept = self.kept + self.others.kept(leaves) + self.fun_arrays
         return (kept,) if self.others.donated is None else (kept, self.others.donated(leaves))
 
-    def forget(self, _):
+    def forget(self, _=None):
         self.model, self.snapshot, self.kept = object, None, ()  # `object()` is no one's first input
 
 

@@ -2,7 +2,8 @@
 
 A module is frozen, but what is in it may not be: a list, a dictionary; and `object.__setattr__` changes even a module.
 To flatten a tree takes a call of Python for each module in it. To see that nothing was put in the place of anything
-takes one comparison in C for each field: a fifth of the time, and as safe.
+takes one comparison in C for each field: a fifth of the time, and as safe. What isn't seen has to be forced on purpose:
+that a module is given another `__dict__` or `__class__`, or its fields each other's names.
 """
 
 import itertools
@@ -10,45 +11,57 @@ import operator
 
 from jax import tree_util
 
+from ._module._init import unfinished
+
 _END = object()
 
 
 class Snapshot:
-    """What was found in each container of a tree."""
+    """What was found in each container of a tree.
 
-    __slots__ = ("_containers", "_contents")
+    `modules` are the values of modules, whose number can't become less; `others` have lengths that may do anything.
+    """
 
-    def __init__(self, containers):
-        self._containers = [*containers, (_END,)]  # one that has grown or shrunk since moves the end
+    __slots__ = ("_containers", "_contents", "_lengths", "_others")
+
+    def __init__(self, modules, others):
+        self._containers = [*modules, *others, (_END,)]  # where a module has grown, the end isn't where it was
         self._contents = list(itertools.chain.from_iterable(self._containers))
+        self._others = others
+        self._lengths = list(map(len, others))  # without which what moves on to the next container isn't seen
 
     def holds(self):
         """Whether each container still has the very same things in it, in the same order."""
-        return all(map(operator.is_, itertools.chain.from_iterable(self._containers), self._contents))
+        return list(map(len, self._others)) == self._lengths and all(
+            map(operator.is_, itertools.chain.from_iterable(self._containers), self._contents)
+        )
 
 
 def snapshot(tree):
-    """The `Snapshot` of a tree, or `None` if it holds nodes of a kind that only JAX can look into.
+    """The `Snapshot` of a tree, or `None` if it has something in it that can't be watched.
 
-    A tuple needs no watching, and is only looked through.
+    Such are nodes that only JAX can look into, and modules that aren't complete, or keep more than their fields: a
+    cached property may refer to the model, which must be free to go. A tuple needs no watching; it is looked through.
     """
-    containers = []
+    modules, others = [], []
     nodes = [tree]
     while nodes:
         x = nodes.pop()
         cls = type(x)
         if hasattr(cls, "__layout__"):  # a module
-            fields = x.__dict__
-            containers.append(fields.values())
-            nodes.extend(fields[name] for name in cls.__layout__.dynamic if name in fields)
+            fields, layout = x.__dict__, cls.__layout__
+            if id(x) in unfinished or fields.keys() != layout.names:
+                return None
+            modules.append(fields.values())
+            nodes.extend(map(fields.__getitem__, layout.dynamic))
         elif cls is list:
-            containers.append(x)
+            others.append(x)
             nodes.extend(x)
         elif cls is dict:
-            containers += [x, x.values()]
+            others += [x, x.values()]
             nodes.extend(x.values())
         elif cls is tuple or (isinstance(x, tuple) and hasattr(cls, "_fields")):
             nodes.extend(x)
         elif x is not None and not tree_util.all_leaves([x]):
             return None
-    return Snapshot(containers)
+    return Snapshot(modules, others)

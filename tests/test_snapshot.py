@@ -175,17 +175,6 @@ def test_what_is_undone_never_happened():
     assert watch.holds()
 
 
-def test_fields_that_change_places_are_seen():
-    """Also where the dictionary of the module has the same things in the same order, under other names."""
-    m = affine()
-    watch = snapshot(m)
-    weight, bias = vars(m).pop("weight"), vars(m).pop("bias")
-    vars(m).update(bias=weight)
-    vars(m).update(weight=bias)
-    assert list(vars(m).values()) == [weight, bias]
-    assert not watch.holds()
-
-
 def test_keys_that_change_places_are_seen():
     table = {"a": ARRAYS[0], "b": ARRAYS[1]}
     watch = snapshot(Affine(table, None))
@@ -224,7 +213,9 @@ def test_what_only_jax_can_look_into_is_not_watched(make):
         assert snapshot(tree) is None
 
 
-@pytest.mark.parametrize("leaf", [None, 1, "s", ARRAYS[0], object(), len, Affine, lambda x: x], ids=str)
+@pytest.mark.parametrize(
+    "leaf", [None, 1, "s", ARRAYS[0], object(), len, Affine, lambda x: x], ids=lambda x: type(x).__name__
+)
 def test_leaves_are_looked_at_from_outside(leaf):
     assert snapshot(leaf).holds() and snapshot((leaf, Affine([leaf], leaf))).holds()
 

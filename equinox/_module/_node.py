@@ -72,12 +72,11 @@ def unflatten(aux, children):
 
 
 def _reads_fields_plainly(cls):
-    """Whether `self.name` is what the instance's dictionary holds, or an error: which is faster than to look there."""
+    """Whether `self.name` is what the instance's dictionary holds, or an error; it is faster than to look there."""
     return (
         cls.__getattribute__ is object.__getattribute__
         and not hasattr(cls, "__getattr__")
-        and not any(hasattr(cls, name) for name in cls.__layout__.names - cls.__layout__.defaults.keys())
-        and not any(hasattr(type(getattr(cls, name, None)), "__set__") for name in cls.__layout__.names)
+        and not any(hasattr(cls, name) for name in cls.__layout__.names)
     )
 
 
