@@ -1,87 +1,32 @@
 """The table: in each of its three forms, six outcomes that are never confused, and nothing but what the results say."""
 
-import html.parser
 import io
 import re
 from dataclasses import replace
 
 import pytest
-from harness import found, readme, results, rows, table
+from harness import found, readme, results, table
 from harness.results import Outcome, Result
 from harness.table import grid
 from rich.console import Console
-
-NOW = {"lock": "l", "source": "s", "image": ""}
-DATED = {"started": "2026-11-20T10:11:12+00:00", "hashes": NOW}
-
-
-def cell(jax, backend="cpu", python="3.11", **more):
-    platform = {"cpu": "cpu", "cuda": "gpu", "tpu": "tpu"}[backend]
-    return rows.Cell(jax, python, backend, platform, "pr", jax, None, ("jax",), **more)
-
-
-# One cell for each outcome, each in a row of its own, and each because of what its result, or its lack, says.
-SIX = {
-    Outcome.PASSED: cell("0.10.1"),
-    Outcome.FAILED: cell("0.10.2"),
-    Outcome.UNSUPPORTED: cell("0.10.3"),
-    Outcome.UNAVAILABLE: cell("0.10.4"),
-    Outcome.NOT_RUN: cell("0.10.5"),
-    Outcome.STALE: cell("0.10.6"),
-}
-CELLS = list(SIX.values())
-HASHES = {one.name: NOW for one in CELLS}
-UNRESOLVED = {SIX[Outcome.UNAVAILABLE].name: "the index can't be reached"}
-RESULTS = {
-    SIX[outcome].name: Result(SIX[outcome].name, **{"outcome": outcome, "reason": reason, **DATED, **more})
-    for outcome, reason, more in [
-        (Outcome.PASSED, "", {"counts": {"passed": 500, "skipped": 3}, "seconds": {"tests": 61.4}}),
-        (
-            Outcome.FAILED,
-            "2 tests",
-            {"counts": {"passed": 498, "failed": 2}, "failures": ["t.py::a[1|2]", "t.py::<b>"]},
-        ),
-        (Outcome.UNSUPPORTED, "too new a GPU", {}),
-        (Outcome.STALE, "", {"outcome": Outcome.PASSED, "hashes": {**NOW, "source": "older"}}),
-    ]
-}
-WORDS = [outcome.value for outcome in Outcome]
-
-
-def in_markdown(cells=CELLS, found=RESULTS, hashes=HASHES, unresolved=UNRESOLVED):
-    return table.markdown(cells, found, hashes, unresolved)
-
-
-def in_html(cells=CELLS, found=RESULTS, hashes=HASHES, unresolved=UNRESOLVED):
-    return table.html(cells, found, hashes, unresolved)
-
-
-def in_terminal(cells=CELLS, found=RESULTS, hashes=HASHES, unresolved=UNRESOLVED, width=80):
-    out = io.StringIO()
-    Console(file=out, width=width).print(table.terminal(cells, found, hashes, unresolved))
-    return out.getvalue()
-
-
-def text_of(markup):
-    return html.unescape(re.sub(r"<[^>]*>", " ", markup))
-
-
-def lines_by_jax(form, *args, **options):
-    """The line, or row, of each JAX, as it is read."""
-    if form is in_html:
-        found = [text_of(line) for line in re.findall("<tr>.*?</tr>", form(*args, **options), re.DOTALL)]
-    else:
-        found = form(*args, **options).splitlines()
-    lines = {}
-    for line in found:
-        match = re.match(r"[|\s]*(0\.[\d.]+|latest|nightly)\s", line)
-        if match:
-            lines.setdefault(match.group(1), line)
-    return lines
-
-
-FORMS = pytest.mark.parametrize("form", [in_markdown, in_html, in_terminal])
-
+from six_outcomes import (
+    CELLS,
+    DATED,
+    FORMS,
+    HASHES,
+    NOW,
+    RESULTS,
+    SIX,
+    UNRESOLVED,
+    WORDS,
+    cell,
+    in_html,
+    in_markdown,
+    in_terminal,
+    lines_by_jax,
+    text_of,
+    with_ratios,
+)
 
 # ---- Six outcomes ----------------------------------------------------------------------------------------------------
 
@@ -211,16 +156,6 @@ def test_what_floats_says_what_it_was():
 
 # ---- Measures --------------------------------------------------------------------------------------------------------
 
-MEASURED = [cell("0.{}.0".format(minor)) for minor in range(5)]
-
-
-def with_ratios(*ratios):
-    found = {
-        one.name: Result(one.name, Outcome.PASSED, measures={} if ratio is None else {"loop_ratio": ratio}, **DATED)
-        for one, ratio in zip(MEASURED, ratios, strict=True)
-    }
-    return MEASURED, found, {one.name: NOW for one in MEASURED}, {}
-
 
 @pytest.mark.parametrize(
     "ratios, flagged",
@@ -256,188 +191,6 @@ def test_more_measures_more_columns(monkeypatch):
         assert (
             "Calls" in form(cells, found, hashes, {}) and "1.7" in lines_by_jax(form, cells, found, hashes, {})["0.0.0"]
         )
-
-
-# ---- Markdown, and the README ----------------------------------------------------------------------------------------
-
-
-def test_every_line_of_the_markdown_has_as_many_cells_as_the_head():
-    found = dict(RESULTS, **{CELLS[0].name: replace(RESULTS[CELLS[0].name], versions={"jax": "a|b"})})
-    lines = [line for line in in_markdown(found=found).splitlines() if line.startswith("|")]
-    assert len(lines) == 2 + len(CELLS)
-    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
-
-
-@pytest.mark.parametrize(
-    "reason", ["a | b", "<script>", "*bold* [link](x)", "two\nlines", "<!-- matrix:end -->", "`<b>`"]
-)
-def test_a_reason_is_text_and_no_markup(reason):
-    one = CELLS[0]
-    drawn = in_markdown([one], {one.name: Result(one.name, Outcome.NOT_RUN, reason=reason)})
-    noted = next(line for line in drawn.splitlines() if line.startswith("- "))
-    shown = html.unescape(re.sub(r"\\(.)", r"\1", noted.split(": ", 1)[1]))
-    assert shown == " ".join(reason.split())
-    assert "<" not in noted and not re.search(r"(?<!\\)[*|\[]", noted)
-
-
-def test_code_in_a_reason_stays_code():
-    one = CELLS[0]
-    assert "`uv *`" in in_markdown([one], {one.name: Result(one.name, Outcome.NOT_RUN, reason="Try `uv *`")})
-
-
-def test_the_same_reason_is_said_once():
-    """Though each names its own cell; and without the folder of the checkout."""
-    found = {
-        one.name: Result(
-            one.name,
-            Outcome.NOT_RUN,
-            reason="{}/results/x is broken: make cell CELL={}".format(grid.ROOT, one.name),
-        )
-        for one in CELLS
-    }
-    drawn = in_markdown(found=found)
-    assert drawn.count("results/x is broken: make cell CELL=...") == 1
-    assert str(grid.ROOT) not in drawn + in_html(found=found)
-
-
-def test_nothing_changes_while_the_results_do_not(tmp_path):
-    assert in_markdown() == in_markdown()
-    assert in_html() == in_html()
-    path = tmp_path / "README.md"
-    path.write_text("{}\n{}\n".format(readme.BEGIN, readme.END))
-    assert [readme.update(path, in_markdown()) for _ in range(2)] == [True, False]
-
-
-def test_it_is_dated_by_the_runs():
-    assert "Runs of 2026-11-20." in in_markdown()
-    found = dict(RESULTS, **{CELLS[0].name: replace(RESULTS[CELLS[0].name], started="2026-11-22T01:00:00+00:00")})
-    assert "Runs of 2026-11-20 to 2026-11-22." in in_markdown(found=found)
-    assert "No runs yet." in in_markdown(found={})
-
-
-@pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
-def test_the_rest_of_the_readme_stays_byte_for_byte(tmp_path, newline):
-    before = "# Ünïcode \t\n\n".encode().replace(b"\n", newline) + readme.BEGIN.encode()
-    after = readme.END.encode() + newline + b"no newline at the end, and a form feed: \x0c"
-    path = tmp_path / "README.md"
-    path.write_bytes(before + newline + b"what was drawn before" + newline + after)
-    readme.update(path, in_markdown())
-    written = path.read_bytes()
-    assert written.startswith(before + newline) and written.endswith(newline + after)
-    drawn = written[len(before) : -len(after)]
-    assert drawn.replace(b"\r\n", b"\n").decode().strip() == in_markdown().strip()
-    assert drawn.count(b"\n") == drawn.count(newline)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "no markers",
-        readme.BEGIN,
-        readme.END,
-        readme.END + readme.BEGIN,
-        readme.BEGIN * 2 + readme.END,
-        readme.BEGIN + readme.END * 2,
-    ],
-)
-def test_without_its_two_markers_the_readme_is_left_alone(tmp_path, text):
-    path = tmp_path / "README.md"
-    path.write_text(text)
-    with pytest.raises(readme.ReadmeError) as caught:
-        readme.update(path, "drawn")
-    assert path.read_text() == text
-    assert str(path) in str(caught.value) and readme.BEGIN in str(caught.value) and readme.END in str(caught.value)
-
-
-# ---- The page --------------------------------------------------------------------------------------------------------
-
-VOID = {"meta", "link", "br"}
-LOADING = {"src", "srcset", "data", "poster", "action", "background"}
-
-
-class Page(html.parser.HTMLParser):
-    """Checks that each tag is closed in its turn, and collects what there is."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.ids, self.targets, self.links, self.tags = [], [], [], [], set()
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        found = dict(attrs)
-        assert len(found) == len(attrs), "an attribute is there twice"
-        self.tags.add(tag)
-        self.ids += [found["id"]] if "id" in found else []
-        self.targets += [found[key] for key in ("popovertarget", "aria-labelledby") if key in found]
-        self.links += [value for key, value in attrs if key == "href" or key in LOADING]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
-def test_the_page_is_well_formed():
-    page = Page(in_html())
-    assert len(set(page.ids)) == len(page.ids) and set(page.targets) <= set(page.ids)
-    assert {one.name for one in CELLS} <= set(page.ids)
-
-
-def test_the_page_refers_to_nothing_outside():
-    """No script, no font, no picture, no style that has to be fetched."""
-    text = in_html()
-    page = Page(text)
-    assert page.links == ["data:,"]  # so that no browser asks for an icon
-    assert not page.tags & {"script", "img", "iframe", "object", "embed"}
-    assert "@import" not in text and "url(" not in text and "$" not in text
-
-
-@pytest.mark.parametrize("field", ["reason", "driver", "started"])
-def test_whatever_a_result_says_is_text(field):
-    """Also in names of tests, versions, devices and evidence."""
-    evil = "<script>alert('\"')</script>&amp;`<b>`"
-    one = CELLS[0]
-    result = Result(
-        one.name,
-        Outcome.FAILED,
-        failures=[evil],
-        versions={evil: evil},
-        devices=[{"kind": evil, "platform": evil}],
-        evidence={evil: [evil]},
-        measures={evil: 1.0},
-        **{**DATED, "counts": {evil: 1}, "seconds": {evil: 1.0}, "hashes": {**NOW, "more": evil}, field: evil},
-    )
-    found = {one.name: result}
-    page = Page(in_html([one], found))
-    assert not page.tags & {"script", "b"} - Page(in_html()).tags
-
-
-def test_the_page_says_all_that_a_result_says():
-    one = CELLS[0]
-    result = Result(
-        one.name,
-        Outcome.FAILED,
-        reason="why",
-        where="container",
-        failures=["t.py::failing"],
-        counts={"passed": 7, "skipped": 4},
-        seconds={"setup": 12.5},
-        versions={"jax": "9.9.9"},
-        devices=[{"platform": "gpu", "kind": "H200", "id": 3}],
-        driver="570.1",
-        evidence={"seen": "working"},
-        measures={"loop_ratio": 1.75},
-        started=DATED["started"],
-        hashes={"lock": "l", "source": "s", "image": "sha256:abc"},
-    )
-    page = text_of(in_html([one], {one.name: result}))
-    for said in (
-        "why container t.py::failing 7~passed 4~skipped 12.5 9.9.9 H200 570.1 working 1.75 sha256:abc"
-    ).split():
-        assert said.replace("~", " ") in page, said
-    assert "2026-11-20 10:11 UTC, in a container" in page
 
 
 # ---- The terminal ----------------------------------------------------------------------------------------------------

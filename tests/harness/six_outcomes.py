@@ -1,0 +1,92 @@
+"""Cells of all six outcomes, and the table of them in its three forms."""
+
+import html.parser
+import io
+import re
+
+import pytest
+from harness import rows, table
+from harness.results import Outcome, Result
+from rich.console import Console
+
+NOW = {"lock": "l", "source": "s", "image": ""}
+DATED = {"started": "2026-11-20T10:11:12+00:00", "hashes": NOW}
+
+
+def cell(jax, backend="cpu", python="3.11", **more):
+    platform = {"cpu": "cpu", "cuda": "gpu", "tpu": "tpu"}[backend]
+    return rows.Cell(jax, python, backend, platform, "pr", jax, None, ("jax",), **more)
+
+
+# One cell for each outcome, each in a row of its own, and each because of what its result, or its lack, says.
+SIX = {
+    Outcome.PASSED: cell("0.10.1"),
+    Outcome.FAILED: cell("0.10.2"),
+    Outcome.UNSUPPORTED: cell("0.10.3"),
+    Outcome.UNAVAILABLE: cell("0.10.4"),
+    Outcome.NOT_RUN: cell("0.10.5"),
+    Outcome.STALE: cell("0.10.6"),
+}
+CELLS = list(SIX.values())
+HASHES = {one.name: NOW for one in CELLS}
+UNRESOLVED = {SIX[Outcome.UNAVAILABLE].name: "the index can't be reached"}
+RESULTS = {
+    SIX[outcome].name: Result(SIX[outcome].name, **{"outcome": outcome, "reason": reason, **DATED, **more})
+    for outcome, reason, more in [
+        (Outcome.PASSED, "", {"counts": {"passed": 500, "skipped": 3}, "seconds": {"tests": 61.4}}),
+        (
+            Outcome.FAILED,
+            "2 tests",
+            {"counts": {"passed": 498, "failed": 2}, "failures": ["t.py::a[1|2]", "t.py::<b>"]},
+        ),
+        (Outcome.UNSUPPORTED, "too new a GPU", {}),
+        (Outcome.STALE, "", {"outcome": Outcome.PASSED, "hashes": {**NOW, "source": "older"}}),
+    ]
+}
+WORDS = [outcome.value for outcome in Outcome]
+
+
+def in_markdown(cells=CELLS, found=RESULTS, hashes=HASHES, unresolved=UNRESOLVED):
+    return table.markdown(cells, found, hashes, unresolved)
+
+
+def in_html(cells=CELLS, found=RESULTS, hashes=HASHES, unresolved=UNRESOLVED):
+    return table.html(cells, found, hashes, unresolved)
+
+
+def in_terminal(cells=CELLS, found=RESULTS, hashes=HASHES, unresolved=UNRESOLVED, width=80):
+    out = io.StringIO()
+    Console(file=out, width=width).print(table.terminal(cells, found, hashes, unresolved))
+    return out.getvalue()
+
+
+def text_of(markup):
+    return html.unescape(re.sub(r"<[^>]*>", " ", markup))
+
+
+def lines_by_jax(form, *args, **options):
+    """The line, or row, of each JAX, as it is read."""
+    if form is in_html:
+        found = [text_of(line) for line in re.findall("<tr>.*?</tr>", form(*args, **options), re.DOTALL)]
+    else:
+        found = form(*args, **options).splitlines()
+    lines = {}
+    for line in found:
+        match = re.match(r"[|\s]*(0\.[\d.]+|latest|nightly)\s", line)
+        if match:
+            lines.setdefault(match.group(1), line)
+    return lines
+
+
+FORMS = pytest.mark.parametrize("form", [in_markdown, in_html, in_terminal])
+
+
+MEASURED = [cell("0.{}.0".format(minor)) for minor in range(5)]
+
+
+def with_ratios(*ratios):
+    found = {
+        one.name: Result(one.name, Outcome.PASSED, measures={} if ratio is None else {"loop_ratio": ratio}, **DATED)
+        for one, ratio in zip(MEASURED, ratios, strict=True)
+    }
+    return MEASURED, found, {one.name: NOW for one in MEASURED}, {}
