@@ -15,7 +15,7 @@ from ._static_key import static_key
 # The kinds of leaves: how each goes into the compiled function, or doesn't.
 KEPT, DONATED, STATIC = range(3)
 
-_FAMILIAR = 3  # how often in a row an input has come when it is worth watching, which costs a few flattenings
+_FAMILIAR = 3  # how often in a row an input comes again until it is watched, which costs a few flattenings to begin
 
 
 class Call:
@@ -44,7 +44,7 @@ class Call:
 
     def has_equal_statics(self, leaves):
         """Whether the static ones among `leaves`, of the same structure, are equal to those of this call."""
-        keys = [static_key(x, "", "".format) for x in self.pattern.static(leaves)]
+        keys = [static_key(x) for x in self.pattern.static(leaves)]
         return list(map(type, keys)) == list(map(type, self.keys)) and keys == self.keys
 
     def arguments(self, leaves):
@@ -54,8 +54,8 @@ class Call:
             kept += self.fun_arrays
         return (kept,) if self.pattern.donated is None else (kept, self.pattern.donated(leaves))
 
-    def meet(self, args, kwargs, leaves):
-        """Get to know the first input, if it is a model that comes again and again, as in inference.
+    def get_familiar(self, args, kwargs):
+        """Watch the first input from now on, if it is a model that comes again and again, as it does in inference.
 
         In training it is a new one each time.
         """
@@ -65,15 +65,15 @@ class Call:
         self._times += 1
         if self._times != _FAMILIAR or self.ask is not None or not hasattr(type(args[0]), "__layout__"):
             return
+        watched = snapshot(args[0])  # before it is flattened: what changes in between is seen by the next call
         number = len(tree_leaves(args[0]))
-        if DONATED in self.kinds[:number]:
+        leaves, treedef = tree_flatten((args, kwargs))
+        if watched is None or DONATED in self.kinds[:number] or not self.matches(leaves, treedef):
             return
         kept = tuple(x for x, kind in zip(leaves, self.kinds[:number]) if kind == KEPT)
         others, treedef = tree_flatten((args[1:], kwargs))
         pattern = _Pattern(others, treedef, self.kinds[number:])
-        familiar = _Familiar(args[0], kept, pattern, self.fun_arrays)
-        if familiar.snapshot is not None:
-            self.familiar = familiar
+        self.familiar = _Familiar(args[0], watched, kept, pattern, self.fun_arrays)
 
 
 class _Pattern:
@@ -103,32 +103,34 @@ class _Pattern:
 class _Familiar:
     """A model that comes as the first input again and again: what needn't be found out again while nothing changes.
 
-    It keeps neither the model alive, nor the model's arrays once that is gone.
+    It doesn't keep the model alive. It keeps the model's arrays until the model is gone, or the next call finds that it
+    has changed.
     """
 
-    __slots__ = ("fun_arrays", "kept", "model", "others", "snapshot")
+    __slots__ = ("fun_arrays", "known", "model", "others")
 
-    def __init__(self, model, kept, others, fun_arrays):
-        self.snapshot = snapshot(model)
-        self.kept = kept
+    def __init__(self, model, watched, kept, others, fun_arrays):
+        self.known: Any = (watched, kept)  # one attribute, as one thread may forget while another looks
         self.others = others
         self.fun_arrays = fun_arrays
-        self.model: Any = weakref.ref(model, self.forget)
+        self.model = weakref.ref(model, self.forget)
 
     def arguments(self, args, kwargs):
         """As `Call.arguments`, or `None` if the first of these inputs isn't that model, or they aren't as they were."""
-        if not args or self.model() is not args[0]:
+        known = self.known
+        if known is None or not args or args[0] is None or self.model() is not args[0]:
             return None
-        if not self.snapshot.holds():
+        watched, kept = known
+        if not watched.holds():
             return self.forget()
         leaves, treedef = tree_flatten((args[1:], kwargs))
         if not self.others.matches(leaves, treedef):
             return None
-        kept = self.kept + self.others.kept(leaves) + self.fun_arrays
+        kept += self.others.kept(leaves) + self.fun_arrays
         return (kept,) if self.others.donated is None else (kept, self.others.donated(leaves))
 
     def forget(self, _=None):
-        self.model, self.snapshot, self.kept = object, None, ()  # `object()` is no one's first input
+        self.known = None
 
 
 def _gather(indices, number):

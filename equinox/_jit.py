@@ -2,7 +2,8 @@
 
 A call flattens the inputs once, and compares the structure, the types of the leaves and the static leaves with those
 of the last call, or the one before. Where they are the same, as in a training loop, the traced leaves go straight to
-the function that `jax.jit` compiled for these statics. Else the statics are looked up among those met before.
+the function that `jax.jit` compiled for these statics. Else the statics are looked up among those met before. A model
+that comes first again and again isn't flattened anew, only seen not to have changed; `_call.py` has that.
 """
 
 import functools as ft
@@ -80,7 +81,7 @@ def _is_jax_or_numpy_array(x):
 # Filters that answer alike for all leaves of one type need not be asked again while the types stay the same. Nor do
 # those that answer alike for one type and dtype: `jax.jit` traces a new dtype anew, and there they are asked again.
 _DECIDED_BY_DTYPE = (is_inexact_array,)
-_DECIDED_BY_LEAF = (is_array, _is_jax_or_numpy_array, *_DECIDED_BY_DTYPE)
+_DECIDED_BY_TYPE_OR_DTYPE = (is_array, _is_jax_or_numpy_array, *_DECIDED_BY_DTYPE)
 
 
 class _Jitted:
@@ -105,12 +106,12 @@ class _Jitted:
             lid = Lid(treedef, [not is_array(x) for x in leaves])
             statics = [x for x in leaves if not is_array(x)]
             self._specialised = _specialisations(lambda arrays: lid.close([*arrays, *statics]), fun, options)
-        elif isinstance(fun, types.FunctionType) and options.are_defaults and selection.filter_fn in _DECIDED_BY_LEAF:
+        elif isinstance(fun, types.FunctionType) and options.are_defaults:
             # One made anew of the same function, as by `filter_jit(f)(x)` in a loop, finds what was compiled before.
-            # By a weak reference, as what is compiled mustn't keep the function alive, by which it is found.
-            function, shared = weakref.ref(fun), _shared.setdefault(fun, {})
-            new = _specialisations(lambda _: function(), fun, options)
-            self._specialised = shared.setdefault((selection.name, selection.filter_fn), new)
+            # The reference is weak, as what is found by the function would else keep it alive. (As in `jax.jit`, a
+            # static leaf that refers to the function does.)
+            function = weakref.ref(fun)
+            self._specialised = _shared.setdefault(fun, _specialisations(lambda _: function(), fun, options))
         else:
             self._specialised = _specialisations(lambda _: fun, fun, options)
         self._recent = NO_CALLS
@@ -121,7 +122,7 @@ class _Jitted:
         if arguments is None:
             leaves, treedef = tree_flatten((args, kwargs))
             if call.matches(leaves, treedef):
-                call.meet(args, kwargs, leaves)
+                call.get_familiar(args, kwargs)
             else:
                 call = __self._other_call(args, kwargs, leaves, treedef)
             arguments = call.arguments(leaves)
@@ -161,7 +162,7 @@ class _Jitted:
         return Lowered(_compat.lower(call.jitted, *call.arguments(leaves)), call)
 
     def clear_cache(self):
-        """Forget all that was traced and compiled."""
+        """Forget all that was traced and compiled; of a plain function, also for others made of it without options."""
         self._specialised.cache_clear()
         self._recent = NO_CALLS
 
@@ -197,11 +198,11 @@ class _Jitted:
         filter_fn = self._selection.filter_fn
         recheck = filter_fn if filter_fn in _DECIDED_BY_DTYPE and not any(abstract) else None
         jitted = self._specialised(treedef, kinds, self._shardings(inputs, static, kinds), recheck, *keys)
-        if filter_fn is None or filter_fn in _DECIDED_BY_LEAF:
+        if filter_fn is None or filter_fn in _DECIDED_BY_TYPE_OR_DTYPE:
             ask, asked = None, []
         else:
             ask, asked = filter_fn, [i for i, x in enumerate(owners) if x not in static]
-        return Call(leaves, treedef, kinds, keys, ask, asked, jitted, self._fun_arrays)
+        return Call(leaves, treedef, kinds, keys, ask=ask, asked=asked, jitted=jitted, fun_arrays=self._fun_arrays)
 
     def _selected(self, inputs, static):
         """For each leaf of `inputs` whether it is selected.
@@ -236,7 +237,7 @@ class _Jitted:
                 ) from None
 
 
-_shared: Any = weakref.WeakKeyDictionary()  # what was compiled of plain functions, for each way to filter them
+_shared: Any = weakref.WeakKeyDictionary()  # what was compiled of plain functions, however they were filtered
 
 
 def _specialisations(get_fun, fun, options):

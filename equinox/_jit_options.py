@@ -31,8 +31,8 @@ class Options:
         self.in_shardings = in_shardings
         self.out_shardings = out_shardings
         self.jit_kwargs = kwargs
-        given = (static_argnums, static_argnames, donate_argnums, donate_argnames, *kwargs)
-        self.are_defaults = not any(x is not None for x in given) and in_shardings is out_shardings is _unset
+        unset = static_argnums is static_argnames is donate_argnums is donate_argnames is None
+        self.are_defaults = unset and in_shardings is out_shardings is _unset and not kwargs
         shardings = {"in_shardings": in_shardings, "out_shardings": out_shardings}
         asked = {name: None for name, value in shardings.items() if value is not _unset}
         _compat.check_options(jitf_name, jax.jit, dict(kwargs, **asked))

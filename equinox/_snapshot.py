@@ -2,8 +2,8 @@
 
 A module is frozen, but what is in it may not be: a list, a dictionary; and `object.__setattr__` changes even a module.
 To flatten a tree takes a call of Python for each module in it. To see that nothing was put in the place of anything
-takes one comparison in C for each field: a fifth of the time, and as safe. What isn't seen has to be forced on purpose:
-that a module is given another `__dict__` or `__class__`, or its fields each other's names.
+takes one comparison in C for each field: a third of the time. What isn't seen has to be forced on purpose: that a
+module is given another `__dict__` or `__class__`, or its fields each other's names.
 """
 
 import itertools
@@ -11,7 +11,7 @@ import operator
 
 from jax import tree_util
 
-from ._module._init import unfinished
+from ._unfinished import unfinished
 
 _END = object()
 
@@ -19,7 +19,8 @@ _END = object()
 class Snapshot:
     """What was found in each container of a tree.
 
-    `modules` are the values of modules, whose number can't become less; `others` have lengths that may do anything.
+    `modules` are the values of modules, which may become more but, without force, not less; `others` have lengths that
+    may do anything.
     """
 
     __slots__ = ("_containers", "_contents", "_lengths", "_others")

@@ -13,6 +13,8 @@ class _Stage:
         self._call = call
 
     def __getattr__(self, name):
+        if name.startswith("__"):  # as `copy` asks for, before there is a stage
+            raise AttributeError(name)
         return getattr(self._stage, name)
 
 

@@ -36,7 +36,7 @@ class ArrayKey:
         return np.array(array, subok=True) if _compat.is_numpy_array(array) else array
 
 
-def static_key(leaf, name, path):
+def static_key(leaf, name="", path=str):
     """The key of a static leaf of a function that `name`, the transformation, compiles. `path()` gives its path.
 
     Raises: TypeError: the leaf is traced by a transformation around, or can't be hashed.

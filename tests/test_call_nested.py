@@ -12,6 +12,7 @@ from modules import Affine
 from tracing import Model, model
 
 import equinox as eqx
+import equinox._call
 from equinox.nn import MLP
 
 
@@ -98,3 +99,44 @@ def test_the_host_does_not_wait_for_the_device():
     if not returns_early(jax.jit(lambda arrays, x: fun(eqx.combine(arrays, rest), x)), arrays, x):
         pytest.skip("this backend has the host wait for the device, with JAX " + jax.__version__)
     assert returns_early(eqx.filter_jit(fun), mlp, x)
+
+
+# What another thread may do while one is in the midst of a call
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_change_while_a_model_becomes_familiar_is_seen(monkeypatch, when):
+    """Right before it is first watched, or right after."""
+    m = Affine([X], None)
+    f = eqx.filter_jit(lambda m: m.weight[0])
+    take = equinox._call.snapshot
+
+    def snapshot(tree):
+        if when == "before":
+            m.weight[0] = Y
+        watched = take(tree)
+        m.weight[0] = Y
+        return watched
+
+    monkeypatch.setattr("equinox._call.snapshot", snapshot)
+    for _ in range(OFTEN):
+        f(m)
+    assert f(m).tolist() == Y.tolist() == m.weight[0].tolist()
+
+
+def test_a_model_that_is_forgotten_in_the_midst_of_a_call_is_still_called(monkeypatch):
+    m = Affine([X], None)
+    f = eqx.filter_jit(lambda m: m.weight[0])
+    for _ in range(OFTEN):
+        f(m)
+    familiar = f._recent[0].familiar
+    holds = equinox._call.snapshot(m).holds.__func__
+
+    def holds_and_is_forgotten(self):
+        answer = holds(self)
+        familiar.forget()
+        return answer
+
+    monkeypatch.setattr("equinox._snapshot.Snapshot.holds", holds_and_is_forgotten)
+    assert f(m).tolist() == X.tolist()
+    assert familiar.known is None and f(m).tolist() == X.tolist()

@@ -236,7 +236,12 @@ def test_to_numpy():
 
 @pytest.mark.parametrize(
     "name, module, expected",
-    [("TypedNdArray", "jax._src.literals", True), ("TypedNdArray", "jaxtyping", False), ("Array", "jax", False)],
+    [
+        ("LiteralArray", "jax._src.literals", True),
+        ("TypedNdArray", "jax._src.literals", True),
+        ("TypedNdArray", "jaxtyping", False),
+        ("Array", "jax", False),
+    ],
 )
 def test_is_numpy_array(name, module, expected):
     """NumPy's, and what JAX 0.7.2 to 0.9.1 has in its place for a constant of a trace: by its name, and whose it is."""

@@ -7,12 +7,9 @@ from jax import tree_util
 from .. import _compat
 from .._filters import is_array
 from .._paths import describe_leaf
+from .._unfinished import unfinished
 from ._field import MISSING, OPTIONS, Options, has_default, kind_of_default
 from ._method import BoundMethod
-
-# The `id`s of the modules whose `__init__` is running. Each belongs to one object, so neither another thread nor a
-# module made inside another's `__init__` can see, or end, somebody else's construction.
-unfinished = set()
 
 
 def construct(self, args, kwargs):

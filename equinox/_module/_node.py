@@ -12,8 +12,8 @@ from .. import _compat
 def register(cls):
     """Register `cls` with JAX under functions written out for its fields.
 
-    No loop and one dictionary: 0.2 us to flatten a node, where a loop over its fields takes over 1 us. Most of the rest
-    is JAX's own.
+    No loop and one dictionary: 0.2 to 0.3 us to flatten a node, where a loop over its fields takes over 1 us. Most of
+    the rest is JAX's own.
     """
     layout = cls.__layout__
     read, missing = ("self.{}", "AttributeError") if _reads_fields_plainly(cls) else ("self.__dict__[{!r}]", "KeyError")
@@ -72,7 +72,10 @@ def unflatten(aux, children):
 
 
 def _reads_fields_plainly(cls):
-    """Whether `self.name` is what the instance's dictionary holds, or an error; it is faster than to look there."""
+    """Whether `self.name` is what the instance's dictionary holds, or an error; it is faster than to look there.
+
+    Of the class as it is made: nobody is to put anything in the place of its fields later.
+    """
     return (
         cls.__getattribute__ is object.__getattribute__
         and not hasattr(cls, "__getattr__")

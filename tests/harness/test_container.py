@@ -274,7 +274,7 @@ def test_recipe(monkeypatch, tmp_path):
     monkeypatch.setattr(image, "dockerfile", lambda cell: other)
     assert container.recipe(CELL) != before
     monkeypatch.undo()
-    monkeypatch.setattr(image, "BUILD_CONSTRAINTS", other)
+    monkeypatch.setattr(container, "BUILD_CONSTRAINTS", other)
     assert container.recipe(CELL) != before
 
 

@@ -3,11 +3,14 @@
 The words are as docker, the engine, BuildKit and pip have said them. What an engine with a GPU says is from reports.
 """
 
+import ast
+import re
 import threading
 
 import pytest
 from fake_docker import FakeDocker
 from harness import engine, host, trouble
+from harness.places import ROOT
 from harness.results import Outcome
 from harness.trouble import Trouble
 
@@ -241,6 +244,24 @@ def test_every_rule_is_needed():
 @pytest.mark.parametrize("said", ["", "3 passed", "#5 DONE 0.4s"])
 def test_what_is_not_understood(said):
     assert trouble.understand(said) is None
+
+
+def phrases_of_the_readme():
+    """What its table of troubles says that one may see, cut where anything may stand."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = readme.split("| It says | Do |\n|---|---|\n")[1].split("\n\n")[0].splitlines()
+    return [phrase for line in lines for phrase in re.split("; |: ", line.split(" | ")[0].strip("| "))]
+
+
+def test_what_the_readme_explains_is_said():
+    """In these words; `...` stands for anything that is filled in, or follows."""
+    said = set()
+    for file in (ROOT / "docker").glob("**/*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                said.add(re.sub("`?{.*?}`?", "...", node.value))
+    said = "\n".join(said)
+    assert [phrase for phrase in phrases_of_the_readme() if phrase.removesuffix("...").strip() not in said] == []
 
 
 def test_failed_step():

@@ -5,11 +5,13 @@ A small program stands for pytest.
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -130,10 +132,10 @@ def test_missing_is_what_is_not_there_or_of_a_release_that_will_not_do(monkeypat
         name = "x"
         dependencies = ["jax", "numpy"]
         [project.optional-dependencies]
-        test = ["optax!=0.1.8", "pytest", "tqdm>=4"]
+        test = ["optax!=0.1.8", "pytest", "tqdm>=4", "old; python_version < '3.10'", "new; python_version >= '3.10'"]
         """
     )
-    assert found.missing(project) == ["jaxlib", "optax!=0.1.8", "pytest"]
+    assert found.missing(project) == ["jaxlib", 'new; python_version >= "3.10"', "optax!=0.1.8", "pytest"]
 
 
 def test_a_device_that_is_not_there_is_no_result(run, monkeypatch, capsys, tmp_path):
@@ -156,6 +158,33 @@ def test_a_pass_is_kept_with_all_that_was_installed(run, result, capfd, tmp_path
     assert result().seconds["tests"] == 1.5 and result().seconds["total"] >= 0 and result().started
     assert "3 passed" in capfd.readouterr().out
     assert (tmp_path / "results" / (NAME + ".log")).read_text() == "3 passed\n"
+
+
+def test_what_was_installed_is_known_before_the_tests(run, result, monkeypatch, tmp_path):
+    """And what an interrupted pip has left, which has no name, is no package."""
+    site = tmp_path / "site"
+    monkeypatch.setattr(found, "distributions", lambda: metadata.distributions(path=[str(site)]))
+    (site / "~umpy-2.4.0.dist-info").mkdir(parents=True)
+    make = """
+        folder = pathlib.Path({!r}, "{}-1.dist-info")
+        folder.mkdir()
+        (folder / "METADATA").write_text("Name: {}")
+        report()
+        """
+    (site / "before-1.dist-info").mkdir()
+    (site / "before-1.dist-info" / "METADATA").write_text("Name: before\nVersion: 1\n")
+    assert run(make.format(str(site), "after", "after")) == 0
+    assert [line.split()[0] for line in result().evidence["installed"]] == ["before==1"]
+
+
+def test_nobody_who_reads_is_no_trouble(run, monkeypatch, capsys):
+    """As behind `| head`."""
+
+    def broken(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(found, "follow", broken)
+    assert run(PASSES) == 128 + signal.SIGPIPE and capsys.readouterr().err == ""
 
 
 def test_a_result_holds_until_the_source_changes(run, result):
@@ -217,39 +246,58 @@ def test_of_the_plugins_of_pytest_here_only_ours_are_loaded(run, notes):
 # Stopping it
 
 
+# In a process of its own: what stands for pytest holds a named pipe open until it is gone.
+RUNS = """
+import pathlib, sys, tempfile
+sys.path.insert(0, {docker!r})
+from harness import found
+found.version, found.missing = {versions!r}.__getitem__, lambda: []
+tempfile.tempdir = {scratch!r}
+waits = "import os, time; os.write(os.open({pipe!r}, os.O_WRONLY), b'!'); time.sleep(600)"
+sys.exit(found.run("cpu", pytest=[sys.executable, "-c", waits], folder=pathlib.Path({results!r})))
+"""
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    """`stopped(number)`: a run whose tests had begun, after that signal: its exit status, and what it said."""
+    for name in ("scratch", "results"):
+        (tmp_path / name).mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    pipe = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    names = {name: str(tmp_path / name) for name in ("scratch", "results", "pipe")}
+    program = RUNS.format(docker=str(DOCKER), versions=VERSIONS, **names)
+
+    def stopped(number):
+        process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
+        assert select.select([pipe], [], [], 60)[0] and os.read(pipe, 1) == b"!"
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[1]
+        assert select.select([pipe], [], [], 60)[0] and os.read(pipe, 1) == b""  # whoever held it has gone
+        return process.returncode, said
+
+    yield stopped
+    os.close(pipe)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_tests_and_leaves_nothing(number, tmp_path):
-    """In a process of its own, which was started by a script in the background: there SIGINT is ignored."""
-    ignored = signal.SIGINT if number == signal.SIGTERM else None
-    program = """
-        import pathlib, signal, sys, tempfile
-        sys.path.insert(0, {docker!r})
-        from harness import found
-        found.version, found.missing = {versions!r}.__getitem__, lambda: []
-        tempfile.tempdir = {scratch!r}
-        waits = "import os, pathlib, time; pathlib.Path({pid!r}).write_text(str(os.getpid())); time.sleep(600)"
-        sys.exit(found.run("cpu", pytest=[sys.executable, "-c", waits], folder=pathlib.Path({results!r})))
-    """.format(
-        docker=str(DOCKER),
-        versions=VERSIONS,
-        scratch=str(tmp_path / "scratch"),
-        pid=str(tmp_path / "pid"),
-        results=str(tmp_path / "results"),
-    )
-    (tmp_path / "scratch").mkdir()
+def test_a_signal_ends_the_tests_and_leaves_nothing(number, stopped, tmp_path):
+    """Though it was started by a script in the background: there SIGINT is ignored."""
     before = signal.getsignal(signal.SIGINT)
-    if ignored:
-        signal.signal(ignored, signal.SIG_IGN)
+    if number == signal.SIGTERM:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stderr=subprocess.PIPE, text=True)
+        status, said = stopped(number)
     finally:
         signal.signal(signal.SIGINT, before)
+    assert status == 128 + number and "interrupted; no result is written" in said
+    assert not list((tmp_path / "scratch").iterdir()) and not list((tmp_path / "results").glob("*.json"))
+
+
+def test_kill_9_ends_the_tests_and_leaves_nothing(stopped, tmp_path):
+    """Though nobody is there any more to see to that."""
+    assert stopped(signal.SIGKILL) == (-signal.SIGKILL, "")
     deadline = time.monotonic() + 60
-    while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()) and time.monotonic() < deadline:
+    while list((tmp_path / "scratch").iterdir()) and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 128 + number and "interrupted; no result is written" in said
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
     assert not list((tmp_path / "scratch").iterdir()) and not list((tmp_path / "results").glob("*.json"))

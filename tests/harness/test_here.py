@@ -1,6 +1,7 @@
 """docker/here.py: whether it is what `make test-gpu` is to do, and what it needs; and what make does then."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -54,13 +55,14 @@ def test_fits_where_there_is_a_jax_for_it_and_no_engine(installed, capsys, versi
         assert said.count("\n") == (backend in backends) and (sys.executable in said or not said)
 
 
-def test_an_engine_that_answers_comes_first(installed, tmp_path, monkeypatch):
+def test_an_engine_that_answers_comes_first(installed, tmp_path, monkeypatch, capsys):
     installed(jaxlib="0.11.2", jax_cuda13_plugin="0.11.2")
     docker = FakeDocker(tmp_path / "docker")
     monkeypatch.setenv("PATH", docker.path)
     assert here.main(["--backend", "cuda", "--fits"]) == 1
-    docker.answer("version", status=1, err="Cannot connect to the Docker daemon")
+    docker.answer("version", status=1, err="A warning\npermission denied, says the Docker daemon.\n")
     assert here.main(["--backend", "cuda", "--fits"]) == 0
+    assert "no Docker engine answers: permission denied, says the Docker daemon. (" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("variable", ["DOCKER_HOST", "DOCKER_CONTEXT"])
@@ -71,8 +73,41 @@ def test_an_engine_that_was_named_is_meant(installed, monkeypatch, variable):
     assert here.main(["--backend", "cpu", "--fits"]) == 1
 
 
+@pytest.mark.parametrize("backend, install", [("cuda", "jax[cuda13]"), ("tpu", "jax[tpu]"), ("cpu", "jax[cpu]")])
+def test_without_a_jax_for_it_nothing_is_run(installed, monkeypatch, capsys, backend, install):
+    """On the CPU it would fail, and that would be no news."""
+    installed(**{"numpy": "2.4.0", **({} if backend == "cpu" else {"jaxlib": "0.11.2"})})
+    monkeypatch.setattr(found, "run", None)
+    assert here.main(["--backend", backend]) == 3
+    said = capsys.readouterr().err
+    assert "({}) has no JAX for {}".format(sys.executable, backend) in said
+    assert "{} -m pip install '{}'".format(sys.executable, install) in said
+
+
+def test_what_an_interrupted_pip_has_left_is_none(installed, tmp_path):
+    (tmp_path / "site" / "~umpy-2.4.0.dist-info").mkdir(parents=True)
+    installed(jaxlib="0.11.2")
+    assert here.jax_for("cpu") == "jaxlib==0.11.2" and here.jax_for("tpu") is None
+
+
+def test_when_nobody_reads_what_it_says_it_ends_without_a_word():
+    """As behind `| head`."""
+    code = (
+        "import sys; sys.path.insert(0, {!r}); import here\n"
+        "here.main = lambda: print('x' * 99999) or 0\n"
+        "sys.exit(here.quietly())"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-c", code.format(str(ROOT / "docker"))]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
 def test_hands_on_the_backend_and_what_is_for_pytest(monkeypatch):
     asked = []
+    monkeypatch.setattr(here, "jax_for", lambda backend: "jaxlib==0.11.2")
     monkeypatch.setattr(found, "run", lambda *given: asked.append(given) or 7)
     assert here.main(["--backend", "cuda"]) == 7
     assert here.main(["--backend", "cpu", "--", "-k", "tree_at", "tests/test_tree_at.py"]) == 7
@@ -142,7 +177,8 @@ def test_make_runs_here_what_fits_and_else_the_matrix(make, target, backend):
     cells = ["make cells BACKEND=" + backend]
     assert make(True, target) == make(True, target, "WHERE=auto") == here
     assert make(False, target) == cells
-    assert make(True, target, "CELL=py313-*") == make(True, target, "WHERE=host") == cells
+    for named in ("CELL=py313-*", "WHERE=host", "TIER=pr"):
+        assert make(True, target, named) == cells
 
 
 def test_make_test_here(make):

@@ -12,7 +12,7 @@ from importlib.metadata import distributions
 import inventory
 import pytest
 from harness import bases, engine, environment, image, locks, rows, suite
-from harness.places import DOCKER, ROOT
+from harness.places import BUILD_CONSTRAINTS, DOCKER, ROOT
 from harness.trouble import Trouble
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -113,7 +113,7 @@ def test_nothing_but_documented_public_bases(backend):
 
 def builders(python):
     """What builds source on a Python, and how it is pinned."""
-    lines = image.BUILD_CONSTRAINTS.read_text(encoding="utf-8").splitlines()
+    lines = BUILD_CONSTRAINTS.read_text(encoding="utf-8").splitlines()
     pins = [Requirement(line) for line in lines if not line.startswith("#")]
     here = {"python_version": python, "python_full_version": python + ".0"}
     return {pin.name: str(pin.specifier) for pin in pins if pin.marker is None or pin.marker.evaluate(here)}

@@ -42,12 +42,11 @@ def test_read_gives_what_was_written(tmp_path, outcome):
     path = results.write(result, tmp_path / "made")
     assert path == tmp_path / "made" / (CELL + ".json")
     assert results.read(CELL, tmp_path / "made") == result
-    assert results.read_all(tmp_path / "made") == {CELL: result}
 
 
 def test_no_result_is_none(tmp_path):
     assert results.read(CELL, tmp_path) is None
-    assert results.read_all(tmp_path / "not there") == {}
+    assert results.read(CELL, tmp_path / "not there") is None
 
 
 def test_people_can_read_it(tmp_path):
@@ -94,7 +93,7 @@ def test_a_write_that_is_killed_leaves_the_last_result(tmp_path, step):
     )
     assert done.returncode == -signal.SIGKILL
     assert len(names(tmp_path)) == 2  # it had begun
-    assert results.read_all(tmp_path) == {CELL: FULL}
+    assert results.read(CELL, tmp_path) == FULL
 
 
 def test_it_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
@@ -138,11 +137,16 @@ def broken_by(**changes):
 def test_a_broken_file_is_named_with_the_next_move(tmp_path, text, says):
     path = tmp_path / (CELL + ".json")
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    for read in (lambda: results.read(CELL, tmp_path), lambda: results.read_all(tmp_path)):
-        with pytest.raises(ResultError) as caught:
-            read()
-        assert str(path) in str(caught.value) and says in str(caught.value)
-        assert "Delete it and run the cell again: make cell CELL=" + CELL in str(caught.value)
+    with pytest.raises(ResultError) as caught:
+        results.read(CELL, tmp_path)
+    assert str(path) in str(caught.value) and says in str(caught.value)
+    assert "Delete it and run it again: make cell CELL=" + CELL in str(caught.value)
+
+
+def test_what_is_no_cell_is_run_again_by_another_command(tmp_path):
+    (tmp_path / "py312-jax0.11.2-cuda-found.json").write_text("")
+    with pytest.raises(ResultError, match="run it again: make test-here BACKEND=cuda$"):
+        results.read("py312-jax0.11.2-cuda-found", tmp_path)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):

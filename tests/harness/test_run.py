@@ -103,3 +103,23 @@ def test_it_is_a_program():
         [sys.executable, str(Path(run.__file__)), "--list", NAME], stdout=subprocess.PIPE, text=True, check=True
     )
     assert done.stdout == NAME + "\n"
+
+
+@pytest.mark.parametrize("program", ["run.py", "matrix.py"])
+def test_without_the_tools_it_says_what_makes_them(program):
+    """In a Python that has nothing but its standard library."""
+    command = [sys.executable, "-S", "-E", str(Path(run.__file__).with_name(program)), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 3 and "Traceback" not in done.stderr
+    assert "make doctor" in done.stderr and ".venv-harness/bin/python docker/" + program in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--image-only", "--shell"])
+def test_what_cannot_be_written_by_hand_is_said_too(ran, monkeypatch, capsys, option):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "results/x.log")
+
+    monkeypatch.setattr(run.by_hand, "images", full)
+    monkeypatch.setattr(run.by_hand, "shell", full)
+    assert ran.main(NAME, option) == 3
+    assert "Make room on that disk" in capsys.readouterr().err

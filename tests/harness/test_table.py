@@ -109,6 +109,18 @@ def test_what_a_machine_had_is_marked_and_has_a_row_of_its_own(form):
 
 
 @FORMS
+def test_what_a_machine_had_is_no_cell_and_not_counted_as_one(form):
+    one = found.cell("3.11", "0.10.1", "cuda")
+    results_of_it = {**RESULTS, one.name: Result(one.name, Outcome.PASSED, **DATED)}
+    without = re.sub(r"\s+", " ", text_of(form()))
+    drawn = re.sub(r"\s+", " ", text_of(form([*CELLS, one], results_of_it, {**HASHES, one.name: NOW})))
+    count = "6 cells{}. " if form is in_html else "1 stale{}."
+    assert count.format("") in without and "as found" not in without
+    assert count.format(", and 1 as found") in drawn and "7 cells" not in drawn and "2 passed" not in drawn
+    assert form is not in_html or "on 6 lines of JAX" in without and "on 6 lines of JAX" in drawn
+
+
+@FORMS
 def test_the_bridge_is_marked_where_it_was_crossed(form):
     """And only there: what was never run, or ran on the jaxlib of its time, isn't marked."""
     cells = [cell("0.2.18", bridge=True), cell("0.2.28", bridge=True), cell("0.3.25", bridge=True)]
@@ -238,7 +250,7 @@ def test_a_broken_result_is_not_run_and_says_why(tmp_path):
     (tmp_path / (broken.name + ".json")).write_text('{"half')
     for drawn in draw(tmp_path):
         said = " ".join(text_of(drawn).split())
-        assert broken.name + ".json isn't JSON" in said and "Delete it and run the cell again" in said
+        assert broken.name + ".json isn't JSON" in said and "Delete it and run it again" in said
     assert table.read_results(CELLS, tmp_path)[broken.name].outcome is Outcome.NOT_RUN
     assert table.read_results(CELLS, tmp_path)[SIX[Outcome.FAILED].name] == RESULTS[SIX[Outcome.FAILED].name]
 
