@@ -17,13 +17,14 @@ OPTIONS = ["--cases", "dispatch", "--contenders", "equinox", "--speed", "0.7", "
 
 def judge(content: dict[str, Any], say: Callable[[str], None]) -> int:
     """Say what is too slow, and what couldn't be told. Returns the exit status."""
-    slow = 0
+    slow = judged = 0
     for case in content["cases"]:
         target = target_of(case["case"], case["size"])
         figures = case["contenders"].get(OURS)
         if target is None or figures is None:
             continue
         outcome = verdict(target, figures, TIMES_OVER)
+        judged += outcome != NOISY
         if outcome in (MISSED, NOISY):
             slow += outcome == MISSED
             say(
@@ -37,5 +38,7 @@ def judge(content: dict[str, Any], say: Callable[[str], None]) -> int:
                     "" if outcome == MISSED else "; the machine is too noisy to tell, so it isn't judged",
                 )
             )
-    say("{} of {} over {:g} times the target.".format(slow, len(content["cases"]), TIMES_OVER))
-    return 1 if slow else 0
+    say("{} of {} over {:g} times the target.".format(slow, judged, TIMES_OVER))
+    if not judged:
+        say("Nothing could be told on so noisy a machine: run it again when it has less to do.")
+    return 1 if slow or not judged else 0

@@ -4,6 +4,7 @@ import importlib
 import importlib.metadata
 import os
 import platform
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,15 @@ def versions() -> dict[str, str]:
             pass
     equinox = importlib.import_module("equinox")
     return {**found, "equinox": equinox.__version__, "equinox_file": str(equinox.__file__)}
+
+
+def commit() -> str:
+    """The commit that is measured, with a plus if files have changed since; empty: git doesn't know."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 def describe() -> dict[str, Any]:

@@ -19,6 +19,7 @@ class Record:
         self.folder = folder
         self.content: dict[str, Any] = {
             "began": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "commit": machine.commit(),
             "machine": machine.describe(),
             "load_before": machine.load(),
             "versions": {},

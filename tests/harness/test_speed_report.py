@@ -107,6 +107,13 @@ def test_the_gate_fails_at_twice_the_target_unless_that_is_noise(measured, statu
     assert not any("dispatch_in/100:" in line for line in said)
 
 
+def test_the_gate_fails_where_nothing_could_be_told():
+    content = recorded(result("dispatch_in", 10, equinox=figures(1.0, spread=0.5))).content
+    said = []
+    assert gate.judge(content, said.append) == 1
+    assert "noisy" in said[-1]
+
+
 def test_each_case_of_the_gate_has_a_target():
     for label in gate.CASES:
         case, size = label.split("/")

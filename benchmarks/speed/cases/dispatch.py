@@ -1,15 +1,17 @@
 """What a call of a compiled function costs: the model passed in, in and out, and in a whole training step."""
 
 import functools as ft
+import itertools
 from collections.abc import Iterator
 
 import dispatch_speed
 import jax
 import jax.numpy as jnp
 import optax
+from interleaved import FLOOR
 
 import equinox as eqx
-from speed.case import Call, Case
+from speed.case import EQUINOX, Call, Case
 
 LEAVES = {"dispatch_in": (10, 100, 1000, 5000), "dispatch_in_out": (10, 100, 1000, 5000), "train_step": (10, 100, 1000)}
 
@@ -18,6 +20,8 @@ def cases() -> Iterator[Case]:
     for name, (work, timed) in dispatch_speed.WORKS.items():
         for leaves in LEAVES[name]:
             yield Case(name, ft.partial(contenders, name, work, leaves), leaves, timed=timed, seconds=1.5)
+    for name, work in OTHERWISE.items():
+        yield Case(name, ft.partial(work, 100), 100, timed=dispatch_speed.dispatched, seconds=1.5)
 
 
 def contenders(name: str, work, leaves: int) -> dict[str, Call]:
@@ -65,4 +69,20 @@ def more_train_step(leaves: int) -> dict[str, Call]:
     return {"raw jit, dict": dispatch_speed.chained(jax.jit(step), state)}
 
 
+def model_second(leaves: int) -> dict[str, Call]:
+    """Only a model that comes first is known again."""
+    arrays, model, x = dispatch_speed.flat_model(leaves), dispatch_speed.net(leaves), jnp.ones(())
+    raw, filtered = jax.jit(lambda x, arrays: x), eqx.filter_jit(lambda x, model: x)
+    return {FLOOR: lambda: raw(x, arrays), EQUINOX: lambda: filtered(x, model)}
+
+
+def new_model(leaves: int) -> dict[str, Call]:
+    """Two models, of one structure, in turn."""
+    turns = itertools.cycle([dispatch_speed.net(leaves), dispatch_speed.net(leaves)])
+    flat_turns = itertools.cycle([dispatch_speed.flat_model(leaves), dispatch_speed.flat_model(leaves)])
+    raw, filtered = jax.jit(lambda arrays: -arrays[0]), eqx.filter_jit(lambda model: -model.layers[0].weight)
+    return {FLOOR: lambda: raw(next(flat_turns)), EQUINOX: lambda: filtered(next(turns))}
+
+
+OTHERWISE = {"dispatch_in, second": model_second, "dispatch_in, in turn": new_model}
 MORE = {"dispatch_in": more_inputs_only, "dispatch_in_out": more_in_and_out, "train_step": more_train_step}

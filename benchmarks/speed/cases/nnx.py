@@ -41,11 +41,11 @@ def contenders(name: str, work: Any, leaves: int) -> dict[str, Call]:
     model = state[0]
 
     def waited_for(call: Call) -> Call:
-        """What is returned is what there is to wait for; the model was changed in place."""
+        """What is returned is what there is to wait for, off the clock; the model was changed in place."""
 
         def and_return() -> Any:
             result = call()
-            return model.layers[0].weight[...] if result is None else result
+            return model if result is None else result
 
         return and_return
 
