@@ -30,9 +30,9 @@ HAS_VENV = $(PYTHON) -c 'import ensurepip, venv' || $(CHOOSE)
 
 NAMES = $(foreach name,$(CELL),'$(name)')
 # What the Python has itself: run with nothing to install, and what `make test-gpu` is about where no engine answers.
-# Whoever names cells, or a place, means the matrix.
+# Whoever names cells, a tier, or a place, means the matrix.
 HERE = $(PYTHON) docker/here.py --backend
-HERE_OR_CELLS = if $(if $(CELL)$(filter-out auto,$(WHERE)),false,$(HERE) $(BACKEND) --fits); then $(HERE) $(BACKEND); else
+HERE_OR_CELLS = if $(if $(CELL)$(TIER)$(filter-out auto,$(WHERE)),false,$(HERE) $(BACKEND) --fits); then $(HERE) $(BACKEND); else
 RUN_CELLS = $(HARNESS)/run.py $(if $(WHERE),--where $(WHERE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(RERUN),--rerun $(RERUN))
 
 .DEFAULT_GOAL := help
@@ -41,7 +41,7 @@ RUN_CELLS = $(HARNESS)/run.py $(if $(WHERE),--where $(WHERE)) $(if $(JOBS),--job
 help:  ## List the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-20s%s\n", $$1, $$2 }'
 	@echo
-	@echo '  PYTHON=python3.12      which Python to use: 3.10 or later; 3.8 will do for test, lint and demo'
+	@echo '  PYTHON=python3.12      which Python to use: 3.10 or later; 3.8 will do for test, lint and demo, not for bench'
 	@echo '  ARGS="-k tree_at -x"   what to pass on to pytest, or to the demo'
 	@echo '  TIER=nightly           every JAX in the list; TIER=pr: those of a pull request; TIER=canary: that of tonight, too'
 	@echo '  CELL=py311-jax0.4.30-cpu, or CELL="py311-*"'
@@ -68,6 +68,7 @@ demo: $(READY)  ## Train a recurrent network on spirals, and draw what it learnt
 	$(VENV)/bin/python examples/train_rnn.py $(ARGS)
 
 bench: $(READY)  ## Measure the speed of a filtered call, and of all the rest; ARGS=--peers beside others, see benchmarks/
+	@$(call AT_LEAST,3$(,) 10,The speed is measured by Python 3.10 or later)
 	$(VENV)/bin/python benchmarks/run.py $(ARGS)
 
 matrix: TIER ?= pr

@@ -10,6 +10,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from typing import Optional, Sequence
@@ -20,6 +21,7 @@ JAX_FOR = {
     "cuda": r"jax-cuda\d+-plugin==.*|jaxlib==.*\+cuda.*",
     "tpu": r"libtpu(-nightly)?==.*",
 }
+INSTALL = {"cpu": "jax[cpu]", "cuda": "jax[cuda13]", "tpu": "jax[tpu]"}
 ASK_S = 60  # an engine that is reached by ssh takes its time
 
 EPILOG = """\
@@ -49,6 +51,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except ModuleNotFoundError as error:
         command = "{} -m pip install pytest pytest-xdist".format(sys.executable)
         return refuse("This Python has no `{}`, which comes with pytest. Install it: {}".format(error.name, command))
+    if jax_for(options.backend) is None:
+        message = (
+            "This Python ({0}) has no JAX for {1}. Install it, {0} -m pip install '{2}', or choose another Python."
+        )
+        return refuse(message.format(sys.executable, options.backend, INSTALL[options.backend]))
     return found.run(options.backend, options.args)
 
 
@@ -60,10 +67,11 @@ def refuse(message: str) -> int:
 def fits(backend: str) -> bool:
     """Whether `make test-gpu`, and its like, are about the JAX that is here; the reason is printed."""
     jax = jax_for(backend)
-    if jax is None or engine_is_there():
+    no_engine = None if jax is None else why_no_engine()
+    if no_engine is None:
         return False
-    message = "On {} of {}, as it is, since no Docker engine answers. (The cells of the matrix: WHERE=host.)"
-    print(message.format(jax, sys.executable), flush=True)
+    message = "On {} of {}, as it is, since no Docker engine answers ({}). The cells of the matrix: WHERE=host."
+    print(message.format(jax, sys.executable, no_engine), flush=True)
     return True
 
 
@@ -74,26 +82,42 @@ def jax_for(backend: str) -> Optional[str]:
     from importlib.metadata import distributions  # noqa: PLC0415  (Python 3.7 hasn't got it)
 
     names = (
-        "{}=={}".format(re.sub("[-_.]+", "-", found.metadata["Name"] or "").lower(), found.version)
+        "{}=={}".format(re.sub("[-_.]+", "-", found.metadata["Name"]).lower(), found.version)
         for found in distributions()
+        if "Name" in found.metadata  # an interrupted pip leaves some without
     )
     return next((name for name in names if re.fullmatch(JAX_FOR[backend], name)), None)
 
 
-def engine_is_there() -> bool:
-    """Whether a Docker engine answers, or was named: whoever does that means it."""
+def why_no_engine() -> Optional[str]:
+    """Why no Docker engine answers, in docker's words; None: one does, or was named: whoever does that means it."""
     if "DOCKER_HOST" in os.environ or "DOCKER_CONTEXT" in os.environ:
-        return True
+        return None
     program = shutil.which("docker")
     if program is None:
-        return False
+        return "there is no `docker` on the PATH"
     command = [program, "version", "--format", "{{.Server.Version}}"]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_S, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    if done.returncode == 0:
+        return None
+    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    return said[-1] if said else "`docker version` failed, and said nothing"
+
+
+def quietly() -> int:
+    """`main`, for one whose output may no longer be read, as behind `| head`: that needs no words."""
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = 128 + signal.SIGPIPE
+    if status == 128 + signal.SIGPIPE:  # else Python complains when it ends, as there may be more to be written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(quietly())

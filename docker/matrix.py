@@ -8,9 +8,14 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
-from harness import bases, bisect, doctor, fingerprint, found, image, locks, many, rows, table
-from harness.index import IndexUnreachable
-from harness.readme import ReadmeError
+from harness import lacking
+
+try:
+    from harness import bases, bisect, choice, doctor, fingerprint, found, image, locks, many, rows, table
+    from harness.index import IndexUnreachable
+    from harness.readme import ReadmeError
+except ModuleNotFoundError as error:
+    lacking.leave(error)
 
 Command = Callable[[argparse.Namespace], int]
 Arguments = Callable[[argparse.ArgumentParser], None]
@@ -27,17 +32,11 @@ def command(arguments: Arguments) -> Callable[[Command], Command]:
     return add
 
 
-def choosing_cells(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("cells", nargs="*", metavar="CELL", help="a cell's name, or a pattern as py311-*; default: all")
-    parser.add_argument("--tier", choices=rows.TIERS, help="those of this tier, and of the ones before it")
-    parser.add_argument("--backend", choices=rows.BACKENDS)
-
-
 def chosen(options: argparse.Namespace) -> list[rows.Cell]:
     return rows.select(rows.load(), options.cells, options.tier, options.backend)
 
 
-@command(choosing_cells)
+@command(choice.add_arguments)
 def list_(options: argparse.Namespace) -> int:
     """Print the names of cells, one on a line."""
     for cell in chosen(options):
@@ -45,7 +44,7 @@ def list_(options: argparse.Namespace) -> int:
     return 0
 
 
-@command(choosing_cells)
+@command(choice.add_arguments)
 def github(options: argparse.Namespace) -> int:
     """Print the cells for $GITHUB_OUTPUT, as `cells`: JSON for `fromJson`."""
     keys = ("name", "python", "backend", "tier")
@@ -53,7 +52,7 @@ def github(options: argparse.Namespace) -> int:
     return 0
 
 
-@command(choosing_cells)
+@command(choice.add_arguments)
 def lock(options: argparse.Namespace) -> int:
     """Resolve cells as of the day their rows say, into docker/locks."""
     everything = not (options.cells or options.tier or options.backend)
@@ -63,7 +62,7 @@ def lock(options: argparse.Namespace) -> int:
     return locks.make(cells, everything=everything)
 
 
-@command(choosing_cells)
+@command(choice.add_arguments)
 def verify_locks(options: argparse.Namespace) -> int:
     """Say which files can no longer be fetched, and which locks are out of date."""
     return locks.verify(chosen(options))

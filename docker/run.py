@@ -18,12 +18,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness import by_hand, container, engine, fingerprint, host, locks, many, rows
-from harness.alone import NotAlone
-from harness.display import display
-from harness.resume import Rerun
-from harness.rows import Cell
-from harness.trouble import Trouble
+from harness import lacking
+
+try:
+    from harness import by_hand, choice, container, engine, fingerprint, host, locks, many, rows
+    from harness.alone import NotAlone
+    from harness.display import display
+    from harness.resume import Rerun
+    from harness.rows import Cell
+    from harness.trouble import Trouble
+except ModuleNotFoundError as error:
+    lacking.leave(error)
 
 EPILOG = """\
 Exit status: 0 all passed, or honestly not run; 1 a cell failed; 2 this can't be asked for; 3 something could not be
@@ -38,11 +43,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("cells", nargs="*", metavar="CELL", help="a name, or a pattern such as 'py311-*'")
-    parser.add_argument(
-        "--tier", choices=rows.TIERS, help="each with those before it; pr, unless cells are named: then all"
-    )
-    parser.add_argument("--backend", choices=rows.BACKENDS, help="only its cells; all, if left out")
+    choice.add_arguments(parser, default="pr, unless cells are named: then all")
     parser.add_argument(
         "--rerun", choices=("failed", "all"), help="again, though nothing has changed: only what failed, or everything"
     )
@@ -82,11 +83,11 @@ def main(argv: Sequence[str] | None = None, run: Callable[..., int] = many.run) 
     if options.list:
         print("\n".join(cell.name for cell in cells))
         return 0
-    if options.image_only or options.shell:
-        if not options.cells:  # the newest
-            cells = rows.select(cells, backend=options.backend or "cpu")[-1:]
-        return by_hand_instead(cells, options.shell)
+    if (options.image_only or options.shell) and not options.cells:  # the newest
+        cells = rows.select(cells, backend=options.backend or "cpu")[-1:]
     try:
+        if options.image_only or options.shell:
+            return by_hand_instead(cells, options.shell)
         in_containers = choose(options.where)
         return run(
             cells,

@@ -21,7 +21,7 @@ from harness import bases, devices, engine, fingerprint, hardware, host, image, 
 from harness.environment import Environment
 from harness.files import write_whole
 from harness.host import OnProgress
-from harness.places import RESULTS, ROOT
+from harness.places import BUILD_CONSTRAINTS, RESULTS, ROOT
 from harness.results import Outcome, Result
 from harness.resume import displaces
 from harness.rows import Cell
@@ -44,7 +44,7 @@ def recipe(cell: Cell) -> str:
     """
     told = image.build_args(cell, today=datetime.date.min)
     del told["LOCK"]
-    files = [file.read_bytes() for file in (image.dockerfile(cell), image.BUILD_CONSTRAINTS, ROOT / ".dockerignore")]
+    files = [file.read_bytes() for file in (image.dockerfile(cell), BUILD_CONSTRAINTS, ROOT / ".dockerignore")]
     return hashlib.sha256(b"".join([json.dumps(told, sort_keys=True).encode(), *files])).hexdigest()
 
 

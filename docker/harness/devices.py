@@ -78,5 +78,5 @@ def _tpu(look: Look) -> Hardware:
             copy.write_text(content, encoding="ascii")
         found = hardware.look(which=lambda name: None, root=Path(root))
     if found.tpu is None:
-        raise Trouble("there is no TPU on the engine's machine; use the engine of a TPU VM")
+        raise Trouble("as a container of the engine sees it, {}".format(found.why_no_tpu))
     return found

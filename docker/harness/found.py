@@ -6,15 +6,17 @@ and a result that lists all that was installed. Its name says so: `py312-jax0.11
 What this module imports is in the standard library, or comes with pytest.
 """
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, distributions, version
@@ -36,7 +38,7 @@ NAME = re.compile(r"py(\d)(\d+)-jax(.+)-(cpu|cuda|tpu)-found")
 # Of the plugins of pytest that happen to be here, only what the suite needs.
 PYTEST = (sys.executable, "-m", "pytest", "-p", "xdist", "-p", "hypothesispytest")
 PLUGINS = ("-p", "proof_of_place", "-p", "cell_report", "-p", "workers", "-n", "auto")
-NEVER = threading.Event()  # a signal ends it
+NEVER = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -75,14 +77,23 @@ def among(cells: Iterable[Cell], folder: Path = RESULTS) -> list[Cell]:
 
 def missing(project: Path = ROOT / "pyproject.toml") -> list[str]:
     """What the library and its suite need, and this Python hasn't, or has in a release that won't do."""
-    return [line for line in ("jax", "jaxlib", *rows.suite_requires(project)) if not met(Requirement(line))]
+    return [
+        line for line in ("jax", "jaxlib", *rows.suite_requires(project, markers=True)) if not met(Requirement(line))
+    ]
 
 
 def met(requirement: Requirement) -> bool:
+    if requirement.marker is not None and not requirement.marker.evaluate():
+        return True  # it is for other Pythons
     try:
         return requirement.specifier.contains(version(requirement.name), prereleases=True)
     except PackageNotFoundError:
         return False
+
+
+def installed() -> list[str]:
+    """All that this Python has. What has no name is none: an interrupted pip leaves such a folder behind."""
+    return inventory.lines(one for one in distributions() if "Name" in one.metadata)
 
 
 def run(
@@ -107,24 +118,39 @@ def run(
         return 3
     print("{}: JAX {} of {}, as it is".format(found.name, found.jax, sys.executable), flush=True)
 
-    def heard(number: int) -> None:
-        raise Ended(number)
+    heard: list[int] = []
+
+    def hear(number: int) -> None:
+        heard.append(
+            number
+        )  # `follow` looks there: an exception, just when a process is started, would lose sight of it
+        if len(heard) > 1:
+            raise Ended(number)
 
     try:
-        with signals.heard_by(heard):
-            return test(found, args, pytest, folder, env)
+        with signals.heard_by(hear):
+            return test(found, args, pytest, folder, env, heard)
     except Ended as ended:
         print("{}: interrupted; no result is written.".format(found.name), file=sys.stderr)
         return 128 + ended.number
+    except BrokenPipeError:  # nobody reads what it says, as behind `| head`
+        return 128 + signal.SIGPIPE
     except OSError as error:
         print("Writing failed: {}. Mend that, and run it again.".format(error), file=sys.stderr)
         return 3
 
 
-def test(found: Found, args: Sequence[str], pytest: Sequence[str], folder: Path, env: Mapping[str, str]) -> int:
+def test(
+    found: Found,
+    args: Sequence[str],
+    pytest: Sequence[str],
+    folder: Path,
+    env: Mapping[str, str],
+    heard: Sequence[int],
+) -> int:
     """Raises: Ended: by a signal. OSError: something can't be written."""
     clock, started = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-    hashes = fingerprint.hashes(found)
+    hashes, inventoried = fingerprint.hashes(found), installed()  # as it is before the suite
     with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
         place = Environment(Path(scratch))
         suite.copy(place.suite)
@@ -132,7 +158,7 @@ def test(found: Found, args: Sequence[str], pytest: Sequence[str], folder: Path,
         set_up_s = time.monotonic() - clock
         command = [*pytest, *PLUGINS, "--junitxml={}".format(place.junit), *(args or ["tests"])]
         folder.mkdir(parents=True, exist_ok=True)
-        status = follow(command, place.suite, variables(found, place, env), folder / (found.name + ".log"))
+        status = follow(command, place, variables(found, place, env), folder / (found.name + ".log"), heard)
         result = verdict.of_run(found, place, status)
         if not args and place.junit.is_file():
             write_whole(folder / (found.name + ".xml"), place.junit.read_text(encoding="utf-8"))
@@ -146,7 +172,7 @@ def test(found: Found, args: Sequence[str], pytest: Sequence[str], folder: Path,
             started=started,
             seconds={name: round(value, 1) for name, value in seconds.items()},
             hashes=hashes,
-            evidence={**result.evidence, "installed": inventory.lines(distributions())},  # there is no lock
+            evidence={**result.evidence, "installed": inventoried},  # there is no lock
         ),
         folder,
     )
@@ -184,12 +210,15 @@ def variables(found: Found, place: Environment, env: Mapping[str, str]) -> dict[
     }
 
 
-def follow(command: Sequence[str], folder: Path, env: Mapping[str, str], log: Path) -> int:
-    """Run a command, and show what it writes to the log. The exit status. However this ends, so does the command."""
-    with log.open("wb") as written, log.open("rb") as said:
+def follow(command: Sequence[str], place: Environment, env: Mapping[str, str], log: Path, heard: Sequence[int]) -> int:
+    """Run a command, and show what it writes to the log. The exit status. However this ends, so does the command.
+
+    Raises: Ended: a signal was heard. OSError: the log can't be written.
+    """
+    with log.open("wb") as written, log.open("rb") as said, gone_with_this(place.folder) as tell:
         process = subprocess.Popen(
             command,
-            cwd=folder,
+            cwd=place.suite,
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=written,
@@ -197,14 +226,44 @@ def follow(command: Sequence[str], folder: Path, env: Mapping[str, str], log: Pa
             start_new_session=True,
         )
         try:
+            tell(process.pid)
             while True:
                 ended = host.ended(process, NEVER)
                 sys.stdout.buffer.write(said.read())
                 sys.stdout.flush()
+                if heard:
+                    raise Ended(heard[0])
                 if ended:
                     return process.returncode
         finally:
             host.end(process)
+
+
+@contextlib.contextmanager
+def gone_with_this(folder: Path) -> Iterator[Callable[[int], None]]:
+    """Should this process be killed meanwhile, the folder goes, and so does the process group that one is told of.
+
+    A small process reads from a pipe between it and this one, which the kernel closes for a process that was killed:
+    the number of the group, and then, if all goes well, that it has ended.
+    """
+    script = 'read -r group; read -r ended || { kill -s KILL -- "-$group"; rm -rf -- "$0"; }'
+    watcher = subprocess.Popen(
+        ["sh", "-c", script, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert watcher.stdin is not None
+    pipe = watcher.stdin.fileno()
+
+    def tell(group: int) -> None:
+        os.write(pipe, b"%d\n" % group)
+
+    try:
+        yield tell
+    finally:
+        watcher.communicate(b"ended\n")
 
 
 class Ended(BaseException):

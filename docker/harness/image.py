@@ -24,7 +24,6 @@ class InImage(Environment):
 
 
 INSIDE = InImage(Path("/results"))
-BUILD_CONSTRAINTS = DOCKER / "build-constraints.txt"
 
 
 def tag(cell: Cell) -> str:

@@ -18,7 +18,7 @@ class Outcome(str, Enum):
 
     PASSED = "passed"
     FAILED = "failed"
-    UNSUPPORTED = "unsupported"  # this hardware, or the cell's Python, can never run it
+    UNSUPPORTED = "unsupported"  # this hardware, or its driver, can't run it
     UNAVAILABLE = "unavailable"  # its packages can't be had, or don't install from the lock
     NOT_RUN = "not run"  # a device or an interpreter is missing here; or it was never run, or was interrupted
     STALE = "stale"  # there is a result, but of another source, lock or image than today's
@@ -80,15 +80,6 @@ def read(cell_name: str, folder: Path = RESULTS) -> Result | None:
     return Result(**{**stored, "outcome": Outcome(stored["outcome"])})
 
 
-def read_all(folder: Path = RESULTS) -> dict[str, Result]:
-    """All results, by the names of their cells.
-
-    Raises: ResultError: as `read`, at the first such file.
-    """
-    found = {path.stem: read(path.stem, folder) for path in sorted(folder.glob("*.json"))}
-    return {name: result for name, result in found.items() if result is not None}
-
-
 def as_of_now(result: Result, hashes: Mapping[str, str]) -> Result:
     """The result, or what is left of it if what it was shown for has changed since: that it is stale.
 
@@ -120,8 +111,10 @@ def _path(cell_name: str, folder: Path) -> Path:
 
 
 def _unusable(path: Path, cell_name: str, problem: str) -> ResultError:
-    message = "{} {}. Delete it and run the cell again: make cell CELL={}"
-    return ResultError(message.format(path, problem, cell_name))
+    command = "make cell CELL=" + cell_name
+    if cell_name.endswith("-found"):  # no cell, see `harness.found`
+        command = "make test-here BACKEND=" + cell_name.split("-")[-2]
+    return ResultError("{} {}. Delete it and run it again: {}".format(path, problem, command))
 
 
 def _problem(stored: Any, cell_name: str) -> str:

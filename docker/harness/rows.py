@@ -161,8 +161,11 @@ def caps(jax: str, path: Path = MATRIX) -> tuple[str, ...]:
     return Matrix(path).caps(jax)
 
 
-def suite_requires(project: Path = ROOT / "pyproject.toml") -> tuple[str, ...]:
-    """What the library depends on, but JAX, and the tools of its suite: `pyproject.toml` lists them."""
+def suite_requires(project: Path = ROOT / "pyproject.toml", markers: bool = False) -> tuple[str, ...]:
+    """What the library depends on, but JAX, and the tools of its suite: `pyproject.toml` lists them.
+
+    Args: markers: keep what says for which Python a line is. A cell is of one: what it doesn't need does no harm.
+    """
     about = read_toml(project)["project"]
     extras = about["optional-dependencies"]
 
@@ -174,7 +177,7 @@ def suite_requires(project: Path = ROOT / "pyproject.toml") -> tuple[str, ...]:
                 for extra in sorted(requirement.extras):
                     found += expand(extras[extra])
             elif requirement.name != "jax":
-                requirement.marker = None  # a cell is of one Python; what it doesn't need there does no harm
+                requirement.marker = requirement.marker if markers else None
                 found.append(str(requirement))
         return found
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from harness import readme
-from harness.places import ROOT, WORK
+from harness.places import BUILD_CONSTRAINTS, ROOT, WORK
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -46,9 +46,8 @@ def build(uv: str, root: Path, folder: Path, run: Run) -> None:
     """Build the wheel; `folder` appears when it is whole."""
     with tempfile.TemporaryDirectory(prefix="unfinished-", dir=str(folder.parent)) as unfinished:
         made = Path(unfinished) / "made"
-        constraints = str(root / "docker" / "build-constraints.txt")
-        command = [uv, "build", "--quiet", "--wheel", "--python", sys.executable, "--build-constraint", constraints]
-        command += ["--out-dir", str(made), str(root)]
+        command = [uv, "build", "--quiet", "--wheel", "--python", sys.executable, "--build-constraint"]
+        command += [str(BUILD_CONSTRAINTS), "--out-dir", str(made), str(root)]
         done = run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0 or not list(made.glob("*.whl")):
             message = "The wheel could not be built (exit status {}):\n  {}\n{}"

@@ -137,6 +137,10 @@ class Row:
     entries: Mapping[str, Entry]
 
     @property
+    def found(self) -> bool:
+        return any(entry.found for entry in self.entries.values())
+
+    @property
     def remark(self) -> str:
         """What a floating release was when it ran; whether it is a canary, which is shown and fails nothing."""
         found = [entry for entry in self.entries.values() if entry.cell.floating]
@@ -199,6 +203,11 @@ class Grid:
         return [entry for row in self.rows for entry in row.entries.values()]
 
     @property
+    def cells(self) -> list[Entry]:
+        """Those of the matrix."""
+        return [entry for entry in self.entries if not entry.found]
+
+    @property
     def backends(self) -> list[str]:
         return [backend for backend in BACKENDS if any(backend in row.entries for row in self.rows)]
 
@@ -216,9 +225,14 @@ class Grid:
         return any(entry.found for entry in self.entries)
 
     @property
+    def besides(self) -> str:
+        """How many there are that are no cells, to follow the number of cells."""
+        return ", and {} as found".format(len(self.entries) - len(self.cells)) if self.found else ""
+
+    @property
     def tally(self) -> dict[Outcome, int]:
         """How many cells have each outcome: all six, in their order."""
-        found = [entry.outcome for entry in self.entries]
+        found = [entry.outcome for entry in self.cells]
         return {outcome: found.count(outcome) for outcome in Outcome}
 
     @property

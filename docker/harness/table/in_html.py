@@ -42,9 +42,10 @@ def draw(grid: Grid) -> str:
 
 def summary(grid: Grid) -> str:
     when = "Runs of {}.".format(grid.dates) if grid.dates else "Nothing has been run yet."
-    message = "One suite of tests on {} lines of JAX ({}): {} cells. {}"
+    message = "One suite of tests on {} lines of JAX ({}): {} cells{}. {}"
     backends = ", ".join(TITLES[backend] for backend in grid.backends)
-    return escape(message.format(len(grid.rows), backends, len(grid.entries), when))
+    lines = sum(not row.found for row in grid.rows)
+    return escape(message.format(lines, backends, len(grid.cells), grid.besides, when))
 
 
 def explained(outcome: Outcome, count: int) -> str:

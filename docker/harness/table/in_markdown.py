@@ -29,7 +29,7 @@ def summary(grid: Grid) -> str:
     """When, and how many of each."""
     when = "Runs of {}".format(escape(grid.dates)) if grid.dates else "No runs yet"
     counted = ["{} {} {}".format(SIGNS[one].emoji, count, one.value) for one, count in grid.tally.items() if count]
-    return "{}. Of {} cells: {}.".format(when, len(grid.entries), ", ".join(counted))
+    return "{}. Of {} cells: {}{}.".format(when, len(grid.cells), ", ".join(counted), grid.besides)
 
 
 def columns(grid: Grid) -> list[str]:

@@ -73,11 +73,12 @@ def notes(grid: Grid) -> RenderableType:
 
 
 def summary(grid: Grid) -> Text:
-    text = Text("\n{} cells: ".format(len(grid.entries)))
+    text = Text("\n{} cells: ".format(len(grid.cells)))
     counted = [(outcome, count) for outcome, count in grid.tally.items() if count]
     for outcome, count in counted:
         last = (outcome, count) == counted[-1]
-        text.append("{} {}".format(count, outcome.value), style=SIGNS[outcome].style).append("." if last else ", ")
+        text.append("{} {}".format(count, outcome.value), style=SIGNS[outcome].style).append("" if last else ", ")
+    text.append(grid.besides + ".")
     return text.append(" Runs of {}.".format(grid.dates)) if grid.dates else text
 
 
