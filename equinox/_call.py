@@ -33,8 +33,8 @@ class Call:
         self.jitted = jitted
         self.fun_arrays = fun_arrays
         self.familiar: Any = None
-        self._first = None  # the `id` of the first input, and how often it has come in a row
-        self._times = 0
+        self._first: Any = lambda: None  # a weak reference to the first input, if it is a model
+        self._times = 0  # how often in a row it has come again
 
     def matches(self, leaves, treedef):
         """Whether inputs of these leaves and this structure are to be treated as those of this call."""
@@ -59,11 +59,13 @@ class Call:
 
         In training it is a new one each time.
         """
-        if not args or id(args[0]) != self._first:
-            self._first, self._times = id(args[0]) if args else None, 0
+        if not args or not hasattr(type(args[0]), "__layout__"):
+            return
+        if self._first() is not args[0]:
+            self._first, self._times = weakref.ref(args[0]), 0
             return
         self._times += 1
-        if self._times != _FAMILIAR or self.ask is not None or not hasattr(type(args[0]), "__layout__"):
+        if self._times != _FAMILIAR or self.ask is not None:
             return
         watched = snapshot(args[0])  # before it is flattened: what changes in between is seen by the next call
         number = len(tree_leaves(args[0]))

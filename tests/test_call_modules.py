@@ -236,3 +236,11 @@ def test_copies_and_pickles_of_a_familiar_model_carry_nothing():
         object.__setattr__(other, "name", "copy")
         for _ in range(OFTEN):
             assert alike(f(other), look(other)) and alike(f(m), look(m))
+
+
+def test_models_that_come_and_go_are_not_taken_for_one():
+    """Each in the place of the last one, with its `id`: none is worth watching."""
+    f = eqx.filter_jit(lambda m: m.weight)
+    for _ in range(4 * OFTEN):
+        f(Affine(X, None))
+    assert f._recent[0].familiar is None
