@@ -6,6 +6,7 @@
 when the whole of `tests` is run, these tests run too.
 """
 
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,11 @@ import pytest
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 sys.path[:0] = [str(DOCKER), str(DOCKER / "bridge"), str(DOCKER / "inside")]
+
+# What a script starts in the background ignores signals. So would, then, what the tests start and send signals to.
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 # The library, whose suite this may be, needs Python 3.7; the harness more, and what installs the bridge less than it.
 if sys.version_info < (3, 10):  # noqa: UP036
