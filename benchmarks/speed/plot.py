@@ -41,11 +41,11 @@ def draw(content: dict[str, Any], folder: Path) -> list[Path]:
     style = {"text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK}
     with rc_context({**style, "font.size": 10, "svg.hashsalt": "equinox", "svg.fonttype": "none"}):
         figure = Figure(figsize=(4.4 * len(panels), 4.2))
-        axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)
+        axes = list(figure.subplots(1, len(panels), sharey=True, squeeze=False).flat)
         highest = max(ratio for found in panels.values() for points in found.values() for _, ratio in points)
-        for ax, (case, found) in zip(axes[0], panels.items(), strict=True):
+        for ax, (case, found) in zip(axes, panels.items(), strict=True):
             panel(ax, PANELS[case], found, top=max(highest, 5) * 1.3)
-        axes[0][0].set_ylabel("time of a call, times the floor")
+        axes[0].set_ylabel("time of a call, times the floor")
         figure.tight_layout()
         written = [folder / name for name in FILES]
         for path in written:
