@@ -13,7 +13,7 @@ from jax import tree_util
 from tracing import Model, is_deleted, model
 
 import equinox as eqx
-from equinox._box import box
+from equinox._dispatch.leaf_groups import box
 from equinox.nn import MLP
 
 

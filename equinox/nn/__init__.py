@@ -4,10 +4,11 @@ Every layer acts on one example: batch it with `jax.vmap`. Every layer's call ta
 layers can stand in for one another.
 """
 
-from ._composed import MLP, Sequential
+from ._cells import GRUCell, LSTMCell
 from ._dropout import Dropout
 from ._linear import Identity, Linear
-from ._rnn import GRUCell, LSTMCell
+from ._mlp import MLP
+from ._sequential import Sequential
 
 __all__ = [
     "Dropout",

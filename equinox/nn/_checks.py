@@ -5,7 +5,7 @@ import operator
 import jax.numpy as jnp
 import numpy as np
 
-from .._filters import is_array_like
+from .._trees.predicates import is_array_like
 
 
 def as_size(value, name, layer, least=1):

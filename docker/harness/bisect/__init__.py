@@ -119,7 +119,7 @@ def test_ids(given: Sequence[str], root: Path) -> list[str]:
     for test in ids:
         path = test.split("::")[0]
         if not path.startswith("tests/") or path.startswith("tests/harness") or not (root / path).exists():
-            files = [file.relative_to(root).as_posix() for file in root.glob("tests/test_*.py")]
+            files = [file.relative_to(root).as_posix() for file in root.glob("tests/**/test_*.py")]
             nearest = difflib.get_close_matches(path, files, n=2)
             advice = "The nearest: {}.".format(", ".join(nearest)) if nearest else "Give it as tests/test_x.py::test_y."
             raise WrongUsage("The suite has no file for the test `{}`. {}".format(test, advice))

@@ -1,0 +1,1 @@
+"""The filtered transformations, one family a file."""

@@ -1,0 +1,1 @@
+"""Operations on any pytree. Nothing here transforms a function."""

@@ -1,0 +1,65 @@
+"""`tree_equal`: whether trees are equal, in structure and leaf by leaf."""
+
+import functools as ft
+
+import jax.numpy as jnp
+import numpy as np
+from jax import core, tree_util
+
+from .. import _compat
+from .predicates import concrete_array_types, is_array
+
+
+def tree_equal(*pytrees):
+    """Whether all `pytrees` are equal: in structure, and leaf by leaf.
+
+    Arrays are equal if they agree in shape, dtype and every value; as for `==`, NaN is equal to nothing. A JAX array
+    and a NumPy array are never equal. Other leaves are equal if they have the same type and `==` says so: `True`, `1`
+    and `1.0` are three different things. One tree, or none, is equal.
+
+    Returns: a `bool`; or, while tracing, where all depends on the values of traced arrays, a traced scalar.
+    """
+    if not pytrees:
+        return True
+    leaves, treedef = tree_util.tree_flatten(pytrees[0])
+    traced = []
+    for pytree in pytrees[1:]:
+        other_leaves, other_treedef = tree_util.tree_flatten(pytree)
+        if other_treedef != treedef:
+            return False
+        for a, b in zip(leaves, other_leaves):
+            equal = _leaf_equal(a, b)
+            if equal is True:
+                continue
+            if not isinstance(equal, core.Tracer):
+                return False
+            traced.append(equal)
+    return ft.reduce(jnp.logical_and, traced) if traced else True
+
+
+def _leaf_equal(a, b):
+    """`True` or `False`, or a traced scalar."""
+    if is_array(a):
+        if type(a) is type(b) and type(a) in concrete_array_types:
+            try:
+                return _same_values(np.asarray(a), np.asarray(b))
+            except RuntimeError:  # the array spans several processes
+                pass
+        if not is_array(b) or a.shape != b.shape or a.dtype != b.dtype:
+            return False
+        equal = (a == b).all()
+        return equal if isinstance(equal, core.Tracer) else bool(equal)
+    if type(a) is not type(b):
+        return False
+    if _compat.is_numpy_array(a) or isinstance(a, np.generic):
+        return _same_values(a, b)
+    return bool(a == b)
+
+
+def _same_values(a, b):
+    """Whether two NumPy arrays agree in shape, dtype and every value."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if a.dtype == object:
+        return all(map(_leaf_equal, a.flat, b.flat))
+    return bool(np.count_nonzero(a == b) == a.size)  # as `(a == b).all()`, in a fifth of the time on small arrays

@@ -1,0 +1,84 @@
+"""Names of leaves, as a user would write them: `model.layers[0].activation`. Only error messages pay for these."""
+
+import re
+
+from jax import tree_util
+
+from .._compat import named_children
+
+
+def leaf_paths(tree, root="", is_leaf=None):
+    """The path of each leaf of `tree`, in flattening order, each beginning with `root`."""
+    paths = []
+    pending = [(root, tree)]  # a stack, not recursion: trees may be deeper than Python's
+    while pending:
+        path, node = pending.pop()
+        children = named_children(node, is_leaf)
+        if children is None:
+            paths.append(path)
+        else:
+            pending.extend((path + name, child) for name, child in reversed(children))
+    return paths
+
+
+def first_difference(expected, got, root="", is_leaf=None, got_is_leaf=None, covers=None):
+    """Where and how the structure of `got` first departs from that of `expected`: `(path, expected, got)`.
+
+    The last two say in words what is there. `None` where the structures agree.
+
+    Args:
+        root: what the path begins with.
+        is_leaf, got_is_leaf: as in `jax.tree_util.tree_flatten`, for `expected` and for `got`.
+        covers: a predicate on nodes of `got`: one for which it is true may stand in the place of anything.
+    """
+    pending = [(root, expected, got)]
+    while pending:
+        path, left, right = pending.pop()
+        if covers is not None and covers(right):
+            continue
+        left_children, right_children = named_children(left, is_leaf), named_children(right, got_is_leaf)
+        if left_children is None and right_children is None:
+            continue
+        if left_children is None or right_children is None or type(left) is not type(right):
+            return path, _describe_node(left, left_children), _describe_node(right, right_children)
+        left_names = [name for name, _ in left_children]
+        right_names = [name for name, _ in right_children]
+        if left_names != right_names:
+            return path, _describe_names(left, left_names), _describe_names(right, right_names)
+        if _top(left) != _top(right):
+            name = type(left).__name__
+            return path, "a `{}`".format(name), "a `{}` whose static data differ".format(name)
+        triples = zip(left_names, left_children, right_children)
+        pending.extend(reversed([(path + name, a, b) for name, (_, a), (_, b) in triples]))
+    return None
+
+
+def _top(node):
+    """The structure of a node without what is below its children."""
+    return tree_util.tree_flatten(node, is_leaf=lambda x: x is not node)[1]
+
+
+def _describe_node(node, children):
+    if node is None:
+        return "`None`"
+    return "a leaf ({})".format(describe_leaf(node)) if children is None else "a `{}`".format(type(node).__name__)
+
+
+def _describe_names(node, names):
+    return "a `{}` with {}".format(type(node).__name__, ", ".join("`{}`".format(n) for n in names) or "no children")
+
+
+def describe_leaf(x):
+    """A leaf in a few words: its type, and for an array its dtype and shape."""
+    if hasattr(x, "dtype") and hasattr(x, "shape") and not isinstance(x, type):
+        return "`{}` {}[{}]".format(type(x).__name__, x.dtype, ",".join(map(str, x.shape)))
+    return "`{}` {}".format(type(x).__name__, short_repr(x, 40))
+
+
+def short_repr(x, width):
+    """`repr(x)` on one line, cut to `width`. Never raises, whatever `x` may do."""
+    try:
+        text = re.sub(r"\s*\n\s*", " ", repr(x))
+    except Exception:  # an object's own `repr`, which may well be broken in the middle of a debugging session
+        text = object.__repr__(x)
+    return text if len(text) <= width else text[: width - 3] + "..."

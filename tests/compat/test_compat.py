@@ -1,0 +1,319 @@
+"""The one door to JAX's versions: each arm of each function, on any JAX, by stand-ins for the `jax` module."""
+
+import collections
+import copy
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import jax.random as jrandom
+import numpy as np
+import pytest
+from jax import tree_util
+from random_trees import Pair, Point
+
+from equinox import _compat
+
+
+class Only:
+    """A stand-in for a module that has these names and no others, and keeps which of them were asked for."""
+
+    def __init__(self, **names):
+        self.names = names
+        self.asked = []
+
+    def __getattr__(self, name):
+        self.asked.append(name)
+        if name not in self.names:
+            raise AttributeError(name)
+        return self.names[name]
+
+
+def make_node_class():
+    class Node:
+        def __init__(self, left, right):
+            self.left, self.right = left, right
+
+    def flatten_with_names(node):
+        return [("left", node.left), ("right", node.right)], "aux"
+
+    def flatten(node):
+        return (node.left, node.right), "aux"
+
+    def unflatten(aux, children):
+        assert aux == "aux"
+        return Node(*children)
+
+    return Node, flatten_with_names, flatten, unflatten
+
+
+def old_jax(version="0.4.7"):
+    """As much of an old JAX as pytrees need. Real underneath."""
+    return Only(
+        __version__=version,
+        tree_util=Only(
+            register_pytree_node=tree_util.register_pytree_node,
+            tree_flatten=tree_util.tree_flatten,
+            all_leaves=tree_util.all_leaves,
+        ),
+    )
+
+
+class Attribute:
+    def __init__(self, name):
+        self.name = name
+
+    def __str__(self):
+        return "." + self.name
+
+
+def new_jax(version="0.4.8"):
+    """As much of a newer JAX as pytrees need, written here: a registry of its own, of the classes put in it."""
+    registry = {}
+
+    def register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten_func):
+        registry[cls] = flatten_with_keys
+        tree_util.register_pytree_node(cls, flatten_func, unflatten)
+
+    def tree_flatten_with_path(node, is_leaf):
+        assert not is_leaf(node)
+        children, aux = registry[type(node)](node)
+        assert all(is_leaf(child) for _, child in children)
+        return [((key,), child) for key, child in children], aux
+
+    return Only(
+        __version__=version,
+        tree_util=Only(
+            GetAttrKey=Attribute,
+            register_pytree_with_keys=register_pytree_with_keys,
+            tree_flatten_with_path=tree_flatten_with_path,
+            keystr=lambda path: "".join(map(str, path)),
+            all_leaves=tree_util.all_leaves,
+        ),
+    )
+
+
+ARMS = pytest.mark.parametrize(
+    "jax",
+    [old_jax(), old_jax("0.2.18"), new_jax(), new_jax("0.12.0.1"), jax],
+    ids=["0.4.7", "0.2.18", "0.4.8", "0.12", "real"],
+)
+
+
+@ARMS
+def test_register_node_and_named_children(jax):
+    """A registered class is a pytree node, and its children have their names: with JAX's help and without."""
+    cls, *functions = make_node_class()
+    _compat.register_node(cls, *functions, jax=jax)
+    node = cls([1], None)
+    assert tree_util.tree_leaves(node) == [1]
+    doubled = tree_util.tree_map(lambda x: 2 * x, node)
+    assert type(doubled) is cls
+    assert doubled.left == [2]
+    assert doubled.right is None
+    assert _compat.named_children(node, jax=jax) == [(".left", node.left), (".right", None)]
+    assert _compat.named_children(node, lambda x: x is node, jax=jax) is None
+    assert _compat.named_children(1, jax=jax) is None
+
+
+def test_newest_names_alone():
+    """From 0.4.8 on, no name of the older way is asked for, and before it none of the newer."""
+    for stand_in, expected in (
+        (new_jax(), {"GetAttrKey", "register_pytree_with_keys", "tree_flatten_with_path", "keystr", "all_leaves"}),
+        (old_jax(), {"register_pytree_node", "tree_flatten", "all_leaves"}),
+    ):
+        cls, *functions = make_node_class()
+        _compat.register_node(cls, *functions, jax=stand_in)
+        _compat.named_children(cls(1, 2), jax=stand_in)
+        assert set(stand_in.tree_util.asked) == expected
+
+
+class Unnamed:
+    def __init__(self, *children):
+        self.children = children
+
+
+class Keyed(dict):
+    """A dictionary that is registered as something else."""
+
+
+tree_util.register_pytree_node(Unnamed, lambda x: (x.children, None), lambda _, children: Unnamed(*children))
+tree_util.register_pytree_node(Keyed, lambda x: (tuple(x), None), lambda _, children: Keyed.fromkeys(children))
+
+CHILDREN = {
+    "list": ([5, [6]], [("[0]", 5), ("[1]", [6])]),
+    "tuple": ((5, None), [("[0]", 5), ("[1]", None)]),
+    "empty": ((), []),
+    "None": (None, []),
+    "dict": ({"b": 5, "a": 6}, [("['a']", 6), ("['b']", 5)]),
+    "dict of numbers": ({2: 5, 1: 6}, [("[1]", 6), ("[2]", 5)]),
+    "OrderedDict": (collections.OrderedDict([("b", 5), ("a", 6)]), [("['b']", 5), ("['a']", 6)]),
+    "defaultdict": (collections.defaultdict(int, a=5, b=6), [("['a']", 5), ("['b']", 6)]),
+    "namedtuple": (Point(5, 6), [(".x", 5), (".y", 6)]),
+    "without names": (Unnamed(5, 6), [("[<flat index 0>]", 5), ("[<flat index 1>]", 6)]),
+    "registered otherwise": (Keyed({"a": 1, 2: 3}), [("[<flat index 0>]", "a"), ("[<flat index 1>]", 2)]),
+    "int": (5, None),
+    "array": (np.ones(2), None),
+    "unregistered dict": (collections.Counter({"a": 1, 2: 3}), None),
+}
+
+
+@pytest.mark.parametrize("name", CHILDREN)
+@pytest.mark.parametrize("version", ["old", "real"])
+def test_children_of_jax_containers(name, version):
+    """The children of what JAX itself registers, named as `keystr` names them, by it or without it."""
+    node, expected = CHILDREN[name]
+    children = _compat.named_children(node, jax=old_jax() if version == "old" else jax)
+    assert children == expected
+
+
+def test_children_of_modules():
+    """A module's children have the names of its fields, on the running JAX."""
+    assert _compat.named_children(Pair(1, [2])) == [(".first", 1), (".second", [2])]
+
+
+class Dtype:
+    """A dtype that isn't NumPy's."""
+
+
+KEY, OTHER = Dtype(), Dtype()
+BEFORE = Only(dtypes=Only())
+BETWEEN = BEFORE  # typed keys, but no name for their dtype
+AFTER = Only(
+    dtypes=Only(prng_key="prng_key"),
+    numpy=Only(issubdtype=lambda dtype, kind: np.bool_(dtype is KEY and kind == "prng_key")),
+)
+
+
+def test_is_typed_key():
+    """Before 0.4.11, between it and 0.4.16, after that, and on the running JAX."""
+    numpy_dtype, key, other = (SimpleNamespace(dtype=dtype) for dtype in (np.dtype("uint32"), KEY, OTHER))
+    assert _compat.is_typed_key(numpy_dtype, BEFORE) is False
+    assert _compat.is_typed_key(key, BETWEEN) is True
+    assert _compat.is_typed_key(numpy_dtype, AFTER) is False
+    assert _compat.is_typed_key(key, AFTER) is True
+    assert _compat.is_typed_key(other, AFTER) is False
+    assert _compat.is_typed_key(jrandom.PRNGKey(0)) is False
+    assert _compat.is_typed_key(jnp.ones(2, jnp.bfloat16)) is False
+    if hasattr(jrandom, "key"):
+        assert _compat.is_typed_key(jrandom.key(0)) is True
+        answers = []
+        jax.jit(lambda key: answers.append(_compat.is_typed_key(key)))(jrandom.key(0))
+        assert answers == [True]
+
+
+class Array:
+    """Stands for a JAX array; without its values if `error` says so."""
+
+    dtype = np.dtype("float32")
+
+    def __init__(self, error=None, **attributes):
+        self.error = error
+        self.__dict__.update(attributes)
+
+    def __array__(self, dtype=None, copy=None):
+        if self.error is not None:
+            raise self.error
+        return np.arange(2, dtype=np.float32)
+
+
+def test_to_numpy():
+    """Values where they can be seen, `None` where other processes have some; other errors are passed on."""
+    assert _compat.to_numpy(Array(), BEFORE).tolist() == [0, 1]
+    assert _compat.to_numpy(Array(RuntimeError("spans"), is_fully_addressable=False), BEFORE) is None
+    for array in (Array(RuntimeError("deleted"), is_fully_addressable=True), Array(RuntimeError("deleted"))):
+        with pytest.raises(RuntimeError, match="deleted"):
+            _compat.to_numpy(array, BEFORE)
+    with_keys = Only(dtypes=Only(), random=Only(key_data=lambda key: np.array([key.number, 2])))
+    assert _compat.to_numpy(SimpleNamespace(dtype=KEY, number=1), with_keys).tolist() == [1, 2]
+    assert _compat.to_numpy(jnp.arange(3)).tolist() == [0, 1, 2]
+    assert _compat.to_numpy(jnp.ones(2, jnp.bfloat16)).tolist() == [1, 1]
+    if hasattr(jrandom, "key"):
+        assert _compat.to_numpy(jrandom.key(3)).tolist() == [0, 3]
+
+
+@pytest.mark.parametrize(
+    "name, module, expected",
+    [
+        ("LiteralArray", "jax._src.literals", True),
+        ("TypedNdArray", "jax._src.literals", True),
+        ("TypedNdArray", "jaxtyping", False),
+        ("Array", "jax", False),
+    ],
+)
+def test_is_numpy_array(name, module, expected):
+    """NumPy's, and what JAX 0.7.2 to 0.9.1 has in its place for a constant of a trace: by its name, and whose it is."""
+    constant = type(name, (), {"__module__": module})()
+    assert _compat.is_numpy_array(constant, jax=Only(__name__="jax")) is expected
+    assert _compat.is_numpy_array(np.ones(2)) and _compat.is_numpy_array(np.ma.array([1.0]))
+    assert not any(map(_compat.is_numpy_array, (jnp.ones(2), np.float32(1), 1.0, [1.0], None)))
+
+
+@pytest.mark.parametrize(
+    "version, expected", [("0.2.18", True), ("0.2.28", True), ("0.3.0", False), ("0.3.25", False), ("0.10.2", False)]
+)
+def test_pickles_arrays_as_numpy(version, expected):
+    """Before 0.3.0 they did."""
+    assert _compat.pickles_arrays_as_numpy(jax=Only(__version__=version)) is expected
+
+
+def test_pickles_arrays_as_numpy_is_true_of_this_jax():
+    """What is said of the running JAX is what it does."""
+    assert _compat.pickles_arrays_as_numpy() == isinstance(copy.deepcopy(jnp.ones(2)), np.ndarray)
+
+
+def test_lower():
+    """Lowered by the function's own method; where it has none, the error names the release that brought it."""
+    jitted = Only(lower=lambda *args: ("lowered", args))
+    assert _compat.lower(jitted, 1, 2) == ("lowered", (1, 2))
+    with pytest.raises(NotImplementedError, match=r"`lower` needs JAX 0.2.25 or newer, and this is JAX 0.2.18"):
+        _compat.lower(lambda x: x, 1, jax=Only(__version__="0.2.18"))
+
+
+def test_constrain_sharding():
+    """By `with_sharding_constraint`, or an error that names the release that brought it."""
+    new = Only(lax=Only(with_sharding_constraint=lambda x, sharding: (x, sharding)))
+    assert _compat.constrain_sharding("x", "sharding", jax=new) == ("x", "sharding")
+    with pytest.raises(NotImplementedError, match=r"`out_shardings` needs JAX 0.4.1 or newer, and this is JAX 0.3.25"):
+        _compat.constrain_sharding("x", "sharding", jax=Only(lax=Only(), __version__="0.3.25"))
+
+
+@pytest.mark.parametrize(
+    "version, expected",
+    [
+        ("0.2.18", (0, 2, 18)),
+        ("0.4.1", (0, 4, 1)),
+        ("0.12.0.1", (0, 12, 0)),
+        ("0.4.36.dev20241125", (0, 4, 36)),
+        ("0.5.0rc1", (0, 5, 0)),
+        ("0.6.2+cuda12", (0, 6, 2)),
+        ("1.0", (1, 0)),
+    ],
+)
+def test_jax_version(version, expected):
+    """The first three numbers, whatever follows them."""
+    assert _compat.release.jax_release(Only(__version__=version)) == expected
+    assert _compat.release.jax_release(jax) == tuple(map(int, jax.__version__.split(".")[:3]))
+
+
+def test_import_touches_nothing_deprecated():
+    """Once JAX is there, importing and using what stands before it warns of nothing."""
+    program = """
+import jax, jax.numpy as jnp, jax.random, warnings
+x = jnp.ones(2)
+warnings.simplefilter("error")
+import equinox as eqx
+from equinox import _compat
+from equinox._trees import paths
+class M(eqx.Module):
+    a: int
+    b: int
+m = M(x, [1, None])
+paths.leaf_paths(m), _compat.to_numpy(x), _compat.is_typed_key(x), _compat.pickles_arrays_as_numpy()
+assert eqx.tree_equal(eqx.apply_updates(m, eqx.filter(m, eqx.is_array_like)), M(x + x, [2, None]))
+eqx.tree_at(lambda m: m.b[1], m, 2), repr(m)
+"""
+    run = subprocess.run([sys.executable, "-c", program], check=False, stderr=subprocess.PIPE, text=True)
+    assert run.returncode == 0, run.stderr

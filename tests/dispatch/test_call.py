@@ -1,0 +1,299 @@
+"""A model that comes again and again is not flattened again, and nothing else is different.
+
+The oracle is the function itself, not filtered; and for how often it is traced, the same filtered function called with
+a copy of the model, which is a stranger each time.
+"""
+
+import copy
+import gc
+import inspect
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import tree_util
+from looking import OFTEN, X, Y, alike, look, whole
+from modules import Affine, Nested, affine
+from tracing import Model, Seen, is_deleted, model
+
+import equinox as eqx
+
+
+@pytest.fixture
+def flattened(monkeypatch):
+    """The inputs that filtered functions flatten, from now on."""
+    seen = []
+
+    def tree_flatten(tree):
+        seen.append(tree)
+        return tree_util.tree_flatten(tree)
+
+    monkeypatch.setattr("equinox._transforms.jit.tree_flatten", tree_flatten)
+    monkeypatch.setattr("equinox._dispatch.call_signature.tree_flatten", tree_flatten)
+    return seen
+
+
+def is_flattened(flattened, f, *args, **kwargs):
+    """Whether `f` asks the first of these inputs what is in it."""
+    del flattened[:]
+    f(*args, **kwargs)
+    return any(x is args[0] for inputs, _ in flattened for x in inputs)
+
+
+# That it happens
+
+
+@pytest.mark.parametrize("spec", [{}, {"static_argnums": 1}, {"donate_argnums": 1}], ids=str)
+def test_a_model_that_comes_again_and_again_is_not_flattened(flattened, spec):
+    m, f = whole(), eqx.filter_jit(lambda m, n=None: look(m), **spec)
+    for _ in range(OFTEN):
+        f(m)
+    assert not is_flattened(flattened, f, m)
+    assert is_flattened(flattened, f, m, 1)  # another kind of call
+    for _ in range(OFTEN):
+        f(m, 1)
+    assert not is_flattened(flattened, f, m, 1)
+    assert is_flattened(flattened, f, whole(), 1)
+    assert not is_flattened(flattened, f, m, 1)  # one stranger doesn't make it a stranger
+
+
+@pytest.mark.parametrize("by", [lambda: eqx.is_array, lambda: eqx.is_inexact_array], ids=["type", "dtype"])
+def test_filters_that_need_not_be_asked_again_are_not(flattened, by):
+    m, f = whole(), eqx.jitf(look, filter_fn=by())
+    for _ in range(OFTEN):
+        f(m)
+    assert not is_flattened(flattened, f, m)
+
+
+def test_a_filter_that_may_look_at_anything_is_asked_about_each_leaf_at_each_call():
+    asked = []
+    f = eqx.jitf(look, filter_fn=lambda x: asked.append(x) or eqx.is_array(x))
+    m = whole()
+    for _ in range(OFTEN):
+        f(m)
+    del asked[:]
+    f(m)
+    assert [id(x) for x in asked] == [id(x) for x in tree_util.tree_leaves(m)]
+    moody = [True]
+    f = eqx.jitf(lambda m: isinstance(m.weight, jax.core.Tracer), filter_fn=lambda x: eqx.is_array(x) and moody[0])
+    m = model()
+    for answer in [True] * OFTEN + [False, True, False]:
+        moody[0] = answer
+        assert f(m) == answer
+
+
+# Other models
+
+
+def test_another_model_is_another_model():
+    f = eqx.filter_jit(look)
+    m = whole()
+    others = [
+        m,
+        copy.copy(m),
+        copy.deepcopy(m),
+        tree_util.tree_map(lambda x: x, m),
+        eqx.tree_at(lambda m: m.first.weight[0], m, Y),
+        eqx.tree_at(lambda m: m.first.weight[0], m, X[:1]),
+        eqx.tree_at(lambda m: m.first.weight[0], m, X > 3),
+        eqx.tree_at(lambda m: m.first.bias[1], m, True),
+        Nested(m.first, m.rest, name="other"),
+        Nested(m.first, m.rest),
+        m.first,
+        [m],
+    ]
+    for other in others + others[::-1]:
+        for _ in range(OFTEN):
+            assert alike(f(other), look(other))
+    for _ in range(3):
+        for other in others:
+            assert alike(f(other), look(other))
+
+
+def test_one_model_after_the_other():
+    """Each dies before the next comes, often at the same address; what was known of one is never told of another."""
+    f = eqx.filter_jit(lambda m: m.weight + m.bias)
+    for i in range(1000):
+        m = Affine(np.float32(i), np.float32(1))
+        for _ in range(1 + i % 7):
+            assert f(m) == i + 1
+        del m
+
+
+# Other inputs
+
+
+def test_the_other_inputs_may_change():
+    m = affine()
+    seen, plain = Seen(lambda m, *args, **kwargs: look([m.weight, args, kwargs])), Seen(lambda *args, **kwargs: None)
+    f, knows_none = eqx.filter_jit(seen), eqx.filter_jit(plain)
+    calls = [
+        ((m,), {}),
+        ((m, X), {}),
+        ((m, np.array([1.0, 2.0], np.float32)), {}),
+        ((m, np.float32(1)), {}),
+        ((m, 1.0), {}),
+        ((m, 1), {}),
+        ((m, True), {}),
+        ((m, "s"), {}),
+        ((m, None), {}),
+        ((m, X[:1]), {}),
+        ((m, X > 3), {}),
+        ((m, [X]), {}),
+        ((m, m), {}),
+        ((m, X, Y), {}),
+        ((m, X), {"y": Y}),
+        ((m,), {"y": Y, "x": X}),
+        ((m,), {"y": Y, "x": 2}),
+        ((m,), {"y": Y, "x": 2.0}),
+        ((m,), {"m2": m}),
+    ]
+    for often in (1, OFTEN):
+        for args, kwargs in calls + calls[::-1]:
+            for _ in range(often):
+                assert alike(f(*args, **kwargs), look([m.weight, args[1:], kwargs]))
+                knows_none(copy.copy(m), *args[1:], **kwargs)
+    assert seen.traces == plain.traces
+
+
+def test_default_arguments_stay_the_functions_own():
+    m = affine()
+    f = eqx.filter_jit(lambda m, x=2.0, *, y=3.0: m.weight * x + y)
+    for _ in range(2):
+        for args, kwargs, expected in [((), {}, [5, 7]), ((1.0,), {}, [4, 5]), ((), {"y": 0.0}, [2, 4])]:
+            for _ in range(OFTEN):
+                assert f(m, *args, **kwargs).tolist() == expected
+
+
+def test_the_model_may_come_by_name_or_not_at_all():
+    m = model()
+    f = eqx.filter_jit(lambda m=None, x=1.0: "none" if m is None else m.weight * x)
+    for _ in range(2):
+        for _ in range(OFTEN):
+            assert f(m).tolist() == f(m=m).tolist() == f(x=1.0, m=m).tolist() == [1.0, 2.0]
+        for _ in range(OFTEN):
+            assert f(m).tolist() == [1.0, 2.0]
+        assert f() == f(None) == f(x=2.0) == "none"
+
+
+def test_after_a_model_died_no_other_input_is_taken_for_it():
+    f = eqx.filter_jit(lambda m: "none" if m is None else m if isinstance(m, str) else m.weight + 0)
+    for other in (None, "s", object, model()):
+        m = model()
+        for _ in range(OFTEN):
+            f(m)
+        del m
+        gc.collect()
+        expected = [1.0, 2.0] if isinstance(other, Model) else "none" if other is None else other
+        out = f(other) if other is not object else object
+        assert (out.tolist() if eqx.is_array(out) else out) == expected
+
+
+def error_of(fun, *args):
+    try:
+        fun(*args)
+    except Exception as error:
+        return type(error)
+    return None
+
+
+@pytest.mark.parametrize("donated", [1, 0, (0, 1)], ids=str)
+@pytest.mark.filterwarnings("ignore:Some donated buffers were not usable:UserWarning")
+def test_donated_inputs_are_given_up_at_each_call(donated):
+    """And nothing else is; as by `jax.jit`. The first input too, though it comes again, if with other arrays."""
+    f = eqx.filter_jit(lambda m, x: (m.weight + 1, x + 1), donate_argnums=donated)
+    m, donates = model(), is_deleted_by_donation()
+    for i in range(OFTEN):
+        weight, x = jnp.full(2, float(i)), jnp.full(2, 2.0 * i)
+        if donated != 1:
+            object.__setattr__(m, "weight", weight)
+        out = f(m, x)
+        assert out[1].tolist() == [2.0 * i + 1] * 2
+        assert is_deleted(x) == (donates and donated != 0)
+        assert is_deleted(m.weight) == (donates and donated != 1)
+
+
+@pytest.mark.filterwarnings("ignore:Some donated buffers were not usable:UserWarning")
+def test_a_donated_model_may_come_again_where_jax_could_not_use_it():
+    """No output is like its array, so that nothing takes the array's place."""
+    f = jax.jit(lambda w, x: x > w[0], donate_argnums=0)
+    g = eqx.filter_jit(lambda m, x: x > m.weight[0], donate_argnums=0)
+    for _ in range(OFTEN):
+        m, w, x = Model(jnp.ones(2), "name"), jnp.ones(2), jnp.ones(3)
+        for _ in range(OFTEN):
+            error = error_of(f, w, x)
+            assert error_of(g, m, x) is error
+            if error is None:
+                assert g(m, x).tolist() == f(w, x).tolist()
+
+
+def is_deleted_by_donation():
+    x = jnp.ones(2)
+    jax.jit(lambda x: x + 1, donate_argnums=0)(x)
+    return is_deleted(x)
+
+
+def test_a_familiar_model_whose_arrays_are_gone_is_refused_as_by_jax():
+    """What is known of it doesn't hide that."""
+    m, f = model(), eqx.filter_jit(lambda m: m.weight + 1)
+    for _ in range(OFTEN):
+        f(m)
+    m.weight.delete()
+    assert error_of(f, m) is error_of(jax.jit(lambda w: w + 1), m.weight) is not None
+
+
+def test_the_arrays_of_the_function_itself_come_along():
+    class Applies(eqx.Module):
+        by: Any
+
+        def __call__(self, m, x):
+            return m.weight * self.by + x
+
+    f, m = eqx.filter_jit(Applies(jnp.array(10.0))), model()
+    for x in [X, 1.0, Y, 1]:
+        for _ in range(OFTEN):
+            np.testing.assert_allclose(f(m, x), np.array([10.0, 20.0]) + np.asarray(x))
+
+
+def test_shardings_still_apply():
+    if "in_shardings" not in inspect.signature(jax.jit).parameters:
+        pytest.skip("jax.jit takes in_shardings since 0.4.4, this is " + jax.__version__)
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[-1])
+    f = eqx.filter_jit(lambda m, x: m(x), in_shardings=sharding)
+    m = model()
+    for x in [X, np.asarray(Y), X]:
+        for _ in range(OFTEN):
+            out = f(m, x)
+            assert out.tolist() == m(x).tolist() and out.sharding.device_set == {jax.devices()[-1]}
+
+
+def test_lower_and_clear_cache_know_no_model():
+    seen = Seen(lambda m: m.weight * 2)
+    f, m = eqx.filter_jit(seen), model()
+    for _ in range(OFTEN):
+        f(m)
+    f.clear_cache()
+    assert f(m).tolist() == [2.0, 4.0] and seen.traces == 2
+    if hasattr(jax.jit(lambda x: x), "lower"):
+        object.__setattr__(m, "weight", Y)
+        assert f.lower(m).compile()(m).tolist() == [10.0, 12.0]
+
+
+def test_a_call_that_fails_is_forgotten():
+    def fun(m, x):
+        if x == "fail":
+            raise KeyError("on purpose")
+        return m.weight * 1
+
+    f, m = eqx.filter_jit(fun), model()
+    for _ in range(OFTEN):
+        f(m, "s")
+        with pytest.raises(KeyError):
+            f(m, "fail")
+    for _ in range(OFTEN):
+        assert f(m, "s").tolist() == [1.0, 2.0]
+    with pytest.raises(TypeError, match="must be hashable"):
+        f(m, [set()])
+    assert f(m, "s").tolist() == [1.0, 2.0]

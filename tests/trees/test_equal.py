@@ -1,0 +1,301 @@
+"""`tree_equal`, against comparing by hand."""
+
+import collections
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jrandom
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from modules import Layer
+from random_trees import (
+    JAX_ARRAYS,
+    NUMPY_ARRAYS,
+    Pair,
+    Point,
+    children,
+    deep,
+    each_wrap,
+    map_tree,
+    nodes,
+    replace_at,
+    room_for,
+    trees,
+)
+
+import equinox as eqx
+
+NAN = float("nan")
+
+
+def nested(array):
+    """An object array that holds an array."""
+    box = np.empty(2, object)
+    box[:] = [array, None]
+    return box
+
+
+class Other(eqx.Module):
+    weight: Any
+    bias: Any
+    name: str = eqx.field(static=True, default="layer")
+
+
+# Two leaves or trees, made anew each time, and whether they are equal.
+PAIRS = {
+    "jax arrays": (lambda: jnp.arange(3.0), lambda: jnp.arange(3.0), True),
+    "jax values": (lambda: jnp.arange(3.0), lambda: jnp.arange(3.0).at[2].set(9), False),
+    "jax shapes": (lambda: jnp.ones(3), lambda: jnp.ones(2), False),
+    "jax shapes that broadcast": (lambda: jnp.ones((3, 1)), lambda: jnp.ones((1, 1)), False),
+    "jax scalar and vector": (lambda: jnp.array(1.0), lambda: jnp.ones(1), False),
+    "jax dtypes": (lambda: jnp.ones(2), lambda: jnp.ones(2, jnp.int32), False),
+    "jax float16 and bfloat16": (lambda: jnp.ones(2, jnp.float16), lambda: jnp.ones(2, jnp.bfloat16), False),
+    "jax weak types": (lambda: jnp.asarray(1.0), lambda: jnp.ones((), jnp.float32), True),
+    "jax nan": (lambda: jnp.array([1, NAN]), lambda: jnp.array([1, NAN]), False),
+    "jax zeros": (lambda: jnp.array([0.0]), lambda: jnp.array([-0.0]), True),
+    "jax empty": (lambda: jnp.zeros((0, 2)), lambda: jnp.zeros((0, 2)), True),
+    "jax empty shapes": (lambda: jnp.zeros((0, 2)), lambda: jnp.zeros((2, 0)), False),
+    "jax bfloat16": (lambda: jnp.ones(2, jnp.bfloat16), lambda: jnp.ones(2, jnp.bfloat16), True),
+    "jax bfloat16 values": (lambda: jnp.ones(2, jnp.bfloat16), lambda: jnp.zeros(2, jnp.bfloat16), False),
+    "jax bfloat16 nan": (lambda: jnp.array(NAN, jnp.bfloat16), lambda: jnp.array(NAN, jnp.bfloat16), False),
+    "jax bool": (lambda: jnp.array([True]), lambda: jnp.array([True]), True),
+    "jax complex": (lambda: jnp.array([1j]), lambda: jnp.array([1j]), True),
+    "jax complex values": (lambda: jnp.array([1j]), lambda: jnp.array([-1j]), False),
+    "keys": (lambda: jrandom.PRNGKey(0), lambda: jrandom.PRNGKey(0), True),
+    "keys of other seeds": (lambda: jrandom.PRNGKey(0), lambda: jrandom.PRNGKey(1), False),
+    "jax and numpy": (lambda: jnp.ones(2), lambda: np.ones(2, np.float32), False),
+    "jax and numpy scalars": (lambda: jnp.array(1.0), lambda: np.float32(1), False),
+    "jax and float": (lambda: jnp.array(1.0), lambda: 1.0, False),
+    "jax and None": (lambda: jnp.array(1.0), lambda: None, False),
+    "numpy arrays": (lambda: np.arange(3), lambda: np.arange(3), True),
+    "numpy values": (lambda: np.arange(3), lambda: np.arange(3) + 1, False),
+    "numpy shapes that broadcast": (lambda: np.ones((3, 1)), lambda: np.ones((1, 1)), False),
+    "numpy dtypes": (lambda: np.ones(2), lambda: np.ones(2, np.float32), False),
+    "numpy nan": (lambda: np.array([1, NAN]), lambda: np.array([1, NAN]), False),
+    "numpy empty": (lambda: np.zeros((0, 2)), lambda: np.zeros((0, 2)), True),
+    "numpy bfloat16": (lambda: np.ones(2, jnp.bfloat16), lambda: np.ones(2, jnp.bfloat16), True),
+    "numpy text": (lambda: np.array(["a", "b"]), lambda: np.array(["a", "b"]), True),
+    "numpy text values": (lambda: np.array(["a", "b"]), lambda: np.array(["a", "c"]), False),
+    "numpy dates": (lambda: np.array(["2021-09"], "M8[M]"), lambda: np.array(["2021-09"], "M8[M]"), True),
+    "numpy records": (lambda: np.ones(2, [("a", int)]), lambda: np.ones(2, [("a", int)]), True),
+    "numpy records values": (lambda: np.ones(2, [("a", int)]), lambda: np.zeros(2, [("a", int)]), False),
+    "numpy subclass": (lambda: np.ma.array([1.0]), lambda: np.array([1.0]), False),
+    "numpy objects": (lambda: np.array([1, "a", None]), lambda: np.array([1, "a", None]), True),
+    "numpy objects of other types": (lambda: np.array([1, None]), lambda: np.array([True, None]), False),
+    "numpy objects that are nan": (lambda: np.array([NAN, None]), lambda: np.array([NAN, None]), False),
+    "numpy array of arrays": (lambda: nested(np.ones(2)), lambda: nested(np.ones(2)), True),
+    "numpy array of other arrays": (lambda: nested(np.ones(2)), lambda: nested(np.ones(3)), False),
+    "numpy array of jax arrays": (lambda: nested(jnp.ones(2)), lambda: nested(jnp.ones(2)), True),
+    "numpy scalars": (lambda: np.float32(1), lambda: np.float32(1), True),
+    "numpy scalars of other types": (lambda: np.float32(1), lambda: np.float64(1), False),
+    "numpy scalar and array": (lambda: np.float32(1), lambda: np.array(1, np.float32), False),
+    "numpy scalar and float": (lambda: np.float64(1), lambda: 1.0, False),
+    "numpy scalar and bool": (lambda: np.bool_(True), lambda: True, False),
+    "numpy scalar nan": (lambda: np.float32(NAN), lambda: np.float32(NAN), False),
+    "ints": (lambda: 2**70, lambda: 2**70, True),
+    "int and bool": (lambda: 1, lambda: True, False),
+    "int and float": (lambda: 1, lambda: 1.0, False),
+    "bool and float": (lambda: False, lambda: 0.0, False),
+    "float and complex": (lambda: 1.0, lambda: 1 + 0j, False),
+    "bools": (lambda: True, lambda: True, True),
+    "nan": (lambda: NAN, lambda: NAN, False),
+    "text": (lambda: "ab", lambda: "".join("ab"), True),
+    "text and bytes": (lambda: "a", lambda: b"a", False),
+    "functions": (lambda: jax.nn.relu, lambda: jax.nn.relu, True),
+    "other functions": (lambda: len, lambda: print, False),
+    "sets": (lambda: {1, 2}, lambda: {2, 1}, True),
+    "objects": (object, object, False),
+    "None": (lambda: None, lambda: None, True),
+    "None and a leaf": (lambda: None, lambda: 0, False),
+    "None and an empty tree": (lambda: None, lambda: (), False),
+    "list and tuple": (lambda: [1], lambda: (1,), False),
+    "tuple and namedtuple": (lambda: (1, 2), lambda: Point(1, 2), False),
+    "dicts": (lambda: {"a": 1, "b": 2}, lambda: {"b": 2, "a": 1}, True),
+    "dicts with other keys": (lambda: {"a": 1}, lambda: {"b": 1}, False),
+    "dict and ordered": (lambda: {"a": 1}, lambda: collections.OrderedDict(a=1), False),
+    "another order": (
+        lambda: collections.OrderedDict([("a", 1), ("b", 1)]),
+        lambda: collections.OrderedDict([("b", 1), ("a", 1)]),
+        False,
+    ),
+    "longer list": (lambda: [1, 2], lambda: [1, 2, 3], False),
+    "another nesting": (lambda: [[1], 2], lambda: [1, [2]], False),
+    "modules": (lambda: Layer(jnp.ones(2), None), lambda: Layer(jnp.ones(2), None), True),
+    "other leaves": (lambda: Layer(jnp.ones(2), 1), lambda: Layer(jnp.ones(2), 2), False),
+    "other static data": (lambda: Layer(1, 2), lambda: Layer(1, 2, "other"), False),
+    "static data of another type": (lambda: Layer(1, 2, True), lambda: Layer(1, 2, 1), False),
+    "another class": (lambda: Layer(1, 2), lambda: Other(1, 2), False),
+}
+if hasattr(jrandom, "key"):  # typed keys came in JAX 0.4.11
+    PAIRS["typed keys"] = (lambda: jrandom.key(0), lambda: jrandom.key(0), True)
+    PAIRS["typed keys of other seeds"] = (lambda: jrandom.key(0), lambda: jrandom.key(1), False)
+    PAIRS["typed keys of other shapes"] = (lambda: jrandom.key(0), lambda: jrandom.split(jrandom.key(0)), False)
+    PAIRS["typed and old-style"] = (lambda: jrandom.key(0), lambda: jrandom.PRNGKey(0), False)
+if hasattr(jrandom, "key_impl"):  # of several kinds, in 0.4.30
+    PAIRS["typed keys of other kinds"] = (lambda: jrandom.key(0), lambda: jrandom.key(0, impl="rbg"), False)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_equal_pairs(name):
+    """The table: alone and in a tree, both ways, and always as a `bool`."""
+    left, right, expected = PAIRS[name]
+    assert eqx.tree_equal(left(), right()) is expected
+    assert eqx.tree_equal(right(), left()) is expected
+    assert eqx.tree_equal({"a": [1, left()]}, {"a": [1, right()]}) is expected
+    assert eqx.tree_equal(left(), left(), right()) is (expected and eqx.tree_equal(left(), left()))
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_equal_to_itself(name):
+    """The very same leaf is equal to itself, unless it holds a NaN."""
+    leaf = PAIRS[name][0]()
+    assert eqx.tree_equal(leaf, leaf) is ("nan" not in name)
+
+
+def equal_by_hand(a, b):
+    below, other = children(a), children(b)
+    if type(a) is not type(b):
+        return False
+    if below is not None:
+        names = [name for name, _ in below] == [name for name, _ in other]
+        return (
+            names
+            and getattr(a, "name", 0) == getattr(b, "name", 0)
+            and all(equal_by_hand(x, y) for (_, x), (_, y) in zip(below, other))
+        )
+    if hasattr(a, "dtype"):
+        return (a.shape, str(a.dtype)) == (b.shape, str(b.dtype)) and np.asarray(a).tolist() == np.asarray(b).tolist()
+    return a == b
+
+
+@given(trees(), trees(), st.data())
+def test_equal_trees(a, b, data):
+    """Any two trees, and any two that differ in one leaf at most, against comparing by hand."""
+    assert eqx.tree_equal(a, b) is equal_by_hand(a, b)
+    copy = map_tree(lambda x: jnp.array(np.asarray(x)) if eqx.is_array(x) else x, a)
+    assert eqx.tree_equal(a, copy) is True
+    path = data.draw(st.sampled_from([path for path, node in nodes(a) if not children(node)] or [""]))
+    new = data.draw(st.sampled_from([*JAX_ARRAYS, *NUMPY_ARRAYS, None, 0, 1, True, 1.0, "", ()]))
+    changed = replace_at(a, path, new)
+    assert eqx.tree_equal(copy, changed) is equal_by_hand(copy, changed)
+
+
+def test_equal_many():
+    """Any number of trees: all must be equal to the first. None at all, and one, are."""
+    assert eqx.tree_equal() is True
+    assert eqx.tree_equal([jnp.array(NAN)]) is True
+    equal = [Layer(jnp.ones(2), 1) for _ in range(4)]
+    assert eqx.tree_equal(*equal) is True
+    for i in range(4):
+        different = equal[:i] + [Layer(jnp.ones(2), 2)] + equal[i + 1 :]
+        assert eqx.tree_equal(*different) is False
+
+
+def test_equal_on_traced_arrays(run):
+    """Eagerly, under `jit` and under `vmap`, the answer is that of comparing by NumPy."""
+
+    def function(x, y):
+        tree = lambda x, y: Pair([x, "a"], {"y": y, "f": len})  # noqa: E731
+        return (
+            jnp.asarray(eqx.tree_equal(tree(x, y), tree(x, y))),
+            jnp.asarray(eqx.tree_equal(tree(x, y), tree(x + 1, y))),
+            jnp.asarray(eqx.tree_equal(tree(x, y), tree(x, y), tree(x, -y))),
+            jnp.asarray(eqx.tree_equal(tree(x, y), tree(x, 1))),
+        )
+
+    assert [bool(answer) for answer in run(function, jnp.arange(3.0), jnp.ones(2))] == [True, False, False, False]
+    assert [bool(answer) for answer in run(function, jnp.array([1, NAN]), jnp.zeros(2))] == [False] * 4
+
+
+def test_equal_inside_jit():
+    """While tracing, what can be known is a `bool`, at once; a traced scalar is what depends on traced values."""
+    known, negative = jnp.arange(3.0), -jnp.arange(3.0)
+
+    @jax.jit
+    def function(x):
+        assert eqx.tree_equal([known, "a"], [jnp.asarray(known), "a"]) is True
+        assert eqx.tree_equal([known], [np.asarray(known)]) is False
+        assert eqx.tree_equal([x, known], [x, negative]) is False
+        assert eqx.tree_equal([x, 1], [x, 2]) is False
+        assert eqx.tree_equal([x, 1], [x, 1.0]) is False
+        assert eqx.tree_equal(x, x[:1]) is False
+        assert eqx.tree_equal(x, x.astype(jnp.bfloat16)) is False
+        assert eqx.tree_equal(x, np.arange(3.0, dtype=np.float32)) is False
+        assert eqx.tree_equal(x, x, (x,)) is False
+        assert eqx.tree_equal(x) is True
+        answers = [eqx.tree_equal(x, x), eqx.tree_equal([x, 1], [known, 1]), eqx.tree_equal(known, x, -x)]
+        for answer in answers:
+            assert isinstance(answer, jax.core.Tracer)
+            assert answer.shape == ()
+            assert answer.dtype == bool
+        return answers
+
+    assert list(map(bool, function(known))) == [True, True, False]
+    assert list(map(bool, function(known + 1))) == [True, False, False]
+
+
+def test_equal_under_vmap():
+    """One answer for each example."""
+    x = jnp.array([[1.0, 2.0], [3.0, 4.0], [5.0, NAN]])
+    answers = jax.vmap(lambda x, y: eqx.tree_equal([x, "a"], [y, "a"]))(x, x.at[1, 0].set(0))
+    np.testing.assert_array_equal(answers, [True, False, False])
+
+
+def test_equal_under_grad():
+    """The answer can be used where the derivative is taken."""
+
+    def function(x, y):
+        return jnp.where(eqx.tree_equal({"a": x}, {"a": y}), 2.0, 3.0) * x.sum()
+
+    x = jnp.arange(3.0)
+    np.testing.assert_array_equal(jax.grad(function)(x, x), [2, 2, 2])
+    np.testing.assert_array_equal(jax.grad(function)(x, x + 1), [3, 3, 3])
+
+
+def test_equal_typed_keys_inside_jit():
+    """Typed keys can be compared while they are traced."""
+    if not hasattr(jrandom, "key"):
+        pytest.skip("this JAX has no `jax.random.key`")
+    keys = jrandom.split(jrandom.key(0), 3)
+    equal = jax.jit(lambda *keys: eqx.tree_equal(*keys))
+    assert bool(equal(keys, jrandom.split(jrandom.key(0), 3)))
+    assert not bool(equal(keys, jrandom.split(jrandom.key(1), 3)))
+    np.testing.assert_array_equal(jax.vmap(eqx.tree_equal)(keys, keys[jnp.array([0, 2, 2])]), [True, False, True])
+
+
+@each_wrap
+def test_equal_deep_trees(wrap):
+    """Trees deeper than Python's recursion are no harder."""
+    with room_for(1100):
+        assert eqx.tree_equal(deep(1100, wrap, "leaf"), deep(1100, wrap, "leaf")) is True
+        assert eqx.tree_equal(deep(1100, wrap, "leaf"), deep(1100, wrap, "other")) is False
+        assert eqx.tree_equal(deep(1100, wrap, "leaf"), deep(1099, wrap, "leaf")) is False
+
+
+class Spanning:
+    """Stands for an array that spans several processes, of which NumPy sees no values."""
+
+    shape = (2,)
+    dtype = np.dtype("float32")
+
+    def __init__(self, values):
+        self.values = jnp.array(values)
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("spans non-addressable devices")
+
+    def __eq__(self, other):
+        return self.values == other.values
+
+    __hash__ = None
+
+
+def test_equal_where_numpy_sees_no_values(monkeypatch):
+    """Arrays of several processes are compared by JAX itself."""
+    monkeypatch.setattr("equinox._trees.equal.is_array", lambda x: isinstance(x, Spanning))
+    monkeypatch.setattr("equinox._trees.equal.concrete_array_types", {Spanning})
+    assert eqx.tree_equal(Spanning([1.0, 2.0]), Spanning([1.0, 2.0])) is True
+    assert eqx.tree_equal(Spanning([1.0, 2.0]), Spanning([1.0, 3.0])) is False

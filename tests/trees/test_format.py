@@ -1,0 +1,249 @@
+"""How a model is shown: its structure with shapes and dtypes, and short however big it is."""
+
+import collections
+import functools as ft
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jrandom
+import numpy as np
+import pytest
+from hypothesis import given
+from odd_leaves import Broken, Tall
+from random_trees import Point, deep, room_for, trees
+
+import equinox as eqx
+from equinox._trees.format import tree_repr
+
+
+class Linear(eqx.Module):
+    weight: Any
+    bias: Any = None
+
+
+class Options(eqx.Module):
+    width: int = eqx.field(static=True)
+    cache: Any = eqx.field(repr=False, default="hidden")
+    activation: Any = jax.nn.relu
+
+
+class Empty(eqx.Module):
+    pass
+
+
+def local_function(x):
+    return x
+
+
+def make_local_function():
+    def inner(x):
+        return x
+
+    return inner
+
+
+SHOWN = {
+    "arrays": (Linear(jnp.ones((3, 2)), jnp.zeros(3, jnp.bfloat16)), "Linear(weight=f32[3,2], bias=bf16[3])"),
+    "scalars": (Linear(jnp.array(1), jnp.array(True)), "Linear(weight=i32[], bias=bool[])"),
+    "more dtypes": (
+        Linear([jnp.ones(1, d) for d in (jnp.float16, jnp.uint8, jnp.int16, jnp.complex64)]),
+        "Linear(weight=[f16[1], u8[1], i16[1], c64[1]], bias=None)",
+    ),
+    "numpy": (Linear(np.ones((3, 2)), np.array(["a"])), "Linear(weight=f64[3,2](numpy), bias=<U1[1](numpy))"),
+    "numpy objects": (Linear(np.array([None]), np.ones(())), "Linear(weight=object[1](numpy), bias=f64[](numpy))"),
+    "key": (Linear(jrandom.PRNGKey(0)), "Linear(weight=u32[2], bias=None)"),
+    "python": (Linear(1.5, "text"), "Linear(weight=1.5, bias='text')"),
+    "static and hidden": (Options(3), "Options(width=3, activation=relu)"),
+    "functions": (Linear(local_function, make_local_function()), "Linear(weight=local_function, bias=inner)"),
+    "lambda": (Linear(lambda x: x, len), "Linear(weight=<lambda>, bias=len)"),
+    "jax functions": (Linear([jnp.tanh, jnp.add], jax.nn.softmax), "Linear(weight=[tanh, add], bias=softmax)"),
+    "classes": (Linear(Linear, int), "Linear(weight=Linear, bias=int)"),
+    "methods": (Linear(Linear(1).__repr__, "a".join), "Linear(weight=__repr__, bias=join)"),
+    "no fields": (Empty(), "Empty()"),
+    "nested": (
+        Linear(Linear(1), Linear(2, 3)),
+        "Linear(weight=Linear(weight=1, bias=None), bias=Linear(weight=2, bias=3))",
+    ),
+    "containers": (
+        Linear([1, (2,), ()], {"a": [], "b": {}}),
+        "Linear(weight=[1, (2,), ()], bias={'a': [], 'b': {}})",
+    ),
+    "namedtuple": (Linear(Point(1, jnp.ones(2))), "Linear(weight=Point(x=1, y=f32[2]), bias=None)"),
+    "kinds of dicts": (
+        Linear(collections.OrderedDict(a=jnp.ones(2)), collections.defaultdict(list, b=1)),
+        "Linear(weight=OrderedDict({'a': f32[2]}), bias=defaultdict({'b': 1}))",
+    ),
+    "long list": (Linear(list(range(100))), "Linear(weight=[0, 1, 2, 3, 4, 5, ... 94 more], bias=None)"),
+    "just not long": (
+        Linear([1] * 6, (1,) * 7),
+        "Linear(weight=[1, 1, 1, 1, 1, 1], bias=(1, 1, 1, 1, 1, 1, ... 1 more))",
+    ),
+    "long dict": (
+        Linear({i: i for i in range(10)}),
+        "Linear(weight={0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, ... 4 more}, bias=None)",
+    ),
+    "tall leaf": (Linear(Tall()), "Linear(weight=Tall( 1, 2 ), bias=None)"),
+    "shape": (
+        jax.eval_shape(lambda: jnp.ones(2)) and Linear(slice(1), ...),
+        "Linear(weight=slice(None, 1, None), bias=Ellipsis)",
+    ),
+    "several lines": (
+        Linear(
+            [Linear(jnp.ones((128, 256)), jnp.ones(128)), Linear(jnp.ones((10, 128)), jnp.ones(10))], (jax.nn.relu,)
+        ),
+        """\
+Linear(
+  weight=[
+    Linear(weight=f32[128,256], bias=f32[128]),
+    Linear(weight=f32[10,128], bias=f32[10])
+  ],
+  bias=(relu,)
+)""",
+    ),
+    "tuple on several lines": (
+        Linear(("a" * 50, "b" * 50), ("c" * 86,)),
+        """\
+Linear(
+  weight=(
+    '{}',
+    '{}'
+  ),
+  bias=(
+    '{}'
+  )
+)""".format("a" * 50, "b" * 50, "c" * 86),
+    ),
+    "depth": (
+        deep(9, lambda x: [x], 1),
+        "[[[[[[[[[...]]]]]]]]]",
+    ),
+    "depth of nothing": (
+        deep(8, lambda x: [x], []),
+        "[[[[[[[[[]]]]]]]]]",
+    ),
+}
+if hasattr(jrandom, "key"):  # typed keys came in JAX 0.4.11
+    SHOWN["typed key"] = (Linear(jrandom.key(0)), "Linear(weight=key<fry>[], bias=None)")
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_exact_text(name):
+    """The table."""
+    tree, text = SHOWN[name]
+    assert tree_repr(tree) == text
+    if isinstance(tree, eqx.Module):
+        assert repr(tree) == str(tree) == text
+
+
+@pytest.mark.parametrize("n", [1, *range(53, 58), *range(69, 75), 80])
+def test_width(n):
+    """What fits a line of 88 characters, with its label and comma, is one line; what doesn't is one item a line."""
+    item = "['{}', 1]".format("a" * n)
+    if len("Linear(weight={}, bias=None)".format(item)) <= 88:
+        expected = "Linear(weight={}, bias=None)".format(item)
+    elif len("  weight={},".format(item)) <= 88:
+        expected = "Linear(\n  weight={},\n  bias=None\n)".format(item)
+    else:
+        expected = "Linear(\n  weight=[\n    '{}',\n    1\n  ],\n  bias=None\n)".format("a" * n)
+    assert repr(Linear(["a" * n, 1])) == expected
+
+
+def test_thousand_layers():
+    """A model of a thousand layers is told in a few lines."""
+    layers = [Linear(jnp.ones((3, 2)), jnp.zeros(3)) for _ in range(1000)]
+    text = repr(Linear(layers, {"layers": {str(i): x for i, x in enumerate(layers)}}))
+    assert len(text) < 2500
+    assert "Linear(weight=f32[3,2], bias=f32[3])" in text
+    assert "... 994 more" in text
+
+
+@pytest.mark.parametrize("breadth", [2, 3, 6, 20])
+def test_broad_and_deep(breadth):
+    """What is nested deepest is left out first, everywhere at once, and quickly."""
+
+    def build(depth):
+        return jnp.ones(2) if depth == 0 else [build(depth - 1)] * breadth
+
+    text = repr(Linear(build(9), "last"))
+    assert len(text) < 2500
+    assert "bias='last'" in text
+    assert "..." in text
+
+
+def test_many_fields():
+    """The fields of a module are all there, as many as its class has."""
+    many = type("Many", (eqx.Module,), {"__annotations__": {"field{}".format(i): int for i in range(50)}})
+    text = repr(many(*range(50)))
+    assert [line.strip(" ,") for line in text.splitlines()[1:-1]] == ["field{0}={0}".format(i) for i in range(50)]
+
+
+@pytest.mark.parametrize("wrap", [lambda x: [x], lambda x: Linear(x)], ids=["lists", "modules"])
+def test_deep_trees(wrap):
+    """Trees deeper than Python's recursion are cut long before."""
+    with room_for(1100):
+        text = tree_repr(deep(5000, wrap, 1))
+    assert len(text) < 2500
+    assert "..." in text
+
+
+def test_loop():
+    """A list that holds itself is only deep."""
+    loop = [1]
+    loop.append(loop)
+    assert "..." in repr(Linear(loop))
+
+
+def test_inside_transformations():
+    """Tracers are shown as the arrays that they stand for."""
+    shown = []
+    model = Linear(jnp.ones((3, 2)), jnp.zeros(3))
+
+    def function(model):
+        shown.append(repr(model))
+        return model.weight.sum()
+
+    jax.jit(function)(model)
+    jax.grad(function)(model)
+    jax.vmap(function)(model)
+    assert shown == ["Linear(weight=f32[3,2], bias=f32[3])"] * 2 + ["Linear(weight=f32[2], bias=f32[])"]
+
+
+def test_unfinished_module():
+    """Inside its `__init__` a module is shown with the fields that it has."""
+    shown = []
+
+    class Unfinished(eqx.Module):
+        first: Any
+        second: Any
+
+        def __init__(self):
+            shown.append(repr(self))
+            self.second = 2
+            shown.append(repr(self))
+            self.first = 1
+
+    assert repr(Unfinished()) == "Unfinished(first=1, second=2)"
+    assert shown == ["Unfinished()", "Unfinished(second=2)"]
+
+
+def test_broken_leaf():
+    """Nothing that a leaf does breaks the text."""
+    assert "weight=<odd_leaves.Broken object at 0x" in repr(Linear(Broken(), [Broken()]))
+    assert "Broken object" in repr(Linear({Broken(): 1}))
+    assert "functools.partial(" in repr(Linear(ft.partial(local_function, 1)))
+    assert repr(Linear(object.__new__(Linear))) == "Linear(weight=Linear(), bias=None)"
+
+
+def test_values_are_not_asked_for():
+    """An array whose values are gone, or aren't there yet, is shown like any other."""
+    x = jnp.ones((3, 2))
+    x.delete()
+    assert repr(Linear(x)) == "Linear(weight=f32[3,2], bias=None)"
+
+
+@given(trees())
+def test_any_tree(tree):
+    """No tree is too odd, and no text too long."""
+    assert 0 < len(tree_repr(tree)) < 2500
+    assert repr(Linear(tree)).startswith("Linear(")
