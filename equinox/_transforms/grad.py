@@ -1,6 +1,5 @@
 """`gradf`, `value_and_grad_f` and their kin: `jax.grad`, told leaf by leaf what to differentiate. One engine."""
 
-import functools as ft
 import operator
 
 import jax
@@ -12,8 +11,10 @@ from .._dispatch.leaf_groups import Lid
 from .._trees.paths import describe_leaf
 from .._trees.predicates import is_inexact_array, is_inexact_array_like
 from .._trees.selection import Selection
+from .wrap import Options, Transformed, transform, transformation
 
 
+@transformation
 def value_and_grad_f(fun=None, *, filter_fn=None, filter_tree=None, argnums=0, has_aux=False, **kwargs):
     """`jax.value_and_grad`, differentiating the selected leaves of the inputs.
 
@@ -41,9 +42,12 @@ def value_and_grad_f(fun=None, *, filter_fn=None, filter_tree=None, argnums=0, h
         TypeError: a leaf is selected that can't be differentiated; an unknown keyword argument; as JAX, if the
             value is no real scalar.
     """
-    return _decorate(fun, Selection("value_and_grad_f", filter_fn, filter_tree), argnums, has_aux, kwargs, _both)
+    selection = Selection("value_and_grad_f", filter_fn, filter_tree)
+    spec = {"filter_fn": filter_fn, "filter_tree": filter_tree}
+    return transform(_ValueAndGrad, fun, _GradientOptions(selection, argnums, has_aux, kwargs, **spec))
 
 
+@transformation
 def gradf(fun=None, *, filter_fn=None, filter_tree=None, argnums=0, has_aux=False, **kwargs):
     """`jax.grad`, differentiating the selected leaves of the inputs.
 
@@ -52,71 +56,93 @@ def gradf(fun=None, *, filter_fn=None, filter_tree=None, argnums=0, has_aux=Fals
     Returns: a function with the inputs of `fun` that returns `grads`, or `(grads, aux)` with `has_aux`.
     """
     selection = Selection("gradf", filter_fn, filter_tree)
-    return _decorate(fun, selection, argnums, has_aux, kwargs, _grad_and_aux if has_aux else _grad_only)
+    spec = {"filter_fn": filter_fn, "filter_tree": filter_tree}
+    return transform(_Grad, fun, _GradientOptions(selection, argnums, has_aux, kwargs, **spec))
 
 
+@transformation
 def filter_value_and_grad(fun=None, *, argnums=0, has_aux=False, **kwargs):
     """`value_and_grad_f` with respect to all JAX arrays of floating-point or complex dtype."""
     selection = Selection("filter_value_and_grad", is_inexact_array, None)
-    return _decorate(fun, selection, argnums, has_aux, kwargs, _both)
+    return transform(_ValueAndGrad, fun, _GradientOptions(selection, argnums, has_aux, kwargs))
 
 
+@transformation
 def filter_grad(fun=None, *, argnums=0, has_aux=False, **kwargs):
     """`gradf` with respect to all JAX arrays of floating-point or complex dtype."""
     selection = Selection("filter_grad", is_inexact_array, None)
-    return _decorate(fun, selection, argnums, has_aux, kwargs, _grad_and_aux if has_aux else _grad_only)
+    return transform(_Grad, fun, _GradientOptions(selection, argnums, has_aux, kwargs))
 
 
-def _both(value_and_aux, grads):
-    return value_and_aux, grads
+class _GradientOptions(Options):
+    """Which leaves of which inputs to differentiate with respect to, and what `jax.value_and_grad` is told.
+
+    `spec` is what the user gave to say which leaves, if anything.
+    """
+
+    def __init__(self, selection, argnums, has_aux, kwargs, **spec):
+        super().__init__(selection.name, dict(kwargs, argnums=argnums, has_aux=has_aux, **spec))
+        if kwargs:
+            _compat.check_options(selection.name, jax.value_and_grad, kwargs)
+        self.selection = selection
+        self.single, self.argnums = _check_argnums(selection.name, argnums)
+        self.has_aux = has_aux
+        self.kwargs = kwargs
+
+    def positions(self, number_of_args):
+        """The positions of the inputs in `argnums`, none negative."""
+        for i in self.argnums:
+            if not -number_of_args <= i < number_of_args:
+                raise ValueError(
+                    "`{}` differentiates with respect to positional input {} (`argnums`), but {} came. Pass it by "
+                    "position, not by keyword.".format(self.name, i, number_of_args)
+                )
+        positions = [i % number_of_args for i in self.argnums]
+        if len(set(positions)) < len(positions):
+            raise ValueError("`{}` got an input twice in `argnums`: {}.".format(self.name, self.argnums))
+        return positions
 
 
-def _grad_only(value, grads):
-    return grads
+class _ValueAndGrad(Transformed):
+    """What `value_and_grad_f` and `filter_value_and_grad` return."""
+
+    def __call__(__self, *args, **kwargs):  # `self` may be the name of a keyword argument
+        return _value_and_grad(__self.__wrapped__, __self._options, args, kwargs)
 
 
-def _grad_and_aux(value_and_aux, grads):
-    return grads, value_and_aux[1]
+class _Grad(Transformed):
+    """What `gradf` and `filter_grad` return."""
+
+    def __call__(__self, *args, **kwargs):
+        value, grads = _value_and_grad(__self.__wrapped__, __self._options, args, kwargs)
+        return (grads, value[1]) if __self._options.has_aux else grads
 
 
-def _decorate(fun, selection, argnums, has_aux, kwargs, pick):
-    _compat.check_options(selection.name, jax.value_and_grad, kwargs)
-    single, argnums = _check_argnums(selection.name, argnums)
+def _value_and_grad(fun, options, args, kwargs):
+    """`jax.value_and_grad` of `fun` with respect to the selected leaves alone."""
+    where = options.positions(len(args))
+    chosen = tuple(args[i] for i in where)
+    leaves, treedef = tree_util.tree_flatten(chosen)
+    is_held = [not selected for selected in options.selection.of(chosen)]
+    held = [x for x, hold in zip(leaves, is_held) if hold]
+    groups = Lid(treedef, is_held)
 
-    def decorator(fun):
-        if not callable(fun):
-            raise TypeError(
-                "`{}` expects a function or another callable, got {}.".format(selection.name, describe_leaf(fun))
-            )
+    def of_differentiated_leaves(diff):
+        inputs = list(args)
+        for i, x in zip(where, groups.close([*diff, *held])):
+            inputs[i] = x
+        out = fun(*inputs, **kwargs)
+        return _pair(options.name, out) if options.has_aux else out
 
-        @ft.partial(ft.update_wrapper, wrapped=fun, updated=())
-        def differentiated(*args, **fun_kwargs):
-            where = _positions(selection.name, argnums, len(args))
-            chosen = tuple(args[i] for i in where)
-            leaves, treedef = tree_util.tree_flatten(chosen)
-            is_held = [not picked for picked in selection.of(chosen)]
-            held = [x for x, hold in zip(leaves, is_held) if hold]
-            lid = Lid(treedef, is_held)
-
-            def of_differentiated_leaves(diff):
-                inputs = list(args)
-                for i, x in zip(where, lid.close([*diff, *held])):
-                    inputs[i] = x
-                out = fun(*inputs, **fun_kwargs)
-                return _pair(selection.name, out) if has_aux else out
-
-            diff = [x for x, hold in zip(leaves, is_held) if not hold]
-            try:
-                value, grads = jax.value_and_grad(of_differentiated_leaves, has_aux=has_aux, **kwargs)(diff)
-            except TypeError:
-                _refuse_undifferentiable(selection.name, fun, args, where, leaves, is_held, kwargs)
-                raise
-            grads = lid.close([*grads, *[None] * len(held)])
-            return pick(value, grads[0] if single else grads)
-
-        return differentiated
-
-    return decorator if fun is None else decorator(fun)
+    diff = [x for x, hold in zip(leaves, is_held) if not hold]
+    differentiate = jax.value_and_grad(of_differentiated_leaves, has_aux=options.has_aux, **options.kwargs)
+    try:
+        value, grads = differentiate(diff)
+    except TypeError:
+        _refuse_undifferentiable(options, fun, args, where, leaves, is_held)
+        raise
+    grads = groups.close([*grads, *[None] * len(held)])
+    return value, grads[0] if options.single else grads
 
 
 def _check_argnums(name, argnums):
@@ -129,19 +155,6 @@ def _check_argnums(name, argnums):
         raise TypeError("`{}` expects `argnums` to be an int or ints, got {!r}.".format(name, argnums)) from None
 
 
-def _positions(name, argnums, number_of_args):
-    for i in argnums:
-        if not -number_of_args <= i < number_of_args:
-            raise ValueError(
-                "`{}` differentiates with respect to positional input {} (`argnums`), but {} came. Pass it by "
-                "position, not by keyword.".format(name, i, number_of_args)
-            )
-    positions = [i % number_of_args for i in argnums]
-    if len(set(positions)) < len(positions):
-        raise ValueError("`{}` got an input twice in `argnums`: {}.".format(name, argnums))
-    return positions
-
-
 def _pair(name, out):
     if not isinstance(out, (tuple, list)) or len(out) != 2:
         raise TypeError(
@@ -152,9 +165,9 @@ def _pair(name, out):
     return out
 
 
-def _refuse_undifferentiable(name, fun, args, where, leaves, is_held, kwargs):
+def _refuse_undifferentiable(options, fun, args, where, leaves, is_held):
     """Raise a better error than JAX's own for a leaf that is selected and can't be differentiated."""
-    if kwargs.get("allow_int"):
+    if options.kwargs.get("allow_int"):
         return
     for i, (leaf, hold) in enumerate(zip(leaves, is_held)):
         if not hold and not is_inexact_array_like(leaf):
@@ -163,6 +176,6 @@ def _refuse_undifferentiable(name, fun, args, where, leaves, is_held, kwargs):
             raise TypeError(
                 "`{}` is asked to differentiate with respect to the leaf `{}`, which is no floating-point array but "
                 "{}. Leave it out of the filter; `filter_fn=eqx.is_inexact_array` does.".format(
-                    name, path, describe_leaf(leaf)
+                    options.name, path, describe_leaf(leaf)
                 )
             ) from None

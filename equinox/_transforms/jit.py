@@ -21,14 +21,16 @@ from .._dispatch.cache_key import ArrayKey, static_key
 from .._dispatch.call_signature import DONATED, KEPT, NO_CALLS, STATIC, Call
 from .._dispatch.leaf_groups import Lid, box, unbox
 from .._dispatch.lowered import Lowered
-from .._dispatch.options import Options
+from .._dispatch.options import Options as InputOptions
 from .._trees.paths import describe_leaf
 from .._trees.predicates import is_array, is_array_like, is_inexact_array
 from .._trees.selection import Selection
+from .wrap import Options, Transformed, transform, transformation
 
 _MAX_SPECIALISATIONS = 4096  # combinations of statics that one function keeps compiled; the least recently used goes
 
 
+@transformation
 def jitf(fun=None, *, filter_fn=None, filter_tree=None, **kwargs):
     """`jax.jit`, tracing the leaves of the inputs that are selected and holding the others static.
 
@@ -56,22 +58,27 @@ def jitf(fun=None, *, filter_fn=None, filter_tree=None, **kwargs):
         TypeError: a traced leaf that JAX can't trace; a static one that can't be hashed, or whose value isn't known
             yet as another transformation traces it; an unknown keyword argument.
     """
-    return _decorate(fun, Selection("jitf", filter_fn, filter_tree), kwargs)
+    selection = Selection("jitf", filter_fn, filter_tree)
+    return transform(Jitted, fun, _JitOptions(selection, kwargs, filter_fn=filter_fn, filter_tree=filter_tree))
 
 
+@transformation
 def filter_jit(fun=None, **kwargs):
     """`jitf` that traces JAX and NumPy arrays and holds everything else static.
 
     A NumPy array is a JAX array once it is traced: `filter_grad` differentiates it inside, and doesn't outside.
     """
-    return _decorate(fun, Selection("filter_jit", _is_jax_or_numpy_array, None), kwargs)
+    selection = Selection("filter_jit", _is_jax_or_numpy_array, None)
+    return transform(Jitted, fun, _JitOptions(selection, kwargs))
 
 
-def _decorate(fun, selection, kwargs):
-    options = Options(selection.name, **kwargs)
-    if fun is None:
-        return lambda fun: _Jitted(fun, selection, options)
-    return _Jitted(fun, selection, options)
+class _JitOptions(Options):
+    """Which leaves to trace, and what `jax.jit` is told. `spec` is what the user gave to say which leaves."""
+
+    def __init__(self, selection, kwargs, **spec):
+        super().__init__(selection.name, dict(kwargs, **spec))
+        self.selection = selection
+        self.inputs = InputOptions(selection.name, **kwargs)
 
 
 def _is_jax_or_numpy_array(x):
@@ -84,21 +91,16 @@ _DECIDED_BY_DTYPE = (is_inexact_array,)
 _DECIDED_BY_TYPE_OR_DTYPE = (is_array, _is_jax_or_numpy_array, *_DECIDED_BY_DTYPE)
 
 
-class _Jitted:
-    """What `jitf` returns."""
+class Jitted(Transformed):
+    """What `jitf` and `filter_jit` return."""
 
-    def __init__(self, fun, selection, options):
-        if not callable(fun):
-            raise TypeError(
-                "`{}` expects a function or another callable, got {}.".format(selection.name, describe_leaf(fun))
-            )
-        # A function's attributes are carried over, as by `functools.wraps`; a module's fields are not.
-        ft.update_wrapper(self, fun, updated=("__dict__",) if isinstance(fun, types.FunctionType) else ())
-        self.__wrapped__ = fun
+    def __init__(self, fun, options):
+        super().__init__(fun, options)
+        selection, options = options.selection, options.inputs
         options.check(fun)
         self._names = positional_names(fun)
         self._selection = selection
-        self._options = options
+        self._input_options = options
         # The arrays of a callable pytree are inputs like any other, not constants to be compiled into the code.
         leaves, treedef = tree_flatten(fun)
         self._fun_arrays = tuple(x for x in leaves if is_array(x))
@@ -135,18 +137,6 @@ class _Jitted:
             __self._refuse_untraceable(call, args, kwargs)
             raise
 
-    def __get__(self, instance, owner=None):
-        return self if instance is None else types.MethodType(self, instance)
-
-    def __repr__(self):
-        return "<{} of {!r}>".format(self._selection.name, self.__wrapped__)
-
-    def __copy__(self):  # to `copy` a function is atomic, and so is this one
-        return self
-
-    def __deepcopy__(self, memo):
-        return self
-
     def lower(__self, *args, **kwargs):
         """Trace and lower for these inputs, without running; as `jax.jit(...).lower`. Since JAX 0.2.25.
 
@@ -180,8 +170,8 @@ class _Jitted:
     def _prepare(self, args, kwargs, leaves, treedef):
         """Find or make what these inputs, unlike those of the last calls, need."""
         inputs = inputs_of(self._names, args, kwargs)
-        static = self._options.static.among(inputs)
-        donated = self._options.donated.among(inputs)
+        static = self._input_options.static.among(inputs)
+        donated = self._input_options.donated.among(inputs)
         owners = [x for x in inputs for _ in range(x.size)]
         # Where `lower` is given a shape and dtype to stand for an array, there is no value to hold static.
         abstract = [isinstance(leaf, jax.ShapeDtypeStruct) and x not in static for leaf, x in zip(leaves, owners)]
@@ -217,10 +207,10 @@ class _Jitted:
 
     def _shardings(self, inputs, static, kinds):
         """The shardings asked for of what the compiled function takes: the kept and the donated. `None` for none."""
-        if not self._options.has_in_shardings:
+        if not self._input_options.has_in_shardings:
             return None
         sharded = [x for x in inputs if x.by_position and x not in static]
-        asked_for = iter(self._options.shardings_of(tuple(x.value for x in sharded)))
+        asked_for = iter(self._input_options.shardings_of(tuple(x.value for x in sharded)))
         shardings = [next(asked_for) if x in sharded else None for x in inputs for _ in range(x.size)]
         kept = [sharding for sharding, kind in zip(shardings, kinds) if kind == KEPT]
         donated = [sharding for sharding, kind in zip(shardings, kinds) if kind == DONATED]
