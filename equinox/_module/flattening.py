@@ -7,6 +7,7 @@ Dynamic fields are children. The auxiliary data are the static fields and their 
 import dataclasses
 
 from .. import _compat
+from .._trees.static import PLAIN_TYPES, types_of
 
 
 def register(cls):
@@ -22,7 +23,8 @@ def register(cls):
     fields = list(zip(layout.dynamic + layout.static, children + statics))
     scope = {
         "cls": cls,
-        "kind": _kind,
+        "PLAIN_TYPES": PLAIN_TYPES,
+        "types_of": types_of,
         "new": object.__new__,
         # `object.__setattr__(self, "__dict__", values)`, without a look-up
         "set_dict": next(c.__dict__["__dict__"] for c in cls.__mro__ if "__dict__" in c.__dict__).__set__,
@@ -35,7 +37,9 @@ def register(cls):
             missing=missing,
             children=_tuple(read.format(name) for name in layout.dynamic),
             read_statics="; ".join("{} = {}".format(s, read.format(name)) for s, name in zip(statics, layout.static)),
-            aux=_tuple(statics + ["kind({0}) if type({0}) is tuple else type({0})".format(s) for s in statics]),
+            aux=_tuple(
+                statics + ["type({0}) if type({0}) in PLAIN_TYPES else types_of({0})".format(s) for s in statics]
+            ),
             child_names=_tuple(children),
             static_names=_tuple(statics + ["_"] * len(statics)),
             dict=", ".join("{!r}: {}".format(name, variable) for name, variable in fields),
@@ -83,11 +87,6 @@ def _reads_fields_plainly(cls):
     )
 
 
-def _kind(x):
-    """The type of a static field, and of what is in it if it is a tuple."""
-    return tuple(map(_kind, x)) if type(x) is tuple else type(x)
-
-
 def _tuple(expressions):
     return "({})".format("".join(e + ", " for e in expressions))
 
@@ -105,7 +104,7 @@ def _flatten_unfinished(self):
     layout, values = type(self).__layout__, self.__dict__
     names = tuple(name for name in layout.dynamic if name in values)
     static = tuple((name, values[name]) for name in layout.static if name in values)
-    return tuple(values[name] for name in names), _Unfinished(names, static, tuple(_kind(x) for _, x in static))
+    return tuple(values[name] for name in names), _Unfinished(names, static, tuple(types_of(x) for _, x in static))
 
 
 def _unflatten_unfinished(cls, aux, children):
