@@ -10,11 +10,10 @@ import operator
 import sys
 import types
 
-from jax import tree_util
-
 from .. import _compat
 from .._module.pickling import pack, unpack
 from .._trees.paths import describe_leaf
+from .._trees.static import hashable_key
 
 _COPIED = frozenset(["__name__", "__qualname__", "__annotations__", "__type_params__"])  # as `functools.wraps` does
 
@@ -44,20 +43,12 @@ class Options:
     def __init__(self, name, given):
         self.name = name
         self.given = given
-        leaves, treedef = tree_util.tree_flatten(given)
-        self._key = (name, treedef, tuple(map(type, leaves)), tuple(leaves))
-        try:
-            self._hash = hash(self._key)
-        except TypeError:
-            self._key = self
-            self._hash = id(self)
+        key = hashable_key(given)
+        self._key = id(self) if key is None else (name, key)
+        self._hash = hash(self._key)
 
     def __eq__(self, other):
-        if self is other:
-            return True
-        if not isinstance(other, Options) or self._key is self or other._key is other:
-            return False
-        return self._key == other._key
+        return self is other or (type(other) is type(self) and self._key == other._key)
 
     def __hash__(self):
         return self._hash
