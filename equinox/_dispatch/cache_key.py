@@ -7,7 +7,7 @@ from jax import core
 
 from .. import _compat
 from .._trees.paths import describe_leaf
-from .._trees.predicates import is_array
+from .._trees.predicates import is_jax_array
 
 
 class ArrayKey:
@@ -49,7 +49,7 @@ def static_key(leaf, name="", path=str):
             )
         )
     try:
-        if is_array(leaf) or _compat.is_numpy_array(leaf):
+        if is_jax_array(leaf) or _compat.is_numpy_array(leaf):
             return ArrayKey(leaf)
         hash(leaf)
         return leaf

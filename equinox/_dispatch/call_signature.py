@@ -8,7 +8,7 @@ from jax.tree_util import tree_flatten, tree_leaves
 
 from .. import _compat
 from .._trees.layout import layout_of
-from .._trees.predicates import is_array
+from .._trees.predicates import is_jax_array
 from .cache_key import static_key
 from .leaf_groups import gatherer
 from .snapshot import snapshot
@@ -92,7 +92,7 @@ class _Pattern:
         )
         self.donated = donated if DONATED in kinds else None
         self.statics = self.static(leaves)
-        self.by_identity = any(map(is_array, self.statics))  # by value is for the look-up, when identity fails
+        self.by_identity = any(map(is_jax_array, self.statics))  # by value is for the look-up, when identity fails
 
     def matches(self, leaves, treedef):
         if self.types != list(map(type, leaves)) or self.treedef != treedef:

@@ -10,7 +10,7 @@ import numpy as np
 from jax import tree_util
 
 from .. import _compat
-from .._trees.predicates import is_array, is_array_like
+from .._trees.predicates import is_array_like, is_jax_array
 
 
 class Lid:
@@ -83,4 +83,4 @@ def unbox(x):
 
 def _is_carried(x):
     """JAX arrays, and NumPy's, which a transformation makes JAX arrays of; Python numbers stay as they are."""
-    return is_array(x) or ((_compat.is_numpy_array(x) or isinstance(x, np.generic)) and is_array_like(x))
+    return is_jax_array(x) or ((_compat.is_numpy_array(x) or isinstance(x, np.generic)) and is_array_like(x))

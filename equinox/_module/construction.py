@@ -7,7 +7,7 @@ from jax import tree_util
 from .. import _compat
 from .._trees.layout import unfinished
 from .._trees.paths import describe_leaf
-from .._trees.predicates import is_array
+from .._trees.predicates import is_jax_array
 from .fields import MISSING, OPTIONS, Options, has_default, kind_of_default
 from .methods import BoundMethod
 
@@ -84,7 +84,7 @@ def _check_static(cls_name, name, value):
         return
     # The values of a dictionary by themselves: its keys, which JAX would sort, may not be comparable.
     for leaf in tree_util.tree_leaves(list(value.values()) if isinstance(value, dict) else value):
-        if is_array(leaf) or _compat.is_numpy_array(leaf):
+        if is_jax_array(leaf) or _compat.is_numpy_array(leaf):
             raise TypeError(
                 "the static field `{}.{}` holds an array ({}). Static fields are part of the tree's structure, which "
                 "has to be comparable: make it an ordinary field, and keep it out of the gradient with a "

@@ -10,7 +10,7 @@ from jax import tree_util
 from .. import _compat
 from .._trees.equal import tree_equal
 from .._trees.format import tree_repr
-from .._trees.predicates import is_array
+from .._trees.predicates import is_jax_array
 from .construction import construct, delete_field, generate_init, set_field
 from .fields import Layout, field
 from .flattening import register
@@ -105,7 +105,7 @@ class Module(metaclass=_ModuleMeta):
 
     def __hash__(self):
         leaves, treedef = tree_util.tree_flatten(self)
-        if any(is_array(x) or _compat.is_numpy_array(x) for x in leaves):
+        if any(is_jax_array(x) or _compat.is_numpy_array(x) for x in leaves):
             raise TypeError(
                 "unhashable: `{0}` holds arrays. Where JAX wants a function, as `jax.jit` and `lax.cond` do, pass "
                 "`model.__call__` or use `eqx.filter_jit(model)`; to use it as a static argument, as a key or in a "

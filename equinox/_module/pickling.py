@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import _compat
 from .._trees.layout import layout_of
-from .._trees.predicates import is_array
+from .._trees.predicates import is_jax_array
 
 # Looked in first, so that a pickle names no private module of JAX and can be read by another release.
 _PUBLIC_HOMES = ("jax.nn", "jax.numpy", "jax.lax", "jax.random", "jax.scipy.special")
@@ -23,7 +23,7 @@ _PUBLIC_HOMES = ("jax.nn", "jax.numpy", "jax.lax", "jax.random", "jax.scipy.spec
 
 def pack(x):
     """`x` with all in it that doesn't survive by itself in a wrapper that does. Modules in it see to themselves."""
-    if _compat.pickles_arrays_as_numpy() and is_array(x):
+    if _compat.pickles_arrays_as_numpy() and is_jax_array(x):
         return _Array(np.asarray(x))
     if callable(x) and not _sees_to_itself(x) and not _is_found(x):
         for module in (*_PUBLIC_HOMES, getattr(x, "__module__", None)):

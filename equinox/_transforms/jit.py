@@ -12,7 +12,6 @@ import weakref
 from typing import Any
 
 import jax
-import numpy as np
 from jax.tree_util import tree_flatten, tree_leaves
 
 from .. import _compat
@@ -23,8 +22,8 @@ from .._dispatch.leaf_groups import Lid, box, unbox
 from .._dispatch.lowered import Lowered
 from .._dispatch.options import Options as InputOptions
 from .._trees.paths import describe_leaf
-from .._trees.predicates import is_array, is_array_like, is_inexact_array
-from .._trees.selection import Selection
+from .._trees.predicates import is_array, is_array_like, is_jax_array
+from .._trees.selection import ANYTHING, DTYPE, Selection
 from .wrap import Options, Transformed, transform, transformation
 
 _MAX_SPECIALISATIONS = 4096  # combinations of statics that one function keeps compiled; the least recently used goes
@@ -68,7 +67,7 @@ def filter_jit(fun=None, **kwargs):
 
     A NumPy array is a JAX array once it is traced: `filter_grad` differentiates it inside, and doesn't outside.
     """
-    selection = Selection("filter_jit", _is_jax_or_numpy_array, None)
+    selection = Selection("filter_jit", is_array)
     return transform(Jitted, fun, _JitOptions(selection, kwargs))
 
 
@@ -79,16 +78,6 @@ class _JitOptions(Options):
         super().__init__(selection.name, dict(kwargs, **spec))
         self.selection = selection
         self.inputs = InputOptions(selection.name, **kwargs)
-
-
-def _is_jax_or_numpy_array(x):
-    return is_array(x) or _compat.is_numpy_array(x) or isinstance(x, np.generic)
-
-
-# Filters that answer alike for all leaves of one type need not be asked again while the types stay the same. Nor do
-# those that answer alike for one type and dtype: `jax.jit` traces a new dtype anew, and there they are asked again.
-_DECIDED_BY_DTYPE = (is_inexact_array,)
-_DECIDED_BY_TYPE_OR_DTYPE = (is_array, _is_jax_or_numpy_array, *_DECIDED_BY_DTYPE)
 
 
 class Jitted(Transformed):
@@ -103,10 +92,10 @@ class Jitted(Transformed):
         self._input_options = options
         # The arrays of a callable pytree are inputs like any other, not constants to be compiled into the code.
         leaves, treedef = tree_flatten(fun)
-        self._fun_arrays = tuple(x for x in leaves if is_array(x))
+        self._fun_arrays = tuple(x for x in leaves if is_jax_array(x))
         if self._fun_arrays:
-            lid = Lid(treedef, [not is_array(x) for x in leaves])
-            statics = [x for x in leaves if not is_array(x)]
+            lid = Lid(treedef, [not is_jax_array(x) for x in leaves])
+            statics = [x for x in leaves if not is_jax_array(x)]
             self._specialised = _specialisations(lambda arrays: lid.close([*arrays, *statics]), fun, options)
         elif isinstance(fun, types.FunctionType) and options.are_defaults:
             # One made anew of the same function, as by `filter_jit(f)(x)` in a loop, finds what was compiled before.
@@ -186,9 +175,9 @@ class Jitted(Transformed):
             if kind == STATIC
         ]
         filter_fn = self._selection.filter_fn
-        recheck = filter_fn if filter_fn in _DECIDED_BY_DTYPE and not any(abstract) else None
+        recheck = filter_fn if self._selection.depends_on == DTYPE and not any(abstract) else None
         jitted = self._specialised(treedef, kinds, self._shardings(inputs, static, kinds), recheck, *keys)
-        if filter_fn is None or filter_fn in _DECIDED_BY_TYPE_OR_DTYPE:
+        if self._selection.depends_on != ANYTHING:
             ask, asked = None, []
         else:
             ask, asked = filter_fn, [i for i, x in enumerate(owners) if x not in static]

@@ -7,7 +7,7 @@ import numpy as np
 from jax import core, tree_util
 
 from .. import _compat
-from .predicates import concrete_array_types, is_array
+from .predicates import concrete_array_types, is_jax_array
 
 
 def tree_equal(*pytrees):
@@ -39,13 +39,13 @@ def tree_equal(*pytrees):
 
 def _leaf_equal(a, b):
     """`True` or `False`, or a traced scalar."""
-    if is_array(a):
+    if is_jax_array(a):
         if type(a) is type(b) and type(a) in concrete_array_types:
             try:
                 return _same_values(np.asarray(a), np.asarray(b))
             except RuntimeError:  # the array spans several processes
                 pass
-        if not is_array(b) or a.shape != b.shape or a.dtype != b.dtype:
+        if not is_jax_array(b) or a.shape != b.shape or a.dtype != b.dtype:
             return False
         equal = (a == b).all()
         return equal if isinstance(equal, core.Tracer) else bool(equal)

@@ -3,7 +3,7 @@
 from .. import _compat
 from .layout import layout_of
 from .paths import short_repr
-from .predicates import is_array
+from .predicates import is_jax_array
 
 _WIDTH = 88  # a line; what doesn't fit is broken over several, one item to each
 _MAX_ITEMS = 6  # of a list, tuple or dictionary
@@ -26,7 +26,7 @@ def tree_repr(tree):
 
 def _document(x, depth):
     """`x` down to `depth`, as a string or as `(opening, items, closing)`, where items are `(label, document)`."""
-    if is_array(x) or _compat.is_numpy_array(x):
+    if is_jax_array(x) or _compat.is_numpy_array(x):
         return _array(x)
     layout = layout_of(x)
     if layout is not None:

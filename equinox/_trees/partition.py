@@ -2,11 +2,11 @@
 
 import operator
 
-import numpy as np
 from jax import tree_util
 
-from .paths import describe_leaf, first_difference, leaf_paths
+from .paths import first_difference
 from .predicates import is_none
+from .selection import mask, mismatch
 
 
 def filter(tree, filter_spec, inverse=False, replace=None, is_leaf=None):
@@ -25,11 +25,10 @@ def filter(tree, filter_spec, inverse=False, replace=None, is_leaf=None):
 
     Raises: ValueError: `filter_spec` isn't a prefix of `tree`. TypeError: a leaf of it is neither bool nor function.
     """
-    leaves, treedef = tree_util.tree_flatten(tree, is_leaf=is_leaf)
-    mask = _mask(leaves, treedef, tree, filter_spec, is_leaf)
+    leaves, treedef, selected = _select(tree, filter_spec, is_leaf)
     if inverse:
-        mask = map(operator.not_, mask)
-    return treedef.unflatten([x if keep else replace for x, keep in zip(leaves, mask)])
+        selected = map(operator.not_, selected)
+    return treedef.unflatten([x if keep else replace for x, keep in zip(leaves, selected)])
 
 
 def partition(tree, filter_spec, replace=None, is_leaf=None):
@@ -39,11 +38,23 @@ def partition(tree, filter_spec, replace=None, is_leaf=None):
 
     Returns: two trees like `tree`; each leaf is in one of them, and `replace` stands for it in the other.
     """
+    leaves, treedef, selected = _select(tree, filter_spec, is_leaf)
+    kept = [x if keep else replace for x, keep in zip(leaves, selected)]
+    others = [replace if keep else x for x, keep in zip(leaves, selected)]
+    return treedef.unflatten(kept), treedef.unflatten(others)
+
+
+def _select(tree, filter_spec, is_leaf):
+    """The leaves and the structure of `tree`, and for each leaf whether it is selected."""
     leaves, treedef = tree_util.tree_flatten(tree, is_leaf=is_leaf)
-    mask = _mask(leaves, treedef, tree, filter_spec, is_leaf)
-    selected = [x if keep else replace for x, keep in zip(leaves, mask)]
-    others = [replace if keep else x for x, keep in zip(leaves, mask)]
-    return treedef.unflatten(selected), treedef.unflatten(others)
+    selected = mask(leaves, treedef, filter_spec, "filter_spec")
+    if selected is None:
+        raise ValueError(
+            "`filter_spec` must have the structure of `tree`, or of a prefix of it. {}".format(
+                mismatch(tree, filter_spec, "tree", is_leaf)
+            )
+        )
+    return leaves, treedef, selected
 
 
 def combine(*trees, is_leaf=None):
@@ -71,49 +82,3 @@ def combine(*trees, is_leaf=None):
         return treedef.unflatten([b if a is None else a for a, b in zip(flat[0][0], flat[1][0])])
     columns = zip(*(leaves for leaves, _ in flat))
     return treedef.unflatten([next((x for x in column if x is not None), None) for column in columns])
-
-
-def _mask(leaves, treedef, tree, filter_spec, is_leaf):
-    """`filter_spec` as something true or false for each of the `leaves` of `tree`."""
-    if callable(filter_spec) and tree_util.all_leaves([filter_spec]):
-        return list(map(filter_spec, leaves))
-    spec_is_leaf = None
-    specs, prefix = tree_util.tree_flatten(filter_spec)
-    if prefix == treedef:
-        if set(map(type, specs)) == {bool}:
-            return specs
-        below = range(len(leaves))
-    else:
-        spec_is_leaf = _is_spec
-        specs, prefix = tree_util.tree_flatten(filter_spec, is_leaf=spec_is_leaf)
-        try:
-            below = prefix.flatten_up_to(treedef.unflatten(range(len(leaves))))
-        except ValueError:
-            path, expected, got = first_difference(tree, filter_spec, "tree", is_leaf, covers=_is_spec_leaf)
-            raise ValueError(
-                "`filter_spec` must have the structure of `tree`, or of a prefix of it. At `{}` expected {}, "
-                "got {}.".format(path, expected, got)
-            ) from None
-    mask = []
-    for i, (spec, subtree) in enumerate(zip(specs, below)):
-        indices = [subtree] if type(subtree) is int else tree_util.tree_leaves(subtree)
-        if isinstance(spec, (bool, np.bool_)):
-            mask.extend([spec] * len(indices))
-        elif callable(spec):
-            mask.extend(spec(leaves[j]) for j in indices)
-        elif indices or spec is not None:
-            raise TypeError(
-                "`{}` must be a bool or a function from a leaf to a bool, got {}.".format(
-                    leaf_paths(filter_spec, "filter_spec", spec_is_leaf)[i], describe_leaf(spec)
-                )
-            )
-    return mask
-
-
-def _is_spec(x):
-    """What in a `filter_spec` is no container, though JAX has it as a node: `None`, and a bound method."""
-    return x is None or hasattr(x, "__func__")
-
-
-def _is_spec_leaf(x):
-    return _is_spec(x) or tree_util.all_leaves([x])

@@ -7,16 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import core
 
+from .. import _compat
+
 is_none = ft.partial(operator.is_, None)  # in C: pytree flattening asks it of every node
 
 concrete_array_types = set()  # of JAX arrays met so far: neither tracers nor typed keys
 
 
-def is_array(element):
-    """Whether `element` is a JAX array: of any dtype, concrete or traced, old-style or typed PRNG keys too.
-
-    A NumPy array is no JAX array.
-    """
+def is_jax_array(element):
+    """Whether `element` is a JAX array: of any dtype, concrete or traced, old-style or typed PRNG keys too."""
     if type(element) in concrete_array_types:
         return True
     # On the oldest JAX `jnp.ndarray` matches NumPy arrays too.
@@ -27,8 +26,36 @@ def is_array(element):
     return True
 
 
+def is_numpy(element):
+    """Whether `element` is a NumPy array or a NumPy scalar, of any dtype."""
+    return isinstance(element, np.generic) or _compat.is_numpy_array(element)
+
+
+def is_array(element):
+    """Whether `element` is a JAX array, or a NumPy array or NumPy scalar of a dtype that JAX has.
+
+    JAX arrays count whatever their dtype is, and so do tracers and PRNG keys. NumPy's arrays of text, dates and objects
+    don't count, as no JAX function takes them. Python numbers don't count either: see `is_array_like`.
+
+    Example:
+        >>> [eqx.is_array(x) for x in (jnp.ones(2), np.ones(2), np.float32(1), 1.0, np.array(["text"]))]
+        [True, True, True, False, False]
+    """
+    return is_jax_array(element) or (is_numpy(element) and _is_number_dtype(element.dtype))
+
+
 def is_inexact_array(element):
-    """Whether `element` is a JAX array (see `is_array`) of floating-point or complex dtype."""
+    """Whether `element` is a JAX array of floating-point or complex dtype. A NumPy array isn't.
+
+    Example:
+        >>> [eqx.is_inexact_array(x) for x in (jnp.ones(2), jnp.arange(2), np.ones(2), 1.0)]
+        [True, False, False, False]
+    """
+    return is_jax_array(element) and _is_inexact_dtype(element.dtype)
+
+
+def is_inexact_jax_or_numpy(element):
+    """Whether `element` is an array (see `is_array`) of floating-point or complex dtype: what `jax.grad` takes."""
     return is_array(element) and _is_inexact_dtype(element.dtype)
 
 
@@ -37,14 +64,18 @@ def is_array_like(element):
 
     True for JAX and NumPy arrays of numbers, Python and NumPy numbers that fit JAX's dtypes, and lists of those.
     False for strings, functions, `None`, and anything else.
+
+    Example:
+        >>> [eqx.is_array_like(x) for x in (jnp.ones(2), np.ones(2), 1.0, True, 2**70, "text", jax.nn.relu)]
+        [True, True, True, True, False, False, False]
     """
-    if is_array(element) or isinstance(element, (bool, float, complex)):
+    if is_jax_array(element) or isinstance(element, (bool, float, complex)):
         return True
     if isinstance(element, int) and -(2**31) <= element < 2**31:
         return True  # fits the default integer with and without x64; above it, JAX decides
     if element is None or isinstance(element, (str, bytes)):
         return False  # JAX 0.4.1 to 0.4.33 read `None` as NaN
-    if isinstance(element, (np.ndarray, np.generic)):
+    if is_numpy(element):
         return _is_number_dtype(element.dtype)
     try:
         jnp.array(element)
@@ -54,12 +85,17 @@ def is_array_like(element):
 
 
 def is_inexact_array_like(element):
-    """Whether `element` is array-like (see `is_array_like`) and floating-point or complex: `1.0` is, `1` isn't."""
+    """Whether `element` is array-like (see `is_array_like`) and floating-point or complex.
+
+    Example:
+        >>> [eqx.is_inexact_array_like(x) for x in (jnp.ones(2), np.ones(2), 1.0, 1, "text")]
+        [True, True, True, False, False]
+    """
     if isinstance(element, (float, complex)):
         return True
     if isinstance(element, (bool, int)) or not is_array_like(element):
         return False
-    if not is_array(element) and not isinstance(element, (np.ndarray, np.generic)):
+    if not (is_jax_array(element) or is_numpy(element)):
         element = jnp.array(element)
     return _is_inexact_dtype(element.dtype)
 

@@ -1,18 +1,106 @@
-"""`filter_fn` or `filter_tree`: how the filtered transformations are told which leaves of their inputs to act on."""
+"""Which leaves of a tree a filter selects.
+
+A filter specification is a function from a leaf to a bool, or a bool, or a pytree of these whose structure is a prefix
+of that of the tree. `partition` takes one, and so does the `filter_tree` of a transformation.
+"""
 
 import numpy as np
 from jax import tree_util
 
+from .layout import layout_of
 from .paths import describe_leaf, first_difference, leaf_paths
+from .predicates import is_array, is_inexact_array, is_inexact_jax_or_numpy
+
+# What the answers of a filter depend on, beside the structure of the inputs: nothing, the type of a leaf, its type and
+# dtype, or anything, such as its value. Each includes those before it. A filter that depends on the type may still
+# answer "no" for an array that no JAX function takes, such as NumPy's arrays of text.
+STRUCTURE, TYPE, DTYPE, ANYTHING = DEPENDENCIES = ("structure", "type", "dtype", "anything")
+
+_KNOWN_FUNCTIONS = {id(is_array): TYPE, id(is_inexact_array): DTYPE, id(is_inexact_jax_or_numpy): DTYPE}
+
+
+def mask(leaves, treedef, spec, name):
+    """For each of the `leaves` of a tree whether `spec` selects it, or `None` if `spec` is no prefix of `treedef`.
+
+    Raises:
+        TypeError: A leaf of `spec` is neither a bool nor a function. The message calls `spec` by `name`.
+    """
+    if callable(spec) and tree_util.all_leaves([spec]):
+        return [bool(spec(x)) for x in leaves]
+    is_leaf = None
+    items, prefix = tree_util.tree_flatten(spec)
+    if prefix == treedef:
+        if set(map(type, items)) <= {bool}:
+            return items
+        below = range(len(leaves))
+    else:
+        is_leaf = _is_item
+        items, prefix = tree_util.tree_flatten(spec, is_leaf=is_leaf)
+        try:
+            below = prefix.flatten_up_to(treedef.unflatten(range(len(leaves))))
+        except ValueError:
+            return None
+    selected = []
+    for i, (item, subtree) in enumerate(zip(items, below)):
+        indices = [subtree] if type(subtree) is int else tree_util.tree_leaves(subtree)
+        if _is_bool(item):
+            selected += [bool(item)] * len(indices)
+        elif callable(item):
+            selected += [bool(item(leaves[j])) for j in indices]
+        elif indices or item is not None:
+            raise TypeError(
+                "`{}` must be a bool or a function from a leaf to a bool, got {}.".format(
+                    leaf_paths(spec, name, is_leaf)[i], describe_leaf(item)
+                )
+            )
+    return selected
+
+
+def mismatch(tree, spec, root, is_leaf=None):
+    """Where `spec` stops being a prefix of `tree`, in words: the path begins with `root`."""
+    return "At `{}` expected {}, got {}.".format(*first_difference(tree, spec, root, is_leaf, covers=_covers))
+
+
+def _is_bool(x):
+    return isinstance(x, (bool, np.bool_))
+
+
+def _is_item(x):
+    """Whether `x` is `None` or a function that is a pytree node: a bound method, or what a transformation returned.
+
+    A specification isn't looked into there. A callable module is no function, but a tree.
+    """
+    return x is None or (layout_of(x) is None and (hasattr(x, "__func__") or hasattr(x, "__wrapped__")))
+
+
+def _covers(x):
+    """Whether `x`, in a specification, may stand in the place of any subtree."""
+    return _is_item(x) or tree_util.all_leaves([x])
 
 
 class Selection:
-    """The user's choice, checked: exactly one of `filter_fn` and `filter_tree`.
+    """How a transformation was told which leaves to act on: by exactly one of `filter_fn` and `filter_tree`.
 
-    `name` is the transformation's, for error messages.
+    Two are equal if they have the same name, the same functions (by identity), and the same trees of bools.
+
+    Args:
+        name: The transformation's name, for error messages.
+        filter_fn: A function `leaf -> bool`, or `None`.
+        filter_tree: A filter specification of the inputs, or a tuple or list of one for each input, or `None`.
+
+    Attributes:
+        filter_fn: As given.
+        depends_on: What the answers depend on: one of `DEPENDENCIES`. If it is "anything", the filter has to be asked
+            at each call. If it is "dtype", `filter_fn` is the function to ask when the dtype of a leaf has changed.
+
+    Raises:
+        TypeError: `filter_fn` is no function, or a leaf of `filter_tree` is neither a bool nor a function.
+        ValueError: Both were given, or none.
     """
 
-    def __init__(self, name, filter_fn, filter_tree):
+    __slots__ = ("_key", "depends_on", "filter_fn", "filter_tree", "name")
+
+    def __init__(self, name, filter_fn=None, filter_tree=None):
         if (filter_fn is None) == (filter_tree is None):
             raise ValueError(
                 "`{}` expects exactly one of `filter_fn` and `filter_tree`, got {}. "
@@ -20,47 +108,93 @@ class Selection:
                     name, "both" if filter_fn is not None else "neither"
                 )
             )
-        if filter_fn is not None and not callable(filter_fn):
-            raise TypeError(
-                "`{}` expects `filter_fn` to be a function from a leaf to a bool, got {}. "
-                "For a tree of bools use `filter_tree`.".format(name, describe_leaf(filter_fn))
-            )
         self.name = name
         self.filter_fn = filter_fn
-        if filter_tree is not None:
-            self.filter_tree = filter_tree
-            self.tree_leaves, self.tree_structure = tree_util.tree_flatten(filter_tree)
-            for i, leaf in enumerate(self.tree_leaves):
-                if not isinstance(leaf, (bool, np.bool_)):
-                    path = leaf_paths(filter_tree, "filter_tree")[i]
-                    raise TypeError(
-                        "`{}` expects every leaf of `filter_tree` to be True or False; `{}` is {}.".format(
-                            name, path, describe_leaf(leaf)
-                        )
-                    )
+        self.filter_tree = filter_tree
+        if filter_tree is None:
+            _check_function(name, filter_fn)
+            self.depends_on = _KNOWN_FUNCTIONS.get(id(filter_fn), ANYTHING)
+            self._key = (name, id(filter_fn))
+        else:
+            items, structure = tree_util.tree_flatten(filter_tree, is_leaf=_is_item)
+            _check_items(name, filter_tree, items)
+            self.depends_on = _dependency_of_tree(items)
+            key = (name, structure, tuple(bool(x) if _is_bool(x) else id(x) for x in items))
+            self._key = key if _is_hashable(structure) else (name, id(filter_tree))
 
     def of(self, inputs):
-        """One bool for each leaf of `inputs`, a tuple of pytrees.
+        """For each leaf of `inputs`, a tuple of pytrees, whether it is selected.
 
-        Raises: ValueError: `filter_tree` doesn't have the structure of the inputs; says where it differs.
+        A `filter_tree` is read in the first of these ways that fits: as a tree of the structure of the only input; as a
+        tuple or list of one specification for each input; as a prefix of the only input, or of the tuple of inputs.
+
+        Raises:
+            ValueError: `filter_tree` fits in none of these ways. The message says where it differs.
         """
         if self.filter_fn is not None:
             return [bool(self.filter_fn(x)) for x in tree_util.tree_leaves(inputs)]
-        structure = tree_util.tree_structure(inputs)
-        alone = len(inputs) == 1 and self.tree_structure == tree_util.tree_structure(inputs[0])
-        if not alone and self.tree_structure != structure:
-            raise ValueError(self._mismatch(inputs))
-        return [bool(leaf) for leaf in self.tree_leaves]
+        alone = len(inputs) == 1
+        spec, tree = self.filter_tree, inputs[0] if alone else inputs
+        leaves, treedef = tree_util.tree_flatten(tree)
+        by_input = tuple(spec) if type(spec) in (tuple, list) else None
+        selected = None
+        if by_input is not None and len(by_input) == len(inputs) and tree_util.tree_structure(spec) != treedef:
+            selected = mask(leaves, tree_util.tree_structure(inputs), by_input, "filter_tree")
+        if selected is None:
+            selected = mask(leaves, treedef, spec, "filter_tree")
+        if selected is None:
+            raise ValueError(
+                "`{}` expects `filter_tree` to have the structure of {}, or of a prefix of it. {}".format(
+                    self.name,
+                    "the input" if alone else "its {0} inputs, as a tuple of {0} trees".format(len(inputs)),
+                    mismatch(tree, spec if alone or by_input is None else by_input, "filter_tree"),
+                )
+            )
+        return selected
 
-    def _mismatch(self, inputs):
-        message = "`{}` expects `filter_tree` to have the structure of its inputs: ".format(self.name)
-        if len(inputs) == 1:
-            message += "a tree like the input. "
-            expected = inputs[0]
-        else:
-            message += "a tuple of {} trees, one for each. ".format(len(inputs))
-            expected = inputs
-        difference = first_difference(expected, self.filter_tree, "filter_tree")
-        if difference is None:
-            return message + "They differ in the static data of a node."
-        return message + "At `{}` expected {}, got {}.".format(*difference)
+    def __eq__(self, other):
+        return type(other) is Selection and self._key == other._key
+
+    def __hash__(self):
+        return hash(self._key)
+
+
+def _check_function(name, filter_fn):
+    leaves = [filter_fn] if _covers(filter_fn) else tree_util.tree_leaves(filter_fn)
+    if leaves and all(map(_is_bool, leaves)):
+        raise TypeError(
+            "`{}` got a tree of bools as `filter_fn`, {}: that is a `filter_tree`. `filter_fn` is a function from a "
+            "leaf to a bool. (A module that is such a function has it as its method `__call__`.)".format(
+                name, describe_leaf(filter_fn)
+            )
+        )
+    if not callable(filter_fn):
+        raise TypeError(
+            "`{}` expects `filter_fn` to be a function from a leaf to a bool, got {}.".format(
+                name, describe_leaf(filter_fn)
+            )
+        )
+
+
+def _check_items(name, filter_tree, items):
+    for i, item in enumerate(items):
+        if not (item is None or _is_bool(item) or callable(item)):
+            raise TypeError(
+                "`{}` expects every leaf of `filter_tree` to be True or False, or a function from a leaf to a bool; "
+                "`{}` is {}.".format(name, leaf_paths(filter_tree, "filter_tree", _is_item)[i], describe_leaf(item))
+            )
+
+
+def _dependency_of_tree(items):
+    functions = [x for x in items if callable(x)]
+    if not functions:
+        return STRUCTURE
+    return TYPE if all(_KNOWN_FUNCTIONS.get(id(x)) == TYPE for x in functions) else ANYTHING
+
+
+def _is_hashable(x):
+    try:
+        hash(x)
+    except TypeError:
+        return False
+    return True

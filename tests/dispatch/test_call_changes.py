@@ -113,10 +113,9 @@ def test_a_changed_model_may_become_what_it_was():
 def test_a_filter_tree_goes_with_the_model():
     mask = Affine([True, False], False)
     f = eqx.jitf(lambda m: [isinstance(x, jax.core.Tracer) for x in m.weight] + m.weight, filter_tree=mask)
-    m = Affine([X, Y], None)
-    with pytest.raises(ValueError, match="expects `filter_tree` to have the structure of its inputs"):
+    m = Affine([X], 1)
+    with pytest.raises(ValueError, match="expects `filter_tree` to have the structure of the input"):
         f(m)
-    object.__setattr__(m, "bias", 1)
     for a, b in [(X, Y), (Y, X), (X, X)]:
         m.weight[:] = [a, b]
         for _ in range(OFTEN):
@@ -124,5 +123,5 @@ def test_a_filter_tree_goes_with_the_model():
             assert (traced, static) == (True, False)
             assert [x.tolist() for x in arrays] == [a.tolist(), b.tolist()]
     m.weight.append(X)
-    with pytest.raises(ValueError, match="expects `filter_tree` to have the structure of its inputs"):
+    with pytest.raises(ValueError, match="expects `filter_tree` to have the structure of the input"):
         f(m)

@@ -22,9 +22,8 @@ def is_traced_under(x, **spec):
 def test_filter_fn_decides_leaf_by_leaf():
     seen = Seen()
     m = Model(jnp.ones(2), "name")
-    eqx.jitf(seen, filter_fn=eqx.is_array)(m, [1, np.ones(2), jnp.arange(2), 2.0], flag=True)
-    # NumPy arrays are no JAX arrays, and so are held static, by value.
-    assert seen.kinds == ["traced", "str", "int", "ndarray", "traced", "float", "bool"]
+    eqx.jitf(seen, filter_fn=eqx.is_array)(m, [1, np.ones(2), np.array(["a"]), jnp.arange(2), 2.0], flag=True)
+    assert seen.kinds == ["traced", "str", "int", "traced", "ndarray", "traced", "float", "bool"]
 
 
 @pytest.mark.parametrize(
@@ -32,8 +31,8 @@ def test_filter_fn_decides_leaf_by_leaf():
     [
         (jnp.ones(2), True, True, True, True),
         (jnp.arange(2), True, False, True, True),
-        (np.ones(2), False, False, True, True),
-        (np.float32(1), False, False, True, True),
+        (np.ones(2), True, False, True, True),
+        (np.float32(1), True, False, True, True),
         (1.0, False, False, True, False),
         (1, False, False, True, False),
         (True, False, False, True, False),
@@ -117,16 +116,107 @@ def test_exactly_one_filter(spec):
         eqx.jitf(**spec)
 
 
+class Kind(eqx.Module):
+    cls: Any
+
+    def includes(self, x):
+        return isinstance(x, self.cls)
+
+
+# For two inputs, a module with the leaves `weight` and `name`, and a list of two.
+SPECIFICATIONS = {
+    "tuple of trees": ((Model(True, False), [True, False]), [True, False, True, False]),
+    "list of trees": ([Model(True, False), [True, False]], [True, False, True, False]),
+    "list of prefixes": ([Model(True, False), True], [True, False, True, True]),
+    "list of bools": ([True, False], [True, True, False, False]),
+    "tuple of functions": ((eqx.is_array, lambda x: x > 3), [True, False, False, True]),
+    "functions in a tree": ((True, [eqx.is_array, eqx.is_array_like]), [True, True, False, True]),
+    "bound method": ([Kind(int).includes, True], [False, True, True, True]),
+    "NumPy's bools": ((np.bool_(True), np.bool_(False)), [True, True, False, False]),
+    "one bool": (True, [True, True, True, True]),
+    "one function": (eqx.is_array, [True, False, False, False]),
+}
+
+
+@pytest.mark.parametrize("name", SPECIFICATIONS)
+def test_filter_tree_of_several_inputs(name):
+    """A tuple or list of one specification for each input, or a prefix of them all: what `partition` takes."""
+    filter_tree, traced = SPECIFICATIONS[name]
+    inputs = Model(jnp.ones(2), 5), [3, 4]
+    for args, kwargs in [(inputs, {}), (inputs[:1], {"b": inputs[1]})]:
+        seen = Seen()
+
+        def fun(a, b, seen=seen):
+            seen(a, b)
+
+        eqx.jitf(fun, filter_tree=filter_tree)(*args, **kwargs)
+        assert [kind == "traced" for kind in seen.kinds] == traced
+
+
+@pytest.mark.parametrize("inputs", [[1, 2], [[1, 2]], [[1], 2], [(1,)], {"a": [1, 2], "b": 3}], ids=str)
+@pytest.mark.parametrize("answer", [True, False])
+def test_filter_tree_of_one_input(inputs, answer):
+    """The input's own structure comes first, then a tuple or list of one tree, then a prefix."""
+    like = tree_util.tree_map(lambda _: answer, inputs)
+    for filter_tree in (like, (like,), [like], answer, [answer], lambda x: answer):
+        seen = Seen()
+        eqx.jitf(seen, filter_tree=filter_tree)(inputs)
+        assert {kind == "traced" for kind in seen.kinds} == {answer}
+
+
+def test_own_structure_comes_first():
+    """For one input that is a list, a list of bools is a tree like it, not a specification for each input."""
+    seen = Seen()
+    for x, filter_tree in [([1, 2], [True, False]), ([(1, 2)], [(True, False)]), ([(1, 1), 2], [True, False])]:
+        eqx.jitf(seen, filter_tree=filter_tree)(x)
+        assert seen.kinds == (["traced", "traced", "int"] if x[0] == (1, 1) else ["traced", "int"])
+
+
+FLAGS = tree_util.tree_map(lambda _: False, Model(1, Model(2, 3)))
+
+
+@pytest.mark.parametrize("transform", [eqx.jitf, eqx.gradf, eqx.value_and_grad_f])
+def test_tree_of_bools_is_no_filter_fn(transform):
+    """A tree of a callable module is callable. Given as `filter_fn`, it is refused at once, with the right keyword."""
+    for tree in (FLAGS, True, np.bool_(False), [True], {"a": False}):
+        with pytest.raises(TypeError, match="got a tree of bools as `filter_fn`, .*: that is a `filter_tree`"):
+            transform(lambda x: x, filter_fn=tree)
+    for other in (1, [1], {"a": 1, "b": True}):
+        with pytest.raises(TypeError, match="expects `filter_fn` to be a function from a leaf to a bool, got"):
+            transform(lambda x: x, filter_fn=other)
+
+
+class AtLeast(eqx.Module):
+    bound: Any
+    strictly: bool = False
+
+    def __call__(self, x):
+        return x > self.bound if self.strictly else x >= self.bound
+
+
+def test_module_as_filter_fn():
+    """A module that is a function from a leaf to a bool may be a filter, and so may its bound method."""
+    for filter_fn in (AtLeast(3), AtLeast(3).__call__, AtLeast(True, True).__call__):
+        seen = Seen()
+        eqx.jitf(seen, filter_fn=filter_fn)([1, 3])
+        assert seen.kinds == ["int", "traced"]
+
+
 def test_errors_of_filters_say_where():
-    with pytest.raises(TypeError, match="expects `filter_fn` to be a function.*For a tree of bools use `filter_tree`"):
-        eqx.jitf(lambda x: x, filter_fn=True)
     with pytest.raises(
-        TypeError, match=r"every leaf of `filter_tree` to be True or False; `filter_tree.name` is `int` 1"
+        TypeError, match=r"every leaf of `filter_tree` to be True or False, or a .*; `filter_tree.name` is `int` 1"
     ):
         eqx.jitf(lambda x: x, filter_tree=Model(True, 1))
     with pytest.raises(ValueError, match=r"At `filter_tree.weight` expected a leaf .*, got a `list`"):
         eqx.jitf(lambda x: x, filter_tree=Model([True, True], False))(model())
-    with pytest.raises(ValueError, match=r"a tuple of 2 trees"):
-        eqx.jitf(lambda x, y: x, filter_tree=True)(1.0, 2.0)
+    for several in (tuple, list):
+        with pytest.raises(
+            ValueError, match=r"its 2 inputs, as a tuple of 2 trees.* At `filter_tree\[1\]` expected a leaf"
+        ):
+            eqx.jitf(lambda x, y: x, filter_tree=several([True, [True]]))(1.0, 2.0)
+        with pytest.raises(ValueError, match=r"At `filter_tree` expected a `tuple` with `\[0\]`, `\[1\]`, got a"):
+            eqx.jitf(lambda x, y: x, filter_tree=several([True, True, True]))(1.0, 2.0)
+    with pytest.raises(TypeError, match=r"`filter_tree\[1\]` must be a bool or a function .* got `NoneType` None"):
+        eqx.jitf(lambda x, y: x, filter_tree=(True, None))(1.0, 2.0)
     with pytest.raises(ValueError, match="static data"):
         eqx.jitf(lambda x: x, filter_tree=Model(True, False, size=7))(model())

@@ -138,7 +138,7 @@ def test_static_arrays_compare_by_value():
 
 
 def test_a_static_numpy_array_changed_in_place_is_seen():
-    f = eqx.jitf(lambda x: x.tolist(), filter_fn=eqx.is_array)
+    f = eqx.jitf(lambda x: x.tolist(), filter_fn=eqx.is_inexact_array)
     x = np.array([1, 2])
     assert f(x) == [1, 2]
     x[0] = 7
@@ -146,7 +146,7 @@ def test_a_static_numpy_array_changed_in_place_is_seen():
 
 
 def test_a_static_numpy_array_is_kept_as_it_was():
-    f = eqx.jitf(lambda x, s: x * s[0], filter_fn=eqx.is_array)
+    f = eqx.jitf(lambda x, s: x * s[0], filter_fn=eqx.is_inexact_array)
     s = np.array([1, 2])
     f(jnp.ones(2), s)
     s[0] = 7

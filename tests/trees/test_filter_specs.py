@@ -61,6 +61,13 @@ def test_bound_method_as_tree():
     assert tree_util.tree_leaves(eqx.filter(method, spec, inverse=True)) == ["a"]
 
 
+def test_transformed_function_as_spec():
+    """What a transformation returns is a function from a leaf to a bool too, although it is a pytree."""
+    spec = eqx.filter_jit(lambda leaf: leaf == 2)
+    assert eqx.filter({"a": 1, "b": [2]}, spec) == {"a": None, "b": [2]}
+    assert eqx.filter([[1, 2], [1, 2], 2], [spec, True, spec]) == [[None, 2], [1, 2], 2]
+
+
 def test_callable_node_as_spec():
     """A callable pytree is a tree: where it has not the structure of `tree`, that is an error."""
     with pytest.raises(ValueError, match="`filter_spec` must have the structure of `tree`"):
