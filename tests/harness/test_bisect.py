@@ -172,6 +172,18 @@ def test_ids_may_come_as_one_word(tmp_path):
         bisect.test_ids([""], tmp_path)
 
 
+def test_the_nearest_file_is_one_that_can_be_given(tmp_path):
+    """A test that moved to another folder is found by its name. A test of the harness is never suggested."""
+    for name in ("transforms/test_jit.py", "transforms/test_vmap.py", "trees/test_at.py", "harness/test_at_it.py"):
+        (tmp_path / "tests" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tests" / name).touch()
+    assert bisect.nearest("tests/test_jit.py", tmp_path) == ["tests/transforms/test_jit.py"]
+    assert bisect.nearest("tests/dispatch/test_jit.py", tmp_path) == ["tests/transforms/test_jit.py"]
+    assert bisect.nearest("tests/trees/test_a.py", tmp_path)[0] == "tests/trees/test_at.py"
+    assert bisect.nearest("tests/harness/test_at_it.py", tmp_path)[0] == "tests/trees/test_at.py"
+    assert bisect.nearest("quite another", tmp_path) == []
+
+
 @pytest.mark.parametrize(
     ("problem", "status"),
     [

@@ -141,7 +141,7 @@ def test_finished_cell_is_said_with_outcome_counts_and_time(display, console, cl
 
 
 def test_failure_names_the_tests_and_the_log(display, console, tmp_path):
-    failures = ["tests/test_jit.py::test_{}".format(number) for number in range(25)]
+    failures = ["tests/transforms/test_jit.py::test_{}".format(number) for number in range(25)]
     run_one(display, Result(a_cell().name, Outcome.FAILED, counts={"failed": 25}, failures=failures))
     said = lines(console)
     assert "    " + failures[0] in said

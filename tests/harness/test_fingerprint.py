@@ -105,7 +105,7 @@ def test_a_change_of_anything_else_does_not(root, name):
         ("More, by people.", "```sh\nmake test\n```", False),
         ("print(1)  # 1", "print(1)  # 2", True),
         ("More, by people.", "```python\n```", True),
-        ("More, by people.", "| [`jitf`](equinox/_jit.py) | what it does |", True),
+        ("More, by people.", "| [`jitf`](equinox/_transforms/jit.py) | what it does |", True),
     ],
 )
 def test_of_the_readme_there_is_what_the_suite_takes_from_it(root, old, new, shows):

@@ -110,8 +110,8 @@ def test_hands_on_the_backend_and_what_is_for_pytest(monkeypatch):
     monkeypatch.setattr(here, "jax_for", lambda backend: "jaxlib==0.11.2")
     monkeypatch.setattr(found, "run", lambda *given: asked.append(given) or 7)
     assert here.main(["--backend", "cuda"]) == 7
-    assert here.main(["--backend", "cpu", "--", "-k", "tree_at", "tests/test_tree_at.py"]) == 7
-    assert asked == [("cuda", []), ("cpu", ["-k", "tree_at", "tests/test_tree_at.py"])]
+    assert here.main(["--backend", "cpu", "--", "-k", "tree_at", "tests/trees/test_at.py"]) == 7
+    assert asked == [("cuda", []), ("cpu", ["-k", "tree_at", "tests/trees/test_at.py"])]
 
 
 def run_here(*options):

@@ -119,11 +119,18 @@ def test_ids(given: Sequence[str], root: Path) -> list[str]:
     for test in ids:
         path = test.split("::")[0]
         if not path.startswith("tests/") or path.startswith("tests/harness") or not (root / path).exists():
-            files = [file.relative_to(root).as_posix() for file in root.glob("tests/**/test_*.py")]
-            nearest = difflib.get_close_matches(path, files, n=2)
-            advice = "The nearest: {}.".format(", ".join(nearest)) if nearest else "Give it as tests/test_x.py::test_y."
+            near = nearest(path, root)
+            advice = "The nearest: {}.".format(", ".join(near)) if near else "Give it as tests/test_x.py::test_y."
             raise WrongUsage("The suite has no file for the test `{}`. {}".format(test, advice))
     return ids
+
+
+def nearest(path: str, root: Path) -> list[str]:
+    """The files of the suite that `path` may have meant: the same name in another folder, or else a similar path."""
+    files = sorted(file.relative_to(root).as_posix() for file in root.glob("tests/**/test_*.py"))
+    files = [file for file in files if not file.startswith("tests/harness/")]
+    namesakes = [file for file in files if Path(file).name == Path(path).name]
+    return namesakes or difflib.get_close_matches(path, files, n=2)
 
 
 def search(what: Plan, memory: Memory, try_: Try, report: Report, tests: Sequence[str]) -> int:
