@@ -1,7 +1,6 @@
 """`tree_at`: a copy of a tree with some of its nodes replaced."""
 
 import functools as ft
-import itertools
 import operator
 
 from jax import tree_util
@@ -12,27 +11,35 @@ _unset = object()
 
 
 def tree_at(where, pytree, replace=_unset, replace_fn=_unset, is_leaf=None):
-    """A copy of `pytree` with some of its nodes replaced; like `.at` of an array, for trees.
-
-        tree_at(lambda mlp: mlp.layers[-1].weight, mlp, new_weight)
-        tree_at(lambda mlp: (mlp.layers[0].bias, mlp.layers[1]), mlp, (None, new_layer))
-        tree_at(lambda linear: linear.bias, linear, replace_fn=jnp.zeros_like)
+    """Copy a tree with some of its nodes replaced; like `.at` of an array, for trees.
 
     Args:
-        where: given a tree of the structure of `pytree`, returns the node to replace, or a tuple or list of nodes:
-            leaves, subtrees, or `None`s. It is called with placeholders for the leaves, so it can't use their values;
-            and twice if it returns a `None`.
-        pytree: the tree to copy.
-        replace: what to put there; for several nodes a tuple or list as long.
-        replace_fn: a function from the old node to what to put there, instead of `replace`.
-        is_leaf: as in `jax.tree_util.tree_flatten`: what else in `pytree` counts as a leaf.
+        where: A function that is given a tree like `pytree` and returns the node to replace, or a tuple or list of
+            nodes: leaves, subtrees, or `None`s. It must pick them by the structure of the tree alone. It is called
+            several times: first with placeholders for the leaves, then with the leaves, to see that it picks the same.
+        pytree: The tree to copy. It isn't changed.
+        replace: What to put there; for several nodes, a tuple or list of as many.
+        replace_fn: A function from the old node to what to put there, instead of `replace`.
+        is_leaf: As in `jax.tree_util.tree_flatten`: what else in `pytree` counts as a leaf.
 
-    Returns: the new tree. `pytree` is unchanged.
+    Returns:
+        The new tree.
 
     Raises:
-        ValueError: not exactly one of `replace` and `replace_fn`; not as many replacements as nodes; a node that is
-            not in the tree, is returned twice, or lies inside another.
+        ValueError: Not exactly one of `replace` and `replace_fn` was given.
+        ValueError: There are not as many replacements as nodes.
+        ValueError: A node is not in the tree, is returned twice, or lies inside another.
+        ValueError: `where` picked other nodes when it was given the leaves.
+        TypeError: There are several nodes, and `replace` is no tuple or list.
         TypeError: `where` used the value of a leaf.
+        AttributeError: `where` used an attribute of a leaf.
+
+    Example:
+        >>> linear = eqx.nn.Linear(2, 2, key=jax.random.PRNGKey(0))
+        >>> eqx.tree_at(lambda l: l.bias, linear, jnp.ones(2)).bias
+        Array([1., 1.], dtype=float32)
+        >>> eqx.tree_at(lambda l: (l.weight, l.bias), linear, replace_fn=jnp.shape).weight
+        (2, 2)
     """
     if (replace is _unset) == (replace_fn is _unset):
         raise ValueError(
@@ -42,8 +49,10 @@ def tree_at(where, pytree, replace=_unset, replace_fn=_unset, is_leaf=None):
         )
     pick = _Pick(where, pytree, is_leaf)
     if any(map(_lacks_identity, pick.nodes)):
-        pick = _pick_by_placeholders(pick, where, pytree, is_leaf)
-    leaves, treedef, places = pick.locate()
+        # Pick again, where each `None` and `()` counts as a leaf, and so has a placeholder like any other.
+        pick = _Pick(where, pytree, lambda x: _lacks_identity(x) or (is_leaf is not None and is_leaf(x)))
+    leaves, marks, treedef, places = pick.locate()
+    pick.check(where, leaves, marks, treedef, places)
     if replace_fn is not _unset:
         replacements = [replace_fn(leaves[i]) for i in places]
     elif pick.several:
@@ -90,6 +99,13 @@ _PLACEHOLDER_USED = (
 )
 
 
+_LEAVES_MATTER = (
+    "`where` returned {} when it was given placeholders for the leaves, and something else when it was given the "
+    "leaves. It must pick nodes by the structure of the tree alone. It can't ask whether a leaf is an array, has an "
+    "attribute or can be called, or whether the node that it returns is `None`. Pick the node by its place."
+)
+
+
 class _Source:
     """The tree whose leaves placeholders stand for."""
 
@@ -112,18 +128,24 @@ class _Pick:
         self.pytree = pytree
         self.leaves, self.treedef = tree_util.tree_flatten(pytree, is_leaf=is_leaf)
         source = _Source(pytree, is_leaf)
-        self.marked = self.treedef.unflatten([_Placeholder(i, source) for i in range(len(self.leaves))])
+        self.placeholders = [_Placeholder(i, source) for i in range(len(self.leaves))]
+        self.marked = self.treedef.unflatten(self.placeholders)
         picked = where(self.marked)
         self.several = isinstance(picked, (tuple, list)) and not _holds(self.marked, picked)
         self.nodes = list(picked) if self.several else [picked]
 
     def locate(self):
-        """`pytree` flattened no deeper than the picked nodes: leaves, treedef, and the indices of the nodes in them."""
+        """Find the picked nodes, in `pytree` flattened no deeper than they are.
+
+        Returns:
+            The leaves, the placeholders in their places, the structure, and the indices of the picked nodes.
+        """
         if all(type(node) is _Placeholder for node in self.nodes):
-            leaves, treedef, places = self.leaves, self.treedef, [node.index for node in self.nodes]
+            marks, treedef, leaves = self.placeholders, self.treedef, self.leaves
+            places = [node.index for node in self.nodes]
         else:
             ids = set(map(id, self.nodes))
-            # Of one node it is asked in C.
+            # For one node, `is_picked` is a function in C.
             is_picked = ft.partial(operator.is_, self.nodes[0]) if len(ids) == 1 else lambda x: id(x) in ids
             marks, treedef = tree_util.tree_flatten(self.marked, is_leaf=is_picked)
             found = {}
@@ -135,7 +157,20 @@ class _Pick:
         if len(set(places)) < len(places):
             twice = next(node for i, node in enumerate(self.nodes) if places[i] in places[:i])
             raise ValueError("`where` returned the node `{}` twice.".format(self._path(twice)))
-        return leaves, treedef, places
+        return leaves, marks, treedef, places
+
+    def check(self, where, leaves, marks, treedef, places):
+        """See that `where` picks the same nodes in trees that have the leaves themselves in them."""
+        for tree in _trials(leaves, marks, places):
+            expected = [tree[i] for i in places]
+            got = where(treedef.unflatten(tree))
+            if not self.several:
+                got = [got]
+            if not (
+                isinstance(got, (tuple, list)) and len(got) == len(expected) and all(map(operator.is_, got, expected))
+            ):
+                paths = ", ".join("`{}`".format(self._path(node)) for node in self.nodes)
+                raise ValueError(_LEAVES_MATTER.format(paths or "no node"))
 
     def _only(self, node, places):
         if len(places) == 1:
@@ -165,6 +200,24 @@ class _Pick:
         return leaf_paths(self.marked, "tree", is_node)[list(map(is_node, marks)).index(True)]
 
 
+def _trials(leaves, marks, places):
+    """The lists of leaves with which `where` must pick the nodes at `places` again.
+
+    They are the leaves themselves. But an object that is at several places, such as `False`, doesn't tell which of them
+    was picked. Then there are two lists: in the first, placeholders (`marks`) stand for the object where it wasn't
+    picked, and in the second for what was picked. So a `where` that asks something of one place is found out.
+    """
+    ids, picked = list(map(id, leaves)), {id(leaves[i]) for i in places}
+    if len(picked) == len(places) == sum(map(ids.count, picked)):
+        return [leaves]
+    places = set(places)
+    triples = list(enumerate(zip(leaves, marks)))
+    return [
+        [mark if id(leaf) in picked and i not in places else leaf for i, (leaf, mark) in triples],
+        [mark if i in places else leaf for i, (leaf, mark) in triples],
+    ]
+
+
 def _holds(tree, node):
     """Whether `tree` has this very object among its nodes."""
     is_node = ft.partial(operator.is_, node)
@@ -176,28 +229,11 @@ def _lacks_identity(node):
     return node is None or (type(node) is tuple and not node)
 
 
-def _pick_by_placeholders(pick, where, pytree, is_leaf):
-    """Pick again, where each `None` and `()` counts as a leaf, and so has a placeholder like any other."""
-    again = _Pick(where, pytree, lambda x: _lacks_identity(x) or (is_leaf is not None and is_leaf(x)))
-    if again.several and not again.nodes and not pick.several and pick.nodes[0] is not None:
-        return again  # a `()` of its own: no node at all
-    for old, new in itertools.zip_longest(pick.nodes, again.nodes, fillvalue=_unset):
-        moved = _lacks_identity(old) and type(new) is _Placeholder and not _lacks_identity(again.leaves[new.index])
-        if moved or old is _unset or new is _unset:
-            raise ValueError(
-                "`where` returned a node that is `None` or `()`, and then, given a tree with a placeholder there, "
-                "another. It can't look whether a node is `None` to return it: pick it by its place."
-            )
-    return again
-
-
 def _as_many(replace, nodes):
     """The replacements for several nodes, one for each."""
-    if not isinstance(replace, (tuple, list)) or len(replace) != len(nodes):
-        came = "{} of them".format(len(replace)) if isinstance(replace, (tuple, list)) else describe_leaf(replace)
-        raise ValueError(
-            "`where` returned {} nodes, so `replace` must be a tuple or list of as many replacements, got {}.".format(
-                len(nodes), came
-            )
-        )
+    message = "`where` returned {} nodes, so `replace` must be a tuple or list of as many replacements, got {}."
+    if not isinstance(replace, (tuple, list)):
+        raise TypeError(message.format(len(nodes), describe_leaf(replace)))
+    if len(replace) != len(nodes):
+        raise ValueError(message.format(len(nodes), "{} of them".format(len(replace))))
     return replace

@@ -2,6 +2,7 @@
 
 import operator
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -24,19 +25,21 @@ def test_neither_or_both():
 
 
 @pytest.mark.parametrize(
-    "replace, came",
+    "replace, error, came",
     [
-        ((1,), "1 of them"),
-        ([1, 2, 3], "3 of them"),
-        (5, "`int` 5"),
-        ("ab", "`str` 'ab'"),
-        (np.ones(2), r"float64\[2\]"),
+        ((1,), ValueError, "1 of them"),
+        ([1, 2, 3], ValueError, "3 of them"),
+        (5, TypeError, "`int` 5"),
+        ("ab", TypeError, "`str` 'ab'"),
+        (None, TypeError, "`NoneType` None"),
+        ({"a": 1, "b": 2}, TypeError, "`dict`"),
+        (np.ones(2), TypeError, r"float64\[2\]"),
     ],
     ids=str,
 )
-def test_wrong_number_of_replacements(replace, came):
+def test_wrong_number_of_replacements(replace, error, came):
     """Several nodes need a tuple or list of as many replacements, and nothing that only looks like one."""
-    with pytest.raises(ValueError, match="`where` returned 2 nodes, .* tuple or list of as many .*" + came):
+    with pytest.raises(error, match="`where` returned 2 nodes, .* tuple or list of as many .*" + came):
         eqx.tree_at(lambda t: (t[0], t[1]), [1, 2], replace)
 
 
@@ -182,19 +185,138 @@ def test_attribute_in_where(attribute):
     assert eqx.tree_at(lambda n: n.layers if hasattr(n.scale, attribute) else n.scale, make_net(), 2).scale == 2
 
 
-@pytest.mark.parametrize(
-    "where",
-    [
-        lambda n: [x.bias for x in n.layers if x.bias is None],
-        lambda n: n.layers[1].bias if n.layers[1].bias is None else n.scale,
-        lambda n: (n.scale, n.note, *([n.layers] if n.note is None else [])),
-        lambda n: (n.note, *([] if n.note is None else [n.layers])),
-    ],
-)
+PICKED_FOR_BEING_NONE = [
+    lambda n: [x.bias for x in n.layers if x.bias is None],
+    lambda n: n.layers[1].bias if n.layers[1].bias is None else n.scale,
+    lambda n: n.layers[1].bias if n.layers[1].bias is None else n.note,
+    lambda n: n.note if n.layers[1].bias is not None else n.layers[1].bias,
+    lambda n: (n.scale, n.note, *([n.layers] if n.note is None else [])),
+    lambda n: (n.note, *([] if n.note is None else [n.layers])),
+]
+
+
+@pytest.mark.parametrize("where", PICKED_FOR_BEING_NONE)
 def test_none_picked_for_being_none(where):
     """A `None` can't be picked because it is one, as it is found by a placeholder: an error, not another node."""
-    with pytest.raises(ValueError, match="It can't look whether a node is `None` to return it: pick it by its place"):
+    with pytest.raises(
+        ValueError, match=r"something else when .* whether the node that it returns is `None`. Pick the"
+    ):
         eqx.tree_at(where, make_net(), replace_fn=lambda x: 1)
+
+
+def _raises(function):
+    def asks(x):
+        try:
+            function(x)
+        except Exception:
+            return True
+        return False
+
+    return asks
+
+
+# Questions about a leaf that a placeholder answers, too, though perhaps otherwise.
+QUESTIONS = {
+    "isinstance": lambda x: isinstance(x, jnp.ndarray),
+    "isinstance of NumPy": lambda x: isinstance(x, np.ndarray),
+    "isinstance of bool": lambda x: isinstance(x, bool),
+    "is_array": eqx.is_array,
+    "is_inexact_array": eqx.is_inexact_array,
+    "is_array_like": eqx.is_array_like,
+    "is_inexact_array_like": eqx.is_inexact_array_like,
+    "hasattr": lambda x: hasattr(x, "ndim"),
+    "getattr": lambda x: getattr(x, "shape", None) is not None,
+    "callable": callable,
+    "type": lambda x: type(x) is int,
+    "module": lambda x: type(x).__module__ == "builtins",
+    "identity": lambda x: x is False,
+    "hash": _raises(hash),
+    "length": _raises(len),
+    "truth": _raises(bool),
+    "addition": _raises(lambda x: x + 1),
+    "repr": lambda x: "leaf" in repr(x),
+    "leaf": lambda x: tree_util.all_leaves([x]),
+}
+ARRAY = jnp.ones(2)
+TWO_LEAVES = {
+    "arrays": (ARRAY, jnp.zeros(2)),
+    "one array": (ARRAY, ARRAY),
+    "array and number": (ARRAY, 1),
+    "NumPy and JAX": (np.ones(2), ARRAY),
+    "bools": (False, True),
+    "one bool": (False, False),
+    "one int": (3, 3),
+    "function and array": (jnp.tanh, ARRAY),
+    "one function": (jnp.tanh, jnp.tanh),
+    "text": ("a", "a"),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("name", TWO_LEAVES)
+def test_right_node_or_an_error(name, question):
+    """Whatever `where` asks of the leaves, it gets the node that it would pick by hand, or an error: never another."""
+    asks = QUESTIONS[question]
+    tree = dict(zip("ab", TWO_LEAVES[name]), c=[False, ARRAY])
+    for of in "ab":
+        for yes, no in ("ab", "ba"):
+            right = yes if asks(tree[of]) else no
+            try:
+                got = eqx.tree_at(lambda t, of=of, yes=yes, no=no: t[yes] if asks(t[of]) else t[no], tree, "new")
+            except (TypeError, ValueError, AttributeError) as error:
+                assert "`where`" in str(error)
+                assert question != "leaf"
+            else:
+                assert {key: got[key] for key in "ab"} == dict({key: tree[key] for key in "ab"}, **{right: "new"})
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("name", TWO_LEAVES)
+def test_right_nodes_or_an_error(name, question):
+    """Likewise where it returns those nodes of which something is so."""
+    asks = QUESTIONS[question]
+    tree = [*TWO_LEAVES[name], False]
+    where = lambda t: [x for x in t if asks(x)]  # noqa: E731
+    right = [asks(x) for x in tree]
+    try:
+        got = eqx.tree_at(where, tree, replace_fn=lambda x: "new")
+    except (TypeError, ValueError, AttributeError) as error:
+        assert "`where`" in str(error)
+    else:
+        assert [isinstance(x, str) and x == "new" for x in got] == right
+
+
+def test_question_about_a_subtree():
+    """A subtree is picked by a question about a leaf in it, or beside it: an error, too."""
+    net = make_net()
+    for where in (
+        lambda n: n.layers[0] if eqx.is_array(n.layers[0].bias) else n.layers[1],
+        lambda n: (n.layers[0], n.scale) if isinstance(n.scale, float) else (n.layers[1], n.scale),
+        lambda n: n.layers if eqx.is_array(n.layers[0].weight) else n,
+    ):
+        with pytest.raises(ValueError, match="must pick nodes by the structure of the tree alone"):
+            eqx.tree_at(where, net, replace_fn=lambda x: x)
+
+
+def test_shared_subtree_keeps_its_places():
+    """One layer at two places: a question about a leaf beside it doesn't pick the other place."""
+    layer = make_net().layers[0]
+    tree = {"a": layer, "b": layer, "flag": True}
+    assert eqx.tree_at(lambda t: t["b"], tree, 0)["a"].weight is layer.weight
+    with pytest.raises(ValueError, match=r"returned `tree\['b'\]` when .* something else"):
+        eqx.tree_at(lambda t: t["a"] if isinstance(t["flag"], bool) else t["b"], tree, 0)
+
+
+def test_question_about_a_traced_leaf():
+    """Inside `jit`, too."""
+
+    @jax.jit
+    def function(x):
+        with pytest.raises(ValueError, match="something else"):
+            eqx.tree_at(lambda t: t[0] if eqx.is_array(t[0]) else t[1], [x, x], 0)
+        return eqx.tree_at(lambda t: t[0] if len(t) == 2 else t[1], [x, x], 0)[1]
+
+    assert function(2.0) == 2
 
 
 def test_error_in_where_is_passed_on():
