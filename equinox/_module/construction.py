@@ -1,6 +1,10 @@
 """How a module is made: an `__init__` that may assign the fields, and nothing that may afterwards."""
 
+import contextlib
 import dataclasses
+import inspect
+import sys
+import typing
 
 from jax import tree_util
 
@@ -8,7 +12,8 @@ from .. import _compat
 from .._trees.layout import unfinished
 from .._trees.paths import describe_leaf
 from .._trees.predicates import is_jax_array
-from .fields import MISSING, OPTIONS, Options, has_default, kind_of_default
+from .fields import MISSING, RESERVED, has_default, is_init_var, is_keyword_only, kind_of_default
+from .generated import define
 from .methods import BoundMethod
 
 
@@ -25,9 +30,28 @@ def construct(self, args, kwargs):
         check(self)
 
 
+@contextlib.contextmanager
+def assignable(self):
+    """Let the fields of `self` be assigned, as in `__init__`, for as long as the context lasts."""
+    unfinished.add(id(self))
+    try:
+        yield
+    finally:
+        unfinished.discard(id(self))
+
+
+def is_constructed(self):
+    """Whether `self` is constructed already, or is being so: a `__new__` of the user's may return what it kept."""
+    names = type(self).__layout__.names
+    return id(self) in unfinished or bool(names) and self.__dict__.keys() >= names
+
+
 def set_field(self, name, value):
     cls = type(self)
     if id(self) not in unfinished:
+        if name == "__orig_class__" and getattr(value, "__origin__", None) is cls:
+            object.__setattr__(self, name, value)  # by `typing`, for `A[int]()`
+            return
         raise dataclasses.FrozenInstanceError(
             "cannot assign to `{0}.{1}`: modules are immutable after `__init__`. Make a changed copy with "
             "`eqx.tree_at(lambda m: m.{1}, module, value)`.".format(cls.__name__, name)
@@ -102,19 +126,41 @@ def _check_static(cls_name, name, value):
 _PLAIN_TYPES = frozenset([bool, int, float, complex, str, bytes, type(None)])
 
 
-def generate_init(cls):
-    """The `__init__` of a class that has none of its own: dataclass's, with keyword-only fields on every Python."""
-    parameters, keyword_only, init_vars, body, annotations = [], [], [], [], {}
-    scope = {"__Module_unset__": _FACTORY}  # names that no field can have
-    last_default = None
+def settle_init(cls):
+    """Give `cls` a generated `__init__` if it neither has nor inherits another.
+
+    As any attribute, an `__init__` written by hand is inherited. `dataclasses` would generate one over it. What wraps
+    a generated one, as `beartype` does, is inherited by no class: it knows none of the fields below it.
+    """
+    own = vars(cls).get("__init__")
+    if own is not None and not _is_generated(own):
+        return
+    inherited = next(vars(c)["__init__"] for c in cls.__mro__[1:] if "__init__" in vars(c))
+    if inherited is object.__init__ or _is_generated(inspect.unwrap(inherited)):
+        type.__setattr__(cls, "__init__", _generate_init(cls))
+    elif own is not None:
+        type.__delattr__(cls, "__init__")
+
+
+def _is_generated(init):
+    """Whether `init` is a generated one, rather than what wraps one; loaded from a pickle, too."""
+    return getattr(init, "__code__", _NO_CODE).co_varnames[:1] == (_SELF,)
+
+
+def _generate_init(cls):
+    """Generate an `__init__` as `dataclasses` does, with keyword-only fields on every Python.
+
+    Its globals are those of the module of `cls`, so that `typing.get_type_hints` finds what the annotations name.
+    """
+    parameters, keyword_only, init_vars, body, annotations, variables = [], [], [], [], {}, {_UNSET: _FACTORY}
+    layout, last_default = cls.__layout__, None
     for f in cls.__dataclass_fields__.values():  # `dataclasses.fields` leaves out `InitVar`s
-        is_init_var = f._field_type.name == "_FIELD_INITVAR"
-        if not (is_init_var or f.name in cls.__layout__.names):
+        if not (is_init_var(f) or f.name in layout.names):
             continue
-        scope["__Module_default_{}__".format(f.name)] = f.default
-        scope["__Module_factory_{}__".format(f.name)] = f.default_factory
+        variables[_DEFAULT.format(f.name)] = f.default
+        variables[_MAKE.format(f.name)] = f.default_factory
         if f.init:
-            by_keyword = f.metadata.get(OPTIONS, Options()).kw_only or getattr(f, "kw_only", False) is True
+            by_keyword = is_keyword_only(f)
             if last_default and not by_keyword and not has_default(f):
                 raise TypeError(
                     "`{}`: the field `{}` without a default follows `{}`, which has one. Reorder them, or make "
@@ -122,24 +168,42 @@ def generate_init(cls):
                 )
             if has_default(f) and not by_keyword:
                 last_default = f.name
-            annotations[f.name] = f.type.type if is_init_var and hasattr(f.type, "type") else f.type
+            annotations[f.name] = _annotation(f, layout.converters.get(f.name))
             (keyword_only if by_keyword else parameters).append(_PARAMETER[kind_of_default(f)].format(f.name))
-        if is_init_var:
+        if is_init_var(f):
             init_vars.append(f.name)
         else:
             body.append(_ASSIGNMENT[f.init, kind_of_default(f)].format(f.name))
     if hasattr(cls, "__post_init__"):
-        body.append("__Module_self__.__post_init__({})".format(", ".join(init_vars)))
+        body.append("{}.__post_init__({})".format(_SELF, ", ".join(init_vars)))
     if keyword_only:
         parameters += ["*", *keyword_only]
-    source = "def __init__({}):\n {}".format(", ".join(["__Module_self__", *parameters]), "\n ".join(body or ["pass"]))
-    exec(source, scope)
-    init = scope["__init__"]
+    title = "{}.{}.__init__".format(cls.__module__, cls.__qualname__)
+    source = _INIT.format(
+        variables=", ".join(variables),
+        parameters=", ".join([_SELF, *parameters]),
+        body="\n        ".join(body or ["pass"]),
+    )
+    module = sys.modules.get(cls.__module__)
+    made = define(title, source, {} if module is None else vars(module), {})
+    init = made["make"](**variables)
     init.__qualname__ = cls.__qualname__ + ".__init__"
     init.__module__ = cls.__module__
     init.__annotations__ = dict(annotations, **{"return": None})
-    init.generated = True
     return init
+
+
+def _annotation(f, converter):
+    """What the generated `__init__` takes for `f`: where there is a converter, whatever the converter takes."""
+    if converter is None:
+        return f.type.type if is_init_var(f) and hasattr(f.type, "type") else f.type
+    try:
+        first = next(iter(inspect.signature(converter).parameters.values()))
+        if isinstance(first.annotation, str):  # which means something where the converter was written
+            return typing.get_type_hints(converter)[first.name]
+    except Exception:  # no signature, no parameter, or names that can't be resolved
+        return typing.Any
+    return typing.Any if first.annotation is inspect.Parameter.empty else first.annotation
 
 
 class _Factory:
@@ -148,14 +212,29 @@ class _Factory:
     def __repr__(self):
         return "<factory>"
 
+    def __reduce__(self):
+        return "_FACTORY"
+
 
 _FACTORY = _Factory()
-_PARAMETER = {"none": "{0}", "value": "{0}=__Module_default_{0}__", "factory": "{0}=__Module_unset__"}
+_NO_CODE = (lambda: None).__code__
+# Names that no field can have.
+_SELF = RESERVED + "self__"
+_UNSET = RESERVED + "unset__"
+_DEFAULT = RESERVED + "default_{0}__"
+_MAKE = RESERVED + "make_{0}__"
+_INIT = """\
+def make({variables}):
+    def __init__({parameters}):
+        {body}
+    return __init__
+"""
+_PARAMETER = {"none": "{0}", "value": "{0}=" + _DEFAULT, "factory": "{0}=" + _UNSET}
 _ASSIGNMENT = {  # by whether `__init__` takes the field, and the kind of its default
-    (True, "none"): "__Module_self__.{0} = {0}",
-    (True, "value"): "__Module_self__.{0} = {0}",
-    (True, "factory"): "__Module_self__.{0} = __Module_factory_{0}__() if {0} is __Module_unset__ else {0}",
+    (True, "none"): _SELF + ".{0} = {0}",
+    (True, "value"): _SELF + ".{0} = {0}",
+    (True, "factory"): _SELF + ".{0} = " + _MAKE + "() if {0} is " + _UNSET + " else {0}",
     (False, "none"): "pass",
-    (False, "value"): "__Module_self__.{0} = __Module_default_{0}__",
-    (False, "factory"): "__Module_self__.{0} = __Module_factory_{0}__()",
+    (False, "value"): _SELF + ".{0} = " + _DEFAULT,
+    (False, "factory"): _SELF + ".{0} = " + _MAKE + "()",
 }

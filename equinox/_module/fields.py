@@ -1,6 +1,8 @@
 """`field`, and what a class of modules says of its fields."""
 
 import dataclasses
+import keyword
+import sys
 from types import MappingProxyType
 
 MISSING = dataclasses.MISSING
@@ -10,56 +12,87 @@ def field(
     *,
     static=False,
     converter=None,
-    kw_only=False,
+    kw_only=MISSING,
     default=MISSING,
     default_factory=MISSING,
     init=True,
     repr=True,
     metadata=MappingProxyType({}),
 ):
-    """A field of a `Module`, where its annotation alone doesn't say enough; as `dataclasses.field`.
+    """Say of a field of a `Module` what its annotation alone can't say; as `dataclasses.field`.
 
     Args:
-        static: the field is no child of the pytree but part of its structure: never traced or differentiated, and
-            compared by `==` and by type when JAX decides whether to retrace. Must be hashable, and holds no array.
-        converter: a function applied to every value assigned to the field, its default included.
-        kw_only: the generated `__init__` takes the field by keyword only. On every Python.
-        default, default_factory, init, repr, metadata: as in `dataclasses.field`. A field left unset by an
-            `__init__` of your own gets its default too.
+        static: Whether the field is part of the structure of the pytree. It is then no child of the pytree: it is
+            never traced or differentiated. JAX compares it by `==` and by type when it decides whether to retrace.
+            It must be hashable, and it can hold no array. The metadata `{"static": True}`, JAX's own spelling, say
+            the same.
+        converter: A function. It is applied to every value that is assigned to the field, the default included.
+        kw_only: Whether the generated `__init__` takes the field by keyword only, on every Python. The default is
+            what `dataclasses.KW_ONLY` says, or else `False`.
+        default, default_factory, init, repr, metadata: As in `dataclasses.field`. A field that an `__init__` of your
+            own leaves unset gets its default, too.
 
-    Raises: TypeError: `converter` can't be called. ValueError: both `default` and `default_factory`.
+    Raises:
+        TypeError: If `converter` can't be called.
+        ValueError: If both `default` and `default_factory` are given.
+
+    Example:
+        >>> class Scale(eqx.Module):
+        ...     factor: float = eqx.field(converter=float)
+        ...     name: str = eqx.field(static=True, default="scale")
+        >>> Scale(2)
+        Scale(factor=2.0, name='scale')
     """
     if converter is not None and not callable(converter):
         raise TypeError("`field` expects `converter` to be a function, got {!r}.".format(converter))
-    metadata = dict(metadata, **{OPTIONS: Options(static, converter, kw_only)})
-    return dataclasses.field(default=default, default_factory=default_factory, init=init, repr=repr, metadata=metadata)
+    metadata = dict(metadata, **{OPTIONS: Options(static or metadata.get("static", False), converter, kw_only)})
+    keywords = {"kw_only": kw_only} if _KNOWS_KW_ONLY else {}
+    return dataclasses.field(
+        default=default, default_factory=default_factory, init=init, repr=repr, metadata=metadata, **keywords
+    )
 
 
 OPTIONS = "equinox"  # the key in a field's `metadata` under which `field` keeps what dataclasses don't know
+RESERVED = "__Module_"  # how the variables of generated code begin, and no field may
+_KNOWS_KW_ONLY = sys.version_info >= (3, 10)
 
 
 class Options:
     __slots__ = ("converter", "kw_only", "static")
 
-    def __init__(self, static=False, converter=None, kw_only=False):
+    def __init__(self, static=False, converter=None, kw_only=MISSING):
         self.static = static
         self.converter = converter
         self.kw_only = kw_only
 
 
+def options_of(f):
+    """The options of `f`, which `field`, `dataclasses.field` or `jax.tree.static` made."""
+    return f.metadata.get(OPTIONS) or Options(static=f.metadata.get("static", False))
+
+
+def is_keyword_only(f):
+    """Whether the generated `__init__` takes `f` by keyword only."""
+    return (f.kw_only if _KNOWS_KW_ONLY else options_of(f).kw_only) is True
+
+
 class Layout:
-    """What the metaclass knows of one class's fields, worked out once when the class is made."""
+    """What the metaclass knows of one class's fields. The class has a new one whenever its fields change."""
 
     def __init__(self, cls):
         fields = dataclasses.fields(cls)
-        options = {f.name: f.metadata.get(OPTIONS, Options()) for f in fields}
+        options = {f.name: options_of(f) for f in fields}
         self.names = frozenset(options)
         self.dynamic = tuple(f.name for f in fields if not options[f.name].static)
         self.static = tuple(f.name for f in fields if options[f.name].static)
         self.converters = {name: o.converter for name, o in options.items() if o.converter is not None}
         self.defaults = {f.name: f for f in fields if has_default(f)}
         self.shown = tuple(f.name for f in fields if f.repr)
-        self.checks = [c.__dict__["__check_init__"] for c in reversed(cls.__mro__) if "__check_init__" in c.__dict__]
+        self.checks = [c.__dict__["__check_init__"] for c in cls.__mro__ if "__check_init__" in c.__dict__]
+
+    def __reduce__(self):
+        """Leave nothing in the pickle of a class: the metaclass works out the layout again where it is loaded."""
+        return type(None), ()
 
 
 def kind_of_default(f):
@@ -70,3 +103,62 @@ def kind_of_default(f):
 
 def has_default(f):
     return kind_of_default(f) != "none"
+
+
+def is_init_var(f):
+    return f._field_type.name == "_FIELD_INITVAR"
+
+
+def check_fields(cls):
+    """Refuse what `dataclasses` refuses, on every Python and before any code is generated.
+
+    Raises:
+        TypeError: If the name of a field can't be written in code, or is reserved for generated code.
+        TypeError: If a `ClassVar` says `kw_only`.
+    """
+    for name, f in cls.__dataclass_fields__.items():
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise TypeError(
+                "`{}`: the name of a field must be an identifier and no keyword, got {!r}.".format(cls.__name__, name)
+            )
+        if name.startswith(RESERVED):
+            raise TypeError(
+                "`{}`: names that begin with `{}` are reserved for generated code; choose another name for the field "
+                "`{}`.".format(cls.__name__, RESERVED, name)
+            )
+        if f._field_type.name == "_FIELD_CLASSVAR" and options_of(f).kw_only is not MISSING:
+            raise TypeError("`{}`: `{}` is a ClassVar, which can't be `kw_only`.".format(cls.__name__, name))
+
+
+def drop_overridden(cls):
+    """Take out of the fields of `cls` those that it, or a base, overrides by an attribute without an annotation.
+
+    `dataclasses` goes by annotations alone: there such a field stays, and the attribute is lost or in its way.
+    """
+    fields = cls.__dataclass_fields__
+    for name, f in list(fields.items()):
+        for c in cls.__mro__:
+            if _declares(c, f):
+                break
+            if name in vars(c):
+                del fields[name]
+                break
+
+
+def mend(fields):
+    """Put `dataclasses.MISSING` back into `fields` that were pickled by value, as cloudpickle does: it copies it."""
+    for f in fields.values():
+        for attribute in ("default", "default_factory"):
+            if type(getattr(f, attribute)) is type(MISSING):
+                setattr(f, attribute, MISSING)
+
+
+def declared_fields(cls):
+    """The fields, of any kind, that `cls` doesn't inherit."""
+    return [f for f in cls.__dataclass_fields__.values() if _declares(cls, f)]
+
+
+def _declares(cls, f):
+    if vars(cls).get("__dataclass_fields__", {}).get(f.name) is not f:
+        return False
+    return all(getattr(base, "__dataclass_fields__", {}).get(f.name) is not f for base in cls.__bases__)

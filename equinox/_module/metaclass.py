@@ -11,8 +11,8 @@ from .. import _compat
 from .._trees.equal import tree_equal
 from .._trees.format import tree_repr
 from .._trees.predicates import is_jax_array
-from .construction import construct, delete_field, generate_init, set_field
-from .fields import Layout, field
+from .construction import construct, delete_field, is_constructed, set_field, settle_init
+from .fields import Layout, check_fields, declared_fields, drop_overridden, field, mend
 from .flattening import register
 from .methods import Method, is_method
 from .pickling import pack, unpack
@@ -26,38 +26,63 @@ else:  # which takes as long to import as a third of the library
 # Without `frozen_default`: type checkers would then refuse the assignments in an `__init__` written by hand.
 @dataclass_transform(field_specifiers=(field, dataclasses.field))
 class _ModuleMeta(abc.ABCMeta):
-    """Makes each class a frozen dataclass and a pytree node, and watches over the making of its instances."""
+    """Makes each class a frozen dataclass and a pytree node, and watches over the making of its instances.
 
-    def __new__(mcs, name, bases, namespace, **kwargs):
+    A class may change after it is made. cloudpickle, for one, makes an empty class and then assigns its attributes
+    one by one, the dictionary of its fields among them. So everything that follows from the attributes of a class is
+    worked out by `_settle`, and again when one of them is assigned.
+    """
+
+    def __new__(*args, **kwargs):  # no named parameter: a keyword in the line of a class may have any name
+        mcs, name, _, namespace = args
         if "__slots__" in namespace:
             raise TypeError(
                 "`{}` has `__slots__`, but a module keeps its fields in a dictionary. Annotate them instead.".format(
                     name
                 )
             )
-        cls = super().__new__(mcs, name, bases, namespace, **kwargs)
-        # Like any attribute, an `__init__` written by hand is inherited; dataclasses would generate one over it.
-        generate = cls.__init__ is object.__init__ or hasattr(cls.__init__, "generated")
-        cls = dataclasses.dataclass(init=False, repr=False, eq=False, frozen=True)(cls)
+        cls = super(_ModuleMeta, mcs).__new__(*args, **kwargs)
+        cls = dataclasses.dataclass(**_AS_DATACLASS)(cls)
+        check_fields(cls)
+        drop_overridden(cls)
+        if "__match_args__" not in namespace and hasattr(cls, "__match_args__"):  # since Python 3.10
+            cls.__match_args__ = tuple(key for key in cls.__match_args__ if key in cls.__dataclass_fields__)
         if "__doc__" not in namespace:
             cls.__doc__ = None  # dataclasses wrote the signature of the wrong `__init__`
-        # The dataclass's own `__setattr__` knows only "frozen"; ours knows a module that is being made.
-        cls.__setattr__ = set_field
-        cls.__delattr__ = delete_field
-        cls.__layout__ = Layout(cls)
-        for key, value in namespace.items():
-            if (key == "__call__" or not _is_special(key)) and key not in cls.__layout__.names and is_method(value):
-                setattr(cls, key, Method(value))
-        if generate:
-            cls.__init__ = generate_init(cls)
-        register(cls)
+        _settle(cls)
+        for key, value in list(vars(cls).items()):
+            if _becomes_method(cls, key, value):
+                setattr(cls, key, value)
         return cls
 
     def __call__(__cls, *args, **kwargs):  # `cls` may be the name of a field
-        self = __cls.__new__(__cls, *args, **kwargs)
-        if isinstance(self, __cls):
+        new = __cls.__new__
+        self = new(__cls, *args, **kwargs)
+        if isinstance(self, __cls) and (new is _object_new or not is_constructed(self)):
             construct(self, args, kwargs)
         return self
+
+    def __setattr__(cls, name, value):
+        if name == "__layout__":
+            return  # `_settle` alone makes it
+        layout = vars(cls).get("__layout__")
+        if name in _ASSIGNMENT:
+            value = _ASSIGNMENT[name]  # dataclasses' own know only "frozen"; ours know a module that is being made
+        elif name == "__dataclass_fields__":
+            mend(value)
+        elif name == "__dataclass_params__" and layout:
+            _open_for_decorator(cls, value)
+        elif layout and _becomes_method(cls, name, value):
+            value = Method(value)
+        super().__setattr__(name, value)
+        if layout and (name in _SETTLED or name in layout.names):
+            _settle(cls)
+
+    def __delattr__(cls, name):
+        super().__delattr__(name)
+        layout = vars(cls).get("__layout__")
+        if layout and (name in _SETTLED or name in layout.names):
+            _settle(cls)
 
     @property
     def __signature__(cls):
@@ -65,8 +90,55 @@ class _ModuleMeta(abc.ABCMeta):
         return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
-def _is_special(name):
-    return name.startswith("__") and name.endswith("__")
+_object_new = object.__new__
+_AS_DATACLASS = {"init": False, "repr": False, "eq": False, "frozen": True}
+_ASSIGNMENT = {"__setattr__": set_field, "__delattr__": delete_field}
+_SETTLED = frozenset(  # the attributes, beside the fields, that `_settle` reads
+    ["__dataclass_fields__", "__init__", "__post_init__", "__check_init__", "__getattr__", "__getattribute__"]
+)
+
+
+def _becomes_method(cls, name, value):
+    """Whether `value` under `name` in `cls` is a method that isn't a `Method` yet."""
+    special = name.startswith("__") and name.endswith("__") and name != "__call__"
+    return not special and name not in cls.__layout__.names and type(value) is not Method and is_method(value)
+
+
+def _settle(cls):
+    """Work out what follows from the attributes of `cls`, and the same for the classes below it.
+
+    In one process two threads may do so at once, when both load a pickle of the class. Each step puts one whole value
+    in the place of an equal one.
+    """
+    before, layout = vars(cls).get("__layout__"), Layout(cls)
+    layout.functions = before and before.functions
+    type.__setattr__(cls, "__layout__", layout)
+    settle_init(cls)
+    layout.functions = register(cls, layout.functions)
+    for below in cls.__subclasses__():
+        if "__layout__" in vars(below):  # not one that is being made
+            _settle(below)
+
+
+def _open_for_decorator(cls, params):
+    """Let `dataclasses.dataclass(frozen=True)` process the class once more, to the same effect; refuse all else.
+
+    `make_dataclass(..., bases=(Module,), frozen=True)` does the same. The decorator's first step is to assign its
+    parameters. It keeps what it finds in the class under the names that it would define.
+    """
+    if all(getattr(params, name) == value for name, value in _AS_DATACLASS.items()):
+        return  # those that the class has, which cloudpickle assigns
+    if not params.frozen or params.order or params.unsafe_hash or "__init__" not in vars(cls):
+        raise TypeError(
+            "`{}` is a `Module`, and so a frozen dataclass already: it needs no `@dataclasses.dataclass`. Remove the "
+            "decorator. `make_dataclass` needs `frozen=True`.".format(cls.__name__)
+        )
+    for f in declared_fields(cls):
+        type.__setattr__(cls, f.name, f)  # from where the first processing took it
+    for name in ("__repr__", "__eq__", "__hash__"):
+        type.__setattr__(cls, name, getattr(cls, name))
+    for name in _ASSIGNMENT:
+        type.__delattr__(cls, name)
 
 
 class Module(metaclass=_ModuleMeta):
@@ -91,7 +163,7 @@ class Module(metaclass=_ModuleMeta):
     compiles the arrays of the model into the code as constants; `eqx.filter_jit(model.method)` traces them.) Those of
     a base class that is no `Module` stay Python's own: let it be one, without fields.
 
-    `__check_init__(self)`, if a class has one, runs once the module is complete, the base class's first. `==` is
+    `__check_init__(self)`, if a class has one, runs once the module is complete, the derived class's first. `==` is
     `tree_equal`. A module without arrays hashes by value; one with arrays doesn't.
 
     Raises: ValueError: a field was not set by the end of `__init__`. AttributeError: an attribute that is no field,

@@ -2,6 +2,7 @@
 
 import functools as ft
 import inspect
+import sys
 import types
 
 from .. import _compat
@@ -48,7 +49,8 @@ class BoundMethod:
         return hash((id(self.__self__), self.__func__))
 
     def __repr__(self):
-        return "<bound method {} of {!r}>".format(self.__func__.__qualname__, self.__self__)
+        name = getattr(self.__func__, "__qualname__", self.__func__)
+        return "<bound method {} of {!r}>".format(name, self.__self__)
 
     def __reduce__(self):
         return getattr, (self.__self__, self.__func__.__name__)
@@ -63,7 +65,11 @@ _compat.register_node(
 
 
 class Method:
-    """The descriptor that stands for a function in the class of a `Module`, and binds it as a `BoundMethod`."""
+    """The descriptor that stands for a function in the class of a `Module`, and binds it as a `BoundMethod`.
+
+    A tool that reads `vars(cls)` sees the function: `isinstance` says so, and every attribute is the function's. What
+    the tool then assigns to the class becomes a `Method` again.
+    """
 
     __slots__ = ("function",)
 
@@ -75,11 +81,50 @@ class Method:
             return self.function
         return BoundMethod(self.function, instance)
 
+    def __call__(*args, **kwargs):
+        return args[0].function(*args[1:], **kwargs)
+
+    def __getattr__(self, name):
+        return getattr(self.function, name)
+
+    @property
+    def __class__(self):
+        return type(self.function)
+
+    @property
+    def __doc__(self):
+        return self.function.__doc__
+
+    @property
+    def __module__(self):
+        return self.function.__module__
+
+    def __repr__(self):
+        return repr(self.function)
+
+    def __reduce__(self):
+        """Be pickled as the function. The metaclass makes a `Method` of it where the class is loaded by value."""
+        return _itself, (self.function,)
+
+
+def _itself(function):
+    return function
+
 
 def is_method(value):
-    """Whether `value`, found in the namespace of a class, binds as a method does: a function, or a wrapped one."""
-    if isinstance(value, (staticmethod, classmethod, property, type)):
+    """Whether `value`, found in the namespace of a class, binds as a method does: a function, or what wraps one.
+
+    A function of `jax.jit` that was pickled has no `__wrapped__`, so what counts is that it is called and has a
+    `__get__`.
+    """
+    if isinstance(value, _UNBOUND):
         return False
-    if isinstance(value, types.FunctionType):
-        return True
-    return callable(value) and hasattr(value, "__wrapped__") and hasattr(type(value), "__get__")
+    return hasattr(type(value), "__get__") and (callable(value) or isinstance(value, _BOUND))
+
+
+_UNBOUND = (staticmethod, classmethod, property, type, types.MethodType)
+_BOUND = (ft.partialmethod,)  # which can't be called
+if sys.version_info >= (3, 8):
+    _BOUND += (ft.singledispatchmethod,)
+if sys.version_info < (3, 14):
+    _UNBOUND += (ft.partial,)

@@ -49,7 +49,7 @@ def test_an_unknown_attribute_in_init_is_an_attribute_error_naming_the_fields():
         Typo()
 
 
-def test_check_init_runs_on_the_complete_module_bases_first():
+def test_check_init_runs_on_the_complete_module_the_derived_class_first():
     seen = []
 
     class Base(eqx.Module):
@@ -67,7 +67,7 @@ def test_check_init_runs_on_the_complete_module_bases_first():
                 raise ValueError("negative")
 
     Child(1)
-    assert seen == [("base", 1), ("child", 2)]
+    assert seen == [("child", 2), ("base", 1)]
     with pytest.raises(ValueError, match="negative"):
         Child(-1)
 
