@@ -33,7 +33,7 @@ def is_numpy_array(x, jax=jax):
 def pickles_arrays_as_numpy(jax=jax):
     """Whether `pickle` and `deepcopy` turn a JAX array into a NumPy array, as they did before JAX 0.3.0.
 
-    A floor of 0.3.0 retires this function and what asks it in `_module/_pickle.py`.
+    A floor of 0.3.0 retires this function and what asks it in `_module/packing.py`.
     """
     return jax_release(jax) < (0, 3, 0)
 

@@ -5,7 +5,8 @@ In this folder:
     construction.py  how an instance is made, and then frozen
     flattening.py    how it is flattened and unflattened
     methods.py       bound methods that are pytrees
-    pickling.py      how it is copied and pickled
+    packing.py       how functions made by JAX are copied and pickled, in whatever object they are
+    pickling.py      how a module is copied and pickled
     metaclass.py     the metaclass and the class that bring these together
 """
 

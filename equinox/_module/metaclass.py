@@ -15,7 +15,7 @@ from .construction import construct, delete_field, is_constructed, set_field, se
 from .fields import Layout, check_fields, declared_fields, drop_overridden, field, mend
 from .flattening import register
 from .methods import Method, is_method
-from .pickling import pack, unpack
+from .pickling import deep_copy, get_state, reduce, set_state, shallow_copy
 
 if sys.version_info >= (3, 11):
     from typing import dataclass_transform
@@ -188,20 +188,12 @@ class Module(metaclass=_ModuleMeta):
     def __repr__(self):
         return tree_repr(self)
 
-    def __copy__(self):
-        return _rebuild(type(self), _own_fields(self))
+    def __getstate__(self):
+        return get_state(self)
 
-    def __reduce__(self):
-        return _rebuild, (type(self), {name: pack(x) for name, x in _own_fields(self).items()})
+    def __setstate__(self, state):
+        set_state(self, state)
 
-
-def _rebuild(cls, fields):
-    """What `copy`, `deepcopy` and `pickle` make a module with."""
-    self = object.__new__(cls)
-    self.__dict__.update((name, unpack(x)) for name, x in fields.items())
-    return self
-
-
-def _own_fields(self):
-    """The fields that are set, by name: all but a value that `functools.cached_property` may have left beside them."""
-    return {name: x for name, x in self.__dict__.items() if name in self.__layout__.names}
+    __reduce__ = reduce
+    __copy__ = shallow_copy
+    __deepcopy__ = deep_copy

@@ -1,11 +1,13 @@
 """Bound methods that are pytrees, so that a transformation sees the arrays of their model."""
 
+import copy
 import functools as ft
 import inspect
 import sys
 import types
 
 from .. import _compat
+from .packing import pack
 
 
 class BoundMethod:
@@ -52,8 +54,20 @@ class BoundMethod:
         name = getattr(self.__func__, "__qualname__", self.__func__)
         return "<bound method {} of {!r}>".format(name, self.__self__)
 
+    def __copy__(self):
+        return self  # nothing in it can be changed
+
+    def __deepcopy__(self, memo):
+        instance = copy.deepcopy(self.__self__, memo)
+        return memo.get(id(self)) or BoundMethod(self.__func__, instance)  # the instance may hold this very method
+
     def __reduce__(self):
-        return getattr, (self.__self__, self.__func__.__name__)
+        cls = type(self.__self__)
+        for owner in cls.__mro__:
+            for name, value in vars(owner).items():
+                if type(value) is Method and value.function is self.__func__:
+                    return load_method, (self.__self__, cls if _find_method(cls, name) is value else owner, name)
+        return BoundMethod, (pack(self.__func__), self.__self__)
 
 
 _compat.register_node(
@@ -109,6 +123,26 @@ class Method:
 
 def _itself(function):
     return function
+
+
+def load_method(instance, cls, name):
+    """Bind the method that has the name `name` in the class `cls` to `instance`, as a pickle asks for it.
+
+    The name in the class is not always the function's own: think of a lambda, of a name that begins with two
+    underscores, and of decorated functions. The class is a base of the instance's for `super().f`.
+
+    Raises:
+        AttributeError: The class has no method of this name.
+    """
+    method = _find_method(cls, name)
+    if method is None:
+        raise AttributeError("the pickle holds the method `{}` of `{}`, which has none now.".format(name, cls.__name__))
+    return BoundMethod(method.function, instance)
+
+
+def _find_method(cls, name):
+    value = next((vars(c)[name] for c in cls.__mro__ if name in vars(c)), None)
+    return value if type(value) is Method else None
 
 
 def is_method(value):

@@ -1,95 +1,120 @@
-"""What a module is copied and pickled as, where Python's own way would lose or refuse it.
+"""How a module is copied and pickled: a new instance of its class, which is then given the state of the old one.
 
-`jax.nn.relu` and its like are module-level objects that `pickle` refuses, and `deepcopy` turns into strangers that no
-compiled function knows; here both keep them by name. On the oldest JAX, arrays came back as NumPy arrays.
+The state is what `__getstate__` returns: by default the fields, as a dictionary. `__setstate__` takes it. A class may
+define either, as for any Python object. Fields are set as they were, without their converters. `__check_init__` doesn't
+run: a copied tree may hold placeholders in the place of arrays.
 """
 
-import functools as ft
-import importlib
-import operator
+import dataclasses
+import pickle
 import sys
-import types
 
-import jax.numpy as jnp
-import numpy as np
+from .._trees.layout import layout_of, unfinished
+from .construction import finish
+from .packing import deepcopy, pack
 
-from .. import _compat
-from .._trees.layout import layout_of
-from .._trees.predicates import is_jax_array
-
-# Looked in first, so that a pickle names no private module of JAX and can be read by another release.
-_PUBLIC_HOMES = ("jax.nn", "jax.numpy", "jax.lax", "jax.random", "jax.scipy.special")
+_KEPT = "__orig_class__"  # beside the fields: `A[int]` in an instance made by `A[int]()`
 
 
-def pack(x):
-    """`x` with all in it that doesn't survive by itself in a wrapper that does. Modules in it see to themselves."""
-    if _compat.pickles_arrays_as_numpy() and is_jax_array(x):
-        return _Array(np.asarray(x))
-    if callable(x) and not _sees_to_itself(x) and not _is_found(x):
-        for module in (*_PUBLIC_HOMES, getattr(x, "__module__", None)):
-            name = getattr(x, "__name__", None)
-            if name and getattr(sys.modules.get(module), name, None) is x:
-                return _Global(module, name)
-    return _inside(pack, x)
+def get_state(self):
+    """The fields that are set, by name. A value left beside them by `functools.cached_property` is none."""
+    names = type(self).__layout__.names
+    return {name: x for name, x in self.__dict__.items() if name in names or name == _KEPT}
 
 
-def unpack(x):
-    """Undo `pack`."""
-    return x.unpack() if isinstance(x, (_Array, _Global, _Partial)) else _inside(unpack, x)
+def set_state(self, state):
+    """Set the fields to what `get_state` returned."""
+    if id(self) not in unfinished:
+        raise dataclasses.FrozenInstanceError(
+            "cannot set the state of a `{}`: modules are immutable after `__init__`.".format(type(self).__name__)
+        )
+    if not isinstance(state, dict):
+        raise TypeError(
+            "`{}.__setstate__` expects the fields as a dictionary, got {!r}. A class whose `__getstate__` returns "
+            "anything else defines `__setstate__` too.".format(type(self).__name__, type(state))
+        )
+    if not type(self).__layout__.names.union([_KEPT]).issuperset(state):
+        _refuse_state(self, state)
+    self.__dict__.update(state)
 
 
-def _inside(fun, x):
-    """`fun` of all that the container `x` holds, or `x` itself if that changes nothing.
+def reduce(self):
+    """What `pickle` makes of a module."""
+    args, state = _identity(self), self.__getstate__()
+    if state is None or sys.version_info < (3, 8):  # where no function can be named that sets the state
+        return restored, (args, pack(state))
+    return new_module, args, pack(state), None, None, restore
 
-    Not by `tree_map`, which would sort dictionaries and make new of what is shared.
+
+def shallow_copy(self):
+    return restored(_identity(self), self.__getstate__(), complete=id(self) not in unfinished)
+
+
+def deep_copy(self, memo):
+    new = memo[id(self)] = new_module(*_identity(self))
+    restore(new, deepcopy(self.__getstate__(), memo), complete=id(self) not in unfinished)
+    return new
+
+
+def _identity(self):
+    """The arguments of `new_module`: what an instance has before its state."""
+    return (type(self),)
+
+
+def new_module(cls):
+    """Make an instance of the class of modules `cls` that has no state yet."""
+    if not isinstance(cls, type) or not hasattr(cls, "__layout__"):
+        raise pickle.UnpicklingError("the pickle takes {!r} for a class of modules, which it is not.".format(cls))
+    return object.__new__(cls)
+
+
+def restore(self, state, complete=True):
+    """Give the new module `self` its state.
+
+    Args:
+        self: What `new_module` returned.
+        state: What `__getstate__` returned. `None` for nothing to be set, as in Python.
+        complete: Fill in defaults, and refuse a module that is not complete then.
     """
-    if type(x) in (list, tuple):
-        new = type(x)(map(fun, x))
-        return x if all(map(operator.is_, new, x)) else new
-    if type(x) is dict:
-        new = {key: fun(value) for key, value in x.items()}
-        return x if all(map(operator.is_, new.values(), x.values())) else new
-    if isinstance(x, ft.partial):
-        old = (x.func, x.args, x.keywords)
-        new = tuple(map(fun, old))
-        return x if all(map(operator.is_, new, old)) else _Partial(type(x), *new)
-    return x
+    if layout_of(self) is None or self.__dict__:
+        raise pickle.UnpicklingError("the pickle sets the state of {!r}, which has one.".format(self))
+    unfinished.add(id(self))
+    try:
+        if state is not None:
+            self.__setstate__(state)
+        if complete:
+            if _missing(self, self.__dict__):
+                _refuse_state(self, self.__dict__)
+            finish(self)
+    finally:
+        unfinished.discard(id(self))
 
 
-def _sees_to_itself(x):
-    return layout_of(x) is not None
+def restored(args, state, complete=True):
+    """`new_module` and `restore` in one."""
+    self = new_module(*args)
+    restore(self, state, complete)
+    return self
 
 
-def _is_found(x):
-    """Whether Python itself pickles `x` by name, and would find it."""
-    if not isinstance(x, (type, types.FunctionType, types.BuiltinFunctionType)):
-        return False
-    module = sys.modules.get(x.__module__)
-    return x.__qualname__ == x.__name__ and getattr(module, x.__name__, None) is x and "._src" not in x.__module__
+def _missing(self, names):
+    layout = type(self).__layout__
+    return [name for name in layout.dynamic + layout.static if name not in names and name not in layout.defaults]
 
 
-class _Array:
-    def __init__(self, values):
-        self.values = values
-
-    def unpack(self):
-        return jnp.asarray(self.values)
-
-
-class _Partial:
-    def __init__(self, cls, function, args, keywords):
-        self.cls = cls
-        self.parts = (function, args, keywords)
-
-    def unpack(self):
-        function, args, keywords = map(unpack, self.parts)
-        return self.cls(function, *args, **keywords)
-
-
-class _Global:
-    def __init__(self, module, name):
-        self.module = module
-        self.name = name
-
-    def unpack(self):
-        return getattr(importlib.import_module(self.module), self.name)
+def _refuse_state(self, names):
+    cls = type(self)
+    fields = {
+        "unknown fields": [name for name in names if name not in cls.__layout__.names and name != _KEPT],
+        "missing fields": _missing(self, names),
+    }
+    raise ValueError(
+        "the state of this `{}` doesn't fit its class, which may have changed since it was pickled: {}. Give a new "
+        "field a default, or define `__setstate__`, which gets the old fields as a dictionary and may assign the new "
+        "ones.".format(
+            cls.__name__,
+            "; ".join(
+                "{} {}".format(what, ", ".join(map("`{}`".format, which))) for what, which in fields.items() if which
+            ),
+        )
+    )

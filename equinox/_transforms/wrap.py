@@ -4,14 +4,11 @@ A transformation is a public function, a class of `Options` that checks what it 
 `Transformed` whose `__call__` does the work. Everything else that a transformed function can do is here, once.
 """
 
-import copy
 import functools as ft
-import operator
-import sys
 import types
 
 from .. import _compat
-from .._module.pickling import pack, unpack
+from .._module.packing import deepcopy, look_up, pack
 from .._trees.paths import describe_leaf
 from .._trees.static import hashable_key
 
@@ -113,7 +110,7 @@ class Transformed:
         return self  # nothing in it can be changed
 
     def __deepcopy__(self, memo):
-        fun = unpack(copy.deepcopy(pack(self.__wrapped__), memo))
+        fun = deepcopy(self.__wrapped__, memo)
         return self if fun is self.__wrapped__ else _unchecked(type(self), fun, self._options)
 
     def __reduce__(self):
@@ -139,15 +136,10 @@ def _attributes(fun):
 
 def _is_found_by_name(transformed):
     """Whether an import of its module in another process finds this very object under its name."""
-    module = sys.modules.get(transformed.__module__)
-    if module is None or transformed.__module__ == "__main__":
-        return False
-    try:
-        return operator.attrgetter(transformed.__qualname__)(module) is transformed
-    except (AttributeError, TypeError):
-        return False
+    module = transformed.__module__
+    return module != "__main__" and look_up(module, getattr(transformed, "__qualname__", "")) is transformed
 
 
 def _load(name, fun, given):
     """What `pickle` makes a `Transformed` with."""
-    return _transformations[name](unpack(fun), **unpack(given))
+    return _transformations[name](fun, **given)
