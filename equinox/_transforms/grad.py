@@ -1,4 +1,4 @@
-"""`gradf`, `value_and_grad_f` and their kin: `jax.grad`, told leaf by leaf what to differentiate. One engine."""
+"""`gradf`, `value_and_grad_f`, `filter_grad` and `filter_value_and_grad`: `jax.grad` with a choice of leaves."""
 
 import operator
 
@@ -9,38 +9,46 @@ from .. import _compat
 from .._dispatch.arguments import inputs_of, path_of_leaf, positional_names
 from .._dispatch.leaf_groups import Lid
 from .._trees.paths import describe_leaf
-from .._trees.predicates import is_inexact_array, is_inexact_array_like
+from .._trees.predicates import is_inexact_array_like, is_inexact_jax_or_numpy
 from .._trees.selection import Selection
 from .wrap import Options, Transformed, transform, transformation
 
 
 @transformation
 def value_and_grad_f(fun=None, *, filter_fn=None, filter_tree=None, argnums=0, has_aux=False, **kwargs):
-    """`jax.value_and_grad`, differentiating the selected leaves of the inputs.
+    """Wrap `jax.value_and_grad`, and differentiate with respect to the selected leaves of the inputs.
 
-        @eqx.value_and_grad_f(filter_fn=eqx.is_inexact_array)
-        def loss(model, x, y): ...
+    Exactly one of `filter_fn` and `filter_tree` must be given.
 
     Args:
-        fun: a function that returns a scalar, or anything callable. Without it, the result is a decorator.
-        filter_fn: a function `leaf -> bool`, called on the leaves of the inputs in `argnums`: true to differentiate
-            with respect to the leaf.
-        filter_tree: the choice as a tree of bools of the structure of the input in `argnums`; for several inputs a
-            tuple of trees.
-        argnums: which positional inputs to differentiate with respect to: an int, or a sequence of them in any
-            order. Negative ones count from the last.
-        has_aux: `fun` returns `(value, aux)`, where `aux` may hold anything.
-        kwargs: as for `jax.value_and_grad`, such as `holomorphic` and `allow_int`.
+        fun: A function that returns a scalar, or anything else that is callable. Without it, the result is a decorator.
+        filter_fn: A function `leaf -> bool`. It is called on every leaf of the inputs in `argnums`. If it returns true,
+            the function is differentiated with respect to the leaf.
+        filter_tree: The choice as a filter specification, as for `partition`: a tree of bools or functions with the
+            structure of the input in `argnums`. For several inputs a tuple or list of trees.
+        argnums: The positional inputs to differentiate with respect to: an int, or a sequence of ints in any order.
+            Negative ones count from the last input.
+        has_aux: Whether `fun` returns a pair `(value, aux)`. `aux` may hold anything.
+        **kwargs: As for `jax.value_and_grad`, such as `holomorphic` and `allow_int`.
 
-    Returns: a function with the inputs of `fun` that returns `(value, grads)`, or `((value, aux), grads)` with
-    `has_aux`. `grads` has the structure of the input in `argnums`, or is a tuple of such trees if that is a sequence.
-    The gradient of a leaf that isn't differentiated is `None`.
+    Returns:
+        A function with the inputs of `fun` that returns `(value, grads)`, or `((value, aux), grads)` with `has_aux`.
+        `grads` has the structure of the input in `argnums`, or is a tuple of such trees if `argnums` is a sequence. The
+        gradient of a leaf that was not selected is `None`. The result is a pytree whose child is `fun`.
 
     Raises:
-        ValueError: not exactly one of `filter_fn` and `filter_tree`; `filter_tree` doesn't fit the inputs; `argnums`
-            names an input twice, or one that isn't there.
-        TypeError: a leaf is selected that can't be differentiated; an unknown keyword argument; as JAX, if the
-            value is no real scalar.
+        ValueError: Both of `filter_fn` and `filter_tree` were given, or none.
+        ValueError: `filter_tree` does not fit the inputs.
+        ValueError: `argnums` names an input twice, or one that was not passed by position.
+        TypeError: A selected leaf can't be differentiated with respect to.
+        TypeError: JAX does not know a keyword argument.
+        TypeError: The value of `fun` is no real scalar. This error is JAX's own.
+
+    Example:
+        >>> loss = eqx.value_and_grad_f(lambda model, x: (model["w"] * x) ** 2, filter_fn=eqx.is_inexact_array)
+        >>> value, grads = loss({"w": jnp.array(3.0), "name": "scale"}, 2.0)
+        >>> float(value), float(grads["w"]), grads["name"]
+        (36.0, 24.0, None)
     """
     selection = Selection("value_and_grad_f", filter_fn, filter_tree)
     spec = {"filter_fn": filter_fn, "filter_tree": filter_tree}
@@ -49,11 +57,39 @@ def value_and_grad_f(fun=None, *, filter_fn=None, filter_tree=None, argnums=0, h
 
 @transformation
 def gradf(fun=None, *, filter_fn=None, filter_tree=None, argnums=0, has_aux=False, **kwargs):
-    """`jax.grad`, differentiating the selected leaves of the inputs.
+    """Wrap `jax.grad`, and differentiate with respect to the selected leaves of the inputs.
 
-    Args and Raises: as for `value_and_grad_f`.
+    Exactly one of `filter_fn` and `filter_tree` must be given.
 
-    Returns: a function with the inputs of `fun` that returns `grads`, or `(grads, aux)` with `has_aux`.
+    Args:
+        fun: A function that returns a scalar, or anything else that is callable. Without it, the result is a decorator.
+        filter_fn: A function `leaf -> bool`. It is called on every leaf of the inputs in `argnums`. If it returns true,
+            the function is differentiated with respect to the leaf.
+        filter_tree: The choice as a filter specification, as for `partition`: a tree of bools or functions with the
+            structure of the input in `argnums`. For several inputs a tuple or list of trees.
+        argnums: The positional inputs to differentiate with respect to: an int, or a sequence of ints in any order.
+            Negative ones count from the last input.
+        has_aux: Whether `fun` returns a pair `(value, aux)`. `aux` may hold anything.
+        **kwargs: As for `jax.grad`, such as `holomorphic` and `allow_int`.
+
+    Returns:
+        A function with the inputs of `fun` that returns `grads`, or `(grads, aux)` with `has_aux`. `grads` has the
+        structure of the input in `argnums`, or is a tuple of such trees if `argnums` is a sequence. The gradient of a
+        leaf that was not selected is `None`. The result is a pytree whose child is `fun`.
+
+    Raises:
+        ValueError: Both of `filter_fn` and `filter_tree` were given, or none.
+        ValueError: `filter_tree` does not fit the inputs.
+        ValueError: `argnums` names an input twice, or one that was not passed by position.
+        TypeError: A selected leaf can't be differentiated with respect to.
+        TypeError: JAX does not know a keyword argument.
+        TypeError: The value of `fun` is no real scalar. This error is JAX's own.
+
+    Example:
+        >>> gradient = eqx.gradf(lambda a, b: a * b, argnums=(0, 1), filter_tree=[True, False])
+        >>> grad_a, grad_b = gradient(jnp.array(2.0), jnp.array(3.0))
+        >>> float(grad_a), grad_b
+        (3.0, None)
     """
     selection = Selection("gradf", filter_fn, filter_tree)
     spec = {"filter_fn": filter_fn, "filter_tree": filter_tree}
@@ -62,15 +98,66 @@ def gradf(fun=None, *, filter_fn=None, filter_tree=None, argnums=0, has_aux=Fals
 
 @transformation
 def filter_value_and_grad(fun=None, *, argnums=0, has_aux=False, **kwargs):
-    """`value_and_grad_f` with respect to all JAX arrays of floating-point or complex dtype."""
-    selection = Selection("filter_value_and_grad", is_inexact_array, None)
+    """Wrap `jax.value_and_grad`, and differentiate with respect to all floating-point and complex arrays.
+
+    JAX arrays count, NumPy arrays and NumPy scalars. Python numbers don't.
+
+    Args:
+        fun: A function that returns a scalar, or anything else that is callable. Without it, the result is a decorator.
+        argnums: The positional inputs to differentiate with respect to: an int, or a sequence of ints in any order.
+            Negative ones count from the last input.
+        has_aux: Whether `fun` returns a pair `(value, aux)`. `aux` may hold anything.
+        **kwargs: As for `jax.value_and_grad`, such as `holomorphic`.
+
+    Returns:
+        A function with the inputs of `fun` that returns `(value, grads)`, or `((value, aux), grads)` with `has_aux`.
+        `grads` has the structure of the input in `argnums`, or is a tuple of such trees if `argnums` is a sequence. The
+        gradient of any other leaf is `None`. The result is a pytree whose child is `fun`.
+
+    Raises:
+        ValueError: `argnums` names an input twice, or one that was not passed by position.
+        TypeError: JAX does not know a keyword argument.
+        TypeError: The value of `fun` is no real scalar. This error is JAX's own.
+
+    Example:
+        >>> loss = eqx.filter_value_and_grad(lambda model, x: (model["w"] * x) ** 2)
+        >>> value, grads = loss({"w": np.float32(3.0), "name": "scale"}, 2.0)
+        >>> float(value), float(grads["w"]), grads["name"]
+        (36.0, 24.0, None)
+    """
+    selection = Selection("filter_value_and_grad", is_inexact_jax_or_numpy)
     return transform(_ValueAndGrad, fun, _GradientOptions(selection, argnums, has_aux, kwargs))
 
 
 @transformation
 def filter_grad(fun=None, *, argnums=0, has_aux=False, **kwargs):
-    """`gradf` with respect to all JAX arrays of floating-point or complex dtype."""
-    selection = Selection("filter_grad", is_inexact_array, None)
+    """Wrap `jax.grad`, and differentiate with respect to all floating-point and complex arrays.
+
+    JAX arrays count, NumPy arrays and NumPy scalars. Python numbers don't.
+
+    Args:
+        fun: A function that returns a scalar, or anything else that is callable. Without it, the result is a decorator.
+        argnums: The positional inputs to differentiate with respect to: an int, or a sequence of ints in any order.
+            Negative ones count from the last input.
+        has_aux: Whether `fun` returns a pair `(value, aux)`. `aux` may hold anything.
+        **kwargs: As for `jax.grad`, such as `holomorphic`.
+
+    Returns:
+        A function with the inputs of `fun` that returns `grads`, or `(grads, aux)` with `has_aux`. `grads` has the
+        structure of the input in `argnums`, or is a tuple of such trees if `argnums` is a sequence. The gradient of any
+        other leaf is `None`. The result is a pytree whose child is `fun`.
+
+    Raises:
+        ValueError: `argnums` names an input twice, or one that was not passed by position.
+        TypeError: JAX does not know a keyword argument.
+        TypeError: The value of `fun` is no real scalar. This error is JAX's own.
+
+    Example:
+        >>> grads = eqx.filter_grad(lambda model, x: (model["w"] * x) ** 2)({"w": jnp.array(3.0), "name": "scale"}, 2.0)
+        >>> float(grads["w"]), grads["name"]
+        (24.0, None)
+    """
+    selection = Selection("filter_grad", is_inexact_jax_or_numpy)
     return transform(_Grad, fun, _GradientOptions(selection, argnums, has_aux, kwargs))
 
 
