@@ -9,24 +9,12 @@ RERUN ?=
 CODE := equinox examples tests docker benchmarks toxfile.py
 
 # Two environments: one has the newest JAX and all to develop with, the other the tools that run the matrix, whose cells
-# have environments of their own.
+# have environments of their own. docker/in_venv.py makes them, and makes one again when what it is made from changes.
 VENV := .venv
-RUN := $(VENV)/bin/python -m
-DEVELOPING := --editable '.[test,lint]' 'jax[cpu]' -r docker/requirements.txt
+IN_VENV := $(PYTHON) -I docker/in_venv.py $(VENV)
+RUN := $(IN_VENV) python -m
 HARNESS_VENV := .venv-harness
-HARNESS := $(HARNESS_VENV)/bin/python docker
-TOOLS := -r docker/requirements.txt
-
-# An environment is made anew when what it is made from changes: the interpreter, the project's dependencies, the tools.
-# Its mark is written last, so that one whose making was interrupted is never taken for a whole one.
-MADE_FROM := { $(PYTHON) -c 'import sys; print(sys.version, sys.prefix)'; sed '/^\[tool\./,$$d' pyproject.toml; cat docker/requirements.txt; }
-HASH := $(firstword $(shell { $(MADE_FROM); echo "$(DEVELOPING)"; } 2>&1 | cksum))
-READY := $(VENV)/ready-$(HASH)
-HARNESS_READY := $(HARNESS_VENV)/ready-$(HASH)
-, := ,
-CHOOSE := { echo >&2 'Choose another Python, with pip and venv: make PYTHON=python3.12'; exit 2; }
-AT_LEAST = $(PYTHON) -c 'import sys; sys.version_info >= ($(1)) or sys.exit("$(2), and this is Python " + sys.version.split()[0] + ".")' || $(CHOOSE)
-HAS_VENV = $(PYTHON) -c 'import ensurepip, venv' || $(CHOOSE)
+HARNESS := $(PYTHON) -I docker/in_venv.py $(HARNESS_VENV) python docker
 
 NAMES = $(foreach name,$(CELL),'$(name)')
 # What the Python has itself: run with nothing to install, and what `make test-gpu` is about where no engine answers.
@@ -49,33 +37,33 @@ help:  ## List the targets
 	@echo '  JOBS=2                 how many cells side by side'
 	@echo '  RERUN=failed           run what failed again, though nothing has changed; RERUN=all: everything'
 
-test: $(READY)  ## Run the tests on the newest JAX that the Python allows
+test:  ## Run the tests on the newest JAX that the Python allows
 	$(RUN) pytest -n auto --maxprocesses 4 $(ARGS)
 
-lint: $(READY)  ## Check style, formatting, types, and that every file is of the Python that it must run on
+lint:  ## Check style, formatting, types, and that every file is of the Python that it must run on
 	$(RUN) ruff check $(CODE)
 	$(RUN) ruff format --check $(CODE)
 	$(RUN) mypy
-	$(RUN) mypy --python-version 3.10 docker/harness docker/matrix.py docker/run.py docker/here.py toxfile.py
+	$(RUN) mypy --python-version 3.10 docker/harness docker/matrix.py docker/run.py docker/here.py docker/in_venv.py toxfile.py
 	$(RUN) mypy --python-version 3.10 benchmarks
 	$(RUN) pytest -q -k python_37 tests/test_package.py
 
-format: $(READY)  ## Format the code, and mend what can be mended by itself
+format:  ## Format the code, and mend what can be mended by itself
 	$(RUN) ruff check --fix $(CODE)
 	$(RUN) ruff format $(CODE)
 
-demo: $(READY)  ## Train a recurrent network on spirals, and draw what it learnt
-	$(VENV)/bin/python examples/train_rnn.py $(ARGS)
+demo:  ## Train a recurrent network on spirals, and draw what it learnt
+	$(IN_VENV) python examples/train_rnn.py $(ARGS)
 
-bench: $(READY)  ## Measure the speed of a filtered call, and of all the rest; ARGS=--peers beside others, see benchmarks/
-	@$(call AT_LEAST,3$(,) 10,The speed is measured by Python 3.10 or later)
-	$(VENV)/bin/python benchmarks/run.py $(ARGS)
+bench:  ## Measure the speed of a filtered call, and of all the rest; ARGS=--peers beside others, see benchmarks/
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("The speed is measured by Python 3.10 or later.")'
+	$(IN_VENV) python benchmarks/run.py $(ARGS)
 
 matrix: TIER ?= pr
-matrix: $(HARNESS_READY)  ## Run the tests on JAX after JAX, each in its own environment, on the CPU
+matrix:  ## Run the tests on JAX after JAX, each in its own environment, on the CPU
 	$(RUN_CELLS) --tier $(TIER) --backend cpu
 
-cell: $(HARNESS_READY)  ## Run one cell of the matrix, or those that a pattern matches: make cell CELL=...
+cell:  ## Run one cell of the matrix, or those that a pattern matches: make cell CELL=...
 	@test -n '$(CELL)' || { echo >&2 'Which? make cell CELL=py311-jax0.4.30-cpu. There are:'; $(HARNESS)/matrix.py list >&2; exit 2; }
 	$(RUN_CELLS) $(NAMES)
 
@@ -93,60 +81,41 @@ test-tpu: BACKEND := tpu
 test-tpu:  ## ... TPU, likewise
 	@$(HERE_OR_CELLS) $(MAKE) --no-print-directory cells BACKEND=$(BACKEND); fi
 
-cells: $(HARNESS_READY)
+cells:
 	$(RUN_CELLS) --backend $(BACKEND) $(or $(NAMES),--tier $(TIER))
 
 test-here: BACKEND ?= cpu
 test-here:  ## Run the tests on what the Python has itself; nothing is installed: make test-here BACKEND=cuda; cpu, tpu
 	$(HERE) $(BACKEND) $(if $(ARGS),-- $(ARGS))
 
-image: $(HARNESS_READY)  ## Build the image of a cell: make image CELL=...; the newest one on the CPU, if none is named
+image:  ## Build the image of a cell: make image CELL=...; the newest one on the CPU, if none is named
 	$(HARNESS)/run.py --image-only $(or $(NAMES),--backend cpu)
 
-shell-cpu: $(HARNESS_READY)  ## Open a shell in the image of a cell, with this folder: the newest on the CPU, or CELL=...
+shell-cpu:  ## Open a shell in the image of a cell, with this folder: the newest on the CPU, or CELL=...
 	$(HARNESS)/run.py --shell $(or $(NAMES),--backend cpu)
 
-shell-gpu: $(HARNESS_READY)  ## ... with an NVIDIA GPU
+shell-gpu:  ## ... with an NVIDIA GPU
 	$(HARNESS)/run.py --shell $(or $(NAMES),--backend cuda)
 
-shell-tpu: $(HARNESS_READY)  ## ... with a TPU
+shell-tpu:  ## ... with a TPU
 	$(HARNESS)/run.py --shell $(or $(NAMES),--backend tpu)
 
-table: $(HARNESS_READY)  ## Draw what the cells gave: here, in README.md, and as the page results/index.html
+table:  ## Draw what the cells gave: here, in README.md, and as the page results/index.html
 	$(HARNESS)/matrix.py table
 
-bisect: $(HARNESS_READY)  ## Find the JAX release that broke a test: make bisect TEST=tests/test_x.py::test_y GOOD=0.6.2 BAD=0.8.3
+bisect:  ## Find the JAX release that broke a test: make bisect TEST=tests/test_x.py::test_y GOOD=0.6.2 BAD=0.8.3
 	$(HARNESS)/matrix.py bisect '$(TEST)' --good '$(GOOD)' --bad '$(BAD)' $(ARGS)
 
-lock: $(HARNESS_READY)  ## Resolve each cell as the package index stood at its date, with hashes
+lock:  ## Resolve each cell as the package index stood at its date, with hashes
 	$(HARNESS)/matrix.py lock $(NAMES)
 
-verify-locks: $(HARNESS_READY)  ## Say what of the locks can no longer be fetched
+verify-locks:  ## Say what of the locks can no longer be fetched
 	$(HARNESS)/matrix.py verify-locks $(NAMES)
 
-doctor: $(HARNESS_READY)  ## Say what is here - Pythons, containers, accelerators - and what each backend would need
+doctor:  ## Say what is here - Pythons, containers, accelerators - and what each backend would need
 	$(HARNESS)/matrix.py doctor
 
 clean:  ## Remove the environments, and everything else that was made but the results
-	rm -rf $(VENV) $(HARNESS_VENV) .tox .bench build dist spirals.png .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@$(PYTHON) -I docker/in_venv.py --remove
+	rm -rf build dist spirals.png .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
-
-$(READY):
-	@$(call AT_LEAST,3$(,) 8,JAX needs Python 3.8 or later)
-	@$(HAS_VENV)
-	@echo "Making $(VENV) with the newest JAX for $$($(PYTHON) --version). This takes a minute or two."
-	@rm -rf $(VENV)
-	$(PYTHON) -m venv $(VENV)
-	$(RUN) pip install --quiet --upgrade pip
-	$(RUN) pip install --quiet $(DEVELOPING)
-	@touch $@
-
-$(HARNESS_READY):
-	@$(call AT_LEAST,3$(,) 10,The matrix is run by Python 3.10 or later)
-	@$(HAS_VENV)
-	@echo "Making $(HARNESS_VENV) with the tools of the matrix for $$($(PYTHON) --version)."
-	@rm -rf $(HARNESS_VENV)
-	$(PYTHON) -m venv $(HARNESS_VENV)
-	$(HARNESS_VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(HARNESS_VENV)/bin/python -m pip install --quiet $(TOOLS)
-	@touch $@

@@ -30,7 +30,7 @@ from tox.tox_env.api import ToxEnv
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "docker"))
 
-from harness import environment, fingerprint, host, interpreters, results, rows, suite, verdict
+from harness import environment, fingerprint, host, interpreters, isolation, results, rows, suite, verdict
 from harness.alone import NotAlone, alone
 from harness.environment import Environment
 from harness.places import RESULTS
@@ -68,6 +68,7 @@ def stop(status: int, message: str) -> NoReturn:
     raise SystemExit(status)
 
 
+isolation.isolate()  # here too, as a user may type `tox` instead of make
 try:
     CELLS = {cell.name: cell for cell in rows.load()}
 except rows.MatrixError as error:

@@ -13,7 +13,10 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Optional, Sequence
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 # What has to be installed for JAX to use a backend.
 JAX_FOR = {

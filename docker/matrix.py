@@ -7,8 +7,11 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from harness import lacking
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from harness import isolation, lacking
 
 try:
     from harness import bases, bisect, choice, doctor, fingerprint, found, image, locks, many, rows, table
@@ -143,4 +146,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    isolation.isolate()
     sys.exit(main())

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness import lacking
+from harness import isolation, lacking
 
 try:
     from harness import by_hand, choice, container, engine, fingerprint, host, locks, many, rows
@@ -143,4 +143,5 @@ def by_hand_instead(cells: Sequence[Cell], shell: bool) -> int:
 
 
 if __name__ == "__main__":
+    isolation.isolate()
     sys.exit(main())

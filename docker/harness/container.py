@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from harness import bases, devices, engine, fingerprint, hardware, host, image, results, verdict
+from harness import bases, devices, engine, fingerprint, hardware, host, image, isolation, results, verdict
 from harness.environment import Environment
 from harness.files import write_whole
 from harness.host import OnProgress
@@ -138,7 +138,7 @@ def build(cell: Cell, log: BinaryIO, cancel: threading.Event) -> str:
         told = image.build_args(cell, image.revision())
         made_from = ["--build-arg={}={}".format(key, value) for key, value in told.items()]
         name = ["--tag", image.tag(cell), "--label", engine.ours()]
-        command = ["build", "--progress=plain", *where, *name, *secrets(), *made_from, str(ROOT)]
+        command = ["build", "--progress=plain", *where, *name, *secrets(Path(scratch)), *made_from, str(ROOT)]
         ended = engine.follow(*command, log=log, cancel=cancel)
         if ended.status == 0:
             engine.remove_replaced("equinox.cell=" + cell.name)
@@ -170,10 +170,13 @@ def test(
     return replace(result, where="container")
 
 
-def secrets(env: Mapping[str, str] = os.environ) -> list[str]:
-    """Where a mirror is, and whose CA is trusted, as pip's own variables have it. No image keeps that."""
-    files = {"pip.conf": env.get("PIP_CONFIG_FILE"), "ca.pem": env.get("PIP_CERT")}
-    return ["--secret=id={},src={}".format(name, path) for name, path in files.items() if path and Path(path).is_file()]
+def secrets(scratch: Path, env: Mapping[str, str] = os.environ) -> list[str]:
+    """What the build needs to reach an index of the user's own, see `isolation`. No image keeps it."""
+    files = {"ca.pem": Path(env.get("SSL_CERT_FILE") or os.devnull)}
+    if env.get(isolation.INDEX):
+        files["pip.conf"] = scratch / "pip.conf"
+        files["pip.conf"].write_text("[global]\nindex-url = {}\n".format(env[isolation.INDEX]), encoding="utf-8")
+    return ["--secret=id={},src={}".format(name, path) for name, path in files.items() if path.is_file()]
 
 
 @contextlib.contextmanager

@@ -153,10 +153,7 @@ def machine(here: Hardware, free_gib: float) -> Iterator[Line]:
 
 def pages(cells: Sequence[Cell], env: Mapping[str, str]) -> dict[str, str]:
     """Where packages come from: the index, and where JAX keeps what the index has no more, or not yet."""
-    try:
-        found = {index.index_url(env): THE_INDEX}
-    except index.IndexUnreachable:  # no uv says which: there is a line for that
-        found = {}
+    found = {index.index_url(env): THE_INDEX}
     for cell in cells:
         for way in (cell, cell.original):
             for page in sources(way) if way else ():

@@ -1,15 +1,12 @@
 """The package index: which releases of a project there are, since when, and for which Pythons.
 
-It asks the index that pip and uv ask, through the JSON of PEP 691 and PEP 700.
+It asks the index that pip and uv are told to ask, through the JSON of PEP 691 and PEP 700.
 """
 
 import base64
 import datetime
-import functools
 import json
 import os
-import re
-import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -22,7 +19,7 @@ from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sd
 from packaging.utils import canonicalize_name as canonical
 from packaging.version import InvalidVersion, Version
 
-from harness import interpreters
+from harness import isolation
 
 JSON = "application/vnd.pypi.simple.v1+json"
 TIMEOUT_S = 30
@@ -84,30 +81,8 @@ class Release:
 
 
 def index_url(environ: Mapping[str, str] = os.environ) -> str:
-    """The index that uv and pip are told to ask: by a variable, or else as uv has it.
-
-    Raises: IndexUnreachable: uv doesn't say.
-    """
-    names = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
-    return (next((environ[name] for name in names if environ.get(name)), "") or index_of_uv()).rstrip("/")
-
-
-@functools.cache
-def index_of_uv(run: Callable[..., "subprocess.CompletedProcess[str]"] = subprocess.run) -> str:
-    """That of its configuration, or its own default: uv notes it in what it makes of no requirements at all.
-
-    Raises: IndexUnreachable.
-    """
-    uv = interpreters.uv_path()
-    if uv is None:
-        raise IndexUnreachable("There is no uv here to say which index it asks: pip install -r docker/requirements.txt")
-    command = [uv, "pip", "compile", "-", "--quiet", "--no-header", "--emit-index-url"]
-    done = run(command, input="", capture_output=True, text=True, check=False)
-    found = re.search(r"^--index-url (\S+)$", done.stdout, re.MULTILINE)
-    if found is None:
-        message = "uv doesn't say which index it asks ({}). Set UV_DEFAULT_INDEX."
-        raise IndexUnreachable(message.format(done.stderr.strip() or "nothing was said"))
-    return found[1]
+    """The index that all tools ask; see `isolation`."""
+    return (environ.get(isolation.INDEX) or isolation.PYPI).rstrip("/")
 
 
 def releases(project: str, opener: Opener = urllib.request.urlopen, url: str | None = None) -> list[Release]:
@@ -154,7 +129,7 @@ def _json(page: str, opener: Opener) -> Mapping[str, Any]:
     except OSError as error:  # of which urllib's own are a kind
         raise IndexUnreachable(_unreachable(page, error)) from error
     except ValueError as error:
-        message = "{} answers, but not with the JSON of PEP 691. Choose another index by UV_DEFAULT_INDEX."
+        message = "{} answers, but not with the JSON of PEP 691. Choose another index by EQX_INDEX_URL."
         raise IndexUnreachable(message.format(_shown(page))) from error
     return found
 
@@ -177,7 +152,7 @@ def _shown(url: str) -> str:
 
 def _unreachable(url: str, error: OSError) -> str:
     reason = getattr(error, "reason", None) or error
-    return "{} can't be reached: {}. Look at the network, or set UV_DEFAULT_INDEX.".format(_shown(url), reason)
+    return "{} can't be reached: {}. Look at the network, or set EQX_INDEX_URL.".format(_shown(url), reason)
 
 
 def _version(filename: str) -> str | None:

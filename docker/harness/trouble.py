@@ -174,14 +174,14 @@ RULES = (
     Rule(
         r"(SSLError|certificate verify failed)[^']*",
         Outcome.UNAVAILABLE,
-        "the index isn't trusted in the build ({line}); set PIP_CERT to the file of your CA",
+        "the index isn't trusted in the build ({line}); set SSL_CERT_FILE to the file of your CA",
     ),
     Rule(
         r"Failed to establish a new connection[^']*|temporary failure in name resolution.*|Could not resolve host.*|"
         r"Temporary failure resolving.*|ReadTimeoutError.*|ConnectTimeoutError.*|Connection reset by peer.*",
         Outcome.UNAVAILABLE,
-        "the index can't be reached from the build ({line}); see the engine's network, or name a mirror's pip.conf by "
-        "PIP_CONFIG_FILE",
+        "the index can't be reached from the build ({line}); see the engine's network, or name a mirror by "
+        "EQX_INDEX_URL",
     ),
     Rule(
         r"no matching distribution found for (?P<what>\S+)",

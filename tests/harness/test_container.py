@@ -340,18 +340,22 @@ def test_devices_are_looked_at_before_the_build(run, docker, monkeypatch):
 
 
 def test_secrets_reach_the_build(run, docker, monkeypatch):
-    monkeypatch.setattr(container, "secrets", lambda: ["--secret=id=pip.conf,src=/x"])
+    monkeypatch.setattr(container, "secrets", lambda scratch: ["--secret=id=pip.conf,src=/x"])
     run()
     assert "--secret=id=pip.conf,src=/x" in docker.call("build")
 
 
 def test_secrets(tmp_path):
-    """A mirror, and its CA, as pip's own variables name them; not /dev/null, which turns a configuration off."""
+    """An index of the user's own, and its CA. A pip.conf of the user's isn't one."""
     file = tmp_path / "file"
     file.touch()
-    assert container.secrets({"PIP_CERT": str(file)}) == ["--secret=id=ca.pem,src={}".format(file)]
-    assert container.secrets({"PIP_CONFIG_FILE": str(file)}) == ["--secret=id=pip.conf,src={}".format(file)]
-    assert container.secrets({"PIP_CONFIG_FILE": "/dev/null"}) == []
+    assert container.secrets(tmp_path, {"SSL_CERT_FILE": str(file)}) == ["--secret=id=ca.pem,src={}".format(file)]
+    assert container.secrets(tmp_path, {"SSL_CERT_FILE": str(tmp_path / "missing")}) == []
+    assert container.secrets(tmp_path, {"PIP_CONFIG_FILE": str(file)}) == []
+    (secret,) = container.secrets(tmp_path, {"EQX_INDEX_URL": "https://me:pass%20word@mirror.example/simple"})
+    name, path = secret.split(",src=")
+    assert name == "--secret=id=pip.conf"
+    assert Path(path).read_text() == "[global]\nindex-url = https://me:pass%20word@mirror.example/simple\n"
 
 
 # With a real engine

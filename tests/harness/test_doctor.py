@@ -98,7 +98,7 @@ def test_accelerators():
 
 def test_network():
     """The index is needed; JAX's own pages only by some. Each page once, and no password on the screen."""
-    env = {"UV_DEFAULT_INDEX": "https://me:secret@mirror.example/simple"}
+    env = {"EQX_INDEX_URL": "https://me:secret@mirror.example/simple"}
     cells = [cell(find_links=(PAGE,)), cell(index_url=PAGE), cell()]
     pages = doctor.pages(cells, env)
     assert list(pages) == ["https://me:secret@mirror.example/simple", PAGE]

@@ -212,7 +212,7 @@ SAID = {
         + "'SSLError(SSLError(136, '[X509: NO_CERTIFICATE_OR_CRL_FOUND] no certificate or crl found (_ssl.c:4168)'))"
         "': /simple/six/\n" + NO_MATCH + FAILED,
         UNAVAILABLE,
-        ["PIP_CERT"],
+        ["SSL_CERT_FILE"],
     ),
     "no such release": (NO_MATCH + FAILED, UNAVAILABLE, ["jax==0.12.0.1", "verify-locks CELL=the-cell", "the.lock"]),
     "another file": (

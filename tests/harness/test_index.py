@@ -4,12 +4,11 @@ import base64
 import datetime
 import io
 import json
-import subprocess
 import urllib.error
 from email.message import Message
 
 import pytest
-from harness import index, interpreters
+from harness import index, isolation
 
 LINUX = ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"]
 
@@ -128,7 +127,7 @@ def test_names_are_asked_for_as_the_index_spells_them():
 )
 def test_an_index_that_cannot_be_asked_says_so_without_its_password(page):
     opener = Opener({"https://index.example/simple/jax/": page})
-    with pytest.raises(index.IndexUnreachable, match="UV_DEFAULT_INDEX") as refused:
+    with pytest.raises(index.IndexUnreachable, match="EQX_INDEX_URL") as refused:
         index.releases("jax", opener, "https://me:secret@index.example/simple")
     assert "https://index.example/simple/jax/" in str(refused.value)
     assert "secret" not in str(refused.value)
@@ -141,41 +140,11 @@ def test_a_password_is_sent_as_a_header():
     assert request.get_header("Authorization") == "Basic " + base64.b64encode(b"me:s@cret").decode()
 
 
-def test_the_index_is_the_one_that_uv_and_pip_ask(monkeypatch):
-    assert index.index_url({"PIP_INDEX_URL": "https://pip.example/simple/"}) == "https://pip.example/simple"
-    both = {"PIP_INDEX_URL": "https://pip.example", "UV_INDEX_URL": "https://uv.example", "UV_DEFAULT_INDEX": ""}
-    assert index.index_url(both) == "https://uv.example"
-    monkeypatch.setattr(index, "index_of_uv", lambda: "https://configured.example/simple/")
-    assert index.index_url({}) == "https://configured.example/simple"
-
-
-@pytest.fixture
-def uv_path():
-    """Where uv is, which is asked anew."""
-    index.index_of_uv.cache_clear()
-    yield interpreters.uv_path() or pytest.skip("there is no uv here")
-    index.index_of_uv.cache_clear()
-
-
-def test_uv_says_which_index_its_configuration_has(uv_path, tmp_path, monkeypatch):
-    """The real one."""
-    configuration = tmp_path / "uv.toml"
-    configuration.write_text('index-url = "https://configured.example/simple"\n')
-    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("UV_CONFIG_FILE", str(configuration))
-    assert index.index_of_uv() == "https://configured.example/simple"
-
-
-def test_what_uv_does_not_say_is_said(uv_path, monkeypatch):
-    def silent(command, **options):
-        return subprocess.CompletedProcess(command, 2, "", "error: no such option\n")
-
-    with pytest.raises(index.IndexUnreachable, match="error: no such option.*UV_DEFAULT_INDEX"):
-        index.index_of_uv(silent)
-    monkeypatch.setattr(interpreters, "uv_path", lambda: None)
-    with pytest.raises(index.IndexUnreachable, match="docker/requirements.txt"):
-        index.index_of_uv()
+def test_the_index_is_named_in_one_way():
+    """What else uv and pip take an index from is the caller's, and isn't asked."""
+    others = dict.fromkeys(("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"), "https://other.example/simple")
+    assert index.index_url(others) == isolation.PYPI
+    assert index.index_url({**others, "EQX_INDEX_URL": "https://own.example/simple/"}) == "https://own.example/simple"
 
 
 def test_pages_are_read_as_text_or_refused():

@@ -388,7 +388,7 @@ def test_made_anew_after_a_kill_in_the_midst_of_making(checkout):
     with socket.create_server(("127.0.0.1", 0)) as index:
         url = "http://127.0.0.1:{}/".format(index.getsockname()[1])
         checkout.lock().write_text(lock + "other==1.0 --hash=sha256:{}\n".format("0" * 64))
-        process = checkout.start("-e", FIRST, UV_OFFLINE="0", UV_DEFAULT_INDEX=url)
+        process = checkout.start("-e", FIRST, UV_OFFLINE="0", EQX_INDEX_URL=url)
         index.settimeout(60)
         connection, _ = index.accept()  # now uv is at it
         os.killpg(process.pid, signal.SIGKILL)

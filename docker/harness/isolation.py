@@ -1,0 +1,40 @@
+"""What of the caller's settings reaches the tools that install packages: where packages come from, and nothing else.
+
+A cell is what docker/matrix.toml says. Variables and configuration files of uv, pip and Python would change it: another
+date, another index, another folder. So all of them are taken away before anything is installed.
+
+One way is open, to every tool and to `make doctor`: EQX_INDEX_URL names a package index in the place of PyPI. Proxies
+and certificates are named as everywhere else: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE.
+
+Old Pythons read this file, too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+INDEX = "EQX_INDEX_URL"
+PYPI = "https://index.example/simple"
+TAKEN_AWAY = ("PIP_", "PYTHON", "UV_", "VIRTUALENV_")
+# These say where uv keeps its files, and whether it may download. What it installs is the same.
+KEPT = ("UV_CACHE_DIR", "UV_OFFLINE", "UV_PYTHON_DOWNLOADS", "UV_PYTHON_INSTALL_DIR")
+
+
+def isolated(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables for a process that installs packages, or that runs what was installed."""
+    kept = {name: value for name, value in env.items() if name in KEPT or not name.startswith(TAKEN_AWAY)}
+    kept.update({"UV_NO_CONFIG": "1", "PIP_CONFIG_FILE": os.devnull})
+    if env.get(INDEX):
+        kept.update({"UV_DEFAULT_INDEX": env[INDEX], "PIP_INDEX_URL": env[INDEX]})
+    if env.get("SSL_CERT_FILE"):
+        kept["PIP_CERT"] = env["SSL_CERT_FILE"]  # pip has certificates of its own, unless it is told otherwise
+    return kept
+
+
+def isolate() -> None:
+    """Do so for this process, and for all that it starts."""
+    kept = isolated(os.environ)
+    for name in set(os.environ) - set(kept):
+        del os.environ[name]
+    os.environ.update(kept)

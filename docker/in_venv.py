@@ -1,0 +1,172 @@
+"""Run a command in an environment of this checkout. The environment is made first, where it is missing or out of date.
+
+    python3 docker/in_venv.py .venv-harness python docker/matrix.py doctor
+    python3 docker/in_venv.py .venv python -m pytest
+    python3 docker/in_venv.py --remove
+
+Each environment has a lock. All commands that use the environment hold it together. A command that makes or removes the
+environment holds it alone: it waits until the others have ended.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from harness.isolation import isolated
+
+ROOT = Path(__file__).resolve().parents[1]
+REQUIREMENTS = "docker/requirements.txt"
+
+
+class Environment(NamedTuple):
+    """What an environment is for, and what is installed into it."""
+
+    purpose: str
+    oldest: Tuple[int, int]
+    why_oldest: str
+    installs: Tuple[str, ...]
+
+
+ENVIRONMENTS = {
+    ".venv": Environment(
+        "with the newest JAX",
+        (3, 8),
+        "JAX needs Python 3.8 or later",
+        ("--editable", ".[test,lint]", "jax[cpu]", "-r", REQUIREMENTS),
+    ),
+    ".venv-harness": Environment(
+        "with the tools of the matrix",
+        (3, 10),
+        "The matrix is run by Python 3.10 or later",
+        ("-r", REQUIREMENTS),
+    ),
+}
+# The folders with the environments that `--remove` removes.
+FOLDERS = (*ENVIRONMENTS, ".tox", ".bench")
+
+Call = Callable[..., int]
+
+
+class Refused(Exception):
+    """The environment can't be had. The message is for the user."""
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--remove", action="store_true", help="remove all environments, those of the cells too")
+    parser.add_argument("environment", nargs="?", choices=sorted(ENVIRONMENTS))
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="`python` is the one of the environment")
+    options = parser.parse_args(argv)
+    if not options.remove and not options.command:
+        parser.error("expected --remove, or an environment and a command")
+    try:
+        if options.remove:
+            remove(ROOT)
+            return 0
+        provide(options.environment, ROOT)
+    except Refused as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    scripts = ROOT / options.environment / "bin"
+    env = isolated(os.environ)
+    env["PATH"] = os.pathsep.join([str(scripts), env.get("PATH", os.defpath)])
+    program = shutil.which(options.command[0], path=env["PATH"]) or options.command[0]
+    sys.stdout.flush()
+    os.execve(program, [program, *options.command[1:]], env)
+
+
+def provide(name: str, root: Path, call: Call = subprocess.call, env: Mapping[str, str] = os.environ) -> int:
+    """See to it that the environment is there, and hold the lock with all others who use one.
+
+    The lock lasts as long as this process, and whatever program it becomes.
+
+    Raises: Refused.
+    """
+    environment = ENVIRONMENTS[name]
+    if sys.version_info < environment.oldest:
+        raise refused("{}, and this is Python {}.".format(environment.why_oldest, sys.version.split()[0]))
+    mark = root / name / "ready-{}".format(made_from(environment, root))
+    while True:
+        lock = locked(root / (name + ".lock"), fcntl.LOCK_SH)
+        if mark.exists():
+            os.set_inheritable(lock, True)
+            return lock
+        os.close(lock)  # two that share it could not both get it for themselves
+        lock = locked(root / (name + ".lock"), fcntl.LOCK_EX)
+        try:
+            if not mark.exists():  # another command may have made it meanwhile
+                make(name, root, mark, call, env)
+        finally:
+            os.close(lock)
+
+
+def make(name: str, root: Path, mark: Path, call: Call, env: Mapping[str, str]) -> None:
+    """Make the environment. The mark comes last: without it, an environment is taken for one that isn't whole."""
+    environment, folder = ENVIRONMENTS[name], root / name
+    print("Making {} {} for Python {}.".format(name, environment.purpose, sys.version.split()[0]), flush=True)
+    if folder.exists():
+        shutil.rmtree(str(folder))
+    python = str(folder / "bin" / "python")
+    pip = [python, "-m", "pip", "install", "--quiet"]
+    commands: List[List[str]] = [
+        [sys.executable, "-m", "venv", str(folder)],
+        [*pip, "--upgrade", "pip"],
+        [*pip, *environment.installs],
+    ]
+    for command in commands:
+        if call(command, cwd=str(root), env=isolated(env)) != 0:
+            raise refused("{} could not be made: see above.".format(name))
+    mark.touch()
+
+
+def refused(why: str) -> Refused:
+    return Refused(why + " Another Python, with pip and venv, can be chosen: make PYTHON=python3.12")
+
+
+def remove(root: Path) -> None:
+    """Remove all environments, once nobody uses any of them."""
+    of_cells = sorted((root / ".tox").glob("*.lock"))  # those of harness.alone
+    locks = [locked(path, fcntl.LOCK_EX) for path in [*(root / (name + ".lock") for name in ENVIRONMENTS), *of_cells]]
+    for name in FOLDERS:
+        if (root / name).exists():
+            shutil.rmtree(str(root / name))
+    for lock in locks:
+        os.close(lock)
+
+
+def locked(path: Path, how: int) -> int:
+    """A lock, shared (LOCK_SH) or alone (LOCK_EX). It is the kernel's, and ends with the process that holds it."""
+    handle = os.open(str(path), os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("Waiting for another command to end, which uses or makes an environment: {}".format(path), flush=True)
+        fcntl.flock(handle, how)
+    return handle
+
+
+def made_from(environment: Environment, root: Path) -> str:
+    """A hash of what an environment is made from: the interpreter, the project's dependencies, the tools."""
+    project = (root / "pyproject.toml").read_text(encoding="utf-8").partition("\n[tool.")[0]
+    tools = (root / REQUIREMENTS).read_text(encoding="utf-8")
+    parts: Dict[str, object] = {
+        "python": (sys.version, sys.base_prefix),
+        "project": project,
+        "tools": tools,
+        "installs": environment.installs,
+    }
+    return hashlib.sha256(repr(sorted(parts.items())).encode("utf-8")).hexdigest()[:12]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

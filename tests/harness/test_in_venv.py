@@ -1,0 +1,158 @@
+"""docker/in_venv.py: an environment is whole or made again, and nobody loses the one that is in use."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import in_venv
+import pytest
+from harness.places import ROOT
+
+NAME = ".venv-harness"
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker" / "requirements.txt").write_text("rich\n")
+    (tmp_path / "pyproject.toml").write_text("[project]\n[tool.ruff]\n")
+    return tmp_path
+
+
+class Call:
+    """In place of `subprocess.call`: makes the folder, and notes what would be run."""
+
+    def __init__(self, fail=False, takes_s=0.0):
+        self.fail, self.takes_s = fail, takes_s
+        self.commands, self.envs = [], []
+
+    def __call__(self, command, cwd, env):
+        self.commands.append(command)
+        self.envs.append(env)
+        if "venv" in command:
+            os.mkdir(command[-1])  # fails where it is there: nobody else is to be at it
+            time.sleep(self.takes_s)
+        return int(self.fail)
+
+
+def provide(root, call=None, env=None):
+    """Have the environment, and hold its lock no longer."""
+    os.close(in_venv.provide(NAME, root, call or Call(), env or {}))
+
+
+def test_it_is_made_once(root):
+    call = Call()
+    provide(root, call)
+    assert [command[1:3] for command in call.commands] == [["-m", "venv"], ["-m", "pip"], ["-m", "pip"]]
+    provide(root, call)
+    assert len(call.commands) == 3
+
+
+@pytest.mark.parametrize(
+    "file, text, again",
+    [
+        ("docker/requirements.txt", "rich\ntox\n", True),
+        ("pyproject.toml", "[project]\nname = 'x'\n[tool.ruff]\n", True),
+        ("pyproject.toml", "[project]\n[tool.ruff]\nline-length = 100\n", False),
+    ],
+)
+def test_it_is_made_again_when_what_it_is_made_from_changes(root, file, text, again):
+    provide(root)
+    (root / file).write_text(text)
+    call = Call()
+    provide(root, call)
+    assert bool(call.commands) is again
+
+
+def test_one_that_could_not_be_made_is_not_taken_for_whole(root):
+    with pytest.raises(in_venv.Refused, match="could not be made.*PYTHON="):
+        provide(root, Call(fail=True))
+    call = Call()
+    provide(root, call)
+    assert call.commands
+
+
+def test_no_setting_of_pip_gets_in(root):
+    """PIP_TARGET would leave the environment empty, and it would be marked as whole."""
+    call = Call()
+    provide(root, call, {"PIP_TARGET": "/elsewhere", "PIP_USER": "1", "PYTHONPATH": "/x", "PATH": "/bin"})
+    for env in call.envs:
+        assert env == {"PATH": "/bin", "UV_NO_CONFIG": "1", "PIP_CONFIG_FILE": os.devnull}
+
+
+def test_two_at_once_make_it_once(root):
+    """As two commands in a fresh clone do."""
+    calls = [Call(takes_s=0.2), Call(takes_s=0.2)]
+    threads = [threading.Thread(target=provide, args=[root, call]) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(len(call.commands) for call in calls) == [0, 3]
+
+
+def test_one_that_is_in_use_is_neither_made_again_nor_removed(root, capfd):
+    held = in_venv.provide(NAME, root, Call(), {})
+    (root / NAME / "mine").touch()
+    (root / "docker" / "requirements.txt").write_text("another\n")
+    others = [threading.Thread(target=provide, args=[root]), threading.Thread(target=in_venv.remove, args=[root])]
+    for other in others:
+        other.start()
+    deadline = time.monotonic() + 60
+    said = ""
+    while said.count("Waiting for another command to end") < 2 and time.monotonic() < deadline:
+        said += capfd.readouterr().out
+        time.sleep(0.01)
+    assert (root / NAME / "mine").exists()
+    os.close(held)
+    for other in others:
+        other.join()
+    assert not (root / NAME / "mine").exists()
+
+
+def test_a_cell_that_runs_keeps_its_environment(root):
+    """`make clean` removes those of the cells, too."""
+    lock = root / ".tox" / "py311-jax0.4.30-cpu.lock"
+    lock.parent.mkdir()
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        remover = threading.Thread(target=in_venv.remove, args=[root])
+        remover.start()
+        remover.join(0.2)
+        assert remover.is_alive() and lock.exists()
+    remover.join()
+    assert not lock.parent.exists()
+
+
+def test_an_old_python_is_refused(root, monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 9, 1))
+    with pytest.raises(in_venv.Refused, match=r"Python 3.10 or later.*make PYTHON="):
+        provide(root)
+
+
+COMMAND = """
+import in_venv, os, pathlib, sys
+in_venv.ROOT = pathlib.Path(sys.argv.pop(1))
+in_venv.subprocess.call = lambda command, cwd, env: int("venv" in command and os.makedirs(command[-1]) or 0)
+in_venv.provide.__defaults__ = (in_venv.subprocess.call, os.environ)
+sys.exit(in_venv.main())
+"""
+
+
+def test_the_command_takes_the_place_of_the_process_and_holds_the_lock(root):
+    """So signals reach it, and its exit status is the one that make sees."""
+    script = 'import sys; print("runs", flush=True); sys.stdin.read(); sys.exit(7)'
+    command = [sys.executable, "-c", COMMAND, str(root), NAME, sys.executable, "-c", script]
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "docker")}
+    process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        lines = [process.stdout.readline(), process.stdout.readline()]
+        assert lines[1] == "runs\n", lines
+        with (root / (NAME + ".lock")).open("r+") as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        process.communicate()
+    assert process.returncode == 7

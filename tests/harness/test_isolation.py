@@ -1,0 +1,115 @@
+"""Isolation: of the caller's settings the tools get where packages come from, and nothing else."""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from harness import interpreters
+from harness.isolation import isolated
+from harness.places import DOCKER
+
+SETTINGS = {
+    "UV_EXCLUDE_NEWER": "2024-01-01",
+    "UV_REQUIRE_HASHES": "1",
+    "UV_DEFAULT_INDEX": "https://other.example/simple",
+    "UV_CONFIG_FILE": "/uv.toml",
+    "PIP_TARGET": "/elsewhere",
+    "PIP_CONFIG_FILE": "/pip.conf",
+    "PYTHONSAFEPATH": "1",
+    "PYTHONPATH": "/elsewhere",
+}
+
+
+def test_no_setting_of_the_caller_gets_through():
+    assert isolated(SETTINGS) == isolated({}) == {"UV_NO_CONFIG": "1", "PIP_CONFIG_FILE": os.devnull}
+
+
+def test_an_index_a_proxy_and_certificates_get_through():
+    ways = {"EQX_INDEX_URL": "https://own.example", "HTTPS_PROXY": "http://proxy", "SSL_CERT_FILE": "/ca.pem"}
+    env = isolated({**SETTINGS, **ways})
+    assert {name: env[name] for name in ways} == ways
+    assert env["UV_DEFAULT_INDEX"] == env["PIP_INDEX_URL"] == "https://own.example"
+    assert env["PIP_CERT"] == "/ca.pem"
+    assert isolated(env) == env
+
+
+def test_where_uv_keeps_its_files_is_the_users_matter():
+    kept = {"UV_CACHE_DIR": "/cache", "UV_OFFLINE": "1", "HOME": "/home"}
+    assert kept.items() <= isolated(kept).items()
+
+
+@pytest.mark.parametrize("program", ["matrix.py", "run.py", "here.py", "in_venv.py"])
+def test_each_program_runs_where_python_adds_no_folder_to_the_path(program):
+    """With PYTHONSAFEPATH set, Python 3.11 and later leave out the folder of the program."""
+    command = [sys.executable, str(DOCKER / program), "--help"]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONSAFEPATH": "1"}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+RUN = """
+import contextlib, io, json, os, runpy, sys
+with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+    runpy.run_path(sys.argv[1], run_name="__main__")
+print(json.dumps(dict(os.environ)))
+"""
+
+
+@pytest.mark.parametrize("program, argument", [("matrix.py", "list"), ("run.py", "--list")])
+def test_each_program_isolates_itself(program, argument):
+    command = [sys.executable, "-c", RUN, str(DOCKER / program), argument]
+    done = subprocess.run(command, env={**os.environ, **SETTINGS}, stdout=subprocess.PIPE, text=True, check=True)
+    seen = json.loads(done.stdout)
+    assert not (set(SETTINGS) - {"PIP_CONFIG_FILE"}) & set(seen)
+
+
+class Pages(BaseHTTPRequestHandler):
+    """An index with no project, that remembers what it was asked for."""
+
+    def __init__(self, asked, *arguments):
+        self.asked = asked
+        super().__init__(*arguments)
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        self.send_error(404)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def index():
+    """The URL of an index, and what it was asked for."""
+    asked = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Pages, asked))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield "http://127.0.0.1:{}/simple".format(server.server_port), asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_uv_itself_asks_the_index_of_the_one_way_and_reads_no_configuration(index, tmp_path):
+    """The real uv, in a folder, and a home, whose configuration would have it ask somewhere else."""
+    uv = interpreters.uv_path() or pytest.skip("there is no uv here")
+    url, asked = index
+    for place in (tmp_path / "uv.toml", tmp_path / "uv" / "uv.toml"):
+        place.parent.mkdir(exist_ok=True)
+        place.write_text('index-url = "http://127.0.0.1:9/simple"\n')
+    settings = {
+        **SETTINGS,
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "NO_PROXY": "127.0.0.1",
+        "UV_CACHE_DIR": str(tmp_path / "cache"),
+    }
+    env = isolated({**os.environ, **settings, "EQX_INDEX_URL": url})
+    done = subprocess.run(
+        [uv, "pip", "compile", "-"], input="some-project", cwd=tmp_path, env=env, text=True, check=False
+    )
+    assert done.returncode != 0 and asked == ["/simple/some-project/"]
