@@ -30,7 +30,7 @@ from tox.tox_env.api import ToxEnv
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "docker"))
 
-from harness import environment, fingerprint, host, interpreters, isolation, results, rows, suite, verdict
+from harness import environment, fingerprint, host, interpreters, isolation, left, results, rows, suite, verdict
 from harness.alone import NotAlone, alone
 from harness.environment import Environment
 from harness.places import RESULTS
@@ -190,8 +190,7 @@ def tox_after_run_commands(tox_env: ToxEnv, exit_code: int, outcomes: list[Execu
         return
     result = verdict.of_run(chosen.cell, chosen.environment, exit_code)
     write(chosen, result)
-    if chosen.environment.junit.is_file():
-        os.replace(chosen.environment.junit, RESULTS / (tox_env.name + ".xml"))
+    left.keep_junit(chosen.environment.junit, RESULTS / (tox_env.name + ".xml"))
     if result.outcome is Outcome.FAILED:
         raise SystemExit(1)
 

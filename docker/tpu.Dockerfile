@@ -1,5 +1,5 @@
-# A cell of the matrix on a TPU VM: libtpu comes with the lock. Run it with `--privileged`, for the chips' devices. A chip
-# belongs to one process at a time, which docker/inside/workers.py sees to.
+# A cell of the matrix on a TPU VM: libtpu comes with the lock. Run it with the chips' device nodes, see
+# docker/harness/devices.py, or with `--privileged`. A chip belongs to one process at a time: docker/inside/workers.py.
 
 # The newest cell. `docker/matrix.py build-args CELL` says what makes another:
 #   python docker/matrix.py build-args CELL | sed 's/^/--build-arg=/' | tr '\n' '\0' | xargs -0 docker build -f docker/tpu.Dockerfile .

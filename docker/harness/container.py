@@ -12,14 +12,13 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from harness import bases, devices, engine, fingerprint, hardware, host, image, isolation, results, verdict
+from harness import bases, devices, engine, fingerprint, hardware, host, image, isolation, left, results, verdict
 from harness.environment import Environment
-from harness.files import write_whole
 from harness.host import OnProgress
 from harness.places import BUILD_CONSTRAINTS, RESULTS, ROOT
 from harness.results import Outcome, Result
@@ -27,6 +26,8 @@ from harness.resume import displaces
 from harness.rows import Cell
 from harness.trouble import Trouble, failed_step, understand
 
+# A regular file, and not more of it than there should be; `timeout` in case it becomes a FIFO in between.
+READ_PROGRESS = '[ -f "$0" ] && exec timeout 5 head -c {} "$0"'.format(left.MOST_BYTES["progress.json"])
 PROGRESS_EVERY_S = 2.0  # each look is a process in the container, and may be a connection by ssh
 
 
@@ -78,11 +79,11 @@ def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder:
     try:
         with new_log(cell, folder) as log:
             on_progress("image", 0, 0, 0)
-            devices.check(cell, log, cancel)
+            ways = devices.check(cell, log, cancel)
             made = build(cell, log, cancel)
             set_up_s = time.monotonic() - clock
             on_progress("tests", 0, 0, 0)
-            result = test(cell, made, on_progress, log, cancel, folder)
+            result = test(cell, made, ways, on_progress, log, cancel, folder)
             result = replace(result, evidence={**result.evidence, "image": made})
     except engine.Interrupted:
         return Result(cell.name, Outcome.NOT_RUN, "it was interrupted", where="container", bridge=cell.bridge)
@@ -155,19 +156,52 @@ def build(cell: Cell, log: BinaryIO, cancel: threading.Event) -> str:
 
 
 def test(
-    cell: Cell, made: str, on_progress: OnProgress, log: BinaryIO, cancel: threading.Event, folder: Path
+    cell: Cell,
+    made: str,
+    ways: Sequence[Sequence[str]],
+    on_progress: OnProgress,
+    log: BinaryIO,
+    cancel: threading.Event,
+    folder: Path,
 ) -> Result:
-    """Run the suite in the image of that id.
+    """Run the suite in the image of that id, in the first of the ways by which the container gets its device.
 
     Raises: Interrupted. Trouble: the container can't be started, or the engine was lost.
     """
-    with engine.container(made, options=devices.options(cell), log=log, cancel=cancel) as name:
+    way, *others = ways
+    try:
+        result, status = test_by(cell, made, way, on_progress, log, cancel, folder)
+        why = result.reason if status == verdict.OUT_OF_PLACE else ""
+    except Trouble as trouble:
+        if not others:
+            raise
+        why = str(trouble)
+    if not (why and others):
+        return result
+    log.write("By {}: {}. Another way is tried.\n".format(" ".join(way), why).encode())
+    log.flush()
+    return test(cell, made, others, on_progress, log, cancel, folder)
+
+
+def test_by(
+    cell: Cell,
+    made: str,
+    way: Sequence[str],
+    on_progress: OnProgress,
+    log: BinaryIO,
+    cancel: threading.Event,
+    folder: Path,
+) -> tuple[Result, int]:
+    """The same, in one way, which the result names; and the exit status."""
+    with engine.container(made, options=(*way, *devices.passed_on()), log=log, cancel=cancel) as name:
         status = engine.execute(name, log, cancel, Progress(name, on_progress).tell).status
-        with taken_out(name) as left:
-            result = verdict.of_run(host.preferred(cell), left, status)
-            if left.junit.is_file():
-                write_whole(folder / (cell.name + ".xml"), left.junit.read_text(encoding="utf-8"))
-    return replace(result, where="container")
+        try:
+            with taken_out(name) as place:
+                result = verdict.of_run(host.preferred(cell), place, status)
+                left.keep_junit(place.junit, folder / (cell.name + ".xml"))
+        except left.Unusable as error:
+            result = verdict.of_unusable(cell, error)
+    return replace(result, where="container", evidence={**result.evidence, "options": [*way]}), status
 
 
 def secrets(scratch: Path, env: Mapping[str, str] = os.environ) -> list[str]:
@@ -181,10 +215,15 @@ def secrets(scratch: Path, env: Mapping[str, str] = os.environ) -> list[str]:
 
 @contextlib.contextmanager
 def taken_out(name: str) -> Iterator[Environment]:
-    """What the run has left in the container, for a while here."""
+    """What the run has left in the container, for a while here.
+
+    Raises: Unusable: it isn't what a run leaves. Trouble: it can't be had.
+    """
     with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
-        engine.ask("cp", "{}:{}/.".format(name, image.INSIDE.folder), scratch)
-        yield Environment(Path(scratch))
+        folder = Path(scratch)
+        # As an archive: docker, when it writes the files itself, makes the links among them, too.
+        engine.receive("cp", "{}:{}".format(name, image.INSIDE.folder), "-", take=lambda it: left.unpack(it, folder))
+        yield Environment(folder)
 
 
 @dataclass
@@ -199,9 +238,10 @@ class Progress:
         if time.monotonic() - self.asked < PROGRESS_EVERY_S:
             return
         try:
-            said = json.loads(engine.ask("exec", self.name, "cat", str(image.INSIDE.progress)))
-        except (Trouble, ValueError):  # it hasn't begun, or has just ended
+            said = left.progress(engine.ask("exec", self.name, "sh", "-c", READ_PROGRESS, str(image.INSIDE.progress)))
+        except Trouble:  # it hasn't begun, or has just ended
             return
         finally:
             self.asked = time.monotonic()
-        self.on_progress("tests", said["done"], said["total"], said["failed"])
+        if said is not None:
+            self.on_progress("tests", *said)

@@ -10,12 +10,13 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from harness import host
 from harness.files import write_whole
@@ -59,7 +60,13 @@ def ask(*arguments: str) -> str:
     command = [program(), *arguments]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=ASK_S, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=ASK_S,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         message = "the engine gave no answer to `docker {}` within {} s; is its machine up, and can it be reached?"
@@ -67,6 +74,38 @@ def ask(*arguments: str) -> str:
     if done.returncode != 0:
         raise understand(done.stderr) or not_understood(arguments[0], done.stderr)
     return done.stdout.strip()
+
+
+def receive(*arguments: str, take: Callable[[IO[bytes]], None]) -> None:
+    """Have `take` read what docker writes to its standard output.
+
+    Raises: Trouble: docker fails, or isn't done in time. Whatever `take` raises.
+    """
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            [program(), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
+        )
+        assert process.stdout is not None
+        late = threading.Timer(ASK_S, process.kill)
+        late.start()
+        try:
+            take(process.stdout)
+            while process.stdout.read(2**16):  # an archive is padded at its end
+                pass
+        finally:
+            with contextlib.suppress(subprocess.TimeoutExpired):  # one that writes on would never end by itself
+                process.wait(1)
+            overdue = not late.is_alive()
+            late.cancel()
+            process.kill()
+            process.wait()
+            process.stdout.close()
+            if overdue:
+                raise Trouble("`docker {}` was not done within {} s".format(arguments[0], ASK_S))
+            if process.returncode > 0:
+                errors.seek(0)
+                said = errors.read().decode("utf-8", "replace")
+                raise understand(said) or not_understood(arguments[0], said)
 
 
 def check() -> str:

@@ -26,7 +26,7 @@ from inside import inventory
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from harness import environment, fingerprint, hardware, host, results, rows, signals, suite, verdict
+from harness import environment, fingerprint, hardware, host, left, results, rows, signals, suite, verdict
 from harness.environment import Environment
 from harness.files import write_whole
 from harness.matrix_file import Matrix
@@ -160,8 +160,8 @@ def test(
         folder.mkdir(parents=True, exist_ok=True)
         status = follow(command, place, variables(found, place, env), folder / (found.name + ".log"), heard)
         result = verdict.of_run(found, place, status)
-        if not args and place.junit.is_file():
-            write_whole(folder / (found.name + ".xml"), place.junit.read_text(encoding="utf-8"))
+        if not args:
+            left.keep_junit(place.junit, folder / (found.name + ".xml"))
     if args:
         print("{}: a part of the suite; no result is written.".format(found.name))
         return status and 1

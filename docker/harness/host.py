@@ -4,7 +4,6 @@ What tox sets up, runs and writes is in `tox.ini` and `toxfile.py`, the same as 
 """
 
 import functools
-import json
 import os
 import signal
 import subprocess
@@ -16,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from harness import fingerprint, hardware, interpreters, locks, results, verdict
+from harness import fingerprint, hardware, interpreters, left, locks, results, verdict
 from harness.environment import Environment
 from harness.places import LOCKS, RESULTS, ROOT, WORK
 from harness.results import Outcome, Result
@@ -139,11 +138,9 @@ def ended(process: "subprocess.Popen[bytes]", cancel: threading.Event) -> bool:
 
 def tell(progress: Path, on_progress: OnProgress) -> None:
     """Pass on what docker/inside/cell_report.py says; nothing before the tests have begun."""
-    try:
-        said = json.loads(progress.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return
-    on_progress("tests", said["done"], said["total"], said["failed"])
+    said = left.read_progress(progress)
+    if said is not None:
+        on_progress("tests", *said)
 
 
 def end(process: "subprocess.Popen[bytes]", stop: Sequence[tuple[signal.Signals, float]] = STOP) -> None:

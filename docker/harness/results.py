@@ -129,21 +129,21 @@ def _problem(stored: Any, cell_name: str) -> str:
         wrong = ", ".join("`{}`".format(name) for name in sorted(set(stored) ^ expected))
         return "has keys too many or too few: {}".format(wrong)
     for name, hint in hints.items():
-        if not _fits(stored[name], hint):
+        if not fits(stored[name], hint):
             return "has `{}: {!r}`, which isn't {}".format(name, stored[name], getattr(hint, "__name__", hint))
     if stored["cell"] != cell_name:
         return "is a result of `{}`".format(stored["cell"])
     return ""
 
 
-def _fits(value: Any, hint: Any) -> bool:
+def fits(value: Any, hint: Any) -> bool:
     """Whether what JSON gave can be a value of the type."""
     if hint is Any:
         return True
     if get_origin(hint) is dict:
-        return isinstance(value, dict) and all(_fits(item, get_args(hint)[1]) for item in value.values())
+        return isinstance(value, dict) and all(fits(item, get_args(hint)[1]) for item in value.values())
     if get_origin(hint) is list:
-        return isinstance(value, list) and all(_fits(item, get_args(hint)[0]) for item in value)
+        return isinstance(value, list) and all(fits(item, get_args(hint)[0]) for item in value)
     if hint is Outcome:
         return value in [outcome.value for outcome in Outcome]
     if hint is float:

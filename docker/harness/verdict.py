@@ -1,12 +1,11 @@
 """What came of a cell: from what its run has left, or from what was said when it could not be set up, to a result."""
 
-import json
 import re
 import signal
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from harness import left
 from harness.environment import Environment
 from harness.places import ROOT
 from harness.results import Outcome, Result
@@ -18,9 +17,12 @@ PASSED, NOTHING_COLLECTED, OUT_OF_PLACE = 0, 5, 70
 
 def of_run(cell: Cell, environment: Environment, status: int) -> Result:
     """The result of a run of the suite that ended by itself, with the exit status `status`."""
-    report = read_report(environment.report)
+    try:
+        report = left.report(environment.report)
+    except left.Unusable as error:
+        return of_unusable(cell, error)
     reason = why_failed(status, report)
-    facts: dict[str, Any] = {key: report[key] for key in REPORTED if report and key in report}
+    facts: dict[str, Any] = {key: report[key] for key in left.REPORTED if report and key in report}
     return Result(
         cell=cell.name,
         outcome=Outcome.FAILED if reason else Outcome.PASSED,
@@ -30,16 +32,10 @@ def of_run(cell: Cell, environment: Environment, status: int) -> Result:
     )
 
 
-REPORTED = ("counts", "failures", "versions", "devices", "driver", "evidence", "measures", "seconds")
-
-
-def read_report(path: Path) -> dict[str, Any] | None:
-    """What docker/inside/cell_report.py has written at the end of the run; None if it never came to that."""
-    try:
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return report
+def of_unusable(cell: Cell, error: left.Unusable) -> Result:
+    """The result of a run that left something else than a report. Whatever its tests did, it shows nothing."""
+    reason = "what it left can't be used: {}; a package of the cell may write there".format(error)
+    return Result(cell=cell.name, outcome=Outcome.FAILED, reason=reason, bridge=cell.bridge)
 
 
 def why_failed(status: int, report: Mapping[str, Any] | None) -> str:

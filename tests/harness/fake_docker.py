@@ -8,7 +8,7 @@ from pathlib import Path
 IMAGE = "sha256:" + "1" * 64
 
 PROGRAM = r"""#!{python}
-import json, os, pathlib, shutil, sys, time
+import json, os, pathlib, sys, tarfile, time
 home = pathlib.Path({home!r})
 arguments = sys.argv[1:]
 with open(home / "calls", "a") as calls:
@@ -40,8 +40,9 @@ elif verb == "ps":
     print(*(path.name for path in containers.iterdir()), sep="\n")
 elif verb == "cp" and arguments[1] == "-":
     sys.stdin.buffer.read()
-elif verb == "cp" and status == 0:
-    shutil.copytree(home / "results", arguments[-1], dirs_exist_ok=True)
+elif verb == "cp" and status == 0 and arguments[-1] == "-":  # an archive, with links and devices as they are
+    with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
+        archive.add(home / "results", "results")
 sys.exit(status)
 """
 

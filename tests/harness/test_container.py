@@ -4,6 +4,7 @@ A fake `docker` on the PATH plays the engine. `pytest --run-docker` runs the las
 """
 
 import datetime
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from fake_docker import IMAGE, FakeDocker
-from harness import bases, container, devices, engine, hardware, host, image, results, rows
+from harness import bases, container, devices, engine, hardware, host, image, left, results, rows, verdict
 from harness.hardware import GPU, Hardware
 from harness.results import Outcome, Result
 from harness.resume import Rerun, Step, decide
@@ -143,6 +144,67 @@ def test_nothing_of_this_machine_is_mounted(run, docker):
     assert docker.call("create")[-1] == IMAGE
 
 
+# What comes out of it is not trusted
+
+
+def link(path, target):
+    path.unlink()
+    path.symlink_to(target)
+
+
+def fifo(path, target):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def folder_instead(path, target):
+    path.unlink()
+    path.mkdir()
+
+
+def too_large(path, target):
+    with path.open("ab") as file:
+        file.truncate(left.MOST_BYTES[path.name] + 1)
+
+
+@pytest.mark.parametrize("make", [link, fifo, folder_instead, too_large])
+@pytest.mark.parametrize("name", ["report.json", "junit.xml"])
+def test_only_regular_files_come_out(run, docker, folder, tmp_path, make, name):
+    """A link of a container would be a link to a file of this machine, and be published with the results."""
+    secret = tmp_path / "id_rsa"
+    secret.write_text(json.dumps(REPORT))
+    make(docker.home / "results" / name, secret)
+    result = run()
+    assert result.outcome is Outcome.FAILED and "can't be used" in result.reason and name in result.reason
+    assert not any(path.is_symlink() for path in folder.iterdir()) and junit(folder) == "as it was"
+    assert docker.containers == []
+
+
+def test_other_files_stay_in_the_container(run, docker, folder):
+    (docker.home / "results" / "py312-jax0.10.2-cpu.json").write_text("{}")
+    assert run().outcome is Outcome.PASSED
+    assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".log", ".xml"]
+
+
+@pytest.mark.parametrize(
+    "said", ["[]", "7", "null", '{"done": 3}', '{"done": "3", "total": [], "failed": {}}', "[" * 9999]
+)
+def test_progress_that_is_none_is_passed_over(run, docker, said):
+    docker.answer("start", waits=True)
+    docker.answer("exec", out=said)
+    heard, cancel = [], threading.Event()
+    threading.Thread(target=lambda: (until(lambda: "exec" in docker.verbs), cancel.set())).start()
+    run(on_progress=lambda *said: heard.append(said), cancel=cancel)
+    assert heard == [("image", 0, 0, 0), ("tests", 0, 0, 0)]
+
+
+def test_an_engine_that_never_hands_out_is_not_waited_for(docker, monkeypatch):
+    monkeypatch.setattr(engine, "ASK_S", 0.3)
+    docker.answer("cp", waits=True)
+    with pytest.raises(Trouble, match="within"):
+        engine.receive("cp", "x:/results", "-", take=lambda stream: stream.read())
+
+
 # Whatever fails, nothing is left behind
 
 
@@ -242,6 +304,39 @@ def test_what_could_not_be_installed(run, docker):
     )
     reason = run().reason
     assert "docker/locks/{}.txt".format(CELL.name) in reason and "CELL={}".format(CELL.name) in reason
+
+
+# With which rights it is run
+
+
+def test_the_container_is_confined(run, docker):
+    result = run()
+    assert set(devices.CONFINED) < set(docker.call("create"))
+    assert set(devices.CONFINED) == set(result.evidence["options"])
+
+
+@pytest.fixture
+def two_ways(monkeypatch):
+    monkeypatch.setattr(devices, "check", lambda cell, log, cancel: (("--first",), ("--second",)))
+
+
+def ways_tried(docker):
+    return [way for call in docker.calls if call[0] == "create" for way in ("--first", "--second") if way in call]
+
+
+def test_more_rights_are_given_only_where_fewer_do_not_reach_the_device(run, docker, two_ways):
+    assert run().evidence["options"] == ["--first"] and ways_tried(docker) == ["--first"]
+    docker.leaves(report_json={**REPORT, "refusal": "it is a CPU"})
+    docker.answer("inspect", out="exited {}\n".format(verdict.OUT_OF_PLACE))
+    result = run()
+    assert ways_tried(docker)[1:] == ["--first", "--second"] and docker.containers == []
+    assert result.outcome is Outcome.FAILED and result.evidence["options"] == ["--second"]
+
+
+def test_a_way_that_the_engine_refuses_is_followed_by_the_next(run, docker, folder, two_ways):
+    docker.answer("create", status=1, err="error gathering device information: no such file\n")
+    assert "no such file" in run().reason and ways_tried(docker) == ["--first", "--second"]
+    assert "Another way is tried" in (folder / (CELL.name + ".log")).read_text()
 
 
 # What is run, and what isn't

@@ -84,5 +84,33 @@ def test_tpu(docker, monkeypatch, said, outcome, reason):
     monkeypatch.delenv("TPU_ACCELERATOR_TYPE", raising=False)
     docker.answer("start", out=said)
     found = refusal(ON_TPU)
-    assert "--privileged" in docker.call("create") and docker.containers == []
+    assert docker.containers == []
     assert (found and found.outcome) is outcome and reason in str(found)
+
+
+def test_a_tpu_comes_by_its_nodes_before_all_rights_are_given(docker):
+    """They are found in a container that has no rights; only where that names none, by one that has all."""
+    docker.answer("start", out="/dev/vfio/0=\n/dev/vfio/1=\n" + V5E)
+    nodes, all_rights = devices.check(ON_TPU, io.BytesIO(), threading.Event())
+    assert "--privileged" not in docker.call("create") and "--cap-drop=ALL" in docker.call("create")
+    assert {"--device=/dev/vfio/0", "--device=/dev/vfio/1", "--device=/dev/vfio/vfio", "--cap-drop=ALL"} <= set(nodes)
+    assert "--privileged" in all_rights and "--privileged" not in nodes
+    docker.answer("start", out=V5E)
+    assert refusal(ON_TPU) is not None and "--privileged" in docker.call("create")
+
+
+def test_what_a_container_says_names_no_other_file(docker, tmp_path):
+    """What it answers becomes names of files in a folder of this machine."""
+    docker.answer("start", out="/dev/accel0=\n/dev/../../../../../../../../..{}/made=x\n".format(tmp_path))
+    assert refusal(ON_TPU) is None and not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("cell", [CELLS["py311-jax0.4.30-cpu"], ON_GPU])
+def test_the_suite_may_compute_and_no_more(docker, cell):
+    """Its packages come from an index. No network, no capability, no new rights, and so many processes."""
+    docker.answer("start", out="NVIDIA A100, 580.65.06, 40960, 8.0\n")
+    (way,) = devices.check(cell, io.BytesIO(), threading.Event())
+    assert {"--network=none", "--cap-drop=ALL", "--security-opt=no-new-privileges"} < set(way)
+    assert any(option.startswith("--pids-limit=") for option in way)
+    if cell is ON_GPU:
+        assert set(way) < set(docker.call("create")) and "--gpus=all" in way

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from harness import rows, verdict
+from harness import left, rows, verdict
 from harness.environment import Environment
 from harness.results import Outcome
 
@@ -40,7 +40,7 @@ def test_passed(judge):
     result = judge(0)
     assert (result.cell, result.outcome, result.reason) == (CELL.name, Outcome.PASSED, "")
     assert result.bridge
-    assert all(getattr(result, name) == REPORT[name] for name in verdict.REPORTED)
+    assert all(getattr(result, name) == REPORT[name] for name in left.REPORTED)
 
 
 def test_failed_names_a_test(judge):

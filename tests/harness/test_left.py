@@ -1,0 +1,133 @@
+"""What a run has left is read as something that a stranger wrote."""
+
+import io
+import json
+import os
+import tarfile
+
+import pytest
+from harness import left, verdict
+from harness.environment import Environment
+from harness.results import Outcome
+from six_outcomes import cell
+
+REPORT = {"counts": {"passed": 3}, "failures": [], "versions": {"jax": "0.4.30"}, "seconds": {"tests": 0.5}}
+
+
+def test_a_report(tmp_path):
+    path = tmp_path / "report.json"
+    assert left.report(path) is None
+    path.write_text(json.dumps(REPORT))
+    assert left.report(path) == REPORT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "null",
+        "{",
+        "[" * 100000,
+        '{"counts": [1]}',
+        '{"counts": {"passed": "3"}}',
+        '{"failures": [["x"]]}',
+        '{"devices": {"a": 1}}',
+        '{"driver": 580}',
+        '{"measures": {"loop_ratio": NaN}}',
+        '{"seconds": {"tests": 1e999}}',
+        '{"failures": ["\\ud800"]}',
+    ],
+)
+def test_a_report_of_another_form_shows_nothing(tmp_path, text):
+    """The run has failed, whatever its exit status was, and the result can be written."""
+    (tmp_path / "report.json").write_text(text)
+    result = verdict.of_run(cell("0.10.1"), Environment(tmp_path), 0)
+    assert result.outcome is Outcome.FAILED and "can't be used" in result.reason
+    result.reason.encode()
+
+
+def test_a_link_is_not_followed(tmp_path):
+    (tmp_path / "other").write_text(json.dumps(REPORT))
+    (tmp_path / "report.json").symlink_to(tmp_path / "other")
+    with pytest.raises(left.Unusable, match="report.json"):
+        left.report(tmp_path / "report.json")
+
+
+@pytest.mark.parametrize("name", ["report.json", "progress.json", "junit.xml"])
+def test_a_fifo_keeps_nobody_waiting(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(left.Unusable, match="regular"):
+        left.read(tmp_path / name)
+    assert left.read_progress(tmp_path / name) is None
+
+
+def test_a_size_has_a_limit(tmp_path):
+    with (tmp_path / "junit.xml").open("wb") as file:
+        file.truncate(2**40)  # of holes
+    with pytest.raises(left.Unusable, match="larger"):
+        left.read(tmp_path / "junit.xml")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        b"<testsuites",
+        b"\xff\xfe",
+        b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><testsuites>&a;</testsuites>',
+    ],
+)
+def test_junit_that_cannot_be_used_is_not_kept(tmp_path, content):
+    """And that of the last run isn't taken for it."""
+    kept = tmp_path / "kept.xml"
+    kept.write_text("<last/>")
+    if content is not None:
+        (tmp_path / "junit.xml").write_bytes(content)
+    left.keep_junit(tmp_path / "junit.xml", kept)
+    assert not kept.exists()
+
+
+def test_junit_that_is_a_link_is_not_kept(tmp_path):
+    """Nor does the link itself get among the results."""
+    (tmp_path / "secret").write_text("<testsuites/>")
+    (tmp_path / "junit.xml").symlink_to(tmp_path / "secret")
+    left.keep_junit(tmp_path / "junit.xml", tmp_path / "kept.xml")
+    assert not os.path.lexists(tmp_path / "kept.xml")
+
+
+def archive(*members):
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    made.seek(0)
+    return made
+
+
+def test_only_expected_names_leave_an_archive(tmp_path):
+    left.unpack(
+        archive(
+            ("results/report.json", b"{}"),
+            ("results/../report.json", b"x"),
+            ("/etc/junit.xml/x", b"x"),
+            ("results/deeper/junit.xml", b"x"),
+            ("results/other.json", b"x"),
+        ),
+        tmp_path,
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+    assert (tmp_path / "report.json").read_bytes() == b"{}"
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive" * 100])
+def test_a_broken_archive(tmp_path, content):
+    with pytest.raises(left.Unusable, match="archive"):
+        left.unpack(io.BytesIO(content), tmp_path)
+
+
+def test_an_archive_has_a_limit(tmp_path):
+    with pytest.raises(left.Unusable, match="more than"):
+        left.unpack(archive(*[("results/{}".format(n), b"") for n in range(left.MOST_MEMBERS + 1)]), tmp_path)
