@@ -159,6 +159,6 @@ def declared_fields(cls):
 
 
 def _declares(cls, f):
-    if vars(cls).get("__dataclass_fields__", {}).get(f.name) is not f:
-        return False
-    return all(getattr(base, "__dataclass_fields__", {}).get(f.name) is not f for base in cls.__bases__)
+    """Whether `cls` is the class that `f` comes from."""
+    holders = [c for c in cls.__mro__ if vars(c).get("__dataclass_fields__", {}).get(f.name) is f]
+    return holders == [cls]

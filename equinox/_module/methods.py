@@ -88,7 +88,7 @@ class Method:
     __slots__ = ("function",)
 
     def __init__(self, function):
-        self.function = function
+        object.__setattr__(self, "function", function)
 
     def __get__(self, instance, owner=None):
         if instance is None:
@@ -100,6 +100,9 @@ class Method:
 
     def __getattr__(self, name):
         return getattr(self.function, name)
+
+    def __setattr__(self, name, value):
+        setattr(self.function, name, value)
 
     @property
     def __class__(self):
