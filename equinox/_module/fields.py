@@ -77,9 +77,17 @@ def is_keyword_only(f):
 
 
 class Layout:
-    """What the metaclass knows of one class's fields. The class has a new one whenever its fields change."""
+    """What the metaclass knows of one class's fields. The class has a new one whenever its fields change.
 
-    def __init__(self, cls):
+    Attributes:
+        functions: The functions under which JAX knows the class.
+        waiting: `None`; or for a class that is still empty, as cloudpickle makes it, its instances that were loaded
+            with the attributes of the class. They are finished when the class gets its fields.
+    """
+
+    def __init__(self, cls, functions=None, waiting=None):
+        self.functions = functions
+        self.waiting = waiting
         fields = dataclasses.fields(cls)
         options = {f.name: options_of(f) for f in fields}
         self.names = frozenset(options)

@@ -11,7 +11,7 @@ from .. import _compat
 from .._trees.equal import tree_equal
 from .._trees.format import tree_repr
 from .._trees.predicates import is_jax_array
-from .construction import construct, delete_field, is_constructed, set_field, settle_init
+from .construction import assignable, construct, delete_field, finish, is_constructed, set_field, settle_init
 from .fields import Layout, check_fields, declared_fields, drop_overridden, field, mend
 from .flattening import register
 from .methods import Method, is_method
@@ -50,6 +50,8 @@ class _ModuleMeta(abc.ABCMeta):
         if "__doc__" not in namespace:
             cls.__doc__ = None  # dataclasses wrote the signature of the wrong `__init__`
         _settle(cls)
+        if namespace.keys() <= _EMPTY:
+            cls.__layout__.waiting = []
         for key, value in list(vars(cls).items()):
             if _becomes_method(cls, key, value):
                 setattr(cls, key, value)
@@ -77,6 +79,8 @@ class _ModuleMeta(abc.ABCMeta):
         super().__setattr__(name, value)
         if layout and (name in _SETTLED or name in layout.names):
             _settle(cls)
+        if layout and name == "__dataclass_fields__":
+            _finish_waiting(cls)
 
     def __delattr__(cls, name):
         super().__delattr__(name)
@@ -93,6 +97,7 @@ class _ModuleMeta(abc.ABCMeta):
 _object_new = object.__new__
 _AS_DATACLASS = {"init": False, "repr": False, "eq": False, "frozen": True}
 _ASSIGNMENT = {"__setattr__": set_field, "__delattr__": delete_field}
+_EMPTY = frozenset(["__module__", "__dict__"])  # what cloudpickle puts into a class when it makes it
 _SETTLED = frozenset(  # the attributes, beside the fields, that `_settle` reads
     ["__dataclass_fields__", "__init__", "__post_init__", "__check_init__", "__getattr__", "__getattribute__"]
 )
@@ -110,14 +115,23 @@ def _settle(cls):
     In one process two threads may do so at once, when both load a pickle of the class. Each step puts one whole value
     in the place of an equal one.
     """
-    before, layout = vars(cls).get("__layout__"), Layout(cls)
-    layout.functions = before and before.functions
+    before = vars(cls).get("__layout__")
+    layout = Layout(cls, before and before.functions, before and before.waiting)
     type.__setattr__(cls, "__layout__", layout)
     settle_init(cls)
     layout.functions = register(cls, layout.functions)
     for below in cls.__subclasses__():
         if "__layout__" in vars(below):  # not one that is being made
             _settle(below)
+
+
+def _finish_waiting(cls):
+    """Finish the instances that were loaded before `cls` had its fields: its methods may use some."""
+    waiting, cls.__layout__.waiting = cls.__layout__.waiting, None
+    while waiting:
+        module = waiting.pop()
+        with assignable(module):
+            finish(module)
 
 
 def _open_for_decorator(cls, params):

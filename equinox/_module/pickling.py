@@ -33,7 +33,8 @@ def set_state(self, state):
             "`{}.__setstate__` expects the fields as a dictionary, got {!r}. A class whose `__getstate__` returns "
             "anything else defines `__setstate__` too.".format(type(self).__name__, type(state))
         )
-    if not type(self).__layout__.names.union([_KEPT]).issuperset(state):
+    layout = type(self).__layout__
+    if layout.waiting is None and not layout.names.union([_KEPT]).issuperset(state):
         _refuse_state(self, state)
     self.__dict__.update(state)
 
@@ -82,7 +83,10 @@ def restore(self, state, complete=True):
     try:
         if state is not None:
             self.__setstate__(state)
-        if complete:
+        waiting = type(self).__layout__.waiting
+        if waiting is not None:
+            waiting.append(self)
+        if complete and type(self).__layout__.waiting is None:
             if _missing(self, self.__dict__):
                 _refuse_state(self, self.__dict__)
             finish(self)
