@@ -1,22 +1,35 @@
 """`apply_updates`: one step of training."""
 
+import jax.numpy as jnp
 from jax import tree_util
 
 from .paths import describe_leaf, first_difference, leaf_paths
-from .predicates import is_none
+from .predicates import is_inexact_jax_or_numpy, is_jax_array, is_none
 
 
 def apply_updates(model, updates):
-    """Add `updates` to `model`, leaf by leaf; where `updates` holds `None`, the model stays as it is.
+    """Add `updates` to `model`, leaf by leaf: one step of training.
+
+    A leaf becomes `leaf + update`. Arrays of floating-point or complex dtype keep their dtype, so that a model of
+    bfloat16 takes updates of float32. Where `updates` holds `None`, the model stays as it is.
 
     Args:
-        model: any pytree.
-        updates: a pytree of the same structure, but for `None` in the place of leaves or subtrees that aren't to
-            change. Typically what an Optax optimiser makes of the gradients.
+        model: Any pytree. It isn't changed.
+        updates: A pytree of the same structure, with `None` in the place of leaves or subtrees that stay as they are.
+            Typically it is what an Optax optimiser makes of the gradients.
 
-    Returns: the updated model. `model` itself is unchanged.
+    Returns:
+        The updated model.
 
-    Raises: ValueError: the structures differ. TypeError: a leaf and its update can't be added. Both say where.
+    Raises:
+        ValueError: The structures differ. The message says where.
+        TypeError: A leaf and its update can't be added, or the leaf is real and the update complex.
+
+    Example:
+        >>> model = {"weight": jnp.ones(2, jnp.bfloat16), "steps": 3, "activation": jax.nn.relu}
+        >>> model = eqx.apply_updates(model, {"weight": jnp.full(2, 0.5), "steps": 1, "activation": None})
+        >>> model["weight"], model["steps"]
+        (Array([1.5, 1.5], dtype=bfloat16), 4)
     """
     changes, treedef = tree_util.tree_flatten(updates, is_leaf=is_none)
     try:
@@ -37,10 +50,21 @@ def apply_updates(model, updates):
 
 def _add(leaf, update, i, updates):
     try:
-        return leaf + update
-    except TypeError as error:
-        raise TypeError(
+        total = leaf + update
+        if is_inexact_jax_or_numpy(leaf) and getattr(total, "dtype", leaf.dtype) != leaf.dtype:
+            total = _as_leaf(total, leaf)
+        return total
+    except (TypeError, ValueError) as error:
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(
             "`apply_updates` can't add to the leaf `{}`, {}, the update {}: {}".format(
                 leaf_paths(updates, "model", is_none)[i], describe_leaf(leaf), describe_leaf(update), error
             )
         ) from None
+
+
+def _as_leaf(total, leaf):
+    """The sum in the dtype of the leaf, so that a step of training doesn't change the types in a model."""
+    if jnp.iscomplexobj(total) and not jnp.iscomplexobj(leaf):
+        raise TypeError("the sum is complex, and the leaf is real.")
+    # As a JAX array, NumPy's float64 is float32, unless JAX was told otherwise.
+    return total.astype(jnp.asarray(leaf).dtype if is_jax_array(total) else leaf.dtype)

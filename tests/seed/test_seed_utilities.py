@@ -141,7 +141,6 @@ def test_tree_at_refuses_another_length(model, replace):
         eqx.tree_at(weight_and_bias, model, replace)
 
 
-@pytest.mark.xfail(strict=False, reason="lands with this issue")
 @pytest.mark.parametrize("replace", [4, None], ids=str)
 def test_tree_at_refuses_one_element_for_several(model, replace):
     """`replace` should be a tuple where `where` returns one: what is no sequence is a `TypeError`."""

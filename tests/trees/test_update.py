@@ -69,6 +69,73 @@ def test_kinds_of_leaves():
     assert eqx.apply_updates(1, 2) == 3
 
 
+FLOATING = [jnp.bfloat16, jnp.float16, jnp.float32]
+
+
+@pytest.mark.parametrize("update", [*FLOATING, jnp.int32, bool, np.float64], ids=lambda x: np.dtype(x).name)
+@pytest.mark.parametrize("leaf", [*FLOATING, jnp.complex64], ids=lambda x: np.dtype(x).name)
+def test_inexact_arrays_keep_their_dtype(leaf, update):
+    """A floating-point or complex array has the dtype that it had; the sum is rounded once, from the greater one."""
+    x, u = np.array([1.0, 2.0, -3.0]), np.array([1.0, 0.0, 1.0])
+    for make_update in (jnp.array, np.array):
+        u_array = make_update(u.astype(update))
+        for make_leaf in (jnp.array, np.array):
+            if make_leaf is make_update is np.array and jnp.bfloat16 in (leaf, update):
+                continue  # NumPy can't add bfloat16 to everything
+            new = eqx.apply_updates({"w": make_leaf(x.astype(np.float32), leaf)}, {"w": u_array})["w"]
+            assert new.dtype == leaf
+            assert isinstance(new, jnp.ndarray if jnp.array in (make_leaf, make_update) else np.ndarray)
+            np.testing.assert_array_equal(
+                np.asarray(new).astype(np.complex64 if leaf == jnp.complex64 else np.float32), x + u
+            )
+    new = eqx.apply_updates(jnp.ones((), leaf), 0.5)
+    assert new.dtype == leaf and new == 1.5
+
+
+def test_update_of_higher_precision_is_rounded_once():
+    """The update isn't rounded before it is added."""
+    tiny = 2.0**-8  # half a step of bfloat16 at 1
+    model, update = jnp.ones(2, jnp.bfloat16), jnp.array([1 + tiny + 2.0**-20, 1 + tiny - 2.0**-20])
+    new = eqx.apply_updates(model, update)
+    np.testing.assert_array_equal(
+        np.asarray(new, np.float32), np.asarray((model + update).astype(jnp.bfloat16), np.float32)
+    )
+
+
+def test_numpy_keeps_its_dtype():
+    """NumPy arrays and scalars keep their dtype as far as JAX has it, and don't become JAX arrays of themselves."""
+    for leaf in (np.ones(2, np.float32), np.float32(1), np.float16(1), np.complex64(1), np.float64(1)):
+        new = eqx.apply_updates([leaf], [np.asarray(leaf, np.complex128 if np.iscomplexobj(leaf) else np.float64)])[0]
+        assert new.dtype == leaf.dtype and isinstance(new, (np.ndarray, np.generic))
+        np.testing.assert_array_equal(new, 2 * leaf)
+    assert eqx.apply_updates(np.ones(2), jnp.ones(2)).dtype == jnp.float32  # JAX has no float64 here
+
+
+def test_everything_else_is_the_sum():
+    """Integers, bools and Python numbers become what `+` makes of them."""
+    new = eqx.apply_updates([jnp.arange(2), np.arange(2), 1, 1.5, True], [0.5, 0.5, 0.5, jnp.ones(2, jnp.bfloat16), 1])
+    assert [getattr(x, "dtype", type(x)) for x in new] == [jnp.float32, np.float64, float, jnp.bfloat16, int]
+
+
+def test_dtype_is_kept_inside_jit_and_a_step_is_not_compiled_again():
+    """A model of bfloat16 under an optimiser in float32: the second step is the first one's program."""
+    traces = []
+
+    @jax.jit
+    def step(model, update):
+        traces.append(1)
+        return eqx.apply_updates(model, update)
+
+    model, update = (
+        {"w": jnp.ones(2, jnp.bfloat16), "b": jnp.ones(2)},
+        {"w": jnp.ones(2), "b": jnp.ones(2, jnp.bfloat16)},
+    )
+    for _ in range(3):
+        model = step(model, update)
+    assert len(traces) == 1
+    assert model["w"].dtype == jnp.bfloat16 and model["w"].tolist() == [4.0, 4.0] == model["b"].tolist()
+
+
 def test_model_is_not_changed():
     """The model stays as it is, also where it holds what can be changed in place."""
     array = np.ones(2)
@@ -214,7 +281,20 @@ def test_deep_trees(wrap):
         assert "At `{}` the model has a leaf (`int` 1), the updates have a `list`".format(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("leaf, update", [("text", 1), (jnp.ones(3), jnp.ones(2))], ids=["string", "shapes"])
-def test_what_cannot_be_added_is_named(leaf, update):
-    with pytest.raises(TypeError, match=r"`apply_updates` can't add to the leaf `model\['a'\]\[1\]`"):
+CANNOT_BE_ADDED = {
+    "string": ("text", 1, TypeError, "can only concatenate"),
+    "shapes": (jnp.ones(3), jnp.ones(2), (TypeError, ValueError), "[Ii]ncompatible shapes"),
+    "shapes of NumPy": (np.ones(3), np.ones(2), ValueError, "broadcast"),
+    "complex update": (jnp.ones(2), jnp.ones(2) * 1j, TypeError, "the sum is complex, and the leaf is real"),
+    "complex number": (np.ones(2, np.float32), 1j, TypeError, "the sum is complex, and the leaf is real"),
+    "no gradient": (jnp.arange(2), np.zeros(2, jax.dtypes.float0), TypeError, "float0"),
+    "function": (jax.nn.relu, jnp.ones(2), TypeError, ""),
+}
+
+
+@pytest.mark.parametrize("name", CANNOT_BE_ADDED)
+def test_what_cannot_be_added_is_named(name):
+    """The error has the path of the leaf, and both sides."""
+    leaf, update, error, message = CANNOT_BE_ADDED[name]
+    with pytest.raises(error, match=r"`apply_updates` can't add to the leaf `model\['a'\]\[1\]`.*" + message):
         eqx.apply_updates({"a": [1, leaf], "b": 2}, {"a": [1, update], "b": None})
