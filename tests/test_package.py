@@ -168,6 +168,81 @@ def test_imports_only_its_dependencies(path):
         assert _is_standard(importlib.util.find_spec(name).origin), name
 
 
+# Its rooms
+
+# Each room may import from itself and from those on the lines above its own: `_module` and `_dispatch` never meet.
+ROOMS = [
+    {"_compat"},
+    {"_trees"},
+    {"_module", "_dispatch"},
+    {"_transforms"},
+    {"_runtime", "_training"},
+    {"nn", "debug"},
+    {"__init__"},
+]
+LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+
+
+def _dotted(path):
+    """`"_trees.paths"` for the file of `equinox._trees.paths`, and `"_trees"` for that of `equinox._trees`."""
+    parts = os.path.splitext(os.path.relpath(path, PACKAGE))[0].split(os.sep)
+    return ".".join(parts if parts == ["__init__"] or parts[-1] != "__init__" else parts[:-1])
+
+
+FILES = {_dotted(path): path for path in LIBRARY}
+
+
+def _imports_of_itself(path):
+    """The modules of the library that a file imports, relatively or absolutely, inside functions too."""
+    folder = os.path.relpath(os.path.dirname(path), PACKAGE).split(os.sep)
+    above = ["equinox", *(part for part in folder if part != ".")]
+    for node in ast.walk(ast.parse(_read(path))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            start = above[: len(above) + 1 - node.level] if node.level else []
+            base = ".".join(start + ([node.module] if node.module else []))
+            names = [base + "." + alias.name for alias in node.names]
+        else:
+            continue
+        for parts in (name.split(".") for name in names):
+            while len(parts) > 1 and ".".join(parts[1:]) not in FILES:
+                parts.pop()  # what is imported is something in a module
+            if parts[0] == "equinox":
+                yield ".".join(parts[1:]) or "__init__"
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_imports_point_one_way(name):
+    """A room imports from itself and from lower rooms. Only `_transforms/jit` opens the dispatcher."""
+    room = name.split(".")[0]
+    for other in set(_imports_of_itself(FILES[name])):
+        other_room = other.split(".")[0]
+        assert other_room == room or LEVELS[other_room] < LEVELS[room], other
+        if other == "_dispatch.dispatcher":
+            assert room == "_dispatch" or name == "_transforms.jit"
+
+
+def test_the_rule_sees_imports():
+    """The control of the test above: what is known to be imported is found, however it is spelled."""
+    for name, other in [
+        ("__init__", "_trees.at"),
+        ("__init__", "nn"),
+        ("_trees.at", "_trees.paths"),
+        ("_trees.equal", "_compat"),
+        ("_transforms.jit", "_trees.selection"),
+    ]:
+        assert other in _imports_of_itself(FILES[name])
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=_short)
+def test_imports_nothing_that_is_beside_it(path):
+    """The library doesn't import the harness, the tests or anything else in this folder."""
+    beside = {os.path.splitext(name)[0] for name in os.listdir(ROOT)}
+    assert not set(_imports(path)) & beside - {"equinox"}
+    assert "harness" not in set(_imports(path))
+
+
 # What it asks of JAX
 
 JAX = "(jax|jnp|jrandom|lax|core|tree_util)"  # the names that JAX and parts of it go by in the library

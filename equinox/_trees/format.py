@@ -58,12 +58,17 @@ def _document(x, depth):
 
 
 def _array(x):
-    """`f32[3,2]`; the names of dtypes are those of jaxprs. NumPy arrays say so, as they are no parameters."""
+    """`f32[3,2]`: the names of dtypes are those of jaxprs.
+
+    NumPy arrays say so, as no optimiser made them. Weakly typed arrays say so, as a function is compiled again for one.
+    """
     kind = str(x.dtype)
     head = kind.rstrip("0123456789")
     short = _SHORT_KINDS[head] + kind[len(head) :] if head in _SHORT_KINDS else kind
     text = "{}[{}]".format(short, ",".join(map(str, x.shape)))
-    return text + "(numpy)" if _compat.is_numpy_array(x) else text
+    if _compat.is_numpy_array(x):
+        return text + "(numpy)"
+    return "weak_" + text if getattr(x, "weak_type", False) else text
 
 
 def _leaf(x):

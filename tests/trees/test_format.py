@@ -45,7 +45,7 @@ def make_local_function():
 
 SHOWN = {
     "arrays": (Linear(jnp.ones((3, 2)), jnp.zeros(3, jnp.bfloat16)), "Linear(weight=f32[3,2], bias=bf16[3])"),
-    "scalars": (Linear(jnp.array(1), jnp.array(True)), "Linear(weight=i32[], bias=bool[])"),
+    "scalars": (Linear(jnp.array(1, jnp.int32), jnp.array(True)), "Linear(weight=i32[], bias=bool[])"),
     "more dtypes": (
         Linear([jnp.ones(1, d) for d in (jnp.float16, jnp.uint8, jnp.int16, jnp.complex64)]),
         "Linear(weight=[f16[1], u8[1], i16[1], c64[1]], bias=None)",
@@ -134,6 +134,20 @@ def test_exact_text(name):
     assert tree_repr(tree) == text
     if isinstance(tree, eqx.Module):
         assert repr(tree) == str(tree) == text
+
+
+def test_weak_types_are_shown():
+    """A weakly typed array says so, concrete or traced: it is why a function was compiled again."""
+    strong = jnp.array(2.0, jnp.float32)
+    weak = next(x for x in (jnp.asarray(2.0), jnp.array(2.0), jax.jit(lambda: 2.0)()) if x.weak_type)
+    assert repr(Linear(weak, strong)) == "Linear(weight=weak_f32[], bias=f32[])"
+    assert (
+        repr(Linear([weak * np.ones(3, np.int32), weak * strong])) == "Linear(weight=[weak_f32[3], f32[]], bias=None)"
+    )
+
+    shown = []
+    jax.jit(lambda x, y: shown.append(repr(Linear(x, y))))(2.0, strong)
+    assert shown == ["Linear(weight=weak_f32[], bias=f32[])"]
 
 
 @pytest.mark.parametrize("n", [1, *range(53, 58), *range(69, 75), 80])
