@@ -57,7 +57,7 @@ def load_function(module, name):
         pickle.UnpicklingError: It is no function made by JAX. `pack` names no other.
     """
     importlib.import_module(module)
-    x = look_up(module, name)
+    x = _look_up(module, name)
     if x is None:
         raise AttributeError("the pickle names the function `{}.{}`, which doesn't exist here.".format(module, name))
     plain = isinstance(x, types.FunctionType)
@@ -138,25 +138,41 @@ def _is_packed(x):
 
 
 def _address(x):
-    """The module and the name under which `x` is found, if it is to be kept by them; else `None`.
-
-    In `__main__` another process finds something else. So what is there is pickled as it is, as by JAX.
-    """
+    """The module and the name under which `x` is to be kept, or `None`."""
     if not is_function_of_jax(x):
         return None
     module = x.__module__
     plain = isinstance(x, types.FunctionType)
     if plain and "._src" not in module:  # `pickle` finds it
         return None
-    if plain:
-        homes = () if x.__name__ in _READS_OR_WRITES_FILES else _PUBLIC_HOMES
-    else:
-        homes = _PUBLIC_HOMES if module == "__main__" else (*_PUBLIC_HOMES, module)
+    homes = _PUBLIC_HOMES if plain else (*_PUBLIC_HOMES, module)
+    if plain and x.__name__ in _READS_OR_WRITES_FILES:
+        homes = ()
     names = [getattr(x, "__name__", ""), getattr(x, "__qualname__", "")]
-    return next(((home, name) for home in homes for name in names if look_up(home, name) is x), None)
+    return next(((home, name) for home in homes for name in names if is_found(x, home, name)), None)
 
 
-def look_up(module, name):
+def is_found(x, module, name):
+    """Whether `x` is what has the qualified name `name` in `module`, here and where a pickle is loaded.
+
+    A pickle of what a script defines is for the same script. That of cloudpickle is for another process, in which
+    `__main__` is something else: so cloudpickle packs by value what is defined there.
+    """
+    return _look_up(module, name) is x and (module != "__main__" or not _packs_main_by_value())
+
+
+def _packs_main_by_value():
+    """Whether the running pickler is cloudpickle's. `__reduce__` is not told it, so this asks the calling frames."""
+    frame = sys._getframe()
+    while frame is not None:
+        pickler = frame.f_locals.get("self")
+        if isinstance(pickler, pickle.Pickler):
+            return hasattr(pickler, "reducer_override")
+        frame = frame.f_back
+    return False
+
+
+def _look_up(module, name):
     """What has the qualified name `name` in an imported module, or `None`. Only classes are looked into."""
     first, *rest = name.split(".")
     x = getattr(sys.modules.get(module), "__dict__", {}).get(first)  # a module's `__getattr__` may warn

@@ -8,7 +8,7 @@ import functools as ft
 import types
 
 from .. import _compat
-from .._module.packing import deepcopy, look_up, pack
+from .._module.packing import deepcopy, is_found, pack
 from .._trees.paths import describe_leaf
 from .._trees.static import hashable_key
 
@@ -114,8 +114,9 @@ class Transformed:
         return self if fun is self.__wrapped__ else _unchecked(type(self), fun, self._options)
 
     def __reduce__(self):
-        if _is_found_by_name(self):
-            return self.__qualname__
+        name = getattr(self, "__qualname__", "")
+        if is_found(self, self.__module__, name):
+            return name
         return _load, (self._options.name, pack(self.__wrapped__), pack(self._options.given))
 
 
@@ -132,12 +133,6 @@ def _attributes(fun):
     while isinstance(fun, Transformed):
         fun = fun.__wrapped__
     return vars(fun) if isinstance(fun, types.FunctionType) else ()
-
-
-def _is_found_by_name(transformed):
-    """Whether an import of its module in another process finds this very object under its name."""
-    module = transformed.__module__
-    return module != "__main__" and look_up(module, getattr(transformed, "__qualname__", "")) is transformed
 
 
 def _load(name, fun, given):
