@@ -48,10 +48,10 @@ def is_constructed(self):
 
 def set_field(self, name, value):
     cls = type(self)
+    if name == "__orig_class__" and getattr(value, "__origin__", None) is cls:
+        object.__setattr__(self, name, value)  # by `typing`, for `A[int]()`
+        return
     if id(self) not in unfinished:
-        if name == "__orig_class__" and getattr(value, "__origin__", None) is cls:
-            object.__setattr__(self, name, value)  # by `typing`, for `A[int]()`
-            return
         raise dataclasses.FrozenInstanceError(
             "cannot assign to `{0}.{1}`: modules are immutable after `__init__`. Make a changed copy with "
             "`eqx.tree_at(lambda m: m.{1}, module, value)`.".format(cls.__name__, name)

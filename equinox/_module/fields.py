@@ -154,8 +154,9 @@ def drop_overridden(cls):
 
 
 def mend(fields):
-    """Put `dataclasses.MISSING` back into `fields` that were pickled by value, as cloudpickle does: it copies it."""
+    """Put the constants of `dataclasses` back into `fields` that were pickled by value: cloudpickle copies them."""
     for f in fields.values():
+        f._field_type = getattr(dataclasses, f._field_type.name)
         for attribute in ("default", "default_factory"):
             if type(getattr(f, attribute)) is type(MISSING):
                 setattr(f, attribute, MISSING)

@@ -10,7 +10,7 @@ import pickle
 import sys
 
 from .._trees.layout import layout_of, unfinished
-from .construction import finish
+from .construction import assignable, finish
 from .packing import deepcopy, pack
 
 _KEPT = "__orig_class__"  # beside the fields: `A[int]` in an instance made by `A[int]()`
@@ -79,19 +79,16 @@ def restore(self, state, complete=True):
     """
     if layout_of(self) is None or self.__dict__:
         raise pickle.UnpicklingError("the pickle sets the state of {!r}, which has one.".format(self))
-    unfinished.add(id(self))
-    try:
+    with assignable(self):
         if state is not None:
             self.__setstate__(state)
         waiting = type(self).__layout__.waiting
-        if waiting is not None:
+        if waiting is not None:  # the class has no fields yet
             waiting.append(self)
-        if complete and type(self).__layout__.waiting is None:
+        elif complete:
             if _missing(self, self.__dict__):
                 _refuse_state(self, self.__dict__)
             finish(self)
-    finally:
-        unfinished.discard(id(self))
 
 
 def restored(args, state, complete=True):

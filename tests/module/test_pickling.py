@@ -415,11 +415,14 @@ class Box(eqx.Module, Generic[T]):
     content: T
 
 
+class MixedBox(Mixin, Box[T]):
+    pass
+
+
 @pytest.mark.parametrize("duplicate", _copies())
 def test_what_a_generic_module_was_made_as_is_kept(duplicate):
     m = Box[int](1)
-    if not hasattr(m, "__orig_class__"):
-        object.__setattr__(m, "__orig_class__", Box[int])
     again = duplicate(m)
-    assert again.__orig_class__ == Box[int] and again == m and type(again) is Box
+    assert again.__orig_class__ == m.__orig_class__ == Box[int] and again == m and type(again) is Box
+    assert duplicate(MixedBox[int](1)).__orig_class__ == MixedBox[int]
     assert not hasattr(duplicate(Box(1)), "__orig_class__")
