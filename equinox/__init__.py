@@ -1,7 +1,7 @@
 """Callable pytrees and filtered transformations: neural networks in JAX, from 0.2.18 to the newest."""
 
 from . import nn
-from ._module import Module, field
+from ._module import Module, field, replace
 from ._transforms.grad import filter_grad, filter_value_and_grad, gradf, value_and_grad_f
 from ._transforms.jit import filter_jit, jitf
 from ._trees.at import tree_at
@@ -29,6 +29,7 @@ __all__ = [
     "jitf",
     "nn",
     "partition",
+    "replace",
     "tree_at",
     "tree_equal",
     "value_and_grad_f",

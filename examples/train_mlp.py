@@ -1,8 +1,8 @@
 """Train an MLP with `eqx.jitf` and `eqx.gradf`: transformations that are told leaf by leaf what to act on.
 
-An `eqx.nn.MLP` holds more than arrays: its activation functions are leaves of the tree, too. No gradient exists for a
-function, and nothing to trace. So `jax.grad` and `jax.jit` would refuse the model; the filtered transformations ask a
-filter, a function from a leaf to a bool, which leaves they shall take. The others are held as they are.
+The leaves of an `eqx.nn.MLP` are arrays, which `jax.jit` and `jax.grad` take as they are. A training step takes more:
+an optimiser, which is a tuple of functions, and often a model with flags or names among its leaves. The filtered
+transformations ask a filter, a function from a leaf to a bool, which leaves they shall take. The others stay static.
 """
 
 import jax
@@ -19,7 +19,7 @@ def loss_fn(model, x, y):
     return jnp.mean((jax.vmap(model)(x) - y) ** 2)
 
 
-# Differentiate with respect to the floating-point arrays: weights and biases. The other leaves get the gradient `None`.
+# Differentiate with respect to the floating-point arrays: weights and biases. Any other leaf gets the gradient `None`.
 grad_fn = eqx.gradf(loss_fn, filter_fn=eqx.is_inexact_array)
 loss_and_grad_fn = eqx.value_and_grad_f(loss_fn, filter_fn=eqx.is_inexact_array)
 
@@ -47,7 +47,7 @@ def main(steps=500, learning_rate=1e-2, seed=0):
     x, y = make_data(512, seed)
     model = eqx.nn.MLP(in_size=2, out_size=1, width_size=32, depth=2, key=jrandom.PRNGKey(seed))
     grads = eqx.jitf(grad_fn, filter_fn=eqx.is_array)(model, x, y)
-    print("The gradient is an MLP too, with `None` for what isn't differentiated:\n{}".format(grads))
+    print("The gradient is an MLP too:\n{}".format(grads))
 
     optim = optax.adam(learning_rate)
     # The optimiser keeps its statistics for what is trained, and for nothing else.

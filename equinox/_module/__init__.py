@@ -3,6 +3,8 @@
 In this folder:
     fields.py        what a class says of its fields
     construction.py  how an instance is made, and then frozen
+    static.py        which values of an instance are structure
+    replace.py       how a changed copy is made
     flattening.py    how it is flattened and unflattened
     methods.py       bound methods that are pytrees
     packing.py       how functions made by JAX are copied and pickled, in whatever object they are
@@ -12,5 +14,6 @@ In this folder:
 
 from .fields import field
 from .metaclass import Module
+from .replace import replace
 
-__all__ = ["Module", "field"]
+__all__ = ["Module", "field", "replace"]

@@ -6,15 +6,11 @@ import inspect
 import sys
 import typing
 
-from jax import tree_util
-
-from .. import _compat
 from .._trees.layout import unfinished
-from .._trees.paths import describe_leaf
-from .._trees.predicates import is_jax_array
 from .fields import MISSING, RESERVED, has_default, is_init_var, is_keyword_only, kind_of_default
 from .generated import define
 from .methods import BoundMethod
+from .static import decide, static_fault
 
 
 def construct(self, args, kwargs):
@@ -97,33 +93,12 @@ def finish(self):
                 )
             )
     for name in layout.static:
-        _check_static(type(self).__name__, name, values[name])
+        fault = static_fault(values[name])
+        if fault is not None:
+            raise TypeError("the static field `{}.{}` {}".format(type(self).__name__, name, fault))
     # Fields set one by one share their keys with other instances. From a dictionary of its own, all are read faster.
     object.__setattr__(self, "__dict__", {**values})
-
-
-def _check_static(cls_name, name, value):
-    """Refuse what can't be compared and hashed, as JAX does with the structure of a tree at each compiled call."""
-    if type(value) in _PLAIN_TYPES:
-        return
-    # The values of a dictionary by themselves: its keys, which JAX would sort, may not be comparable.
-    for leaf in tree_util.tree_leaves(list(value.values()) if isinstance(value, dict) else value):
-        if is_jax_array(leaf) or _compat.is_numpy_array(leaf):
-            raise TypeError(
-                "the static field `{}.{}` holds an array ({}). Static fields are part of the tree's structure, which "
-                "has to be comparable: make it an ordinary field, and keep it out of the gradient with a "
-                "filter.".format(cls_name, name, describe_leaf(leaf))
-            )
-    try:
-        hash(value)
-    except TypeError:
-        raise TypeError(
-            "the static field `{}.{}` must be hashable, got {!r}: use a tuple for a list, "
-            "or make it an ordinary field.".format(cls_name, name, value)
-        ) from None
-
-
-_PLAIN_TYPES = frozenset([bool, int, float, complex, str, bytes, type(None)])
+    decide(self)
 
 
 def settle_init(cls):

@@ -21,11 +21,17 @@ def field(
 ):
     """Say of a field of a `Module` what its annotation alone can't say; as `dataclasses.field`.
 
+    A predicate as `static` decides for each module by itself. It is asked once, when the module is complete, about the
+    value, or about each item of a tuple. A value that holds an array or can't be hashed stays data, whatever the
+    predicate says. The decision lasts through copies, `tree_map` and `partition`, until `eqx.replace` gives the field
+    another value. Functions are equal only to themselves. So two modules that were made with a lambda each have
+    different structures.
+
     Args:
-        static: Whether the field is part of the structure of the pytree. It is then no child of the pytree: it is
-            never traced or differentiated. JAX compares it by `==` and by type when it decides whether to retrace.
-            It must be hashable, and it can hold no array. The metadata `{"static": True}`, JAX's own spelling, say
-            the same.
+        static: Whether the field is part of the structure of the pytree, or a predicate `value -> bool`. A static field
+            is no child of the pytree: it is never traced or differentiated. JAX compares it by `==` and by type when
+            it decides whether to retrace. It must be hashable, and it can hold no array. The metadata
+            `{"static": True}`, JAX's own spelling, say the same.
         converter: A function. It is applied to every value that is assigned to the field, the default included.
         kw_only: Whether the generated `__init__` takes the field by keyword only, on every Python. The default is
             what `dataclasses.KW_ONLY` says, or else `False`.
@@ -34,6 +40,7 @@ def field(
 
     Raises:
         TypeError: If `converter` can't be called.
+        TypeError: If `static` is neither a bool nor a predicate.
         ValueError: If both `default` and `default_factory` are given.
 
     Example:
@@ -42,9 +49,16 @@ def field(
         ...     name: str = eqx.field(static=True, default="scale")
         >>> Scale(2)
         Scale(factor=2.0, name='scale')
+
+        >>> class Activation(eqx.Module):
+        ...     function: Any = eqx.field(static=callable)
+        >>> jax.tree_util.tree_leaves(Activation(jnp.tanh))
+        []
     """
     if converter is not None and not callable(converter):
         raise TypeError("`field` expects `converter` to be a function, got {!r}.".format(converter))
+    if not (isinstance(static, bool) or callable(static)):
+        raise TypeError("`field` expects `static` to be a bool or a predicate, got {!r}.".format(static))
     metadata = dict(metadata, **{OPTIONS: Options(static or metadata.get("static", False), converter, kw_only)})
     keywords = {"kw_only": kw_only} if _KNOWS_KW_ONLY else {}
     return dataclasses.field(
@@ -91,8 +105,9 @@ class Layout:
         fields = dataclasses.fields(cls)
         options = {f.name: options_of(f) for f in fields}
         self.names = frozenset(options)
-        self.dynamic = tuple(f.name for f in fields if not options[f.name].static)
-        self.static = tuple(f.name for f in fields if options[f.name].static)
+        self.predicates = {name: o.static for name, o in options.items() if callable(o.static)}
+        self.static = tuple(name for name, o in options.items() if o.static and name not in self.predicates)
+        self.dynamic = tuple(name for name in options if name not in self.static)
         self.converters = {name: o.converter for name, o in options.items() if o.converter is not None}
         self.defaults = {f.name: f for f in fields if has_default(f)}
         self.shown = tuple(f.name for f in fields if f.repr)

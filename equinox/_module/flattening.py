@@ -1,7 +1,7 @@
 """How a module is a pytree node.
 
 Dynamic fields are children. The auxiliary data are the static fields and their types, since `==` alone would take
-`True`, `1` and `1.0` for one another.
+`True`, `1` and `1.0` for one another; and what the predicates of the fields decided, where the class has some.
 """
 
 import dataclasses
@@ -9,6 +9,7 @@ import dataclasses
 from .. import _compat
 from .._trees.static import PLAIN_TYPES, types_of
 from .generated import define
+from .static import data_part, get_decision, merge, set_decision
 
 
 def register(cls, known=None):
@@ -43,6 +44,25 @@ def generate(cls):
     children = ["c{}".format(i) for i in range(len(layout.dynamic))]
     statics = ["s{}".format(i) for i in range(len(layout.static))]
     fields = list(zip(layout.dynamic + layout.static, children + statics))
+    parts = [read.format(name) for name in layout.dynamic]
+    aux = statics + ["type({0}) if type({0}) in PLAIN_TYPES else types_of({0})".format(s) for s in statics]
+    aux_names = statics + ["_"] * len(statics)
+    prepare = ["{} = {}".format(s, read.format(name)) for s, name in zip(statics, layout.static)]
+    merges, finish = [], []
+    if layout.predicates:
+        places = _tuple("p{}".format(i) for i in range(len(layout.predicates)))
+        values = _tuple("v{}".format(i) for i in range(len(layout.predicates)))
+        missing = "(AttributeError, KeyError)"  # a module that isn't complete has no decision
+        aux.append("decision")
+        aux_names.append("decision")
+        prepare += ["decision = get_decision(self)", "{} = decision[0]".format(places)]
+        merges.append("{}, {}, _ = decision".format(places, values))
+        for i, name in enumerate(layout.predicates):
+            k = layout.dynamic.index(name)
+            # A whole value, the most frequent case, without a call.
+            parts[k] = "None if p{0} is True else data_part({1}, p{0})".format(i, parts[k])
+            merges.append("c{1} = v{0} if p{0} is True else merge(c{1}, v{0}, p{0})".format(i, k))
+        finish.append("set_decision(self, decision)")
     scope = {
         "cls": cls,
         "PLAIN_TYPES": PLAIN_TYPES,
@@ -50,18 +70,24 @@ def generate(cls):
         "new": object.__new__,
         # `object.__setattr__(self, "__dict__", values)`, without a look-up
         "set_dict": next(c.__dict__["__dict__"] for c in cls.__mro__ if "__dict__" in c.__dict__).__set__,
+        "get_decision": get_decision,
+        "set_decision": set_decision,
+        "data_part": data_part,
+        "merge": merge,
         "Unfinished": _Unfinished,
         "flatten_unfinished": _flatten_unfinished,
         "unflatten_unfinished": _unflatten_unfinished,
     }
     source = _FLATTEN.format(
         missing=missing,
-        children=_tuple(read.format(name) for name in layout.dynamic),
-        read_statics="; ".join("{} = {}".format(s, read.format(name)) for s, name in zip(statics, layout.static)),
-        aux=_tuple(statics + ["type({0}) if type({0}) in PLAIN_TYPES else types_of({0})".format(s) for s in statics]),
+        prepare="; ".join(prepare),
+        children=_tuple(parts),
+        aux=_tuple(aux),
         child_names=_tuple(children),
-        static_names=_tuple(statics + ["_"] * len(statics)),
+        aux_names=_tuple(aux_names),
+        merge="; ".join(merges),
         dict=", ".join("{!r}: {}".format(name, variable) for name, variable in fields),
+        finish="; ".join(finish),
     )
     define("flattening of {}.{}".format(cls.__module__, cls.__qualname__), source, scope)
     return scope["flatten"], scope["unflatten"]
@@ -70,7 +96,7 @@ def generate(cls):
 _FLATTEN = """
 def flatten(self):
     try:
-        {read_statics}
+        {prepare}
         return {children}, {aux}
     except {missing}:
         return flatten_unfinished(self)
@@ -79,9 +105,11 @@ def unflatten(aux, children):
     if type(aux) is Unfinished:
         return unflatten_unfinished(cls, aux, children)
     {child_names} = children
-    {static_names} = aux
+    {aux_names} = aux
+    {merge}
     self = new(cls)
     set_dict(self, {{{dict}}})
+    {finish}
     return self
 """
 

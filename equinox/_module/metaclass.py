@@ -16,6 +16,7 @@ from .fields import Layout, check_fields, declared_fields, drop_overridden, fiel
 from .flattening import register
 from .methods import Method, is_method
 from .pickling import deep_copy, get_state, reduce, set_state, shallow_copy
+from .static import HasDecision
 
 if sys.version_info >= (3, 11):
     from typing import dataclass_transform
@@ -155,7 +156,7 @@ def _open_for_decorator(cls, params):
         type.__delattr__(cls, name)
 
 
-class Module(metaclass=_ModuleMeta):
+class Module(HasDecision, metaclass=_ModuleMeta):
     """Base class of models: inherit from it, annotate the fields, add methods.
 
     A subclass is a frozen dataclass and a pytree, whose children are its fields in the order of their annotations.

@@ -12,6 +12,7 @@ import sys
 from .._trees.layout import layout_of, unfinished
 from .construction import assignable, finish
 from .packing import deepcopy, pack
+from .static import places_of, set_decision
 
 _KEPT = "__orig_class__"  # beside the fields: `A[int]` in an instance made by `A[int]()`
 
@@ -59,14 +60,18 @@ def deep_copy(self, memo):
 
 def _identity(self):
     """The arguments of `new_module`: what an instance has before its state."""
-    return (type(self),)
+    places = places_of(self)
+    return (type(self), places) if places else (type(self),)
 
 
-def new_module(cls):
-    """Make an instance of the class of modules `cls` that has no state yet."""
+def new_module(cls, places=None):
+    """Make an instance of the class of modules `cls` that has no state yet. `places` is what `places_of` returned."""
     if not isinstance(cls, type) or not hasattr(cls, "__layout__"):
         raise pickle.UnpicklingError("the pickle takes {!r} for a class of modules, which it is not.".format(cls))
-    return object.__new__(cls)
+    self = object.__new__(cls)
+    if places is not None:
+        set_decision(self, places)
+    return self
 
 
 def restore(self, state, complete=True):

@@ -5,7 +5,7 @@ import operator
 
 import jax.numpy as jnp
 import numpy as np
-from jax import core
+from jax import core, tree_util
 
 from .. import _compat
 
@@ -98,6 +98,17 @@ def is_inexact_array_like(element):
     if not (is_jax_array(element) or is_numpy(element)):
         element = jnp.array(element)
     return _is_inexact_dtype(element.dtype)
+
+
+def is_static_function(x):
+    """Whether `x` is a function without data: a plain one, a class, or a pytree whose leaves are all functions.
+
+    A layer without leaves, such as `nn.Identity()`, is data. So is a layer that holds arrays, numbers or flags.
+    """
+    if not callable(x):
+        return False
+    leaves = tree_util.tree_leaves(x)
+    return len(leaves) > 0 and all(map(callable, leaves))
 
 
 @ft.lru_cache(maxsize=None)

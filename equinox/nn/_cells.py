@@ -8,7 +8,7 @@ import jax.random as jrandom
 from jax.nn import sigmoid
 
 from .._module import Module, field
-from ._checks import as_bool, as_example, as_size, check_key, in_words
+from ._checks import as_bool, as_example, as_size, check_key, columns, in_words
 
 
 class _Cell(Module):
@@ -37,7 +37,7 @@ class _Cell(Module):
         self.bias_ih, self.bias_hh = drawn[2:] if bias else (None, None)
 
     def _from_input(self, input):
-        input = as_example(input, "input", self.weight_ih.shape[-1], "input_size", self, _BATCHED)
+        input = as_example(input, "input", columns(self, "weight_ih"), "input_size", self, _BATCHED)
         gates = self.weight_ih @ input
         return gates if self.bias_ih is None else gates + self.bias_ih
 
@@ -47,7 +47,7 @@ class _Cell(Module):
         return gates if self.bias_hh is None else gates + self.bias_hh
 
     def _as_hidden(self, hidden, name):
-        return as_example(hidden, name, self.weight_hh.shape[-1], "hidden_size", self, _BATCHED)
+        return as_example(hidden, name, columns(self, "weight_hh"), "hidden_size", self, _BATCHED)
 
 
 _BATCHED = "jax.vmap(cell)(input, hidden)"
@@ -62,19 +62,29 @@ class GRUCell(_Cell):
         h' = (1 - z) * n + z * h
 
     Args:
-        input_size: length of `input`, x above.
-        hidden_size: length of `hidden`, h above.
-        bias: whether to add the b's; without them the fields `bias_ih` and `bias_hh` are `None`.
-        key: PRNG key, used here and not kept. The one at the call is ignored.
+        input_size: The length of `input`, x above.
+        hidden_size: The length of `hidden`, h above.
+        bias: Whether to add the b's. Without them the fields `bias_ih` and `bias_hh` are `None`.
+        key: A PRNG key for the initial parameters. It is not kept. The one at the call is ignored.
 
-    Shapes: input (input_size,), hidden (hidden_size,) -> hidden (hidden_size,). Batch with
-        `jax.vmap(cell)(input, hidden)`; go along a sequence with `jax.lax.scan`.
-        weight_ih (3*hidden_size, input_size), weight_hh (3*hidden_size, hidden_size), bias_ih and bias_hh
-        (3*hidden_size,), each for the gates r, z, n in this order.
-    Units: none; all parameters are drawn from U(-b, b), b = 1/sqrt(hidden_size).
-    Raises: ValueError: a size below 1; `input` or `hidden` of another shape. TypeError: a size that is no integer;
-        `key` is `None`.
-    Source: `torch.nn.GRUCell`, its formula, layout and default initialisation.
+    Shapes:
+        input: `(input_size,)`. hidden: `(hidden_size,)`. The new hidden: `(hidden_size,)`.
+            Use `jax.vmap(cell)(inputs, hiddens)` for a batch, and `jax.lax.scan` for a sequence.
+        weight_ih: `(3 * hidden_size, input_size)`. weight_hh: `(3 * hidden_size, hidden_size)`.
+        bias_ih, bias_hh: `(3 * hidden_size,)`. The gates are stacked in the order r, z, n.
+
+    Initialisation:
+        All parameters are uniform in `(-b, b)` with `b = 1 / sqrt(hidden_size)`, as in `torch.nn.GRUCell`.
+
+    Raises:
+        ValueError: A size is below 1.
+        ValueError: At the call, `input` or `hidden` has another shape, or the cell is a stack of cells.
+        TypeError: A size is no integer, `bias` is no bool, or `key` is no key.
+
+    Example:
+        >>> cell = eqx.nn.GRUCell(3, 2, key=jax.random.PRNGKey(0))
+        >>> cell(jnp.ones(3), jnp.zeros(2)).shape
+        (2,)
     """
 
     def __init__(self, input_size, hidden_size, bias=True, *, key):
@@ -101,27 +111,40 @@ class LSTMCell(_Cell):
         h' = o * tanh(c')
 
     Args:
-        input_size: length of `input`, x above.
-        hidden_size: length of h and of c; `hidden` is the pair `(h, c)`.
-        bias: whether to add the b's; without them the fields `bias_ih` and `bias_hh` are `None`.
-        key: PRNG key, used here and not kept. The one at the call is ignored.
+        input_size: The length of `input`, x above.
+        hidden_size: The length of h and of c. `hidden` is the pair `(h, c)`.
+        bias: Whether to add the b's. Without them the fields `bias_ih` and `bias_hh` are `None`.
+        key: A PRNG key for the initial parameters. It is not kept. The one at the call is ignored.
 
-    Shapes: input (input_size,), hidden ((hidden_size,), (hidden_size,)) -> hidden, the tuple `(h, c)` of the same
-        shapes. Batch with `jax.vmap(cell)(input, hidden)`; go along a sequence with `jax.lax.scan`.
-        weight_ih (4*hidden_size, input_size), weight_hh (4*hidden_size, hidden_size), bias_ih and bias_hh
-        (4*hidden_size,), each for the gates i, f, g, o in this order.
-    Units: none; all parameters are drawn from U(-b, b), b = 1/sqrt(hidden_size).
-    Raises: ValueError: a size below 1; `input`, h or c of another shape; `hidden` is no pair. TypeError: a size that
-        is no integer; `key` is `None`.
-    Source: `torch.nn.LSTMCell`, its formula, layout and default initialisation.
+    Shapes:
+        input: `(input_size,)`. hidden and the new hidden: a pair of `(hidden_size,)`, a tuple in the result.
+            Use `jax.vmap(cell)(inputs, hiddens)` for a batch, and `jax.lax.scan` for a sequence.
+        weight_ih: `(4 * hidden_size, input_size)`. weight_hh: `(4 * hidden_size, hidden_size)`.
+        bias_ih, bias_hh: `(4 * hidden_size,)`. The gates are stacked in the order i, f, g, o.
+
+    Initialisation:
+        All parameters are uniform in `(-b, b)` with `b = 1 / sqrt(hidden_size)`, as in `torch.nn.LSTMCell`.
+
+    Raises:
+        ValueError: A size is below 1.
+        ValueError: At the call, `input`, h or c has another shape, or the cell is a stack of cells.
+        TypeError: At the call, `hidden` is no tuple or list.
+        TypeError: A size is no integer, `bias` is no bool, or `key` is no key.
+
+    Example:
+        >>> cell = eqx.nn.LSTMCell(3, 2, key=jax.random.PRNGKey(0))
+        >>> h, c = cell(jnp.ones(3), (jnp.zeros(2), jnp.zeros(2)))
+        >>> h.shape, c.shape
+        ((2,), (2,))
     """
 
     def __init__(self, input_size, hidden_size, bias=True, *, key):
         super().__init__(4, input_size, hidden_size, bias, key)
 
     def __call__(self, input, hidden, *, key=None):
-        if not isinstance(hidden, (tuple, list)) or len(hidden) != 2:
-            raise ValueError(
+        is_sequence = isinstance(hidden, (tuple, list))
+        if not is_sequence or len(hidden) != 2:
+            raise (ValueError if is_sequence else TypeError)(
                 "`LSTMCell` expects `hidden` to be the pair `(h, c)`, got {}. Begin with "
                 "`(jnp.zeros({size}), jnp.zeros({size}))`.".format(in_words(hidden), size=self.hidden_size)
             )

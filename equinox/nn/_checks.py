@@ -50,6 +50,22 @@ def check_callable(value, name, layer):
         )
 
 
+def columns(layer, name):
+    """The number of columns of the weight `name` of `layer`. It is looked up, because `tree_at` may have changed it."""
+    shape = getattr(layer, name).shape
+    if len(shape) > 2:
+        raise ValueError(
+            "`{0}` has stacked weights: `{1}` has shape {2}, expected {3}. They carry an additional axis, as after "
+            "`jax.vmap` over the construction. {4}".format(
+                type(layer).__name__, name, shape, shape[-2:], MAP_OVER_LAYERS
+            )
+        )
+    return shape[-1]
+
+
+MAP_OVER_LAYERS = "Map over the layer too: `jax.vmap(lambda layer, x: layer(x))(layers, xs)`."
+
+
 def as_example(x, name, size, size_name, layer, batched):
     """`x`, the argument `name` of the call of `layer`, as an array of shape `(size,)`.
 

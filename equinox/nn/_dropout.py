@@ -8,30 +8,49 @@ import jax.random as jrandom
 import numpy as np
 from jax import core, lax
 
-from .._module import Module
-from ._checks import check_key, in_words
+from .._module import Module, field
+from ._checks import MAP_OVER_LAYERS, check_key, in_words
+
+
+def _is_number(x):
+    """Whether `x` is a Python or NumPy number."""
+    return isinstance(x, (numbers.Number, np.generic))
 
 
 class Dropout(Module):
     """Set each element of `input` to zero with probability `p`, and divide the others by `1 - p`.
 
-    So the expected value is that of `input`. Both arguments are ordinary leaves, to be changed with `eqx.tree_at`:
+    So the expected value is that of `input`, as in `torch.nn.Dropout`.
+
+    `p` is part of the structure of the tree while it is a number, and a leaf if it is an array. Change it with
+    `eqx.replace`. The gradient with respect to it is zero. `deterministic` is a leaf. Change it with `eqx.tree_at`:
 
         eqx.tree_at(lambda d: d.deterministic, dropout, True)
 
-    They may be traced, as `eqx.jitf(filter_fn=eqx.is_array_like)` does; then a key is needed whatever their values.
-    The gradient with respect to `p` is zero.
+    While `deterministic` is traced, its value isn't known. Then the call needs a key in any case, and the layer selects
+    between `input` and the result. `jax.jit` traces it where the layer is an input, and `eqx.filter_jit` doesn't. In a
+    layer that `jax.jit` returns it is an array.
 
     Args:
-        p: probability, from 0 to 1. At 0 nothing changes; at 1 all becomes zero.
-        deterministic: whether to return `input` as it is, as is usual in inference.
+        p: The probability, from 0 to 1. At 0 nothing changes. At 1 all becomes zero.
+        deterministic: Whether to return `input` as it is, as is usual in inference.
 
-    Shapes: input of any shape -> the same shape and dtype. Each element is dropped or kept by itself.
-    Raises: ValueError: `p` is outside [0, 1]. TypeError: `p` is no number, or `deterministic` no bool.
-    Source: `torch.nn.Dropout`.
+    Shapes:
+        input: Any shape. The output has its shape and dtype. Each element is dropped or kept by itself.
+
+    Raises:
+        ValueError: `p` is outside 0 to 1.
+        TypeError: `p` is no number, or `deterministic` no bool.
+
+    Example:
+        >>> dropout = eqx.nn.Dropout(0.5)
+        >>> dropout(jnp.ones(3), key=jax.random.PRNGKey(0)).shape
+        (3,)
+        >>> eqx.tree_at(lambda d: d.deterministic, dropout, True)("anything")
+        'anything'
     """
 
-    p: Any
+    p: Any = field(static=_is_number)
     deterministic: Any
 
     def __init__(self, p=0.5, deterministic=False):
@@ -44,14 +63,18 @@ class Dropout(Module):
         """Drop elements of `input`.
 
         Args:
-            input: an array of any shape.
-            key: PRNG key, needed unless nothing random happens: `deterministic` is true, or `p` is 0.
-            deterministic: if given, takes precedence over the one of the layer.
+            input: An array of any shape.
+            key: A PRNG key. It may be left out if nothing random happens: `deterministic` is true, or `p` is 0.
+            deterministic: If given, it is used instead of the one of the layer.
 
-        Raises: ValueError: the key is missing. TypeError: `input` isn't floating-point or complex, so that dividing it
-            by `1 - p` would change its dtype.
+        Raises:
+            ValueError: The key is missing.
+            ValueError: The layer is a stack of layers.
+            TypeError: `input` isn't floating-point or complex. Its dtype would change when it is divided by `1 - p`.
         """
         flag = self.deterministic if deterministic is None else deterministic
+        _check_unstacked("deterministic", flag)
+        _check_unstacked("p", self.p)
         known_flag, known_p = _known_flag(flag), _known_probability(self.p)
         if known_flag or known_p == 0:
             return input
@@ -101,6 +124,15 @@ def _known_probability(p):
     if not 0 <= value <= 1:  # NaN isn't either
         raise ValueError("`Dropout` expects `p` to be a probability, from 0 to 1, got {}.".format(value))
     return value
+
+
+def _check_unstacked(name, value):
+    """Refuse a `value` that has an axis, traced or not: `jnp.where` would broadcast it over the elements."""
+    if getattr(value, "shape", ()) != ():
+        raise ValueError(
+            "`Dropout` expects `{}` to be one value, got {}. After `jax.vmap` over the construction, each layer has a "
+            "value of its own. {}".format(name, in_words(value), MAP_OVER_LAYERS)
+        )
 
 
 def _is_scalar_array(x):

@@ -7,23 +7,34 @@ import jax.numpy as jnp
 import jax.random as jrandom
 
 from .._module import Module, field
-from ._checks import as_bool, as_example, as_size, check_key
+from ._checks import as_bool, as_example, as_size, check_key, columns
 
 
 class Linear(Module):
-    """Affine map of one example: `weight @ input + bias`.
+    """Apply an affine map to one example: `weight @ input + bias`.
 
     Args:
-        in_features: length of `input`.
-        out_features: length of the output.
-        bias: whether to add one; without it the field `bias` is `None`.
-        key: PRNG key, used here and not kept. The one at the call is ignored.
+        in_features: The length of `input`.
+        out_features: The length of the output.
+        bias: Whether to add a bias. Without it the field `bias` is `None`.
+        key: A PRNG key for the initial parameters. It is not kept. The one at the call is ignored.
 
-    Shapes: input (in_features,) -> output (out_features,). Batch with `jax.vmap(linear)(input)`.
-        weight (out_features, in_features), bias (out_features,).
-    Units: none; weight and bias are drawn from U(-b, b), b = 1/sqrt(in_features).
-    Raises: ValueError: a size below 1; `input` of another shape. TypeError: a size that is no integer; `key` is `None`.
-    Source: `torch.nn.Linear`, its layout and its default initialisation.
+    Shapes:
+        input: `(in_features,)`. The output: `(out_features,)`. Use `jax.vmap(linear)(inputs)` for a batch.
+        weight: `(out_features, in_features)`. bias: `(out_features,)`.
+
+    Initialisation:
+        Weight and bias are uniform in `(-b, b)` with `b = 1 / sqrt(in_features)`, as in `torch.nn.Linear`.
+
+    Raises:
+        ValueError: A size is below 1.
+        ValueError: At the call, `input` has another shape, or the layer is a stack of layers.
+        TypeError: A size is no integer, `bias` is no bool, or `key` is no key.
+
+    Example:
+        >>> linear = eqx.nn.Linear(3, 2, key=jax.random.PRNGKey(0))
+        >>> linear(jnp.ones(3)).shape
+        (2,)
     """
 
     weight: jnp.ndarray
@@ -45,18 +56,23 @@ class Linear(Module):
             self.bias = None
 
     def __call__(self, input, *, key=None):
-        # The weight's own shape, as `tree_at` may have put another in the place of the first.
-        input = as_example(input, "input", self.weight.shape[-1], "in_features", self, "jax.vmap(layer)(input)")
+        input = as_example(input, "input", columns(self, "weight"), "in_features", self, "jax.vmap(layer)(input)")
         output = self.weight @ input
         return output if self.bias is None else output + self.bias
 
 
 class Identity(Module):
-    """The map that changes nothing: a place-holder for another layer.
+    """Return the input as it is. It stands in for another layer.
 
-    Args: any at all, which are ignored; so any layer's arguments will do.
-    Shapes: input of any shape, or any pytree -> the same object.
-    Source: `torch.nn.Identity`.
+    Args:
+        *args, **kwargs: Any at all. They are ignored, so the arguments of any layer will do.
+
+    Shapes:
+        input: An array of any shape, or any pytree. The output is the same object, as of `torch.nn.Identity`.
+
+    Example:
+        >>> eqx.nn.Identity(3, 2, bias=False)("anything")
+        'anything'
     """
 
     def __init__(self, *args, **kwargs):

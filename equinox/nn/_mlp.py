@@ -6,6 +6,7 @@ import jax
 import jax.random as jrandom
 
 from .._module import Module, field
+from .._trees.predicates import is_static_function
 from ._checks import as_size, check_callable, check_key
 from ._linear import Linear
 
@@ -16,28 +17,43 @@ def identity(x):
 
 
 class MLP(Module):
-    """Multi-layer perceptron: `Linear` layers with an activation after each, and `final_activation` after the last.
+    """Multi-layer perceptron: `Linear` layers, an activation after each but the last, and a final activation.
+
+    An activation that is a function is part of the structure of the tree, and no leaf. So the leaves are arrays, and
+    `jax.jit`, `jax.grad` and `optax` take the model as it is. Such functions compare by identity: two models that are
+    made with a lambda each have different structures. An activation that is a layer with parameters is data. This is
+    decided once, when the model is made. `eqx.replace` changes an activation, and decides about it again.
 
     Args:
-        in_size: length of `input`.
-        out_size: length of the output.
-        width_size: length of what the hidden layers return. At least 1 even if there are none.
-        depth: number of hidden layers. At 0 the MLP is one `Linear` from `in_size` to `out_size`.
-        activation: a function, or another layer, called on what each hidden layer returns.
-        final_activation: the same for the last layer; by default the identity.
-        key: PRNG key, used here and not kept. The one at the call is ignored.
+        in_size: The length of `input`.
+        out_size: The length of the output.
+        width_size: The length of what the hidden layers return. At least 1, even if there are none.
+        depth: The number of hidden layers. At 0 the model is one `Linear` from `in_size` to `out_size`.
+        activation: A function or a layer. It is called on what each hidden layer returns.
+        final_activation: A function or a layer. It is called on what the last layer returns. By default the identity.
+        key: A PRNG key for the initial parameters. It is not kept. The one at the call is ignored.
 
-    Shapes: input (in_size,) -> output (out_size,). Batch with `jax.vmap(mlp)(input)`.
-        layers, a tuple of `Linear`: (in_size -> width_size), ..., (width_size -> out_size), `depth + 1` in all.
-    Units: none; each layer's parameters are drawn as `Linear` draws them.
-    Raises: ValueError: a size below 1, `depth` below 0; `input` of another shape. TypeError: a size or `depth` that
-        is no integer; an activation that isn't callable; `key` is `None`.
-    Source: none in PyTorch; a `torch.nn.Sequential` of `torch.nn.Linear` and activations is the same.
+    Shapes:
+        input: `(in_size,)`. The output: `(out_size,)`. Use `jax.vmap(mlp)(inputs)` for a batch.
+        layers: A tuple of `depth + 1` `Linear`s: `in_size` to `width_size`, ..., `width_size` to `out_size`.
+
+    Initialisation:
+        Each layer is initialised as `Linear` is.
+
+    Raises:
+        ValueError: A size is below 1, or `depth` is below 0.
+        ValueError: At the call, `input` has another shape, or the layer is a stack of layers.
+        TypeError: A size or `depth` is no integer, an activation can't be called, or `key` is no key.
+
+    Example:
+        >>> mlp = eqx.nn.MLP(3, 2, width_size=8, depth=1, key=jax.random.PRNGKey(0))
+        >>> jax.grad(lambda mlp: mlp(jnp.ones(3)).sum())(mlp).layers[1].bias.shape
+        (2,)
     """
 
     layers: Tuple[Linear, ...]
-    activation: Any
-    final_activation: Any
+    activation: Any = field(static=is_static_function)
+    final_activation: Any = field(static=is_static_function)
     in_size: int = field(static=True)
     out_size: int = field(static=True)
     width_size: int = field(static=True)

@@ -4,26 +4,41 @@ import inspect
 from typing import Any, Tuple
 
 import jax.random as jrandom
-from jax import tree_util
 
-from .._module import Module
+from .._module import Module, field
+from .._module.replace import select_items
+from .._trees.predicates import is_static_function
 from ._checks import check_callable, check_key, in_words
 
 
 class Sequential(Module):
-    """Layers in a row: each is called on what the one before it returned.
+    """Call layers in a row, each on what the one before it returned.
 
-    A layer is anything callable; `jax.nn.relu` is one. It gets a `key` of its own if it takes an argument of that
-    name (or `**kwargs`) and the whole was called with one. Indexing gives a layer, slicing a shorter `Sequential`.
+    A layer is anything that can be called, such as `jax.nn.relu`. It gets a `key` of its own if it takes an argument of
+    that name (or `**kwargs`) and the whole was called with one. An index gives a layer, a slice a shorter `Sequential`.
 
-    Args: layers: a list, tuple or other iterable of callables; kept as the tuple `layers`. None of them is as good
-        as the identity.
-    Shapes: those of the first layer's input -> those of the last one's output.
-    Raises: TypeError: `layers` isn't iterable, or one of them isn't callable.
-    Source: `torch.nn.Sequential`.
+    A layer that is a function is part of the structure of the tree, and no leaf: see `MLP`, which does the same.
+
+    Args:
+        layers: A list, tuple or other iterable of layers. They are kept as the tuple `layers`. An empty list makes the
+            identity.
+
+    Shapes:
+        input: What the first layer takes. The output: what the last layer returns. As `torch.nn.Sequential`.
+
+    Raises:
+        TypeError: `layers` isn't iterable, or one of them can't be called.
+
+    Example:
+        >>> linear = eqx.nn.Linear(3, 2, key=jax.random.PRNGKey(0))
+        >>> model = eqx.nn.Sequential([linear, jax.nn.relu])
+        >>> model(jnp.ones(3)).shape
+        (2,)
+        >>> len(jax.tree_util.tree_leaves(model))
+        2
     """
 
-    layers: Tuple[Any, ...]
+    layers: Tuple[Any, ...] = field(static=is_static_function)
 
     def __init__(self, layers):
         try:
@@ -40,7 +55,12 @@ class Sequential(Module):
     def __call__(self, input, *, key=None):
         """Call the layers, in their order.
 
-        Args: input: what the first layer takes. key: PRNG key; split, so that each layer has a part of its own.
+        Args:
+            input: What the first layer takes.
+            key: A PRNG key. It is split, so that each layer has a part of its own.
+
+        Raises:
+            TypeError: `key` is no key.
         """
         if key is not None:
             check_key(key, "Sequential")
@@ -55,8 +75,7 @@ class Sequential(Module):
 
     def __getitem__(self, index):
         if isinstance(index, slice):
-            # Not by `Sequential(...)`, which would refuse a tree of gradients, where `None` stands for a function.
-            return tree_util.tree_map(lambda layers: layers[index], self, is_leaf=lambda x: x is self.layers)
+            return select_items(self, "layers", index)
         return self.layers[index]
 
     def __iter__(self):

@@ -284,7 +284,8 @@ def test_hidden_must_be_a_pair(hidden, words, getkey):
         r"`LSTMCell` expects `hidden` to be the pair `\(h, c\)`, got {}. "
         r"Begin with `\(jnp.zeros\(4\), jnp.zeros\(4\)\)`"
     )
-    with pytest.raises(ValueError, match=message.format(words)):
+    error = ValueError if isinstance(hidden, (tuple, list)) else TypeError
+    with pytest.raises(error, match=message.format(words)):
         LSTMCell(3, 4, key=getkey())(jnp.ones(3), hidden)
 
 

@@ -80,14 +80,26 @@ def test_the_flag_of_the_call_takes_precedence(getkey):
     assert np.array_equal(Dropout(0.5, deterministic=True)(x, deterministic=None), x)
 
 
-def test_both_arguments_are_leaves(getkey):
-    """`p` and `deterministic` can be changed by `tree_at`."""
+def test_the_flag_is_a_leaf():
+    """`deterministic` can be changed by `tree_at`."""
     dropout, x = Dropout(), jnp.ones(100)
-    assert jax.tree_util.tree_leaves(dropout) == [0.5, False]
-    inference = eqx.tree_at(lambda d: d.deterministic, dropout, True)
-    assert inference(x) is x
-    always = eqx.tree_at(lambda d: d.p, dropout, 0.75)
+    assert jax.tree_util.tree_leaves(dropout) == [False]
+    assert eqx.tree_at(lambda d: d.deterministic, dropout, True)(x) is x
+
+
+def test_a_number_is_structure_and_an_array_a_leaf(getkey):
+    """`p` is no leaf while it is a number, and can be changed by `replace`; an array can be changed by `tree_at`."""
+    x = jnp.ones(100)
+    for p in (0, 0.5, np.float32(0.5)):
+        assert jax.tree_util.tree_leaves(Dropout(p)) == [False]
+    always = eqx.replace(Dropout(), p=0.75)
     assert set(np.asarray(always(x, key=getkey())).tolist()) == {0.0, 4.0}
+    for p in (jnp.array(0.5), np.array(0.5)):
+        assert jax.tree_util.tree_leaves(Dropout(p)) == [p, False]
+        always = eqx.tree_at(lambda d: d.p, Dropout(p), jnp.array(0.75))
+        assert set(np.asarray(always(x, key=getkey())).tolist()) == {0.0, 4.0}
+    with pytest.raises(ValueError, match="probability, from 0 to 1, got 2"):
+        Dropout(eqx.replace(Dropout(), p=2)(x, key=getkey()))
 
 
 def test_zero_probability(run, getkey, draw):
@@ -173,7 +185,7 @@ def test_scan_over_keys(getkey):
 @pytest.mark.parametrize("deterministic", [False, True])
 @pytest.mark.parametrize("p", [0, 0.0, 0.5, 1.0])
 def test_traced_arguments(p, deterministic, getkey, draw):
-    """With both leaves traced, as `jitf(filter_fn=is_array_like)` does, the values are those of the eager call."""
+    """With all leaves traced, as `jitf(filter_fn=is_array_like)` does, the values are those of the eager call."""
     dropout, x, key = Dropout(p, deterministic), draw(100), getkey()
     expected = np.asarray(dropout(x, key=key))
     for compiled in (by_jitf, traced_call, by_filter_jit):
@@ -203,7 +215,7 @@ def test_no_retrace_when_traced_arguments_change(getkey):
 
     x, key = jnp.ones(100), getkey()
     for p, deterministic in [(0.5, False), (0.25, False), (0.25, True)]:
-        y = compiled(Dropout(p, deterministic), x, key)
+        y = compiled(Dropout(jnp.array(p), deterministic), x, key)
         assert set(np.asarray(y).tolist()) <= {0.0, np.float32(1 / (1 - p)).item(), 1.0}
     assert len(traces) == 1
 
@@ -216,6 +228,21 @@ def test_mapped_arguments(getkey):
     )
     y = np.asarray(jax.vmap(call)(ensemble, jnp.ones((3, 64)), jrandom.split(getkey(), 3)))
     assert [set(row.tolist()) for row in y] == [{0.0, 2.0}, {0.0, 4.0}, {1.0}]
+
+
+def test_a_stack_made_by_vmap(getkey):
+    """`vmap` over the construction stacks the flags; then each layer of the stack selects by its own."""
+    layers = jax.vmap(lambda flag: Dropout(0.5, flag))(jnp.array([False, True]))
+    x, keys = jnp.ones((2, 64)), jrandom.split(getkey(), 2)
+    y = np.asarray(jax.vmap(call)(layers, x, keys))
+    assert set(y[0].tolist()) == {0.0, 2.0} and set(y[1].tolist()) == {1.0}
+    flags = jax.vmap(lambda _: Dropout(0.5))(jnp.arange(2)).deterministic
+    assert np.array_equal(flags, [False, False])
+    for apply in (call, traced_call):
+        with pytest.raises(ValueError, match=r"`deterministic` to be one value.*shape \(2,\).* Map over the layer"):
+            apply(layers, x, keys[0])
+    with pytest.raises(ValueError, match=r"`p` to be one value"):
+        eqx.tree_at(lambda d: d.p, Dropout(jnp.array(0.5)), jnp.ones(2))(x, key=keys[0])
 
 
 def test_closed_over_arrays(getkey):
@@ -258,7 +285,7 @@ def test_wrong_probability():
         with pytest.raises(TypeError, match="`Dropout` expects `p` to be a number from 0 to 1, got"):
             Dropout(p)
     with pytest.raises(ValueError, match="from 0 to 1, got 5.0"):
-        eqx.tree_at(lambda d: d.p, Dropout(), 5.0)(jnp.ones(3), key=jrandom.PRNGKey(0))
+        eqx.replace(Dropout(), p=5.0)(jnp.ones(3), key=jrandom.PRNGKey(0))
 
 
 def test_wrong_flag():
