@@ -4,6 +4,7 @@ import abc
 import dataclasses
 import inspect
 import sys
+import threading
 
 from jax import tree_util
 
@@ -96,6 +97,7 @@ class _ModuleMeta(abc.ABCMeta):
 
 
 _object_new = object.__new__
+_settling = threading.RLock()
 _AS_DATACLASS = {"init": False, "repr": False, "eq": False, "frozen": True}
 _ASSIGNMENT = {"__setattr__": set_field, "__delattr__": delete_field}
 _EMPTY = frozenset(["__module__", "__dict__"])  # what cloudpickle puts into a class when it makes it
@@ -113,17 +115,18 @@ def _becomes_method(cls, name, value):
 def _settle(cls):
     """Work out what follows from the attributes of `cls`, and the same for the classes below it.
 
-    In one process two threads may do so at once, when both load a pickle of the class. Each step puts one whole value
-    in the place of an equal one.
+    Several threads may load one class at once. A thread that uses the class at that time sees, at each step, one whole
+    value in the place of an equal one.
     """
-    before = vars(cls).get("__layout__")
-    layout = Layout(cls, before and before.functions, before and before.waiting)
-    type.__setattr__(cls, "__layout__", layout)
-    settle_init(cls)
-    layout.functions = register(cls, layout.functions)
-    for below in cls.__subclasses__():
-        if "__layout__" in vars(below):  # not one that is being made
-            _settle(below)
+    with _settling:
+        before = vars(cls).get("__layout__")
+        layout = Layout(cls, before and before.functions, before and before.waiting)
+        type.__setattr__(cls, "__layout__", layout)
+        settle_init(cls)
+        layout.functions = register(cls, layout.functions)
+        for below in cls.__subclasses__():
+            if "__layout__" in vars(below):  # not one that is being made
+                _settle(below)
 
 
 def _finish_waiting(cls):

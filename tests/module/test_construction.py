@@ -242,3 +242,56 @@ def test_a_field_may_be_deleted_before_it_is_set_for_good():
             self.x = 2
 
     assert Deletes().x == 2
+
+
+def test_what_new_kept_is_constructed_once():
+    """A `__new__` may return an instance that exists already; Python would run `__init__` on it again."""
+    runs = []
+
+    class Kept(eqx.Module):
+        x: Any
+        made = {}
+
+        def __new__(cls, x):
+            if x not in cls.made:
+                cls.made[x] = super().__new__(cls)
+            return cls.made[x]
+
+        def __init__(self, x):
+            runs.append(x)
+            self.x = [x]
+
+        def __check_init__(self):
+            runs.append("check")
+
+    first = Kept(1)
+    content = first.x
+    assert Kept(1) is first and first.x is content and runs == [1, "check"]
+    assert Kept(2).x == [2] and runs == [1, "check", 2, "check"]
+
+
+def test_new_may_return_what_is_being_constructed():
+    class Single(eqx.Module):
+        x: Any
+        one = []
+
+        def __new__(cls):
+            if not cls.one:
+                cls.one.append(super().__new__(cls))
+            return cls.one[0]
+
+        def __init__(self):
+            assert Single() is self  # neither constructed again, nor frozen
+            self.x = 1
+
+    assert Single().x == 1 and Single() is Single()
+
+
+def test_new_may_return_something_else():
+    class Other(eqx.Module):
+        x: Any
+
+        def __new__(cls, x):
+            return x if x == 1 else Affine(x, x) if x == 2 else super().__new__(cls)
+
+    assert Other(1) == 1 and Other(2) == Affine(2, 2) and Other(3).x == 3

@@ -174,6 +174,32 @@ def test_a_field_without_default_after_one_with_is_refused_and_named():
             b: Any
 
 
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="dataclasses.KW_ONLY needs Python 3.10")
+def test_a_field_may_be_positional_after_kw_only():
+    def make(base, field, decorate):
+        @decorate
+        class Mixed(base):
+            _: dataclasses.KW_ONLY
+            a: Any = field(kw_only=False)
+            b: Any = field(default=3)
+            c: Any = field(kw_only=True)
+
+        return Mixed
+
+    ours = make(eqx.Module, eqx.field, lambda cls: cls)
+    reference = make(object, dataclasses.field, dataclasses.dataclass)
+    assert str(inspect.signature(ours)) == str(inspect.signature(reference))
+    assert ours.__match_args__ == reference.__match_args__ == ("a",)
+
+
+@pytest.mark.parametrize("kw_only", [True, False])
+def test_a_class_variable_is_not_kw_only(kw_only):
+    with pytest.raises(TypeError, match="is a ClassVar"):
+
+        class Bad(eqx.Module):
+            a: typing.ClassVar[int] = eqx.field(kw_only=kw_only, default=2)
+
+
 def test_post_init_runs_after_the_fields_are_set_and_may_set_more():
     class Post(eqx.Module):
         a: Any
@@ -339,3 +365,239 @@ def test_the_signature_shows_factories_as_dataclasses_do():
 
     reference = dataclasses.make_dataclass("Factory", [("x", Any, dataclasses.field(default_factory=list))])
     assert str(inspect.signature(Factory)) == str(inspect.signature(reference))
+
+
+def jax_static(**kwargs):
+    if not hasattr(getattr(jax, "tree", None), "static"):
+        pytest.skip("jax.tree.static came later than JAX " + jax.__version__)
+    return jax.tree.static(**kwargs)
+
+
+@pytest.mark.parametrize(
+    "static",
+    [
+        lambda **kwargs: dataclasses.field(metadata={"static": True}, **kwargs),
+        lambda **kwargs: eqx.field(metadata={"static": True}, **kwargs),
+        jax_static,
+    ],
+)
+def test_jaxs_own_spelling_of_a_static_field(static):
+    class Static(eqx.Module):
+        x: Any
+        n: Any = static(default=3)
+        data: Any = dataclasses.field(metadata={"static": False}, default=4)
+
+    m = Static(1)
+    assert tree_util.tree_leaves(m) == [1, 4] and m.n == 3
+    assert tree_util.tree_structure(m) != tree_util.tree_structure(Static(1, 5))
+    with pytest.raises(TypeError, match="static field `Static.n` must be hashable"):
+        Static(1, [])
+
+
+class Base(eqx.Module):
+    x: Any
+    y: Any = 2
+    s: Any = eqx.field(static=True, default=1)
+
+
+def plain_attribute():
+    class Overrides(Base):
+        x = 5
+        s = 6
+        y = 7
+
+    return Overrides, (5, 7, 6)
+
+
+def methods():
+    class Overrides(Base):
+        def x(self):
+            return 5
+
+        y = classmethod(lambda cls: 7)
+        s = staticmethod(lambda: 6)
+
+    return Overrides, (5, 7, 6)
+
+
+def properties():
+    class Overrides(Base):
+        x = property(lambda self: 5)
+        y = property(lambda self: self.x + 2)
+        s = property(lambda self: 6)
+
+    return Overrides, (5, 7, 6)
+
+
+def a_mixin():
+    class Mixin:
+        x = property(lambda self: 5)
+        y = 7
+        s = 6
+
+    class Overrides(Mixin, Base):
+        pass
+
+    return Overrides, (5, 7, 6)
+
+
+@pytest.mark.parametrize("override", [plain_attribute, methods, properties, a_mixin])
+def test_an_overridden_field_is_no_field(override):
+    """Whether it is static or not, and has a default or not; for the classes below, too."""
+    cls, expected = override()
+    m = cls()
+    values = tuple(value() if callable(value) else value for value in (m.x, m.y, m.s))
+    assert values == expected and tree_util.tree_leaves(m) == [] and dataclasses.fields(m) == ()
+
+    class Below(cls):
+        z: Any
+
+    assert str(inspect.signature(Below)) == "(z: Any) -> None"
+    assert tree_util.tree_leaves(Below(9)) == [9] and getattr(Below, "__match_args__", ("z",)) == ("z",)
+    assert tree_util.tree_structure(m) == tree_util.tree_structure(cls())
+    assert copy.deepcopy(Below(9)) == Below(9)
+
+    class FieldAgain(Below):
+        x: Any
+
+    assert FieldAgain(1, 9).x == 1 and tree_util.tree_leaves(FieldAgain(1, 9)) == [1, 9]
+
+
+def test_an_overridden_field_cannot_be_set_by_the_init_of_a_base():
+    class Sets(eqx.Module):
+        x: Any
+
+        def __init__(self):
+            self.x = 1
+
+    class Overrides(Sets):
+        x = 2
+
+    with pytest.raises(AttributeError, match="`Overrides` has no field `x`"):
+        Overrides()
+
+
+def test_an_own_match_args_stays():
+    class Own(eqx.Module):
+        __match_args__ = ("y",)
+        x: Any
+        y: Any
+
+    assert Own.__match_args__ == ("y",)
+
+
+def test_class_keywords_of_any_name_reach_init_subclass():
+    seen = {}
+
+    class Hook(eqx.Module):
+        def __init_subclass__(cls, **kwargs):
+            seen.update(kwargs)
+
+    class Ours(Hook, mcs=1, metacls=2, args=3, kwargs=4):
+        pass
+
+    assert seen == {"mcs": 1, "metacls": 2, "args": 3, "kwargs": 4}
+    others = {"name": 1, "bases": 2, "namespace": 3}
+    reference = type("Reference", (), {"__init_subclass__": classmethod(lambda cls, **kwargs: None)})
+    seen.clear()
+    try:
+        abc.ABCMeta("Below", (reference,), {}, **others)
+    except TypeError:  # before Python 3.11
+        with pytest.raises(TypeError, match="multiple values"):
+            type(eqx.Module)("Below", (Hook,), {}, **others)
+    else:
+        type(eqx.Module)("Below", (Hook,), {}, **others)
+        assert seen == others
+
+
+def test_a_generic_instance_keeps_its_alias():
+    T = TypeVar("T")
+
+    class Box(eqx.Module, Generic[T]):
+        content: T
+        n: Any = eqx.field(static=True, default=1)
+
+    class IntBox(Box[int]):
+        pass
+
+    m = Box[int](3)
+    assert m.__orig_class__ == Box[int] and not hasattr(Box(3), "__orig_class__")
+    assert tree_util.tree_leaves(m) == [3] and tree_util.tree_structure(m) == tree_util.tree_structure(Box(3))
+    assert m == Box(3) == Box[str](3) and hash(m) == hash(Box(3)) and repr(m) == "Box(content=3, n=1)"
+    assert copy.copy(m).__orig_class__ == copy.deepcopy(m).__orig_class__ == Box[int]
+    with pytest.raises(AttributeError, match="immutable"):
+        m.__orig_class__ = 3
+    with pytest.raises(AttributeError, match="immutable"):
+        m.__orig_class__ = IntBox
+
+
+@pytest.mark.parametrize("options", [{}, {"frozen": False}, {"frozen": True, "order": True}, {"eq": False}])
+def test_a_dataclass_decorator_that_asks_for_anything_else_is_refused(options):
+    with pytest.raises(TypeError, match=r"`Decorated` is a `Module`, .* needs no `@dataclasses.dataclass`"):
+
+        @dataclasses.dataclass(**options)
+        class Decorated(eqx.Module):
+            x: Any
+
+    with pytest.raises(TypeError, match=r"needs no `@dataclasses.dataclass`.*`make_dataclass` needs `frozen=True`"):
+        dataclasses.make_dataclass("Made", [("x", Any)], bases=(eqx.Module,), **options)
+
+
+def test_a_dataclass_decorator_over_an_inherited_init_is_refused():
+    class ByHand(eqx.Module):
+        x: Any
+
+        def __init__(self):
+            self.x = 1
+
+    with pytest.raises(TypeError, match="needs no"):
+
+        @dataclasses.dataclass(frozen=True)
+        class Decorated(ByHand):
+            y: Any = 2
+
+
+def test_a_frozen_dataclass_decorator_changes_nothing():
+    def make(decorate):
+        @decorate
+        class Decorated(eqx.Module):
+            x: Any
+            n: Any = eqx.field(static=True, default=3)
+            items: Any = dataclasses.field(default_factory=list)
+            k: Any = eqx.field(converter=float, default=4, kw_only=True)
+            counter: typing.ClassVar[int] = 7
+
+            def method(self):
+                return self.x
+
+            def __check_init__(self):
+                if self.x is None:
+                    raise ValueError("no x")
+
+        return Decorated
+
+    plain, decorated = make(lambda cls: cls), make(dataclasses.dataclass(frozen=True))
+    assert str(inspect.signature(decorated)) == str(inspect.signature(plain))
+    m = decorated(1)
+    assert repr(m) == repr(plain(1)) and m == decorated(1) != decorated(2) and hash(m) == hash(decorated(1))
+    assert tree_util.tree_leaves(m) == tree_util.tree_leaves(plain(1)) == [1, 4.0] and type(m.k) is float
+    assert tree_util.tree_leaves(m.method) == [1, 4.0] and m.items is not decorated(1).items and m.counter == 7
+    assert tree_util.tree_map(lambda x: 2 * x, m).x == 2
+    with pytest.raises(AttributeError, match="immutable"):
+        m.x = 2
+    with pytest.raises(ValueError, match="no x"):
+        decorated(None)
+
+    class Below(decorated):
+        z: Any = 5
+
+    assert Below(1, z=6).z == 6 and tree_util.tree_leaves(Below(1)) == [1, 4.0, 5]
+
+
+def test_make_dataclass_makes_a_module():
+    fields = [("x", Any), ("n", Any, eqx.field(static=True, default=3))]
+    Made = dataclasses.make_dataclass(
+        "Made", fields, bases=(eqx.Module,), namespace={"method": lambda self: self.x}, frozen=True
+    )
+    assert isinstance(Made(1), eqx.Module) and tree_util.tree_leaves(Made(1)) == [1] and Made(1).n == 3
+    assert tree_util.tree_leaves(Made(1).method) == [1]

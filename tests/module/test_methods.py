@@ -23,7 +23,6 @@ def test_a_bound_method_behaves_like_pythons():
     assert m.scaled == m.scaled and hash(m.scaled) == hash(m.scaled)
     assert m.scaled != affine().scaled and m.scaled != m.__call__
     assert m.scaled.__self__ is m and m.scaled.__func__ is Affine.scaled
-    assert Affine.scaled is vars(Affine)["scaled"].function
     assert Affine.scaled(m, 1.0).tolist() == m.scaled(1.0).tolist() == [8.0, 10.0]
     assert "scaled" in repr(m.scaled) and weakref.ref(m.scaled) is not None
     assert pickle.loads(pickle.dumps(m.scaled))(1.0).tolist() == [8.0, 10.0]
@@ -124,3 +123,154 @@ def test_a_decorator_binds_by_its_own_rule():
     m = Decorated(1)
     assert m.method(2) == ("bound", 3) and m.cached(2) == 3
     assert tree_util.tree_leaves(m.method) == [1]
+
+
+class Kinds(eqx.Module):
+    """Everything that Python binds as a method."""
+
+    x: Any
+
+    def plain(self, y=1):
+        return self.x + y
+
+    anonymous = lambda self, y=1: self.x + y  # noqa: E731
+    partial = ft.partialmethod(plain, 1)
+    wrapped = ft.wraps(plain)(lambda self, y=1: self.x + y)
+    alias = plain
+    vectorised = jax.vmap(plain, in_axes=(None, 0))
+    jitted = jax.jit(plain)
+
+    def __private(self, y=1):
+        return self.x + y
+
+    @property
+    def private(self):
+        return self.__private
+
+    def _protected(self, y=1):
+        return self.x + y
+
+
+class Below(Kinds):
+    def plain(self, y=1):
+        return -1
+
+    @property
+    def inherited(self):
+        return super().plain
+
+
+KINDS = ["plain", "anonymous", "partial", "wrapped", "alias", "jitted", "private", "_protected"]
+
+
+@pytest.mark.parametrize("name", KINDS + ["inherited"])
+def test_every_kind_of_method_is_a_pytree(name):
+    m = Below(jnp.array(2.0)) if name == "inherited" else Kinds(jnp.array(2.0))
+    method = getattr(m, name)
+    assert method() == 3 and method.__self__ is m
+    assert tree_util.tree_leaves(method) == [m.x]
+    assert tree_util.tree_map(lambda x: 2 * x, method)() == 5
+    assert name in repr(method) or "Kinds" in repr(method)
+
+
+def test_single_dispatch_methods_are_pytrees():
+    if not hasattr(ft, "singledispatchmethod"):
+        pytest.skip("functools.singledispatchmethod needs Python 3.8")
+
+    class Dispatches(eqx.Module):
+        x: Any
+
+        @ft.singledispatchmethod
+        def show(self, y):
+            return "any"
+
+        @show.register(int)
+        def _(self, y):
+            return "int"
+
+    m = Dispatches(1)
+    assert m.show(1) == "int" and m.show("s") == "any"
+    assert tree_util.tree_leaves(m.show) == [1]
+
+
+def test_what_python_does_not_bind_stays_as_it_is():
+    other = Affine(1, 2)
+
+    class Holds(eqx.Module):
+        x: Any
+        partial = staticmethod(ft.partial(max, 3))
+        bound = other.scaled
+        pythons = [].append
+        cls_ = Affine
+        static = staticmethod(lambda: 4)
+
+        @classmethod
+        def make(cls):
+            return cls(1)
+
+    m = Holds(1)
+    assert m.partial(2) == 3 and m.static() == 4 and m.make() == m and m.cls_ is Affine
+    assert m.bound.__self__ is other and m.pythons.__self__ == []
+
+
+def test_a_method_that_is_added_later_is_a_pytree():
+    """By `__init_subclass__`, by a decorator of the class, or by anybody else."""
+
+    def decorate(cls):
+        cls.decorated = lambda self: self.x
+        return cls
+
+    class Hook(eqx.Module):
+        def __init_subclass__(cls, **kwargs):
+            super().__init_subclass__(**kwargs)
+            cls.hooked = lambda self: self.x
+            if "replaced" in vars(cls):
+                cls.replaced = ft.wraps(cls.replaced)(lambda self: self.x)
+
+    @decorate
+    class Grows(Hook):
+        x: Any
+
+        def replaced(self):
+            return "not this one"
+
+    Grows.patched = lambda self: self.x
+    setattr(Grows, "jitted", jax.jit(lambda self: self.x))  # noqa: B010
+
+    class Heir(Grows):
+        pass
+
+    for m in (Grows(3), Heir(3)):
+        for name in ("hooked", "replaced", "decorated", "patched", "jitted"):
+            method = getattr(m, name)
+            assert method() == 3 and tree_util.tree_leaves(method) == [3], name
+    del Grows.patched
+    assert not hasattr(Heir(3), "patched")
+    Grows.x = lambda self: 0  # a default of the field, now: no method
+    assert Grows(3).x == 3 and tree_util.tree_leaves(Grows(3)) == [3]
+
+
+def test_a_special_method_may_be_added_later():
+    class Grows(eqx.Module):
+        x: Any
+
+    checked = []
+    Grows.__call__ = lambda self, y: self.x + y
+    Grows.__check_init__ = checked.append
+    m = Grows(1)
+    assert m(2) == 3 and tree_util.tree_leaves(m.__call__) == [1] and checked == [m]
+
+    def by_hand(self):
+        self.x = 5
+
+    class Heir(Grows):
+        y: Any = 2
+
+    Grows.__init__ = by_hand
+    assert Grows().x == 5 and (Heir().x, Heir().y) == (5, 2)
+    Grows.__getattr__ = lambda self, name: 7
+    assert Heir().other == 7 and tree_util.tree_leaves(Heir()) == [5, 2]
+    del Grows.__init__, Grows.__getattr__, Grows.__check_init__
+    assert Heir(3).x == 3 and not hasattr(Heir(3), "other")
+    count = len(checked)
+    assert Grows(1).x == 1 and len(checked) == count
