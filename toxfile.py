@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -219,6 +220,7 @@ def write(chosen: Chosen, result: Result) -> None:
             started=datetime.fromtimestamp(chosen.began, timezone.utc).isoformat(timespec="milliseconds"),
             seconds={name: round(value, 1) for name, value in seconds.items()},
             hashes=chosen.hashes,
+            run=os.environ.get("EQX_RUN") or uuid.uuid4().hex,  # no cell sees it: tox lets only named variables through
         )
     )
     reason = result.reason and ": " + result.reason

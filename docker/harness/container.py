@@ -12,6 +12,7 @@ import os
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,6 +96,7 @@ def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder:
         started=started,
         seconds={name: round(value, 1) for name, value in seconds.items()},
         hashes=now,
+        run=uuid.uuid4().hex,
     )
     if displaces(result, last_result(cell, folder)):
         results.write(result, folder)

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -172,6 +173,7 @@ def test(
             started=started,
             seconds={name: round(value, 1) for name, value in seconds.items()},
             hashes=hashes,
+            run=uuid.uuid4().hex,
             evidence={**result.evidence, "installed": inventoried},  # there is no lock
         ),
         folder,

@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from harness.files import write_whole
 from harness.places import RESULTS
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Outcome(str, Enum):
@@ -43,6 +43,7 @@ class Result:
     evidence: dict[str, Any] = field(default_factory=dict)  # what proof_of_place saw
     measures: dict[str, float] = field(default_factory=dict)  # loop_ratio ...
     hashes: dict[str, str] = field(default_factory=dict)  # lock, source, image: see `fingerprint`
+    run: str = ""  # drawn for the run that this is a result of: another file can't be taken for it
     schema: int = SCHEMA
 
 

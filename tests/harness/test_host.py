@@ -34,7 +34,7 @@ def now():
 def progress(**said):
     (work / cell / "progress.json").write_text(json.dumps(said))
 """
-PASSED = "results.write(Result(cell, Outcome.PASSED, started=now()), folder)"
+PASSED = "results.write(Result(cell, Outcome.PASSED, run=os.environ['EQX_RUN']), folder)"
 
 
 @pytest.fixture
@@ -74,6 +74,15 @@ def test_an_old_result_is_not_taken_for_the_new_one(run, tmp_path):
     result = run("print('error: No space left on device'); sys.exit(1)")
     assert result.outcome is Outcome.UNAVAILABLE and "make room" in result.reason
     assert result.started > "2026-11-20" and result.hashes and result.seconds["total"] >= 0
+    assert results.read(CELL.name, tmp_path / "results") == result
+
+
+def test_a_result_of_another_run_is_not_taken_whatever_its_date(run, tmp_path):
+    """As one that was committed, or that was written by a clock that goes wrong: tox crashed, and wrote none."""
+    future = Result(CELL.name, Outcome.PASSED, started="2999-01-01T00:00:00.000+00:00", run="a guess")
+    results.write(future, tmp_path / "results")
+    result = run("sys.exit(1)")
+    assert result.outcome is Outcome.UNAVAILABLE and result.run not in ("", "a guess")
     assert results.read(CELL.name, tmp_path / "results") == result
 
 

@@ -121,7 +121,7 @@ def broken_by(**changes):
         (b"\xff\xfe", "isn't JSON"),
         ("[]", "no JSON object"),
         ("{}", "schema None"),
-        (broken_by(schema=2), "schema 2, and this harness reads 1"),
+        (broken_by(schema=1), "schema 1, and this harness reads 2"),
         (broken_by(outcome="great"), "`outcome: 'great'`"),
         (broken_by(counts=[]), "`counts: []`"),
         (broken_by(counts={"passed": "many"}), "`counts: "),
@@ -130,7 +130,7 @@ def broken_by(**changes):
         (broken_by(devices=["cpu"]), "`devices: "),
         (broken_by(bridge=1), "`bridge: 1`"),
         (broken_by(more=1), "`more`"),
-        (json.dumps({"schema": 1, "cell": CELL}), "`outcome`"),
+        (json.dumps({"schema": results.SCHEMA, "cell": CELL}), "`outcome`"),
         (broken_by(cell="py39-jax0.2.18-cpu"), "is a result of `py39-jax0.2.18-cpu`"),
     ],
 )

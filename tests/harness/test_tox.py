@@ -251,6 +251,14 @@ def test_only_what_the_cell_chose_gets_through(checkout):
     assert (seen["EQX_SEED"], seen["EQX_WORKERS"], seen["EQX_CELL"]) == ("7", "3", FIRST)
 
 
+def test_a_result_is_of_its_run(checkout):
+    """By a number that what is tested can't know."""
+    checkout.tox("-e", FIRST, EQX_RUN="drawn")
+    assert checkout.result()["run"] == "drawn" and "drawn" not in json.dumps(checkout.seen())
+    checkout.tox("-e", FIRST)
+    assert len(checkout.result()["run"]) == 32
+
+
 def test_what_is_asked_for_gets_through(checkout):
     checkout.tox("-x", "testenv.pass_env+=XLA_FLAGS", "-e", FIRST, XLA_FLAGS="--x")
     assert checkout.seen()["environ"]["XLA_FLAGS"] == "--x"
