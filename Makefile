@@ -23,8 +23,10 @@ HERE = $(PYTHON) docker/here.py --backend
 HERE_OR_CELLS = if $(if $(CELL)$(TIER)$(filter-out auto,$(WHERE)),false,$(HERE) $(BACKEND) --fits); then $(HERE) $(BACKEND); else
 RUN_CELLS = $(HARNESS)/run.py $(if $(WHERE),--where $(WHERE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(RERUN),--rerun $(RERUN))
 
+LOCK_TOOL = $(PYTHON) -I docker/in_venv.py $(HARNESS_VENV) uv pip compile --quiet --upgrade --universal --generate-hashes
+
 .DEFAULT_GOAL := help
-.PHONY: help test lint format demo bench matrix cell cells test-cpu test-gpu test-tpu test-here image shell-cpu shell-gpu shell-tpu table bisect lock verify-locks doctor clean
+.PHONY: help test lint format demo bench matrix cell cells test-cpu test-gpu test-tpu test-here image shell-cpu shell-gpu shell-tpu table bisect lock lock-tools verify-locks doctor clean
 
 help:  ## List the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-20s%s\n", $$1, $$2 }'
@@ -108,6 +110,10 @@ bisect:  ## Find the JAX release that broke a test: make bisect TEST=tests/test_
 
 lock:  ## Resolve each cell as the package index stood at its date, with hashes
 	$(HARNESS)/matrix.py lock $(NAMES)
+
+lock-tools:  ## Lock the tools of the matrix, and what audits the workflows, to the newest, with hashes
+	$(LOCK_TOOL) --python-version 3.10 docker/requirements.txt --output-file docker/requirements.lock
+	$(LOCK_TOOL) --python-version 3.12 .github/zizmor.in --output-file .github/zizmor.txt
 
 verify-locks:  ## Say what of the locks can no longer be fetched
 	$(HARNESS)/matrix.py verify-locks $(NAMES)

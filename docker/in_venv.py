@@ -24,6 +24,7 @@ from harness.isolation import isolated
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = "docker/requirements.txt"
+LOCK = "docker/requirements.lock"
 
 
 class Environment(NamedTuple):
@@ -46,7 +47,7 @@ ENVIRONMENTS = {
         "with the tools of the matrix",
         (3, 10),
         "The matrix is run by Python 3.10 or later",
-        ("-r", REQUIREMENTS),
+        ("--require-hashes", "-r", LOCK),
     ),
 }
 # The folders with the environments that `--remove` removes.
@@ -120,7 +121,7 @@ def make(name: str, root: Path, mark: Path, call: Call, env: Mapping[str, str]) 
     pip = [python, "-m", "pip", "install", "--quiet"]
     commands: List[List[str]] = [
         [sys.executable, "-m", "venv", str(folder)],
-        [*pip, "--upgrade", "pip"],
+        *([] if LOCK in environment.installs else [[*pip, "--upgrade", "pip"]]),  # the pip of venv is in no lock
         [*pip, *environment.installs],
     ]
     for command in commands:
@@ -158,7 +159,7 @@ def locked(path: Path, how: int) -> int:
 def made_from(environment: Environment, root: Path) -> str:
     """A hash of what an environment is made from: the interpreter, the project's dependencies, the tools."""
     project = (root / "pyproject.toml").read_text(encoding="utf-8").partition("\n[tool.")[0]
-    tools = (root / REQUIREMENTS).read_text(encoding="utf-8")
+    tools = [(root / name).read_text(encoding="utf-8") for name in environment.installs if name in (REQUIREMENTS, LOCK)]
     parts: Dict[str, object] = {
         "python": (sys.version, sys.base_prefix),
         "project": project,

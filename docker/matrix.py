@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from harness import isolation, lacking
 
 try:
-    from harness import bases, bisect, choice, doctor, fingerprint, found, image, locks, many, rows, table
+    from harness import artifacts, bases, bisect, choice, doctor, fingerprint, found, image, locks, many, rows, table
     from harness.index import IndexUnreachable
     from harness.readme import ReadmeError
 except ModuleNotFoundError as error:
@@ -100,6 +100,17 @@ def table_(options: argparse.Namespace) -> int:
         print(table.markdown(cells, results, fingerprint.hashes_of(cells), locks.unresolved()))
     else:
         table.draw(cells)
+    return 0
+
+
+def from_a_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="with a folder for each artifact")
+
+
+@command(from_a_folder)
+def collect(options: argparse.Namespace) -> int:
+    """Take over the results that the jobs of a run on GitHub have left as artifacts."""
+    artifacts.collect(options.folder)
     return 0
 
 

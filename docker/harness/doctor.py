@@ -90,7 +90,7 @@ def pythons(cells: Sequence[Cell], find: Find) -> Iterator[Line]:
 
 def tools(uv: str | None, ask: Ask) -> Iterator[Line]:
     if uv is None:
-        yield Line("uv", False, "not here; it makes the environments: pip install -r docker/requirements.txt")
+        yield Line("uv", False, "not here; it makes the environments: pip install -r docker/requirements.lock")
     else:
         yield _version_of("uv", [uv, "--version"], ask)
     yield _version_of("tox", [sys.executable, "-m", "tox", "--version"], ask)
@@ -99,7 +99,7 @@ def tools(uv: str | None, ask: Ask) -> Iterator[Line]:
 def _version_of(what: str, command: Sequence[str], ask: Ask) -> Line:
     status, said = ask(command)
     if status != 0:
-        return Line(what, False, "doesn't run: {}; pip install -r docker/requirements.txt".format(_last(said)))
+        return Line(what, False, "doesn't run: {}; pip install -r docker/requirements.lock".format(_last(said)))
     return Line(what, True, said.split(" from ")[0] or "runs")
 
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ import time
 
 import in_venv
 import pytest
+from harness import locks
 from harness.places import ROOT
 
 NAME = ".venv-harness"
@@ -17,7 +19,7 @@ NAME = ".venv-harness"
 @pytest.fixture
 def root(tmp_path):
     (tmp_path / "docker").mkdir()
-    (tmp_path / "docker" / "requirements.txt").write_text("rich\n")
+    (tmp_path / "docker" / "requirements.lock").write_text("rich==1\n")
     (tmp_path / "pyproject.toml").write_text("[project]\n[tool.ruff]\n")
     return tmp_path
 
@@ -46,15 +48,26 @@ def provide(root, call=None, env=None):
 def test_it_is_made_once(root):
     call = Call()
     provide(root, call)
-    assert [command[1:3] for command in call.commands] == [["-m", "venv"], ["-m", "pip"], ["-m", "pip"]]
+    assert [command[1:3] for command in call.commands] == [["-m", "venv"], ["-m", "pip"]]
     provide(root, call)
-    assert len(call.commands) == 3
+    assert len(call.commands) == 2
+
+
+def test_the_tools_come_from_a_lock_with_hashes(root):
+    """All that docker/requirements.txt asks for, on each Python that may run them."""
+    call = Call()
+    provide(root, call)
+    assert call.commands[-1][-3:] == ["--require-hashes", "-r", "docker/requirements.lock"]
+    pinned = [pin.project for pin in locks.read(ROOT / "docker" / "requirements.lock").pins]
+    asked = re.findall(r"(?m)^([\w-]+)", (ROOT / "docker" / "requirements.txt").read_text(encoding="utf-8"))
+    assert set(asked) <= set(pinned) and "packaging" in asked
+    assert all(pin.hashes for pin in locks.read(ROOT / "docker" / "requirements.lock").pins)
 
 
 @pytest.mark.parametrize(
     "file, text, again",
     [
-        ("docker/requirements.txt", "rich\ntox\n", True),
+        ("docker/requirements.lock", "rich==1\ntox==1\n", True),
         ("pyproject.toml", "[project]\nname = 'x'\n[tool.ruff]\n", True),
         ("pyproject.toml", "[project]\n[tool.ruff]\nline-length = 100\n", False),
     ],
@@ -91,13 +104,13 @@ def test_two_at_once_make_it_once(root):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(len(call.commands) for call in calls) == [0, 3]
+    assert sorted(len(call.commands) for call in calls) == [0, 2]
 
 
 def test_one_that_is_in_use_is_neither_made_again_nor_removed(root, capfd):
     held = in_venv.provide(NAME, root, Call(), {})
     (root / NAME / "mine").touch()
-    (root / "docker" / "requirements.txt").write_text("another\n")
+    (root / "docker" / "requirements.lock").write_text("another\n")
     others = [threading.Thread(target=provide, args=[root]), threading.Thread(target=in_venv.remove, args=[root])]
     for other in others:
         other.start()

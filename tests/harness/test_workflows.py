@@ -1,6 +1,9 @@
 """What GitHub runs: only what is pinned, with as few rights as it needs, from the one list of cells, and by make."""
 
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -116,7 +119,37 @@ def test_what_was_found_is_kept_even_where_it_failed(file: Any) -> None:
             last = job["steps"][-1]
             assert last["uses"].startswith("actions/upload-artifact@")
             assert last["if"] == "${{ always() }}"
-            assert last["with"]["path"] == "results/"
+            assert last["with"]["path"] in ("results/", "results/${{ matrix.cell.name }}.*")
+
+
+def test_a_cell_is_run_whatever_results_a_change_brings() -> None:
+    commands = [
+        step["run"] for file in FILES for step in steps(file) if re.match("make .*(cell|test-)", step.get("run", ""))
+    ]
+    assert len(commands) == 2 and all("RERUN=all" in command for command in commands)
+
+
+@each_file
+def test_what_is_made_is_refused_before_anything_else_is_run(file: Any) -> None:
+    for job in jobs(file).values():
+        if any(step.get("uses", "").startswith("actions/checkout@") for step in job.get("steps", ())):
+            assert next(step["run"] for step in job["steps"] if "run" in step) == ".ci/only-source"
+
+
+def test_an_artifact_is_of_one_cell_and_says_nothing_of_others() -> None:
+    upload = jobs(FOLDER / "_cells.yml")["cell"]["steps"][-1]["with"]
+    assert upload["name"] == "results-${{ matrix.cell.name }}" and upload["path"] == "results/${{ matrix.cell.name }}.*"
+    (download,) = (step["with"] for step in steps(FOLDER / "_table.yml") if "download-artifact" in step.get("uses", ""))
+    assert "merge-multiple" not in download
+    assert any("matrix.py collect " + download["path"] in step.get("run", "") for step in steps(FOLDER / "_table.yml"))
+
+
+def test_workflows_are_audited_by_tools_that_are_pinned() -> None:
+    commands = [step.get("run", "") for step in jobs(FOLDER / "tests.yml")["workflows"]["steps"]]
+    assert any(command.startswith("zizmor ") for command in commands)
+    assert any(re.search(r"actionlint@v[\d.]+$", command) for command in commands)
+    assert "pip install --require-hashes --requirement .github/zizmor.txt" in commands
+    assert re.search(r"(?m)^zizmor==[\d.]+ ", (ROOT / ".github" / "zizmor.txt").read_text(encoding="utf-8"))
 
 
 def test_no_stranger_starts_what_runs_on_machines_of_ours() -> None:
@@ -125,7 +158,60 @@ def test_no_stranger_starts_what_runs_on_machines_of_ours() -> None:
     for file in ours:
         assert set(triggers(file)) == {"schedule", "workflow_dispatch"}
         for job in filter(uses_devices_of_ours, jobs(file).values()):
-            assert "!github.event.repository.fork" in job["if"]
+            assert "!github.event.repository.fork" in job["if"] and "github.ref == 'refs/heads/main'" in job["if"]
+
+
+def test_no_comment_promises_what_only_settings_keep() -> None:
+    """A fork brings its own workflow files: none of ours can keep it from a runner."""
+    for text in (FOLDER / "accelerators.yml", ROOT / "CONTRIBUTING.md"):
+        said = text.read_text(encoding="utf-8")
+        for what in ("approval", "group", "ephemeral", ".ci/runner-hook", "CODEOWNERS"):
+            assert what in said
+
+
+@pytest.mark.parametrize("event", ["schedule", "workflow_dispatch"])
+def test_a_runner_of_ours_takes_the_workflow_of_the_main_branch(event: str) -> None:
+    assert hook(event, "me/equinox/.github/workflows/accelerators.yml@refs/heads/main").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "event, workflow",
+    [
+        ("pull_request", "me/equinox/.github/workflows/accelerators.yml@refs/pull/7/merge"),
+        ("pull_request", "me/equinox/.github/workflows/accelerators.yml@refs/heads/main"),
+        ("pull_request_target", "me/equinox/.github/workflows/accelerators.yml@refs/heads/main"),
+        ("push", "me/equinox/.github/workflows/accelerators.yml@refs/heads/main"),
+        ("workflow_dispatch", "me/equinox/.github/workflows/accelerators.yml@refs/heads/mine"),
+        ("workflow_dispatch", "me/equinox/.github/workflows/mine.yml@refs/heads/main"),
+        ("schedule", ""),
+        ("", ""),
+    ],
+)
+def test_a_runner_of_ours_refuses_all_else(event: str, workflow: str) -> None:
+    done = hook(event, workflow)
+    assert done.returncode == 1 and "Refused" in done.stderr
+
+
+def hook(event: str, workflow: str) -> "subprocess.CompletedProcess[str]":
+    env = {"PATH": os.environ["PATH"], "GITHUB_EVENT_NAME": event, "GITHUB_WORKFLOW_REF": workflow}
+    return subprocess.run([str(ROOT / ".ci" / "runner-hook")], env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "path", ["results/py311-jax0.4.30-cpu.json", ".tox/x/bin/python", ".venv-harness/ready-1", "my env/pyvenv.cfg", ""]
+)
+def test_a_commit_that_holds_what_is_made_is_refused(tmp_path: Any, path: str) -> None:
+    """By `git add -f`, as .gitignore names them."""
+    (tmp_path / ".ci").mkdir()
+    shutil.copy2(ROOT / ".ci" / "only-source", tmp_path / ".ci")
+    (tmp_path / "source.py").touch()
+    if path:
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).touch()
+    for command in ("git init --quiet", "git add --force ."):
+        subprocess.run(command.split(), cwd=tmp_path, check=True)
+    done = subprocess.run([str(tmp_path / ".ci" / "only-source")], capture_output=True, text=True, check=False)
+    assert (done.returncode == 1 and path in done.stderr) if path else done.returncode == 0
 
 
 def test_two_runs_never_share_a_device() -> None:

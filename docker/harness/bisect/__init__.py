@@ -79,7 +79,7 @@ def bisect(options: argparse.Namespace, console: Console) -> int:
     what = plan(found, cells, options.good, options.bad, options.python, pythons)
     uv = interpreters.uv_path()
     if uv is None:
-        raise SetupFailed("There is no uv here. It is among the tools: pip install -r docker/requirements.txt")
+        raise SetupFailed("There is no uv here. It is among the tools: pip install -r docker/requirements.lock")
     memory = Memory(RESULTS / "bisect", tests, fingerprint.source_hash(), what.one_python or "its own")
     folder = WORK / "bisect"
     with alone(folder / "lock"):

@@ -1,0 +1,54 @@
+"""What jobs of GitHub leave is drawn in one table, and no job can say anything of another's cell."""
+
+import pytest
+from harness import artifacts, results
+from harness.results import Outcome, Result
+
+CPU, OTHER, GPU, FOUND = (
+    "py311-jax0.4.30-cpu",
+    "py312-jax0.10.2-cpu",
+    "py312-jax0.10.2-cuda",
+    "py312-jax0.10.2-cuda-found",
+)
+
+
+def leave(folder, artifact, cell, outcome=Outcome.PASSED):
+    results.write(Result(cell, outcome), folder / artifact)
+
+
+@pytest.fixture
+def collected(tmp_path):
+    """What is taken over, and what is said."""
+
+    def collect():
+        said = []
+        artifacts.collect(tmp_path / "artifacts", tmp_path / "results", said.append)
+        return {path.stem for path in (tmp_path / "results").glob("*.json")}, "\n".join(said)
+
+    return collect
+
+
+def test_each_job_gives_the_results_of_its_cells(tmp_path, collected):
+    for artifact, cell in [("results-" + CPU, CPU), ("results-gpu", GPU), ("results-gpu", FOUND)]:
+        leave(tmp_path / "artifacts", artifact, cell)
+    assert collected() == ({CPU, GPU, FOUND}, "")
+
+
+def test_none_gives_those_of_another(tmp_path, collected):
+    """A dependency of one cell would else say that all others have passed."""
+    leave(tmp_path / "artifacts", "results-" + CPU, CPU, Outcome.FAILED)
+    leave(tmp_path / "artifacts", "results-" + OTHER, CPU)
+    leave(tmp_path / "artifacts", "results-gpu", CPU)
+    leave(tmp_path / "artifacts", "results-tpu", GPU)
+    leave(tmp_path / "artifacts", "other", OTHER)
+    cells, said = collected()
+    assert cells == {CPU} and results.read(CPU, tmp_path / "results").outcome is Outcome.FAILED
+    assert said.count("left out") == 3
+
+
+def test_what_is_no_result_is_left_out(tmp_path, collected):
+    folder = tmp_path / "artifacts" / ("results-" + CPU)
+    folder.mkdir(parents=True)
+    (folder / (CPU + ".json")).write_text("[]")
+    cells, said = collected()
+    assert cells == set() and "holds no JSON object" in said
