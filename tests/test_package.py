@@ -229,7 +229,7 @@ def test_the_rule_sees_imports():
         ("__init__", "_trees.at"),
         ("__init__", "nn"),
         ("_trees.at", "_trees.paths"),
-        ("_trees.equal", "_compat"),
+        ("_trees.format", "_compat"),
         ("_transforms.jit", "_trees.selection"),
     ]:
         assert other in _imports_of_itself(FILES[name])

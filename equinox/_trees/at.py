@@ -35,11 +35,11 @@ def tree_at(where, pytree, replace=_unset, replace_fn=_unset, is_leaf=None):
         AttributeError: `where` used an attribute of a leaf.
 
     Example:
-        >>> linear = eqx.nn.Linear(2, 2, key=jax.random.PRNGKey(0))
-        >>> eqx.tree_at(lambda l: l.bias, linear, jnp.ones(2)).bias
-        Array([1., 1.], dtype=float32)
-        >>> eqx.tree_at(lambda l: (l.weight, l.bias), linear, replace_fn=jnp.shape).weight
-        (2, 2)
+        >>> linear = eqx.nn.Linear(3, 2, key=jax.random.PRNGKey(0))
+        >>> eqx.tree_at(lambda linear: linear.bias, linear, jnp.ones(2)).bias.tolist()
+        [1.0, 1.0]
+        >>> eqx.tree_at(lambda linear: (linear.weight, linear.bias), linear, replace_fn=jnp.shape).weight
+        (2, 3)
     """
     if (replace is _unset) == (replace_fn is _unset):
         raise ValueError(
@@ -65,7 +65,7 @@ def tree_at(where, pytree, replace=_unset, replace_fn=_unset, is_leaf=None):
 
 
 class _Placeholder:
-    """Stands for a leaf while `where` looks at the tree. Has an identity, and no value."""
+    """Stands for a leaf while `where` looks at the tree. It has an identity and a path, and no value."""
 
     __slots__ = ("index", "source")
 
@@ -208,7 +208,7 @@ def _trials(leaves, marks, places):
     picked, and in the second for what was picked. So a `where` that asks something of one place is found out.
     """
     ids, picked = list(map(id, leaves)), {id(leaves[i]) for i in places}
-    if len(picked) == len(places) == sum(map(ids.count, picked)):
+    if len(picked) == len(places) == sum(map(picked.__contains__, ids)):
         return [leaves]
     places = set(places)
     triples = list(enumerate(zip(leaves, marks)))
@@ -225,7 +225,7 @@ def _holds(tree, node):
 
 
 def _lacks_identity(node):
-    """Whether all objects equal to `node` are one, so that it can't be found in a tree by looking for it."""
+    """Whether `node` is `None` or `()`, of which there is only one: it can't be found in a tree by its identity."""
     return node is None or (type(node) is tuple and not node)
 
 

@@ -6,18 +6,27 @@ import jax.numpy as jnp
 import numpy as np
 from jax import core, tree_util
 
-from .. import _compat
-from .predicates import concrete_array_types, is_jax_array
+from .predicates import concrete_array_types, is_jax_array, is_numpy
 
 
 def tree_equal(*pytrees):
-    """Whether all `pytrees` are equal: in structure, and leaf by leaf.
+    """Whether all `pytrees` are equal: in their structure, and leaf by leaf.
 
-    Arrays are equal if they agree in shape, dtype and every value; as for `==`, NaN is equal to nothing. A JAX array
+    Arrays are equal if they agree in shape, dtype and every value. As for `==`, NaN is equal to nothing. A JAX array
     and a NumPy array are never equal. Other leaves are equal if they have the same type and `==` says so: `True`, `1`
-    and `1.0` are three different things. One tree, or none, is equal.
+    and `1.0` are three different things. If there is only one tree, or none, the answer is `True`.
 
-    Returns: a `bool`; or, while tracing, where all depends on the values of traced arrays, a traced scalar.
+    Args:
+        pytrees: Any pytrees.
+
+    Returns:
+        A `bool`. While JAX traces, where all depends on the values of traced arrays, a traced scalar.
+
+    Example:
+        >>> eqx.tree_equal([jnp.ones(2), "text"], [jnp.ones(2), "text"])
+        True
+        >>> eqx.tree_equal(jnp.ones(2), np.ones(2, np.float32)), eqx.tree_equal(1, 1.0)
+        (False, False)
     """
     if not pytrees:
         return True
@@ -51,7 +60,7 @@ def _leaf_equal(a, b):
         return equal if isinstance(equal, core.Tracer) else bool(equal)
     if type(a) is not type(b):
         return False
-    if _compat.is_numpy_array(a) or isinstance(a, np.generic):
+    if is_numpy(a):
         return _same_values(a, b)
     return bool(a == b)
 
@@ -62,4 +71,4 @@ def _same_values(a, b):
         return False
     if a.dtype == object:
         return all(map(_leaf_equal, a.flat, b.flat))
-    return bool(np.count_nonzero(a == b) == a.size)  # as `(a == b).all()`, in a fifth of the time on small arrays
+    return bool(np.count_nonzero(a == b) == a.size)  # `(a == b).all()` takes five times as long for small arrays

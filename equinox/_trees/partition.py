@@ -10,20 +10,30 @@ from .selection import mask, mismatch
 
 
 def filter(tree, filter_spec, inverse=False, replace=None, is_leaf=None):
-    """Keep the leaves of `tree` that `filter_spec` selects; put `replace` in the place of the others.
+    """Keep the leaves of `tree` that `filter_spec` selects, and put `replace` in the place of the others.
 
     Args:
-        tree: any pytree.
-        filter_spec: a function `leaf -> bool`; or a bool; or a pytree of these whose structure is a prefix of that
-            of `tree`. Each applies to every leaf of `tree` below it. A callable that is a pytree itself, such as a
-            module, counts as a pytree; but for bound methods, which are functions here.
-        inverse: keep the leaves that are not selected instead.
-        replace: what stands for a leaf that is not kept.
-        is_leaf: as in `jax.tree_util.tree_flatten`: what else in `tree` counts as a leaf.
+        tree: Any pytree.
+        filter_spec: A function `leaf -> bool`, or a bool, or a pytree of these whose structure is a prefix of that of
+            `tree`. Each applies to every leaf of `tree` below it. A module is a pytree here, even if it can be called.
+            A bound method is a function.
+        inverse: Whether to keep the leaves that are not selected instead.
+        replace: What stands for a leaf that is not kept.
+        is_leaf: As in `jax.tree_util.tree_flatten`: what else in `tree` counts as a leaf.
 
-    Returns: a tree like `tree`.
+    Returns:
+        A tree like `tree`.
 
-    Raises: ValueError: `filter_spec` isn't a prefix of `tree`. TypeError: a leaf of it is neither bool nor function.
+    Raises:
+        ValueError: The structure of `filter_spec` isn't a prefix of that of `tree`. The message says where.
+        TypeError: A leaf of `filter_spec` is neither a bool nor a function.
+
+    Example:
+        >>> tree = {"weight": np.float32(1), "name": "layer"}
+        >>> eqx.filter(tree, eqx.is_array, inverse=True)
+        {'name': 'layer', 'weight': None}
+        >>> eqx.filter([1, [2, 3]], [False, True])
+        [None, [2, 3]]
     """
     leaves, treedef, selected = _select(tree, filter_spec, is_leaf)
     if inverse:
@@ -34,9 +44,25 @@ def filter(tree, filter_spec, inverse=False, replace=None, is_leaf=None):
 def partition(tree, filter_spec, replace=None, is_leaf=None):
     """Split `tree` in two: the leaves that `filter_spec` selects, and the others. `combine` undoes it.
 
-    Args and Raises: as for `filter`.
+    Args:
+        tree: Any pytree.
+        filter_spec: As for `filter`.
+        replace: What stands for a leaf in the tree that doesn't have it.
+        is_leaf: As in `jax.tree_util.tree_flatten`: what else in `tree` counts as a leaf.
 
-    Returns: two trees like `tree`; each leaf is in one of them, and `replace` stands for it in the other.
+    Returns:
+        Two trees like `tree`. Each leaf is in one of them.
+
+    Raises:
+        ValueError: The structure of `filter_spec` isn't a prefix of that of `tree`. The message says where.
+        TypeError: A leaf of `filter_spec` is neither a bool nor a function.
+
+    Example:
+        >>> arrays, others = eqx.partition([np.float32(1), "text"], eqx.is_array)
+        >>> others
+        [None, 'text']
+        >>> eqx.combine(arrays, others)[1]
+        'text'
     """
     leaves, treedef, selected = _select(tree, filter_spec, is_leaf)
     kept = [x if keep else replace for x, keep in zip(leaves, selected)]
@@ -58,13 +84,21 @@ def _select(tree, filter_spec, is_leaf):
 
 
 def combine(*trees, is_leaf=None):
-    """Merge trees of one structure: at each place the first leaf that isn't `None`.
+    """Merge trees of one structure: take the first leaf at each place that isn't `None`.
 
     Args:
-        trees: pytrees alike but for `None`s, such as `partition` returns.
-        is_leaf: as in `jax.tree_util.tree_flatten`: what else counts as a leaf.
+        trees: Pytrees that differ only in their leaves, and in which places hold `None`: such as `partition` returns.
+        is_leaf: As in `jax.tree_util.tree_flatten`: what else counts as a leaf.
 
-    Raises: ValueError: no tree given, or their structures differ, naming where.
+    Returns:
+        A tree of the same structure.
+
+    Raises:
+        ValueError: No tree was given, or their structures differ. The message says where.
+
+    Example:
+        >>> eqx.combine([1, None, None], [None, 2, None])
+        [1, 2, None]
     """
     if not trees:
         raise ValueError("`combine` expects at least one tree, got none.")

@@ -41,6 +41,8 @@ def is_array(element):
         >>> [eqx.is_array(x) for x in (jnp.ones(2), np.ones(2), np.float32(1), 1.0, np.array(["text"]))]
         [True, True, True, False, False]
     """
+    if type(element) in concrete_array_types:
+        return True  # one call less for most arrays
     return is_jax_array(element) or (is_numpy(element) and _is_number_dtype(element.dtype))
 
 

@@ -26,7 +26,7 @@ def mask(leaves, treedef, spec, name):
         TypeError: A leaf of `spec` is neither a bool nor a function. The message calls `spec` by `name`.
     """
     if callable(spec) and tree_util.all_leaves([spec]):
-        return [bool(spec(x)) for x in leaves]
+        return list(map(bool, map(spec, leaves)))
     is_leaf = None
     items, prefix = tree_util.tree_flatten(spec)
     if prefix == treedef:

@@ -28,8 +28,8 @@ def apply_updates(model, updates):
     Example:
         >>> model = {"weight": jnp.ones(2, jnp.bfloat16), "steps": 3, "activation": jax.nn.relu}
         >>> model = eqx.apply_updates(model, {"weight": jnp.full(2, 0.5), "steps": 1, "activation": None})
-        >>> model["weight"], model["steps"]
-        (Array([1.5, 1.5], dtype=bfloat16), 4)
+        >>> str(model["weight"].dtype), model["weight"].tolist(), model["steps"]
+        ('bfloat16', [1.5, 1.5], 4)
     """
     changes, treedef = tree_util.tree_flatten(updates, is_leaf=is_none)
     try:
