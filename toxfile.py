@@ -31,7 +31,19 @@ from tox.tox_env.api import ToxEnv
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "docker"))
 
-from harness import environment, fingerprint, host, interpreters, isolation, left, results, rows, suite, verdict
+from harness import (
+    environment,
+    fingerprint,
+    host,
+    interpreters,
+    isolation,
+    left,
+    results,
+    rows,
+    snapshot,
+    suite,
+    verdict,
+)
 from harness.alone import NotAlone, alone
 from harness.environment import Environment
 from harness.places import RESULTS
@@ -47,6 +59,7 @@ class Chosen:
 
     cell: Cell
     environment: Environment
+    source: Path  # the snapshot that it is made from
     made_from: dict[str, str]
     hashes: dict[str, str]
     began: float
@@ -133,11 +146,13 @@ def choose(cell: Cell, state: State, folder: Path, recreate: bool) -> None:
         SESSION.locks.enter_context(alone(folder / (cell.name + ".lock"), patience_s))
     except NotAlone as error:
         stop(host.BUSY, "{}: {}".format(cell.name, error))
+    source = snapshot.take(folder / (cell.name + ".source"), cell)
     chosen = Chosen(
         cell,
         Environment(folder / cell.name),
-        environment.made_from(cell, interpreter),
-        fingerprint.hashes(CELLS[cell.name]),
+        source,
+        environment.made_from(cell, interpreter, source),
+        fingerprint.hashes(CELLS[cell.name], source),
         time.time(),
         ended=state.conf.options.no_test,  # then there is nothing that could have a result
     )
@@ -146,7 +161,7 @@ def choose(cell: Cell, state: State, folder: Path, recreate: bool) -> None:
     if recreate:
         chosen.environment.take_mark()  # first of all, as removing it may be interrupted, too
     state.conf.memory_seed_loaders[cell.name].append(
-        MemoryLoader(deps="\n".join(environment.requirements(cell)), recreate=recreate)
+        MemoryLoader(deps="\n".join(environment.requirements(cell, source)), recreate=recreate)
     )
     # tox-uv asks uv for a version, and uv takes the first that it finds.
     os.environ["PATH"] = os.pathsep.join([str(interpreter.folder), os.environ["PATH"]])
@@ -160,8 +175,8 @@ def tox_before_run_commands(tox_env: ToxEnv) -> None:
     uv = interpreters.uv_path()
     assert uv is not None, "tox-uv brings it"
     try:
-        environment.complete(chosen.cell, chosen.environment, chosen.made_from, uv)
-        suite.copy(chosen.environment.suite)
+        environment.complete(chosen.cell, chosen.environment, chosen.made_from, uv, chosen.source)
+        suite.copy(chosen.environment.suite, chosen.source)
         chosen.environment.start_afresh()
     except suite.BuildFailed as error:
         print(error, file=sys.stderr)

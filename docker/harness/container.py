@@ -18,10 +18,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from harness import bases, devices, engine, fingerprint, hardware, host, image, isolation, left, results, verdict
+from harness import (
+    bases,
+    devices,
+    engine,
+    fingerprint,
+    hardware,
+    host,
+    image,
+    isolation,
+    left,
+    results,
+    snapshot,
+    suite,
+    verdict,
+)
 from harness.environment import Environment
 from harness.host import OnProgress
-from harness.places import BUILD_CONSTRAINTS, RESULTS, ROOT
+from harness.places import RESULTS, ROOT
 from harness.results import Outcome, Result
 from harness.resume import displaces
 from harness.rows import Cell
@@ -32,21 +46,22 @@ READ_PROGRESS = '[ -f "$0" ] && exec timeout 5 head -c {} "$0"'.format(left.MOST
 PROGRESS_EVERY_S = 2.0  # each look is a process in the container, and may be a connection by ssh
 
 
-def hashes_of(cells: Iterable[Cell]) -> dict[str, dict[str, str]]:
+def hashes_of(cells: Iterable[Cell], source: Path = ROOT) -> dict[str, dict[str, str]]:
     """What results of cells, run in containers now, would be shown for, by their names."""
     cells = list(cells)
-    on_host = fingerprint.hashes_of(cells)
-    return {cell.name: {**on_host[cell.name], "image": recipe(cell)} for cell in cells}
+    on_host = fingerprint.hashes_of(cells, source)
+    return {cell.name: {**on_host[cell.name], "image": recipe(cell, source)} for cell in cells}
 
 
-def recipe(cell: Cell) -> str:
+def recipe(cell: Cell, source: Path = ROOT) -> str:
     """A hash of what makes the image, which is known before it is built: the Dockerfile, and what it is told.
 
     The lock and the source go into the image, too; they have hashes of their own.
     """
     told = image.build_args(cell, today=datetime.date.min)
     del told["LOCK"]
-    files = [file.read_bytes() for file in (image.dockerfile(cell), BUILD_CONSTRAINTS, ROOT / ".dockerignore")]
+    made_by = (image.dockerfile(cell, source), source / suite.CONSTRAINTS, source / ".dockerignore")
+    files = [file.read_bytes() for file in made_by]
     return hashlib.sha256(b"".join([json.dumps(told, sort_keys=True).encode(), *files])).hexdigest()
 
 
@@ -76,12 +91,14 @@ def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder:
     """
     clock = time.monotonic()
     started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
-    now = hashes_of([cell])[cell.name]
+    now: dict[str, str] = {}
     try:
-        with new_log(cell, folder) as log:
+        with new_log(cell, folder) as log, tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
+            source = snapshot.take(Path(scratch), cell)
+            now = hashes_of([cell], source)[cell.name]
             on_progress("image", 0, 0, 0)
             ways = devices.check(cell, log, cancel)
-            made = build(cell, log, cancel)
+            made = build(cell, log, cancel, source)
             set_up_s = time.monotonic() - clock
             on_progress("tests", 0, 0, 0)
             result = test(cell, made, ways, on_progress, log, cancel, folder)
@@ -125,8 +142,10 @@ def new_log(cell: Cell, folder: Path) -> BinaryIO:
 # ---- The three steps -------------------------------------------------------------------------------------------------
 
 
-def build(cell: Cell, log: BinaryIO, cancel: threading.Event) -> str:
+def build(cell: Cell, log: BinaryIO, cancel: threading.Event, source: Path = ROOT) -> str:
     """Build the image of the cell, or what of it isn't in the engine's cache, and return its id.
+
+    `source`: a snapshot, or the checkout.
 
     Raises: Interrupted. Trouble: it can't be built.
     """
@@ -137,11 +156,11 @@ def build(cell: Cell, log: BinaryIO, cancel: threading.Event) -> str:
             log.flush()
     with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
         id_file = Path(scratch) / "id"
-        where = ["--file", str(image.dockerfile(cell)), "--target", "cell", "--iidfile", str(id_file)]
-        told = image.build_args(cell, image.revision())
+        where = ["--file", str(image.dockerfile(cell, source)), "--target", "cell", "--iidfile", str(id_file)]
+        told = image.build_args(cell, image.revision(), source=source)
         made_from = ["--build-arg={}={}".format(key, value) for key, value in told.items()]
         name = ["--tag", image.tag(cell), "--label", engine.ours()]
-        command = ["build", "--progress=plain", *where, *name, *secrets(Path(scratch)), *made_from, str(ROOT)]
+        command = ["build", "--progress=plain", *where, *name, *secrets(Path(scratch)), *made_from, str(source)]
         ended = engine.follow(*command, log=log, cancel=cancel)
         if ended.status == 0:
             engine.remove_replaced("equinox.cell=" + cell.name)

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from harness import suite
+from harness import snapshot, suite
 from harness.files import write_whole
 from harness.interpreters import Interpreter
-from harness.places import BRIDGE
+from harness.places import ROOT
 from harness.rows import Cell
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -91,36 +91,45 @@ class Environment:
             path.unlink(missing_ok=True)
 
 
-def requirements(cell: Cell) -> list[str]:
-    """The lines of requirements that tox has uv install."""
+def requirements(cell: Cell, source: Path = ROOT) -> list[str]:
+    """The lines of requirements that tox has uv install. `source`: a snapshot, or the checkout."""
     if not cell.floating:
-        return ["--require-hashes", "-r {}".format(cell.lock)]
+        return ["--require-hashes", "-r {}".format(snapshot.lock(cell, source))]
     index = ["--extra-index-url {}".format(cell.index_url)] if cell.index_url else []
     pages = ["--find-links {}".format(page) for page in cell.find_links]
     return [*index, *pages, *(["--pre"] if cell.prerelease else []), *cell.requires]
 
 
-def made_from(cell: Cell, interpreter: Interpreter, today: datetime.date | None = None) -> dict[str, str]:
-    """What a cell's environment is made from. What floats is made anew each day, as it may have moved."""
+def made_from(
+    cell: Cell, interpreter: Interpreter, source: Path = ROOT, today: datetime.date | None = None
+) -> dict[str, str]:
+    """What a cell's environment is made from. What floats is made again each day, as it may have moved."""
+    bridge = source / "docker" / "bridge"
     if cell.floating:
         lock = "\n".join((*cell.requires, str(today or datetime.date.today())))
     else:
-        lock = cell.lock.read_text(encoding="utf-8")
+        lock = snapshot.lock(cell, source).read_text(encoding="utf-8")
     return {
         "lock": hashlib.sha256(lock.encode()).hexdigest(),
         "python": "{} {}".format(interpreter.version, interpreter.path),
-        "bridge": suite.contents([BRIDGE / "install.py", BRIDGE / "jax_bridge"]) if cell.bridge else "",
+        "bridge": suite.contents([bridge / "install.py", bridge / "jax_bridge"]) if cell.bridge else "",
+        "constraints": suite.contents([source / suite.CONSTRAINTS]),
     }
 
 
 def complete(
-    cell: Cell, environment: Environment, made: Mapping[str, str], uv: str, call: Call = subprocess.run
+    cell: Cell,
+    environment: Environment,
+    made: Mapping[str, str],
+    uv: str,
+    source: Path = ROOT,
+    call: Call = subprocess.run,
 ) -> None:
     """Put what the lock doesn't hold into an environment: the bridge, if it takes one, and the wheel. Then mark it.
 
     Raises: SetupFailed, suite.BuildFailed.
     """
-    wheel = suite.wheel(uv)
+    wheel = suite.wheel(uv, source)
     name = wheel.parent.name
     if environment.is_made_from(made) and environment.has_wheel(name):
         return
@@ -128,8 +137,8 @@ def complete(
     environment.take_mark()
     python = str(environment.python)
     if cell.bridge and not whole:
-        bridge = [sys.executable, str(BRIDGE / "install.py"), "--only-bridge", "--python", python, "--jax", cell.jax]
-        _call(bridge, call)
+        install = str(source / "docker" / "bridge" / "install.py")
+        _call([sys.executable, install, "--only-bridge", "--python", python, "--jax", cell.jax], call)
     _call([uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--reinstall", str(wheel)], call)
     environment.write_mark({**made, "wheel": name})
 

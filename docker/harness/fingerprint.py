@@ -10,7 +10,7 @@ from harness.places import ROOT
 from harness.rows import Cell
 
 # What a cell tests, and what it is tested by.
-TESTED_BY = ("docker/bridge", "docker/harness/environment.py", "tox.ini")
+TESTED_BY = ("docker/bridge", "docker/build-constraints.txt", "docker/harness/environment.py", "tox.ini")
 SOURCE = tuple(dict.fromkeys((*suite.LIBRARY, *suite.SUITE, *TESTED_BY)))
 # Of these, what no cell ever sees: the tests of the harness, and of the bridge, and words about it.
 LEFT_OUT = ("tests/harness", "docker/bridge/README.md", "docker/bridge/smoke.py", "docker/bridge/smoke_cases")
@@ -43,7 +43,7 @@ def lock_hash(cell: Cell, root: Path = ROOT, today: datetime.date | None = None)
 
 def source_hash(root: Path = ROOT) -> str:
     """Of the names and the contents of what a cell tests; of the README, of what is tested in it."""
-    return _hash((path.relative_to(root).as_posix(), _content(path)) for path in _files(root))
+    return _hash((path.relative_to(root).as_posix(), _content(path)) for path in files(root))
 
 
 def _content(path: Path) -> bytes:
@@ -53,7 +53,8 @@ def _content(path: Path) -> bytes:
     return readme.tested(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
-def _files(root: Path) -> Iterator[Path]:
+def files(root: Path) -> Iterator[Path]:
+    """What a cell tests, and what it is tested by."""
     for start in SOURCE:
         found = [root / start] if (root / start).is_file() else sorted((root / start).rglob("*"))
         for path in found:

@@ -27,7 +27,7 @@ from inside import inventory
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from harness import environment, fingerprint, hardware, host, left, results, rows, signals, suite, verdict
+from harness import environment, fingerprint, hardware, host, left, results, rows, signals, snapshot, suite, verdict
 from harness.environment import Environment
 from harness.files import write_whole
 from harness.matrix_file import Matrix
@@ -151,11 +151,13 @@ def test(
 ) -> int:
     """Raises: Ended: by a signal. OSError: something can't be written."""
     clock, started = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-    hashes, inventoried = fingerprint.hashes(found), installed()  # as it is before the suite
+    inventoried = installed()  # as it is before the suite
     with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
         place = Environment(Path(scratch))
-        suite.copy(place.suite)
-        install(place.folder / "site-packages")
+        source = snapshot.take(place.folder / "source", found)
+        hashes = fingerprint.hashes(found, source)
+        suite.copy(place.suite, source)
+        install(place.folder / "site-packages", source)
         set_up_s = time.monotonic() - clock
         command = [*pytest, *PLUGINS, "--junitxml={}".format(place.junit), *(args or ["tests"])]
         folder.mkdir(parents=True, exist_ok=True)
@@ -183,13 +185,13 @@ def test(
     return 0 if result.outcome is Outcome.PASSED else 1
 
 
-def install(folder: Path) -> None:
+def install(folder: Path, source: Path) -> None:
     """Put the library where pip would: its files, and its name and version.
 
     No wheel is built, as what builds it can't be had here. The wheel holds these very files, which pyproject.toml asks
     for and nothing else; and each cell of the matrix tests that.
     """
-    shutil.copytree(ROOT / "equinox", folder / "equinox", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(source / "equinox", folder / "equinox", ignore=shutil.ignore_patterns("__pycache__"))
     text = (folder / "equinox" / "__init__.py").read_text(encoding="utf-8")
     number = re.findall(r'^__version__ = "(.*)"$', text, re.MULTILINE)[0]
     # Else another `equinox`, which this Python may have, would give its own.

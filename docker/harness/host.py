@@ -89,6 +89,7 @@ def run(
     environment.progress.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / (cell.name + ".log")
+    hashes = fingerprint.hashes(cell)  # for want of toxfile.py's, which are of its snapshot
     clock, began = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     this_run = uuid.uuid4().hex
     with log.open("wb") as file:
@@ -117,7 +118,7 @@ def run(
         without_result(cell, status, log),
         started=began,
         seconds={"total": round(time.monotonic() - clock, 1)},
-        hashes=fingerprint.hashes(cell),
+        hashes=hashes,
         run=this_run,
     )
     results.write(result, folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness import environment, fingerprint
 from harness.bases import of, pinned
 from harness.environment import Environment
-from harness.places import DOCKER, LOCKS, ROOT
+from harness.places import LOCKS, ROOT
 from harness.rows import Cell
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -30,14 +30,17 @@ def tag(cell: Cell) -> str:
     return "equinox-cell:" + cell.name
 
 
-def dockerfile(cell: Cell) -> Path:
-    return DOCKER / (cell.backend + ".Dockerfile")
+def dockerfile(cell: Cell, source: Path = ROOT) -> Path:
+    return source / "docker" / (cell.backend + ".Dockerfile")
 
 
-def build_args(cell: Cell, revision: str = "", today: datetime.date | None = None) -> dict[str, str]:
+def build_args(
+    cell: Cell, revision: str = "", today: datetime.date | None = None, source: Path = ROOT
+) -> dict[str, str]:
     """What the Dockerfile is told of the cell. Each has a default there, from the newest cell.
 
-    Args: revision: of the source, for a label.  today: what floats is installed anew each day.
+    Args: revision: of the source, for a label.  today: what floats is installed again each day.  source: a snapshot, or
+        the checkout.
     """
     base, toolkit = bases(cell)
     install = " ".join(environment.requirements(cell)).replace(str(LOCKS), "/locks")
@@ -50,7 +53,7 @@ def build_args(cell: Cell, revision: str = "", today: datetime.date | None = Non
         "AS_OF": str(cell.as_of or today or datetime.date.today()),
         "BRIDGE": cell.jax if cell.bridge else "",
         "EXPECT": json.dumps(cell.expects),
-        "LOCK": fingerprint.lock_hash(cell),
+        "LOCK": fingerprint.lock_hash(cell, source),
         "REVISION": revision,
     }
     if cell.backend == "cuda":

@@ -13,7 +13,7 @@ import threading
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -22,7 +22,7 @@ from inside import capacity
 from harness import results, signals
 from harness.alone import alone
 from harness.places import RESULTS, WORK
-from harness.results import Outcome, Result
+from harness.results import Outcome, Result, as_of_now
 from harness.resume import RAN, Decision, Rerun, Step, decide, displaces
 from harness.rows import Cell
 
@@ -94,8 +94,9 @@ class Summary:
             return 1
         missing = {name for name, outcome in counted.items() if outcome is Outcome.UNAVAILABLE}
         named_not_run = any(counted[name] not in RAN for name in self.named & counted.keys())
+        changed = any(counted[name] is Outcome.STALE for name in self.ran & counted.keys())
         nothing_ran = bool(counted) and outcomes.isdisjoint(RAN)
-        return 3 if self.trouble or missing - self.unresolved or named_not_run or nothing_ran else 0
+        return 3 if self.trouble or missing - self.unresolved or named_not_run or changed or nothing_ran else 0
 
 
 def run(
@@ -130,7 +131,7 @@ def run(
             if cell.name in known:
                 display.finished(cell, known[cell.name])
         with signals.heard_by(lambda number: events.put(Signal(number))):  # `put` may be called from a handler
-            race = Race(runner, display, events, jobs, start)
+            race = Race(runner, display, events, jobs, start, hashes)
             race.run()
         summary = Summary(
             cells,
@@ -146,6 +147,17 @@ def run(
         )
     display.end(summary)
     return summary.status
+
+
+def as_asked(result: Result, hashes: Mapping[str, str]) -> Result:
+    """The result, unless it is of something else than was asked for: then it says nothing of that.
+
+    The result of a cell that began after the source had changed is of the changed source, as its hashes say.
+    """
+    if as_of_now(result, hashes).outcome is not Outcome.STALE:
+        return result
+    reason = "what it is made from changed after this run began; run it again"
+    return replace(result, outcome=Outcome.STALE, reason=reason)
 
 
 def last_result(cell: Cell, folder: Path, display: Display) -> Result | None:
@@ -214,6 +226,7 @@ class Race:
     events: "queue.SimpleQueue[Event]"
     jobs: int
     waiting: list[Decision]
+    hashes: Hashes  # what the results are to be of
     running: dict[str, Cell] = field(default_factory=dict)
     results: dict[str, Result] = field(default_factory=dict)
     cancel: threading.Event = field(default_factory=threading.Event)
@@ -272,6 +285,7 @@ class Race:
     def finish(self, cell: Cell, result: Result | None, trouble: str) -> None:
         del self.running[cell.name]
         if result is not None:
+            result = as_asked(result, self.hashes[cell.name])
             self.results[cell.name] = result
             self.display.finished(cell, result)
         elif not self.trouble:  # the first one: it ends the run, since the others would most likely meet it too

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from harness import readme
-from harness.places import BUILD_CONSTRAINTS, ROOT, WORK
+from harness.places import ROOT, WORK
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -22,6 +22,8 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 LIBRARY = ("equinox", "pyproject.toml", "README.md", "LICENSE")
 SUITE = ("tests", "examples", "docker/inside", "pyproject.toml", "README.md")
 NOT_COPIED = ("__pycache__", "harness")
+CONSTRAINTS = "docker/build-constraints.txt"
+BUILT_FROM = (*LIBRARY, CONSTRAINTS)
 
 
 class BuildFailed(Exception):
@@ -29,11 +31,11 @@ class BuildFailed(Exception):
 
 
 def wheel(uv: str, root: Path = ROOT, work: Path = WORK, run: Run = subprocess.run) -> Path:
-    """The wheel of the library as it is now: built the first time that it is asked for, whoever asks.
+    """The wheel of the library under `root`, built the first time that it is asked for.
 
     Raises: BuildFailed.
     """
-    folder = work / "wheel" / contents(root / part for part in LIBRARY)
+    folder = work / "wheel" / contents(root / part for part in BUILT_FROM)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # cells that run side by side want it at the same time
@@ -47,7 +49,7 @@ def build(uv: str, root: Path, folder: Path, run: Run) -> None:
     with tempfile.TemporaryDirectory(prefix="unfinished-", dir=str(folder.parent)) as unfinished:
         made = Path(unfinished) / "made"
         command = [uv, "build", "--quiet", "--wheel", "--python", sys.executable, "--build-constraint"]
-        command += [str(BUILD_CONSTRAINTS), "--out-dir", str(made), str(root)]
+        command += [str(root / CONSTRAINTS), "--out-dir", str(made), str(root)]
         done = run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0 or not list(made.glob("*.whl")):
             message = "The wheel could not be built (exit status {}):\n  {}\n{}"

@@ -76,6 +76,23 @@ def test_passed(run, docker, folder):
     assert junit(folder) == "<testsuites/>"
 
 
+def test_what_is_hashed_is_what_the_image_is_built_from(run, docker, monkeypatch):
+    """Though the source changes while the image is built."""
+    taken = []
+
+    def take(folder, cell):
+        taken.append(snapshot_take(folder, cell))
+        (folder / "equinox" / "__init__.py").write_text("as it was then")
+        taken.append(container.hashes_of([cell], folder)[cell.name])
+        return folder
+
+    snapshot_take = container.snapshot.take
+    monkeypatch.setattr(container.snapshot, "take", take)
+    result = run()
+    assert docker.call("build")[-1] == str(taken[0]) and result.hashes == taken[1]
+    assert result.hashes != container.hashes_of([CELL])[CELL.name]
+
+
 def test_failed(run, docker, folder):
     docker.leaves(report_json={**REPORT, "counts": {"failed": 1}, "failures": ["tests/test_x.py::test_y"]})
     docker.answer("inspect", out="exited 1\n")
@@ -356,7 +373,7 @@ def test_unchanged_is_not_run_again(run, folder):
 def test_recipe(monkeypatch, tmp_path):
     """It is of the Dockerfile and what that is told: not of the lock, which has a hash of its own, nor of the day."""
     before = container.recipe(CELL)
-    monkeypatch.setattr(image.fingerprint, "lock_hash", lambda cell: "other")
+    monkeypatch.setattr(image.fingerprint, "lock_hash", lambda cell, source: "other")
     assert container.recipe(CELL) == before
     assert container.recipe(replace(CELL, base="python:3.14-slim-trixie")) != before
     asked = []
@@ -366,11 +383,13 @@ def test_recipe(monkeypatch, tmp_path):
     monkeypatch.undo()
     other = tmp_path / "Dockerfile"
     other.write_text("FROM scratch\n")
-    monkeypatch.setattr(image, "dockerfile", lambda cell: other)
+    monkeypatch.setattr(image, "dockerfile", lambda cell, source: other)
     assert container.recipe(CELL) != before
     monkeypatch.undo()
-    monkeypatch.setattr(container, "BUILD_CONSTRAINTS", other)
-    assert container.recipe(CELL) != before
+    copy = container.snapshot.take(tmp_path / "copy", CELL)
+    assert container.recipe(CELL, copy) == before
+    (copy / "docker" / "build-constraints.txt").write_text("hatchling==1")
+    assert container.recipe(CELL, copy) != before
 
 
 # Before it is run

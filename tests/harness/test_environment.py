@@ -25,7 +25,7 @@ PYTHON = Interpreter(Path("/python"), "3.11.7", "the PATH")
 def wheel(tmp_path, monkeypatch):
     """The wheel, in a folder named for what it was built from; `wheel.parent.name` is that name."""
     path = tmp_path / "wheel" / "one" / "equinox-1-py3-none-any.whl"
-    monkeypatch.setattr(suite, "wheel", lambda uv: path)
+    monkeypatch.setattr(suite, "wheel", lambda uv, source: path)
     return path
 
 
@@ -52,22 +52,22 @@ class Call:
 
 def test_complete_installs_the_wheel_alone_and_then_marks(made, wheel):
     call = Call(made)
-    environment.complete(CELL, made, MADE, "uv", call)
+    environment.complete(CELL, made, MADE, "uv", call=call)
     assert len(call.commands) == 1 and call.marked == [False]
     assert call.commands[0][-1] == str(wheel) and "--no-deps" in call.commands[0]
     assert made.is_made_from(MADE)
 
 
 def test_complete_a_second_time_does_nothing(made, wheel):
-    environment.complete(CELL, made, MADE, "uv", Call(made))
+    environment.complete(CELL, made, MADE, "uv", call=Call(made))
     call = Call(made)
-    environment.complete(CELL, made, MADE, "uv", call)
+    environment.complete(CELL, made, MADE, "uv", call=call)
     assert call.commands == [] and made.is_made_from(MADE)
 
 
 def test_bridge_comes_before_the_wheel_by_the_python_of_the_harness(made, wheel):
     call = Call(made)
-    environment.complete(BRIDGED, made, MADE, "uv", call)
+    environment.complete(BRIDGED, made, MADE, "uv", call=call)
     bridge, installed = call.commands
     assert bridge[0] == sys.executable and bridge[1].endswith("docker/bridge/install.py")
     assert "--only-bridge" in bridge and bridge[bridge.index("--jax") + 1] == "0.2.18"
@@ -77,11 +77,11 @@ def test_bridge_comes_before_the_wheel_by_the_python_of_the_harness(made, wheel)
 
 def test_another_wheel_replaces_the_old_one_and_the_rest_stays(made, wheel, monkeypatch):
     """While it does, the environment has no mark."""
-    environment.complete(BRIDGED, made, MADE, "uv", Call(made))
+    environment.complete(BRIDGED, made, MADE, "uv", call=Call(made))
     other = wheel.parent.parent / "two" / wheel.name
-    monkeypatch.setattr(suite, "wheel", lambda uv: other)
+    monkeypatch.setattr(suite, "wheel", lambda uv, source: other)
     call = Call(made)
-    environment.complete(BRIDGED, made, MADE, "uv", call)
+    environment.complete(BRIDGED, made, MADE, "uv", call=call)
     assert [command[-1] for command in call.commands] == [str(other)]
     assert call.marked == [False]
     assert made.is_made_from(MADE) and made.has_wheel("two")
@@ -90,7 +90,7 @@ def test_another_wheel_replaces_the_old_one_and_the_rest_stays(made, wheel, monk
 @pytest.mark.parametrize("fail_at", [1, 2])
 def test_what_fails_leaves_no_mark_and_says_what_was_said(made, wheel, fail_at):
     with pytest.raises(SetupFailed, match="No space left"):
-        environment.complete(BRIDGED, made, MADE, "uv", Call(made, fail_at))
+        environment.complete(BRIDGED, made, MADE, "uv", call=Call(made, fail_at))
     assert not made.is_made_from(MADE)
 
 
@@ -116,7 +116,7 @@ import os, pathlib, signal, subprocess, sys
 from harness import environment, rows, suite
 from harness.environment import Environment
 
-suite.wheel = lambda uv: pathlib.Path("two/equinox.whl")
+suite.wheel = lambda uv, source: pathlib.Path("two/equinox.whl")
 made = Environment(pathlib.Path(sys.argv[1]))
 
 def call(command, **options):
@@ -124,7 +124,7 @@ def call(command, **options):
     os.kill(os.getpid(), signal.SIGKILL)
 
 cell = next(cell for cell in rows.load() if cell.name == "py39-jax0.2.18-cpu")
-environment.complete(cell, made, {"lock": "l", "python": "3.11.7 /python", "bridge": ""}, "uv", call)
+environment.complete(cell, made, {"lock": "l", "python": "3.11.7 /python", "bridge": ""}, "uv", call=call)
 """
 
 
@@ -144,13 +144,14 @@ def test_killed_in_the_midst(made, before):
 
 
 @pytest.fixture
-def locked(tmp_path, monkeypatch):
+def locked(tmp_path):
     """`locked(cell, text)`: what the cell is made from, if its lock is that text."""
-    monkeypatch.setattr(rows, "LOCKS", tmp_path)
+    (tmp_path / "docker" / "locks").mkdir(parents=True)
 
-    def locked(cell, text="jax==0.4.30", interpreter=PYTHON):
-        cell.lock.write_text(text)
-        return environment.made_from(cell, interpreter)
+    def locked(cell, text="jax==0.4.30", interpreter=PYTHON, constraints="hatchling==1"):
+        (tmp_path / "docker" / "locks" / cell.lock.name).write_text(text)
+        (tmp_path / "docker" / "build-constraints.txt").write_text(constraints)
+        return environment.made_from(cell, interpreter, tmp_path)
 
     return locked
 
@@ -159,6 +160,7 @@ def test_made_from_the_lock_and_the_interpreter(locked):
     """A release of Python more, or another place for it, is another interpreter."""
     others = [
         locked(CELL, "jax==0.4.31"),
+        locked(CELL, constraints="hatchling==2"),
         locked(CELL, interpreter=replace(PYTHON, version="3.11.8")),
         locked(CELL, interpreter=replace(PYTHON, path=Path("/other"))),
     ]
@@ -174,7 +176,7 @@ def test_made_from_the_bridge_if_there_is_one(locked):
 def test_what_floats_is_made_anew_each_day():
     day, next_day = datetime.date(2026, 11, 22), datetime.date(2026, 11, 23)
     floating = next(cell for cell in CELLS.values() if cell.floating)
-    first, again, next_one = (environment.made_from(floating, PYTHON, today) for today in (day, day, next_day))
+    first, again, next_one = (environment.made_from(floating, PYTHON, today=today) for today in (day, day, next_day))
     assert first == again != next_one
 
 

@@ -26,6 +26,7 @@ FILES = {
     "docker/bridge/install.py": "install",
     "docker/bridge/jax_bridge/__init__.py": "bridge",
     "docker/bridge/smoke_cases/test_a.py": "smoke",
+    "docker/build-constraints.txt": "hatchling",
     "docker/harness/rows.py": "rows",
     "docker/matrix.toml": "list",
     "CONTRIBUTING.md": "commands",
@@ -55,6 +56,7 @@ TESTED = [
     "tests/data/numbers.txt",
     "examples/train.py",
     "pyproject.toml",
+    "docker/build-constraints.txt",
     "docker/inside/proof_of_place.py",
     "docker/bridge/install.py",
     "docker/bridge/jax_bridge/__init__.py",
@@ -148,7 +150,7 @@ def test_the_place_and_the_time_do_not_matter(root, tmp_path_factory):
 
 def test_all_that_a_cell_is_given_is_hashed():
     """Of the checkout that this is, in which the hash is found anew by the paths."""
-    paths = {path.relative_to(fingerprint.ROOT).as_posix() for path in fingerprint._files(fingerprint.ROOT)}
+    paths = {path.relative_to(fingerprint.ROOT).as_posix() for path in fingerprint.files(fingerprint.ROOT)}
     assert {"equinox/__init__.py", "tests/conftest.py", "README.md", "docker/bridge/install.py"} <= paths
     assert not [path for path in paths if Path(path).match("tests/harness/*") or ".pyc" in path]
 

@@ -57,7 +57,8 @@ class Recorder:
 class Runner:
     """Cells pass, but for those whose `outcomes` are given; `during` is called while one runs."""
 
-    def __init__(self, folder, outcomes=None, refusals=None, during=lambda cell, cancel: None):
+    def __init__(self, folder, outcomes=None, refusals=None, during=lambda cell, cancel: None, hashes=NOW):
+        self.hashes = hashes
         self.folder = folder
         self.outcomes = outcomes or {}
         self.refusals = refusals or {}
@@ -75,7 +76,7 @@ class Runner:
         self.during(cell, cancel)
         if cancel.is_set():
             return Result(cell.name, Outcome.NOT_RUN, reason="it was interrupted")
-        result = a_result(cell, self.outcomes.get(cell.name, Outcome.PASSED))
+        result = a_result(cell, self.outcomes.get(cell.name, Outcome.PASSED), self.hashes)
         results.write(result, self.folder)
         return result
 
@@ -332,6 +333,17 @@ def test_exit_status_of_a_run_that_could_not_go_on():
     assert status_of([P, NOT_RUN], trouble="no room") == 3
     assert status_of([F, NOT_RUN], trouble="no room") == 1
     assert status_of([F], signal=signal.SIGINT) == 130
+
+
+@pytest.mark.parametrize("outcome", [P, F])
+def test_a_result_of_another_source_is_not_what_was_asked_for(run, tmp_path, outcome):
+    """As when the user switches to another branch while other cells run."""
+    cell = a_cell()
+    runner = Runner(tmp_path, {cell.name: outcome}, hashes=BEFORE)
+    status, recorder = run([cell], runner)
+    assert status == 3
+    assert recorder.summary.results[cell.name].outcome is Outcome.STALE
+    assert "run it again" in recorder.summary.results[cell.name].reason
 
 
 # ---- What ends a run ------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 Nothing is fetched: all wheels are there already, and what stands for pytest comes with the suite.
 """
 
+import datetime
+import functools
 import hashlib
 import json
 import os
@@ -12,12 +14,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from harness import interpreters, suite
+from harness import fingerprint, interpreters, rows, suite
 from harness.alone import NotAlone, alone
 from small_matrix import BACKENDS
 
@@ -28,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON = "{}.{}".format(*sys.version_info)
 RELEASES = ("0.4.30", "0.4.31")
 FIRST, SECOND = ("py{}-jax{}-cpu".format(PYTHON.replace(".", ""), jax) for jax in RELEASES)
+CELL = rows.Cell(RELEASES[0], PYTHON, "cpu", "cpu", "pr", RELEASES[0], datetime.date(2024, 7, 15), ("jax",))
 
 MATRIX = """
 [install]
@@ -83,6 +88,7 @@ def template(tmp_path_factory):
         shutil.copytree(str(ROOT / name), str(root / name), ignore=shutil.ignore_patterns("__pycache__", "smoke*"))
     for name in ("tests/harness", "examples", "docker/locks", "equinox"):
         (root / name).mkdir(parents=True)
+    (root / "examples" / "train.py").touch()
     (root / "equinox" / "__init__.py").write_text("raise ImportError('this is the checkout, and not the wheel')\n")
     (root / "docker" / "inside" / "pytest.py").write_text(PYTEST)
     rows = [ROW.format(jax=jax, python=PYTHON) for jax in RELEASES]
@@ -98,7 +104,7 @@ def template(tmp_path_factory):
 
 def put_wheel(root):
     """The wheel that would be built from the library as it is there."""
-    make_wheel(root / ".tox" / "wheel" / suite.contents(root / part for part in suite.LIBRARY), "equinox")
+    make_wheel(root / ".tox" / "wheel" / suite.contents(root / part for part in suite.BUILT_FROM), "equinox")
 
 
 def make_wheel(folder, name):
@@ -229,6 +235,50 @@ def test_passed(checkout):
     assert Path(seen["prefix"]) == environment and Path(seen["folder"]) == environment / "suite"
     assert "site-packages" in seen["equinox"] and environment in Path(seen["equinox"]).parents
     assert "tests" in seen["arguments"] and ["-p", "proof_of_place"] == seen["arguments"][:2]
+
+
+class Index(BaseHTTPRequestHandler):
+    """A package index with one wheel; `during` is called when it is asked for."""
+
+    def __init__(self, wheel, during, *arguments):
+        self.wheel, self.during = wheel, during
+        super().__init__(*arguments)
+
+    def do_GET(self):
+        if self.path == "/simple/small/":
+            self.during()
+        elif self.path != "/" + self.wheel.name:
+            return self.send_error(404)
+        page = '<a href="/{0}">{0}</a>'.format(self.wheel.name).encode()
+        content = self.wheel.read_bytes() if self.path.endswith(".whl") else page
+        self.send_response(200)
+        self.send_header("Content-Type", "application/zip" if self.path.endswith(".whl") else "text/html")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.mark.parametrize("file", ["tests/plan.json", "docker/locks/{}.txt".format(FIRST), "equinox/__init__.py"])
+def test_what_is_hashed_is_what_was_run(checkout, file):
+    """Though it changes while the environment is made, as when the user switches to another branch."""
+    links, pins = checkout.lock().read_text().split("\n", 1)
+    checkout.lock().write_text(pins)
+    before = fingerprint.hashes(CELL, checkout.root)
+    handler = functools.partial(
+        Index, Path(links.split()[1]) / "small-1.0-py3-none-any.whl", lambda: (checkout.root / file).write_text("{}")
+    )
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = "http://127.0.0.1:{}/simple".format(server.server_port)
+        status, said = checkout.tox("-e", FIRST, UV_OFFLINE="0", EQX_INDEX_URL=url, NO_PROXY="127.0.0.1")
+        server.shutdown()
+    assert status == 0 and checkout.result()["outcome"] == "passed", said
+    assert checkout.result()["hashes"] == before != fingerprint.hashes(CELL, checkout.root)
 
 
 def test_only_what_the_cell_chose_gets_through(checkout):

@@ -19,7 +19,7 @@ from pathlib import Path
 from packaging.version import Version
 from rich.console import Console
 
-from harness import fingerprint, index, interpreters, rows, suite
+from harness import fingerprint, index, interpreters, rows, snapshot, suite
 from harness.alone import NotAlone, alone
 from harness.bisect.memory import Memory, Trial
 from harness.bisect.plan import Candidate, Index, Plan, plan
@@ -80,17 +80,18 @@ def bisect(options: argparse.Namespace, console: Console) -> int:
     uv = interpreters.uv_path()
     if uv is None:
         raise SetupFailed("There is no uv here. It is among the tools: pip install -r docker/requirements.lock")
-    memory = Memory(RESULTS / "bisect", tests, fingerprint.source_hash(), what.one_python or "its own")
     folder = WORK / "bisect"
     with alone(folder / "lock"):
+        source = snapshot.take(folder / "source", cells[0])
+        memory = Memory(RESULTS / "bisect", tests, fingerprint.source_hash(source), what.one_python or "its own")
         if options.forget:
             memory.forget()
         memory.recall()
-        suite.copy(folder / "suite")
+        suite.copy(folder / "suite", source)
         bench = Bench(
             tests=tests,
             suite=folder / "suite",
-            wheel=suite.wheel(uv),
+            wheel=suite.wheel(uv, source),
             environments=folder,
             logs=memory.logs,
             requires=lambda jax: (*rows.caps(jax), *rows.suite_requires()),

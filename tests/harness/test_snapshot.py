@@ -1,0 +1,74 @@
+"""Snapshots: what a result is shown for is what was run, whatever the user does to the source meanwhile."""
+
+import datetime
+
+import pytest
+from harness import fingerprint, image, rows, snapshot
+from harness.places import ROOT
+
+CELL = rows.Cell("0.4.30", "3.11", "cpu", "cpu", "pr", "0.4.30", datetime.date(2024, 8, 1), ("jax",))
+
+
+@pytest.fixture
+def root(tmp_path):
+    files = {
+        "equinox/__init__.py": "one",
+        "tests/test_x.py": "a test",
+        "tests/harness/test_y.py": "of the harness",
+        "tests/__pycache__/x.pyc": "",
+        "pyproject.toml": "",
+        "README.md": "",
+        "docker/build-constraints.txt": "hatchling==1",
+        "docker/locks/py311-jax0.4.30-cpu.txt": "jax==0.4.30",
+        "docker/locks/py311-jax0.4.30-cuda.txt": "another cell's",
+        "docker/cpu.Dockerfile": "FROM x",
+        "docker/matrix.toml": "list",
+        ".dockerignore": "*",
+        "results/x.json": "{}",
+    }
+    for name, text in files.items():
+        (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "root" / name).write_text(text)
+    return tmp_path / "root"
+
+
+def test_the_copy_has_the_hashes_of_the_source_and_keeps_them(root, tmp_path):
+    before = fingerprint.hashes(CELL, root)
+    copy = snapshot.take(tmp_path / "copy", CELL, root)
+    (root / "tests" / "test_x.py").write_text("another branch")
+    (root / "docker" / "locks" / "py311-jax0.4.30-cpu.txt").write_text("another lock")
+    assert fingerprint.hashes(CELL, copy) == before != fingerprint.hashes(CELL, root)
+
+
+def test_the_copy_has_what_is_tested_what_builds_it_and_nothing_else(root, tmp_path):
+    copy = snapshot.take(tmp_path / "copy", CELL, root)
+    found = {path.relative_to(copy).as_posix() for path in copy.rglob("*") if path.is_file()}
+    assert found == {
+        "equinox/__init__.py",
+        "tests/test_x.py",
+        "pyproject.toml",
+        "README.md",
+        "docker/build-constraints.txt",
+        "docker/locks/py311-jax0.4.30-cpu.txt",
+        "docker/cpu.Dockerfile",
+        ".dockerignore",
+    }
+
+
+def test_an_earlier_copy_is_replaced(root, tmp_path):
+    snapshot.take(tmp_path / "copy", CELL, root)
+    (root / "tests" / "test_x.py").unlink()
+    copy = snapshot.take(tmp_path / "copy", CELL, root)
+    assert not (copy / "tests" / "test_x.py").exists()
+
+
+@pytest.mark.parametrize("backend", ["cpu", "cuda", "tpu"])
+def test_each_image_can_be_built_from_a_copy(backend, tmp_path):
+    """All that the Dockerfiles copy out of the context is there."""
+    cell = next(cell for cell in rows.load() if cell.backend == backend and not cell.floating and cell.lock.is_file())
+    copy = snapshot.take(tmp_path / "copy", cell)
+    copied = [line.split() for line in image.dockerfile(cell).read_text().splitlines() if line.startswith("COPY ")]
+    sources = [word for line in copied for word in line[1:-1] if not word.startswith("--")]
+    for source in [*sources, "docker/bridge"]:
+        assert list(copy.glob(source.replace("${CELL}", cell.name))), source
+    assert copy != ROOT
