@@ -2,6 +2,7 @@
 
 import doctest
 import inspect
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import pytest
 
 import equinox as eqx
 
-NAMES = {"eqx": eqx, "jax": jax, "jnp": jnp, "jrandom": jrandom, "np": np}
+NAMES = {"Any": Any, "eqx": eqx, "jax": jax, "jnp": jnp, "jrandom": jrandom, "np": np}
 
 
 def _examples():
