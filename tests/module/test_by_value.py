@@ -19,7 +19,7 @@ from jax import tree_util
 
 import equinox as eqx
 
-cloudpickle = pytest.importorskip("cloudpickle")
+pytest.importorskip("cloudpickle", reason="cloudpickle is not installed")
 
 SCRIPT = """
 import dataclasses, functools, sys, typing
@@ -200,7 +200,8 @@ ANSWERS = {
 
 
 def run(*args, **kwargs):
-    env = dict(os.environ, PYTHONPATH=os.path.dirname(os.path.dirname(os.path.abspath(eqx.__file__))))
+    path = [os.path.dirname(os.path.dirname(os.path.abspath(eqx.__file__))), os.environ.get("PYTHONPATH", "")]
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, path)))
     done = subprocess.run([sys.executable, *args], env=env, capture_output=True, timeout=300, check=False, **kwargs)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
