@@ -33,7 +33,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "docker"))
 
 from harness import (
     environment,
-    fingerprint,
     host,
     interpreters,
     isolation,
@@ -152,7 +151,7 @@ def choose(cell: Cell, state: State, folder: Path, recreate: bool) -> None:
         Environment(folder / cell.name),
         source,
         environment.made_from(cell, interpreter, source),
-        fingerprint.hashes(CELLS[cell.name], source),
+        host.hashes_of([CELLS[cell.name]], source)[cell.name],
         time.time(),
         ended=state.conf.options.no_test,  # then there is nothing that could have a result
     )

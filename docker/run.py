@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from harness import isolation, lacking
 
 try:
-    from harness import by_hand, choice, container, engine, fingerprint, host, locks, many, rows
+    from harness import by_hand, choice, container, engine, host, locks, many, rows
     from harness.alone import NotAlone
     from harness.display import display
     from harness.resume import Rerun
@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None, run: Callable[..., int] = many.run) 
             cells,
             runner=container if in_containers else host,
             display=display(),
-            hashes=(container if in_containers else fingerprint).hashes_of(cells),
+            hashes=(container if in_containers else host).hashes_of(cells),
             jobs=options.jobs,
             rerun=Rerun(options.rerun or ""),
             named=options.cells,

@@ -49,8 +49,26 @@ PROGRESS_EVERY_S = 2.0  # each look is a process in the container, and may be a 
 def hashes_of(cells: Iterable[Cell], source: Path = ROOT) -> dict[str, dict[str, str]]:
     """What results of cells, run in containers now, would be shown for, by their names."""
     cells = list(cells)
-    on_host = fingerprint.hashes_of(cells, source)
-    return {cell.name: {**on_host[cell.name], "image": recipe(cell, source)} for cell in cells}
+    of_all = fingerprint.hashes_of(cells, source)
+    on = {backend: identity(next(cell for cell in cells if cell.backend == backend)) for backend in backends(cells)}
+    return {cell.name: {**of_all[cell.name], "image": recipe(cell, source), **on[cell.backend]} for cell in cells}
+
+
+def backends(cells: Iterable[Cell]) -> set[str]:
+    return {cell.backend for cell in cells}
+
+
+def identity(cell: Cell) -> dict[str, str]:
+    """The device that a container of the engine gets, see `hardware.identity`."""
+    if cell.backend == "cpu":
+        return {}
+    try:
+        if engine.is_local():
+            return hardware.identity(cell)
+        with open(os.devnull, "wb") as log:
+            return hardware.identity(cell, devices.seen(cell, log, threading.Event()))
+    except Trouble:
+        return {"device": ""}
 
 
 def recipe(cell: Cell, source: Path = ROOT) -> str:

@@ -32,6 +32,7 @@ DEVICES = {
 # What a run of the suite may do: compute, and no more. Its packages come from an index, and run their own code.
 UNABLE = ("--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=4096")
 CONFINED = ("--network=none", *UNABLE)
+CONFINED_WITH_GPU = (*CONFINED, *DEVICES["cuda"])
 # The files by which harness.hardware knows a TPU, each as `path=content`. The kernel names the nodes in /dev in every
 # container, also where they can't be opened.
 TPU_FILES = """\
@@ -69,15 +70,25 @@ def check(cell: Cell, log: BinaryIO, cancel: threading.Event) -> tuple[tuple[str
     if cell.backend == "cpu":
         return (CONFINED,)
     if cell.backend == "cuda":
-        confined = (*CONFINED, *DEVICES["cuda"])
-        _refuse(hardware.check(cell, _gpus(_looking(cell, confined, log, cancel))))
-        return (confined,)
+        _refuse(hardware.check(cell, seen(cell, log, cancel)))
+        return (CONFINED_WITH_GPU,)
     for way in (CONFINED, PRIVILEGED):
         found, nodes = _tpu(_looking(cell, way, log, cancel))
         if found.tpu is not None:
             _refuse(hardware.check(cell, found))
             return (with_nodes(nodes), PRIVILEGED)
     raise Trouble("as a container of the engine sees it, {}".format(found.why_no_tpu))
+
+
+def seen(cell: Cell, log: BinaryIO, cancel: threading.Event) -> Hardware:
+    """What a container of the engine gets of the cell's devices.
+
+    Raises: Interrupted. Trouble: no container can be made.
+    """
+    if cell.backend == "cuda":
+        return _gpus(_looking(cell, CONFINED_WITH_GPU, log, cancel))
+    looks = (_tpu(_looking(cell, way, log, cancel))[0] for way in (CONFINED, PRIVILEGED))
+    return next((found for found in looks if found.tpu is not None), Hardware(0, None))
 
 
 def with_nodes(nodes: Sequence[str]) -> tuple[str, ...]:

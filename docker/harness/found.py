@@ -27,7 +27,7 @@ from inside import inventory
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from harness import environment, fingerprint, hardware, host, left, results, rows, signals, snapshot, suite, verdict
+from harness import environment, hardware, host, left, results, rows, signals, snapshot, suite, verdict
 from harness.environment import Environment
 from harness.files import write_whole
 from harness.matrix_file import Matrix
@@ -155,7 +155,7 @@ def test(
     with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
         place = Environment(Path(scratch))
         source = snapshot.take(place.folder / "source", found)
-        hashes = fingerprint.hashes(found, source)
+        hashes = host.hashes_of([found], source)[found.name]
         suite.copy(place.suite, source)
         install(place.folder / "site-packages", source)
         set_up_s = time.monotonic() - clock

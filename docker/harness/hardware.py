@@ -155,6 +155,22 @@ def _word(path: Path) -> str:
         return ""
 
 
+def identity(cell: Cell, hardware: Hardware | None = None) -> dict[str, str]:
+    """The device that a result of the cell would be shown on, beside its hashes; empty: there is none.
+
+    A cell on the CPU is the same on all machines, and has no such entry.
+    """
+    if cell.backend == "cpu":
+        return {}
+    hardware = here() if hardware is None else hardware
+    if cell.backend == "tpu":
+        tpu = hardware.tpu
+        return {"device": "" if tpu is None else "{} x TPU {}".format(tpu.chips, tpu.generation or "not known")}
+    found = ["{}, driver {}".format(gpu.name, gpu.driver) for gpu in hardware.gpus]
+    counted = {one: found.count(one) for one in found}
+    return {"device": "; ".join(one if count == 1 else "{} x {}".format(count, one) for one, count in counted.items())}
+
+
 # ---- Does a cell run on it? ------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -64,6 +64,13 @@ def _reachable(url: str) -> bool:
     return locks.reachable(url)
 
 
+def hashes_of(cells: Iterable[Cell], source: Path = ROOT) -> dict[str, dict[str, str]]:
+    """What results of cells, run on this host now, would be shown for, by their names."""
+    cells = list(cells)
+    hashes = fingerprint.hashes_of(cells, source)
+    return {cell.name: {**hashes[cell.name], **hardware.identity(cell)} for cell in cells}
+
+
 def keep(result: Result, folder: Path = RESULTS) -> None:
     """Write what is known before a run, unless it says less than the last result."""
     if displaces(result, results.read(result.cell, folder)):
@@ -89,7 +96,7 @@ def run(
     environment.progress.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / (cell.name + ".log")
-    hashes = fingerprint.hashes(cell)  # for want of toxfile.py's, which are of its snapshot
+    hashes = hashes_of([cell])[cell.name]  # for want of toxfile.py's, which are of its snapshot
     clock, began = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     this_run = uuid.uuid4().hex
     with log.open("wb") as file:

@@ -184,10 +184,17 @@ def look_ahead(decisions: Sequence[Decision], runner: Runner, folder: Path) -> t
         if refusal is None:
             start.append(decision)
             continue
-        known[decision.cell.name] = refusal
+        known[decision.cell.name] = and_before(refusal, decision)
         if displaces(refusal, decision.last):
             results.write(refusal, folder)
     return known, sorted(start, key=lambda decision: -(decision.last_s or float("inf")))
+
+
+def and_before(refusal: Result, decision: Decision) -> Result:
+    """Why the cell can't be run here, and what an earlier run has shown, maybe on another machine."""
+    if decision.last is None or displaces(refusal, decision.last) or decision.known.outcome is not Outcome.STALE:
+        return refusal
+    return replace(refusal, reason="{}; it {}".format(refusal.reason, decision.known.reason))
 
 
 # ---- Side by side ---------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ class Result:
     driver: str = ""
     evidence: dict[str, Any] = field(default_factory=dict)  # what proof_of_place saw
     measures: dict[str, float] = field(default_factory=dict)  # loop_ratio ...
-    hashes: dict[str, str] = field(default_factory=dict)  # lock, source, image: see `fingerprint`
+    hashes: dict[str, str] = field(default_factory=dict)  # lock, source, image, see `fingerprint`; and the device
     run: str = ""  # drawn for the run that this is a result of: another file can't be taken for it
     schema: int = SCHEMA
 
@@ -89,21 +89,28 @@ def as_of_now(result: Result, hashes: Mapping[str, str]) -> Result:
     if result.outcome is Outcome.UNAVAILABLE and "lock" not in result.hashes:
         return result  # nothing is known of the lock that it was shown for
     relevant = {
-        Outcome.PASSED: ("source", "lock", "image"),
-        Outcome.FAILED: ("source", "lock", "image"),
+        Outcome.PASSED: ("source", "lock", "image", "device"),
+        Outcome.FAILED: ("source", "lock", "image", "device"),
         Outcome.UNAVAILABLE: ("lock", "image"),
     }
     changed = [what for what in relevant.get(result.outcome, ()) if _differs(what, result.hashes, hashes)]
     if not changed:
         return result
     when = " on " + result.started[:10] if result.started else ""
-    reason = "was {}{}; the {} changed since".format(result.outcome.value, when, " and the ".join(changed))
-    return replace(result, outcome=Outcome.STALE, reason=reason)
+    shown = "was {}{}".format(result.outcome.value, when)
+    if result.hashes.get("device"):
+        shown += " on {}".format(result.hashes["device"])
+    others = [what for what in changed if what != "device"]
+    why = ["the {} changed since".format(" and the ".join(others))] if others else []
+    why += ["this machine has {}".format(hashes.get("device") or "no such device")] * ("device" in changed)
+    return replace(result, outcome=Outcome.STALE, reason="; ".join([shown, *why]))
 
 
 def _differs(what: str, then: Mapping[str, str], now: Mapping[str, str]) -> bool:
     if what == "image" and not now.get(what):
         return False  # on the host nothing is known of today's image
+    if what == "device":  # the table, which asks about none, shows what was run, wherever that was
+        return what in now and (not now[what] or then.get(what) != now[what])
     return then.get(what, "") != now.get(what, "")
 
 

@@ -1,6 +1,7 @@
 """Accelerators and drivers: what is found, with a fake nvidia-smi and a fake /dev; and which cells that refuses."""
 
 import subprocess
+from dataclasses import replace
 
 import pytest
 from harness import hardware
@@ -264,3 +265,13 @@ def test_tpu_generations(generation, known, refused):
     if refused:
         assert result.outcome is Outcome.UNSUPPORTED
         assert "the TPU here is a v6e, and the libtpu of JAX 0.3.25 is for v2, v3" in result.reason
+
+
+def test_the_device_of_a_result_is_its_kind_its_number_and_its_driver():
+    assert hardware.identity(cell("cpu"), machine(H100)) == {}
+    assert hardware.identity(cell("cuda"), machine()) == hardware.identity(cell("tpu"), machine(H100)) == {"device": ""}
+    one, two = (hardware.identity(cell("cuda"), machine(*gpus))["device"] for gpus in ([H100], [H100, H100]))
+    assert one == "NVIDIA H100, driver {}".format(H100.driver) and two == "2 x " + one
+    updated = hardware.identity(cell("cuda"), machine(replace(H100, driver="999.1")))["device"]
+    assert updated != one
+    assert hardware.identity(cell("tpu"), machine(tpu=TPU("v5e", 4))) == {"device": "4 x TPU v5e"}

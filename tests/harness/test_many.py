@@ -121,6 +121,34 @@ def test_what_is_run_again(outcome, hashes, nothing, failed, everything):
     assert steps == [nothing, failed, everything]
 
 
+H200, T4 = {**NOW, "device": "NVIDIA H200, driver 570.1"}, {**NOW, "device": "NVIDIA T4, driver 570.1"}
+OTHER_DRIVER, NO_GPU = {**NOW, "device": "NVIDIA H200, driver 580.2"}, {**NOW, "device": ""}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.PASSED, Outcome.FAILED])
+@pytest.mark.parametrize("now, step", [(H200, KEEP), (T4, RUN), (OTHER_DRIVER, RUN), (NO_GPU, RUN)])
+def test_a_result_of_an_accelerator_holds_on_that_accelerator(outcome, now, step):
+    cell = a_cell(backend="cuda")
+    assert decide(cell, a_result(cell, outcome, H200), now, Rerun.NOTHING).step is step
+    assert decide(cell, a_result(cell, outcome, NOW), now, Rerun.NOTHING).step is RUN  # of nobody knows which
+
+
+def test_without_the_accelerator_its_cell_is_not_run_and_says_where_it_passed(tmp_path, monkeypatch):
+    """The result of that machine stays."""
+    cell = a_cell(backend="cuda")
+    last = a_result(cell, hashes=H200)
+    results.write(last, tmp_path)
+    refusal = Result(cell.name, Outcome.NOT_RUN, reason="there is no NVIDIA GPU here")
+    display = Recorder()
+    options = {"folder": tmp_path, "lock": tmp_path / "run.lock", "jobs": 1}
+    monkeypatch.setenv("EQX_JOBS", "")
+    status = many.run([cell], Runner(tmp_path, refusals={cell.name: refusal}), display, {cell.name: NO_GPU}, **options)
+    known = display.summary.results[cell.name]
+    assert status == 3 and known.outcome is Outcome.NOT_RUN
+    assert "there is no NVIDIA GPU here" in known.reason and "NVIDIA H200, driver 570.1" in known.reason
+    assert results.read(cell.name, tmp_path) == last
+
+
 def test_what_is_kept_counts_and_is_neither_run_nor_asked_about(run, tmp_path):
     cells = [a_cell("0.4.13"), a_cell("0.4.30")]
     results.write(a_result(cells[0], Outcome.FAILED), tmp_path)

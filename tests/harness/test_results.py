@@ -191,6 +191,18 @@ def test_on_the_host_an_image_is_not_missed():
     assert as_of_now(shown, {**NOW, "image": "sha256:2"}).outcome is Outcome.STALE
 
 
+def test_what_was_shown_on_a_device_holds_on_that_device():
+    """Where nothing is asked about the device, as in the table, it is named and doesn't matter."""
+    shown = replace(FULL, hashes={**NOW, "device": "NVIDIA H200, driver 570.1"})
+    assert as_of_now(shown, NOW) is as_of_now(shown, {**NOW, "device": "NVIDIA H200, driver 570.1"}) is shown
+    elsewhere = as_of_now(shown, {**NOW, "device": "NVIDIA T4, driver 570.1"})
+    assert elsewhere.outcome is Outcome.STALE
+    assert elsewhere.reason == (
+        "was {} on 2026-11-20 on NVIDIA H200, driver 570.1; this machine has NVIDIA T4, driver 570.1"
+    ).format(FULL.outcome.value)
+    assert "this machine has no such device" in as_of_now(shown, {**NOW, "device": ""}).reason
+
+
 @pytest.mark.parametrize(
     "outcome, changes, goes_stale",
     [

@@ -41,7 +41,9 @@ def figure(entry: Entry | None) -> Text:
     if entry is None:
         return Text()
     text = said(entry.outcome, entry.words)
-    return text.append(" " + entry.time, style="dim") if entry.time else text
+    for fact in filter(None, (entry.time, entry.device)):
+        text.append(" " + fact, style="dim")
+    return text
 
 
 def measured(grid: Grid, measure: Measure, row: Row) -> Text:
