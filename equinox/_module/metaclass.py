@@ -184,6 +184,9 @@ class Module(HasDecision, metaclass=_ModuleMeta):
     `__check_init__(self)`, if a class has one, runs once the module is complete, the derived class's first. `==` is
     `tree_equal`. A module without arrays hashes by value; one with arrays doesn't.
 
+    `copy` and `pickle` take the fields as they are. A class may define `__getstate__` and `__setstate__`, which may
+    assign the fields. A pickle can run any code when it is loaded: load only pickles that you trust.
+
     Raises: ValueError: a field was not set by the end of `__init__`. AttributeError: an attribute that is no field,
         or any after `__init__`. TypeError: wrong arguments, or a static field that is an array or can't be hashed.
     """

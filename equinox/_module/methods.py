@@ -3,6 +3,7 @@
 import copy
 import functools as ft
 import inspect
+import pickle
 import sys
 import types
 
@@ -136,7 +137,10 @@ def load_method(instance, cls, name):
 
     Raises:
         AttributeError: The class has no method of this name.
+        pickle.UnpicklingError: The instance is none of the class.
     """
+    if not isinstance(cls, type) or not isinstance(instance, cls):
+        raise pickle.UnpicklingError("the pickle binds a method of {!r} to {!r}.".format(cls, instance))
     method = _find_method(cls, name)
     if method is None:
         raise AttributeError("the pickle holds the method `{}` of `{}`, which has none now.".format(name, cls.__name__))

@@ -327,6 +327,8 @@ def test_no_helper_makes_or_changes_anything_but_new_modules():
         Call(found["restore"], Names(), {"weight": 3}),
         Call(found["load_method"], m, Affine, "weight"),
         Call(found["load_method"], m, Names, "__init__"),
+        Call(found["load_method"], m, "Affine", "scaled"),
+        Call(found["load_method"], 1, Affine, "scaled"),
         Call(found["load_method"], m, Affine, "__init__"),
         Call(found["load_method"], m, Affine, "__class__"),
     ):
