@@ -3,6 +3,7 @@
 import dataclasses
 import keyword
 import sys
+from collections.abc import Mapping
 from types import MappingProxyType
 
 MISSING = dataclasses.MISSING
@@ -41,6 +42,7 @@ def field(
     Raises:
         TypeError: If `converter` can't be called.
         TypeError: If `static` is neither a bool nor a predicate.
+        TypeError: If `metadata` is no mapping.
         ValueError: If both `default` and `default_factory` are given.
 
     Example:
@@ -59,6 +61,8 @@ def field(
         raise TypeError("`field` expects `converter` to be a function, got {!r}.".format(converter))
     if not (isinstance(static, bool) or callable(static)):
         raise TypeError("`field` expects `static` to be a bool or a predicate, got {!r}.".format(static))
+    if not isinstance(metadata, Mapping):
+        raise TypeError("`field` expects `metadata` to be a mapping, got {!r}.".format(metadata))
     metadata = dict(metadata, **{OPTIONS: Options(static or metadata.get("static", False), converter, kw_only)})
     keywords = {"kw_only": kw_only} if _KNOWS_KW_ONLY else {}
     return dataclasses.field(

@@ -3,8 +3,8 @@
 from .._trees.layout import layout_of
 from .._trees.paths import describe_leaf
 from .construction import assignable, finish, set_field
-from .pickling import get_state
-from .static import decide, places_of, set_decision
+from .pickling import get_state, new_module
+from .static import decide, places_of
 
 
 def replace(__module, **fields):  # named so that a field may be called `module`
@@ -69,7 +69,6 @@ def select_items(module, name, index):
 
 def _copy(module, places):
     """A copy that isn't complete, of which `places` are decided."""
-    new = object.__new__(type(module))
-    set_decision(new, places)
+    new = new_module(type(module), places)
     new.__dict__.update(get_state(module))
     return new

@@ -1,4 +1,4 @@
-"""Errors about modules: a wrong type is a `TypeError`, a wrong value a `ValueError`, a wrong attribute `AttributeError`.
+"""Errors about modules: a wrong type is a `TypeError`, a wrong value a `ValueError`, else `AttributeError`.
 
 One table for all, so that the next error is compared with the others. Each has a test of its own beside what it guards.
 """
@@ -52,11 +52,13 @@ class OtherState(eqx.Module):
 CASES = [
     # wrong types
     (TypeError, "converter", lambda: eqx.field(converter=3)),
-    (TypeError, "int", lambda: eqx.field(metadata=3)),
+    (TypeError, "a bool or a predicate", lambda: eqx.field(static=1)),
+    (TypeError, "`metadata` to be a mapping, got 3", lambda: eqx.field(metadata=3)),
     (TypeError, "holds an array", lambda: static(np.ones(2))),
     (TypeError, "hashable", lambda: static([1])),
     (TypeError, "unhashable", lambda: hash(Affine(np.ones(2), 1))),
     (TypeError, "__init__", lambda: Affine(1)),
+    (TypeError, "no such field", lambda: eqx.replace(Affine(1, 2), other=3)),
     (TypeError, "as a dictionary", lambda: copy.copy(BadState(1))),
     # classes that cannot be made: the types that `dataclasses` raises
     (TypeError, "without a default", lambda: make({"a": int, "b": int}, a=1)),
