@@ -69,9 +69,9 @@ def test_signatures_of_calls(layer):
 
 MADE_WITH_A_KEY = [
     ft.partial(eqx.nn.Linear, 2, 3),
-    ft.partial(eqx.nn.GRUCell, 2, 3),
-    ft.partial(eqx.nn.LSTMCell, 2, 3),
-    ft.partial(eqx.nn.MLP, 2, 3, 4, 1),
+    ft.partial(eqx.nn.GRUCell, 2, 2),
+    ft.partial(eqx.nn.LSTMCell, 2, 2),
+    ft.partial(eqx.nn.MLP, 2, 3, 3, 1),
 ]
 
 
@@ -167,8 +167,8 @@ def test_dropout_deterministic_by_tree_at():
 @pytest.mark.parametrize("bias", [True, False])
 def test_cells(cell_type, bias):
     """The cells behave in the way you expect: one step of a recurrent network, as by the formulas of PyTorch."""
-    cell = cell_type(2, 3, bias, key=KEY)
-    x, h, c = (np.linspace(start, 1, size) for start, size in [(-1, 2), (-0.5, 3), (0.5, 3)])
+    cell = cell_type(2, 2, bias, key=KEY)
+    x, h, c = (np.linspace(start, 1, size) for start, size in [(-1, 2), (-0.5, 2), (0.5, 2)])
     out = cell(jnp.asarray(x), tree_util.tree_map(jnp.asarray, to_state(cell_type, h, c)))
     new_h, new_c = numpy_step(cell, x, h, c)
     for got, expected in zip(out if cell_type is eqx.nn.LSTMCell else [out], [new_h, new_c]):
@@ -211,7 +211,7 @@ def test_sequential_passes_keys_on():
 )
 def test_mlp(depth, options):
     """`activation` comes after each hidden layer, `final_activation` after the last: by default `relu`, and nothing."""
-    mlp = eqx.nn.MLP(2, 3, width_size=4, depth=depth, key=KEY, **options)
+    mlp = eqx.nn.MLP(2, 3, width_size=3, depth=depth, key=KEY, **options)
     x = np.array([1.0, -2.0], np.float32)
     expected = x
     for i, layer in enumerate(mlp.layers):
@@ -220,14 +220,14 @@ def test_mlp(depth, options):
             expected = np.asarray(options.get("activation", lambda x: np.maximum(x, 0))(expected))
     expected = options.get("final_activation", lambda x: x)(expected)
     np.testing.assert_allclose(mlp(x), expected, rtol=1e-4, atol=1e-6)
-    assert [layer.weight.shape for layer in mlp.layers] == [(4, 2), (4, 4), (3, 4)] if depth else [(3, 2)]
+    assert [layer.weight.shape for layer in mlp.layers] == [(3, 2), (3, 3), (3, 3)] if depth else [(3, 2)]
 
 
 def test_layers_are_modules():
     """The library is a demonstration of how the rest is used: its layers are modules, of arrays and little else."""
     for cls in CALLS:
         assert issubclass(cls, eqx.Module)
-    mlp = eqx.nn.MLP(2, 3, 4, 1, key=KEY)
+    mlp = eqx.nn.MLP(2, 3, 3, 1, key=KEY)
     gradient = eqx.gradf(lambda mlp: mlp(jnp.ones(2)).sum(), filter_fn=eqx.is_inexact_array)(mlp)
     assert len(tree_util.tree_leaves(gradient)) == 4
     assert gradient.layers[1].bias.tolist() == [1.0] * 3
