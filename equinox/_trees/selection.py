@@ -114,13 +114,16 @@ class Selection:
         if filter_tree is None:
             _check_function(name, filter_fn)
             self.depends_on = _KNOWN_FUNCTIONS.get(id(filter_fn), ANYTHING)
-            self._key = (name, id(filter_fn))
+            self._key = (name, "function", id(filter_fn))
         else:
             items, structure = tree_util.tree_flatten(filter_tree, is_leaf=_is_item)
             _check_items(name, filter_tree, items)
+            self.filter_tree = structure.unflatten(items)  # a copy: a list may be changed later
             self.depends_on = _dependency_of_tree(items)
-            key = (name, structure, tuple(bool(x) if _is_bool(x) else id(x) for x in items))
-            self._key = key if _is_hashable(structure) else (name, id(filter_tree))
+            # JAX 0.7.2 can't compare a structure with anything else, so the kind of the key comes before it.
+            bools = tuple(bool(x) if _is_bool(x) else id(x) for x in items)
+            by_value = _is_hashable(structure)
+            self._key = (name, "tree", structure, bools) if by_value else (name, "object", id(self))
 
     def of(self, inputs):
         """For each leaf of `inputs`, a tuple of pytrees, whether it is selected.

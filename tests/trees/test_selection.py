@@ -98,3 +98,12 @@ def test_equal_functions_are_not_the_same():
     tests = [[1, 2].__contains__, [1, 2].__contains__]
     assert Selection("jitf", tests[0]) != Selection("jitf", tests[1])
     assert Selection("jitf", filter_tree=[tests[0]]) != Selection("jitf", filter_tree=[tests[1]])
+
+
+def test_a_tree_that_is_changed_later():
+    """A selection keeps the tree as it was: a list may be changed after the function was made."""
+    tree = [True, {"a": False}]
+    selection = Selection("jitf", filter_tree=tree)
+    tree[0], tree[1]["a"] = False, True
+    assert selection.of(([1, {"a": 2}],)) == [True, False]
+    assert selection == Selection("jitf", filter_tree=[True, {"a": False}])
