@@ -20,13 +20,42 @@ NAMES = $(foreach name,$(CELL),'$(name)')
 # What the Python has itself: run with nothing to install, and what `make test-gpu` is about where no engine answers.
 # Whoever names cells, a tier, or a place, means the matrix.
 HERE = $(PYTHON) docker/here.py --backend
-HERE_OR_CELLS = if $(if $(CELL)$(TIER)$(filter-out auto,$(WHERE)),false,$(HERE) $(BACKEND) --fits); then $(HERE) $(BACKEND); else
+MATRIX_IS_MEANT = $(CELL)$(TIER)$(JOBS)$(RERUN)$(filter-out auto,$(WHERE))
+# `exec`, here and below: a shell that waited for the command would take the signal that is to end the command.
+HERE_OR_CELLS = if $(if $(MATRIX_IS_MEANT),false,$(HERE) $(1) --fits); then exec $(HERE) $(1); fi; exec $(RUN_CELLS) --backend $(1) $(or $(NAMES),--tier $(TIER_OF_ALL))
+TIER_OF_ALL = $(or $(TIER),nightly)
 RUN_CELLS = $(HARNESS)/run.py $(if $(WHERE),--where $(WHERE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(RERUN),--rerun $(RERUN))
 
 LOCK_TOOL = $(PYTHON) -I docker/in_venv.py $(HARNESS_VENV) uv pip compile --quiet --upgrade --universal --generate-hashes
 
+# What a target takes, of the variables below: what it doesn't take would be passed over, and is refused.
+VARIABLES := ARGS BACKEND BAD CELL GOOD JOBS RERUN TEST TIER WHERE
+TAKES_test := ARGS
+TAKES_demo := ARGS
+TAKES_bench := ARGS
+TAKES_matrix := BACKEND JOBS RERUN TIER WHERE
+TAKES_cell := CELL JOBS RERUN WHERE
+TAKES_test-cpu := CELL JOBS RERUN TIER WHERE
+TAKES_test-gpu := $(TAKES_test-cpu)
+TAKES_test-tpu := $(TAKES_test-cpu)
+TAKES_test-here := ARGS BACKEND
+TAKES_image := CELL
+TAKES_shell-cpu := CELL
+TAKES_shell-gpu := CELL
+TAKES_shell-tpu := CELL
+TAKES_bisect := ARGS BAD GOOD TEST
+TAKES_lock := CELL
+TAKES_verify-locks := CELL
+
+GIVEN := $(foreach name,$(VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+REFUSED = $(filter-out $(TAKES_$(1)),$(GIVEN))
+TAKERS = $(foreach target,$(sort $(TAKING)),$(if $(filter $(1),$(TAKES_$(target))),$(target)))
+TAKING := $(patsubst TAKES_%,%,$(filter TAKES_%,$(.VARIABLES)))
+$(foreach target,$(or $(MAKECMDGOALS),help),$(foreach name,$(firstword $(call REFUSED,$(target))),$(error \
+  `make $(target)` does nothing with $(name). These take it: $(strip $(call TAKERS,$(name))). Leave it out, or choose one of them)))
+
 .DEFAULT_GOAL := help
-.PHONY: help test lint format demo bench matrix cell cells test-cpu test-gpu test-tpu test-here image shell-cpu shell-gpu shell-tpu table bisect lock lock-tools verify-locks doctor clean
+.PHONY: help test lint format demo bench matrix cell test-cpu test-gpu test-tpu test-here image shell-cpu shell-gpu shell-tpu table bisect lock lock-tools verify-locks doctor clean
 
 help:  ## List the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-20s%s\n", $$1, $$2 }'
@@ -40,86 +69,81 @@ help:  ## List the targets
 	@echo '  RERUN=failed           run what failed again, though nothing has changed; RERUN=all: everything'
 
 test:  ## Run the tests on the newest JAX that the Python allows
-	$(RUN) pytest -n auto --maxprocesses 4 $(ARGS)
+	exec $(RUN) pytest -n auto --maxprocesses 4 $(ARGS)
 
 lint:  ## Check style, formatting, types, and that every file is of the Python that it must run on
-	$(RUN) ruff check $(CODE)
-	$(RUN) ruff format --check $(CODE)
-	$(RUN) mypy
-	$(RUN) mypy --python-version 3.10 docker/harness docker/matrix.py docker/run.py docker/here.py docker/in_venv.py toxfile.py
-	$(RUN) mypy --python-version 3.10 benchmarks
-	$(RUN) pytest -q -k python_37 tests/test_package.py
+	exec $(RUN) ruff check $(CODE)
+	exec $(RUN) ruff format --check $(CODE)
+	exec $(RUN) mypy
+	exec $(RUN) mypy --python-version 3.10 docker/harness docker/matrix.py docker/run.py docker/here.py docker/in_venv.py toxfile.py
+	exec $(RUN) mypy --python-version 3.10 benchmarks
+	exec $(RUN) pytest -q -k python_37 tests/test_package.py
 
 format:  ## Format the code, and mend what can be mended by itself
-	$(RUN) ruff check --fix $(CODE)
-	$(RUN) ruff format $(CODE)
+	exec $(RUN) ruff check --fix $(CODE)
+	exec $(RUN) ruff format $(CODE)
 
 demo:  ## Train a recurrent network on spirals, and draw what it learnt
-	$(IN_VENV) python examples/train_rnn.py $(ARGS)
+	exec $(IN_VENV) python examples/train_rnn.py $(ARGS)
 
 bench:  ## Measure the speed of a filtered call, and of all the rest; ARGS=--peers beside others, see benchmarks/
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("The speed is measured by Python 3.10 or later.")'
-	$(IN_VENV) python benchmarks/run.py $(ARGS)
+	exec $(IN_VENV) python benchmarks/run.py $(ARGS)
 
 matrix: TIER ?= pr
-matrix:  ## Run the tests on JAX after JAX, each in its own environment, on the CPU
-	$(RUN_CELLS) --tier $(TIER) --backend cpu
+matrix: BACKEND ?= cpu
+matrix:  ## Run the tests on JAX after JAX, each in its own environment, on the CPU; BACKEND=cuda, tpu
+	exec $(RUN_CELLS) --tier $(TIER) --backend $(BACKEND)
 
 cell:  ## Run one cell of the matrix, or those that a pattern matches: make cell CELL=...
 	@test -n '$(CELL)' || { echo >&2 'Which? make cell CELL=py311-jax0.4.30-cpu. There are:'; $(HARNESS)/matrix.py list >&2; exit 2; }
-	$(RUN_CELLS) $(NAMES)
+	exec $(RUN_CELLS) $(NAMES)
 
-test-cpu cells: TIER ?= nightly
-test-cpu cells: WHERE ?= auto
+test-cpu test-gpu test-tpu: WHERE ?= auto
 
-test-cpu: BACKEND := cpu
-test-cpu: cells  ## Run the cells of a backend, in containers where a Docker engine answers, else here: CPU,
+test-cpu:  ## Run the cells of a backend, in containers where a Docker engine answers, else here: CPU,
+	exec $(RUN_CELLS) --backend cpu $(or $(NAMES),--tier $(TIER_OF_ALL))
 
-test-gpu: BACKEND := cuda
 test-gpu:  ## ... NVIDIA GPU; without an engine, on the JAX for it that the Python has itself, if there is one,
-	@$(HERE_OR_CELLS) $(MAKE) --no-print-directory cells BACKEND=$(BACKEND); fi
+	@$(call HERE_OR_CELLS,cuda)
 
-test-tpu: BACKEND := tpu
 test-tpu:  ## ... TPU, likewise
-	@$(HERE_OR_CELLS) $(MAKE) --no-print-directory cells BACKEND=$(BACKEND); fi
-
-cells:
-	$(RUN_CELLS) --backend $(BACKEND) $(or $(NAMES),--tier $(TIER))
+	@$(call HERE_OR_CELLS,tpu)
 
 test-here: BACKEND ?= cpu
 test-here:  ## Run the tests on what the Python has itself; nothing is installed: make test-here BACKEND=cuda; cpu, tpu
-	$(HERE) $(BACKEND) $(if $(ARGS),-- $(ARGS))
+	exec $(HERE) $(BACKEND) $(if $(ARGS),-- $(ARGS))
 
 image:  ## Build the image of a cell: make image CELL=...; the newest one on the CPU, if none is named
-	$(HARNESS)/run.py --image-only $(or $(NAMES),--backend cpu)
+	exec $(HARNESS)/run.py --image-only $(or $(NAMES),--backend cpu)
 
 shell-cpu:  ## Open a shell in the image of a cell, with this folder: the newest on the CPU, or CELL=...
-	$(HARNESS)/run.py --shell $(or $(NAMES),--backend cpu)
+	exec $(HARNESS)/run.py --shell --backend cpu $(NAMES)
 
 shell-gpu:  ## ... with an NVIDIA GPU
-	$(HARNESS)/run.py --shell $(or $(NAMES),--backend cuda)
+	exec $(HARNESS)/run.py --shell --backend cuda $(NAMES)
 
 shell-tpu:  ## ... with a TPU
-	$(HARNESS)/run.py --shell $(or $(NAMES),--backend tpu)
+	exec $(HARNESS)/run.py --shell --backend tpu $(NAMES)
 
 table:  ## Draw what the cells gave: here, in README.md, and as the page results/index.html
-	$(HARNESS)/matrix.py table
+	exec $(HARNESS)/matrix.py table
 
 bisect:  ## Find the JAX release that broke a test: make bisect TEST=tests/test_x.py::test_y GOOD=0.6.2 BAD=0.8.3
-	$(HARNESS)/matrix.py bisect '$(TEST)' --good '$(GOOD)' --bad '$(BAD)' $(ARGS)
+	exec $(HARNESS)/matrix.py bisect '$(TEST)' --good '$(GOOD)' --bad '$(BAD)' $(ARGS)
 
 lock:  ## Resolve each cell as the package index stood at its date, with hashes
-	$(HARNESS)/matrix.py lock $(NAMES)
+	exec $(HARNESS)/matrix.py lock $(NAMES)
 
 lock-tools:  ## Lock the tools of the matrix, and what audits the workflows, to the newest, with hashes
-	$(LOCK_TOOL) --python-version 3.10 docker/requirements.txt --output-file docker/requirements.lock
-	$(LOCK_TOOL) --python-version 3.12 .github/zizmor.in --output-file .github/zizmor.txt
+	exec $(LOCK_TOOL) --python-version 3.10 docker/requirements.txt --output-file docker/requirements.lock
+	exec $(LOCK_TOOL) --python-version 3.12 .github/zizmor.in --output-file .github/zizmor.txt
 
 verify-locks:  ## Say what of the locks can no longer be fetched
-	$(HARNESS)/matrix.py verify-locks $(NAMES)
+	exec $(HARNESS)/matrix.py verify-locks $(NAMES)
 
 doctor:  ## Say what is here - Pythons, containers, accelerators - and what each backend would need
-	$(HARNESS)/matrix.py doctor
+	exec $(HARNESS)/matrix.py doctor
 
 clean:  ## Remove the environments, and everything else that was made but the results
 	@$(PYTHON) -I docker/in_venv.py --remove

@@ -109,7 +109,7 @@ def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
                 rows.select(list(CELLS.values()), [name])
             except rows.UnknownCell as error:
                 stop(2, str(error))
-            stop(2, "`{}` is a pattern; tox wants the names of cells, and `docker/run.py` takes patterns.".format(name))
+            stop(2, "`{0}` is a pattern, and tox wants the names of cells. Type: make cell CELL='{0}'".format(name))
     if options.command not in RUNS or getattr(options, "list_envs", False) or getattr(options, "show_config", False):
         return
     if not names:

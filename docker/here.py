@@ -24,6 +24,7 @@ JAX_FOR = {
     "cuda": r"jax-cuda\d+-plugin==.*|jaxlib==.*\+cuda.*",
     "tpu": r"libtpu(-nightly)?==.*",
 }
+TARGETS = {"cpu": "test-cpu", "cuda": "test-gpu", "tpu": "test-tpu"}
 INSTALL = {"cpu": "jax[cpu]", "cuda": "jax[cuda13]", "tpu": "jax[tpu]"}
 ASK_S = 60  # an engine that is reached by ssh takes its time
 
@@ -73,8 +74,10 @@ def fits(backend: str) -> bool:
     no_engine = None if jax is None else why_no_engine()
     if no_engine is None:
         return False
-    message = "On {} of {}, as it is, since no Docker engine answers ({}). The cells of the matrix: WHERE=host."
-    print(message.format(jax, sys.executable, no_engine), flush=True)
+    message = (
+        "On {} of {}, as it is, since no Docker engine answers ({}). `make {} WHERE=host` runs the cells of the matrix."
+    )
+    print(message.format(jax, sys.executable, no_engine, TARGETS[backend]), flush=True)
     return True
 
 

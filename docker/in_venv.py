@@ -131,7 +131,7 @@ def make(name: str, root: Path, mark: Path, call: Call, env: Mapping[str, str]) 
 
 
 def refused(why: str) -> Refused:
-    return Refused(why + " Another Python, with pip and venv, can be chosen: make PYTHON=python3.12")
+    return Refused(why + " Choose another Python, with pip and venv, by PYTHON=python3.12 behind the make command.")
 
 
 def remove(root: Path) -> None:

@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None, run: Callable[..., int] = many.run) 
         print(error, file=sys.stderr)
         return 2
     if not cells:
-        print("No cell is all of that: leave out --tier or --backend, or name another cell.", file=sys.stderr)
+        print(none_of(options), file=sys.stderr)
         return 2
     if options.list:
         print("\n".join(cell.name for cell in cells))
@@ -111,6 +111,15 @@ def main(argv: Sequence[str] | None = None, run: Callable[..., int] = many.run) 
     except OSError as error:
         print(many.cannot_write(error), file=sys.stderr)
         return 3
+
+
+def none_of(options: argparse.Namespace) -> str:
+    """What was asked for at once, and the next move."""
+    asked = [", ".join(options.cells)] * bool(options.cells)
+    asked += ["of the backend {}".format(options.backend)] * bool(options.backend)
+    asked += ["of the tier {}".format(options.tier)] * bool(options.tier)
+    message = "There is no cell that is {}. `make cell` names all that there are."
+    return message.format(" and ".join(asked))
 
 
 def choose(where: str) -> bool:

@@ -47,7 +47,7 @@ def program() -> str:
     if found is None:
         raise Trouble(
             "there is no `docker` on the PATH; install Docker Engine (https://docs.docker.com/engine/install), or run "
-            "the cell on this host: --where host"
+            "the cell on this host: `WHERE=host` behind the make command, or `--where host` behind docker/run.py"
         )
     return found
 

@@ -128,7 +128,7 @@ def select(
 
 def _unknown(name: str, cells: Sequence[Cell]) -> str:
     nearest = difflib.get_close_matches(name.replace("*", ""), [cell.name for cell in cells], n=3, cutoff=0.5)
-    advice = "The nearest: {}.".format(", ".join(nearest)) if nearest else "`docker/matrix.py list` names them all."
+    advice = "The nearest: {}.".format(", ".join(nearest)) if nearest else "`make cell` names them all."
     return "There is no cell `{}`. {}".format(name, advice)
 
 

@@ -1,4 +1,4 @@
-"""docker/here.py: whether it is what `make test-gpu` is to do, and what it needs; and what make does then."""
+"""docker/here.py: whether it is what `make test-gpu` is to do, and what it needs."""
 
 import os
 import signal
@@ -146,41 +146,3 @@ def test_it_imports_nothing_but_what_comes_with_pytest(tmp_path):
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-# What make does
-
-
-@pytest.fixture
-def make(tmp_path):
-    """`make(fits, *arguments)`: what make calls; a program that stands for Python says whether its JAX fits."""
-
-    def make(fits, *arguments):
-        python = tmp_path / "python"
-        python.write_text(
-            '#!/bin/sh\ncase "$*" in\n  *--fits) exit {} ;;\n  *here.py*) echo "$@" ;;\nesac\n'.format(0 if fits else 1)
-        )
-        python.chmod(0o755)
-        clean = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
-        command = ["make", "--silent", *arguments, "PYTHON={}".format(python), "MAKE=echo make"]
-        env = {**clean, "PATH": os.defpath}
-        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
-        return done.stdout.replace("--no-print-directory ", "").splitlines()
-
-    return make
-
-
-@pytest.mark.parametrize("target, backend", [("test-gpu", "cuda"), ("test-tpu", "tpu")])
-def test_make_runs_here_what_fits_and_else_the_matrix(make, target, backend):
-    """Nothing is installed for the former, not even the tools of the harness."""
-    here = ["docker/here.py --backend " + backend]
-    cells = ["make cells BACKEND=" + backend]
-    assert make(True, target) == make(True, target, "WHERE=auto") == here
-    assert make(False, target) == cells
-    for named in ("CELL=py313-*", "WHERE=host", "TIER=pr"):
-        assert make(True, target, named) == cells
-
-
-def test_make_test_here(make):
-    assert make(False, "test-here") == ["docker/here.py --backend cpu"]
-    assert make(True, "test-here", "BACKEND=cuda", "ARGS=-k x") == ["docker/here.py --backend cuda -- -k x"]

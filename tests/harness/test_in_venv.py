@@ -142,7 +142,7 @@ def test_a_cell_that_runs_keeps_its_environment(root):
 
 def test_an_old_python_is_refused(root, monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 9, 1))
-    with pytest.raises(in_venv.Refused, match=r"Python 3.10 or later.*make PYTHON="):
+    with pytest.raises(in_venv.Refused, match=r"Python 3.10 or later.*PYTHON="):
         provide(root)
 
 

@@ -211,7 +211,7 @@ def test_an_unknown_cell_is_refused_with_the_nearest(cells, name):
 
 
 def test_an_unknown_cell_that_resembles_none_leads_to_the_list(cells):
-    with pytest.raises(rows.UnknownCell, match="matrix.py list"):
+    with pytest.raises(rows.UnknownCell, match="`make cell`"):
         rows.select(list(cells.values()), ["?"])
 
 

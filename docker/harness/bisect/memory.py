@@ -41,7 +41,7 @@ class Memory:
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            message = "What was tried before can't be read from {}: {!r}. Start anew: --forget, in make ARGS=--forget."
+            message = "The memory of trials can't be read from {}: {!r}. Forget it: `make bisect` with ARGS=--forget."
             raise SetupFailed(message.format(self.path, error)) from None
         return self.trials
 

@@ -1,0 +1,196 @@
+"""The Makefile: a signal ends all that a target has started, and what is asked for is done, or refused.
+
+A small program stands for Python: it notes what it is asked for.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from harness.places import ROOT
+
+TEXT = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = re.findall(r"(?m)^([a-z-]+):[^#=\n]*##", TEXT)
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+
+# `here.py --fits` says whether this Python is the one to run on; what was started is in a file, by its process number.
+PYTHON = """#!/bin/sh
+case "$*" in
+  *--fits*) exit {fits} ;;
+  -c*) exit 0 ;;
+esac
+echo "$*" > {started}.new
+echo $$ >> {started}.new
+mv {started}.new {started}
+{then}
+"""
+
+
+@pytest.fixture
+def make(tmp_path):
+    """`make(TARGET, ...)`: its exit status, what it says, and what it had Python do."""
+
+    def make(*words, fits=1, env=None):
+        command = make.command(*words, fits=fits, then="exit 0")
+        done = subprocess.run(command, cwd=ROOT, env=make.env(env), capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr, make.started()
+
+    def command(*words, fits, then):
+        program = tmp_path / "python"
+        text = PYTHON.format(fits=fits, started=shlex.quote(str(tmp_path / "started")), then=then)
+        program.write_text(text)
+        program.chmod(0o755)
+        return ["make", "--no-print-directory", *words, "PYTHON={}".format(program)]
+
+    def started():
+        path = tmp_path / "started"
+        return path.read_text().splitlines()[0] if path.exists() else ""
+
+    def env(more=None):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"}
+        return {**kept, **(more or {})}
+
+    make.command, make.started, make.env = command, started, env
+    make.pid = lambda: int((tmp_path / "started").read_text().splitlines()[1])
+    return make
+
+
+def until(so):
+    deadline = time.monotonic() + 30
+    while not so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_running(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+LONG = [target for target in TARGETS if target not in ("help", "clean")]
+
+
+@needs_make
+@pytest.mark.parametrize("target, fits", [*((target, 1) for target in LONG), ("test-gpu", 0), ("test-tpu", 0)])
+def test_what_a_target_has_started_ends_with_make(make, target, fits):
+    """`kill` of make alone: make tells its children, and none of them is a shell that keeps it to itself."""
+    cell = ["CELL=py311-jax0.4.30-cpu"] if target == "cell" else []
+    command = make.command(target, *cell, fits=fits, then="exec sleep 60")
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=make.env(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        until(lambda: make.started() or process.poll() is not None)
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        until(lambda: not is_running(make.pid()))
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@needs_make
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_what_a_terminal_sends_ends_it_too(make, number):
+    """To all in the foreground."""
+    command = make.command("test-gpu", fits=0, then="exec sleep 60")
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=make.env(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    until(lambda: make.started() or process.poll() is not None)
+    os.killpg(process.pid, number)
+    process.wait(30)
+    until(lambda: not is_running(make.pid()))
+
+
+# What is asked for
+
+
+@needs_make
+@pytest.mark.parametrize(
+    "words, backend",
+    [
+        (["test-cpu"], "cpu"),
+        (["test-gpu"], "cuda"),
+        (["test-tpu"], "tpu"),
+        (["matrix"], "cpu"),
+        (["matrix", "BACKEND=cuda"], "cuda"),
+        (["shell-gpu", "CELL=py311-jax0.4.30-cpu"], "cuda"),
+        (["shell-cpu", "CELL=py313-*-cuda"], "cpu"),
+    ],
+)
+def test_the_backend_is_the_one_that_was_asked_for(make, words, backend):
+    """Also where a cell is named: docker/run.py refuses one of another backend."""
+    status, _, started = make(*words)
+    assert status == 0 and "--backend {}".format(backend) in started and started.count("--backend") == 1
+
+
+@needs_make
+def test_a_backend_in_the_environment_does_not_change_what_a_target_is_for(make):
+    assert "--backend cuda" in make("test-gpu", env={"BACKEND": "cpu"})[2]
+
+
+@needs_make
+def test_what_this_python_has_is_run_as_it_is(make):
+    """Nothing is installed for it, not even the tools of the harness."""
+    assert make("test-tpu", fits=0)[2] == make("test-tpu", "WHERE=auto", fits=0)[2] == "docker/here.py --backend tpu"
+    assert make("test-here")[2] == "docker/here.py --backend cpu"
+    assert make("test-here", "BACKEND=cuda", "ARGS=-k x")[2] == "docker/here.py --backend cuda -- -k x"
+
+
+@needs_make
+@pytest.mark.parametrize("setting", ["CELL=py313-*-cuda", "TIER=pr", "WHERE=host", "JOBS=2", "RERUN=all"])
+def test_what_only_the_matrix_can_do_means_the_matrix(make, setting):
+    """Though this Python has a JAX for the GPU, and no engine answers."""
+    assert "docker/here.py" in make("test-gpu", fits=0)[2]
+    assert "docker/run.py" in make("test-gpu", setting, fits=0)[2]
+
+
+@needs_make
+@pytest.mark.parametrize(
+    "words",
+    [
+        "test-gpu BACKEND=cpu",
+        "test-gpu ARGS=-x",
+        "matrix CELL=py311-jax0.4.30-cpu",
+        "cell TIER=pr CELL=x",
+        "cell ARGS=-x CELL=x",
+        "lint ARGS=x",
+        "table TIER=pr",
+        "shell-gpu BACKEND=cpu",
+        "doctor JOBS=2",
+        "test JOBS=2",
+        "lint test ARGS=-x",
+    ],
+)
+def test_what_would_be_passed_over_is_refused(make, words):
+    """Before anything is started, with what takes it."""
+    status, said, started = make(*words.split())
+    assert status == 2 and started == ""
+    name = re.search("[A-Z]+(?==)", words)[0]
+    assert "does nothing with " + name in said and "These take it: " in said
+
+
+def test_what_targets_take_is_what_they_use():
+    """The list of it is complete: each variable is on the line of a target's commands, and the other way round."""
+    takes = dict(re.findall(r"(?m)^TAKES_([a-z-]+) := (.*)", TEXT))
+    assert set(takes) <= set(TARGETS)
+    recipes = dict(re.findall(r"(?m)^([a-z-]+):[^#=\n]*##.*\n((?:\t.*\n)+)", TEXT))
+    for target in TARGETS:
+        used = recipes[target]
+        for name in ("HERE_OR_CELLS", "RUN_CELLS", "NAMES", "TIER_OF_ALL", "MATRIX_IS_MEANT") * 2:
+            (meaning,) = re.findall(r"(?m)^{} =(.*)".format(name), TEXT)
+            used = used.replace("$({})".format(name), meaning).replace("$(call {},".format(name), meaning)
+        used = set(re.findall(r"\$\(?(?:if |or )?\$?\(?([A-Z]+)\b", used)) & set(
+            "ARGS BACKEND BAD CELL GOOD JOBS RERUN TEST TIER WHERE".split()
+        )
+        taken = takes.get(target, "").replace("$(TAKES_test-cpu)", takes["test-cpu"])
+        assert used | set(taken.split()) == set(taken.split()), target
