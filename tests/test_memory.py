@@ -13,7 +13,7 @@ from jax import tree_util
 from tracing import Model, is_deleted, model
 
 import equinox as eqx
-from equinox._dispatch.leaf_groups import box
+from equinox._dispatch.leaf_groups import pack_output
 from equinox.nn import MLP
 
 
@@ -208,9 +208,9 @@ def is_kept(use):
         gc.enable()
 
 
-def test_box_keeps_nothing_alive():
-    """A box holds its statics no longer than it lives itself."""
-    assert not is_kept(lambda leaf: tree_util.tree_map(lambda x: x, box([leaf, jnp.ones(2)])))
+def test_a_packed_output_keeps_nothing_alive():
+    """It holds its statics no longer than it lives itself."""
+    assert not is_kept(lambda leaf: tree_util.tree_map(lambda x: x, pack_output([leaf, jnp.ones(2)], eqx.is_array)))
 
 
 def test_tree_at_leaves_nothing_behind():

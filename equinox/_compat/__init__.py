@@ -6,15 +6,14 @@ that a test can pass a stand-in and cover every arm on any JAX. Each says what m
 that retires it.
 """
 
-from .arrays import is_numpy_array, is_typed_key, pickles_arrays_as_numpy, to_numpy
+from .arrays import is_numpy_array, is_numpy_constant, is_typed_key, pickles_arrays_as_numpy, to_numpy
 from .pytrees import named_children, register_node
-from .sharding import constrain_sharding
 from .staging import check_options, lower
 
 __all__ = [
     "check_options",
-    "constrain_sharding",
     "is_numpy_array",
+    "is_numpy_constant",
     "is_typed_key",
     "lower",
     "named_children",

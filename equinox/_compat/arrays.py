@@ -18,14 +18,17 @@ def is_typed_key(x, jax=jax):
 
 
 def is_numpy_array(x, jax=jax):
-    """Whether `x` is a NumPy array, or what JAX makes of one that is a constant of a trace.
+    """Whether `x` is a NumPy array, or what JAX makes of one that is a constant of a trace."""
+    return isinstance(x, np.ndarray) or is_numpy_constant(x, jax)
+
+
+def is_numpy_constant(x, jax=jax):
+    """Whether `x` is what JAX makes of a NumPy array that is a constant of a trace.
 
     JAX 0.7.2 to 0.9.1 has a class of its own for these, first `LiteralArray`, then `TypedNdArray`; in 0.9.2 it became a
     subclass of NumPy's. JAX doesn't export it, so it is known by its name. Support for none of those releases retires
     this function.
     """
-    if isinstance(x, np.ndarray):
-        return True
     cls = type(x)
     return cls.__name__ in ("LiteralArray", "TypedNdArray") and cls.__module__.split(".")[0] == jax.__name__
 

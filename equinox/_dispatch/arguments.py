@@ -1,25 +1,41 @@
-"""The inputs of one call of a function, each by the name of its parameter."""
+"""The inputs of one call: each by the name of its parameter, and the order in which all of them are flattened."""
 
 import inspect
 
 from jax import tree_util
 
+from .._trees.layout import layout_of
 from .._trees.paths import leaf_paths
+from .leaf_groups import gatherer
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 class Input:
-    """One input: its `value`, the `name` of its parameter, and that parameter's `index`, `None` if by keyword only."""
+    """One input.
 
-    __slots__ = ("by_position", "index", "name", "size", "value")
+    Attributes:
+        name: The name of its parameter.
+        index: The position of its parameter, or `None` if it can't be passed by position.
+        value: Its value.
+        by_position: Whether it was passed by position.
+        is_bound: Whether it is part of the function, such as the model whose method is called.
+        leaves: Its leaves.
+    """
 
-    def __init__(self, name, index, value, by_position):
+    __slots__ = ("by_position", "index", "is_bound", "leaves", "name", "value")
+
+    def __init__(self, name, index, value, by_position, is_bound=False):
         self.name = name
         self.index = index
         self.value = value
         self.by_position = by_position
-        self.size = len(tree_util.tree_leaves(value))  # how many leaves it has
+        self.is_bound = is_bound
+        self.leaves = tree_util.tree_leaves(value)
+
+    def path_of_leaf(self, i):
+        """The path of leaf number `i`, such as `model.layers[0].weight`."""
+        return leaf_paths(self.value, self.name)[i]
 
 
 def parameters_of(fun):
@@ -35,12 +51,12 @@ def positional_names(fun):
     return [p.name for p in parameters_of(fun) if p.kind in _POSITIONAL]
 
 
-def inputs_of(names, args, kwargs):
-    """The inputs in flattening order: positional ones, then those passed by keyword, sorted by name as JAX does.
+def inputs_of(names, args, kwargs, bound=()):
+    """The inputs: bound ones, then positional ones, then those passed by keyword, sorted by name as JAX does.
 
     `names` are those of the positional parameters.
     """
-    inputs = []
+    inputs = [Input("fun", None, value, False, is_bound=True) for value in bound]
     for i, value in enumerate(args):
         inputs.append(Input(names[i] if i < len(names) else "args[{}]".format(i), i, value, True))
     for name in sorted(kwargs):
@@ -51,3 +67,44 @@ def inputs_of(names, args, kwargs):
 def path_of_leaf(inputs, i):
     """The path of leaf number `i` of all `inputs`, such as `model.layers[0].weight`."""
     return [path for x in inputs for path in leaf_paths(x.value, x.name)][i]
+
+
+class Arrangement:
+    """In which order inputs are flattened: first those that are modules, then the others.
+
+    So what is known about modules that came before can take their place. It depends only on the names of the inputs
+    and the types of their values.
+
+    Args:
+        values: The values of the inputs, those passed by keyword last.
+        names: The names of those passed by keyword.
+
+    Attributes:
+        modules, others: Functions from the values of all inputs to the tuple of those.
+        order: Where the inputs were, in the order in which they are now.
+    """
+
+    __slots__ = ("_back", "_key", "modules", "names", "order", "others", "recent")
+
+    def __init__(self, values, names):
+        modules = [i for i, x in enumerate(values) if layout_of(x) is not None]
+        others = [i for i in range(len(values)) if i not in modules]
+        self.names = names
+        self.order = modules + others
+        self.modules = gatherer(modules)
+        self.others = gatherer(others)
+        self.recent = ()  # cache entries for inputs in this arrangement
+        self._back = gatherer([self.order.index(i) for i in range(len(values))])
+        self._key = (names, tuple(modules), len(values))
+
+    def restore(self, modules, others):
+        """The positional and the keyword arguments, from the values of the modules and the others."""
+        values = self._back((*modules, *others))
+        number = len(values) - len(self.names)
+        return values[:number], dict(zip(self.names, values[number:]))
+
+    def __eq__(self, other):
+        return self._key == other._key
+
+    def __hash__(self):
+        return hash(self._key)

@@ -1,86 +1,91 @@
-"""Take a tree apart into groups of leaves, and put it back together: how anything goes through a JAX transformation.
+"""Sort the leaves of a tree into groups, and put the tree together again: how anything goes through `jax.jit`.
 
 `jax.jit` takes and returns only arrays, and calls its compiled code from C++ only if what it returns flattens to
-arrays alone. So a traced function returns a `Box`, whose children are the arrays, and the caller unboxes it.
+arrays alone. So a traced function returns groups of arrays and a `Rest`, which is a node without children.
 """
 
+import itertools
 import operator
 
-import numpy as np
 from jax import tree_util
 
-from .. import _compat
-from .._trees.predicates import is_array_like, is_jax_array
 
+class LeafGroups:
+    """How the leaves of a tree were sorted into groups.
 
-class Lid:
-    """What is left of a tree whose leaves were sorted into groups: enough to put it back together.
-
-    `kinds` gives the group of each leaf, a number.
+    Args:
+        treedef: The structure of the tree.
+        groups: For each leaf the number of its group.
     """
 
-    __slots__ = ("gather", "treedef")
+    __slots__ = ("_in_order", "_treedef")
 
-    def __init__(self, treedef, kinds):
-        self.treedef = treedef
-        order = [0] * len(kinds)
-        for position, i in enumerate(sorted(range(len(kinds)), key=kinds.__getitem__)):
+    def __init__(self, treedef, groups):
+        self._treedef = treedef
+        order = [0] * len(groups)
+        for position, i in enumerate(sorted(range(len(groups)), key=groups.__getitem__)):
             order[i] = position
-        self.gather = gatherer(order)
+        self._in_order = gatherer(order)
 
-    def close(self, pool):
+    def merge(self, leaves):
         """The tree, from one list of its leaves: group after group, each in its own order."""
-        return self.treedef.unflatten(self.gather(pool))
+        return self._treedef.unflatten(self._in_order(leaves))
 
 
 def gatherer(indices):
-    """A function from a list to the tuple of its items at `indices`: in C, as each call does it to all its leaves."""
+    """A function from a sequence to the tuple of its items at `indices`. Runs in C, as each call needs several."""
     if len(indices) > 1:
         return operator.itemgetter(*indices)
-    return lambda items: tuple(items[i] for i in indices)  # of one index, `itemgetter` gives the bare item
+    if not indices:
+        return lambda items: ()
+    index = indices[0]
+    return lambda items: (items[index],)
 
 
-class Box:
-    """A tree as a pytree whose leaves are the tree's arrays alone; the rest of it is auxiliary data."""
+class Rest:
+    """What is left of a tree without its arrays. A pytree without children, which compares by identity."""
 
-    __slots__ = ("arrays", "rest")
+    __slots__ = ("_groups", "_statics")
 
-    def __init__(self, rest, arrays):
-        self.rest = rest
-        self.arrays = arrays
+    def __init__(self, groups, statics):
+        self._groups = groups
+        self._statics = statics
 
-
-class _Rest:
-    """A tree without its arrays. Compares by identity, as it may hold anything."""
-
-    __slots__ = ("lid", "statics")
-
-    def __init__(self, lid, statics):
-        self.lid = lid
-        self.statics = statics
+    def merge(self, arrays):
+        """The tree, from its groups of arrays."""
+        return self._groups.merge([*itertools.chain.from_iterable(arrays), *self._statics])
 
 
-tree_util.register_pytree_node(Box, lambda box: (box.arrays, box.rest), Box)
+tree_util.register_pytree_node(Rest, lambda rest: ((), rest), lambda rest, children: rest)
 
 
-def box(tree):
-    """`tree` in a `Box`, or `tree` itself if all its leaves are arrays."""
+def pack_output(tree, is_array, group_of=None, number_of_groups=1):
+    """`tree` as a pytree whose leaves are its arrays alone.
+
+    Args:
+        tree: What a function returned.
+        is_array: A function that says whether a leaf is returned as an array.
+        group_of: For each leaf of `tree` the group that it belongs to, if the arrays are to be in several groups.
+        number_of_groups: How many groups there are then.
+
+    Returns: `tree` itself if all its leaves are arrays and groups don't matter, else `(groups, rest)`.
+    """
     leaves, treedef = tree_util.tree_flatten(tree)
-    is_static = [not _is_carried(x) for x in leaves]
-    if not any(is_static):
-        return tree
-    arrays = tuple(x for x, static in zip(leaves, is_static) if not static)
-    statics = [x for x, static in zip(leaves, is_static) if static]
-    return Box(_Rest(Lid(treedef, is_static), statics), arrays)
+    arrays = list(map(is_array, leaves))
+    if group_of is None:
+        if all(arrays):
+            return tree
+        group_of = [0] * len(leaves)
+    kinds = [group if array else number_of_groups for group, array in zip(group_of, arrays)]  # the statics come last
+    groups = [[] for _ in range(number_of_groups + 1)]
+    for x, kind in zip(leaves, kinds):
+        groups[kind].append(x)
+    statics = groups.pop()
+    return tuple(map(tuple, groups)), Rest(LeafGroups(treedef, kinds), statics)
 
 
-def unbox(x):
-    """Undo `box`."""
-    if type(x) is not Box:
-        return x
-    return x.rest.lid.close([*x.arrays, *x.rest.statics])
-
-
-def _is_carried(x):
-    """JAX arrays, and NumPy's, which a transformation makes JAX arrays of; Python numbers stay as they are."""
-    return is_jax_array(x) or ((_compat.is_numpy_array(x) or isinstance(x, np.generic)) and is_array_like(x))
+def unpack_output(out):
+    """Undo `pack_output`."""
+    if type(out) is tuple and len(out) == 2 and type(out[1]) is Rest:
+        return out[1].merge(out[0])
+    return out

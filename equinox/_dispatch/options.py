@@ -6,18 +6,31 @@ import jax
 from jax import tree_util
 
 from .. import _compat
-from .._trees.predicates import is_none
+from .._trees.paths import first_difference
+from .._trees.predicates import is_array, is_none
+from .._trees.static import hashable_key
 from .arguments import parameters_of, positional_names
+from .leaf_groups import pack_output
 
 _unset = object()
 
 
 class Options:
-    """The keyword arguments of `jitf` other than the filters, checked as far as they can be before a call."""
+    """The keyword arguments of `jitf` other than the filters, checked as far as they can be before a call.
+
+    Two are equal if they are for transformations that return the same, and were given the same.
+
+    Args:
+        name: The name of the transformation, for error messages.
+        keeps_numbers: Whether a Python number in the output is returned as it is. `jax.jit` makes it an array.
+        static_argnums, static_argnames, donate_argnums, donate_argnames, in_shardings, out_shardings, kwargs: As for
+            `jax.jit`.
+    """
 
     def __init__(
         self,
-        jitf_name,
+        name,
+        keeps_numbers,
         static_argnums=None,
         static_argnames=None,
         donate_argnums=None,
@@ -26,44 +39,114 @@ class Options:
         out_shardings=_unset,
         **kwargs,
     ):
+        self.name = name
         self.static = _Choice("static_argnums", static_argnums, "static_argnames", static_argnames)
         self.donated = _Choice("donate_argnums", donate_argnums, "donate_argnames", donate_argnames)
-        self.in_shardings = in_shardings
-        self.out_shardings = out_shardings
-        self.jit_kwargs = kwargs
-        unset = static_argnums is static_argnames is donate_argnums is donate_argnames is None
-        self.are_defaults = unset and in_shardings is out_shardings is _unset and not kwargs
-        shardings = {"in_shardings": in_shardings, "out_shardings": out_shardings}
-        asked = {name: None for name, value in shardings.items() if value is not _unset}
-        _compat.check_options(jitf_name, jax.jit, dict(kwargs, **asked))
+        self._in_shardings = _Shardings("in_shardings", in_shardings)
+        self._out_shardings = _Shardings("out_shardings", out_shardings)
+        self._returns_array = is_array if keeps_numbers else _is_returned_by_jit
+        self._jit_kwargs = kwargs
+        asked = [x.name for x in (self._in_shardings, self._out_shardings) if x.are_set]
+        if asked or kwargs:
+            _compat.check_options(name, jax.jit, dict(kwargs, **dict.fromkeys(asked)))
+        given = (self.static.key, self.donated.key, in_shardings, out_shardings, kwargs)
+        key = hashable_key(given)
+        self._key = id(self) if key is None else (keeps_numbers, key)
+
+    def __eq__(self, other):
+        return self._key == other._key
+
+    def __hash__(self):
+        return hash(self._key)
 
     def check(self, fun):
         """Raise ValueError if `fun` has no parameter that is asked for."""
         for choice in (self.static, self.donated):
             choice.check(fun)
 
-    @property
-    def has_in_shardings(self):
-        return self.in_shardings is not _unset
+    def input_shardings(self, inputs):
+        """For each input the shardings of its leaves, `None` where none is asked for.
 
-    def shardings_of(self, values):
-        """One sharding, or `None`, for each leaf of the tuple `values`, of which `in_shardings` is a prefix."""
-        prefix, structure = tree_util.tree_flatten(self.in_shardings, is_leaf=is_none)
-        subtrees = structure.flatten_up_to(values)
-        return [sharding for sharding, below in zip(prefix, subtrees) for _ in tree_util.tree_leaves(below)]
+        Raises:
+            ValueError: `in_shardings` doesn't fit the inputs that aren't static, or one of them came by keyword.
+        """
+        shardings = {x: [None] * len(x.leaves) for x in inputs}
+        if self._in_shardings.are_set:
+            static = self.static.among(inputs)
+            sharded = [x for x in inputs if not x.is_bound and x not in static]
+            for x in sharded:
+                if not x.by_position:
+                    raise ValueError(
+                        "`{}` with `in_shardings` takes inputs by position, as `jax.jit` does, but `{}` came by "
+                        "keyword.".format(self.name, x.name)
+                    )
+            each = iter(self._in_shardings.of(self.name, tuple(x.value for x in sharded), "the inputs"))
+            shardings.update({x: [next(each) for _ in x.leaves] for x in sharded})
+        return shardings
 
-    def constrain_output(self, out):
-        """`out` with its arrays under `out_shardings`, a prefix of it, while it is being traced."""
-        if self.out_shardings is _unset:
-            return out
-        prefix, structure = tree_util.tree_flatten(self.out_shardings, is_leaf=is_none)
+    def jit(self, fun, shardings, donates):
+        """`jax.jit` of a function that takes a tuple of traced leaves, and one of donated ones if it `donates`."""
+        kwargs = dict(self._jit_kwargs)
+        if donates:
+            kwargs["donate_argnums"] = (1,)
+        if self._in_shardings.are_set:
+            kwargs["in_shardings"] = shardings if donates else shardings[:1]
+        if self._out_shardings.are_set:
+            kwargs["out_shardings"] = (tuple(self._out_shardings.prefix), None)
+        return jax.jit(fun, **kwargs)
 
-        def constrain(sharding, below):
-            if sharding is None:
-                return below
-            return tree_util.tree_map(lambda x: _compat.constrain_sharding(x, sharding), below)
+    def pack_output(self, out):
+        """What a function returned as `jax.jit` can return it: in one group of arrays for each of `out_shardings`."""
+        if not self._out_shardings.are_set:
+            return pack_output(out, self._returns_array)
+        groups = self._out_shardings.of(self.name, out, "the output", by_number=True)
+        return pack_output(out, self._returns_array, groups, len(self._out_shardings.prefix))
 
-        return structure.unflatten(map(constrain, prefix, structure.flatten_up_to(out)))
+
+class _Shardings:
+    """`in_shardings` or `out_shardings`: shardings, or `None`, in a prefix of the tree that they are for."""
+
+    def __init__(self, name, shardings):
+        self.name = name
+        self.are_set = shardings is not _unset
+        self.shardings = tuple(shardings) if name == "in_shardings" and type(shardings) is list else shardings
+        self.prefix, self.structure = tree_util.tree_flatten(self.shardings, is_leaf=is_none)
+
+    def of(self, transformation, tree, of_what, by_number=False):
+        """For each leaf of `tree` its sharding, or the number of its sharding."""
+        try:
+            subtrees = self.structure.flatten_up_to(tree)
+        except ValueError:
+            difference = first_difference(tree, self.shardings, self.name, got_is_leaf=is_none, covers=_is_sharding)
+            message = "`{}` expects `{}` to have the structure of {}, or of a prefix of it.".format(
+                transformation, self.name, of_what
+            )
+            if self.name == "in_shardings" and type(self.shardings) is tuple and len(self.shardings) != len(tree):
+                message += " It has {} items, and {} inputs that aren't static came by position.".format(
+                    len(self.shardings), len(tree)
+                )
+            elif difference is not None:
+                message += " At `{}` expected {}, got {}.".format(*difference)
+            raise ValueError(message) from None
+        items = range(len(self.prefix)) if by_number else self.prefix
+        return [item for item, below in zip(items, subtrees) for _ in tree_util.tree_leaves(below)]
+
+
+def _is_sharding(x):
+    return x is None or tree_util.all_leaves([x])
+
+
+def _is_returned_by_jit(x):
+    """Whether `jax.jit` would return an array for the leaf `x` of an output, rather than refuse it."""
+    if is_array(x) or type(x) in (bool, float, complex):
+        return True
+    if isinstance(x, (str, bytes, type)):
+        return False
+    try:
+        jax.eval_shape(lambda: x)
+    except Exception:  # of whatever kind, it is a refusal
+        return False
+    return True
 
 
 class _Choice:
@@ -80,8 +163,11 @@ class _Choice:
                 "`{}` expects an int or a sequence of ints and `{}` a string or a sequence of strings, "
                 "got {!r} and {!r}.".format(argnums_name, argnames_name, argnums, argnames)
             ) from None
+        self.key = (self.argnums, self.argnames)
 
     def check(self, fun):
+        if not (self.argnums or self.argnames):
+            return
         parameters = parameters_of(fun)
         kinds = {p.kind for p in parameters}
         names = positional_names(fun)
@@ -104,9 +190,11 @@ class _Choice:
 
     def among(self, inputs):
         """The set of those of `inputs` that are chosen. Negative positions count from the last positional input."""
+        if not (self.argnums or self.argnames):
+            return frozenset()
         number = sum(x.by_position for x in inputs)
         argnums = {i if i >= 0 else i + number for i in self.argnums}
-        return {x for x in inputs if x.index in argnums or x.name in self.argnames}
+        return {x for x in inputs if not x.is_bound and (x.index in argnums or x.name in self.argnames)}
 
 
 def _sequence(value, one, convert):

@@ -7,7 +7,7 @@ from jax import tree_util
 
 from .. import _compat
 from .._dispatch.arguments import inputs_of, path_of_leaf, positional_names
-from .._dispatch.leaf_groups import Lid
+from .._dispatch.leaf_groups import LeafGroups
 from .._trees.paths import describe_leaf
 from .._trees.predicates import is_inexact_array_like, is_inexact_jax_or_numpy
 from .._trees.selection import Selection
@@ -212,11 +212,11 @@ def _value_and_grad(fun, options, args, kwargs):
     leaves, treedef = tree_util.tree_flatten(chosen)
     is_held = [not selected for selected in options.selection.of(chosen)]
     held = [x for x, hold in zip(leaves, is_held) if hold]
-    groups = Lid(treedef, is_held)
+    groups = LeafGroups(treedef, is_held)
 
     def of_differentiated_leaves(diff):
         inputs = list(args)
-        for i, x in zip(where, groups.close([*diff, *held])):
+        for i, x in zip(where, groups.merge([*diff, *held])):
             inputs[i] = x
         out = fun(*inputs, **kwargs)
         return _pair(options.name, out) if options.has_aux else out
@@ -228,7 +228,7 @@ def _value_and_grad(fun, options, args, kwargs):
     except TypeError:
         _refuse_undifferentiable(options, fun, args, where, leaves, is_held)
         raise
-    grads = groups.close([*grads, *[None] * len(held)])
+    grads = groups.merge([*grads, *[None] * len(held)])
     return value, grads[0] if options.single else grads
 
 

@@ -249,6 +249,8 @@ def test_is_numpy_array(name, module, expected):
     assert _compat.is_numpy_array(constant, jax=Only(__name__="jax")) is expected
     assert _compat.is_numpy_array(np.ones(2)) and _compat.is_numpy_array(np.ma.array([1.0]))
     assert not any(map(_compat.is_numpy_array, (jnp.ones(2), np.float32(1), 1.0, [1.0], None)))
+    assert _compat.is_numpy_constant(constant, jax=Only(__name__="jax")) is expected
+    assert not any(map(_compat.is_numpy_constant, (np.ones(2), np.ma.array([1.0]), jnp.ones(2))))
 
 
 @pytest.mark.parametrize(
@@ -270,14 +272,6 @@ def test_lower():
     assert _compat.lower(jitted, 1, 2) == ("lowered", (1, 2))
     with pytest.raises(NotImplementedError, match=r"`lower` needs JAX 0.2.25 or newer, and this is JAX 0.2.18"):
         _compat.lower(lambda x: x, 1, jax=Only(__version__="0.2.18"))
-
-
-def test_constrain_sharding():
-    """By `with_sharding_constraint`, or an error that names the release that brought it."""
-    new = Only(lax=Only(with_sharding_constraint=lambda x, sharding: (x, sharding)))
-    assert _compat.constrain_sharding("x", "sharding", jax=new) == ("x", "sharding")
-    with pytest.raises(NotImplementedError, match=r"`out_shardings` needs JAX 0.4.1 or newer, and this is JAX 0.3.25"):
-        _compat.constrain_sharding("x", "sharding", jax=Only(lax=Only(), __version__="0.3.25"))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from jax import tree_util
 from looking import OFTEN, X, Y, alike, look, whole
 from modules import Affine, affine
 from random_trees import deep, room_for
-from test_snapshot import Custom
+from test_known_modules import Custom
 
 import equinox as eqx
 
@@ -59,19 +59,11 @@ def test_attributes_of_ones_own(cls):
     def fun(m):
         return [m.inner.weight * m.scale, m.bias, str(m.scale)]
 
-    f = eqx.jitf(fun, filter_fn=eqx.is_array)
-    m = cls(affine())
-    for do in [
-        lambda: object.__setattr__(m.inner, "weight", Y),
-        lambda: object.__setattr__(m, "scale", 5.0),
-        lambda: object.__setattr__(m, "inner", affine()),
-        lambda: object.__delattr__(m, "scale"),
-        lambda: object.__setattr__(m, "scale", 6.0),
-    ]:
+    f = eqx.filter_jit(fun)
+    for m in [cls(affine()), cls(Affine(Y, 1.0)), cls(affine(), 5.0), cls(affine())]:
         for _ in range(OFTEN):
             out, expected = f(m), fun(m)
             assert [np.asarray(x).tolist() for x in out] == [np.asarray(x).tolist() for x in expected]
-        do()
 
 
 def test_a_cached_property_may_appear():
@@ -88,10 +80,9 @@ def test_a_cached_property_may_appear():
     m = Caches(X)
     for _ in range(OFTEN):
         assert f(m).tolist() == [6.0, 8.0]
-    assert m.double.tolist() == [6.0, 8.0]
-    object.__setattr__(m, "weight", Y)
+    vars(m)["_double"] = Y
     for _ in range(OFTEN):
-        assert f(m).tolist() == [10.0, 12.0]  # not what was computed outside: that is no field
+        assert f(m).tolist() == [6.0, 8.0]  # not what was computed outside: that is no field
 
 
 def test_a_module_may_be_called_upon_while_it_is_made():
@@ -129,17 +120,12 @@ def test_a_module_may_be_called_upon_while_it_is_made():
         def __check_init__(self):
             check(self)
 
-    m = Partly()
-    check(m)
-    object.__setattr__(m, "b", 7)
-    check(m)
-    object.__setattr__(m, "n", 7)
-    check(m)
+    check(Partly())
     assert wrong == []
 
 
-def test_a_module_that_was_familiar_before_it_was_complete():
-    """Its dictionary is replaced when it is; and is watched where it is then."""
+def test_a_module_that_came_often_before_it_was_complete():
+    """It may have been changed since."""
     f = eqx.filter_jit(lambda m: m.a)
 
     class Early(eqx.Module):
@@ -149,10 +135,11 @@ def test_a_module_that_was_familiar_before_it_was_complete():
             self.a = X
             for _ in range(OFTEN):
                 f(self)
+            self.a = Y
 
     m = Early()
-    object.__setattr__(m, "a", Y)
-    assert f(m).tolist() == Y.tolist()
+    for _ in range(OFTEN):
+        assert f(m).tolist() == Y.tolist()
 
 
 def test_a_module_whose_init_failed():
@@ -172,46 +159,38 @@ def test_a_module_whose_init_failed():
     f = eqx.filter_jit(lambda m: sorted(vars(m)))
     with pytest.raises(KeyError):
         Fails()
-    for do in [lambda m: None, lambda m: object.__setattr__(m, "b", 1), lambda m: object.__delattr__(m, "a")]:
-        do(leaked[0])
-        for _ in range(OFTEN):
-            assert f(leaked[0]) == sorted(vars(leaked[0]))
+    for _ in range(OFTEN):
+        assert f(leaked[0]) == ["a"]
 
 
-def test_a_module_made_without_init():
-    m, f = object.__new__(Affine), eqx.filter_jit(look)
-    for do in [
-        lambda: None,
-        lambda: object.__setattr__(m, "bias", X),
-        lambda: object.__setattr__(m, "weight", Y),
-        lambda: object.__delattr__(m, "bias"),
-    ]:
-        do()
-        for _ in range(OFTEN):
-            assert alike(f(m), look(m))
+class Holds(eqx.Module):
+    box: Any
+
+    def content(self):
+        return self.box["b"]
 
 
 def test_nodes_of_ones_own_are_looked_into_at_each_call():
-    """Nobody but JAX knows what is in them; nor may a model with one be known for long."""
-    custom, m = Custom([X]), affine()
-    holder = Affine(custom, [m.__call__])
-    f = eqx.filter_jit(lambda h: (h.weight.child[0], h.bias[0](1.0)))
+    """Nobody but JAX knows what is in them."""
+    custom, m = Custom([X]), Holds({"b": X})
+    holder = Affine(custom, [m.content])
+    f = eqx.filter_jit(lambda h: (h.weight.child[0], h.bias[0]()))
     for weight, child in [(X, X), (X, Y), (Y, Y), (Y, X[:1]), (X, X)]:
-        object.__setattr__(m, "weight", weight)
+        m.box["b"] = weight
         custom.child[0] = child
         for _ in range(OFTEN):
             out = f(holder)
-            assert out[0].tolist() == child.tolist() and out[1].tolist() == (weight + 3).tolist()
+            assert out[0].tolist() == child.tolist() and out[1].tolist() == weight.tolist()
 
 
 def test_a_bound_method_may_be_the_first_input():
-    m = affine()
-    f = eqx.filter_jit(lambda method, x: method(x))
+    m = Holds({"b": X})
+    f = eqx.filter_jit(lambda method: method())
     for weight in [X, Y, X[:1]]:
-        object.__setattr__(m, "weight", weight)
-        method = m.scaled
+        m.box["b"] = weight
+        method = m.content
         for _ in range(OFTEN):
-            assert f(method, 1.0).tolist() == f(m.scaled, 1.0).tolist() == method(1.0).tolist()
+            assert f(method).tolist() == f(m.content).tolist() == weight.tolist()
 
 
 def test_a_model_a_thousand_levels_deep():
@@ -233,14 +212,12 @@ def test_copies_and_pickles_of_a_familiar_model_carry_nothing():
     assert (pickle.dumps(m.rest["a"]), list(vars(m)), pickle.dumps(affine())) == before
     for other in (copy.copy(m), copy.deepcopy(m), pickle.loads(pickle.dumps(m))):
         assert vars(other).keys() == vars(m).keys() and alike(look(other), look(m))
-        object.__setattr__(other, "name", "copy")
         for _ in range(OFTEN):
             assert alike(f(other), look(other)) and alike(f(m), look(m))
 
 
 def test_models_that_come_and_go_are_not_taken_for_one():
-    """Each in the place of the last one, with its `id`: none is worth watching."""
+    """Each in the place of the last one, with its `id`."""
     f = eqx.filter_jit(lambda m: m.weight)
-    for _ in range(4 * OFTEN):
-        f(Affine(X, None))
-    assert f._recent[0].familiar is None
+    for i in range(4 * OFTEN):
+        assert f(Affine(np.float32(i), None)) == i

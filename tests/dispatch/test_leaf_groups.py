@@ -1,4 +1,4 @@
-"""`Box` and `Lid`: a tree goes through a JAX transformation as its arrays alone, and comes out whole."""
+"""A tree goes through a JAX transformation as its arrays alone, and comes out whole."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jax import tree_util
 from random_trees import JAX_ARRAYS, Pair, flat, map_tree, same, trees
 
 import equinox as eqx
-from equinox._dispatch.leaf_groups import Box, Lid, box, unbox
+from equinox._dispatch.leaf_groups import LeafGroups, Rest, pack_output, unpack_output
 
 
 def is_static(x):
@@ -20,21 +20,36 @@ def is_static(x):
     return not isinstance(x, jnp.ndarray)
 
 
+def pack(tree):
+    return pack_output(tree, lambda x: not is_static(x))
+
+
 @given(trees())
-def test_box_holds_arrays_alone(tree):
-    """What is boxed flattens to the tree's arrays, and unboxes to the very same tree. Without statics, no box."""
-    boxed = box(tree)
+def test_a_packed_output_has_arrays_for_leaves(tree):
+    """They are the tree's arrays, and unpacked it is the very same tree. Without statics, it is the tree itself."""
+    packed = pack(tree)
     arrays = [x for x in flat(tree) if not is_static(x)]
-    assert len(arrays) == len(tree_util.tree_leaves(boxed))
-    assert all(x is y for x, y in zip(arrays, tree_util.tree_leaves(boxed)))
-    assert (boxed is tree) == (len(arrays) == len(flat(tree)))
-    assert same(unbox(boxed), tree)
+    assert len(arrays) == len(tree_util.tree_leaves(packed))
+    assert all(x is y for x, y in zip(arrays, tree_util.tree_leaves(packed)))
+    assert (packed is tree) == (len(arrays) == len(flat(tree)))
+    assert same(unpack_output(packed), tree)
+
+
+@given(trees(), st.integers(1, 4), st.data())
+def test_arrays_are_packed_in_groups(tree, number, data):
+    """Each array is in the group that was asked for, in the order of the tree."""
+    leaves = flat(tree)
+    group_of = data.draw(st.lists(st.integers(0, number - 1), min_size=len(leaves), max_size=len(leaves)))
+    groups, rest = pack_output(tree, lambda x: not is_static(x), group_of, number)
+    expected = [[x for x, g in zip(leaves, group_of) if g == i and not is_static(x)] for i in range(number)]
+    assert [list(map(id, group)) for group in groups] == [list(map(id, group)) for group in expected]
+    assert same(unpack_output((groups, rest)), tree)
 
 
 @given(trees(st.one_of(st.sampled_from(JAX_ARRAYS), st.text(max_size=1), st.none(), st.booleans())))
-def test_box_is_a_pytree(tree):
-    """Flattened, changed and unflattened, it is the box of the changed tree."""
-    doubled = unbox(tree_util.tree_map(lambda x: (x, x), box(tree)))
+def test_a_packed_output_is_a_pytree(tree):
+    """Flattened, changed and unflattened, it is the packed changed tree."""
+    doubled = unpack_output(tree_util.tree_map(lambda x: (x, x), pack(tree)))
     assert same_pairs(doubled, map_tree(lambda x: x if is_static(x) else (x, x), tree))
 
 
@@ -56,12 +71,12 @@ OUTPUTS = {
 
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_through_jit(name):
-    """A compiled function gives back by `box` what it could not return; from the cache as well."""
+    """A compiled function gives back what `jax.jit` can't return; from its cache as well."""
     function = OUTPUTS[name]
     x = jnp.arange(3.0)
-    compiled = jax.jit(lambda x: box(function(x)))
+    compiled = jax.jit(lambda x: pack(function(x)))
     for _ in range(2):
-        got, expected = unbox(compiled(x)), function(x)
+        got, expected = unpack_output(compiled(x)), function(x)
         assert tree_util.tree_structure(got) == tree_util.tree_structure(expected)
         for a, b in zip(tree_util.tree_leaves(got), tree_util.tree_leaves(expected)):
             assert type(a) is type(b)
@@ -70,7 +85,7 @@ def test_through_jit(name):
 
 def test_numpy_becomes_jax():
     """A NumPy array is carried, so a transformation makes a JAX array of it; Python numbers stay what they are."""
-    out = unbox(jax.jit(lambda: box([np.ones(2), np.float32(1), 1.5, "a"]))())
+    out = unpack_output(jax.jit(lambda: pack([np.ones(2), np.float32(1), 1.5, "a"]))())
     assert [eqx.is_array(x) for x in out] == [True, True, False, False]
     assert type(out[2]) is float
 
@@ -85,20 +100,20 @@ def test_statics_are_the_same_objects():
         __hash__ = None
 
     odd = Odd()
-    compiled = jax.jit(lambda x: box([x, odd]))
+    compiled = jax.jit(lambda x: pack([x, odd]))
     for _ in range(2):
-        assert unbox(compiled(1.0))[1] is odd
-    left, right = box([jnp.ones(2), odd]), box([jnp.ones(2), odd])
+        assert unpack_output(compiled(1.0))[1] is odd
+    left, right = pack([jnp.ones(2), odd]), pack([jnp.ones(2), odd])
     assert tree_util.tree_structure(left) == tree_util.tree_structure(tree_util.tree_map(lambda x: x, left))
     assert tree_util.tree_structure(left) != tree_util.tree_structure(right)
 
 
-def test_box_under_vmap_and_grad():
-    """Boxes go through other transformations too."""
+def test_packed_outputs_under_vmap_and_grad():
+    """They go through other transformations, too."""
     x = jnp.arange(3.0)
-    assert same_values(unbox(jax.vmap(lambda x: box([2 * x, "a"]))(x)), [2 * x, "a"])
-    _, boxed = jax.value_and_grad(lambda x: (x.sum(), box([x, "a"])), has_aux=True)(x)[0]
-    assert same_values(unbox(boxed), [x, "a"])
+    assert same_values(unpack_output(jax.vmap(lambda x: pack([2 * x, "a"]))(x)), [2 * x, "a"])
+    _, packed = jax.value_and_grad(lambda x: (x.sum(), pack([x, "a"])), has_aux=True)(x)[0]
+    assert same_values(unpack_output(packed), [x, "a"])
 
 
 def same_values(a, b):
@@ -106,16 +121,15 @@ def same_values(a, b):
 
 
 @given(trees(st.integers()), st.data())
-def test_lid_closes_over_groups(tree, data):
+def test_groups_are_merged(tree, data):
     """Leaves sorted into groups, and the groups joined in order, make the tree again."""
     leaves, treedef = tree_util.tree_flatten(tree)
     kinds = data.draw(st.lists(st.integers(0, 3), min_size=len(leaves), max_size=len(leaves)))
     pool = [x for group in range(4) for x, kind in zip(leaves, kinds) if kind == group]
-    assert same(Lid(treedef, kinds).close(pool), tree)
+    assert same(LeafGroups(treedef, kinds).merge(pool), tree)
 
 
-def test_unbox_leaves_all_else_alone():
-    """What isn't in a box comes back as it is."""
-    for x in (1, None, [box(["a"])], "a"):
-        assert unbox(x) is x
-    assert isinstance(box(["a"]), Box)
+def test_what_is_not_packed_is_left_alone():
+    for x in (1, None, [pack(["a"])], "a", (1, 2), ((1,), None)):
+        assert unpack_output(x) is x
+    assert isinstance(pack(["a"])[1], Rest)

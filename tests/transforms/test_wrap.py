@@ -112,7 +112,6 @@ def test_any_child_may_take_the_place_of_the_function(name, child):
     assert g.__wrapped__ is child
 
 
-@pytest.mark.xfail(reason="`Jitted` works something out when it is made; the dispatcher will do it at the first call")
 def test_a_transformed_model_is_seen_by_the_next_transformation():
     """The gradient with respect to it is that with respect to the model."""
     m = affine()
