@@ -1,5 +1,7 @@
 """`jitf` and `filter_jit`: `jax.jit`, told leaf by leaf what to trace. One engine, two spellings."""
 
+import functools as ft
+
 from .._dispatch.dispatcher import dispatcher_of
 from .._dispatch.options import Options as InputOptions
 from .._trees.predicates import is_array
@@ -45,8 +47,7 @@ def filter_jit(fun=None, **kwargs):
 
     A Python number that the function returns stays a number.
     """
-    options = _JitOptions(_ARRAYS, True, kwargs) if kwargs else _DEFAULTS
-    return transform(Jitted, fun, options)
+    return transform(Jitted, fun, _options_of_filter_jit(kwargs) if kwargs else _defaults_of_filter_jit())
 
 
 class _JitOptions(Options):
@@ -58,8 +59,13 @@ class _JitOptions(Options):
         self.inputs = InputOptions(selection.name, keeps_numbers, **kwargs)
 
 
-_ARRAYS = Selection("filter_jit", is_array)
-_DEFAULTS = _JitOptions(_ARRAYS, True, {})
+def _options_of_filter_jit(kwargs):
+    return _JitOptions(Selection("filter_jit", is_array), True, kwargs)
+
+
+@ft.lru_cache(maxsize=None)
+def _defaults_of_filter_jit():
+    return _options_of_filter_jit({})
 
 
 class Jitted(Transformed):
