@@ -5,6 +5,7 @@ In this folder:
     construction.py  how an instance is made, and then frozen
     static.py        which values of an instance are structure
     replace.py       how a changed copy is made
+    generated.py     code that is written out for a class, and its source
     flattening.py    how it is flattened and unflattened
     methods.py       bound methods that are pytrees
     packing.py       how functions made by JAX are copied and pickled, in whatever object they are

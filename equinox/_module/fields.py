@@ -3,6 +3,7 @@
 import dataclasses
 import keyword
 import sys
+import unicodedata
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -144,9 +145,12 @@ def check_fields(cls):
         TypeError: If a `ClassVar` says `kw_only`.
     """
     for name, f in cls.__dataclass_fields__.items():
-        if not name.isidentifier() or keyword.iskeyword(name):
+        # Python reads a name in its normal form, so another one would be another field in code.
+        if not name.isidentifier() or keyword.iskeyword(name) or unicodedata.normalize("NFKC", name) != name:
             raise TypeError(
-                "`{}`: the name of a field must be an identifier and no keyword, got {!r}.".format(cls.__name__, name)
+                "`{}`: the name of a field must be an identifier, in its normal form, and no keyword, got {!r}.".format(
+                    cls.__name__, name
+                )
             )
         if name.startswith(RESERVED):
             raise TypeError(

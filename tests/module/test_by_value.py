@@ -22,7 +22,7 @@ import equinox as eqx
 pytest.importorskip("cloudpickle", reason="cloudpickle is not installed")
 
 SCRIPT = """
-import dataclasses, functools, sys, typing
+import abc, dataclasses, functools, sys, typing
 import cloudpickle, jax, jax.numpy as jnp
 import equinox as eqx
 
@@ -104,6 +104,28 @@ class Holder(eqx.Module):
         raise AttributeError(name)
 
 
+class Net(eqx.Module):
+    mlp: eqx.nn.MLP
+    function: typing.Any = eqx.field(static=callable, default=jax.nn.relu)
+    parts: tuple = eqx.field(static=callable, default=())
+
+    def __call__(self, x):
+        return self.function(self.mlp(x)) + (self is NET)
+
+
+class Abstract(eqx.Module):
+    @abc.abstractmethod
+    def area(self):
+        pass
+
+
+class Square(Abstract):
+    edge: typing.Any
+
+    def area(self):
+        return self.edge**2
+
+
 def local():
     class Local(Base):
         z: typing.Any = dataclasses.field(default=1)
@@ -117,6 +139,7 @@ def local():
 
 
 SHIFT = Base(10.0)
+NET = Net(eqx.nn.MLP(1, 1, 2, 1, key=jax.random.PRNGKey(0)), parts=(jnp.ones(1), jax.nn.relu))
 models = {
     "base": Base(2.0),
     "child": Child(jnp.array(1.0), b=9.0),
@@ -127,6 +150,8 @@ models = {
     "local": local()(2.0),
     "method": Child(3.0).up,
     "jitted": Base(1.0).jitted,
+    "net": NET,
+    "square": Square(3),
     "shared": [SHIFT, SHIFT, Base],
 }
 sys.stdout.buffer.write(cloudpickle.dumps(models))
@@ -192,6 +217,12 @@ ANSWERS = {
     "local.f(), local.late(), tree_leaves(local.late), tree_leaves(local.f)": [12.0, 2, [2.0, 1], [2.0, 1]],
     "method(1.0), len(tree_leaves(method)), type(method.__self__) is type(child)": [13.0, 3, True],
     "float(jitted(1.0)), tree_leaves(jitted)": [2.0, [1.0]],
+    "len(tree_leaves(net)), all(map(eqx.is_array, tree_leaves(net)))": [5, True],
+    "net.function is jax.nn.relu, net.parts[1] is jax.nn.relu": [True, True],
+    "jax.jit(lambda m: m)(net).function is jax.nn.relu": True,
+    "tree_structure(net) == tree_structure(tree_map(lambda x: x, net))": True,
+    "net(jnp.ones(1)).shape, float(net(jnp.ones(1))[0]) >= 1": [[1], True],
+    "square.area(), raised(type(square).__mro__[1])[:10]": [9, "TypeError:"],
     "shared[0] is shared[1] and shared[0] is base.__call__.__func__.__globals__['SHIFT']": True,
     "type(shared[0]) is shared[2] is type(base)": True,
     "tree_leaves(type('Late', (type(child),), {'__module__': 'x', '__qualname__': 'Late'})(1.0))": [1.0, 2.0, 1.0],

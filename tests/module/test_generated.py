@@ -56,7 +56,7 @@ def test_classes_of_one_name_keep_their_own_sources():
 
 @pytest.mark.parametrize(
     "name",
-    ["", "1", "a b", "a=print()", "a\n", "a, *b", "a: int", "__Module_self__", "__Module_default_x__"]
+    ["", "1", "a b", "a=print()", "a\n", "a, *b", "a: int", "\ufb01", "__Module_self__", "__Module_default_x__"]
     + keyword.kwlist[:3],
 )
 def test_a_name_that_code_cannot_hold_is_refused(name):
