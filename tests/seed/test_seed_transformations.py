@@ -118,7 +118,6 @@ def test_jitf_wraps_jit():
     assert seen.traces == 1
 
 
-@pytest.mark.xfail(strict=False, reason="lands with this issue")
 def test_jitf_returns_arrays_as_jit_does():
     """`jitf` wraps `jax.jit`: a number in the output is a JAX array. What `jax.jit` refuses comes back as it is."""
 
