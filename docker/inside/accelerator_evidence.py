@@ -3,6 +3,9 @@
 JAX may say that it runs on a GPU; the driver has to see it too. `nvidia-smi`, which comes with the driver, is asked
 which processes hold memory and how busy the GPU is. In a container the process numbers that it knows are those of the
 host: then the GPU's own memory has to rise by what an array takes that is made for the purpose.
+
+Some drivers don't tell: of a part of a GPU (MIG) in a container, or of a GPU that shares the host's memory. That is
+noted, and is no sign that the GPU wasn't used.
 """
 
 import glob
@@ -71,7 +74,7 @@ def gpu(ask, canary, pid=None, clock=time.monotonic):
         before = _by_uuid(ask(query))
         canary.hold()
         after = _by_uuid(ask(query))
-        listed = [row for row in ask("--query-compute-apps=pid,gpu_uuid,used_memory") if row[0] == str(pid)]
+        listed = [row for row in _processes(ask) if row[0] == str(pid)]
         busy = _busy(lambda: _by_uuid(ask(query)), canary, clock)
     except (OSError, subprocess.SubprocessError) as error:
         return {}, [
@@ -81,18 +84,19 @@ def gpu(ask, canary, pid=None, clock=time.monotonic):
     except Exception as error:  # whatever JAX raises, as where another process holds the memory
         return {}, ["the GPU can't be computed on: {}. See by `nvidia-smi` who else is on it.".format(error)]
     rises = {uuid: _difference(after[uuid], before[uuid]) for uuid in after if uuid in before}
+    told = bool(rises) and None not in rises.values()
     # Half of it: some of it may have been taken before, as part of a larger piece.
     rose = {uuid: rise for uuid, rise in rises.items() if rise is not None and rise >= CANARY_MIB / 2}
     evidence = {
         "gpus": [gpu["name"] for gpu in after.values()],
         "driver": next((gpu["driver_version"] for gpu in after.values()), ""),
-        "seen_by": "process" if listed else "memory" if rose else "nothing",
+        "seen_by": "process" if listed else "memory" if rose else "nothing" if told else "not told",
         "process_memory_mib": [row[2] for row in listed],
         "memory_rise_mib": rises,
         "busy_percent": busy,
     }
     missing = []
-    if not listed and not rose:
+    if told and not listed and not rose:
         missing.append(
             "the driver sees none of its memory held: process {} isn't in `nvidia-smi --query-compute-apps`, and {} "
             "MiB for an array left the memory used as it was ({} MiB more). Is preallocation off "
@@ -115,11 +119,21 @@ def _busy(ask, canary, clock):
             told = [percent for percent in seen if percent is not None]
             if not told:
                 return None
-            if max(told) > 0 or clock() > deadline:
+            if max(told) > 0:
                 return max(told)
+            if clock() > deadline:
+                return 0 if len(told) == len(seen) else None  # it may be the one that isn't told of
     finally:
         enough.set()
         worker.join()
+
+
+def _processes(ask):
+    """Those that the driver lists; none where it doesn't tell of processes, but does of GPUs."""
+    try:
+        return ask("--query-compute-apps=pid,gpu_uuid,used_memory")
+    except subprocess.CalledProcessError:
+        return []
 
 
 def _by_uuid(rows):

@@ -142,16 +142,21 @@ WORKS = {
 }
 
 
+def names(leaves=LEAVES):
+    """The ratio of each kind of work."""
+    return {work: "{}_{}".format(work, leaves) for work in WORKS}
+
+
 def measure(leaves=LEAVES, seconds=SECONDS):
     """The ratios by name, without those that the machine was too noisy to tell."""
     ratios = {}
     for name, (work, timed) in WORKS.items():
         times = race(work(leaves), seconds, timed)
         if not times.is_noisy("equinox"):
-            ratios["{}_{}".format(name, leaves)] = round(times.ratio("equinox"), 2)
+            ratios[names(leaves)[name]] = round(times.ratio("equinox"), 2)
     return ratios
 
 
 if __name__ == "__main__":
-    json.dump(measure(), sys.stdout)
+    json.dump(dict(dict.fromkeys(names().values(), "too noisy to tell"), **measure()), sys.stdout)
     print()

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import cell_report
 import pytest
+from harness.table import grid
 
 SUITE = """
 import pytest
@@ -55,7 +56,9 @@ def run(tmp_path):
     inside.mkdir()
     (inside / "proof_of_place.py").write_text(FAKE_PROOF)
     (inside / "loop_speed.py").write_text(FAKE_LOOP_SPEED)
-    (inside / "dispatch_speed.py").write_text("print('{\"dispatch_in_100\": 1.5}')\n")
+    (inside / "dispatch_speed.py").write_text(
+        'print(\'{"dispatch_in_100": 1.5, "train_step_100": "too noisy to tell"}\')\n'
+    )
     (inside / "cell_report.py").write_text(Path(cell_report.__file__).read_text())
     (tmp_path / "test_suite.py").write_text(SUITE)
     report, progress = tmp_path / "report.json", tmp_path / "progress.json"
@@ -135,6 +138,7 @@ def test_what_it_holds(run):
     assert report["driver"] == "580.1"
     assert len(report["evidence"]["processes"]) == 2
     assert report["measures"] == {"loop_ratio": 1.25, "dispatch_in_100": 1.5}
+    assert report["evidence"]["unmeasured"] == {"train_step_100": "too noisy to tell"}
     assert report["refusal"] is None
 
 
@@ -174,11 +178,19 @@ def test_nothing_is_written_unless_asked(run, tmp_path):
 
 
 @pytest.mark.parametrize("code", ["raise SystemExit(3)", "print('no JSON')", "pass"])
-def test_a_measurement_that_fails_is_left_out(code, capsys):
+def test_a_measurement_that_fails_gives_the_reason(code, capsys):
     """The tests have passed all the same; what went wrong is said, and the others are taken."""
-    commands = [(sys.executable, "-c", code), (sys.executable, "-c", "print('{\"other\": 1.5}')")]
-    assert cell_report.measure_speeds(commands) == {"other": 1.5}
+    good = 'print(\'{"other": 1.5, "noisy": "too noisy to tell"}\')'
+    commands = {(sys.executable, "-c", code): ("one", "two"), (sys.executable, "-c", good): ("other", "noisy")}
+    reason = "the measuring failed; see the log"
+    expected = {"one": reason, "two": reason, "other": 1.5, "noisy": "too noisy to tell"}
+    assert cell_report.measure_speeds(commands) == expected
     assert "wasn't measured" in capsys.readouterr().err
+
+
+def test_every_figure_of_the_table_is_taken():
+    taken = [name for names in cell_report.SPEEDS.values() for name in names]
+    assert sorted(taken) == sorted(measure.key for measure in grid.MEASURES)
 
 
 # Progress

@@ -137,7 +137,8 @@ def test_claims_that_say_nothing(text, words):
 class FakeDriver:
     """Answers as nvidia-smi does. Memory rises when the canary holds some; the GPU is busy while the canary works."""
 
-    def __init__(self, pids=(), rise=0, busy="0", memory="1000"):
+    def __init__(self, pids=(), rise=0, busy="0", memory="1000", others=()):
+        self.others = [["0", "GPU-of-others", "NVIDIA H100", "580.65.06", *said] for said in others]
         self.pids, self.rise, self.busy, self.memory = pids, rise, busy, memory
         self.held = self.working = False
         self.questions = 0
@@ -148,9 +149,11 @@ class FakeDriver:
         if self.fails_after is not None and self.questions > self.fails_after:
             raise subprocess.TimeoutExpired("nvidia-smi", 60)
         if query[0].startswith("--query-compute-apps"):
+            if self.pids is None:
+                raise subprocess.CalledProcessError(3, "nvidia-smi")
             return [[str(pid), "GPU-1", "512"] for pid in self.pids]
         memory = self.memory if not self.memory.isdigit() else str(int(self.memory) + self.rise * self.held)
-        return [["0", "GPU-1", "NVIDIA H100", "580.65.06", memory, self.busy]]
+        return [["0", "GPU-1", "NVIDIA H100", "580.65.06", memory, self.busy], *self.others]
 
     # The canary
 
@@ -175,6 +178,11 @@ def look(driver):
         (FakeDriver(pids=[], rise=256, busy="97"), "memory"),  # in a container
         (FakeDriver(pids=[42], memory="[N/A]", busy="[N/A]"), "process"),  # a part of a GPU
         (FakeDriver(pids=[42], memory="[N/A]", busy="3"), "process"),
+        (FakeDriver(pids=[], memory="[N/A]", busy="97"), "not told"),  # a part of a GPU in a container
+        (FakeDriver(pids=[], memory="[N/A]", busy="[N/A]"), "not told"),
+        (FakeDriver(pids=None, memory="[N/A]", busy="97"), "not told"),  # no list of processes
+        (FakeDriver(pids=None, rise=256, busy="97"), "memory"),
+        (FakeDriver(pids=[], rise=256, busy="0", others=[("[N/A]", "[N/A]")]), "memory"),
     ],
 )
 def test_a_gpu_at_work_is_seen(driver, seen_by):
@@ -182,9 +190,10 @@ def test_a_gpu_at_work_is_seen(driver, seen_by):
     evidence, missing = look(driver)
     assert missing == []
     assert evidence["seen_by"] == seen_by
-    assert evidence["gpus"] == ["NVIDIA H100"]
+    assert set(evidence["gpus"]) == {"NVIDIA H100"}
     assert evidence["driver"] == "580.65.06"
-    assert evidence["busy_percent"] == (int(driver.busy) if driver.busy.isdigit() else None)
+    told = driver.busy.isdigit() and int(driver.busy) > 0
+    assert evidence["busy_percent"] == (int(driver.busy) if told else None)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +201,6 @@ def test_a_gpu_at_work_is_seen(driver, seen_by):
     [
         (FakeDriver(pids=[41, 421], rise=0, busy="97"), "process 42 isn't in"),  # somebody else's
         (FakeDriver(pids=[], rise=100, busy="97"), "sees none of its memory held"),  # somebody else's memory
-        (FakeDriver(pids=[], memory="[N/A]", busy="97"), "sees none of its memory held"),
         (FakeDriver(pids=[42], busy="0"), "saw the GPU idle"),
     ],
 )

@@ -193,6 +193,20 @@ def test_a_measure_has_a_column_once_it_was_taken(form):
     assert "Loops" in form(*with_ratios(1.0, None, None, None, None))
 
 
+@FORMS
+def test_an_absent_figure_says_why(form):
+    cells, found, hashes, _ = with_ratios(1.0, None, None, None, None)
+    reasons = [None, "too noisy to tell", "not done in 120 s", None, None]
+    for one, reason in zip(cells, reasons, strict=True):
+        if reason:
+            found[one.name] = replace(found[one.name], evidence={"unmeasured": {"loop_ratio": reason}})
+    del found[cells[4].name]
+    options = {"width": 200} if form is in_terminal else {}
+    lines = lines_by_jax(form, cells, found, hashes, {}, **options)
+    for jax, words in [("0.1.0", reasons[1]), ("0.2.0", reasons[2]), ("0.3.0", "not measured"), ("0.4.0", "not run")]:
+        assert lines[jax].count(words) == (2 if words == "not run" else 1), lines[jax]
+
+
 def test_more_measures_more_columns(monkeypatch):
     more = grid.Measure("dispatch_ratio", "Calls", "what a call costs", far=2.0)
     monkeypatch.setattr(grid, "MEASURES", (*grid.MEASURES, more))

@@ -15,6 +15,7 @@ from harness.rows import BACKENDS, Cell
 LONGEST_REASON = 240  # where there is little room
 TITLES = {"cpu": "CPU", "cuda": "CUDA", "tpu": "TPU"}
 RAN = (Outcome.PASSED, Outcome.FAILED)
+SHOWN = (*RAN, Outcome.STALE)  # what a run has shown stays in view, with its date, when it no longer holds
 LACKING = {
     "cpu": "It hasn't been run yet: `make cell CELL={}`.",
     "cuda": "It needs an NVIDIA GPU, and hasn't been run on one yet: `make test-gpu` where there is one.",
@@ -149,10 +150,20 @@ class Row:
         return ", ".join(sorted(releases) + ["canary"] * canary)
 
     def measured(self, measure: Measure) -> float | None:
-        """On the CPU, on which all releases can be compared; of a run that still holds."""
+        """On the CPU, on which all releases can be compared."""
         entry = self.entries.get("cpu")
-        value = entry.result.measures.get(measure.key) if entry and entry.outcome in RAN else None
+        value = entry.result.measures.get(measure.key) if entry and entry.outcome in SHOWN else None
         return value if value is not None and math.isfinite(value) else None
+
+    def why_unmeasured(self, measure: Measure) -> str:
+        """Why there is no such figure."""
+        entry = self.entries.get("cpu")
+        if entry is None:
+            return "not on the CPU"
+        if entry.outcome not in SHOWN:
+            return entry.outcome.value
+        reasons = entry.result.evidence.get("unmeasured")
+        return str(reasons.get(measure.key, "not measured")) if isinstance(reasons, dict) else "not measured"
 
 
 @dataclass(frozen=True)

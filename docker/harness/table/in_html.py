@@ -84,7 +84,7 @@ def figure(entry: Entry | None) -> str:
 def measured(grid: Grid, measure: Measure, row: Row) -> str:
     value = row.measured(measure)
     if value is None:
-        return "<td></td>"
+        return '<td class="measure unmeasured">{}</td>'.format(escape(row.why_unmeasured(measure)))
     far = grid.is_far(measure, row)
     longest = max(other.measured(measure) or 0 for other in grid.rows) or 1
     return '<td class="measure{}">{:.1f}{}<span class="track" aria-hidden="true">{}</span></td>'.format(

@@ -53,7 +53,7 @@ def figure(entry: Entry | None) -> str:
 def measured(grid: Grid, measure: Measure, row: Row) -> str:
     value = row.measured(measure)
     if value is None:
-        return ""
+        return escape(row.why_unmeasured(measure))
     return "{:.1f}{}".format(value, " " + FLAG if grid.is_far(measure, row) else "")
 
 

@@ -23,7 +23,7 @@ def matrix(grid: Grid) -> Table:
     for backend in grid.backends:
         table.add_column(TITLES[backend])
         for measure in grid.measures if backend == grid.backends[0] else ():
-            table.add_column(measure.title, justify="right", no_wrap=True)
+            table.add_column(measure.title, justify="right", overflow="fold")
     for row in grid.rows:
         cells: list[RenderableType] = [title(row), row.python]
         for backend in grid.backends:
@@ -49,7 +49,7 @@ def figure(entry: Entry | None) -> Text:
 def measured(grid: Grid, measure: Measure, row: Row) -> Text:
     value = row.measured(measure)
     if value is None:
-        return Text()
+        return Text(row.why_unmeasured(measure), style="dim")
     far = grid.is_far(measure, row)
     return Text("{:.1f}{}".format(value, FLAG if far else ""), style="bold red" if far else "")
 
