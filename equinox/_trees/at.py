@@ -30,6 +30,7 @@ def tree_at(where, pytree, replace=_unset, replace_fn=_unset, is_leaf=None):
         ValueError: There are not as many replacements as nodes.
         ValueError: A node is not in the tree, is returned twice, or lies inside another.
         ValueError: `where` picked other nodes when it was given the leaves.
+        TypeError: `where` or `replace_fn` is no function.
         TypeError: There are several nodes, and `replace` is no tuple or list.
         TypeError: `where` used the value of a leaf.
         AttributeError: `where` used an attribute of a leaf.
@@ -47,6 +48,9 @@ def tree_at(where, pytree, replace=_unset, replace_fn=_unset, is_leaf=None):
                 "neither" if replace is _unset else "both"
             )
         )
+    for name, function in (("where", where), ("replace_fn", replace_fn)):
+        if function is not _unset and not callable(function):
+            raise TypeError("`tree_at` expects `{}` to be a function, got {}.".format(name, describe_leaf(function)))
     pick = _Pick(where, pytree, is_leaf)
     if any(map(_lacks_identity, pick.nodes)):
         # Pick again, where each `None` and `()` counts as a leaf, and so has a placeholder like any other.

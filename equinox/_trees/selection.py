@@ -99,6 +99,7 @@ class Selection:
     """
 
     __slots__ = ("_key", "depends_on", "filter_fn", "filter_tree", "name")
+    _key: tuple
 
     def __init__(self, name, filter_fn=None, filter_tree=None):
         if (filter_fn is None) == (filter_tree is None):

@@ -24,6 +24,14 @@ def test_neither_or_both():
     assert eqx.tree_at(lambda t: t[0], [1], None) == [None]
 
 
+def test_no_function():
+    """What should be a function is named if it isn't one."""
+    with pytest.raises(TypeError, match="`tree_at` expects `where` to be a function, got `str` 'weight'"):
+        eqx.tree_at("weight", make_net(), 1)
+    with pytest.raises(TypeError, match="`tree_at` expects `replace_fn` to be a function, got `int` 1"):
+        eqx.tree_at(lambda n: n.scale, make_net(), replace_fn=1)
+
+
 @pytest.mark.parametrize(
     "replace, error, came",
     [

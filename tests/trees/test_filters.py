@@ -156,3 +156,14 @@ def test_deep_trees(wrap):
         with pytest.raises(ValueError) as caught:
             eqx.combine(tree, deep(1100, wrap, [True]))
         assert "At `tree{}` expected a leaf".format(path) in str(caught.value)
+
+
+def test_weights_from_numpy_are_arrays():
+    """A model whose weights are NumPy arrays, as loaded from a file, is split like one of JAX arrays."""
+    of_numpy = Pair(np.ones((2, 2), np.float32), [np.arange(3), np.float32(2), "name", np.array(["text"])])
+    of_jax = tree_util.tree_map(lambda x: jnp.asarray(x) if eqx.is_array(x) else x, of_numpy)
+    for split in (lambda x: eqx.partition(x, eqx.is_array), lambda x: (eqx.filter(x, eqx.is_array),)):
+        for left, right in zip(split(of_numpy), split(of_jax)):
+            assert tree_util.tree_structure(left) == tree_util.tree_structure(right)
+    assert flat(eqx.partition(of_numpy, eqx.is_array)[1])[0] == "name"
+    assert len(flat(eqx.partition(of_numpy, eqx.is_array)[0])) == 3
