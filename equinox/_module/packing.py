@@ -28,23 +28,25 @@ _PUBLIC_HOMES = ("jax.nn", "jax.numpy", "jax.lax", "jax.random", "jax.scipy.spec
 
 _READS_OR_WRITES_FILES = ("load", "save", "savez")  # of the functions in those modules
 
+_ARRAYS_ARE_PACKED = _compat.pickles_arrays_as_numpy()
+
 
 def pack(x):
     """Return what `pickle` takes in the place of `x`, and loads as `x`.
 
     That is `x` itself, unless `x` holds a function to be kept by name. What packs its own parts isn't looked into.
     """
-    if not any(_is_packed(part) for part in _reachable(x)):
+    if not any(_is_packed(part) for part in _candidates(x)):
         return x
     return _stand_ins.setdefault(id(x), _StandIn(x))
 
 
 def deepcopy(x, memo):
     """`copy.deepcopy(x, memo)`, in which functions made by JAX stay the very same objects."""
-    for part in _reachable(x):
+    for part in _candidates(x):
         if is_function_of_jax(part):
             memo[id(part)] = part
-        elif _is_packed(part):
+        elif _ARRAYS_ARE_PACKED:
             memo.setdefault(id(part), jnp.array(part))
     return copy.deepcopy(x, memo)
 
@@ -78,8 +80,9 @@ def is_function_of_jax(x):
     """Whether `x` is a function that JAX made, such as `jax.nn.relu` and what `jax.jit` returns, and no pytree."""
     if isinstance(x, types.FunctionType):
         return _package(x) == "jax"
-    made_by_jax = isinstance(x, _Jitted) or _package(type(x)) in ("jax", "jaxlib")
-    return made_by_jax and callable(x) and not isinstance(x, type) and tree_util.all_leaves([x])
+    if not callable(x) or isinstance(x, type):
+        return False
+    return (isinstance(x, _Jitted) or _package(type(x)) in ("jax", "jaxlib")) and tree_util.all_leaves([x])
 
 
 _Jitted = type(jax.jit(lambda: None))
@@ -134,7 +137,7 @@ _stand_ins: Any = weakref.WeakValueDictionary()  # by the `id` of the original, 
 
 def _is_packed(x):
     """Whether `x` by itself has to be packed: a function to be kept by name, or an array of the oldest JAX."""
-    return _address(x) is not None or (is_jax_array(x) and _compat.pickles_arrays_as_numpy())
+    return _address(x) is not None or (_ARRAYS_ARE_PACKED and is_jax_array(x))
 
 
 def _address(x):
@@ -181,30 +184,29 @@ def _look_up(module, name):
     return x
 
 
-def _reachable(x):
-    """Yield `x` and what it holds. What packs its own parts is left out, as is what `pickle` keeps by name."""
+def _candidates(x):
+    """Yield the functions of JAX and the JAX arrays that are in `x`, but not in a part that packs its own parts."""
     seen, pending = {id(x)}, [x]
     while pending:
         x = pending.pop()
-        if _packs_its_parts(x) or isinstance(x, _KEPT_BY_NAME) and not is_function_of_jax(x):
-            continue
-        yield x
-        if not is_jax_array(x) and not is_function_of_jax(x):
-            new = [part for part in _parts(x) if id(part) not in seen]
+        if is_jax_array(x) or is_function_of_jax(x):
+            yield x
+        elif not isinstance(x, _KEPT_BY_NAME) and not _packs_its_parts(x):
+            new = [part for part in _parts(x) if type(part) not in _ATOMS and id(part) not in seen]
             seen.update(map(id, new))
             pending += new
 
 
 def _parts(x):
-    """What `x` refers to, its type included."""
-    parts = gc.get_referents(x)
-    if isinstance(x, dict):  # since Python 3.13 the `__dict__` of an object doesn't show its values
-        parts += [*dict.keys(x), *dict.values(x)]
-    elif isinstance(x, np.ndarray) and x.dtype.hasobject:  # an array never shows its objects
-        parts += x.ravel().tolist()
-    return parts
+    """What `x` refers to. Its type may be among it."""
+    if type(x) is dict:  # since Python 3.13 the `__dict__` of an object doesn't show its values
+        return [*x.keys(), *x.values()]
+    if isinstance(x, np.ndarray) and x.dtype.hasobject:  # an array never shows its objects
+        return x.ravel().tolist()
+    return gc.get_referents(x)
 
 
+_ATOMS = frozenset([bool, int, float, complex, str, bytes, type(None)])
 _KEPT_BY_NAME = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
 
 

@@ -4,9 +4,12 @@ import collections
 import copy
 import dataclasses
 import functools as ft
+import gc
 import io
 import pickle
 import types
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -45,6 +48,16 @@ class Names:
         return x + 4
 
     text = "no function"
+
+
+class Compiled(eqx.Module):
+    @jax.jit
+    def method(self, x):
+        return x
+
+    @eqx.filter_jit
+    def filter_method(self, x):
+        return x
 
 
 Point = collections.namedtuple("Point", ["x", "y"])
@@ -155,8 +168,9 @@ def test_any_protocol_will_do(protocol):
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, by_pickle])
 def test_every_function_of_jax_comes_back_as_the_very_same(duplicate):
-    again = duplicate(Affine(FUNCTIONS, Point(FUNCTIONS, 1)))
-    assert [f is g for f, g in zip(again.weight, FUNCTIONS)] == [True] * len(FUNCTIONS)
+    functions = [*FUNCTIONS, Names.nested, Compiled.method, Compiled.filter_method]
+    again = duplicate(Affine(functions, Point(functions, 1)))
+    assert [f is g for f, g in zip(again.weight, functions)] == [True] * len(functions)
     assert again.bias.x is again.weight
 
 
@@ -223,6 +237,29 @@ def test_the_original_is_left_alone_and_nothing_is_kept():
     assert first == second and (held["a"], held["b"], held["b"].x) == before
     held["a"].append(2)
     assert pickle.loads(pickle.dumps(Affine(held, 1))).weight["a"] == [relu, 2]
+
+
+def test_nothing_is_kept_alive_once_a_pickle_is_made():
+    m = Affine(Data([relu]), Slots(relu))
+    held = weakref.ref(m.weight)
+    assert pickle.dumps(m) and copy.deepcopy(m)
+    del m
+    gc.collect()
+    assert held() is None
+
+
+def test_arrays_may_be_sent_beside_a_pickle():
+    m = Affine([relu, np.arange(3.0)], None)
+    buffers = []
+    data = pickle.dumps(m, 5, buffer_callback=buffers.append)
+    assert len(buffers) == 1 and len(data) < len(pickle.dumps(m, 5))
+    assert pickle.loads(data, buffers=buffers).weight[1].tolist() == [0.0, 1.0, 2.0]
+
+
+def test_threads_may_pickle_what_they_share():
+    m = Affine([relu, Data(relu)], Affine(Point(relu, 1), jnp.tanh))
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: by_pickle(m) == m and copy.deepcopy(m) == m, range(100))) == [True] * 100
 
 
 def test_what_cannot_be_pickled_says_so_as_everywhere():
