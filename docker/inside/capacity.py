@@ -1,62 +1,84 @@
 """How many cores and how much memory this process may use, in a container too. Standard library only.
 
-For workers.py inside a cell, and for the harness on the host.
+For workers.py inside a cell, and for the harness on the host. A control group may be within others, each with limits of
+its own: the narrowest counts.
 """
 
 import os
-from typing import Optional
+from typing import Iterator, List, Optional
 
 MIB = 2**20
+GROUPS = "sys/fs/cgroup"
 
 
 def cores(root: str = "/") -> int:
-    """Whole cores, at least one: those the process may run on, or fewer where its control group has a quota."""
+    """Whole cores, at least one: those the process may run on, or fewer where a control group has a quota."""
     try:
         allowed = len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
         allowed = os.cpu_count() or 1
-    quota = _quota(root)
-    return max(1, allowed if quota is None else min(allowed, int(quota)))
+    return max(1, min([allowed] + [int(quota) for quota in _quotas(root)]))
 
 
 def memory_mib(root: str = "/") -> Optional[int]:
     """Memory that can still be had, in MiB; `None` where the system doesn't tell."""
-    amounts = [_available(root), _below_limit(root)]
-    return min((amount for amount in amounts if amount is not None), default=None)
+    return min([*_available(root), *_below_limits(root)], default=None)
 
 
-def _quota(root: str) -> Optional[float]:
-    """Cores' worth of time, of the control group; `None`: no limit."""
-    v2 = _read(root, "sys/fs/cgroup/cpu.max")  # "150000 100000", or "max 100000"
-    v1 = [_read(root, "sys/fs/cgroup/cpu/cpu.cfs_{}_us".format(what)) for what in ("quota", "period")]
-    share, period = v2.split() if v2 is not None else v1
-    if share is None or period is None or not share.isdigit():  # "-1": version 1's word for no limit
-        return None
-    return int(share) / int(period)
+def _quotas(root: str) -> Iterator[float]:
+    """Cores' worth of time, of each control group that has a limit."""
+    for group in _groups(root, ""):
+        share, _, period = _read(root, group + "/cpu.max").partition(" ")  # "150000 100000", or "max 100000"
+        if share.isdigit():
+            yield int(share) / int(period)
+    for group in _groups(root, "cpu"):
+        share, period = [_read(root, "{}/cpu.cfs_{}_us".format(group, what)) for what in ("quota", "period")]
+        if share.isdigit() and period.isdigit():  # "-1": no limit
+            yield int(share) / int(period)
 
 
-def _available(root: str) -> Optional[int]:
-    for line in (_read(root, "proc/meminfo") or "").splitlines():
+def _available(root: str) -> Iterator[int]:
+    for line in _read(root, "proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) // 1024
-    return None
+            yield int(line.split()[1]) // 1024
 
 
-def _below_limit(root: str) -> Optional[int]:
-    """What the control group's limit leaves."""
-    for limit, usage in [
-        ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory.current"),
-        ("sys/fs/cgroup/memory/memory.limit_in_bytes", "sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ]:
-        most, used = _read(root, limit), _read(root, usage)
-        if most is not None and most.isdigit() and used is not None:
-            return max(0, int(most) - int(used)) // MIB
-    return None
+def _below_limits(root: str) -> Iterator[int]:
+    """What the limit of each control group leaves. Above `memory.high` the kernel makes a group wait."""
+    for group in _groups(root, ""):
+        for limit in ("memory.max", "memory.high"):
+            yield from _left(root, group, limit, "memory.current", "{}_file")
+    for group in _groups(root, "memory"):
+        yield from _left(root, group, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_{}_file")
 
 
-def _read(root: str, path: str) -> Optional[str]:
+def _left(root: str, group: str, limit: str, usage: str, cached: str) -> Iterator[int]:
+    most, used = [_read(root, "{}/{}".format(group, name)) for name in (limit, usage)]
+    if most.isdigit() and used.isdigit():
+        counts = dict(line.rpartition(" ")[::2] for line in _read(root, group + "/memory.stat").splitlines())
+        # Files that were read stay in memory as long as nobody wants it.
+        given_back = sum(int(counts.get(cached.format(kind), 0)) for kind in ("active", "inactive"))
+        yield max(0, int(most) - max(0, int(used) - given_back)) // MIB
+
+
+def _groups(root: str, controller: str) -> List[str]:
+    """The folders of the control groups that this process is in, innermost first. Version 2 has no controller's name.
+
+    In a container the names may be those of the host, which aren't there: the group itself is then at the top.
+    """
+    top = os.path.join(GROUPS, controller).rstrip("/")
+    for line in _read(root, "proc/self/cgroup").splitlines():  # "0::/a/b", or "4:cpu,cpuacct:/a/b"
+        _, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):
+            parts = path.strip("/").split("/") if path.strip("/") else []
+            return [os.path.join(top, *parts[:depth]) for depth in range(len(parts), -1, -1)]
+    return [top]
+
+
+def _read(root: str, path: str) -> str:
+    """Nothing where there is no such file."""
     try:
         with open(os.path.join(root, path), encoding="ascii") as f:
             return f.read().strip()
-    except OSError:
-        return None
+    except (OSError, UnicodeDecodeError):
+        return ""

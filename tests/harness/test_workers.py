@@ -17,6 +17,8 @@ from inside import capacity
 HERE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 V2, V1 = "sys/fs/cgroup", "sys/fs/cgroup/cpu/cpu.cfs_{}_us"
+IN_V2 = {"proc/self/cgroup": "0::/a/b"}
+IN_V1 = {"proc/self/cgroup": "11:memory:/a/b\n4:cpu,cpuacct:/a/b\n1:name=systemd:/c"}
 V1_MEMORY = "sys/fs/cgroup/memory/memory.{}_in_bytes"
 
 
@@ -38,6 +40,12 @@ def machine(root, files):
         ({V2 + "/cpu.max": "6400000 100000"}, min(64, HERE)),
         ({V1.format("quota"): "-1", V1.format("period"): "100000"}, HERE),
         ({V1.format("quota"): "100000", V1.format("period"): "100000"}, 1),
+        # Within others: a systemd slice, a job of Slurm. The narrowest counts, wherever it is.
+        ({**IN_V2, V2 + "/a/cpu.max": "100000 100000", V2 + "/a/b/cpu.max": "max 100000"}, 1),
+        ({**IN_V2, V2 + "/a/b/cpu.max": "100000 100000"}, 1),
+        ({**IN_V2, V2 + "/a/c/cpu.max": "100000 100000"}, HERE),  # another's
+        ({**IN_V1, V2 + "/cpu/a/cpu.cfs_quota_us": "100000", V2 + "/cpu/a/cpu.cfs_period_us": "100000"}, 1),
+        ({**IN_V1, V1.format("quota"): "100000", V1.format("period"): "100000"}, 1),  # names of the host, not here
     ],
 )
 def test_cores(tmp_path, files, cores):
@@ -46,6 +54,8 @@ def test_cores(tmp_path, files, cores):
 
 
 GIB = 2**30
+V1_IN_A = V1_MEMORY.replace("memory/", "memory/a/")
+CACHE = "anon 7\n{0}active_file {1}\n{0}inactive_file {1}\nshmem {1}"
 MEMINFO = {"proc/meminfo": "MemTotal: 8388608 kB\nMemAvailable: 4194304 kB"}
 
 
@@ -59,6 +69,23 @@ MEMINFO = {"proc/meminfo": "MemTotal: 8388608 kB\nMemAvailable: 4194304 kB"}
         ({**MEMINFO, V1_MEMORY.format("limit"): 2 * GIB, V1_MEMORY.format("usage"): GIB}, 1),
         ({**MEMINFO, V1_MEMORY.format("limit"): 2**63 - 4096, V1_MEMORY.format("usage"): GIB}, 4),  # no limit
         ({V2 + "/memory.max": GIB, V2 + "/memory.current": 2 * GIB}, 0),
+        ({**MEMINFO, V2 + "/memory.max": 4 * GIB, V2 + "/memory.high": 2 * GIB, V2 + "/memory.current": GIB}, 1),
+        # Within others
+        ({**IN_V2, V2 + "/a/memory.max": 3 * GIB, V2 + "/a/memory.current": GIB, V2 + "/a/b/memory.max": "max"}, 2),
+        ({**IN_V2, V2 + "/a/b/memory.max": 2 * GIB, V2 + "/a/b/memory.current": GIB}, 1),
+        ({**IN_V2, V2 + "/a/c/memory.max": GIB, V2 + "/a/c/memory.current": GIB}, None),
+        ({**IN_V1, V1_IN_A.format("limit"): 2 * GIB, V1_IN_A.format("usage"): GIB}, 1),
+        ({**IN_V1, V1_MEMORY.format("limit"): 2 * GIB, V1_MEMORY.format("usage"): GIB}, 1),
+        # Files that were read are in memory, and leave it when it is wanted. Those in /dev/shm don't.
+        ({V2 + "/memory.max": 4 * GIB, V2 + "/memory.current": 4 * GIB, V2 + "/memory.stat": CACHE.format("", GIB)}, 2),
+        (
+            {
+                V1_MEMORY.format("limit"): 4 * GIB,
+                V1_MEMORY.format("usage"): 4 * GIB,
+                V2 + "/memory/memory.stat": CACHE.format("total_", GIB),
+            },
+            2,
+        ),
     ],
 )
 def test_memory(tmp_path, files, gib):
