@@ -102,15 +102,20 @@ def why_no_engine() -> Optional[str]:
     program = shutil.which("docker")
     if program is None:
         return "there is no `docker` on the PATH"
-    command = [program, "version", "--format", "{{.Server.Version}}"]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_S, check=False)
+        if b"podman" in ask(program, "--version").stdout.lower():
+            return "`docker` is Podman here"
+        done = ask(program, "version", "--format", "{{.Server.Version}}")
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     if done.returncode == 0:
         return None
     said = done.stderr.decode("utf-8", "replace").strip().splitlines()
     return said[-1] if said else "`docker version` failed, and said nothing"
+
+
+def ask(*command: str) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_S, check=False)
 
 
 def quietly() -> int:

@@ -17,7 +17,7 @@ from harness import engine, hardware, image
 from harness.hardware import Hardware
 from harness.results import Result
 from harness.rows import Cell
-from harness.trouble import Trouble
+from harness.trouble import Trouble, understand
 
 # What of this machine's environment reaches the tests; TPU_* does, too.
 PASSED_ON = ("CUDA_VISIBLE_DEVICES", "EQX_JOBS", "EQX_SEED", "EQX_WORKERS", "NVIDIA_TF32_OVERRIDE")
@@ -123,6 +123,9 @@ def _looking(cell: Cell, options: Sequence[str], log: BinaryIO, cancel: threadin
 def _gpus(look: Look) -> Hardware:
     def ask(command: list[str], **_: Any) -> "subprocess.CompletedProcess[str]":
         ended = look(*command)
+        known = understand(ended.said) if ended.status else None
+        if known is not None:
+            raise known
         return subprocess.CompletedProcess(command, ended.status, ended.said, "")
 
     return hardware.look(run=ask, which=lambda name: name, root=Path("/nowhere"))

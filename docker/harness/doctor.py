@@ -26,6 +26,7 @@ from harness.interpreters import Interpreter
 from harness.places import LOCKS, ROOT
 from harness.results import Outcome
 from harness.rows import BACKENDS, Cell
+from harness.trouble import PODMAN, understand
 
 Find = Callable[[str], Interpreter | None]
 Ask = Callable[[Sequence[str]], tuple[int, str]]  # the exit status of a command, and what it said
@@ -103,19 +104,13 @@ def _version_of(what: str, command: Sequence[str], ask: Ask) -> Line:
     return Line(what, True, said.split(" from ")[0] or "runs")
 
 
-# What an engine's client says when it gets no answer, and what to do.
-ENGINE_SAYS = (
-    ("permission denied", "you may not use its socket; join the group `docker`, or run a rootless engine"),
-    ("no such host", "the host of DOCKER_HOST, or of the context, isn't known; set it right, or unset it"),
-    ("cannot connect", "no engine answers; start it, or point DOCKER_HOST or a context at one"),
-    ("failed to connect", "no engine answers; start it, or point DOCKER_HOST or a context at one"),
-)
-
-
 def containers(docker: str | None, env: Mapping[str, str], ask: Ask) -> Iterator[Line]:
     """The engine that `docker` on the PATH would use."""
     if docker is None:
         yield Line("docker", None, "not on the PATH; cells run on this host without it")
+        return
+    if "podman" in ask([docker, "--version"])[1].lower():
+        yield Line("docker", None, PODMAN)
         return
     status, context = ask([docker, "context", "show"])
     where = env.get("DOCKER_HOST") or "context {}".format(context if status == 0 else "default")
@@ -123,8 +118,7 @@ def containers(docker: str | None, env: Mapping[str, str], ask: Ask) -> Iterator
     if status == 0:
         yield Line("docker", True, "engine {}, by {}".format(_last(said), where))
         return
-    advice = next((advice for words, advice in ENGINE_SAYS if words in said.lower()), _last(said))
-    yield Line("docker", None, "{}, by {}: {}".format(docker, where, advice))
+    yield Line("docker", None, "{}, by {}: {}".format(docker, where, understand(said) or _last(said)))
 
 
 def accelerators(here: Hardware) -> Iterator[Line]:

@@ -21,7 +21,7 @@ from typing import IO, BinaryIO
 from harness import host
 from harness.files import write_whole
 from harness.places import ROOT, WORK
-from harness.trouble import Trouble, not_understood, understand
+from harness.trouble import PODMAN, Trouble, not_understood, understand
 
 ASK_S = 60  # an engine that is reached by ssh takes its time
 STOP = ((signal.SIGKILL, 5.0),)  # at once: the engine gives up what it was asked for when nobody listens any more
@@ -113,6 +113,8 @@ def check() -> str:
 
     Raises: Trouble: none answers.
     """
+    if "podman" in ask("--version").lower():
+        raise Trouble(PODMAN)
     version = ask("version", "--format", "{{.Server.Version}}")
     return "Docker {} at {}".format(version, endpoint())
 

@@ -6,13 +6,14 @@ Nothing here needs CUDA, libtpu or a network: what the driver and the kernel say
 import functools
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from inside import capacity
+from inside import capacity, visible
 from packaging.version import InvalidVersion, Version
 
 from harness.results import Outcome, Result
@@ -79,9 +80,8 @@ def look(
 
 def _gpus(run: Run, which: Which, root: Path, env: Mapping[str, str]) -> tuple[tuple[GPU, ...], str]:
     """The GPUs that CUDA_VISIBLE_DEVICES leaves visible, or why there are none."""
-    visible = env.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None and not visible.strip(" ,") or visible == "-1":
-        return (), "CUDA_VISIBLE_DEVICES={} hides all GPUs; unset it".format(visible)
+    if visible.gpus(env) == []:
+        return (), "{0}={1} hides all GPUs; unset it".format(visible.VARIABLE, shlex.quote(env[visible.VARIABLE]))
     elsewhere = (path for path in NOT_ON_THE_PATH if (root / path.lstrip("/")).exists())
     program = which("nvidia-smi") or next(elsewhere, None)
     if program is None:
@@ -91,9 +91,7 @@ def _gpus(run: Run, which: Which, root: Path, env: Mapping[str, str]) -> tuple[t
                 "utilities; a container needs NVIDIA_DRIVER_CAPABILITIES=compute,utility"
             )
         return (), "there is no NVIDIA GPU here; run it on a machine that has one"
-    query = [program, "--format=csv,noheader,nounits"]
-    if visible is not None and re.fullmatch(r"(\d+|GPU-[\w-]+)(,(\d+|GPU-[\w-]+))*", visible):
-        query.append("--id={}".format(visible))
+    query = [program, "--format=csv,noheader,nounits", *visible.choose(env)]
     fields = "name,driver_version,memory.total,compute_cap"
     try:
         said = _ask(run, [*query, "--query-gpu=" + fields])

@@ -64,6 +64,11 @@ def not_understood(command: str, said: str) -> Trouble:
 
 # ---- The rules -------------------------------------------------------------------------------------------------------
 
+PODMAN = (
+    "`docker` is Podman here, which has neither contexts nor BuildKit; install Docker Engine "
+    "(https://docs.docker.com/engine/install), or run the cell on this host: `WHERE=host` behind the make command"
+)
+NO_ENGINE = "(Cannot connect to the Docker daemon|failed to connect to the docker API) at "
 NEEDS_TOOLKIT = (
     "install the NVIDIA Container Toolkit there, run `nvidia-ctk runtime configure --runtime=docker`, and restart the "
     "engine"
@@ -93,7 +98,12 @@ RULES = (
         "there is no Docker context `{context}`; `docker context ls` names those there are",
     ),
     Rule(
-        r"(Cannot connect to the Docker daemon|failed to connect to the docker API) at (?P<at>\S+?)[.;] ",
+        NO_ENGINE + r"(?P<at>unix:///run/user/\S+?)[.;] ",
+        Outcome.NOT_RUN,
+        "no Docker engine answers at {at}, which is one without root; start it: `systemctl --user start docker`",
+    ),
+    Rule(
+        NO_ENGINE + r"(?P<at>\S+?)[.;] ",
         Outcome.NOT_RUN,
         "no Docker engine answers at {at}; start it (`sudo systemctl start docker`), or name another by DOCKER_HOST "
         "or `docker context use`",
@@ -121,6 +131,19 @@ RULES = (
         "the NVIDIA driver there is too old for the image ({what}); update the driver, or choose an earlier JAX",
     ),
     Rule(
+        r"bpf_prog_query\(BPF_CGROUP_DEVICE\) failed.*|failed to add device rules.*|"
+        r"container error: cgroup subsystem devices not found.*",
+        Outcome.NOT_RUN,
+        "NVIDIA's toolkit may not change control groups ({line}), as under an engine without root; on its machine "
+        "`sudo nvidia-ctk config --set nvidia-container-cli.no-cgroups=true --in-place`, then restart the engine",
+    ),
+    Rule(
+        r"Failed to initialize NVML: (Unknown Error|Insufficient Permissions)",
+        Outcome.NOT_RUN,
+        "the container may not open the GPU ({line}); under an engine with root, `sudo nvidia-ctk config --set "
+        "nvidia-container-cli.no-cgroups=false --in-place` on its machine, then restart the engine",
+    ),
+    Rule(
         r"nvidia-container-cli: (?P<what>.*?)(: unknown)?\.?$|unresolvable CDI devices.*",
         Outcome.NOT_RUN,
         "the engine finds no working NVIDIA driver ({line}); on its machine `nvidia-smi` has to work",
@@ -136,6 +159,13 @@ RULES = (
         Outcome.NOT_RUN,
         "the engine refuses `--privileged`, which a TPU needs ({line}), as one without root, or in a container, does; "
         "use the engine of the TPU VM itself",
+    ),
+    Rule(
+        r"cgroups?: cannot find cgroup mount destination.*|devices cgroup isn't mounted.*|"
+        r"unable to apply cgroup configuration.*|cgroup\S* .*(permission denied|operation not permitted|read-only).*",
+        Outcome.NOT_RUN,
+        "the engine may not make control groups ({line}), as one without root, or in a container; have systemd "
+        "delegate them (https://rootlesscontaine.rs/getting-started/common/cgroup2), or use an engine with root",
     ),
     # Room and memory
     Rule(

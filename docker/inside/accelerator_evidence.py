@@ -17,6 +17,8 @@ import subprocess
 import threading
 import time
 
+import visible
+
 CANARY_MIB = 256
 BUSY_TIMEOUT_S = 20  # nvidia-smi tells how busy the GPU was in its last sample, up to a second ago
 
@@ -40,10 +42,7 @@ def gather(backend):
 def ask_nvidia_smi(*query):
     """Rows of what `nvidia-smi --query-...` answers. Raises: OSError, subprocess.SubprocessError: it doesn't."""
     program = shutil.which(NVIDIA_SMI) or next(filter(os.path.exists, NVIDIA_SMI_ELSEWHERE), NVIDIA_SMI)
-    command = [program, "--format=csv,noheader,nounits"] + list(query)
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    if re.match(r"(\d+|GPU-[\w-]+)(,(\d+|GPU-[\w-]+))*$", visible):  # parts of a GPU have names that it doesn't take
-        command.append("--id=" + visible)
+    command = [program, "--format=csv,noheader,nounits"] + list(query) + visible.choose(os.environ)
     output = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60, text=True).stdout
     return [[cell.strip() for cell in line.split(",")] for line in output.splitlines() if line.strip()]
 

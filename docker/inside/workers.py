@@ -12,6 +12,7 @@ import subprocess
 
 import capacity
 import pytest
+import visible
 
 MEMORY_MIB = 1536  # of one worker: JAX with the programs that the suite has compiled
 MOST = 4  # more save no time: each has to import JAX, and to compile what it needs, for itself
@@ -64,17 +65,14 @@ def own_device(backend, worker, ids):
 
 def device_ids(backend, environ=os.environ):
     """The devices that this process, and the workers it starts, may share out."""
+    # What was already chosen, by the user or by the controller of this worker, or else all there are.
     if backend == "gpu":
-        return _visible(environ, "CUDA_VISIBLE_DEVICES", _gpus)
+        chosen = visible.gpus(environ)
+        return _gpus() if chosen is None else chosen
     if backend == "tpu":
-        return _visible(environ, "TPU_VISIBLE_CHIPS", _tpu_chips)
+        chosen = environ.get("TPU_VISIBLE_CHIPS")
+        return _tpu_chips() if chosen is None else [name for name in chosen.split(",") if name]
     return []
-
-
-def _visible(environ, variable, find):
-    """What was already chosen, by the user or by the controller of this worker, or else all there are."""
-    chosen = environ.get(variable)
-    return find() if chosen is None else [name for name in chosen.split(",") if name]
 
 
 def _gpus():

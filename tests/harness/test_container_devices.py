@@ -53,6 +53,7 @@ def test_a_cpu_is_everywhere(docker):
         ("exited 0", "Tesla P100, 580.65.06, 16384, 6.0\n", Outcome.UNSUPPORTED, "6.0"),
         ("exited 0", "NVIDIA A100, 450.0, 40960, 8.0\n", Outcome.UNSUPPORTED, "driver"),
         ("exited 9", "NVIDIA-SMI has failed\n", Outcome.NOT_RUN, "NVIDIA-SMI has failed"),
+        ("exited 255", "Failed to initialize NVML: Unknown Error\n", Outcome.NOT_RUN, "no-cgroups"),
         ("created 128", 'could not select device driver "" with capabilities: [[gpu]]', Outcome.NOT_RUN, "Toolkit"),
     ],
 )

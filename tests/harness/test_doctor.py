@@ -62,10 +62,10 @@ def test_tools():
     "said, ok, words",
     [
         ((0, "27.1"), True, "engine 27.1, by context remote"),
-        ((1, "error: permission denied while trying to connect to the socket"), None, "join the group `docker`"),
-        ((1, "Cannot connect to the Docker daemon at unix:///x. Is it running?"), None, "no engine answers; start it"),
-        ((1, "failed to connect to the docker API"), None, "no engine answers; start it"),
-        ((1, "dial tcp: lookup nowhere: no such host"), None, "the host of DOCKER_HOST"),
+        ((1, "permission denied while trying to connect to the docker API at unix:///x"), None, "usermod -aG docker"),
+        ((1, "Cannot connect to the Docker daemon at unix:///x. Is it running?"), None, "start it"),
+        ((1, "failed to connect to the docker API at unix:///x; check it"), None, "start it"),
+        ((1, "error during connect: lookup nowhere: no such host"), None, "see DOCKER_HOST"),
         ((124, "no answer within 15 s"), None, "no answer within 15 s"),
         ((1, ""), None, "it says nothing"),
     ],
@@ -76,6 +76,11 @@ def test_containers(said, ok, words):
     assert line.ok is ok
     assert words in line.says
     assert "context remote" in line.says
+
+
+def test_podman_is_named():
+    (line,) = doctor.containers("/bin/docker", {}, lambda command: (0, "podman version 5.4.0"))
+    assert line.ok is None and "is Podman" in line.says
 
 
 def test_containers_elsewhere():

@@ -127,6 +127,32 @@ SAID = {
         Outcome.UNSUPPORTED,
         ["cuda>=11.8", "update the driver"],
     ),
+    "toolkit under an engine without root": (
+        HOOK + "mount error: failed to add device rules: unable to find any existing device filters attached to the "
+        "cgroup: bpf_prog_query(BPF_CGROUP_DEVICE) failed: operation not permitted: unknown",
+        NOT_RUN,
+        ["bpf_prog_query", "no-cgroups=true", "restart the engine"],
+    ),
+    "toolkit of an engine without root under one with it": (
+        "Failed to initialize NVML: Unknown Error\n",
+        NOT_RUN,
+        ["no-cgroups=false"],
+    ),
+    "no control groups": (
+        SHIM + "unable to apply cgroup configuration: mkdir /sys/fs/cgroup/docker: read-only file system: unknown",
+        NOT_RUN,
+        ["control groups", "delegate"],
+    ),
+    "no pids controller": (
+        "Error response from daemon: cgroups: cannot find cgroup mount destination: unknown",
+        NOT_RUN,
+        ["control groups"],
+    ),
+    "no engine without root": (
+        "Cannot connect to the Docker daemon at unix:///run/user/1000/docker.sock. Is the docker daemon running?",
+        NOT_RUN,
+        ["systemctl --user start docker"],
+    ),
     "no nvidia-smi": (
         SHIM + 'exec: "nvidia-smi": executable file not found in $PATH: unknown',
         NOT_RUN,
@@ -315,3 +341,10 @@ def test_build_is_buildkit(docker, tmp_path, monkeypatch):
     with (tmp_path / "log").open("wb") as log:
         ended = engine.follow(log=log, cancel=threading.Event())
     assert "DOCKER_BUILDKIT=1\n" in ended.said
+
+
+def test_podman_is_not_taken_for_docker(docker):
+    """As the package podman-docker has it: it answers, and can't do what is asked of it later."""
+    docker.answer("--version", out="podman version 5.4.0\n")
+    with pytest.raises(Trouble, match="is Podman.*WHERE=host"):
+        engine.check()

@@ -56,7 +56,8 @@ def test_memory_that_is_not_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "visible, told", [("1,0", "--id=1,0"), ("GPU-a-b", "--id=GPU-a-b"), ("MIG-x", None), (None, None)]
+    "visible, told",
+    [("1,0", "--id=1,0"), ("GPU-a-b", "--id=GPU-a-b"), ("1,-1,0", "--id=1"), ("MIG-x", None), (None, None)],
 )
 def test_only_visible_gpus_count(tmp_path, visible, told):
     """nvidia-smi, which doesn't heed CUDA_VISIBLE_DEVICES, is told."""
@@ -66,11 +67,12 @@ def test_only_visible_gpus_count(tmp_path, visible, told):
     assert ids == ([told] if told else [])
 
 
-@pytest.mark.parametrize("hidden", ["", " ", "-1"])
+@pytest.mark.parametrize("hidden", ["", " ", "-1", "-1,0", "none", "void", "NoDevFiles", ",0", "a GPU", "\x1b[2J"])
 def test_gpus_may_be_hidden(tmp_path, hidden):
     found = look(tmp_path, NvidiaSmi(), {"CUDA_VISIBLE_DEVICES": hidden})
     assert found.gpus == ()
     assert "CUDA_VISIBLE_DEVICES" in found.why_no_gpu
+    assert hardware.check(cell("cuda"), found).outcome is Outcome.NOT_RUN
 
 
 def test_no_gpu(tmp_path):

@@ -154,7 +154,9 @@ def test_each_worker_has_a_device_of_its_own():
 def test_only_visible_devices_are_shared_out():
     """What the user has hidden stays hidden."""
     assert workers.device_ids("gpu", {"CUDA_VISIBLE_DEVICES": "2,GPU-x"}) == ["2", "GPU-x"]
-    assert workers.device_ids("gpu", {"CUDA_VISIBLE_DEVICES": ""}) == []
+    for hidden in ("", "-1,0", "none", "NoDevFiles"):  # CUDA reads it up to the first that is no GPU
+        assert workers.device_ids("gpu", {"CUDA_VISIBLE_DEVICES": hidden}) == []
+    assert workers.device_ids("gpu", {"CUDA_VISIBLE_DEVICES": "1, 2,-1,0"}) == ["1", "2"]
     assert workers.device_ids("tpu", {"TPU_VISIBLE_CHIPS": "1"}) == ["1"]
     assert workers.device_ids("cpu", {}) == []
 
