@@ -243,12 +243,11 @@ def _check_argnums(name, argnums):
 
 
 def _pair(name, out):
-    if not isinstance(out, (tuple, list)) or len(out) != 2:
-        raise TypeError(
-            "`{}` with `has_aux=True` expects the function to return a pair `(value, aux)`, got a `{}`.".format(
-                name, type(out).__name__
-            )
-        )
+    message = "`{}` with `has_aux=True` expects the function to return a pair `(value, aux)`, got {}."
+    if not isinstance(out, (tuple, list)):
+        raise TypeError(message.format(name, describe_leaf(out)))
+    if len(out) != 2:
+        raise ValueError(message.format(name, "a `{}` of length {}".format(type(out).__name__, len(out))))
     return out
 
 

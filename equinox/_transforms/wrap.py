@@ -6,6 +6,7 @@ A transformation is a public function, a class of `Options` that checks what it 
 
 import functools as ft
 import types
+from typing import TYPE_CHECKING, Any
 
 from .. import _compat
 from .._module.packing import deepcopy, is_found, pack
@@ -80,6 +81,10 @@ class Transformed:
             lambda self: ((self.__wrapped__,), self._options),
             lambda options, children: _unchecked(cls, children[0], options),
         )
+
+    if TYPE_CHECKING:  # each subclass has it
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
     @property
     def __doc__(self):

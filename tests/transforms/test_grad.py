@@ -226,6 +226,8 @@ def test_aux_comes_in_jaxs_order_and_may_hold_anything():
 def test_an_aux_that_is_no_pair_is_refused():
     with pytest.raises(TypeError, match=r"`filter_grad` with `has_aux=True` expects .* a pair `\(value, aux\)`"):
         eqx.filter_grad(lambda w: w, has_aux=True)(jnp.array(1.0))
+    with pytest.raises(ValueError, match=r"expects .* a pair `\(value, aux\)`, got a `tuple` of length 3"):
+        eqx.filter_grad(lambda w: (w, w, w), has_aux=True)(jnp.array(1.0))
 
 
 # What jax.grad takes
