@@ -5,6 +5,7 @@ A transformation is a public function, a class of `Options` that checks what it 
 """
 
 import functools as ft
+import pickle
 import types
 from typing import TYPE_CHECKING, Any
 
@@ -141,5 +142,8 @@ def _attributes(fun):
 
 
 def _load(name, fun, given):
-    """What `pickle` makes a `Transformed` with."""
-    return _transformations[name](fun, **given)
+    """What `pickle` makes a `Transformed` with. Its child may be anything."""
+    if name not in _transformations:
+        raise pickle.UnpicklingError("the pickle names the transformation {!r}, which doesn't exist here.".format(name))
+    decorator = _transformations[name](**given)
+    return decorator(fun) if callable(fun) else _unchecked(decorator.func, fun, decorator.keywords["options"])

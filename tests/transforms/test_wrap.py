@@ -221,6 +221,21 @@ def test_a_pickle_keeps_function_and_options(name):
     assert eqx.tree_equal(g.__wrapped__, affine())
 
 
+@pytest.mark.parametrize("child", [None, False, 1, [1]])
+def test_what_stands_for_the_function_is_copied_and_pickled_too(name, child):
+    """As in a tree of gradients, or of a filter's answers."""
+    f = tree_util.tree_unflatten(tree_util.tree_structure(transformed(name)), [child])
+    for again in (copy.deepcopy(f), pickle.loads(pickle.dumps(f))):
+        assert type(again) is type(f) and again.__wrapped__ == child
+        assert tree_util.tree_structure(again) == tree_util.tree_structure(f)
+
+
+def test_a_pickle_of_a_transformation_that_does_not_exist_says_so():
+    pickled = pickle.dumps(eqx.filter_jit(total), 2).replace(b"filter_jit", b"filter_jut")
+    with pytest.raises(pickle.UnpicklingError, match="the transformation 'filter_jut', which doesn't exist here"):
+        pickle.loads(pickled)
+
+
 def test_a_decorated_function_of_a_module_is_pickled_by_its_name():
     """As for a plain function, the pickle gives the very same object."""
     assert pickle.loads(pickle.dumps(module_level)) is module_level
