@@ -3,7 +3,7 @@
 In this folder:
     fields.py        what a class says of its fields
     construction.py  how an instance is made, and then frozen
-    static.py        which values of an instance are structure
+    static_fields.py which values of an instance are structure
     replace.py       how a changed copy is made
     generated.py     code that is written out for a class, and its source
     flattening.py    how it is flattened and unflattened

@@ -10,7 +10,7 @@ from .._trees.layout import unfinished
 from .fields import MISSING, RESERVED, has_default, is_init_var, is_keyword_only, kind_of_default
 from .generated import define
 from .methods import BoundMethod
-from .static import decide, static_fault
+from .static_fields import decide, static_fault
 
 
 def construct(self, args, kwargs):

@@ -9,7 +9,7 @@ import dataclasses
 from .. import _compat
 from .._trees.static import PLAIN_TYPES, types_of
 from .generated import define
-from .static import data_part, get_decision, merge, set_decision
+from .static_fields import data_part, get_decision, merge, set_decision
 
 
 def register(cls, known=None):

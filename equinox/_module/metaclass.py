@@ -17,7 +17,7 @@ from .fields import Layout, check_fields, declared_fields, drop_overridden, fiel
 from .flattening import register
 from .methods import Method, is_method
 from .pickling import deep_copy, get_state, reduce, set_state, shallow_copy
-from .static import HasDecision
+from .static_fields import HasDecision
 
 if sys.version_info >= (3, 11):
     from typing import dataclass_transform

@@ -12,7 +12,7 @@ import sys
 from .._trees.layout import layout_of, unfinished
 from .construction import assignable, finish
 from .packing import deepcopy, pack
-from .static import places_of, set_decision
+from .static_fields import places_of, set_decision
 
 _KEPT = "__orig_class__"  # beside the fields: `A[int]` in an instance made by `A[int]()`
 

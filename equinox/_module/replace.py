@@ -4,7 +4,7 @@ from .._trees.layout import layout_of
 from .._trees.paths import describe_leaf
 from .construction import assignable, finish, set_field
 from .pickling import get_state, new_module
-from .static import decide, places_of
+from .static_fields import decide, places_of
 
 
 def replace(__module, **fields):  # named so that a field may be called `module`

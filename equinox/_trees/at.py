@@ -5,6 +5,8 @@ import operator
 
 from jax import tree_util
 
+from .._compat import named_children
+from .layout import layout_of
 from .paths import describe_leaf, leaf_paths
 
 _unset = object()
@@ -28,7 +30,7 @@ def tree_at(where, pytree, replace=_unset, replace_fn=_unset, is_leaf=None):
     Raises:
         ValueError: Not exactly one of `replace` and `replace_fn` was given.
         ValueError: There are not as many replacements as nodes.
-        ValueError: A node is not in the tree, is returned twice, or lies inside another.
+        ValueError: A node is not in the tree, as a static field isn't; or is returned twice, or lies inside another.
         ValueError: `where` picked other nodes when it was given the leaves.
         TypeError: `where` or `replace_fn` is no function.
         TypeError: There are several nodes, and `replace` is no tuple or list.
@@ -180,9 +182,12 @@ class _Pick:
         if len(places) == 1:
             return places[0]
         if not _holds(self.marked, node):
+            static = _static_fields(self.marked, node)
+            if static:
+                raise ValueError(_describe_static(static))
             raise ValueError(
                 "`where` returned {}, which is no node of the tree. It must return nodes of the tree that it is given, "
-                "untouched, or a tuple or list of them; a static field isn't one.".format(describe_leaf(node))
+                "untouched, or a tuple or list of them.".format(describe_leaf(node))
             )
         if not places:
             outer = next(other for other in self.nodes if other is not node and _holds(other, node))
@@ -226,6 +231,37 @@ def _holds(tree, node):
     """Whether `tree` has this very object among its nodes."""
     is_node = ft.partial(operator.is_, node)
     return any(map(is_node, tree_util.tree_flatten(tree, is_leaf=is_node)[0]))
+
+
+def _static_fields(tree, value):
+    """Where the modules of `tree` hold `value`, which is no node of it: it is static, or a tuple with static items.
+
+    Returns:
+        For each place the path of the module, the name of the field, and an index or an empty string.
+    """
+    pending, found = [("tree", tree)], []
+    while pending:
+        path, node = pending.pop()
+        if layout_of(node) is not None:
+            for name, field in vars(node).items():
+                items = enumerate(field) if type(field) is tuple else ()
+                found += [(path, name, "[{}]".format(i)) for i, item in items if item is value]
+                if field is value:
+                    found.append((path, name, ""))
+        pending.extend((path + name, child) for name, child in reversed(named_children(node) or ()))
+    return found
+
+
+def _describe_static(places):
+    """What to do about the static fields at `places`, in words."""
+    owner, field, _ = places[0]
+    change = "eqx.replace({}, {}=...)".format("tree" if owner == "tree" else "module", field)
+    if owner != "tree":
+        change = "eqx.tree_at(lambda tree: {}, tree, replace_fn=lambda module: {})".format(owner, change)
+    return (
+        "`where` returned {}, which is static or has static items: it belongs to the structure and is no node "
+        "of it. Change it with `{}`.".format(" or ".join("`{}.{}{}`".format(*place) for place in places), change)
+    )
 
 
 def _lacks_identity(node):

@@ -319,13 +319,6 @@ def test_mlp_learns(getkey, draw):
     assert losses[-1] < losses[0]
 
 
-def test_mlp_while_traced(getkey):
-    """An MLP can be made inside `eval_shape` and `vmap` once its functions are held apart."""
-    keys = jrandom.split(getkey(), 2)
-    ensemble = jax.eval_shape(jax.vmap(lambda key: MLP(2, 3, 4, 1, key=key).layers), keys)
-    assert [layer.weight.shape for layer in ensemble] == [(2, 4, 2), (2, 3, 4)]
-
-
 def test_mlp_shows_itself(getkey):
     """Its `repr` names the activations."""
     text = repr(MLP(2, 3, 4, 1, key=getkey()))

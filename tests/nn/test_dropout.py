@@ -220,31 +220,6 @@ def test_no_retrace_when_traced_arguments_change(getkey):
     assert len(traces) == 1
 
 
-def test_mapped_arguments(getkey):
-    """An ensemble of layers, each with its own rate and flag, can be mapped over."""
-    ensemble = Dropout(jnp.array(0.5), jnp.array(False))
-    ensemble = eqx.tree_at(
-        lambda d: (d.p, d.deterministic), ensemble, (jnp.array([0.5, 0.75, 0.5]), jnp.array([False, False, True]))
-    )
-    y = np.asarray(jax.vmap(call)(ensemble, jnp.ones((3, 64)), jrandom.split(getkey(), 3)))
-    assert [set(row.tolist()) for row in y] == [{0.0, 2.0}, {0.0, 4.0}, {1.0}]
-
-
-def test_a_stack_made_by_vmap(getkey):
-    """`vmap` over the construction stacks the flags; then each layer of the stack selects by its own."""
-    layers = jax.vmap(lambda flag: Dropout(0.5, flag))(jnp.array([False, True]))
-    x, keys = jnp.ones((2, 64)), jrandom.split(getkey(), 2)
-    y = np.asarray(jax.vmap(call)(layers, x, keys))
-    assert set(y[0].tolist()) == {0.0, 2.0} and set(y[1].tolist()) == {1.0}
-    flags = jax.vmap(lambda _: Dropout(0.5))(jnp.arange(2)).deterministic
-    assert np.array_equal(flags, [False, False])
-    for apply in (call, traced_call):
-        with pytest.raises(ValueError, match=r"`deterministic` to be one value.*shape \(2,\).* Map over the layer"):
-            apply(layers, x, keys[0])
-    with pytest.raises(ValueError, match=r"`p` to be one value"):
-        eqx.tree_at(lambda d: d.p, Dropout(jnp.array(0.5)), jnp.ones(2))(x, key=keys[0])
-
-
 def test_closed_over_arrays(getkey):
     """Concrete JAX arrays as arguments are known also inside `jit`: no key is needed when they say so."""
     dropout = Dropout(jnp.array(0.5), jnp.array(True))

@@ -86,7 +86,7 @@ def test_node_inside_another(name):
 
 
 NO_NODES = {
-    "static field": (lambda n: n.layers[0].name, r"`str` 'layer', which is no node .* static field"),
+    "static field": (lambda n: n.layers[0].name, r"`tree.layers\[0\].name` or .*, which is static"),
     "constant": (lambda n: 3, r"`int` 3, which is no node"),
     "array": (lambda n: JAX_ARRAYS[0], r"`\w+` float32\[3\], which is no node"),
     "new container": (lambda n: {"a": n.scale}, r"`dict` {'a': <the leaf tree.scale>}, which is no node"),
@@ -333,3 +333,31 @@ def test_error_in_where_is_passed_on():
         eqx.tree_at(lambda t: t["nonsense"], {"a": 1}, 2)
     with pytest.raises(AttributeError, match="'Net' object has no attribute 'nonsense'"):
         eqx.tree_at(lambda n: n.nonsense, make_net(), 2)
+
+
+def test_static_field():
+    """What is static is named, and so is the call that changes it."""
+    linear = eqx.nn.Linear(2, 3, bias=False, key=jax.random.PRNGKey(0))
+    mlp = eqx.nn.MLP(2, 2, 4, 1, activation=jnp.tanh, key=jax.random.PRNGKey(0))
+    sequential = eqx.nn.Sequential([linear, jnp.tanh])
+    for where, tree, place, call in [
+        (lambda m: m.in_features, linear, "`tree.in_features`", "`eqx.replace(tree, in_features=...)`"),
+        (lambda m: (m.weight, m.out_features), linear, "`tree.out_features`", "`eqx.replace(tree, out_features=...)`"),
+        (lambda m: m.activation, mlp, "`tree.activation`", "`eqx.replace(tree, activation=...)`"),
+        (lambda m: m[1], sequential, "`tree.layers[1]`", "`eqx.replace(tree, layers=...)`"),
+        (lambda m: m.layers, sequential, "`tree.layers[1]`", "`eqx.replace(tree, layers=...)`"),
+        (lambda m: [m.layers], sequential, "`tree.layers`", "`eqx.replace(tree, layers=...)`"),
+        (lambda m: m.in_size, mlp, "`tree.in_size` or `tree.out_size`", "`eqx.replace(tree, in_size=...)`"),
+        (
+            lambda t: t["a"][0].activation,
+            {"a": [mlp]},
+            "`tree['a'][0].activation`",
+            "`eqx.tree_at(lambda tree: tree['a'][0], tree, "
+            "replace_fn=lambda module: eqx.replace(module, activation=...))`",
+        ),
+    ]:
+        with pytest.raises(ValueError, match="`where` returned .* is static or has static items") as error:
+            eqx.tree_at(where, tree, replace_fn=lambda x: x)
+        assert place in str(error.value) and "Change it with " + call in str(error.value)
+    with pytest.raises(ValueError, match="which is no node of the tree"):
+        eqx.tree_at(lambda m: jnp.sin, mlp, 1)
