@@ -13,6 +13,7 @@ from jax import tree_util
 from tracing import Model, is_deleted, model
 
 import equinox as eqx
+from equinox._dispatch.identity_table import IdentityTable
 from equinox._dispatch.leaf_groups import pack_output
 from equinox.nn import MLP
 
@@ -117,6 +118,84 @@ def test_dead_functions_are_collected():
     del m, f, g
     gc.collect()
     assert [ref() for ref in refs] == [None] * len(refs)
+
+
+# Functions that a loop makes at each step. Each has a lambda of its own in it, which goes with all that it compiled.
+MADE_OF = {
+    "function": lambda fun, m: eqx.filter_jit(fun),
+    "with options": lambda fun, m: eqx.filter_jit(fun, donate_argnums=()),
+    "by an unnamed filter": lambda fun, m: eqx.jitf(fun, filter_fn=lambda x: True),
+    "gradient": lambda fun, m: eqx.filter_jit(eqx.filter_grad(fun)),
+    "gradient of jit": lambda fun, m: eqx.filter_grad(eqx.filter_jit(fun)),
+    "jit of jit of gradient": lambda fun, m: eqx.filter_jit(eqx.filter_jit(eqx.filter_value_and_grad(fun))),
+    "partial": lambda fun, m: eqx.filter_jit(tree_util.Partial(lambda m, x: fun(x) + m.weight.sum(), m)),
+    "functools' partial": lambda fun, m: eqx.filter_jit(ft.partial(fun)),
+}
+
+
+@pytest.mark.parametrize("name", MADE_OF)
+def test_what_was_compiled_of_a_dead_lambda_is_given_back(name):
+    class Token:
+        pass
+
+    refs = []
+    for i in range(3):
+        token, m, constant = Token(), model(), jnp.full(2, float(i))
+        fun = lambda x, token=token, constant=constant: (x * constant).sum()  # noqa: E731
+        f = MADE_OF[name](fun, m)
+        for _ in range(3):
+            f(jnp.ones(2))
+        refs += [weakref.ref(x) for x in (token, fun, f, m, constant)]
+    del token, fun, f, m, constant
+    gc.collect()
+    if any(ref() is not None for ref in refs) and hasattr(jax, "clear_caches"):
+        jax.clear_caches()  # what JAX itself remembers of the constants in a program
+        gc.collect()
+    assert [ref() for ref in refs] == [None] * len(refs)
+
+
+def test_what_is_remembered_of_one_function_is_bounded(monkeypatch):
+    """However many options, filters and static values it is compiled for."""
+
+    def f(x, n=0):
+        return x
+
+    monkeypatch.setattr("equinox._dispatch.dispatcher._MOST_ARRANGEMENTS", 8)
+    x = jnp.ones(2)
+    for i in range(20):
+        eqx.filter_jit(f)(x, **{"n": i} if i else {})
+        eqx.filter_jit(f, static_argnames="n", donate_argnums=(1,) * i)
+        eqx.jitf(f, filter_fn=lambda x, i=i: True)(x)
+    g = eqx.filter_jit(lambda *args, **kwargs: len(args))
+    types = [type("Leaf", (), {}) for _ in range(30)]
+    for cls in types:
+        assert g(cls()) == 1
+    dispatcher, _ = g._target
+    assert len(dispatcher._arrangements) <= 8
+    refs = [weakref.ref(cls) for cls in types[:20]]
+    del types, cls
+    g.clear_cache()
+    gc.collect()
+    assert not any(ref() for ref in refs)
+
+
+def test_a_table_by_identity_forgets_with_each_of_its_keys():
+    class Key:
+        __eq__ = __hash__ = None
+
+    table = IdentityTable()
+    keys = [Key() for _ in range(4)]
+    for key in keys:
+        table.set((key,), key.__class__)
+        table.set((key, keys[0]), 2)
+    assert len(table) == 8 and table.get((keys[1], keys[0])) == 2 and table.get((keys[0], keys[1])) is None
+    assert table.get_or_make((keys[2],), Key) is Key
+    del keys[2], key
+    assert len(table) == 6
+    del keys[0]
+    assert len(table) == 2
+    with pytest.raises(TypeError):
+        table.set((1,), 1)
 
 
 # Many models
@@ -279,8 +358,8 @@ def test_a_function_that_knew_a_model_is_given_back():
     assert [ref() for ref in refs] == [None] * 2 and m.inner.weight.tolist() == [1.0, 2.0]
 
 
-def test_of_many_familiar_models_only_the_last_is_kept_track_of():
-    """A function knows two calls, and of each one model: a thousand leave no more behind than ten."""
+def test_of_many_models_that_came_often_nothing_is_kept():
+    """A thousand leave no more behind than ten."""
     f = eqx.filter_jit(lambda m, x: m.weight)
     x = np.ones(2, np.float32)
 

@@ -80,7 +80,8 @@ class Options:
                         "`{}` with `in_shardings` takes inputs by position, as `jax.jit` does, but `{}` came by "
                         "keyword.".format(self.name, x.name)
                     )
-            each = iter(self._in_shardings.of(self.name, tuple(x.value for x in sharded), "the inputs"))
+            names = [x.name for x in sharded]
+            each = iter(self._in_shardings.of(self.name, tuple(x.value for x in sharded), "the inputs", names))
             shardings.update({x: [next(each) for _ in x.leaves] for x in sharded})
         return shardings
 
@@ -112,8 +113,11 @@ class _Shardings:
         self.shardings = tuple(shardings) if name == "in_shardings" and type(shardings) is list else shardings
         self.prefix, self.structure = tree_util.tree_flatten(self.shardings, is_leaf=is_none)
 
-    def of(self, transformation, tree, of_what, by_number=False):
-        """For each leaf of `tree` its sharding, or the number of its sharding."""
+    def of(self, transformation, tree, of_what, names=(), by_number=False):
+        """For each leaf of `tree` its sharding, or the number of its sharding.
+
+        `of_what` says what the tree is and `names` what its children are called, for error messages.
+        """
         try:
             subtrees = self.structure.flatten_up_to(tree)
         except ValueError:
@@ -122,8 +126,8 @@ class _Shardings:
                 transformation, self.name, of_what
             )
             if self.name == "in_shardings" and type(self.shardings) is tuple and len(self.shardings) != len(tree):
-                message += " It has {} items, and {} inputs that aren't static came by position.".format(
-                    len(self.shardings), len(tree)
+                message += " It has {} items for {} inputs that aren't static: {}.".format(
+                    len(self.shardings), len(tree), ", ".join("`{}`".format(name) for name in names) or "none"
                 )
             elif difference is not None:
                 message += " At `{}` expected {}, got {}.".format(*difference)

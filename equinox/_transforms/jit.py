@@ -13,29 +13,44 @@ from .wrap import Options, Transformed, transform, transformation
 def jitf(fun=None, *, filter_fn=None, filter_tree=None, **kwargs):
     """`jax.jit`, tracing the leaves of the inputs that are selected and holding the others static.
 
-        @eqx.jitf(filter_fn=eqx.is_array)
-        def forward(model, x): ...
+    Frozen modules are trusted: that a model is the same object means that its fields are the same. Lists, dictionaries and
+    other nodes in it are looked at again at each call. To change a module by `object.__setattr__` is not supported.
 
     Args:
-        fun: a pure function, or anything callable. If it is itself a pytree, such as a module or one of its methods,
-            its arrays are traced too. Without it, the result is a decorator.
-        filter_fn: a function `leaf -> bool`, called on the leaves of the inputs: true to trace the leaf.
-        filter_tree: the choice as a tree of bools of the structure of the input; for several inputs a tuple of
-            trees. Inputs marked by `static_argnums` or `static_argnames` have none. Inputs passed by keyword come
-            in the order of the parameters.
-        kwargs: as for `jax.jit`. `static_argnums`, `static_argnames`, `donate_argnums` and `donate_argnames` apply
-            to whole inputs; `in_shardings` is a prefix of the tuple of positional inputs that aren't static, and
-            `out_shardings` of the output.
+        fun: A pure function, or anything callable. If it is a pytree, such as a module or one of its methods, its arrays
+            are traced too, and its other leaves are static. Without it, the result is a decorator.
+        filter_fn: A function `leaf -> bool`, called on the leaves of the inputs: true to trace the leaf.
+        filter_tree: Instead of `filter_fn`, a filter specification of the inputs, see `filter`. For several inputs it is
+            a tuple or list of one for each. Inputs marked by `static_argnums` or `static_argnames` have none. Inputs
+            passed by keyword come in the order of the parameters.
+        kwargs: As for `jax.jit`. `static_argnums`, `static_argnames`, `donate_argnums` and `donate_argnames` apply
+            to whole inputs. `in_shardings` is a prefix of the tuple of positional inputs that aren't static, and
+            `out_shardings` one of the output. They are for arrays; other leaves have none. Leaves of `fun` itself
+            count nowhere.
 
-    Returns: the compiled function. Its output may hold anything: arrays are returned as JAX arrays, other leaves are
-    the very objects that it returned when it was traced. It binds as a method does, and has `lower`, `clear_cache` and
-    `__wrapped__`. Equal statics (of one type and `==`; arrays by their values) never retrace; as for `jax.jit`, a
-    static object must not change. Nor does the same plain function, decorated anew without further options.
+    Returns:
+        The compiled function. It binds as a method does, and has `lower`, `clear_cache` and `__wrapped__`. Arrays and
+        Python numbers in its output are returned as JAX arrays, as by `jax.jit`. What `jax.jit` would refuse is the very
+        object that the function returned when it was traced. So a flag in a model that is returned becomes an array:
+        use `filter_jit` for a step that returns a model.
+
+        Static leaves that are equal and of equal types never cause a second compilation. Arrays are compared by their
+        content. As for `jax.jit`, a static object must not change. What is compiled belongs to the plain function and
+        the options: the same function, jitted again, or a method of another model, is not compiled again.
 
     Raises:
-        ValueError: not exactly one of `filter_fn` and `filter_tree`; `filter_tree` doesn't fit the inputs.
-        TypeError: a traced leaf that JAX can't trace; a static one that can't be hashed, or whose value isn't known
-            yet as another transformation traces it; an unknown keyword argument.
+        ValueError: Not exactly one of `filter_fn` and `filter_tree` was given, or `filter_tree` or a sharding doesn't
+            fit the inputs.
+        TypeError: A leaf is selected that JAX can't trace.
+        TypeError: A static leaf can't be hashed, or a transformation around the call traces it.
+        TypeError: `jax.jit` has no such keyword argument.
+
+    Example:
+        >>> @eqx.jitf(filter_fn=eqx.is_array)
+        ... def forward(model, x):
+        ...     return model(x)
+        >>> forward(eqx.nn.Linear(2, 3, key=jax.random.PRNGKey(0)), jnp.ones(2)).shape
+        (3,)
     """
     spec = {"filter_fn": filter_fn, "filter_tree": filter_tree}
     return transform(Jitted, fun, _JitOptions(Selection("jitf", **spec), False, kwargs, **spec))
@@ -43,9 +58,25 @@ def jitf(fun=None, *, filter_fn=None, filter_tree=None, **kwargs):
 
 @transformation
 def filter_jit(fun=None, **kwargs):
-    """`jitf` that traces JAX and NumPy arrays and holds everything else static.
+    """`jitf` that traces all arrays, of JAX and of NumPy, and holds everything else static.
 
-    A Python number that the function returns stays a number.
+    A Python number that the function returns stays a number, and so does a flag of a model.
+
+    Args:
+        fun: As for `jitf`.
+        kwargs: As for `jax.jit`, see `jitf`.
+
+    Returns:
+        The compiled function, as by `jitf`.
+
+    Raises:
+        TypeError: As for `jitf`.
+        ValueError: A sharding doesn't fit the inputs.
+
+    Example:
+        >>> model = eqx.nn.Linear(2, 3, key=jax.random.PRNGKey(0))
+        >>> eqx.filter_jit(model)(jnp.ones(2)).shape
+        (3,)
     """
     return transform(Jitted, fun, _options_of_filter_jit(kwargs) if kwargs else _defaults_of_filter_jit())
 

@@ -270,6 +270,106 @@ def test_shardings_that_are_asked_for(linear, draw):
         assert layout(model.bias) == layout(sharded(linear).bias)
 
 
+needs_in_shardings = pytest.mark.skipif(
+    "in_shardings" not in inspect.signature(jax.jit).parameters,
+    reason="jax.jit takes in_shardings since 0.4.4, this is " + jax.__version__,
+)
+
+
+@shards
+@several
+@needs_in_shardings
+@pytest.mark.parametrize("statics", [(), (len,), (len, 2.5, "text", None)], ids=len)
+def test_output_shardings_are_for_arrays(draw, statics):
+    """The rest of the output is returned as it is; and numbers by `jitf` as `jax.jit` returns them."""
+    x = draw(BATCH)
+
+    def fun(x):
+        return {"x": [2 * x, x + 1], "rest": statics}
+
+    for asked in (named("d"), {"x": named("d"), "rest": None}, {"x": [named(), named("d")], "rest": named()}):
+        out, plain = eqx.filter_jit(fun, out_shardings=asked)(x), asked
+        assert all(a is b for a, b in zip(out["rest"], statics)) and len(out["rest"]) == len(statics)
+        plain = asked["x"] if isinstance(asked, dict) else asked
+        expected = jax.jit(lambda x: fun(x)["x"], out_shardings=plain)(x)
+        assert list(map(layout, out["x"])) == list(map(layout, expected))
+        assert_close(out["x"], expected)
+    number = eqx.jitf(lambda x: (x, 2), filter_fn=eqx.is_array, out_shardings=named())(x)[1]
+    assert eqx.is_array(number) and layout(number) == layout(jax.jit(lambda: 2, out_shardings=named())())
+
+
+@shards
+@several
+def test_an_explicit_mesh_and_partition_specs(draw):
+    """Both are given to `jax.jit` as they are."""
+    if not hasattr(jax, "set_mesh"):
+        pytest.skip("jax.set_mesh exists since 0.7, this is " + jax.__version__)
+    x, spec = draw(BATCH), jax.sharding.PartitionSpec("d")
+    mesh = jax.make_mesh((HOW_MANY,), ("d",), devices=DEVICES)
+    by_mesh = jax.sharding.NamedSharding(mesh, spec)
+    out, kept = eqx.filter_jit(lambda x: (2 * x, len), out_shardings=(by_mesh, None))(x)
+    assert out.sharding == jax.jit(lambda x: 2 * x, out_shardings=by_mesh)(x).sharding and kept is len
+    with jax.set_mesh(mesh):
+        out, kept = eqx.filter_jit(lambda x: (2 * x, len), in_shardings=(spec,), out_shardings=spec)(x)
+        assert out.sharding == jax.jit(lambda x: 2 * x, in_shardings=(spec,), out_shardings=spec)(x).sharding
+        assert kept is len
+
+
+@shards
+@needs_in_shardings
+def test_memory_kinds_of_outputs(draw):
+    x = draw(BATCH)
+    try:
+        host = jax.sharding.SingleDeviceSharding(DEVICES[0], memory_kind="pinned_host")
+        expected = jax.jit(lambda x: 2 * x, out_shardings=host)(x).sharding.memory_kind
+    except Exception as error:
+        pytest.skip("this backend has no pinned_host, or JAX {} no memory kinds: {}".format(jax.__version__, error))
+    assert eqx.filter_jit(lambda x: (2 * x, len), out_shardings=(host, None))(x)[0].sharding.memory_kind == expected
+
+
+def error_of(f, *args, **kwargs):
+    try:
+        f(*args, **kwargs)
+    except Exception as error:
+        return type(error), str(error)
+    return None, ""
+
+
+@shards
+@several
+@needs_in_shardings
+def test_input_shardings_fit_or_are_refused_as_by_jax(draw):
+    """As a tuple or a list, one sharding for all, too few and too many of them, and with inputs by keyword."""
+    x, by = draw(BATCH), named("d")
+    for asked in (by, (by, None), [None, by], (by,), [by], (by, by, by), {"a": by}):
+        ours = eqx.filter_jit(lambda a, b, text: a + b, in_shardings=asked)
+        jaxs = jax.jit(lambda a, b: a + b, in_shardings=asked)
+        error, message = error_of(ours, x, x, text="text")
+        assert error is error_of(jaxs, x, x)[0] or "by keyword" in message
+        ours = eqx.filter_jit(lambda a, b, text: a + b, in_shardings=asked, static_argnames="text")
+        error, message = error_of(ours, x, x, text="text")
+        assert error is error_of(jaxs, x, x)[0]
+        if error is None:
+            assert layout(ours(x, x, text="text")) == layout(jaxs(x, x))
+        elif not isinstance(asked, dict):
+            assert "It has {} items for 2 inputs that aren't static: `a`, `b`".format(len(asked)) in message
+    f = eqx.filter_jit(lambda a, b: a + b, in_shardings=(by, by))
+    with pytest.raises(ValueError, match="takes inputs by position, as `jax.jit` does, but `b` came by keyword"):
+        f(x, b=x)
+    with pytest.raises(ValueError, match=r"At `out_shardings` expected a `tuple` with `\[0\]`, `\[1\]`, got"):
+        eqx.filter_jit(lambda a: (a, len), out_shardings=(by, None, None))(x)
+
+
+@shards
+@several
+@needs_in_shardings
+def test_the_arrays_of_the_function_have_no_place_in_shardings(linear, draw):
+    x = draw(3)
+    for fun in (linear, linear.__call__, tree_util.Partial(Linear.__call__, linear)):
+        out = eqx.filter_jit(fun, in_shardings=(named(),), out_shardings=named("d"))(x)
+        assert layout(out) == layout(jax.device_put(linear(x), named("d")))
+
+
 # Without any
 
 

@@ -1,7 +1,9 @@
 """How often `jitf` traces: once for each structure, shape, dtype and static value, and as often as `jax.jit` would."""
 
 import copy
+import enum
 import functools as ft
+import inspect
 import threading
 from typing import Any
 
@@ -14,6 +16,7 @@ from modules import Affine, affine
 from tracing import Model, Seen, model
 
 import equinox as eqx
+import equinox._dispatch.cache_key
 
 
 def test_equal_statics_never_retrace():
@@ -345,7 +348,7 @@ def test_a_model_rebuilt_is_not_traced_again():
     assert seen.traces == 1
 
 
-# The same function, filtered anew
+# The same function, filtered again
 
 
 @pytest.mark.parametrize(
@@ -397,3 +400,228 @@ def test_clear_cache_forgets_what_was_shared():
     eqx.filter_jit(f).clear_cache()
     eqx.filter_jit(f)(X)
     assert len(seen) == 2
+
+
+class Counted(eqx.Module):
+    """A model that counts how often it is traced."""
+
+    weight: Any
+    seen: Any = eqx.field(static=True)
+
+    def __call__(self, x):
+        return self.method(x)
+
+    def method(self, x):
+        self.seen(x)
+        return (self.weight * x).sum()
+
+
+def plain_loss(weight, x):
+    seen_by_plain_loss(x)
+    return (weight * x).sum()
+
+
+seen_by_plain_loss = Seen()
+EXACT = {"filter_fn": eqx.is_array}
+
+# Functions that a loop makes at each step, of a model that is another one each time.
+MADE_IN_A_LOOP = {
+    "model": lambda m: m,
+    "method": lambda m: m.method,
+    "partial method": lambda m: tree_util.Partial(m.method),
+    "partial of a function": lambda m: tree_util.Partial(plain_loss, m.weight),
+    "gradient of a method": lambda m: eqx.filter_grad(m.method),
+    "gradient of a model": lambda m: eqx.filter_grad(m),
+    "gradient of a partial": lambda m: eqx.filter_grad(tree_util.Partial(plain_loss, m.weight)),
+    "jit of a model": lambda m: eqx.filter_jit(m),
+    "jit of a gradient of a jit": lambda m: eqx.filter_jit(eqx.filter_grad(eqx.filter_jit(m))),
+}
+JITS = {
+    "filter_jit": eqx.filter_jit,
+    "jitf": ft.partial(eqx.jitf, **EXACT),
+    "with options": ft.partial(eqx.filter_jit, donate_argnums=(), inline=False),
+    "by an unnamed filter": lambda f: eqx.jitf(f, filter_fn=lambda x: eqx.is_array(x)),
+}
+
+
+@pytest.mark.parametrize("jit", JITS)
+@pytest.mark.parametrize("name", MADE_IN_A_LOOP)
+def test_what_is_made_in_a_loop_is_compiled_once(name, jit):
+    """A model, its method and any transformation of it, jitted at each step."""
+    if jit == "with options" and "inline" not in inspect.signature(jax.jit).parameters:
+        pytest.skip("jax.jit takes inline since 0.2.25 or so, this is " + jax.__version__)
+    seen, make = Seen(), MADE_IN_A_LOOP[name]
+    models = [Counted(jnp.full(2, float(i)), seen) for i in range(4)]
+    expected = [make(m)(X[1]) for m in models]
+    before = seen.traces + seen_by_plain_loss.traces
+    got = [JITS[jit](make(m))(X[1]) for m in models]
+    assert got == expected and seen.traces + seen_by_plain_loss.traces <= before + 1
+
+
+def test_a_jitted_gradient_that_is_made_in_a_loop_is_compiled_once():
+    seen_by_plain_loss.traces = 0
+    for i in range(4):
+        gradient = eqx.filter_jit(eqx.filter_grad(plain_loss, argnums=1))(jnp.full(2, float(i)), X[1])
+        assert gradient == 2.0 * i
+    assert seen_by_plain_loss.traces == 1
+
+
+def test_a_wrapper_that_went_through_a_tree_map_is_not_traced_again():
+    seen = Seen(lambda x: x)
+
+    class Slots:
+        """A callable that compares as it likes."""
+
+        def __eq__(self, other):
+            return True
+
+        __hash__ = None
+
+        def __call__(self, x):
+            return seen(x)
+
+    for fun in (lambda x: seen(x), ft.partial(seen), Slots()):
+        traces = seen.traces
+        f = eqx.filter_jit(fun)
+        for _ in range(3):
+            f = tree_util.tree_map(lambda x: x, f)
+            f(X)
+        assert seen.traces == traces + 1
+
+
+def test_another_function_option_or_class_is_compiled_by_itself():
+    class Other(Counted):
+        def method(self, x):
+            return -super().method(x)
+
+    seen = Seen()
+    first, other = Counted(X, seen), Other(X, seen)
+    for _ in range(2):
+        assert eqx.filter_jit(first)(1.0) == -eqx.filter_jit(other)(1.0) == first.weight.sum()
+        assert eqx.filter_jit(eqx.filter_grad(first))(X[1]) == 1.0
+        assert eqx.filter_jit(eqx.filter_value_and_grad(first))(X[1]) == (1.0, 1.0)
+        assert eqx.filter_jit(first.method)(1.0) == 1.0
+    assert seen.traces == 5
+
+
+def test_arrays_of_a_function_are_traced_however_it_is_filtered():
+    """NumPy's too: what is changed in place is seen. They count among no inputs."""
+    weight = np.array([1.0, 2.0], np.float32)
+    m = Affine(weight, 1)
+    for f in (
+        eqx.filter_jit(m),
+        eqx.jitf(m, filter_fn=lambda x: False),
+        eqx.jitf(m, filter_tree=True),
+        eqx.jitf(m, filter_fn=eqx.is_inexact_array, static_argnums=0),
+    ):
+        for value in (1.0, 5.0, 1.0):
+            for _ in range(8):
+                weight[0] = value
+                assert f(2.0).tolist() == [2 * value + 1, 5.0]
+
+
+# Static arrays
+
+
+class Subclass(np.ndarray):
+    pass
+
+
+NOT_IN_THEIR_BYTES = {
+    "masked": np.ma.array([1, 2], mask=[True, False]),
+    "subclass": np.ones(2).view(Subclass),
+    "matrix of objects": np.array([1, None], object),
+    "structured with objects": np.zeros(2, [("a", object), ("b", int)]),
+}
+if hasattr(getattr(np, "dtypes", None), "StringDType"):
+    NOT_IN_THEIR_BYTES["StringDType"] = np.array(["a", "b"], np.dtypes.StringDType())
+
+
+@pytest.mark.parametrize("name", NOT_IN_THEIR_BYTES)
+def test_a_static_array_that_its_bytes_do_not_tell_is_refused(name):
+    f = eqx.jitf(lambda m: m, filter_fn=lambda x: False)
+    plain = np.array([1, 2])
+    f(Model(plain, "name"))
+    with pytest.raises(TypeError, match="`m.weight` static, so it must be a plain array without objects, got"):
+        f(Model(NOT_IN_THEIR_BYTES[name], "name"))
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        [np.array(["a"]), np.array(["b"])],
+        [np.array(["2020"], "datetime64[Y]"), np.array(["2021"], "datetime64[Y]"), np.array([50], "timedelta64[Y]")],
+        [
+            np.array([(1, 2.0)], "i4,f4"),
+            np.array([(1, 3.0)], "i4,f4"),
+            np.array([(1, 2.0)], [("x", "i4"), ("y", "f4")]),
+        ],
+        [np.array([0.0]), np.array([-0.0])],
+    ],
+    ids=["text", "dates", "structured", "zeros"],
+)
+def test_static_numpy_arrays_are_told_apart(arrays):
+    f = eqx.jitf(lambda x: (x.dtype, x.tobytes()), filter_fn=lambda x: False)
+    for array in arrays + arrays:
+        assert f(array) == (array.dtype, array.tobytes())
+
+
+def test_an_array_that_no_trace_takes_is_held_static_after_one_that_is_traced():
+    """Both are NumPy arrays, so their types don't tell."""
+    f = eqx.filter_jit(lambda x: x.dtype.kind)
+    for _ in range(2):
+        assert [f(x) for x in (np.ones(1), np.array(["a"]), np.ones(1))] == ["f", "U", "f"]
+
+
+def test_a_returned_scalar_that_is_held_static_is_read_once(monkeypatch):
+    """A flag that `jitf` returned is a new array at each step. To hold it static is to read it, and no more."""
+    read = []
+    to_numpy = equinox._dispatch.cache_key._compat.to_numpy
+    monkeypatch.setattr(equinox._dispatch.cache_key._compat, "to_numpy", lambda x: read.append(x) or to_numpy(x))
+    seen = Seen(lambda m: Model(m.weight + 1, bool(m.name)))
+    step = eqx.jitf(seen, filter_fn=eqx.is_inexact_array)
+    m = step(Model(X, True))
+    for _ in range(3):
+        m = step(m)
+    assert eqx.is_array(m.name) and seen.traces == 2 and len(read) == 3
+    with monkeypatch.context() as patch:
+        patch.setattr("equinox._dispatch.dispatcher.Dispatcher._make_entry", None)
+        del read[:]
+        for _ in range(3):
+            m = step(m)
+        assert len(read) == 3 and m.weight.tolist() == [7.0, 8.0]
+        for _ in range(8):
+            step(m)
+        assert len(read) <= 3 + 8
+
+
+# What `jitf` returns
+
+
+def test_jitf_returns_numbers_as_jit_does():
+    """`filter_jit` keeps them. What `jax.jit` refuses is returned as it is, by both."""
+
+    class Number(enum.IntEnum):
+        ONE = 1
+
+    numbers = [1, 2.5, True, 1j, Number.ONE, np.float32(1), np.float64(2), np.arange(2)]
+    expected = jax.jit(lambda: numbers)()
+    refused = ["text", len, object(), 2**70, np.array(["a"]), np.datetime64("2020"), {1, 2}]
+    got = eqx.jitf(lambda: (numbers, refused), filter_fn=eqx.is_array)()
+    assert all(a is b for a, b in zip(got[1], refused))
+    for a, b in zip(got[0], expected):
+        assert eqx.tree_equal(a, b) and getattr(a, "weak_type", None) == getattr(b, "weak_type", None)
+    kept = eqx.filter_jit(lambda: (numbers, refused))()
+    assert all(a is b for a, b in zip(kept[0][:5] + kept[1], numbers[:5] + refused))
+    assert all(map(eqx.is_array, kept[0][5:]))
+
+
+def test_a_flag_of_a_model_that_jitf_returns_is_an_array():
+    """So a step that returns a model is jitted by `filter_jit`, which keeps the flag."""
+
+    def step(m):
+        return Model(m.weight + 1, m.name)
+
+    m = Model(X, True)
+    assert eqx.is_array(eqx.jitf(step, filter_fn=eqx.is_inexact_array)(m).name)
+    assert eqx.filter_jit(step)(m).name is True
