@@ -13,16 +13,16 @@ from .wrap import Options, Transformed, transform, transformation
 def jitf(fun=None, *, filter_fn=None, filter_tree=None, **kwargs):
     """`jax.jit`, tracing the leaves of the inputs that are selected and holding the others static.
 
-    Frozen modules are trusted: that a model is the same object means that its fields are the same. Lists, dictionaries and
-    other nodes in it are looked at again at each call. To change a module by `object.__setattr__` is not supported.
+    Frozen modules are trusted: that a model is the same object means that its fields are the same. Lists, dictionaries
+    and other nodes in it are looked at again at each call. To change a module by `object.__setattr__` isn't supported.
 
     Args:
-        fun: A pure function, or anything callable. If it is a pytree, such as a module or one of its methods, its arrays
-            are traced too, and its other leaves are static. Without it, the result is a decorator.
+        fun: A pure function, or anything callable. If it is a pytree, such as a module or one of its methods, its
+            arrays are traced too, and its other leaves are static. Without it, the result is a decorator.
         filter_fn: A function `leaf -> bool`, called on the leaves of the inputs: true to trace the leaf.
-        filter_tree: Instead of `filter_fn`, a filter specification of the inputs, see `filter`. For several inputs it is
-            a tuple or list of one for each. Inputs marked by `static_argnums` or `static_argnames` have none. Inputs
-            passed by keyword come in the order of the parameters.
+        filter_tree: Instead of `filter_fn`, a filter specification of the inputs, see `filter`. For several inputs it
+            is a tuple or list of one for each. Inputs marked by `static_argnums` or `static_argnames` have none.
+            Inputs passed by keyword come in the order of the parameters.
         kwargs: As for `jax.jit`. `static_argnums`, `static_argnames`, `donate_argnums` and `donate_argnames` apply
             to whole inputs. `in_shardings` is a prefix of the tuple of positional inputs that aren't static, and
             `out_shardings` one of the output. They are for arrays; other leaves have none. Leaves of `fun` itself
@@ -30,9 +30,9 @@ def jitf(fun=None, *, filter_fn=None, filter_tree=None, **kwargs):
 
     Returns:
         The compiled function. It binds as a method does, and has `lower`, `clear_cache` and `__wrapped__`. Arrays and
-        Python numbers in its output are returned as JAX arrays, as by `jax.jit`. What `jax.jit` would refuse is the very
-        object that the function returned when it was traced. So a flag in a model that is returned becomes an array:
-        use `filter_jit` for a step that returns a model.
+        Python numbers in its output are returned as JAX arrays, as by `jax.jit`. What `jax.jit` would refuse is the
+        very object that the function returned when it was traced. So a flag in a model that is returned becomes an
+        array: use `filter_jit` for a step that returns a model.
 
         Static leaves that are equal and of equal types never cause a second compilation. Arrays are compared by their
         content. As for `jax.jit`, a static object must not change. What is compiled belongs to the plain function and
