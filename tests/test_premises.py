@@ -51,3 +51,8 @@ def test_the_random_numbers_are_of_this_run(getkey, draw, request):
     assert eqx.tree_equal(key, same[0]()) and not eqx.tree_equal(key, same[1]())
     assert not eqx.tree_equal(getkey(), key) and not eqx.tree_equal(draw(3), draw(3))
     assert str(getkey.seed) in repr(getkey)
+
+
+def test_names_of_tests_are_the_same_in_each_process(request):
+    """pytest-xdist compares the tests that its processes collected. The address of an object differs between them."""
+    assert [item.name for item in request.session.items if " at 0x" in item.name] == []

@@ -72,7 +72,7 @@ def test_decision_lasts_in_copies(name):
         assert is_same(COPIES[name](m), m)
 
 
-@pytest.mark.parametrize("replacement", [None, len, 5, object(), (len,)], ids=str)
+@pytest.mark.parametrize("replacement", [None, len, 5, object(), (len,)], ids=lambda x: type(x).__name__)
 def test_decision_lasts_whatever_replaces_a_leaf(replacement):
     """A leaf that becomes a function stays a leaf, and `None` moves no function into the leaves."""
     m = make(function=1.0)
