@@ -10,13 +10,14 @@ import argparse
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from harness import pipes
 
 # What has to be installed for JAX to use a backend.
 JAX_FOR = {
@@ -118,17 +119,5 @@ def ask(*command: str) -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_S, check=False)
 
 
-def quietly() -> int:
-    """`main`, for one whose output may no longer be read, as behind `| head`: that needs no words."""
-    try:
-        status = main()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        status = 128 + signal.SIGPIPE
-    if status == 128 + signal.SIGPIPE:  # else Python complains when it ends, as there may be more to be written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return status
-
-
 if __name__ == "__main__":
-    sys.exit(quietly())
+    sys.exit(pipes.quietly(main))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness import isolation, lacking
+from harness import isolation, lacking, pipes
 
 try:
     from harness import artifacts, bases, bisect, choice, doctor, fingerprint, found, image, locks, many, rows, table
@@ -145,8 +145,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (rows.MatrixError, ReadmeError) as error:
         print(error, file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        print(many.cannot_write(error), file=sys.stderr)
+        print(many.cannot_go_on(error), file=sys.stderr)
         return 3
     except IndexUnreachable as error:
         print(error, file=sys.stderr)
@@ -158,4 +160,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     isolation.isolate()
-    sys.exit(main())
+    sys.exit(pipes.quietly(main))

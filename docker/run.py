@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness import isolation, lacking
+from harness import isolation, lacking, pipes
 
 try:
     from harness import by_hand, choice, container, engine, host, locks, many, rows
@@ -108,8 +108,10 @@ def main(argv: Sequence[str] | None = None, run: Callable[..., int] = many.run) 
     except KeyboardInterrupt:
         print("Interrupted before any cell was started.", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        print(many.cannot_write(error), file=sys.stderr)
+        print(many.cannot_go_on(error), file=sys.stderr)
         return 3
 
 
@@ -153,4 +155,4 @@ def by_hand_instead(cells: Sequence[Cell], shell: bool) -> int:
 
 if __name__ == "__main__":
     isolation.isolate()
-    sys.exit(main())
+    sys.exit(pipes.quietly(main))

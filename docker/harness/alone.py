@@ -13,7 +13,7 @@ STEP_S = 0.2
 
 
 class NotAlone(Exception):
-    """Somebody else runs cells here. The message says who."""
+    """Another process is at it. The message says which."""
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def alone(path: Path, patience_s: float = 0.0, sleep: Callable[[float], object] 
             if not taken(file.fileno()):
                 file.seek(0)
                 holder = file.read().strip() or "another process"
-                message = "Cells are already being run in this checkout, by {}. Wait for it or stop it, then try again."
+                message = "It is already being run in this checkout, by {}. Wait for that or stop it, then try again."
                 raise NotAlone(message.format(holder))
         file.truncate(0)
         file.write("process {}: {}\n".format(os.getpid(), shlex.join(sys.argv)))

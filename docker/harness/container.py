@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from harness import (
     bases,
+    blame,
     devices,
     engine,
     fingerprint,
@@ -133,20 +134,13 @@ def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder:
         hashes=now,
         run=uuid.uuid4().hex,
     )
-    if displaces(result, last_result(cell, folder)):
+    if displaces(result, results.last(cell.name, folder)):
         results.write(result, folder)
     return result
 
 
 def _result(cell: Cell, trouble: Trouble) -> Result:
     return Result(cell.name, trouble.outcome, str(trouble), where="container", bridge=cell.bridge)
-
-
-def last_result(cell: Cell, folder: Path) -> Result | None:
-    try:
-        return results.read(cell.name, folder)
-    except results.ResultError:  # the user was told of it before the run
-        return None
 
 
 def new_log(cell: Cell, folder: Path) -> BinaryIO:
@@ -184,8 +178,7 @@ def build(cell: Cell, log: BinaryIO, cancel: threading.Event, source: Path = ROO
             engine.remove_replaced("equinox.cell=" + cell.name)
             return id_file.read_text(encoding="ascii")
     said = failed_step(ended.said)
-    lock = cell.lock.relative_to(ROOT).as_posix()
-    trouble = understand(said, lock=lock, cell=cell.name) or understand(ended.said)
+    trouble = understand(said, **blame.source_of(cell).of_messages()) or understand(ended.said)
     if trouble is not None:
         raise trouble
     lines = [line.strip() for line in said.splitlines() if line.strip()] or ["nothing was said"]

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from inside import inventory
 from packaging.requirements import Requirement
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from harness import environment, hardware, host, left, results, rows, signals, snapshot, suite, verdict
 from harness.environment import Environment
@@ -68,12 +68,20 @@ def this_python(backend: str) -> Found:
 def among(cells: Iterable[Cell], folder: Path = RESULTS) -> list[Cell]:
     """The cells, and what was found by runs whose results are in the folder, each behind the last JAX before it."""
     found = list(cells)
-    names = filter(None, (NAME.fullmatch(path.stem) for path in folder.glob("*-found.json")))
-    new = [cell("{}.{}".format(name[1], name[2]), name[3], name[4]) for name in names]
+    new = list(filter(None, (named(path.stem) for path in folder.glob("*-found.json"))))
     for one in sorted(new, key=lambda one: (Version(one.jax), one.name)):
         before = [i for i, other in enumerate(found) if not other.floating and Version(other.jax) <= Version(one.jax)]
         found.insert(max(before, default=-1) + 1, one)
     return found
+
+
+def named(name: str) -> Found | None:
+    """What has that name; None: nothing has, as no release of JAX is called so."""
+    match = NAME.fullmatch(name)
+    try:
+        return match and cell("{}.{}".format(match[1], match[2]), str(Version(match[3])), match[4])
+    except InvalidVersion:
+        return None
 
 
 def missing(project: Path = ROOT / "pyproject.toml") -> list[str]:
@@ -137,7 +145,7 @@ def run(
     except BrokenPipeError:  # nobody reads what it says, as behind `| head`
         return 128 + signal.SIGPIPE
     except OSError as error:
-        print("Writing failed: {}. Mend that, and run it again.".format(error), file=sys.stderr)
+        print("It can't go on: {}. Mend that, and run it again.".format(error), file=sys.stderr)
         return 3
 
 

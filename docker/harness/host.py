@@ -73,7 +73,7 @@ def hashes_of(cells: Iterable[Cell], source: Path = ROOT) -> dict[str, dict[str,
 
 def keep(result: Result, folder: Path = RESULTS) -> None:
     """Write what is known before a run, unless it says less than the last result."""
-    if displaces(result, results.read(result.cell, folder)):
+    if displaces(result, results.last(result.cell, folder)):
         results.write(result, folder)
 
 
@@ -118,7 +118,7 @@ def run(
     status = INTERRUPTED if cancel.is_set() else process.returncode
     if status in NO_RESULT:
         return Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason=NO_RESULT[status], bridge=cell.bridge)
-    result = results.read(cell.name, folder)
+    result = results.last(cell.name, folder)
     if result is not None and result.run == this_run:  # its date says little: it may be of another clock
         return result
     result = replace(

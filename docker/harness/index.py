@@ -117,7 +117,7 @@ def read_page(url: str, opener: Opener = urllib.request.urlopen) -> str:
         with opener(_request(url, "*/*"), timeout=TIMEOUT_S) as answer:
             return str(answer.read().decode("utf-8", "replace"))
     except OSError as error:
-        raise IndexUnreachable(_unreachable(url, error)) from error
+        raise IndexUnreachable(_unreachable(url, error, "Look at the network.")) from error
 
 
 def _json(page: str, opener: Opener) -> Mapping[str, Any]:
@@ -150,9 +150,9 @@ def _shown(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _unreachable(url: str, error: OSError) -> str:
+def _unreachable(url: str, error: OSError, next_move: str = "Look at the network, or set EQX_INDEX_URL.") -> str:
     reason = getattr(error, "reason", None) or error
-    return "{} can't be reached: {}. Look at the network, or set EQX_INDEX_URL.".format(_shown(url), reason)
+    return "{} can't be reached: {}. {}".format(_shown(url), reason, next_move)
 
 
 def _version(filename: str) -> str | None:

@@ -128,9 +128,11 @@ def obtain(version: str) -> Interpreter | None:
     return find(version) or Here(os.environ, uv=uv_path()).fetch(version)
 
 
-def missing(version: str) -> str:
+def missing(version: str, env: Mapping[str, str] = os.environ) -> str:
     """What to do about a Python that isn't here."""
-    return (
-        "There is no Python {0} here: not on the PATH, not of pyenv's, not of uv's, and uv could not fetch it. "
+    told = next((name for name in ("UV_OFFLINE", "UV_PYTHON_DOWNLOADS") if env.get(name)), None)
+    message = (
+        "There is no Python {0} here: not on the PATH, not of pyenv's, not of uv's, and uv {1}. "
         "Install one: `pyenv install {0}`, or `uv python install {0}`."
-    ).format(version)
+    )
+    return message.format(version, "may not fetch it ({}={})".format(told, env[told]) if told else "could not fetch it")

@@ -6,7 +6,9 @@ from typing import NoReturn
 
 
 def leave(error: ModuleNotFoundError) -> NoReturn:
-    """Say what is lacking, with the next move."""
+    """Say what is lacking, with the next move. A module of the harness itself is no tool: the checkout lacks it."""
+    if (error.name or "").partition(".")[0] in ("harness", "inside"):
+        raise error
     message = (
         "This Python ({}) has no `{}`. `make doctor` makes one with all the tools: .venv-harness/bin/python docker/{}"
     )

@@ -280,7 +280,7 @@ class Race:
             try:
                 self.events.put(Finished(cell, self.runner.run(cell, on_progress, self.cancel)))
             except OSError as error:
-                self.events.put(Finished(cell, None, cannot_write(error)))
+                self.events.put(Finished(cell, None, cannot_go_on(error)))
             except BaseException:  # a mistake of ours: it is shown whole
                 self.events.put(Finished(cell, None, traceback.format_exc()))
 
@@ -330,7 +330,8 @@ def at_once(cells: Sequence[Cell]) -> int:
     return max(1, on_cpu + len({cell.backend for cell in cells} - {"cpu"}))
 
 
-def cannot_write(error: OSError) -> str:
+def cannot_go_on(error: OSError) -> str:
+    """What the system refused, in its words, which name the file; and the next move."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    message = "Writing failed: {}. {}, and give the same command again: what is done isn't done again."
+    message = "It can't go on: {}. {}, and give the same command again: what is done isn't done again."
     return message.format(error, "Make room on that disk" if full else "Mend that")

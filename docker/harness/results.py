@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from harness.files import write_whole
+from harness.files import from_json, write_whole
 from harness.places import RESULTS
 
 SCHEMA = 2
@@ -68,17 +68,25 @@ def read(cell_name: str, folder: Path = RESULTS) -> Result | None:
     """
     path = _path(cell_name, folder)
     try:
-        stored = json.loads(path.read_bytes())
+        stored = from_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _unusable(path, cell_name, "can't be read: {}".format(error.strerror)) from error
-    except ValueError as error:  # neither UTF-8 nor JSON
+    except ValueError as error:
         raise _unusable(path, cell_name, "isn't JSON: {}".format(error)) from error
     problem = _problem(stored, cell_name)
     if problem:
         raise _unusable(path, cell_name, problem)
     return Result(**{**stored, "outcome": Outcome(stored["outcome"])})
+
+
+def last(cell_name: str, folder: Path = RESULTS) -> Result | None:
+    """The last result of a cell; `None`: there is none that can be used, and a new one replaces what is there."""
+    try:
+        return read(cell_name, folder)
+    except ResultError:
+        return None
 
 
 def as_of_now(result: Result, hashes: Mapping[str, str]) -> Result:

@@ -30,16 +30,20 @@ class Rule:
 def understand(said: str, **names: str) -> Trouble | None:
     """What the words of docker, the engine, BuildKit or pip come to; None: nothing that is known here.
 
-    `names` are what a message may mention beside what was said: `lock` and `cell`.
+    `names` are what a message may mention beside what was said, see `blame.Source`.
     """
     said = plain(said)
     for rule in RULES:
         found = rule.says(said)
         if found:
             line = " ".join(found[0].split())
-            filled: Mapping[str, str] = {"lock": "the lock", "cell": "...", **names, **found.groupdict(), "line": line}
+            filled: Mapping[str, str] = {**UNKNOWN, **names, **found.groupdict(), "line": line}
             return Trouble(rule.message.format_map(filled), rule.outcome)
     return None
+
+
+# For messages about no cell.
+UNKNOWN = {"file": "the lock", "cure": "make it again by `make lock`", "lost": "`make verify-locks` says what is lost"}
 
 
 def failed_step(said: str) -> str:
@@ -199,7 +203,7 @@ RULES = (
     Rule(
         r"these packages do not match the hashes.*|in --require-hashes mode.*|hashes are required.*",
         Outcome.UNAVAILABLE,
-        "what the index has isn't what {lock} says, or that was edited; put it right by `make lock CELL={cell}`",
+        "what the index has isn't what {file} says, or that was edited; {cure}",
     ),
     Rule(
         r"(SSLError|certificate verify failed)[^']*",
@@ -216,6 +220,6 @@ RULES = (
     Rule(
         r"no matching distribution found for (?P<what>\S+)",
         Outcome.UNAVAILABLE,
-        "the index has no {what} for this Python; `make verify-locks CELL={cell}` says what {lock} has lost",
+        "the index has no {what} for this Python; {lost}",
     ),
 )

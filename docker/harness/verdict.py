@@ -5,9 +5,9 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-from harness import left
+from harness import blame, left
+from harness.blame import Source
 from harness.environment import Environment
-from harness.places import ROOT
 from harness.results import Outcome, Result
 from harness.rows import Cell
 
@@ -80,27 +80,30 @@ def of_build(cell: Cell, said: str) -> Result:
     `said`: the words of the builder.
     """
     if any(re.search(pattern, said, re.IGNORECASE) for pattern, _ in DECISIVE):
-        return of_setup(cell, said)
+        return of_setup(cell, said, blame.BUILD)
     decisive = [line.strip() for line in said.splitlines() if re.match(r"\s*(error|cause):", line)]
     message = "its wheel could not be built: {}; results/{}.log has it all"
     reason = message.format(" ".join(decisive) or said.strip().splitlines()[-1], cell.name)
     return Result(cell=cell.name, outcome=Outcome.FAILED, reason=reason, bridge=cell.bridge)
 
 
-def of_setup(cell: Cell, said: str) -> Result:
-    """The result of a cell that could not be set up; `said`: the words of whatever failed."""
-    return Result(cell=cell.name, outcome=Outcome.UNAVAILABLE, reason=why_no_setup(cell, said), bridge=cell.bridge)
+def of_setup(cell: Cell, said: str, source: Source | None = None) -> Result:
+    """The result of a cell that could not be set up.
+
+    `said`: the words of whatever failed. `source`: what names the packages that it was about; its lock, if left out.
+    """
+    reason = why_no_setup(said, source or blame.source_of(cell))
+    return Result(cell=cell.name, outcome=Outcome.UNAVAILABLE, reason=reason, bridge=cell.bridge)
 
 
-def why_no_setup(cell: Cell, said: str) -> str:
+def why_no_setup(said: str, source: Source) -> str:
     """One line: the words that decide, and the next move."""
     said = re.sub(r"\x1b\[[\d;]*m", "", said)
     for pattern, message in DECISIVE:
         found = re.search(pattern, said, re.IGNORECASE)
         if found:
             line = " ".join(found[0].split())
-            lock = "docker/matrix.toml" if cell.floating else cell.lock.relative_to(ROOT).as_posix()
-            return message.format(line=line, lock=lock, cell=cell.name)
+            return message.format(line=line, **source.of_messages())
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error:")]
     last = (errors or lines or ["what is above, or in the log, says why"])[-1]
@@ -114,13 +117,13 @@ DECISIVE = (
     (r"no space left on device|disk quota exceeded", "{line}: make room on the disk, and run it again"),
     (
         r"hash mismatch for .*",
-        "{line}: the index has another file than {lock}, or that was edited; put it right by `make lock CELL={cell}`",
+        "{line}: the index has another file than {file}, or that was edited; {cure}",
     ),
     (
         r"in `--require-hashes` mode.*|couldn't parse requirement.*",
-        "{lock}: {line}; put it right by `make lock CELL={cell}`",
+        "{file}: {line}; {cure}",
     ),
     (r"failed to lookup address.*|connection refused.*|timed out.*|network is unreachable.*", NETWORK),
     (r"failed to fetch.*|request failed.*|error sending request.*", NETWORK),
-    (r"because .*(there (is|are) no|was not found).*", "{line} `make verify-locks` says what {lock} has lost"),
+    (r"because .*(there (is|are) no|was not found).*", "{line} {lost}"),
 )

@@ -10,6 +10,7 @@ import threading
 import pytest
 from fake_docker import FakeDocker
 from harness import engine, host, trouble
+from harness.blame import Source
 from harness.places import ROOT
 from harness.results import Outcome
 from harness.trouble import Trouble
@@ -250,11 +251,14 @@ SAID = {
 }
 
 
+SOURCE = Source("the.lock", cure="make lock CELL=the-cell", lost="verify-locks CELL=the-cell, of the.lock")
+
+
 @pytest.mark.parametrize("name", SAID)
 def test_what_it_means(name):
     """One line, with what was said that decides, and the next move."""
     said, outcome, expected = SAID[name]
-    understood = trouble.understand(said, lock="the.lock", cell="the-cell")
+    understood = trouble.understand(said, **SOURCE.of_messages())
     assert understood is not None and understood.outcome is outcome
     for words in expected:
         assert words in str(understood)

@@ -86,6 +86,13 @@ def test_its_name_is_that_of_no_cell():
         assert twin.name != cell.name and found.NAME.fullmatch(twin.name) and not found.NAME.fullmatch(cell.name)
 
 
+@pytest.mark.parametrize("name", ["py312-jax-cpu-found", "py312-jaxlatest-cpu-found", "py312-jax0.11..2-cpu-found"])
+def test_a_file_with_another_name_is_none(tmp_path, name):
+    """As somebody may have put it there by hand."""
+    (tmp_path / (name + ".json")).write_text("{}")
+    assert found.among([], tmp_path) == []
+
+
 def test_among_the_cells_it_stands_behind_the_last_jax_before_it(tmp_path):
     """Known by its result alone, on a machine that may have nothing of it."""
     names = ["py312-jax0.11.2-cuda-found", "py39-jax0.2.0-cpu-found", "py313-jax99.0-tpu-found"]

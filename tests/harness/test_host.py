@@ -86,6 +86,19 @@ def test_a_result_of_another_run_is_not_taken_whatever_its_date(run, tmp_path):
     assert results.read(CELL.name, tmp_path / "results") == result
 
 
+@pytest.mark.parametrize("broken", ["", "{}", "[" * 100000])
+def test_a_broken_result_is_no_trouble(run, tmp_path, broken):
+    """tox crashed, and what lies there is of nobody knows whom."""
+    path = tmp_path / "results" / (CELL.name + ".json")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(broken)
+    result = run("sys.exit(1)")
+    assert result.outcome is Outcome.UNAVAILABLE and results.read(CELL.name, path.parent) == result
+    path.write_text(broken)
+    host.keep(result, path.parent)
+    assert results.read(CELL.name, path.parent) == result
+
+
 def test_tox_that_was_killed_is_a_failure(run):
     result = run("os.kill(os.getpid(), signal.SIGSEGV)")
     assert result.outcome is Outcome.FAILED and "SIGSEGV" in result.reason and ".log" in result.reason

@@ -150,5 +150,6 @@ def test_the_index_is_named_in_one_way():
 def test_pages_are_read_as_text_or_refused():
     opener = Opener({"https://archive.example/jax.html": "<a href='jaxlib-0.1.69'>"})
     assert index.read_page("https://archive.example/jax.html", opener) == "<a href='jaxlib-0.1.69'>"
-    with pytest.raises(index.IndexUnreachable, match="can't be reached"):
+    with pytest.raises(index.IndexUnreachable, match="can't be reached") as refused:
         index.read_page("https://archive.example/other.html", opener)
+    assert "EQX_INDEX_URL" not in str(refused.value)  # which isn't where the page is

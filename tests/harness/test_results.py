@@ -149,6 +149,27 @@ def test_what_is_no_cell_is_run_again_by_another_command(tmp_path):
         results.read("py312-jax0.11.2-cuda-found", tmp_path)
 
 
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ("[" * 100000, "nested too deep"),
+        ('{"schema": 1, "evidence": {"x": ' + "[" * 900 + "]" * 900 + "}}", "nested too deep"),
+        ('{"schema": 1, "reason": "\\ud800"}', "surrogate"),
+        ('{"schema": 1, "measures": {"x": NaN}}', "JSON"),
+        ("{}", "schema"),
+        ("null", "no JSON object"),
+        ('"' + "x" * 1000, "JSON"),
+    ],
+    ids=["deep", "deep evidence", "half a character", "NaN", "no version", "null", "half a file"],
+)
+def test_a_foreign_file_is_no_result(tmp_path, content, words):
+    """It is refused with a reason; who needs no reason takes it for none."""
+    (tmp_path / (CELL + ".json")).write_text(content)
+    with pytest.raises(ResultError, match=words):
+        results.read(CELL, tmp_path)
+    assert results.last(CELL, tmp_path) is None
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / (CELL + ".json")).mkdir()
     with pytest.raises(ResultError, match="can't be read.*Delete it"):

@@ -125,8 +125,17 @@ def test_set_up_failed(said, words):
         assert word in result.reason
 
 
-def test_what_floats_has_no_lock_to_blame():
-    assert "docker/matrix.toml has lost" in verdict.of_setup(LATEST, GONE).reason
+@pytest.mark.parametrize("said", [GONE, HASH, NO_HASH])
+def test_what_floats_has_no_lock_to_blame(said):
+    """And no `make lock` to put it right."""
+    reason = verdict.of_setup(LATEST, said).reason
+    assert "docker/matrix.toml" in reason and "make " not in reason and "lock" not in reason.replace("has lost", "")
+
+
+@pytest.mark.parametrize("said", [GONE, HASH, NO_HASH])
+def test_what_builds_the_wheel_is_in_no_lock(said):
+    reason = verdict.of_build(CELL, said).reason
+    assert "docker/build-constraints.txt" in reason and LOCK not in reason and "make " not in reason
 
 
 def test_a_wheel_that_cannot_be_built_is_a_failure():
