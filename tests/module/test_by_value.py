@@ -232,7 +232,8 @@ ANSWERS = {
 
 def run(*args, **kwargs):
     path = [os.path.dirname(os.path.dirname(os.path.abspath(eqx.__file__))), os.environ.get("PYTHONPATH", "")]
-    env = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, path)))
+    # The accelerator, if there is one, may belong to this process alone.
+    env = dict(os.environ, JAX_PLATFORMS="cpu", JAX_PLATFORM_NAME="cpu", PYTHONPATH=os.pathsep.join(filter(None, path)))
     done = subprocess.run([sys.executable, *args], env=env, capture_output=True, timeout=300, check=False, **kwargs)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout

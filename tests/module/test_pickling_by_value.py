@@ -191,7 +191,11 @@ class Processes:
         (folder / "script.py").write_text(DEFINITIONS + SCRIPT)
 
     def run(self, argument, given=b""):
-        env = dict(os.environ, PYTHONPATH=os.pathsep.join([str(Path(eqx.__file__).parents[1]), str(self.folder)]))
+        path = [str(Path(eqx.__file__).parents[1]), str(self.folder), os.environ.get("PYTHONPATH", "")]
+        # The accelerator, if there is one, may belong to this process alone.
+        env = dict(
+            os.environ, JAX_PLATFORMS="cpu", JAX_PLATFORM_NAME="cpu", PYTHONPATH=os.pathsep.join(filter(None, path))
+        )
         command = [sys.executable, str(self.folder / "script.py"), argument]
         done = subprocess.run(command, check=False, env=env, input=given, capture_output=True)
         assert done.returncode == 0, done.stderr.decode()
