@@ -50,7 +50,7 @@ def set_field(self, name, value):
     if id(self) not in unfinished:
         raise dataclasses.FrozenInstanceError(
             "cannot assign to `{0}.{1}`: modules are immutable after `__init__`. Make a changed copy with "
-            "`eqx.tree_at(lambda m: m.{1}, module, value)`.".format(cls.__name__, name)
+            "`eqx.replace(module, {1}=value)`, or of a larger tree with `eqx.tree_at`.".format(cls.__name__, name)
         )
     layout = cls.__layout__
     if name not in layout.names and not hasattr(type(getattr(cls, name, None)), "__set__"):  # a property, say

@@ -282,6 +282,84 @@ def test_mlp_activation_with_parameters(getkey):
     assert grads.activation.factor != 0
 
 
+def is_structure(activation, getkey):
+    mlp = MLP(2, 2, 2, 1, activation, key=getkey())
+    sequential = Sequential([mlp.layers[0], activation])
+    structure = [len(jax.tree_util.tree_leaves(model)) == 2 * n for model, n in [(mlp, 2), (sequential, 1)]]
+    assert mlp.activation is activation and sequential[1] is activation and structure[0] == structure[1]
+    return structure[0]
+
+
+FUNCTIONS = {
+    "lambda": lambda x: x,
+    "JAX's": jax.nn.relu,
+    "jitted": jax.jit(jnp.tanh),
+    "partial": ft.partial(jnp.power, 2),
+    "built-in": abs,
+    "class": float,
+    "filtered": eqx.filter_jit(jnp.tanh),
+    "filtered twice": eqx.filter_jit(eqx.filter_grad(jnp.tanh)),
+}
+DATA = {
+    "layer": lambda: Linear(2, 2, key=jrandom.PRNGKey(0)),
+    "method of a layer": lambda: Linear(2, 2, key=jrandom.PRNGKey(0)).__call__,
+    "filtered layer": lambda: eqx.filter_jit(Linear(2, 2, key=jrandom.PRNGKey(0))),
+    "layer with a flag": Dropout,
+    "layers with functions": lambda: Sequential([jnp.tanh, Dropout()]),
+    "partial of an array": lambda: jax.tree_util.Partial(jnp.add, jnp.ones(2)),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_is_structure(name, getkey):
+    """Any function without data is no leaf, be it wrapped or not."""
+    assert is_structure(FUNCTIONS[name], getkey)
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_function_with_data_is_data(name, getkey):
+    """What holds arrays or flags has them among the leaves of the model."""
+    assert not is_structure(DATA[name](), getkey)
+
+
+class Unhashable:
+    """A function that is equal to others, and so can't be hashed."""
+
+    def __eq__(self, other):
+        return type(other) is Unhashable
+
+    __hash__ = None
+
+    def __call__(self, x):
+        return x
+
+
+def test_function_that_cannot_be_hashed_is_a_leaf(getkey):
+    """JAX hashes the structure of trees, so such a function can be no part of it."""
+    assert not is_structure(Unhashable(), getkey)
+
+
+def test_layer_without_leaves_is_data(getkey):
+    """`Identity` has nothing in it; it is a node like any other layer, so that a tree may have another there."""
+    model = Sequential([Identity(), jnp.tanh])
+    assert eqx.tree_at(lambda m: m[0], model, Linear(2, 2, key=getkey()))[0].weight.shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "index", [slice(1, None), slice(None, None, -2), slice(0, 0), slice(None), slice(0, 1)], ids=str
+)
+def test_slice_keeps_what_is_structure(index, getkey):
+    """Each layer of a slice is structure or data as it was, whatever stands in its place in a tree like the model."""
+    model = Sequential([jnp.tanh, Linear(2, 2, key=getkey()), abs, Unhashable()])
+    leaves = [0, 2, 0, 1]  # of each layer
+    functions = jax.tree_util.tree_map(lambda _: len, model)
+    for tree in (model, functions, eqx.filter(model, False)):
+        assert type(tree[index]) is Sequential and tree[index].layers == tree.layers[index]
+    assert len(jax.tree_util.tree_leaves(model[index])) == sum(leaves[index])
+    assert jax.tree_util.tree_leaves(functions[index]) == [len] * sum(leaves[index])
+    assert jax.tree_util.tree_structure(functions[index]) == jax.tree_util.tree_structure(model[index])
+
+
 def test_mlp_survives_copying(getkey):
     """Copies and pickles of an MLP equal it, and compute the same."""
     mlp = MLP(2, 3, 4, 2, key=getkey())
