@@ -48,6 +48,7 @@ from harness.environment import Environment
 from harness.places import RESULTS
 from harness.results import Outcome, Result
 from harness.rows import Cell
+from harness.shown import safe
 
 RUNS = ("run", "r", "run-parallel", "p", "legacy", "le")
 
@@ -77,7 +78,7 @@ class Session:
 
 
 def stop(status: int, message: str) -> NoReturn:
-    print(message, file=sys.stderr)
+    print(safe(message), file=sys.stderr)
     raise SystemExit(status)
 
 
@@ -178,14 +179,14 @@ def tox_before_run_commands(tox_env: ToxEnv) -> None:
         suite.copy(chosen.environment.suite, chosen.source)
         chosen.environment.start_afresh()
     except suite.BuildFailed as error:
-        print(error, file=sys.stderr)
+        print(safe(str(error)), file=sys.stderr)
         chosen.ended = True
         result = verdict.of_build(chosen.cell, str(error))
         if not SESSION.part:
             write(chosen, result)
         raise SystemExit(1 if result.outcome is Outcome.FAILED else 3) from None
     except (environment.SetupFailed, OSError) as error:
-        print(error, file=sys.stderr)
+        print(safe(str(error)), file=sys.stderr)
         not_set_up(chosen, str(error))
     tox_env.conf["set_env"].update(environment.variables(chosen.cell, chosen.environment))
     chosen.set_up_s = time.time() - chosen.began

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness import isolation, lacking, pipes
+from harness import isolation, lacking, pipes, shown
 
 try:
     from harness import artifacts, bases, bisect, choice, doctor, fingerprint, found, image, locks, many, rows, table
@@ -160,4 +160,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     isolation.isolate()
+    shown.tell_of_errors()
     sys.exit(pipes.quietly(main))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness import isolation, lacking, pipes
+from harness import isolation, lacking, pipes, shown
 
 try:
     from harness import by_hand, choice, container, engine, host, locks, many, rows
@@ -155,4 +155,5 @@ def by_hand_instead(cells: Sequence[Cell], shell: bool) -> int:
 
 if __name__ == "__main__":
     isolation.isolate()
+    shown.tell_of_errors()
     sys.exit(pipes.quietly(main))

@@ -22,6 +22,7 @@ from harness.places import RESULTS, ROOT
 from harness.results import Outcome, Result
 from harness.resume import RAN, Decision
 from harness.rows import Cell
+from harness.shown import safe
 from harness.signs import SIGNS
 
 LOG_LINES = 30
@@ -230,7 +231,7 @@ def why_failed(cell: Cell, result: Result, folder: Path, log_lines: int) -> list
         lines.append("and {} more".format(len(result.failures) - SHOWN_FAILURES))
     if log_lines and log.is_file():
         text = log.read_text(encoding="utf-8", errors="replace").rstrip()
-        lines += ["", *text.splitlines()[-log_lines:], ""]
+        lines += ["", *map(safe, text.splitlines()[-log_lines:]), ""]
     return [*lines, "log: {}".format(log.relative_to(ROOT) if log.is_relative_to(ROOT) else log)]
 
 

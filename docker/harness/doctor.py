@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ from harness.interpreters import Interpreter
 from harness.places import LOCKS, ROOT
 from harness.results import Outcome
 from harness.rows import BACKENDS, Cell
+from harness.shown import redact, safe
 from harness.trouble import PODMAN, understand
 
 Find = Callable[[str], Interpreter | None]
@@ -67,11 +67,11 @@ def ask(command: Sequence[str]) -> tuple[int, str]:
 
 def reach(url: str, opener: index.Opener = urllib.request.urlopen) -> str:
     try:
-        with opener(urllib.request.Request(url, method="HEAD"), timeout=REACH_S):
+        with opener(index.request(url, "*/*", method="HEAD"), timeout=REACH_S):
             return ""
     except urllib.error.HTTPError as error:  # somebody is there, and doesn't want to be asked like that
         return "" if error.code in (403, 405) else "HTTP status {}".format(error.code)
-    except (OSError, ValueError) as error:
+    except (*index.UNREACHABLE, ValueError) as error:
         return str(getattr(error, "reason", error))
 
 
@@ -172,7 +172,7 @@ def reach_all(pages: Iterable[str], reach: Reach) -> dict[str, str]:
 
 def network(pages: Mapping[str, str], problems: Mapping[str, str]) -> Iterator[Line]:
     for page, what in pages.items():
-        shown, problem = _without_password(page), problems[page]
+        shown, problem = redact(page), problems[page]
         if not problem:
             yield Line(what, True, "{} answers".format(shown))
         elif what == THE_INDEX:
@@ -181,11 +181,6 @@ def network(pages: Mapping[str, str], problems: Mapping[str, str]) -> Iterator[L
             yield Line(
                 what, None, "{} can't be reached ({}); cells that need it are unavailable".format(shown, problem)
             )
-
-
-def _without_password(url: str) -> str:
-    parts = urllib.parse.urlsplit(url)
-    return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _last(said: str) -> str:
@@ -306,7 +301,7 @@ def show(
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
         for line in lines:
-            table.add_row(MARKS[line.ok], escape(line.what), escape(line.says))
+            table.add_row(MARKS[line.ok], escape(line.what), escape(safe(line.says)))
         console.print(table)
         console.print()
 
@@ -314,7 +309,7 @@ def show(
     for column in ("Backend", "Its cells need", "Can run here", "The others"):
         table.add_column(column, overflow="fold")
     for row in backends(cells, Here(here, find, locks.unresolved(LOCKS), problems)):
-        table.add_row(row.name, escape(row.needs), row.can_run, escape(row.others))
+        table.add_row(row.name, escape(row.needs), row.can_run, escape(safe(row.others)))
     console.print(table)
 
 

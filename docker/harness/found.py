@@ -6,6 +6,7 @@ and a result that lists all that was installed. Its name says so: `py312-jax0.11
 What this module imports is in the standard library, or comes with pytest.
 """
 
+import codecs
 import contextlib
 import os
 import re
@@ -34,8 +35,9 @@ from harness.matrix_file import Matrix
 from harness.places import MATRIX, RESULTS, ROOT
 from harness.results import Outcome
 from harness.rows import Cell
+from harness.shown import safe
 
-NAME = re.compile(r"py(\d)(\d+)-jax(.+)-(cpu|cuda|tpu)-found")
+NAME = re.compile(r"py(\d)(\d+)-jax([\w.]+)-(cpu|cuda|tpu)-found")
 # Of the plugins of pytest that happen to be here, only what the suite needs.
 PYTEST = (sys.executable, "-m", "pytest", "-p", "xdist", "-p", "hypothesispytest")
 PLUGINS = ("-p", "proof_of_place", "-p", "cell_report", "-p", "workers", "-n", "auto")
@@ -237,11 +239,12 @@ def follow(command: Sequence[str], place: Environment, env: Mapping[str, str], l
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         try:
             tell(process.pid)
             while True:
                 ended = host.ended(process, NEVER)
-                sys.stdout.buffer.write(said.read())
+                sys.stdout.buffer.write(safe(decoder.decode(said.read())).encode("utf-8"))
                 sys.stdout.flush()
                 if heard:
                     raise Ended(heard[0])

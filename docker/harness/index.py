@@ -5,6 +5,7 @@ It asks the index that pip and uv are told to ask, through the JSON of PEP 691 a
 
 import base64
 import datetime
+import http.client
 import json
 import os
 import urllib.error
@@ -20,15 +21,22 @@ from packaging.utils import canonicalize_name as canonical
 from packaging.version import InvalidVersion, Version
 
 from harness import isolation
+from harness.shown import redact, safe
 
 JSON = "application/vnd.pypi.simple.v1+json"
 TIMEOUT_S = 30
+
+# urllib's own errors are a kind of OSError. HTTPException: it isn't HTTP; InvalidURL, which quotes the URL, is one.
+UNREACHABLE = (OSError, http.client.HTTPException)
 
 Opener = Callable[..., Any]  # as `urllib.request.urlopen`
 
 
 class IndexUnreachable(Exception):
     """The index, or a page, can't be asked: a message for the user."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(safe(message))
 
 
 @dataclass(frozen=True)
@@ -114,45 +122,39 @@ def read_page(url: str, opener: Opener = urllib.request.urlopen) -> str:
     Raises: IndexUnreachable.
     """
     try:
-        with opener(_request(url, "*/*"), timeout=TIMEOUT_S) as answer:
+        with opener(request(url, "*/*"), timeout=TIMEOUT_S) as answer:
             return str(answer.read().decode("utf-8", "replace"))
-    except OSError as error:
+    except UNREACHABLE as error:
         raise IndexUnreachable(_unreachable(url, error, "Look at the network.")) from error
 
 
 def _json(page: str, opener: Opener) -> Mapping[str, Any]:
     try:
-        with opener(_request(page, JSON), timeout=TIMEOUT_S) as answer:
+        with opener(request(page, JSON), timeout=TIMEOUT_S) as answer:
             found: Mapping[str, Any] = json.loads(answer.read())
     except urllib.error.HTTPError:
         raise
-    except OSError as error:  # of which urllib's own are a kind
+    except UNREACHABLE as error:  # of which urllib's own are a kind
         raise IndexUnreachable(_unreachable(page, error)) from error
     except ValueError as error:
         message = "{} answers, but not with the JSON of PEP 691. Choose another index by EQX_INDEX_URL."
-        raise IndexUnreachable(message.format(_shown(page))) from error
+        raise IndexUnreachable(message.format(redact(page))) from error
     return found
 
 
-def _request(url: str, accept: str) -> urllib.request.Request:
+def request(url: str, accept: str, method: str = "GET") -> urllib.request.Request:
     """A request, with the name and password that the URL may hold in the header where they belong."""
     headers = {"Accept": accept}
     who = urllib.parse.urlsplit(url).netloc.rpartition("@")[0]
     if who:
         encoded = base64.b64encode(urllib.parse.unquote(who).encode()).decode()
         headers["Authorization"] = "Basic " + encoded
-    return urllib.request.Request(_shown(url), headers=headers)
+    return urllib.request.Request(redact(url), headers=headers, method=method)
 
 
-def _shown(url: str) -> str:
-    """The URL without name and password."""
-    parts = urllib.parse.urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def _unreachable(url: str, error: OSError, next_move: str = "Look at the network, or set EQX_INDEX_URL.") -> str:
+def _unreachable(url: str, error: Exception, next_move: str = "Look at the network, or set EQX_INDEX_URL.") -> str:
     reason = getattr(error, "reason", None) or error
-    return "{} can't be reached: {}. {}".format(_shown(url), reason, next_move)
+    return "{} can't be reached: {}. {}".format(redact(url), reason, next_move)
 
 
 def _version(filename: str) -> str | None:

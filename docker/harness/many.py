@@ -25,6 +25,7 @@ from harness.places import RESULTS, WORK
 from harness.results import Outcome, Result, as_of_now
 from harness.resume import RAN, Decision, Rerun, Step, decide, displaces
 from harness.rows import Cell
+from harness.shown import safe
 
 Hashes = Mapping[str, Mapping[str, str]]
 OnProgress = Callable[[str, int, int, int], None]  # phase, tests done, tests in all (0: not known), tests failed
@@ -282,7 +283,7 @@ class Race:
             except OSError as error:
                 self.events.put(Finished(cell, None, cannot_go_on(error)))
             except BaseException:  # a mistake of ours: it is shown whole
-                self.events.put(Finished(cell, None, traceback.format_exc()))
+                self.events.put(Finished(cell, None, safe(traceback.format_exc())))
 
         self.running[cell.name] = cell
         self.display.started(cell)

@@ -9,6 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from harness.files import from_json, write_whole
 from harness.places import RESULTS
+from harness.shown import safe_within
 
 SCHEMA = 2
 
@@ -45,6 +46,11 @@ class Result:
     hashes: dict[str, str] = field(default_factory=dict)  # lock, source, image, see `fingerprint`; and the device
     run: str = ""  # drawn for the run that this is a result of: another file can't be taken for it
     schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        """What is kept can be shown: in a terminal, on a page, in a log of GitHub's."""
+        for one in fields(self):
+            object.__setattr__(self, one.name, safe_within(getattr(self, one.name)))
 
 
 class ResultError(Exception):

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.results import Outcome
+from harness.shown import safe
 
 
 class Trouble(Exception):
     """Something that isn't the cell's fault. The message, for the user, ends with the next move."""
 
     def __init__(self, message: str, outcome: Outcome = Outcome.NOT_RUN) -> None:
-        super().__init__(message)
+        super().__init__(safe(message))
         self.outcome = outcome
 
 

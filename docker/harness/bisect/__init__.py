@@ -28,6 +28,7 @@ from harness.bisect.report import Report
 from harness.bisect.search import Verdict, bracket, next_to_try
 from harness.bisect.trial import Bench, NotSetUp, Say, log_of
 from harness.places import RESULTS, ROOT, WORK
+from harness.shown import safe
 
 FOUND, NOT_FOUND, INTERRUPTED = 0, 1, 130
 
@@ -67,7 +68,7 @@ def reporting(do: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         status = INTERRUPTED
         message = "Interrupted. What was tried is remembered: the same command goes on from there."
-    Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(message)
+    Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(safe(message))
     return status
 
 

@@ -15,6 +15,7 @@ from harness.bisect.memory import Trial
 from harness.bisect.plan import Candidate, Plan
 from harness.bisect.search import Bracket, Verdict
 from harness.bisect.trial import Say, log_of
+from harness.shown import safe
 
 STYLES = {Verdict.GOOD: "green", Verdict.BAD: "bold red", Verdict.SKIPPED: "yellow"}
 
@@ -29,7 +30,7 @@ class Report:
         self.logs = logs
 
     def line(self, text: str = "") -> None:
-        self.console.print(escape(text), highlight=False, soft_wrap=True)
+        self.console.print(escape(safe(text)), highlight=False, soft_wrap=True)
 
     def start(self, tests: Sequence[str], remembered: int) -> None:
         candidates, python = self.plan.candidates, self.plan.one_python
@@ -62,7 +63,7 @@ class Report:
     def tried(self, candidate: Candidate, trial: Trial) -> None:
         verdict = "[{}]{:8}[/]".format(STYLES[trial.verdict], trial.verdict.value)
         text = "  {:9} {} {:6.1f} s  {}".format(candidate.jax, verdict, trial.seconds, escape(trial.reason))
-        self.console.print(text.rstrip(), highlight=False, soft_wrap=True)
+        self.console.print(safe(text.rstrip()), highlight=False, soft_wrap=True)
 
     def table(self, trials: Mapping[str, Trial], remembered: Mapping[str, Trial]) -> None:
         """All the releases."""
@@ -98,7 +99,7 @@ class Report:
             which = ", ".join(candidate.jax for candidate in between)
             message = "It is in one of several releases, as {} can't be tried. Known:"
             self.line(message.format(which))
-        self.console.print("[bold]{}[/]".format(escape(conclusion)), highlight=False, soft_wrap=True)
+        self.console.print("[bold]{}[/]".format(escape(safe(conclusion))), highlight=False, soft_wrap=True)
         if good.python != bad.python:
             message = "Python changes there too, from {} to {}: it may be either."
             self.line(message.format(good.python, bad.python))

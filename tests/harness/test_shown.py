@@ -1,0 +1,139 @@
+"""What is shown has no password in it, and nothing that a terminal would obey."""
+
+import http.client
+import io
+import re
+import subprocess
+import sys
+
+import pytest
+from harness import display, doctor, index, shown
+from harness.results import Outcome, Result
+from harness.trouble import Trouble
+from rich.console import Console
+from six_outcomes import CELLS, HASHES, NOW, SIX, in_html, in_markdown, in_terminal
+
+HOSTILE = "\x1b[2J\x1b]0;title\x07\x9b31mgood \u202edab\u202c \u2066x\u2069 \x07\x08\r \ud800 \u2028"
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069\ud800-\udfff]")
+
+
+@pytest.mark.parametrize(
+    "url, redacted",
+    [
+        ("https://me:secret@mirror.example/simple", "https://mirror.example/simple"),
+        ("https://token@mirror.example/simple", "https://mirror.example/simple"),
+        ("https://me:se@c/ret@mirror.example/simple", "https://mirror.example/simple"),
+        ("https://me:@mirror.example:8080/simple", "https://mirror.example:8080/simple"),
+        ("socks5h://me:secret@proxy:1080", "socks5h://proxy:1080"),
+        ("https://mirror.example/simple", "https://mirror.example/simple"),
+        ("https://mirror.example:8080/a/@scope/b", "https://mirror.example:8080/a/@scope/b"),
+        ("https://mirror.example/a/@scope", "https://mirror.example/a/@scope"),
+        ("two: http://a:b@c, 'https://d:e@f/' end", "two: http://c, 'https://f/' end"),
+        ("me@example.org", "me@example.org"),
+    ],
+)
+def test_no_password_of_a_url(url, redacted):
+    assert shown.redact(url) == redacted
+
+
+def test_nothing_that_a_terminal_obeys():
+    text = shown.safe(HOSTILE)
+    assert not OBEYED.search(text) and "\\u202e" in text and "good" in text
+    assert shown.safe("two\nlines\t— ✓ é 漢字") == "two\nlines\t— ✓ é 漢字"
+
+
+HOSTILE_RESULT = {
+    "reason": HOSTILE,
+    "failures": ["tests/test_x.py::y[" + HOSTILE + "]"],
+    "versions": {"jax": HOSTILE},
+    "driver": HOSTILE,
+    "evidence": {HOSTILE: [HOSTILE]},
+    "devices": [{"kind": HOSTILE}],
+}
+
+
+def texts(value):
+    """All strings in it."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for pair in value.items():
+            yield from texts(list(pair))
+    else:
+        for item in value:
+            yield from texts(item)
+
+
+def test_a_result_can_be_shown_wherever_it_came_from():
+    """All texts of it: what a run has left, what the tools said, what stands in a file."""
+    result = Result("c", Outcome.FAILED, **HOSTILE_RESULT)
+    found = [text for field in HOSTILE_RESULT for text in texts(getattr(result, field))]
+    assert len(found) == 9 and not any(map(OBEYED.search, found))
+    assert Result("c", Outcome.FAILED, "at https://me:secret@x/y").reason == "at https://x/y"
+
+
+@pytest.mark.parametrize("form", [in_markdown, in_html, in_terminal])
+def test_the_table_is_safe(form):
+    cell = SIX[Outcome.FAILED].name
+    found = {cell: Result(cell, Outcome.FAILED, hashes=NOW, **HOSTILE_RESULT)}
+    assert not OBEYED.search(form(CELLS, found, HASHES, {}))
+
+
+@pytest.mark.parametrize("kind", [display.Live, display.Plain])
+def test_what_a_run_shows_is_safe(tmp_path, kind):
+    """The reason, the tests, and the end of the log."""
+    cell, out = SIX[Outcome.FAILED], io.StringIO()
+    (tmp_path / (cell.name + ".log")).write_bytes(HOSTILE.encode("utf-8", "surrogatepass"))
+    screen = kind(Console(file=out, highlight=False), tmp_path)
+    screen.finished(cell, Result(cell.name, Outcome.FAILED, **{**HOSTILE_RESULT, "failures": []}))
+    screen.finished(cell, Result(cell.name, Outcome.FAILED, **HOSTILE_RESULT))
+    assert not OBEYED.search(out.getvalue())
+
+
+def test_trouble_is_safe():
+    assert str(Trouble("can't reach https://me:secret@x/y \x1b[2J")) == "can't reach https://x/y "
+
+
+def test_a_page_may_load_and_run_nothing():
+    (policy,) = re.findall('http-equiv="Content-Security-Policy" content="(.*?)"', in_html())
+    assert policy.startswith("default-src 'none'") and "script-src" not in policy
+    assert "<script" not in in_html()
+
+
+# An index that needs a password
+
+URL = "https://me:se/cret@mirror.example:x/simple"
+
+
+def test_an_index_is_named_without_its_password():
+    """Also where the error quotes it, as that of http.client does for a port that is none."""
+
+    def opener(request, timeout):
+        raise http.client.InvalidURL("nonnumeric port: 'x' in me:se/cret@mirror.example:x")
+
+    for ask in (lambda: index.releases("jax", opener, URL), lambda: index.read_page(URL, opener)):
+        with pytest.raises(index.IndexUnreachable) as raised:
+            ask()
+        assert "https://mirror.example:x/simple" in str(raised.value)
+
+
+def test_doctor_shows_no_password():
+    asked = []
+
+    def opener(request, timeout):
+        asked.append(request)
+        raise http.client.InvalidURL("nonnumeric port")
+
+    assert doctor.reach("https://me:secret@mirror.example/simple", opener) == "nonnumeric port"
+    assert asked[0].full_url == "https://mirror.example/simple" and asked[0].get_header("Authorization")
+    page = "https://me:secret@mirror.example/simple"
+    (line,) = doctor.network({page: doctor.THE_INDEX}, {page: "refused"})
+    assert "secret" not in line.says
+
+
+def test_a_traceback_shows_no_password():
+    code = "from harness import shown; shown.tell_of_errors(); raise ValueError('https://me:secret@x \\x1b[2J')"
+    docker = str(shown.__file__).rpartition("/harness/")[0]
+    done = subprocess.run([sys.executable, "-c", code], cwd=docker, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "ValueError: https://x" in done.stderr
+    assert "secret@" not in done.stderr.splitlines()[-1] and "\x1b" not in done.stderr
