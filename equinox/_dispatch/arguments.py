@@ -21,9 +21,10 @@ class Input:
         by_position: Whether it was passed by position.
         is_bound: Whether it is part of the function, such as the model whose method is called.
         leaves: Its leaves.
+        kinds: The kind of each leaf, once that is known.
     """
 
-    __slots__ = ("by_position", "index", "is_bound", "leaves", "name", "value")
+    __slots__ = ("by_position", "index", "is_bound", "kinds", "leaves", "name", "value")
 
     def __init__(self, name, index, value, by_position, is_bound=False):
         self.name = name
@@ -31,6 +32,7 @@ class Input:
         self.value = value
         self.by_position = by_position
         self.is_bound = is_bound
+        self.kinds = None
         self.leaves = tree_util.tree_leaves(value)
 
     def path_of_leaf(self, i):
@@ -96,6 +98,10 @@ class Arrangement:
         self.recent = ()  # cache entries for inputs in this arrangement
         self._back = gatherer([self.order.index(i) for i in range(len(values))])
         self._key = (names, tuple(modules), len(values))
+
+    def kinds(self, inputs):
+        """The kinds of all leaves of all inputs, in this order."""
+        return tuple(kind for i in self.order for kind in inputs[i].kinds)
 
     def restore(self, modules, others):
         """The positional and the keyword arguments, from the values of the modules and the others."""

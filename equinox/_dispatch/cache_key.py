@@ -93,7 +93,12 @@ class StaticKeys:
     def __eq__(self, other):
         return self.types == other.types and self.keys == other.keys
 
-    __hash__ = None
+    def __hash__(self):
+        return hash((self.types, self.keys))
+
+    def values(self):
+        """The static leaves."""
+        return [key.array if type(key) is ArrayKey else key for key in self.keys]
 
     def match(self, leaves):
         """Whether a tuple of other leaves, whose types are the same one by one, has the same keys.

@@ -13,12 +13,12 @@ class CallSignature:
     Args:
         leaves, treedef: The inputs, flattened.
         kinds: The kind of each leaf.
-        keys: The key of each static leaf.
+        static_keys: The keys of the static leaves.
     """
 
     __slots__ = ("_donates", "_static", "_types", "donated", "static_keys", "traced", "treedef")
 
-    def __init__(self, leaves, treedef, kinds, keys):
+    def __init__(self, leaves, treedef, kinds, static_keys):
         self.treedef = treedef
         self._types = list(map(type, leaves))
         self.traced, self.donated, self._static = (
@@ -27,7 +27,7 @@ class CallSignature:
         if STATIC not in kinds and DONATED not in kinds:
             self.traced = tuple
         self._donates = DONATED in kinds
-        self.static_keys = StaticKeys(keys)
+        self.static_keys = static_keys
 
     def matches(self, leaves, treedef):
         """Whether these inputs have the same structure, types and static leaves."""

@@ -19,7 +19,7 @@ from .identity_table import IdentityTable
 from .known_modules import Known
 from .leaf_groups import unpack_output
 from .lowered import Lowered
-from .specialise import FilterChanged, Specialisation, specialise
+from .specialise import FilterChanged, specialise
 
 _MOST_SPECIALISATIONS = 4096  # of one function and its options; the least recently used goes
 _MOST_DISPATCHERS = 64  # of one function, for as many combinations of options
@@ -67,6 +67,7 @@ class Dispatcher:
 
     def __init__(self, options, compiled):
         self._selection = options.selection
+        self._asks_again = options.selection.depends_on == ANYTHING  # at each call
         self._options = options.inputs
         self._compiled = compiled
         self._arrangements = {}
@@ -94,7 +95,7 @@ class Dispatcher:
     def lower(self, callee, args, kwargs):
         """Lower the function for these inputs."""
         arrangement, leaves, treedef = self.flatten(callee.bound, args, kwargs)
-        entry = self._make_entry(callee, args, kwargs, arrangement, leaves, treedef)
+        entry = self._make_entry(self._sort(callee, args, kwargs), arrangement, leaves, treedef)
         stage = _compat.lower(entry.compiled, *entry.signature.arguments(leaves))
         return Lowered(stage, entry, ft.partial(self.flatten, callee.bound))
 
@@ -131,18 +132,17 @@ class Dispatcher:
         """`(entry, arguments)` of a call whose modules aren't known: by looking at all leaves."""
         watched = None if known is None else known.watch(modules)  # before they are flattened
         leaves, treedef = tree_flatten((modules, others))
-        selected = None
-        if self._selection.depends_on == ANYTHING:
-            selected = self._select(callee.inputs(args, kwargs))
+        inputs = self._sort(callee, args, kwargs) if self._asks_again else None
+        kinds = None if inputs is None else arrangement.kinds(inputs)
         recent = arrangement.recent
         for entry in recent:
-            if entry.matches(leaves, treedef, selected):
+            if kinds in (None, entry.kinds) and entry.signature.matches(leaves, treedef):
                 break
         else:
-            entry = self._make_entry(callee, args, kwargs, arrangement, leaves, treedef, selected)
+            entry = self._make_entry(inputs or self._sort(callee, args, kwargs), arrangement, leaves, treedef)
         if not recent or entry is not recent[0]:
             arrangement.recent = (entry, *[x for x in recent if x is not entry][: _RECENT - 1])
-        if modules and entry.trusts_modules:
+        if modules and entry.trusts_modules and not self._asks_again:
             if known is None:
                 self._known.set(modules, Known())
             elif watched is not None:
@@ -153,82 +153,60 @@ class Dispatcher:
         """Call the compiled function that these inputs need when nothing is taken from earlier calls."""
         self._forget()
         arrangement, leaves, treedef = self.flatten(callee.bound, args, kwargs)
-        entry = self._make_entry(callee, args, kwargs, arrangement, leaves, treedef)
+        inputs = self._sort(callee, args, kwargs)
+        entry = self._make_entry(inputs, arrangement, leaves, treedef)
         arrangement.recent = (entry,)
         try:
             return unpack_output(entry.compiled(*entry.signature.arguments(leaves)))
         except TypeError:
-            self._refuse_untraceable(callee, args, kwargs)
+            self._refuse_untraceable(inputs)
             raise
 
-    def _select(self, inputs):
-        """For each input, for each of its leaves whether it is to be traced.
+    def _sort(self, callee, args, kwargs):
+        """The inputs, with the kinds of their leaves.
 
         A `filter_tree` has the inputs in the order of the parameters, whether passed by position or by keyword. What is
         part of the function isn't asked about: its arrays are traced.
         """
-        static = self._options.static.among(inputs)
+        inputs = callee.inputs(args, kwargs)
+        static, donated = self._options.static.among(inputs), self._options.donated.among(inputs)
         asked = [x for x in inputs if x not in static and not x.is_bound]
         asked.sort(key=lambda x: len(inputs) if x.index is None else x.index)
         answers = iter(self._selection.of(tuple(x.value for x in asked)))
         selected = {x: [next(answers) for _ in x.leaves] for x in asked}
-        return [selected.get(x) or [x.is_bound and is_array(leaf) for leaf in x.leaves] for x in inputs]
+        for x in inputs:
+            kind = DONATED if x in donated else TRACED
+            if x in static:
+                x.kinds = [STATIC for _ in x.leaves]
+            elif x.is_bound:
+                x.kinds = [kind if is_array(leaf) else STATIC for leaf in x.leaves]
+            else:
+                # Where `lower` is given a shape and dtype to stand for an array, there is no value to hold static.
+                x.kinds = [kind if s or _is_abstract(leaf) else STATIC for s, leaf in zip(selected[x], x.leaves)]
+        return inputs
 
-    def _make_entry(self, callee, args, kwargs, arrangement, leaves, treedef, selected=None):
+    def _make_entry(self, inputs, arrangement, leaves, treedef):
         """The cache entry for these inputs. Compiles nothing."""
-        inputs = callee.inputs(args, kwargs)
-        each_selected = self._select(inputs) if selected is None else selected
-        kinds_of = self._kinds(inputs, each_selected)
-        shardings_of = self._options.input_shardings(inputs)
-        keys, kinds, shardings, is_asked = [], [], {TRACED: [], DONATED: [], STATIC: []}, {TRACED: [], DONATED: []}
-        for x in map(inputs.__getitem__, arrangement.order):
-            for i, (leaf, kind, sharding) in enumerate(zip(x.leaves, kinds_of[x], shardings_of[x])):
-                kinds.append(kind)
-                if kind == STATIC:
-                    keys.append(static_key(leaf, self._options.name, ft.partial(x.path_of_leaf, i)))
-                else:
-                    shardings[kind].append(sharding)
-                    is_asked[kind].append(not x.is_bound)
-        kinds, static_keys = tuple(kinds), StaticKeys(keys)
-        recheck, rechecked = None, ()
-        if self._selection.depends_on == DTYPE and not any(isinstance(x, jax.ShapeDtypeStruct) for x in leaves):
-            recheck = self._selection.filter_fn
-            rechecked = tuple(i for i, asked in enumerate(is_asked[TRACED] + is_asked[DONATED]) if asked)
-        compiled = self._compiled(
-            Specialisation(
-                arrangement,
-                treedef,
-                kinds,
-                static_keys,
-                (tuple(shardings[TRACED]), tuple(shardings[DONATED])),
-                recheck,
-                rechecked,
-            )
+        kinds = arrangement.kinds(inputs)
+        owners = [(inputs[j], i) for j in arrangement.order for i in range(len(inputs[j].leaves))]
+        static_keys = StaticKeys(
+            static_key(leaf, self._options.name, ft.partial(x.path_of_leaf, i))
+            for leaf, kind, (x, i) in zip(leaves, kinds, owners)
+            if kind == STATIC
         )
-        kept = selected if self._selection.depends_on == ANYTHING else None
-        return CacheEntry(arrangement, leaves, treedef, kinds, keys, kept, compiled)
+        traced, donated = ([x for x, k in zip(owners, kinds) if k == kind] for kind in (TRACED, DONATED))
+        shardings_of = self._options.input_shardings(inputs)
+        shardings = tuple(tuple(shardings_of[x][i] for x, i in group) for group in (traced, donated))
+        recheck = None
+        if self._selection.depends_on == DTYPE and not any(map(_is_abstract, leaves)):
+            recheck = self._selection.filter_fn, tuple(not x.is_bound for x, _ in traced + donated)
+        compiled = self._compiled(arrangement, treedef, kinds, static_keys, shardings, recheck)
+        return CacheEntry(arrangement, leaves, treedef, kinds, static_keys, compiled)
 
-    def _kinds(self, inputs, each_selected):
-        """For each input the kinds of its leaves."""
-        static = self._options.static.among(inputs)
-        donated = self._options.donated.among(inputs)
-
-        def kind(x, leaf, is_selected):
-            # Where `lower` is given a shape and dtype to stand for an array, there is no value to hold static.
-            if is_selected or (isinstance(leaf, jax.ShapeDtypeStruct) and x not in static):
-                return DONATED if x in donated else TRACED
-            return STATIC
-
-        return {
-            x: [kind(x, leaf, is_selected) for leaf, is_selected in zip(x.leaves, selected)]
-            for x, selected in zip(inputs, each_selected)
-        }
-
-    def _refuse_untraceable(self, callee, args, kwargs):
+    def _refuse_untraceable(self, inputs):
         """Raise a better error than JAX's own for a leaf that is to be traced and can't be."""
-        inputs = callee.inputs(args, kwargs)
-        for x, kinds in self._kinds(inputs, self._select(inputs)).items():
-            for i, (leaf, kind) in enumerate(zip(x.leaves, kinds)):
+        for x in inputs:
+            for i, (leaf, kind) in enumerate(zip(x.leaves, x.kinds)):
                 if kind != STATIC and not is_array_like(leaf):
                     raise TypeError(
                         "`{}` is asked to trace the leaf `{}`, which is no array or number but {}. Let the filter hold "
@@ -236,3 +214,7 @@ class Dispatcher:
                             self._options.name, x.path_of_leaf(i), describe_leaf(leaf)
                         )
                     ) from None
+
+
+def _is_abstract(leaf):
+    return isinstance(leaf, jax.ShapeDtypeStruct)
