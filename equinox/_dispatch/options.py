@@ -7,7 +7,7 @@ from jax import tree_util
 
 from .. import _compat
 from .._trees.paths import first_difference
-from .._trees.predicates import is_array, is_none
+from .._trees.predicates import is_array, is_none, is_numpy
 from .._trees.static import hashable_key
 from .arguments import parameters_of, positional_names
 from .leaf_groups import pack_output
@@ -144,8 +144,8 @@ def _is_returned_by_jit(x):
     """Whether `jax.jit` would return an array for the leaf `x` of an output, rather than refuse it."""
     if is_array(x) or type(x) in (bool, float, complex):
         return True
-    if isinstance(x, (str, bytes, type)):
-        return False
+    if is_numpy(x) or isinstance(x, (str, bytes, type)):
+        return False  # the oldest JAX refuses text only when it compiles
     try:
         jax.eval_shape(lambda: x)
     except Exception:  # of whatever kind, it is a refusal
