@@ -14,9 +14,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from harness import isolation, lacking, pipes, shown
 
 try:
-    from harness import artifacts, bases, bisect, choice, doctor, fingerprint, found, image, locks, many, rows, table
+    from harness import artifacts, bases, bisect, choice, doctor, fingerprint, image, locks, many, rows, table
     from harness.index import IndexUnreachable
     from harness.readme import ReadmeError
+    from harness.record import RecordError
 except ModuleNotFoundError as error:
     lacking.leave(error)
 
@@ -95,9 +96,8 @@ def table_(options: argparse.Namespace) -> int:
     """Draw what the cells gave: here, in README.md, and as the page results/index.html."""
     cells = rows.load()
     if options.markdown:
-        cells = found.among(cells)
-        results = table.read_results(cells)
-        print(table.markdown(cells, results, fingerprint.hashes_of(cells), locks.unresolved()))
+        cells, known = table.known(cells)
+        print(table.markdown(cells, known, fingerprint.hashes_of(cells), locks.unresolved()))
     else:
         table.draw(cells)
     return 0
@@ -142,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = options.function(options)
         return status
-    except (rows.MatrixError, ReadmeError) as error:
+    except (rows.MatrixError, ReadmeError, RecordError) as error:
         print(error, file=sys.stderr)
         return 2
     except BrokenPipeError:

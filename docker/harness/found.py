@@ -67,10 +67,14 @@ def this_python(backend: str) -> Found:
     return cell(python, version("jax").split("+")[0], backend, version("jaxlib").split("+")[0])
 
 
-def among(cells: Iterable[Cell], folder: Path = RESULTS) -> list[Cell]:
-    """The cells, and what was found by runs whose results are in the folder, each behind the last JAX before it."""
+def among(cells: Iterable[Cell], folder: Path = RESULTS, recorded: Iterable[str] = ()) -> list[Cell]:
+    """The cells, and what was found on machines, each behind the last JAX before it.
+
+    That are the runs whose results are in the folder, and those whose names are `recorded`.
+    """
     found = list(cells)
-    new = list(filter(None, (named(path.stem) for path in folder.glob("*-found.json"))))
+    names = dict.fromkeys([*recorded, *(path.stem for path in sorted(folder.glob("*-found.json")))])
+    new = list(filter(None, map(named, names)))
     for one in sorted(new, key=lambda one: (Version(one.jax), one.name)):
         before = [i for i, other in enumerate(found) if not other.floating and Version(other.jax) <= Version(one.jax)]
         found.insert(max(before, default=-1) + 1, one)

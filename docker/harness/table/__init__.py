@@ -9,9 +9,10 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
-from harness import fingerprint, found, locks, readme, results
+from harness import fingerprint, found, locks, readme, record, results
 from harness.files import write_whole
 from harness.places import RESULTS, ROOT
+from harness.record import RECORD
 from harness.results import Outcome, Result
 from harness.rows import Cell
 from harness.table import in_html, in_markdown, in_terminal
@@ -52,6 +53,18 @@ def read_results(cells: Iterable[Cell], folder: Path = RESULTS) -> dict[str, Res
     return read
 
 
+def known(
+    cells: Iterable[Cell], folder: Path = RESULTS, record_path: Path = RECORD
+) -> tuple[list[Cell], dict[str, Result]]:
+    """The cells, with what was found on machines, and what is known of them: recorded, or by a result of this checkout.
+
+    Raises: record.RecordError.
+    """
+    recorded = record.read(record_path)
+    cells = found.among(cells, folder, recorded)
+    return cells, record.merged(recorded, read_results(cells, folder))
+
+
 def draw(
     cells: Sequence[Cell],
     results_folder: Path = RESULTS,
@@ -60,21 +73,25 @@ def draw(
     console: Console | None = None,
     hashes: Hashes | None = None,
     unresolved: Mapping[str, str] | None = None,
+    record_path: Path = RECORD,
 ) -> None:
-    """Draw the table everywhere: into the README, as a page, and in the terminal.
+    """Draw the table everywhere: into the README, as a page, and in the terminal. Record what it shows.
 
-    Raises: readme.ReadmeError: it can't be told where to draw. OSError: a file can't be read or written.
+    Raises: readme.ReadmeError: it can't be told where to draw. record.RecordError. OSError: a file can't be read or
+        written.
     """
-    cells = found.among(cells, results_folder)
+    cells, what_is_known = known(cells, results_folder, record_path)
     grid = Grid.of(
         cells,
-        read_results(cells, results_folder),
+        what_is_known,
         fingerprint.hashes_of(cells) if hashes is None else hashes,
         locks.unresolved() if unresolved is None else unresolved,
     )
     console = console or Console(highlight=False)
     console.print(in_terminal.draw(grid))
+    recorded = record.write(what_is_known, record_path)
     changed = readme.update(readme_path, in_markdown.draw(grid))
     write_whole(html_path, in_html.draw(grid))
     console.print("\n{}: {}".format(readme_path.name, "drawn anew" if changed else "as it was"))
+    console.print("{}: {}".format(record_path.name, "with new results; commit it" if recorded else "as it was"))
     console.print("As a page, with all details: {}".format(html_path), soft_wrap=True)

@@ -82,7 +82,7 @@ class Entry:
     @property
     def bridged(self) -> bool:
         """Whether what is known was shown across the bridge. What was never run was never on it."""
-        return self.result.bridge and self.outcome in (*RAN, Outcome.STALE)
+        return self.result.bridge and self.outcome in SHOWN
 
     @property
     def found(self) -> bool:
@@ -103,19 +103,19 @@ class Entry:
         counts = self.result.counts
         wrong = counts.get("failed", 0) + counts.get("errors", 0)
         run = wrong + counts.get("passed", 0) + counts.get("xfailed", 0)
-        if self.outcome not in RAN or not run:
+        if self.outcome not in SHOWN or not run:
             return ""
         return "{} of {} tests".format(wrong, run) if wrong else "{} test{}".format(run, "s" * (run != 1))
 
     @property
     def time(self) -> str:
         seconds = self.result.seconds.get("tests", self.result.seconds.get("total"))
-        return "{:.0f} s".format(seconds) if seconds and self.outcome in RAN else ""
+        return "{:.0f} s".format(seconds) if seconds and self.outcome in SHOWN else ""
 
     @property
     def device(self) -> str:
         """The accelerator that it ran on, as in "NVIDIA H200", or "4 x TPU v4"; empty for a CPU."""
-        if self.cell.backend == "cpu" or self.outcome not in RAN:
+        if self.cell.backend == "cpu" or self.outcome not in SHOWN:
             return ""
         kinds = [str(device.get("kind", "")) for device in self.result.devices]
         times = {kind: kinds.count(kind) for kind in kinds if kind}
@@ -124,9 +124,10 @@ class Entry:
     @property
     def facts(self) -> list[str]:
         """What a cell that was run says beside its outcome."""
-        where = "container" if self.result.where == "container" and self.outcome in RAN else ""
+        where = "container" if self.result.where == "container" and self.outcome in SHOWN else ""
         driver = "driver " + self.result.driver if self.device and self.result.driver else ""
-        return [fact for fact in (self.tests, self.time, self.device, driver, where) if fact]
+        date = self.result.started[:10] if self.outcome is Outcome.STALE else ""
+        return [fact for fact in (date, self.tests, self.time, self.device, driver, where) if fact]
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,12 @@ class Row:
         entry = self.entries.get("cpu")
         value = entry.result.measures.get(measure.key) if entry and entry.outcome in SHOWN else None
         return value if value is not None and math.isfinite(value) else None
+
+    def was_measured(self, measure: Measure) -> bool:
+        """Whether there is such a figure, or a reason why it couldn't be taken."""
+        entry = self.entries.get("cpu")
+        reasons = entry.result.evidence.get("unmeasured") if entry else None
+        return self.measured(measure) is not None or (isinstance(reasons, dict) and measure.key in reasons)
 
     def why_unmeasured(self, measure: Measure) -> str:
         """Why there is no such figure."""
@@ -224,8 +231,8 @@ class Grid:
 
     @property
     def measures(self) -> list[Measure]:
-        """Those that were taken."""
-        return [one for one in MEASURES if any(row.measured(one) is not None for row in self.rows)]
+        """Those that were taken, or that somebody tried to take."""
+        return [one for one in MEASURES if any(row.was_measured(one) for row in self.rows)]
 
     @property
     def bridged(self) -> bool:

@@ -10,6 +10,7 @@ from harness.signs import SIGNS
 from harness.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Measure, Row
 
 FLAG = "▲"
+NOT_RUN = [outcome.value for outcome in Outcome]
 
 
 def draw(grid: Grid) -> RenderableType:
@@ -49,7 +50,8 @@ def figure(entry: Entry | None) -> Text:
 def measured(grid: Grid, measure: Measure, row: Row) -> Text:
     value = row.measured(measure)
     if value is None:
-        return Text(row.why_unmeasured(measure), style="dim")
+        why = row.why_unmeasured(measure)
+        return Text("–" if why in NOT_RUN else why, style="dim")  # the column beside it says that
     far = grid.is_far(measure, row)
     return Text("{:.1f}{}".format(value, FLAG if far else ""), style="bold red" if far else "")
 

@@ -1,0 +1,103 @@
+"""The published record, `docker/record.json`: what runs have shown, on whichever machines, committed as data.
+
+The table is drawn from it, and from the results of this checkout. It never counts as a pass: what has to be run is
+decided by `results/` alone. `make table` adds what is newer, and takes nothing away.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from harness.files import from_json, write_whole
+from harness.places import DOCKER, ROOT
+from harness.results import Outcome, Result, fits
+from harness.resume import RAN
+
+RECORD = DOCKER / "record.json"
+SCHEMA = 1
+# What is published of a result. What is left out is of use on the machine alone, or long.
+PUBLISHED = (
+    "outcome",
+    "reason",
+    "where",
+    "bridge",
+    "started",
+    "seconds",
+    "counts",
+    "versions",
+    "devices",
+    "driver",
+    "measures",
+    "hashes",
+)
+HINTS = {name: hint for name, hint in get_type_hints(Result).items() if name in PUBLISHED}
+DEFAULTS = asdict(Result("", Outcome.NOT_RUN))
+
+
+class RecordError(Exception):
+    """The record can't be used: a message for the user."""
+
+
+def read(path: Path = RECORD) -> dict[str, Result]:
+    """What is recorded, by the names of cells. Nothing, where there is no record yet.
+
+    Raises: RecordError. OSError.
+    """
+    try:
+        stored = from_json(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise RecordError("{} isn't JSON: {}. Take the committed one: git checkout".format(path, error)) from error
+    cells = stored.get("cells") if isinstance(stored, dict) and stored.get("schema") == SCHEMA else None
+    if not isinstance(cells, dict):
+        raise RecordError("{} is no record of schema {}. Take the committed one: git checkout".format(path, SCHEMA))
+    return {name: _recorded(path, name, facts) for name, facts in cells.items()}
+
+
+def _recorded(path: Path, name: str, facts: Any) -> Result:
+    usable = isinstance(facts, dict) and "outcome" in facts and {*facts, "unmeasured"} <= {*PUBLISHED, "unmeasured"}
+    if not usable or not all(fits(facts[key], hint) for key, hint in HINTS.items() if key in facts):
+        raise RecordError("{} has no usable entry for `{}`. Take the committed one: git checkout".format(path, name))
+    evidence = {"unmeasured": facts["unmeasured"]} if "unmeasured" in facts else {}
+    known = {key: value for key, value in facts.items() if key != "unmeasured"}
+    return Result(cell=name, evidence=evidence, **{**known, "outcome": Outcome(facts["outcome"])})
+
+
+def merged(record: Mapping[str, Result], results: Mapping[str, Result]) -> dict[str, Result]:
+    """What is known of each cell: what is recorded, or the result of this checkout where that says more."""
+    return {**record, **{name: result for name, result in results.items() if says_more(result, record.get(name))}}
+
+
+def says_more(new: Result, recorded: Result | None) -> bool:
+    """A run says more than that there was none; of two runs, the later one."""
+    if recorded is None:
+        return True
+    if new.outcome in RAN and recorded.outcome in RAN:
+        return new.started > recorded.started
+    return new.outcome in RAN or (recorded.outcome not in RAN and new.outcome is not Outcome.NOT_RUN)
+
+
+def write(known: Mapping[str, Result], path: Path = RECORD) -> bool:
+    """Record what is known, and return whether anything changed. That a cell was not run is nothing to record.
+
+    Raises: OSError.
+    """
+    cells = {name: published(known[name]) for name in sorted(known) if known[name].outcome is not Outcome.NOT_RUN}
+    content = {"schema": SCHEMA, "about": "Drawn from by `make table`, which adds what is newer.", "cells": cells}
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return False
+    write_whole(path, text)
+    return True
+
+
+def published(result: Result) -> dict[str, Any]:
+    """What others may see of a result; what it doesn't say is left out."""
+    result = replace(result, reason=result.reason.replace(str(ROOT) + "/", ""))
+    facts = {one.name: getattr(result, one.name) for one in fields(Result) if one.name in PUBLISHED}
+    unmeasured = result.evidence.get("unmeasured")
+    said = {name: value for name, value in facts.items() if value != DEFAULTS[name] or name == "outcome"}
+    return {**said, **({"unmeasured": unmeasured} if unmeasured else {})}

@@ -1,0 +1,138 @@
+"""The published record: it draws the table, takes in what is newer, loses nothing, and never counts as a pass."""
+
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from harness import many, record, results, rows, table
+from harness.places import ROOT
+from harness.readme import BEGIN, END
+from harness.results import Outcome, Result
+from harness.resume import Rerun
+from rich.console import Console
+from six_outcomes import NOW, cell
+
+CPU, GPU, OTHER = cell("0.10.1"), cell("0.10.1", "cuda"), cell("0.10.2")
+CELLS = [CPU, GPU, OTHER]
+HASHES = {one.name: NOW for one in CELLS}
+PASSED = Result(
+    CPU.name,
+    Outcome.PASSED,
+    started="2026-11-20T10:11:12.000+00:00",
+    seconds={"tests": 61.4},
+    counts={"passed": 500},
+    versions={"jax": "0.10.1"},
+    devices=[{"platform": "gpu", "kind": "NVIDIA H200", "id": 0}],
+    driver="570.1",
+    evidence={"processes": [{"python": "/home/me"}], "unmeasured": {"loop_ratio": "too noisy to tell"}},
+    measures={"dispatch_in_100": 1.3},
+    hashes={**NOW, "device": "NVIDIA H200, driver 570.1"},
+)
+LATER = replace(PASSED, started="2026-11-21", counts={"passed": 501})
+
+
+@pytest.fixture
+def draw(tmp_path):
+    """`draw(results...)`: what the README has after `make table`, with these results and the record."""
+    page = tmp_path / "README.md"
+    page.write_text("{}\n{}\n".format(BEGIN, END))
+
+    def draw(*found, hashes=HASHES):
+        folder = tmp_path / "results"
+        for path in folder.glob("*.json"):
+            path.unlink()
+        for one in found:
+            results.write(one, folder)
+        console = Console(file=io.StringIO(), width=200)
+        table.draw(CELLS, folder, page, folder / "index.html", console, hashes, {}, tmp_path / "record.json")
+        return page.read_text()
+
+    return draw
+
+
+def test_what_is_published_is_read_as_it_was(tmp_path):
+    """But for what is of use on the machine alone."""
+    path = tmp_path / "record.json"
+    assert record.write({CPU.name: PASSED}, path)
+    (read,) = record.read(path).values()
+    assert read == replace(PASSED, evidence={"unmeasured": {"loop_ratio": "too noisy to tell"}})
+    assert not record.write({CPU.name: PASSED}, path)
+    assert "/home/me" not in path.read_text()
+
+
+def test_a_fresh_clone_draws_what_was_published(draw):
+    drawn = draw(PASSED, replace(PASSED, cell=GPU.name))
+    assert "2 passed" in drawn and "NVIDIA H200, driver 570.1" in drawn and "too noisy to tell" in drawn
+    assert draw() == drawn
+
+
+def test_what_is_newer_takes_its_place_and_the_rest_stays(draw):
+    draw(PASSED, replace(PASSED, cell=GPU.name))
+    drawn = draw(LATER)
+    assert "501 tests" in drawn and "500 tests" in drawn
+    assert draw(PASSED) == drawn  # which is older
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NOT_RUN, Outcome.UNSUPPORTED, Outcome.UNAVAILABLE])
+def test_what_a_machine_lacks_takes_no_run_away(draw, outcome):
+    drawn = draw(PASSED)
+    assert draw(Result(CPU.name, outcome, reason="here", started="2027-01-01")) == drawn
+    assert "500 tests" not in draw(replace(LATER, outcome=Outcome.FAILED, reason="t.py::x"))
+
+
+def test_a_cell_whose_source_has_changed_is_stale_with_its_date(draw):
+    drawn = draw(PASSED)
+    changed = draw(hashes={**HASHES, CPU.name: {**NOW, "source": "another"}})
+    assert "stale<br>2026-11-20, 500 tests, 61 s | too noisy to tell | 1.3 |" in changed
+    assert "was passed on 2026-11-20 on NVIDIA H200, driver 570.1; the source changed since" in changed
+    assert draw() == drawn
+
+
+def test_it_never_counts_as_a_pass(draw, tmp_path, monkeypatch):
+    """A cell that has no result in this checkout is run."""
+    draw(PASSED)
+    (tmp_path / "results" / (CPU.name + ".json")).unlink()
+    monkeypatch.setenv("EQX_JOBS", "")
+    display, ran = type("Quiet", (), {"__getattr__": lambda self, name: lambda *said: None})(), []
+    display.live = lambda: Console(file=io.StringIO())
+
+    class Runner:
+        def preflight(self, cell):
+            return None
+
+        def run(self, cell, on_progress, cancel):
+            ran.append(cell)
+            return PASSED
+
+    options = {"folder": tmp_path / "results", "lock": tmp_path / "lock", "rerun": Rerun.NOTHING}
+    assert many.run([CPU], Runner(), display, HASHES, jobs=1, **options) == 0
+    assert ran == [CPU]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[",
+        "[]",
+        "{}",
+        '{"schema": 2, "cells": {}}',
+        '{"schema": 1, "cells": {"x": {}}}',
+        '{"schema": 1, "cells": {"x": {"outcome": "fine"}}}',
+        '{"schema": 1, "cells": {"x": {"outcome": "passed", "evidence": {}}}}',
+        '{"schema": 1, "cells": {"x": {"outcome": "passed", "seconds": []}}}',
+    ],
+)
+def test_a_broken_record_is_named_with_the_next_move(tmp_path, content):
+    (tmp_path / "record.json").write_text(content)
+    with pytest.raises(record.RecordError, match="record.json.*git checkout"):
+        record.read(tmp_path / "record.json")
+
+
+def test_the_committed_record_is_of_cells_and_says_nothing_of_a_machine():
+    known = record.read()
+    assert known and set(known) <= {one.name for one in rows.load()} | {n for n in known if n.endswith("-found")}
+    text = record.RECORD.read_text(encoding="utf-8")
+    assert str(ROOT) not in text and "/home/" not in text and "/root/" not in text
+    assert len(text) < 100 * 1024 and json.loads(text)["schema"] == record.SCHEMA
