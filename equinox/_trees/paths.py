@@ -5,6 +5,8 @@ import re
 from jax import tree_util
 
 from .._compat import named_children
+from .layout import layout_of
+from .static import types_of
 
 
 def leaf_paths(tree, root="", is_leaf=None):
@@ -46,8 +48,12 @@ def first_difference(expected, got, root="", is_leaf=None, got_is_leaf=None, cov
         if left_names != right_names:
             return path, _describe_names(left, left_names), _describe_names(right, right_names)
         if _top(left) != _top(right):
-            name = type(left).__name__
-            return path, "a `{}`".format(name), "a `{}` whose static data differ".format(name)
+            name, fields = (
+                type(left).__name__,
+                _differing_fields(left, dict(left_children), right, dict(right_children)),
+            )
+            where = ": " + ", ".join(map("`{}`".format, fields)) if fields else ""
+            return path, "a `{}`".format(name), "a `{}` whose static data differ{}".format(name, where)
         triples = zip(left_names, left_children, right_children)
         pending.extend(reversed([(path + name, a, b) for name, (_, a), (_, b) in triples]))
     return None
@@ -56,6 +62,24 @@ def first_difference(expected, got, root="", is_leaf=None, got_is_leaf=None, cov
 def _top(node):
     """The structure of a node without what is below its children."""
     return tree_util.tree_flatten(node, is_leaf=lambda x: x is not node)[1]
+
+
+def _differing_fields(left, left_children, right, right_children):
+    """The names of the fields in which the static values of two modules of one class differ. Empty for other nodes."""
+    layout = layout_of(left)
+
+    def static_value(module, children, name):
+        value = vars(module).get(name)
+        child = children.get("." + name)  # what is static has no child, or has `None` for one
+        if type(child) is tuple and type(value) is tuple:
+            return tuple([None if c is v else v for c, v in zip(child, value)])
+        return value if child is None else None
+
+    def differs(name):
+        a, b = static_value(left, left_children, name), static_value(right, right_children, name)
+        return types_of(a) != types_of(b) or a != b
+
+    return [] if layout is None else [name for name in (*layout.dynamic, *layout.static) if differs(name)]
 
 
 def _describe_node(node, children):

@@ -389,7 +389,9 @@ def test_is_inexact_array_of_floating_arrays(dtype):
     assert eqx.is_inexact_array(np.asarray(array)[0]) is False
 
 
-@pytest.mark.parametrize("element", [1.0, 1j, 1, True, [1.0], "1.0", None, jnp.tanh, object()], ids=lambda x: type(x).__name__)
+@pytest.mark.parametrize(
+    "element", [1.0, 1j, 1, True, [1.0], "1.0", None, jnp.tanh, object()], ids=lambda x: type(x).__name__
+)
 def test_is_inexact_array_of_what_is_no_array(element):
     """`is_inexact_array` is false for what is no JAX array, and for an array of integers or bools."""
     assert eqx.is_inexact_array(element) is False

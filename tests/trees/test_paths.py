@@ -27,6 +27,12 @@ class Custom:
 tree_util.register_pytree_node(Custom, lambda node: (node.children, None), lambda _, children: Custom(*children))
 
 
+class Functions(eqx.Module):
+    several: Any = eqx.field(static=callable)
+    one: Any = eqx.field(static=callable)
+    last: Any = eqx.field(static=callable)
+
+
 class Unregistered(dict):
     """Not known to JAX, and so a leaf; with keys that can't be sorted."""
 
@@ -128,8 +134,18 @@ DIFFERENCES = {
     "types": ({"a": (1,)}, {"a": [1]}, ("['a']", "a `tuple`", "a `list`")),
     "lengths": ((1,), (), ("", "a `tuple` with `[0]`", "a `tuple` with no children")),
     "keys": ({"a": 1}, {"b": 1, "c": 2}, ("", "a `dict` with `['a']`", "a `dict` with `['b']`, `['c']`")),
-    "static": ([Block(1)], [Block(1, "other")], ("[0]", "a `Block`", "a `Block` whose static data differ")),
-    "static type": (Block(1, True), Block(1, 1), ("", "a `Block`", "a `Block` whose static data differ")),
+    "static": ([Block(1)], [Block(1, "other")], ("[0]", "a `Block`", "a `Block` whose static data differ: `name`")),
+    "static type": (Block(1, True), Block(1, 1), ("", "a `Block`", "a `Block` whose static data differ: `name`")),
+    "functions": (
+        Functions((1, None, len, 2), abs, len),
+        Functions((1, None, sum, 3), abs, sum),
+        ("", "a `Functions`", "a `Functions` whose static data differ: `several`, `last`"),
+    ),
+    "places of functions": (
+        [Functions((len, 1), abs, 1)],
+        [Functions((1, len), abs, 2)],
+        ("[0]", "a `Functions`", "a `Functions` whose static data differ: `several`"),
+    ),
     "factory": (
         collections.defaultdict(list, a=1),
         collections.defaultdict(int, a=1),
