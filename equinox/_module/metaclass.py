@@ -70,8 +70,8 @@ class _ModuleMeta(abc.ABCMeta):
         if name == "__layout__":
             return  # `_settle` alone makes it
         layout = vars(cls).get("__layout__")
-        if name in _ASSIGNMENT:
-            value = _ASSIGNMENT[name]  # dataclasses' own know only "frozen"; ours know a module that is being made
+        if name in _ASSIGNMENT:  # by `dataclasses`: its functions know only "frozen"
+            value = _ASSIGNMENT[name]  # and these know a module that is being made
         elif name == "__dataclass_fields__":
             mend(value)
         elif name == "__dataclass_params__" and layout:

@@ -93,7 +93,7 @@ class Method:
 
     def __get__(self, instance, owner=None):
         if instance is None:
-            return self.function
+            return self.function.__get__(None, owner)  # for most, the function itself
         return BoundMethod(self.function, instance)
 
     def __call__(*args, **kwargs):
