@@ -5,6 +5,7 @@ flattened. Only what may be changed in it is looked at again.
 """
 
 import operator
+from typing import Any
 
 from jax.tree_util import all_leaves, tree_flatten
 
@@ -73,7 +74,7 @@ class Known:
 
     def __init__(self):
         self._meetings = 1
-        self._known = None, ()  # one attribute, because one thread may change it while another reads it
+        self._known: Any = (None, ())  # one attribute, because one thread may change it while another reads it
 
     def find(self, arrangement, others):
         """`(entry, arguments)` for a call with these modules and other inputs, or `None` if that isn't known."""

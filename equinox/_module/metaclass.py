@@ -48,7 +48,8 @@ class _ModuleMeta(abc.ABCMeta):
         check_fields(cls)
         drop_overridden(cls)
         if "__match_args__" not in namespace and hasattr(cls, "__match_args__"):  # since Python 3.10
-            cls.__match_args__ = tuple(key for key in cls.__match_args__ if key in cls.__dataclass_fields__)
+            arguments = tuple(key for key in cls.__match_args__ if key in cls.__dataclass_fields__)
+            type.__setattr__(cls, "__match_args__", arguments)
         if "__doc__" not in namespace:
             cls.__doc__ = None  # dataclasses wrote the signature of the wrong `__init__`
         _settle(cls)

@@ -6,6 +6,7 @@ import inspect
 import pickle
 import sys
 import types
+from typing import Any, Tuple
 
 from .. import _compat
 from .packing import pack
@@ -105,9 +106,7 @@ class Method:
     def __setattr__(self, name, value):
         setattr(self.function, name, value)
 
-    @property
-    def __class__(self):
-        return type(self.function)
+    __class__: Any = property(lambda self: type(self.function))
 
     @property
     def __doc__(self):
@@ -163,8 +162,8 @@ def is_method(value):
     return hasattr(type(value), "__get__") and (callable(value) or isinstance(value, _BOUND))
 
 
-_UNBOUND = (staticmethod, classmethod, property, type, types.MethodType)
-_BOUND = (ft.partialmethod,)  # which can't be called
+_UNBOUND: Tuple[type, ...] = (staticmethod, classmethod, property, type, types.MethodType)
+_BOUND: Tuple[type, ...] = (ft.partialmethod,)  # which can't be called
 if sys.version_info >= (3, 8):
     _BOUND += (ft.singledispatchmethod,)
 if sys.version_info < (3, 14):

@@ -44,7 +44,8 @@ class HasDecision:
     __slots__ = ("__decision__",)
 
 
-get_decision, set_decision = HasDecision.__decision__.__get__, HasDecision.__decision__.__set__
+_slot = vars(HasDecision)["__decision__"]
+get_decision, set_decision = _slot.__get__, _slot.__set__
 
 
 def decide(module):
