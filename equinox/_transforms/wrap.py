@@ -75,7 +75,8 @@ class Transformed:
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        type.__setattr__(cls, "__doc__", Transformed.__dict__["__doc__"])  # a docstring of the class would hide the function's
+        # A docstring of the subclass would hide the function's.
+        type.__setattr__(cls, "__doc__", Transformed.__dict__["__doc__"])
         _compat.register_node(
             cls,
             lambda self: ([("__wrapped__", self.__wrapped__)], self._options),
