@@ -54,9 +54,12 @@ def set_field(self, name, value):
         )
     layout = cls.__layout__
     if name not in layout.names and not hasattr(type(getattr(cls, name, None)), "__set__"):  # a property, say
+        advice = "annotate it in the body of the class, as in `{}: Any`".format(name)
+        if hasattr(cls, name):
+            advice = "the class has an attribute of this name without an annotation, which is no field"
         raise AttributeError(
-            "`{}` has no field `{}`: annotate it in the body of the class, as in `{}: Any`. Its fields are: {}.".format(
-                cls.__name__, name, name, ", ".join(layout.dynamic + layout.static) or "none"
+            "`{}` has no field `{}`: {}. Its fields are: {}.".format(
+                cls.__name__, name, advice, ", ".join(layout.dynamic + layout.static) or "none"
             )
         )
     if type(value) is BoundMethod and value.__self__ is self:

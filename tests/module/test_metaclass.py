@@ -473,7 +473,7 @@ def test_an_overridden_field_cannot_be_set_by_the_init_of_a_base():
     class Overrides(Sets):
         x = 2
 
-    with pytest.raises(AttributeError, match="`Overrides` has no field `x`"):
+    with pytest.raises(AttributeError, match="`Overrides` has no field `x`: the class has an attribute"):
         Overrides()
 
 
