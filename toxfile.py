@@ -188,6 +188,9 @@ def tox_before_run_commands(tox_env: ToxEnv) -> None:
     except (environment.SetupFailed, OSError) as error:
         print(safe(str(error)), file=sys.stderr)
         not_set_up(chosen, str(error))
+    passed = tox_env.conf["pass_env"]  # for the tests. What was run before had to reach the index, by a proxy
+    of_tox = set(tox_env._default_pass_env()) - set(isolation.REACH_TESTS)
+    passed[:] = [name for name in passed if name not in of_tox]
     tox_env.conf["set_env"].update(environment.variables(chosen.cell, chosen.environment))
     chosen.set_up_s = time.time() - chosen.began
 

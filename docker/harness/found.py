@@ -28,7 +28,7 @@ from inside import inventory
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
-from harness import environment, hardware, host, left, results, rows, signals, snapshot, suite, verdict
+from harness import environment, hardware, host, isolation, left, results, rows, signals, snapshot, suite, verdict
 from harness.environment import Environment
 from harness.files import write_whole
 from harness.matrix_file import Matrix
@@ -214,8 +214,8 @@ def install(folder: Path, source: Path) -> None:
 
 
 def variables(found: Found, place: Environment, env: Mapping[str, str]) -> dict[str, str]:
-    """The environment variables of the run: the machine's, but for what would make JAX or pytest do something else."""
-    kept = {name: value for name, value in env.items() if not name.startswith(("JAX_", "PYTEST_"))}
+    """The environment variables of the run: of the machine's, those that its libraries may need."""
+    kept = {name: env[name] for name in isolation.chosen(env, isolation.REACH_TESTS + isolation.REACH_FOUND)}
     own = environment.variables(found, place)
     del own["PYTHONNOUSERSITE"]  # JAX may be the user's own
     path = [str(place.folder / "site-packages"), own["PYTHONPATH"], *filter(None, [env.get("PYTHONPATH")])]
@@ -253,9 +253,10 @@ def follow(command: Sequence[str], place: Environment, env: Mapping[str, str], l
                 if heard:
                     raise Ended(heard[0])
                 if ended:
-                    return process.returncode
+                    break
         finally:
             host.end(process)
+    return process.returncode
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ OnProgress = Callable[[str, int, int, int], None]  # phase, tests done, tests in
 # Exit statuses of toxfile.py after which there is no result, and the last one stays.
 BUSY, INTERRUPTED = 75, 130
 NO_RESULT = {BUSY: "it is being run by somebody else in this checkout", INTERRUPTED: "it was interrupted"}
-POLL_S = 0.5
+POLL_S, STEP_S = 0.5, 0.05
 # What a process group gets, one after the other, to end by itself. tox itself gives pytest 10 and then 5 seconds.
 STOP = ((signal.SIGINT, 20.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 
@@ -139,11 +139,20 @@ def clean(env: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 
 def ended(process: "subprocess.Popen[bytes]", cancel: threading.Event) -> bool:
-    """Wait a little, and say whether there is nothing more to wait for."""
-    try:
-        process.wait(POLL_S)
-    except subprocess.TimeoutExpired:
-        return cancel.is_set()
+    """Wait a little, and say whether there is nothing more to wait for. `end` has to follow."""
+    return gone(process, POLL_S) or cancel.is_set()
+
+
+def gone(process: "subprocess.Popen[bytes]", patience_s: float) -> bool:
+    """Wait for a process to end. It stays a zombie: its number, which is that of its group, is given to no other."""
+    if process.returncode is not None:
+        return True
+    deadline, step_s = time.monotonic() + patience_s, 0.001
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(step_s)
+        step_s = min(2 * step_s, STEP_S)
     return True
 
 
@@ -156,23 +165,18 @@ def tell(progress: Path, on_progress: OnProgress) -> None:
 
 def end(process: "subprocess.Popen[bytes]", stop: Sequence[tuple[signal.Signals, float]] = STOP) -> None:
     """Leave nothing of the process group behind, not even what outlives its leader."""
+    if process.returncode is not None:
+        return  # it was waited for: its number may be another's
     try:
-        for number, patience_s in stop if process.returncode is None else ():
-            signal_group(process.pid, number)
-            try:
-                process.wait(patience_s)
-                break
-            except subprocess.TimeoutExpired:
-                continue
+        if not gone(process, 0):
+            for number, patience_s in stop:
+                os.killpg(process.pid, number)
+                if gone(process, patience_s):
+                    break
     finally:  # whoever loses patience meanwhile presses Ctrl-C again
-        signal_group(process.pid, signal.SIGKILL)
-
-
-def signal_group(leader: int, number: signal.Signals) -> None:
-    try:
-        os.killpg(leader, number)
-    except ProcessLookupError:
-        pass
+        os.killpg(process.pid, signal.SIGKILL)
+        if gone(process, 5.0):  # else the kernel holds it
+            process.wait()
 
 
 def without_result(cell: Cell, status: int, log: Path) -> Result:

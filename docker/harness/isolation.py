@@ -11,14 +11,34 @@ Old Pythons read this file, too.
 
 from __future__ import annotations
 
+import fnmatch
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 INDEX = "EQX_INDEX_URL"
 PYPI = "https://index.example/simple"
 TAKEN_AWAY = ("PIP_", "PYTHON", "UV_", "VIRTUALENV_")
 # These say where uv keeps its files, and whether it may download. What it installs is the same.
 KEPT = ("UV_CACHE_DIR", "UV_OFFLINE", "UV_PYTHON_DOWNLOADS", "UV_PYTHON_INSTALL_DIR")
+
+
+# What the tests of a cell get of the caller's variables, beside those that the cell sets; tox.ini names those about
+# devices. No socket of an agent, no proxy with a password and no file of passwords is among them: the packages of a
+# cell run their own code.
+REACH_TESTS = (
+    *("FORCE_COLOR", "HOME", "LANG", "LANGUAGE", "LC_*", "NIX_LD*", "NO_COLOR", "TERM", "TERMINFO", "TMPDIR", "TZ"),
+)
+# What a machine as it was found may need beside: where its libraries are, and how they are to run.
+REACH_FOUND = (
+    *("CONDA_PREFIX", "CUDA_*", "EQX_*", "LD_LIBRARY_PATH", "LIBTPU_*", "LOGNAME", "NCCL_*", "NVIDIA_*", "PATH"),
+    *("PYTHONHOME", "PYTHONPATH", "PYTHONUSERBASE", "TPU_*", "USER", "VIRTUAL_ENV", "XDG_CACHE_HOME", "XLA_*"),
+)
+
+
+def chosen(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
+    """Those of the names that one of the patterns fits."""
+    patterns = list(patterns)
+    return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def isolated(env: Mapping[str, str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ waiting, a size has a limit, and only what has the expected form is used.
 
 import contextlib
 import os
+import re
 import stat
 import tarfile
 import xml.etree.ElementTree
@@ -14,6 +15,7 @@ from typing import IO, Any, get_type_hints
 
 from harness.files import from_json, write_whole
 from harness.results import Result, fits
+from harness.shown import without_places
 
 MIB = 2**20
 # What a run may leave, and how large that may be, in bytes.
@@ -74,7 +76,8 @@ def keep_junit(path: Path, kept: Path) -> None:
         if b"<!DOCTYPE" in data or b"<!ENTITY" in data:  # pytest writes none, and a parser may fetch what they name
             raise Unusable("{} declares its own document type".format(path.name))
         xml.etree.ElementTree.fromstring(data)
-        write_whole(kept, data.decode("utf-8"))
+        data = re.sub(rb'(<testsuite\b[^>]*?) hostname="[^"]*"', rb"\1", data)
+        write_whole(kept, without_places(data.decode("utf-8")))
     except (FileNotFoundError, Unusable, UnicodeDecodeError, xml.etree.ElementTree.ParseError):
         kept.unlink(missing_ok=True)
 

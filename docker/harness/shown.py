@@ -4,12 +4,16 @@ Test names, reasons and logs are written by what is tested. An escape in them co
 and a mark of writing direction could turn a name around.
 """
 
+import os
 import re
 import sys
 import traceback
 import unicodedata
+from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from harness.places import ROOT
 
 # The name and password of a URL. A password may hold what should have been quoted, as `@` and `/`.
 CREDENTIALS = re.compile(r"(?<=://)(?:[^\s/@:'\"]*:(?!\d*(?:/|$))[^\s'\"]*@|[^\s/@'\"]*@)")
@@ -27,10 +31,19 @@ def redact(text: str) -> str:
     return CREDENTIALS.sub("", text)
 
 
+def without_places(text: str, root: Path = ROOT, home: Path | None = None) -> str:
+    """Without the folders of this machine: names in the checkout are as seen from it, and a home is `~`."""
+    places = {str(root): ".", str(home or Path(os.path.expanduser("~"))): "~"}
+    for place in sorted(places, key=len, reverse=True):  # the one within the other first
+        if len(place) > 1:
+            text = re.sub(re.escape(place) + r"(?=/|$|[\s'\"`:,;)\]])", places[place], text)
+    return text
+
+
 def safe_within(value: Any) -> Any:
-    """A value as JSON gives it, with all its strings made safe."""
+    """A value as JSON gives it, with all its strings made safe, and of no machine."""
     if type(value) is str:
-        return safe(value)
+        return without_places(safe(value))
     if isinstance(value, dict):
         return {safe_within(key): safe_within(item) for key, item in value.items()}
     return [safe_within(item) for item in value] if isinstance(value, list) else value

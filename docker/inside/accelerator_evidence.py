@@ -156,7 +156,7 @@ def _number(text):
 def tpu(process):
     """`process`: the folder of this process under /proc."""
     with open(os.path.join(process, "maps")) as maps:
-        libraries = sorted({line.split()[-1] for line in maps if "libtpu" in line})
+        libraries = sorted({os.path.basename(line.split()[-1]) for line in maps if "libtpu" in line})
     opened = set()
     for link in glob.glob(os.path.join(process, "fd", "*")):
         try:

@@ -196,6 +196,8 @@ def pytest_collection(session):
         seen, complaints = prove(expected(os.environ), runs_tests=not is_controller)
     except ValueError as error:
         seen, complaints = {}, [str(error)]
+    if "equinox" in seen:  # only what was to be proven: the rest is of this machine, and results are published
+        seen["equinox"] = "/".join(seen["equinox"].split(os.sep)[-2:])
     if complaints:
         _refuse("\n".join(complaints), config)
     if worker is not None:

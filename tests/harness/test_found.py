@@ -239,10 +239,12 @@ def test_the_library_is_installed_away_from_the_checkout(run, notes):
 
 def test_the_machine_keeps_its_settings_but_for_those_of_jax_and_pytest(tmp_path):
     machine = {"PYTHONPATH": "/their/own", "LD_LIBRARY_PATH": "/cuda", "JAX_ENABLE_X64": "1", "PYTEST_ADDOPTS": "-x"}
+    machine.update(NETRC="/n", SSH_AUTH_SOCK="/s", https_proxy="http://me:secret@proxy", AWS_SECRET_ACCESS_KEY="secret")
     seen = found.variables(found.this_python("cuda"), Environment(tmp_path), machine)
     assert seen["PYTHONPATH"].split(os.pathsep)[-1] == "/their/own" and seen["LD_LIBRARY_PATH"] == "/cuda"
     assert seen["JAX_PLATFORMS"] == "cuda,cpu" and json.loads(seen["EQX_EXPECT"])["backend"] == "gpu"
-    assert not {"JAX_ENABLE_X64", "PYTEST_ADDOPTS", "PYTHONNOUSERSITE"} & seen.keys()
+    assert not {"JAX_ENABLE_X64", "PYTEST_ADDOPTS", "PYTHONNOUSERSITE", "NETRC", "SSH_AUTH_SOCK"} & seen.keys()
+    assert not [value for value in seen.values() if "secret" in value]
 
 
 def test_of_the_plugins_of_pytest_here_only_ours_are_loaded(run, notes):

@@ -4,6 +4,7 @@ A small program stands for tox. The real one is in test_tox.py.
 """
 
 import os
+import subprocess
 import sys
 import textwrap
 import threading
@@ -200,6 +201,33 @@ def test_what_outlives_tox_goes_too(run, tmp_path):
         """.format(PASSED)
     )
     assert gone(int((tmp_path / "results" / "child").read_text()))
+
+
+@needs_proc
+def test_the_number_of_a_process_that_was_waited_for_is_left_alone(monkeypatch):
+    """Another process may have it by now, and a group of its own."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    monkeypatch.setattr(os, "killpg", lambda *_: pytest.fail("it may be another's"))
+    host.end(process)
+
+
+@needs_proc
+@pytest.mark.parametrize("command", [["true"], ["sleep", "60"]])
+def test_a_group_is_ended_before_its_number_is_given_back(monkeypatch, command):
+    """As long as nobody has waited for the leader, its number can be given to no other."""
+    there = []
+
+    def killpg(leader, number):
+        there.append(Path("/proc/{}/stat".format(leader)).exists())
+        kill(leader, number)
+
+    kill = os.killpg
+    monkeypatch.setattr(os, "killpg", killpg)
+    process = subprocess.Popen(command, start_new_session=True)
+    assert host.gone(process, 5 if command == ["true"] else 0) is (command == ["true"])
+    host.end(process)
+    assert process.returncode is not None and there and all(there)
 
 
 def test_variables_of_tox_do_not_reach_it(run, tmp_path):

@@ -88,6 +88,15 @@ def test_junit_that_cannot_be_used_is_not_kept(tmp_path, content):
     assert not kept.exists()
 
 
+def test_junit_is_of_no_machine(tmp_path):
+    junit = (
+        '<testsuites><testsuite name="pytest" hostname="box" tests="1"></testsuite></testsuites>'
+    )
+    (tmp_path / "junit.xml").write_text(junit)
+    left.keep_junit(tmp_path / "junit.xml", tmp_path / "kept.xml")
+    assert (tmp_path / "kept.xml").read_text() == junit.replace(' hostname="box"', "")
+
+
 def test_junit_that_is_a_link_is_not_kept(tmp_path):
     """Nor does the link itself get among the results."""
     (tmp_path / "secret").write_text("<testsuites/>")

@@ -5,9 +5,11 @@ import io
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from harness import display, doctor, index, shown
+from harness.places import ROOT
 from harness.results import Outcome, Result
 from harness.trouble import Trouble
 from rich.console import Console
@@ -137,3 +139,20 @@ def test_a_traceback_shows_no_password():
     done = subprocess.run([sys.executable, "-c", code], cwd=docker, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "ValueError: https://x" in done.stderr
     assert "secret@" not in done.stderr.splitlines()[-1] and "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "text, shown_as",
+    [
+        ("see /home/me/src/equinox/results/x.log", "see ./results/x.log"),
+        ("in /home/me/src/equinox", "in ."),
+        ("/home/me/.venv/bin/python: no", "~/.venv/bin/python: no"),
+        ("/home/me2/x and /home/me", "/home/me2/x and ~"),
+        ("/usr/lib/x", "/usr/lib/x"),
+    ],
+)
+def test_places_of_a_machine_are_no_part_of_a_result(text, shown_as):
+    root = Path("/home/me/src/equinox")
+    assert shown.without_places(text, root, Path("/home/me")) == shown_as
+    assert shown.without_places(text, root, Path("/")) == text.replace(str(root), ".")
+    assert Result("c", Outcome.FAILED, "see {}/results/x.log".format(ROOT)).reason == "see ./results/x.log"

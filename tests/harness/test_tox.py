@@ -309,6 +309,25 @@ def test_a_result_is_of_its_run(checkout):
     assert len(checkout.result()["run"]) == 32
 
 
+def test_no_secret_of_the_caller_reaches_the_tests(checkout):
+    """What is installed runs its own code. uv may have needed some of them, to reach the index."""
+    secrets = {
+        "NETRC": "/x/netrc",
+        "SSH_AUTH_SOCK": "/x/agent",
+        "https_proxy": "http://me:s3cret@proxy",
+        "HTTPS_PROXY": "http://me:s3cret@proxy",
+        "EQX_INDEX_URL": "https://me:s3cret@mirror",
+        "AWS_SECRET_ACCESS_KEY": "s3cret",
+        "GITHUB_TOKEN": "s3cret",
+        "CURL_CA_BUNDLE": "/x/ca",
+    }
+    status, said = checkout.tox("-e", FIRST, **secrets, NO_COLOR="1")
+    assert status == 0, said
+    seen = checkout.seen()["environ"]
+    assert not [value for value in seen.values() if "s3cret" in value or value.startswith("/x/")]
+    assert seen["NO_COLOR"] == "1" and seen["HOME"] == os.environ["HOME"]
+
+
 def test_what_is_asked_for_gets_through(checkout):
     checkout.tox("-x", "testenv.pass_env+=XLA_FLAGS", "-e", FIRST, XLA_FLAGS="--x")
     assert checkout.seen()["environ"]["XLA_FLAGS"] == "--x"
