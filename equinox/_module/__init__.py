@@ -10,11 +10,12 @@ In this folder:
     methods.py       bound methods that are pytrees
     packing.py       how functions made by JAX are copied and pickled, in whatever object they are
     pickling.py      how a module is copied and pickled
-    metaclass.py     the metaclass and the class that bring these together
+    metaclass.py     how a class is made, and made again when it changes
+    module.py        the base class
 """
 
 from .fields import field
-from .metaclass import Module
+from .module import Module
 from .replace import replace
 
 __all__ = ["Module", "field", "replace"]

@@ -1,4 +1,4 @@
-"""The metaclass that makes classes of modules, and `Module` itself."""
+"""The metaclass that makes classes of modules."""
 
 import abc
 import dataclasses
@@ -6,18 +6,10 @@ import inspect
 import sys
 import threading
 
-from jax import tree_util
-
-from .. import _compat
-from .._trees.equal import tree_equal
-from .._trees.format import tree_repr
-from .._trees.predicates import is_jax_array
 from .construction import assignable, construct, delete_field, finish, is_constructed, set_field, settle_init
 from .fields import Layout, check_fields, declared_fields, drop_overridden, field, mend
 from .flattening import register
 from .methods import Method, is_method
-from .pickling import deep_copy, get_state, reduce, set_state, shallow_copy
-from .static_fields import HasDecision
 
 if sys.version_info >= (3, 11):
     from typing import dataclass_transform
@@ -27,7 +19,7 @@ else:  # which takes as long to import as a third of the library
 
 # Without `frozen_default`: type checkers would then refuse the assignments in an `__init__` written by hand.
 @dataclass_transform(field_specifiers=(field, dataclasses.field))
-class _ModuleMeta(abc.ABCMeta):
+class ModuleMeta(abc.ABCMeta):
     """Makes each class a frozen dataclass and a pytree node, and watches over the making of its instances.
 
     A class may change after it is made. cloudpickle, for one, makes an empty class and then assigns its attributes
@@ -43,7 +35,7 @@ class _ModuleMeta(abc.ABCMeta):
                     name
                 )
             )
-        cls = super(_ModuleMeta, mcs).__new__(*args, **kwargs)
+        cls = super(ModuleMeta, mcs).__new__(*args, **kwargs)
         cls = dataclasses.dataclass(**_AS_DATACLASS)(cls)
         check_fields(cls)
         drop_overridden(cls)
@@ -158,64 +150,3 @@ def _open_for_decorator(cls, params):
         type.__setattr__(cls, name, getattr(cls, name))
     for name in _ASSIGNMENT:
         type.__delattr__(cls, name)
-
-
-class Module(HasDecision, metaclass=_ModuleMeta):
-    """Base class of models: inherit from it, annotate the fields, add methods.
-
-    A subclass is a frozen dataclass and a pytree, whose children are its fields in the order of their annotations.
-    So an instance is data, to be passed through `jax.jit`, `jax.grad`, `jax.vmap` like a list or dictionary, and a
-    function too once it has a `__call__`:
-
-        class Affine(eqx.Module):
-            weight: jax.Array
-            bias: jax.Array
-
-            def __call__(self, x):
-                return self.weight @ x + self.bias
-
-    The generated `__init__` takes the fields; or write your own, which is inherited as any method is, and assign
-    every field in it. Afterwards nothing can be assigned: a changed model is a new one, see `tree_at`.
-
-    Methods read from an instance are pytrees too, with the instance as their child. Any transformation takes one as
-    its function, and traces, maps or differentiates what it holds where it is an argument. (`jax.jit(model.method)`
-    compiles the arrays of the model into the code as constants; `eqx.filter_jit(model.method)` traces them.) Those of
-    a base class that is no `Module` stay Python's own: let it be one, without fields.
-
-    `__check_init__(self)`, if a class has one, runs once the module is complete, the derived class's first. `==` is
-    `tree_equal`. A module without arrays hashes by value; one with arrays doesn't.
-
-    `copy` and `pickle` take the fields as they are. A class may define `__getstate__` and `__setstate__`, which may
-    assign the fields. A pickle can run any code when it is loaded: load only pickles that you trust.
-
-    Raises: ValueError: a field was not set by the end of `__init__`. AttributeError: an attribute that is no field,
-        or any after `__init__`. TypeError: wrong arguments, or a static field that is an array or can't be hashed.
-    """
-
-    def __eq__(self, other):
-        if not isinstance(other, Module):
-            return NotImplemented
-        return tree_equal(self, other)
-
-    def __hash__(self):
-        leaves, treedef = tree_util.tree_flatten(self)
-        if any(is_jax_array(x) or _compat.is_numpy_array(x) for x in leaves):
-            raise TypeError(
-                "unhashable: `{0}` holds arrays. Where JAX wants a function, as `jax.jit` and `lax.cond` do, pass "
-                "`model.__call__` or use `eqx.filter_jit(model)`; to use it as a static argument, as a key or in a "
-                "set, keep its arrays elsewhere.".format(type(self).__name__)
-            )
-        return hash((treedef, tuple(leaves)))
-
-    def __repr__(self):
-        return tree_repr(self)
-
-    def __getstate__(self):
-        return get_state(self)
-
-    def __setstate__(self, state):
-        set_state(self, state)
-
-    __reduce__ = reduce
-    __copy__ = shallow_copy
-    __deepcopy__ = deep_copy
