@@ -29,7 +29,7 @@ RUN_CELLS = $(HARNESS)/run.py $(if $(WHERE),--where $(WHERE)) $(if $(JOBS),--job
 LOCK_TOOL = $(PYTHON) -I docker/in_venv.py $(HARNESS_VENV) uv pip compile --quiet --upgrade --universal --generate-hashes
 
 # What a target takes, of the variables below: what it doesn't take would be passed over, and is refused.
-VARIABLES := ARGS BACKEND BAD CELL GOOD JOBS RERUN TEST TIER WHERE
+VARIABLES := ARGS BACKEND BAD CELL GOOD JOBS LIMIT_S RERUN TEST TIER WHERE
 TAKES_test := ARGS
 TAKES_demo := ARGS
 TAKES_bench := ARGS
@@ -39,6 +39,7 @@ TAKES_test-cpu := CELL JOBS RERUN TIER WHERE
 TAKES_test-gpu := $(TAKES_test-cpu)
 TAKES_test-tpu := $(TAKES_test-cpu)
 TAKES_test-here := ARGS BACKEND
+TAKES_device-check := BACKEND LIMIT_S
 TAKES_image := CELL
 TAKES_shell-cpu := CELL
 TAKES_shell-gpu := CELL
@@ -55,7 +56,7 @@ $(foreach target,$(or $(MAKECMDGOALS),help),$(foreach name,$(firstword $(call RE
   `make $(target)` does nothing with $(name). These take it: $(strip $(call TAKERS,$(name))). Leave it out, or choose one of them)))
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format demo bench matrix cell test-cpu test-gpu test-tpu test-here image shell-cpu shell-gpu shell-tpu table bisect lock lock-tools verify-locks doctor clean
+.PHONY: help test lint format demo bench matrix cell test-cpu test-gpu test-tpu test-here device-check image shell-cpu shell-gpu shell-tpu table bisect lock lock-tools verify-locks doctor clean
 
 help:  ## List the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-20s%s\n", $$1, $$2 }'
@@ -113,6 +114,11 @@ test-tpu:  ## ... TPU, likewise
 test-here: BACKEND ?= cpu
 test-here:  ## Run the tests on what the Python has itself; nothing is installed: make test-here BACKEND=cuda; cpu, tpu
 	exec $(HERE) $(BACKEND) $(if $(ARGS),-- $(ARGS))
+
+device-check: BACKEND ?= cuda
+device-check: LIMIT_S ?= 480
+device-check:  ## Show all that the device here can, within LIMIT_S=480 seconds: that it is used, the whole suite, and the speed
+	exec $(HERE) $(BACKEND) --check --limit-s $(LIMIT_S)
 
 image:  ## Build the image of a cell: make image CELL=...; the newest one on the CPU, if none is named
 	exec $(HARNESS)/run.py --image-only $(or $(NAMES),--backend cpu)

@@ -2,6 +2,7 @@
 
     python3 docker/here.py --backend cuda
     python3 docker/here.py --backend cuda -- -k tree_at
+    python3 docker/here.py --backend cuda --check --limit-s 480
 
 For a machine with neither a Docker engine nor a package index. All that this needs is what the suite itself needs.
 """
@@ -45,6 +46,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         action="store_true",
         help="run nothing; exit status 0: no Docker engine answers, and this Python has a JAX for the backend",
     )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="also the negative control of the proof of place, and the speed, all within a time",
+    )
+    parser.add_argument("--limit-s", type=float, default=480, help="that time, in seconds: %(default)s")
     parser.add_argument("args", nargs="*", metavar="ARG", help="for pytest: then it is no result")
     options = parser.parse_args(argv)
     if options.fits:
@@ -52,7 +59,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if sys.version_info < (3, 10):  # this file is read by older ones, too
         return refuse("The harness needs Python 3.10 or later, and this is {}.".format(sys.version.split()[0]))
     try:
-        from harness import found  # noqa: PLC0415  (its imports come with pytest, which may be missing)
+        from harness import device_check, found  # noqa: PLC0415  (their imports come with pytest, which may be missing)
     except ModuleNotFoundError as error:
         command = "{} -m pip install pytest pytest-xdist".format(sys.executable)
         return refuse("This Python has no `{}`, which comes with pytest. Install it: {}".format(error.name, command))
@@ -61,6 +68,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             "This Python ({0}) has no JAX for {1}. Install it, {0} -m pip install '{2}', or choose another Python."
         )
         return refuse(message.format(sys.executable, options.backend, INSTALL[options.backend]))
+    if options.check:
+        return device_check.run(options.backend, options.limit_s)
     return found.run(options.backend, options.args)
 
 

@@ -8,6 +8,7 @@ What this module imports is in the standard library, or comes with pytest.
 
 import codecs
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -28,12 +29,12 @@ from inside import inventory
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
-from harness import environment, hardware, host, isolation, left, results, rows, signals, snapshot, suite, verdict
+from harness import environment, hardware, host, isolation, left, rows, signals, snapshot, suite, verdict
 from harness.environment import Environment
 from harness.files import write_whole
 from harness.matrix_file import Matrix
 from harness.places import MATRIX, RESULTS, ROOT
-from harness.results import Outcome
+from harness.results import Outcome, Result
 from harness.rows import Cell
 from harness.shown import safe
 
@@ -120,6 +121,23 @@ def run(
     env: Mapping[str, str] = os.environ,
 ) -> int:
     """Run the suite, in full view; keep its result, unless `args` make it a part of the suite. The exit status."""
+
+    def test(found: Found, heard: Sequence[int]) -> int:
+        with prepared(found) as ready:
+            if not args:
+                return keep(run_suite(ready, pytest, folder, env, heard), folder)
+            status = ready.follow([*pytest, *PLUGINS, *args], env, folder / (found.name + ".log"), heard)
+        print("{}: a part of the suite; no result is written.".format(found.name))
+        return 1 if status else 0
+
+    return attempt(backend, test)
+
+
+def attempt(backend: str, run: Callable[[Found, Sequence[int]], int]) -> int:
+    """Run what is here, if it can be run, with the signals that were heard meanwhile. The exit status.
+
+    `run` may raise Ended: by a signal. OSError: something can't be written.
+    """
     lacking = missing()
     if lacking:
         message = "{0} lacks what the suite needs: {1}. Install it, {0} -m pip install {2}, or choose another Python."
@@ -136,15 +154,14 @@ def run(
     heard: list[int] = []
 
     def hear(number: int) -> None:
-        heard.append(
-            number
-        )  # `follow` looks there: an exception, just when a process is started, would lose sight of it
+        # `follow` looks there: an exception, just when a process is started, would lose sight of it.
+        heard.append(number)
         if len(heard) > 1:
             raise Ended(number)
 
     try:
         with signals.heard_by(hear):
-            return test(found, args, pytest, folder, env, heard)
+            return run(found, heard)
     except Ended as ended:
         print("{}: interrupted; no result is written.".format(found.name), file=sys.stderr)
         return 128 + ended.number
@@ -155,48 +172,85 @@ def run(
         return 3
 
 
-def test(
-    found: Found,
-    args: Sequence[str],
+@dataclass(frozen=True)
+class Prepared:
+    """The suite, and the library, in a folder of their own."""
+
+    found: Found
+    place: Environment
+    hashes: dict[str, str]
+    installed: list[str]
+    began: float
+
+    def follow(
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        log: Path,
+        heard: Sequence[int],
+        deadline: float = math.inf,
+    ) -> int | None:
+        """Run a command there, see `follow`."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return follow(command, self.place, variables(self.found, self.place, env), log, heard, deadline)
+
+
+@contextlib.contextmanager
+def prepared(found: Found) -> Iterator[Prepared]:
+    began, inventoried = time.monotonic(), installed()  # as it is before the suite
+    with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
+        place = Environment(Path(scratch))
+        source = snapshot.take(place.folder / "source", found)
+        suite.copy(place.suite, source)
+        install(place.folder / "site-packages", source)
+        yield Prepared(found, place, host.hashes_of([found], source)[found.name], inventoried, began)
+
+
+def run_suite(
+    ready: Prepared,
     pytest: Sequence[str],
     folder: Path,
     env: Mapping[str, str],
     heard: Sequence[int],
-) -> int:
-    """Raises: Ended: by a signal. OSError: something can't be written."""
-    clock, started = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-    inventoried = installed()  # as it is before the suite
-    with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
-        place = Environment(Path(scratch))
-        source = snapshot.take(place.folder / "source", found)
-        hashes = host.hashes_of([found], source)[found.name]
-        suite.copy(place.suite, source)
-        install(place.folder / "site-packages", source)
-        set_up_s = time.monotonic() - clock
-        command = [*pytest, *PLUGINS, "--junitxml={}".format(place.junit), *(args or ["tests"])]
-        folder.mkdir(parents=True, exist_ok=True)
-        status = follow(command, place, variables(found, place, env), folder / (found.name + ".log"), heard)
-        result = verdict.of_run(found, place, status)
-        if not args:
-            left.keep_junit(place.junit, folder / (found.name + ".xml"))
-    if args:
-        print("{}: a part of the suite; no result is written.".format(found.name))
-        return status and 1
-    seconds = {"setup": set_up_s, **result.seconds, "total": time.monotonic() - clock}
-    path = results.write(
-        replace(
-            result,
-            started=started,
-            seconds={name: round(value, 1) for name, value in seconds.items()},
-            hashes=hashes,
-            run=uuid.uuid4().hex,
-            evidence={**result.evidence, "installed": inventoried},  # there is no lock
-        ),
-        folder,
+    deadline: float = math.inf,
+) -> Result:
+    """The result of the whole suite; of as much of it as was done by the deadline, on the monotonic clock.
+
+    Raises: Ended: by a signal. OSError: something can't be written.
+    """
+    found, place, clock = ready.found, ready.place, time.monotonic()
+    started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    command = [*pytest, *PLUGINS, "--junitxml={}".format(place.junit), "tests"]
+    status = ready.follow(command, env, folder / (found.name + ".log"), heard, deadline)
+    result = verdict.of_run(found, place, host.INTERRUPTED if status is None else status)
+    result = cut_off(result) if status is None else result
+    left.keep_junit(place.junit, folder / (found.name + ".xml"))
+    seconds = {"setup": clock - ready.began, **result.seconds, "total": time.monotonic() - ready.began}
+    return replace(
+        result,
+        started=started,
+        seconds={name: round(value, 1) for name, value in seconds.items()},
+        hashes=ready.hashes,
+        run=uuid.uuid4().hex,
+        evidence={**result.evidence, "installed": ready.installed},  # there is no lock
     )
+
+
+def cut_off(result: Result) -> Result:
+    """What is known where the time was over: that a test has failed, or nothing of the whole."""
+    if result.failures:
+        return result
+    message = "the time was over after {} tests, of which none had failed; give it more"
+    return replace(result, outcome=Outcome.NOT_RUN, reason=message.format(sum(result.counts.values())))
+
+
+def keep(result: Result, folder: Path) -> int:
+    """Write the result, unless it says less than the last one, and say it. The exit status."""
+    host.keep(result, folder)
     reason = result.reason and ": " + result.reason
-    print("{}: {}{}\n  {}".format(found.name, result.outcome.value, reason, path))
-    return 0 if result.outcome is Outcome.PASSED else 1
+    path = folder / (result.cell + ".json")
+    print("{}: {}{}\n  {}".format(result.cell, result.outcome.value, reason, path), flush=True)
+    return {Outcome.PASSED: 0, Outcome.NOT_RUN: 3}.get(result.outcome, 1)
 
 
 def install(folder: Path, source: Path) -> None:
@@ -216,6 +270,7 @@ def install(folder: Path, source: Path) -> None:
 def variables(found: Found, place: Environment, env: Mapping[str, str]) -> dict[str, str]:
     """The environment variables of the run: of the machine's, those that its libraries may need."""
     kept = {name: env[name] for name in isolation.chosen(env, isolation.REACH_TESTS + isolation.REACH_FOUND)}
+    kept.pop(isolation.INDEX, None)  # it may have a password
     own = environment.variables(found, place)
     del own["PYTHONNOUSERSITE"]  # JAX may be the user's own
     path = [str(place.folder / "site-packages"), own["PYTHONPATH"], *filter(None, [env.get("PYTHONPATH")])]
@@ -228,8 +283,17 @@ def variables(found: Found, place: Environment, env: Mapping[str, str]) -> dict[
     }
 
 
-def follow(command: Sequence[str], place: Environment, env: Mapping[str, str], log: Path, heard: Sequence[int]) -> int:
-    """Run a command, and show what it writes to the log. The exit status. However this ends, so does the command.
+def follow(
+    command: Sequence[str],
+    place: Environment,
+    env: Mapping[str, str],
+    log: Path,
+    heard: Sequence[int],
+    deadline: float = math.inf,
+) -> int | None:
+    """Run a command, and show what it writes to the log. However this ends, so does the command.
+
+    Returns: the exit status; None: the time was over, by the monotonic clock.
 
     Raises: Ended: a signal was heard. OSError: the log can't be written.
     """
@@ -254,6 +318,8 @@ def follow(command: Sequence[str], place: Environment, env: Mapping[str, str], l
                     raise Ended(heard[0])
                 if ended:
                     break
+                if time.monotonic() > deadline:
+                    return None
         finally:
             host.end(process)
     return process.returncode

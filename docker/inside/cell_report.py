@@ -1,8 +1,9 @@
 """A pytest plugin: what happened in this cell, as JSON for the host: `-p cell_report`, after `-p proof_of_place`.
 
 `EQX_REPORT` names the file, written when the tests end, whether they pass, fail or are refused; `EQX_PROGRESS` one that
-tells how far they are, at most twice a second. Both are replaced as a whole: who reads them never sees a half. Without
-the variables nothing is written. With pytest-xdist the controller, to which all results come, is the one to write.
+tells how far they are, at most twice a second. Both are replaced as a whole: who reads them never sees a half.
+`EQX_EACH` names one that gets a line of JSON for each test when it has ended: a run that is cut off has lost none.
+Without the variables nothing is written. With pytest-xdist the controller writes, to which all results come.
 """
 
 import json
@@ -53,6 +54,7 @@ class Report:
     def __init__(self, environ, clock=time.monotonic, measure=None):
         self.path = environ.get("EQX_REPORT")
         self.progress_path = environ.get("EQX_PROGRESS")
+        self.each_path = environ.get("EQX_EACH")
         self.clock = clock
         self.measure = measure or measure_speeds
         self.counts = dict.fromkeys(["passed", "failed", "errors", "skipped", "xfailed"], 0)
@@ -84,6 +86,8 @@ class Report:
             self._skip(report)
 
     def pytest_runtest_logreport(self, report):
+        if self.each_path and (report.when == "call" or report.outcome != "passed"):
+            self.add({"test": report.nodeid, "outcome": report.outcome, "seconds": round(report.duration, 3)})
         if report.when not in ("setup", "call", "teardown"):  # the process that ran it crashed
             self._count("failed", report.nodeid)
             self.done += 1
@@ -126,6 +130,10 @@ class Report:
             self._last_progress = self.clock()
             failed = self.counts["failed"] + self.counts["errors"]
             write_whole(self.progress_path, {"done": self.done, "total": self.total, "failed": failed})
+
+    def add(self, line):
+        with open(self.each_path, "a", encoding="utf-8") as out:
+            out.write(json.dumps(line) + "\n")
 
     def write(self):
         if self.path:

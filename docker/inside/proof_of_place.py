@@ -5,6 +5,8 @@ passes. So before any test is collected each process that will run tests looks a
 with what the cell expects (`EQX_EXPECT`, in JSON). Where they differ the run ends with exit status 70, having tested
 nothing. What was seen goes into the cell's report, and into JUnit's properties.
 
+`python proof_of_place.py FILE` does it without tests: it writes what was seen, and what is wrong, as JSON.
+
 With pytest-xdist the controller runs no tests, and starts no backend, which its workers may need for themselves. It
 checks the rest, and collects what the workers saw.
 """
@@ -239,3 +241,21 @@ def _keep(config, seen):
     for plugin in config.pluginmanager.get_plugins():
         if hasattr(plugin, "add_global_property"):  # JUnit's, which has no public name
             plugin.add_global_property("eqx_place_" + seen["process"], json.dumps(seen, sort_keys=True))
+
+
+# As a program
+
+
+def main(path):
+    try:
+        seen, complaints = prove(expected(os.environ), runs_tests=True)
+    except ValueError as error:
+        seen, complaints = {}, [str(error)]
+    with open(path, "w", encoding="utf-8") as out:
+        json.dump({"seen": seen, "complaints": complaints}, out, indent=1, sort_keys=True)
+    sys.stdout.write("\n".join(complaints + [""] * bool(complaints)))
+    return EXIT_STATUS if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,8 +1,9 @@
 """A pytest plugin: how many processes share the tests of a cell, and which device each has: `-p workers -n auto`.
 
-On the CPU as many as cores and memory allow; on GPUs and TPUs one for each device, which it has for itself. (A single
-one is still a process of its own: should it crash, that test fails and the others go on.) `EQX_WORKERS` overrides;
-`EQX_JOBS` says how many cells run side by side and share the machine.
+On the CPU as many as cores and memory allow. On GPUs, too: most of a test is compiling, which one core does while the
+others and the GPU wait, so that several workers share each GPU, and its memory by equal fractions. On TPUs one for each
+chip, which it has for itself. (A single one is still a process of its own: should it crash, that test fails and the
+others go on.) `EQX_WORKERS` overrides; `EQX_JOBS` says how many cells run side by side and share the machine.
 """
 
 import glob
@@ -15,12 +16,14 @@ import pytest
 import visible
 
 MEMORY_MIB = 1536  # of one worker: JAX with the programs that the suite has compiled
-MOST = 4  # more save no time: each has to import JAX, and to compile what it needs, for itself
+GPU_MEMORY_MIB = 4096  # of one worker: its context, what its programs and tests hold, and the canary of the proof
+GPU_SHARED = 0.9  # of a GPU's memory; the contexts of CUDA take the rest
+MOST = 4  # on the CPU; more save no time: each has to import JAX, and to compile what it needs, for itself
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)  # pytest-xdist has an answer itself
 def pytest_xdist_auto_num_workers():
-    return number(os.environ, capacity.cores(), capacity.memory_mib(), device_ids)
+    return number(os.environ, capacity.cores(), capacity.memory_mib(), device_ids, gpu_memory_mib)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -29,20 +32,23 @@ def pytest_load_initial_conftests():
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker.startswith("gw"):
         backend = backend_of(os.environ)
-        for name, value in own_device(backend, int(worker[2:]), device_ids(backend, os.environ)).items():
-            os.environ[name] = value
+        ids = device_ids(backend, os.environ)
+        count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+        os.environ.update(own_device(backend, int(worker[2:]), ids, count))
 
 
-def number(environ, cores, memory_mib, device_ids):
+def number(environ, cores, memory_mib, device_ids, gpu_memory_mib):
     """How many workers; 0: the tests run in pytest's own process."""
     if environ.get("EQX_WORKERS"):
         return int(environ["EQX_WORKERS"])
     backend = backend_of(environ)
-    if backend != "cpu":
-        return len(device_ids(backend, environ)) or 1  # proof_of_place says it better than we do if there is none
+    devices = [] if backend == "cpu" else device_ids(backend, environ)
+    if backend == "tpu":
+        return len(devices) or 1  # proof_of_place says it better than we do if there is none
     by_memory = cores if memory_mib is None else memory_mib // MEMORY_MIB
     share = min(cores, by_memory) // max(1, int(environ.get("EQX_JOBS") or 1))
-    return max(1, min(MOST, share))
+    most = MOST if backend == "cpu" else sum(gpu_memory_mib(own) // GPU_MEMORY_MIB or 1 for own in devices)
+    return max(1, len(devices), min(most, share))
 
 
 def backend_of(environ):
@@ -53,13 +59,18 @@ def backend_of(environ):
         return "cpu"
 
 
-def own_device(backend, worker, ids):
-    """The environment that leaves this worker one device of those with `ids`. Read when the backend starts."""
+def own_device(backend, worker, ids, workers=1):
+    """The environment that leaves this one of the `workers` one device of those with `ids`, or its share of it.
+
+    Read when the backend starts.
+    """
     if not ids:
         return {}
     own = ids[worker % len(ids)]
     if backend == "gpu":
-        return {"CUDA_VISIBLE_DEVICES": own, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # the order of nvidia-smi
+        order = {"CUDA_VISIBLE_DEVICES": own, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # that of nvidia-smi
+        share = -(-workers // len(ids))
+        return order if share == 1 else dict(order, XLA_PYTHON_CLIENT_MEM_FRACTION=str(round(GPU_SHARED / share, 3)))
     return {"TPU_VISIBLE_CHIPS": own, "ALLOW_MULTIPLE_LIBTPU_LOAD": "true"}
 
 
@@ -82,6 +93,16 @@ def _gpus():
     except (OSError, subprocess.SubprocessError):
         return []
     return output.split()
+
+
+def gpu_memory_mib(own):
+    """The free memory of a GPU; 0 where the driver doesn't tell, as of one that shares the host's."""
+    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits", "--id=" + own]
+    try:
+        output = subprocess.check_output(command, timeout=60, universal_newlines=True)
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return int(output) if output.strip().isdigit() else 0
 
 
 def _tpu_chips():

@@ -9,7 +9,7 @@ from importlib import metadata
 import here
 import pytest
 from fake_docker import FakeDocker
-from harness import found
+from harness import device_check, found
 from harness.places import ROOT
 
 
@@ -98,6 +98,15 @@ def test_hands_on_the_backend_and_what_is_for_pytest(monkeypatch):
     assert asked == [("cuda", []), ("cpu", ["-k", "tree_at", "tests/trees/test_at.py"])]
 
 
+def test_a_check_of_the_device_has_a_time(monkeypatch):
+    asked = []
+    monkeypatch.setattr(here, "jax_for", lambda backend: "jaxlib==0.11.2")
+    monkeypatch.setattr(device_check, "run", lambda *given: asked.append(given) or 7)
+    assert here.main(["--backend", "cuda", "--check", "--limit-s", "60"]) == 7
+    assert here.main(["--backend", "cpu", "--check"]) == 7
+    assert asked == [("cuda", 60.0), ("cpu", 480)]
+
+
 def run_here(*options):
     command = [sys.executable, *options, str(ROOT / "docker" / "here.py"), "--backend", "cpu"]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -126,7 +135,7 @@ def test_it_imports_nothing_but_what_comes_with_pytest(tmp_path):
             """
         )
     )
-    program = "import sys; sys.path.insert(0, {!r}); from harness import found".format(str(ROOT / "docker"))
+    program = "import sys; sys.path.insert(0, {!r}); from harness import device_check".format(str(ROOT / "docker"))
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

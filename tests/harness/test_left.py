@@ -89,9 +89,7 @@ def test_junit_that_cannot_be_used_is_not_kept(tmp_path, content):
 
 
 def test_junit_is_of_no_machine(tmp_path):
-    junit = (
-        '<testsuites><testsuite name="pytest" hostname="box" tests="1"></testsuite></testsuites>'
-    )
+    junit = '<testsuites><testsuite name="pytest" hostname="box" tests="1"></testsuite></testsuites>'
     (tmp_path / "junit.xml").write_text(junit)
     left.keep_junit(tmp_path / "junit.xml", tmp_path / "kept.xml")
     assert (tmp_path / "kept.xml").read_text() == junit.replace(' hostname="box"', "")

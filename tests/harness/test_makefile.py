@@ -142,6 +142,9 @@ def test_a_backend_in_the_environment_does_not_change_what_a_target_is_for(make)
 def test_what_this_python_has_is_run_as_it_is(make):
     """Nothing is installed for it, not even the tools of the harness."""
     assert make("test-tpu", fits=0)[2] == make("test-tpu", "WHERE=auto", fits=0)[2] == "docker/here.py --backend tpu"
+    assert make("device-check")[2] == "docker/here.py --backend cuda --check --limit-s 480"
+    told = make("device-check", "BACKEND=tpu", "LIMIT_S=60")[2]
+    assert told == "docker/here.py --backend tpu --check --limit-s 60"
     assert make("test-here")[2] == "docker/here.py --backend cpu"
     assert make("test-here", "BACKEND=cuda", "ARGS=-k x")[2] == "docker/here.py --backend cuda -- -k x"
 

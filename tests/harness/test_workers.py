@@ -1,6 +1,5 @@
 """How many processes share a cell's tests: by cores, memory and devices, of a container too."""
 
-import json
 import os
 import re
 import subprocess
@@ -115,26 +114,59 @@ def test_on_the_cpu(cores, memory_gib, jobs, number):
     """As many as cores and memory allow, of this cell's share."""
     environ = {} if jobs is None else {"EQX_JOBS": jobs}
     memory_mib = None if memory_gib is None else int(memory_gib * 1024)
-    assert workers.number(environ, cores, memory_mib, no_devices) == number
+    assert workers.number(environ, cores, memory_mib, no_devices, no_memory) == number
+
+
+def no_memory(own):
+    raise AssertionError("the CPU needs no look for the memory of GPUs")
 
 
 def no_devices(backend, environ):
     raise AssertionError("the CPU needs no look for devices")
 
 
-@pytest.mark.parametrize("backend", ["gpu", "tpu"])
 @pytest.mark.parametrize("ids, number", [(["0"], 1), (["0", "1", "2"], 3), ([], 1)])
-def test_on_accelerators(backend, ids, number):
-    """One for each device, whatever cores there are."""
-    environ = {"EQX_EXPECT": json.dumps({"backend": backend}), "EQX_JOBS": "4"}
-    assert workers.number(environ, 64, 2**20, lambda asked, _: ids if asked == backend else None) == number
+def test_on_tpus(ids, number):
+    """One for each chip, whatever cores there are."""
+    environ = {"EQX_EXPECT": '{"backend": "tpu"}', "EQX_JOBS": "4"}
+    assert workers.number(environ, 64, 2**20, lambda asked, _: ids, no_memory) == number
+
+
+@pytest.mark.parametrize(
+    "ids, cores, memory_gib, gpu_gib, jobs, number",
+    [
+        (["0"], 16, 128, 139, 1, 16),  # no core waits for the one that compiles
+        (["0"], 16, 128, 16, 1, 4),
+        (["0"], 16, 6, 139, 1, 4),
+        (["0"], 16, 128, 139, 2, 8),
+        (["0"], 16, 128, 0, 1, 1),  # the driver doesn't tell
+        (["0"], 1, 2, 139, 1, 1),
+        (["0", "1", "2"], 2, 128, 139, 1, 3),  # each is used, whatever cores there are
+        (["0", "1"], 16, 128, 16, 1, 8),
+        ([], 16, 128, 139, 1, 1),
+    ],
+)
+def test_on_gpus(ids, cores, memory_gib, gpu_gib, jobs, number):
+    """As many as cores, memory and the memory of the GPUs allow."""
+    environ = {"EQX_EXPECT": '{"backend": "gpu"}', "EQX_JOBS": str(jobs)}
+    found = workers.number(environ, cores, memory_gib * 1024, lambda asked, _: ids, lambda own: gpu_gib * 1024)
+    assert found == number
+
+
+@pytest.mark.parametrize(
+    "count, ids, fraction", [(1, ["0"], None), (2, ["0", "1"], None), (16, ["0"], 0.056), (3, ["0", "1"], 0.45)]
+)
+def test_workers_on_one_gpu_share_its_memory(count, ids, fraction):
+    """None preallocates; and none takes more than its share."""
+    share = workers.own_device("gpu", 0, ids, count).get("XLA_PYTHON_CLIENT_MEM_FRACTION")
+    assert share == (None if fraction is None else str(fraction))
 
 
 def test_the_user_decides():
     """`EQX_WORKERS` is taken as it is, on each backend."""
     for expect in ("{}", '{"backend": "gpu"}', "nonsense"):
-        assert workers.number({"EQX_WORKERS": "0", "EQX_EXPECT": expect}, 8, 2**20, no_devices) == 0
-        assert workers.number({"EQX_WORKERS": "9", "EQX_EXPECT": expect}, 8, 2**20, no_devices) == 9
+        assert workers.number({"EQX_WORKERS": "0", "EQX_EXPECT": expect}, 8, 2**20, no_devices, no_memory) == 0
+        assert workers.number({"EQX_WORKERS": "9", "EQX_EXPECT": expect}, 8, 2**20, no_devices, no_memory) == 9
 
 
 # Which device

@@ -1,0 +1,142 @@
+"""All that a machine with an accelerator can show of the library, within a time that is given: `make device-check`.
+
+On what the machine has itself, as `harness.found`: no network is needed, and nothing is installed. First the proof of
+place, with its negative control: hidden from the device, the same proof has to fail. Then the whole suite. Then the
+speed of calls and of layers.
+
+Each part is in a file as soon as it is known, so that a run that is cut off has lost nothing: in `results/`, the result
+of the suite, which `make table` takes into the published record; and beside it, in a folder of the same name, the two
+proofs, each test, and each figure.
+"""
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness import found
+from harness.files import from_json
+from harness.found import Found, Prepared
+from harness.places import RESULTS, ROOT
+from harness.results import Outcome, Result
+
+PROOF = (sys.executable, "-m", "proof_of_place")
+SPEED = (sys.executable, str(ROOT / "benchmarks" / "worker.py"), "equinox", "--cases", "dispatch", "layers")
+PROOF_S = 120  # the driver is woken up, and the first program compiled
+END_S = 32  # what a process gets to end in order, see `host.STOP`
+SUITE_SHARE = 0.75  # of what is left after the proof; the rest is for the speed
+
+
+@dataclass
+class Check:
+    """One run, with what it needs to run each part."""
+
+    ready: Prepared
+    heard: Sequence[int]
+    until: float  # on the monotonic clock
+    folder: Path
+    env: Mapping[str, str]
+    proof: Sequence[str] = PROOF
+    pytest: Sequence[str] = found.PYTEST
+    speed: Sequence[str] = SPEED
+
+    @property
+    def details(self) -> Path:
+        return self.folder / self.ready.found.name
+
+    def run(self) -> int:
+        """Raises: found.Ended: by a signal. OSError: something can't be written."""
+        shutil.rmtree(self.details, ignore_errors=True)
+        self.details.mkdir(parents=True)
+        wrong = self.prove()
+        if wrong:
+            return found.keep(self.failed(wrong), self.folder)
+        statuses = found.keep(self.test(), self.folder), self.measure()
+        return next(filter(None, statuses), 0)
+
+    def prove(self) -> str:
+        """What is wrong with the place, or with the proof of it; nothing: it is proven."""
+        self.say("proof of place")
+        complaints = self.complaints("proof", {})
+        if complaints:
+            return " ".join(complaints[0].split())
+        self.say("negative control: the same, with the device hidden")
+        if not self.complaints("control", hidden(self.ready)):
+            return "the proof of place holds with the device hidden, and so proves nothing"
+        return ""
+
+    def complaints(self, name: str, env: Mapping[str, str]) -> list[str]:
+        file = self.details / (name + ".json")
+        command = ["env", *("{}={}".format(key, value) for key, value in env.items()), *self.proof, str(file)]
+        deadline = min(self.until - END_S, time.monotonic() + PROOF_S)
+        status = self.ready.follow(command, self.env, self.details / (name + ".log"), self.heard, deadline)
+        try:
+            said: list[str] = from_json(file.read_bytes())["complaints"]
+        except (OSError, ValueError, KeyError, TypeError):
+            said = []
+        ended = "not in time" if status is None else "with exit status {}".format(status)
+        return said if said or status == 0 else ["the {} ended {}, and says nothing".format(name, ended)]
+
+    def test(self) -> Result:
+        self.say("suite")
+        now = time.monotonic()
+        deadline = min(self.until - END_S, now + SUITE_SHARE * (self.until - now))
+        env = {**self.env, "EQX_EACH": str(self.details / "tests.jsonl")}
+        result = found.run_suite(self.ready, self.pytest, self.folder, env, self.heard, deadline)
+        return replace(result, evidence={**result.evidence, "negative_control": "failed, as it has to"})
+
+    def measure(self) -> int:
+        """Each figure is a line of JSON as soon as it was taken."""
+        self.say("speed")
+        into = ["sh", "-c", 'exec "$@" 2>"$0"', str(self.details / "speed.log"), *self.speed]
+        status = self.ready.follow(into, self.env, self.details / "speed.jsonl", self.heard, self.until - END_S)
+        said = {None: "cut off, as the time was over", 0: "all measured"}.get(status, "failed; see speed.log")
+        self.say("speed: {}".format(said))
+        return 0 if status == 0 else 3
+
+    def failed(self, reason: str) -> Result:
+        name = self.ready.found.name
+        return Result(name, Outcome.FAILED, reason=reason, hashes=self.ready.hashes, seconds={"total": self.spent()})
+
+    def say(self, what: str) -> None:
+        print("{:5.0f} s  {}".format(self.spent(), what), flush=True)
+
+    def spent(self) -> float:
+        return round(time.monotonic() - self.ready.began, 1)
+
+
+def hidden(ready: Prepared) -> dict[str, str]:
+    """The environment variables that hide the device. A CPU can't be hidden: a claim to be on a GPU takes its place."""
+    ways = {
+        "cuda": {"CUDA_VISIBLE_DEVICES": "-1"},
+        "tpu": {"JAX_PLATFORMS": "cpu"},
+        "cpu": {"EQX_EXPECT": json.dumps({**ready.found.expects, "backend": "gpu"})},
+    }
+    return ways[ready.found.backend]
+
+
+def run(
+    backend: str,
+    limit_s: float,
+    *,
+    folder: Path = RESULTS,
+    env: Mapping[str, str] = os.environ,
+    **commands: Any,
+) -> int:
+    """Check the device. The exit status: 0 all is well; 1 it isn't; 3 not all could be done, or in time; 130 Ctrl-C."""
+    until = time.monotonic() + limit_s
+
+    def check(what: Found, heard: Sequence[int]) -> int:
+        with found.prepared(what) as ready:
+            check = Check(ready, heard, until, folder, env, **commands)
+            try:
+                return check.run()
+            finally:
+                check.say("of {:.0f} s; what was seen is in {}".format(limit_s, check.details))
+
+    return found.attempt(backend, check)

@@ -1,0 +1,160 @@
+"""The check of a device: its parts in their order, each kept as it comes, within the time that is given.
+
+Small programs stand for the proof, for pytest, and for the benchmarks; that of the proof has the fakes of a GPU.
+"""
+
+import json
+import os
+import sys
+import textwrap
+import time
+
+import pytest
+from harness import device_check, found, results
+from harness.hardware import GPU, Hardware
+from harness.results import Outcome, Result
+
+NAME = "py{}{}-jax0.11.2-cuda-found".format(*sys.version_info)
+H200 = Hardware(16, 131072, gpus=(GPU("NVIDIA H200", (9, 0), "570.1", 143771),))
+
+BEGIN = """
+import json, os, pathlib, signal, sys, time
+pathlib.Path({seen!r}).open("a").write({part!r} + "\\n")
+visible = os.environ.get("CUDA_VISIBLE_DEVICES") != "-1"
+
+def prove(complaints):
+    pathlib.Path(sys.argv[1]).write_text(json.dumps({{"seen": {{}}, "complaints": complaints}}))
+    sys.exit(70 if complaints else 0)
+
+def each(test):
+    pathlib.Path(os.environ["EQX_EACH"]).open("a").write(json.dumps({{"test": test}}) + "\\n")
+
+def report(**changes):
+    facts = dict(counts={{"passed": 3}}, failures=[], refusal=None, seconds={{"tests": 1.5}}, evidence={{}})
+    pathlib.Path(os.environ["EQX_REPORT"]).write_text(json.dumps(dict(facts, **changes)))
+"""
+PROOF = "prove([] if visible else ['JAX found `cpu`'])"
+PASSES = "each('test_x'); report()"
+SPEED = "print(json.dumps({'event': 'end', 'case': 'dispatch_in'}), flush=True)"
+# As pytest at Ctrl-C: it reports what was done until then.
+SLOW = """
+def stop(*_):
+    report(counts={"passed": 1})
+    sys.exit(2)
+signal.signal(signal.SIGINT, stop)
+each('test_x')
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def check(tmp_path, monkeypatch):
+    """`check(limit_s, proof=..., pytest=..., speed=...)`: the exit status of a check with these programs."""
+    monkeypatch.setattr(found.host, "POLL_S", 0.02)
+    monkeypatch.setattr(found, "version", {"jax": "0.11.2", "jaxlib": "0.11.2"}.__getitem__)
+    monkeypatch.setattr(found, "missing", list)
+    monkeypatch.setattr(found.hardware, "here", lambda: H200)
+
+    def check(limit_s=100, **programs):
+        commands = {}
+        for part, program in {"proof": PROOF, "pytest": PASSES, "speed": SPEED, **programs}.items():
+            begin = BEGIN.format(seen=str(tmp_path / "seen"), part=part)
+            commands[part] = [sys.executable, "-c", begin + textwrap.dedent(program)]
+        env = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+        return device_check.run("cuda", limit_s, folder=tmp_path / "results", env=env, **commands)
+
+    return check
+
+
+@pytest.fixture
+def left(tmp_path):
+    """`left(name)`: what was kept of a part, line by line."""
+
+    def left(name):
+        path = tmp_path / "results" / NAME / name
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else None
+
+    return left
+
+
+@pytest.fixture
+def result(tmp_path):
+    return lambda: results.read(NAME, tmp_path / "results")
+
+
+@pytest.fixture
+def ran(tmp_path):
+    return lambda: (tmp_path / "seen").read_text().split()
+
+
+def test_the_parts_in_their_order_and_what_is_kept_of_each(check, left, result, ran, capfd):
+    assert check() == 0
+    assert ran() == ["proof", "proof", "pytest", "speed"]
+    assert left("proof.json")[0]["complaints"] == [] and left("control.json")[0]["complaints"] == ["JAX found `cpu`"]
+    assert left("tests.jsonl") == [{"test": "test_x"}]
+    assert left("speed.jsonl") == [{"event": "end", "case": "dispatch_in"}]
+    assert (result().outcome, result().counts) == (Outcome.PASSED, {"passed": 3})
+    assert result().hashes["device"] == "NVIDIA H200, driver 570.1" and result().evidence["negative_control"]
+    said = capfd.readouterr().out
+    assert all(part in said for part in ("proof of place", "negative control", "suite", "speed", "of 100 s"))
+
+
+@pytest.mark.parametrize(
+    "proof, words",
+    [
+        ("prove(['JAX found `cpu`'])", "JAX found `cpu`"),
+        ("prove([])", "proves nothing"),  # the negative control finds no fault
+        ("os.kill(os.getpid(), signal.SIGKILL)", "says nothing"),
+    ],
+)
+def test_where_the_place_is_not_proven_nothing_else_is_run(check, result, ran, proof, words):
+    assert check(proof=proof) == 1
+    assert set(ran()) == {"proof"}
+    assert result().outcome is Outcome.FAILED and words in result().reason
+
+
+def test_a_failed_test_is_kept_and_the_speed_is_measured_all_the_same(check, left, result):
+    assert check(pytest="report(counts={'failed': 1}, failures=['test_x']); sys.exit(1)") == 1
+    assert result().outcome is Outcome.FAILED and left("speed.jsonl")
+
+
+def test_a_suite_that_is_cut_off_has_lost_nothing(check, left, result, monkeypatch):
+    """Nothing is said of the whole; and a run to the end, of another day, stays."""
+    monkeypatch.setattr(device_check, "END_S", 1)
+    began = time.monotonic()
+    assert check(limit_s=6, pytest=SLOW) == 3
+    assert time.monotonic() - began < 6
+    assert result().outcome is Outcome.NOT_RUN and "after 1 tests, of which none had failed" in result().reason
+    assert left("tests.jsonl") == [{"test": "test_x"}] and left("speed.jsonl")
+
+
+def test_a_suite_that_is_cut_off_after_a_failure_has_failed(check, result, monkeypatch):
+    monkeypatch.setattr(device_check, "END_S", 1)
+    slow = SLOW.replace('counts={"passed": 1}', 'counts={"failed": 1}, failures=["test_x"]')
+    assert check(limit_s=6, pytest=slow) == 1
+    assert result().outcome is Outcome.FAILED and "test_x" in result().reason
+
+
+def test_a_run_to_the_end_stays_when_the_next_is_cut_off(check, result, monkeypatch, tmp_path):
+    monkeypatch.setattr(device_check, "END_S", 1)
+    before = Result(NAME, Outcome.PASSED, started="2026-11-20")
+    results.write(before, tmp_path / "results")
+    assert check(limit_s=6, pytest=SLOW) == 3 and result() == before
+
+
+def test_figures_that_came_before_the_time_was_over_are_kept(check, left, result, monkeypatch):
+    monkeypatch.setattr(device_check, "END_S", 1)
+    assert check(limit_s=6, speed=SPEED + "\ntime.sleep(600)") == 3
+    assert left("speed.jsonl") == [{"event": "end", "case": "dispatch_in"}] and result().outcome is Outcome.PASSED
+
+
+def test_an_interrupted_check_ends_and_keeps_what_it_has(check, left, result):
+    assert check(pytest="each('test_x'); os.kill(os.getppid(), signal.SIGINT); time.sleep(600)") == 130
+    assert left("tests.jsonl") == [{"test": "test_x"}] and left("proof.json") and result() is None
+
+
+@pytest.mark.parametrize("backend", ["cpu", "cuda", "tpu"])
+def test_each_backend_has_a_negative_control(backend):
+    what = found.cell("3.12", "0.11.2", backend, "0.11.2")
+    hidden = device_check.hidden(type("Ready", (), {"found": what}))
+    assert hidden and (backend != "cpu" or json.loads(hidden["EQX_EXPECT"])["backend"] == "gpu")
