@@ -59,11 +59,12 @@ def select_items(module, name, index):
     Each item stays what it is, static or data, and nothing is checked. So the module may be a tree of gradients.
     """
     places = places_of(module)
-    if type(places[name]) is tuple:
+    if type(places.get(name)) is tuple:
         places[name] = places[name][index]
     new = _copy(module, places)
     new.__dict__[name] = new.__dict__[name][index]
-    decide(new)
+    if new.__dict__.keys() >= layout_of(new).names:
+        decide(new)
     return new
 
 

@@ -3,6 +3,7 @@
 import copy
 import functools as ft
 import pickle
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -358,6 +359,22 @@ def test_slice_keeps_what_is_structure(index, getkey):
     assert len(jax.tree_util.tree_leaves(model[index])) == sum(leaves[index])
     assert jax.tree_util.tree_leaves(functions[index]) == [len] * sum(leaves[index])
     assert jax.tree_util.tree_structure(functions[index]) == jax.tree_util.tree_structure(model[index])
+
+
+def test_slice_of_an_unfinished_sequential():
+    """An `__init__` may slice what it has set already."""
+
+    class Two(Sequential):
+        head: Any
+        rest: Any
+
+        def __init__(self, layers):
+            super().__init__(layers)
+            self.head = self[:1]
+            self.rest = self[1:]
+
+    model = Two([jnp.tanh, abs])
+    assert list(model.head) == [jnp.tanh] and list(model.rest) == [abs]
 
 
 def test_mlp_survives_copying(getkey):
