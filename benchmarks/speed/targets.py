@@ -39,7 +39,10 @@ def _all(*args: Any, **kwargs: Any) -> dict[int | None, Target]:
 
 # By the name of the case, and by its size; `None` stands for all sizes.
 TARGETS: dict[str, dict[int | None, Target]] = {
-    "dispatch_in": _by_leaves([1.8, 1.9, 1.6, 1.5], [1.5, 1.2, 1.2, 1.1]),
+    "dispatch_in": _by_leaves([1.7, 1.3, 1.1, 1.1], [1.5, 1.2, 1.1, 1.1]),
+    "dispatch_in, second": _all(1.5),
+    "dispatch_in, in turn": _all(1.5),
+    "dispatch_made": _all(2),
     "dispatch_in_out": _by_leaves([1.75, 1.75, 1.75, 1.75], [1.3, 1.1, 1.1, 1.1]),
     "train_step": _by_leaves([1.6, 1.45, 1.2], [1.2, 1.1, 1.05]),
     "node_flatten": _all(0.5, unit=MICROSECONDS),

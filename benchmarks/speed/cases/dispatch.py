@@ -3,6 +3,7 @@
 import functools as ft
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import dispatch_speed
 import jax
@@ -22,6 +23,9 @@ def cases() -> Iterator[Case]:
             yield Case(name, ft.partial(contenders, name, work, leaves), leaves, timed=timed, seconds=1.5)
     for name, work in OTHERWISE.items():
         yield Case(name, ft.partial(work, 100), 100, timed=dispatch_speed.dispatched, seconds=1.5)
+    for leaves in (100, 1000):
+        make = ft.partial(made_again, leaves)
+        yield Case("dispatch_made", make, leaves, timed=dispatch_speed.dispatched, seconds=1.5)
 
 
 def contenders(name: str, work, leaves: int) -> dict[str, Call]:
@@ -70,7 +74,7 @@ def more_train_step(leaves: int) -> dict[str, Call]:
 
 
 def model_second(leaves: int) -> dict[str, Call]:
-    """Only a model that comes first is known again."""
+    """A model that comes again is known in any position."""
     arrays, model, x = dispatch_speed.flat_model(leaves), dispatch_speed.net(leaves), jnp.ones(())
     raw, filtered = jax.jit(lambda x, arrays: x), eqx.filter_jit(lambda x, model: x)
     return {FLOOR: lambda: raw(x, arrays), EQUINOX: lambda: filtered(x, model)}
@@ -82,6 +86,20 @@ def new_model(leaves: int) -> dict[str, Call]:
     flat_turns = itertools.cycle([dispatch_speed.flat_model(leaves), dispatch_speed.flat_model(leaves)])
     raw, filtered = jax.jit(lambda arrays: -arrays[0]), eqx.filter_jit(lambda model: -model.layers[0].weight)
     return {FLOOR: lambda: raw(next(flat_turns)), EQUINOX: lambda: filtered(next(turns))}
+
+
+class Callable(eqx.Module):
+    net: Any
+
+    def __call__(self, x):
+        return -self.net.layers[0].weight + x
+
+
+def made_again(leaves: int) -> dict[str, Call]:
+    """A model that is jitted at each call, beside one that is jitted once."""
+    model, x = Callable(dispatch_speed.net(leaves)), jnp.ones(())
+    kept = eqx.filter_jit(model)
+    return {FLOOR: lambda: kept(x), EQUINOX: lambda: eqx.filter_jit(model)(x)}
 
 
 OTHERWISE = {"dispatch_in, second": model_second, "dispatch_in, in turn": new_model}
