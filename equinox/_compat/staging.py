@@ -6,7 +6,8 @@ import jax
 def lower(jitted, *args, jax=jax):
     """`jitted.lower(*args)`: ahead-of-time lowering, since JAX 0.2.25. A floor of 0.2.25 retires this function.
 
-    Raises: NotImplementedError: the running JAX is older than that.
+    Raises:
+        NotImplementedError: The running JAX is older than that.
     """
     if not hasattr(jitted, "lower"):
         raise NotImplementedError(
@@ -19,7 +20,8 @@ def lower(jitted, *args, jax=jax):
 def check_options(name, transformation, kwargs, jax=jax):
     """Have JAX look at the keyword arguments of `transformation` now, rather than at the first call.
 
-    Raises: TypeError: this JAX doesn't take one of them; `name` is ours for the transformation.
+    Raises:
+        TypeError: This JAX doesn't take one of them. The message calls the transformation by our `name` for it.
     """
     try:
         transformation(lambda: None, **kwargs)

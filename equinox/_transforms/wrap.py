@@ -9,6 +9,8 @@ import pickle
 import types
 from typing import TYPE_CHECKING, Any
 
+from jax import tree_util
+
 from .. import _compat
 from .._module.packing import deepcopy, is_found, pack
 from .._trees.paths import describe_leaf
@@ -41,7 +43,7 @@ class Options:
 
     def __init__(self, name, given):
         self.name = name
-        self.given = given
+        self.given = tree_util.tree_map(lambda x: x, given)  # a copy: a list may be changed later
         key = hashable_key(given)
         self._key = id(self) if key is None else (name, key)
         self._hash = hash(self._key)

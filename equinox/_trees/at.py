@@ -137,6 +137,7 @@ class _Pick:
         self.placeholders = [_Placeholder(i, source) for i in range(len(self.leaves))]
         self.marked = self.treedef.unflatten(self.placeholders)
         picked = where(self.marked)
+        self.picked = picked
         self.several = isinstance(picked, (tuple, list)) and not _holds(self.marked, picked)
         self.nodes = list(picked) if self.several else [picked]
 
@@ -182,7 +183,8 @@ class _Pick:
         if len(places) == 1:
             return places[0]
         if not _holds(self.marked, node):
-            static = _static_fields(self.marked, node)
+            # A tuple with static items is no node, and so it was taken for several nodes.
+            static = _static_fields(self.marked, self.picked) or _static_fields(self.marked, node)
             if static:
                 raise ValueError(_describe_static(static))
             raise ValueError(

@@ -16,7 +16,7 @@ def filter(tree, filter_spec, inverse=False, replace=None, is_leaf=None):
         tree: Any pytree.
         filter_spec: A function `leaf -> bool`, or a bool, or a pytree of these whose structure is a prefix of that of
             `tree`. Each applies to every leaf of `tree` below it. A module is a pytree here, even if it can be called.
-            A bound method is a function.
+            A bound method, a `Partial` and what a transformation returned are functions.
         inverse: Whether to keep the leaves that are not selected instead.
         replace: What stands for a leaf that is not kept.
         is_leaf: As in `jax.tree_util.tree_flatten`: what else in `tree` counts as a leaf.

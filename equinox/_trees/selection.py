@@ -42,11 +42,15 @@ def mask(leaves, treedef, spec, name):
             return None
     selected = []
     for i, (item, subtree) in enumerate(zip(items, below)):
-        indices = [subtree] if type(subtree) is int else tree_util.tree_leaves(subtree)
+        indices, structure = tree_util.tree_flatten(subtree)
         if _is_bool(item):
             selected += [bool(item)] * len(indices)
         elif callable(item):
-            selected += [bool(item(leaves[j])) for j in indices]
+            answers, own_structure = tree_util.tree_flatten(item)
+            if own_structure == structure and all(map(_is_bool, answers)):  # such as `tree_map` makes of a bound method
+                selected += map(bool, answers)
+            else:
+                selected += [bool(item(leaves[j])) for j in indices]
         elif indices or item is not None:
             raise TypeError(
                 "`{}` must be a bool or a function from a leaf to a bool, got {}.".format(
@@ -66,11 +70,14 @@ def _is_bool(x):
 
 
 def _is_item(x):
-    """Whether `x` is `None` or a function that is a pytree node: a bound method, or what a transformation returned.
+    """Whether `x` is `None` or a function that is a pytree node.
 
-    A specification isn't looked into there. A callable module is no function, but a tree.
+    Such are a bound method, a `Partial`, and what a transformation returned. A callable module is no function, but a
+    tree.
     """
-    return x is None or (layout_of(x) is None and (hasattr(x, "__func__") or hasattr(x, "__wrapped__")))
+    if x is None or isinstance(x, tree_util.Partial):
+        return True
+    return layout_of(x) is None and (hasattr(x, "__func__") or hasattr(x, "__wrapped__"))
 
 
 def _covers(x):

@@ -221,6 +221,16 @@ def test_a_pickle_keeps_function_and_options(name):
     assert eqx.tree_equal(g.__wrapped__, affine())
 
 
+def test_a_list_among_the_options_may_change_later():
+    """The options are those of the time when the function was transformed, in a pickle too."""
+    argnums, spec = [0, 1], [True, False]
+    f = eqx.gradf(jnp.multiply, argnums=argnums, filter_tree=spec)
+    argnums.pop()
+    spec[1] = True
+    for g in (f, pickle.loads(pickle.dumps(f))):
+        assert g(X[0], X[1]) == (4.0, None)
+
+
 @pytest.mark.parametrize("child", [None, False, 1, [1]])
 def test_what_stands_for_the_function_is_copied_and_pickled_too(name, child):
     """As in a tree of gradients, or of a filter's answers."""

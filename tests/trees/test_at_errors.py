@@ -345,7 +345,7 @@ def test_static_field():
         (lambda m: (m.weight, m.out_features), linear, "`tree.out_features`", "`eqx.replace(tree, out_features=...)`"),
         (lambda m: m.activation, mlp, "`tree.activation`", "`eqx.replace(tree, activation=...)`"),
         (lambda m: m[1], sequential, "`tree.layers[1]`", "`eqx.replace(tree, layers=...)`"),
-        (lambda m: m.layers, sequential, "`tree.layers[1]`", "`eqx.replace(tree, layers=...)`"),
+        (lambda m: m.layers, sequential, "`tree.layers`", "`eqx.replace(tree, layers=...)`"),
         (lambda m: [m.layers], sequential, "`tree.layers`", "`eqx.replace(tree, layers=...)`"),
         (lambda m: m.in_size, mlp, "`tree.in_size` or `tree.out_size`", "`eqx.replace(tree, in_size=...)`"),
         (
@@ -354,6 +354,12 @@ def test_static_field():
             "`tree['a'][0].activation`",
             "`eqx.tree_at(lambda tree: tree['a'][0], tree, "
             "replace_fn=lambda module: eqx.replace(module, activation=...))`",
+        ),
+        (  # although `activation` is the same function as an item of the tuple
+            lambda t: t[1].layers,
+            [mlp, sequential],
+            "`tree[1].layers`, which",
+            "`eqx.tree_at(lambda tree: tree[1], tree, replace_fn=lambda module: eqx.replace(module, layers=...))`",
         ),
     ]:
         with pytest.raises(ValueError, match="`where` returned .* is static or has static items") as error:

@@ -61,11 +61,23 @@ def test_bound_method_as_tree():
     assert tree_util.tree_leaves(eqx.filter(method, spec, inverse=True)) == ["a"]
 
 
-def test_transformed_function_as_spec():
-    """What a transformation returns is a function from a leaf to a bool too, although it is a pytree."""
-    spec = eqx.filter_jit(lambda leaf: leaf == 2)
+@pytest.mark.parametrize("wrap", [eqx.filter_jit, tree_util.Partial])
+def test_wrapped_function_as_spec(wrap):
+    """A `Partial` and what a transformation returns are functions too, although they are pytrees."""
+    spec = wrap(lambda leaf: leaf == 2)
     assert eqx.filter({"a": 1, "b": [2]}, spec) == {"a": None, "b": [2]}
     assert eqx.filter([[1, 2], [1, 2], 2], [spec, True, spec]) == [[None, 2], [1, 2], 2]
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model.__call__, eqx.filter_grad, tree_util.Partial])
+def test_tree_of_bools_like_a_function_as_part_of_a_spec(wrap):
+    """What `tree_map` makes of such a function is a tree of bools, although it can be called."""
+    function = wrap(Chooser(jnp.ones(2)))
+    spec = tree_util.tree_map(eqx.is_array, function)
+    selected, others = eqx.partition([function, [1, 2]], [spec, False])
+    assert tree_util.tree_structure([function, [None, None]]) == tree_util.tree_structure(selected)
+    assert tree_util.tree_leaves(others[1]) == [1, 2]
+    assert eqx.jitf(lambda f, x: x[0] + 1, filter_tree=(spec, True))(function, [1, 2]) == 2
 
 
 def test_callable_node_as_spec():
