@@ -25,6 +25,7 @@ _MOST_SPECIALISATIONS = 4096  # of one function and its options; the least recen
 _MOST_DISPATCHERS = 64  # of one function, for as many combinations of options
 _MOST_ARRANGEMENTS = 256  # of one dispatcher
 _RECENT = 4  # entries that are looked at before compiled functions are looked up by a hash
+_ONE_STRANGER_IN = 5  # calls with unknown modules that begin to count them: in training each call has new modules
 
 _functions = IdentityTable()  # plain function -> what finds its dispatchers
 
@@ -72,6 +73,7 @@ class Dispatcher:
         self._compiled = compiled
         self._arrangements = {}
         self._known = IdentityTable()
+        self._strangers = 0  # calls with modules that aren't in the table
 
     def call(self, callee, args, kwargs):
         """Call the compiled function for these inputs, compiling it if there is none."""
@@ -143,10 +145,12 @@ class Dispatcher:
         if not recent or entry is not recent[0]:
             arrangement.recent = (entry, *[x for x in recent if x is not entry][: _RECENT - 1])
         if modules and entry.trusts_modules and not self._asks_again:
-            if known is None:
-                self._known.set(modules, Known())
-            elif watched is not None:
+            if watched is not None:
                 known.learn(watched, entry, leaves)
+            elif known is None:
+                if self._strangers % _ONE_STRANGER_IN == 0:
+                    self._known.set(modules, Known())
+                self._strangers += 1
         return entry, entry.signature.arguments(leaves)
 
     def _call_again(self, callee, args, kwargs):
