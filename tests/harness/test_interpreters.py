@@ -118,6 +118,12 @@ def test_fetch_without_network_or_uv(here, tmp_path):
     assert here(uv=fake_uv(tmp_path / "uv")).fetch("3.9") is None
 
 
+def test_uv_is_not_blamed_for_what_it_may_not_do():
+    assert "could not fetch it" in interpreters.missing("3.9", {})
+    for name, value in [("UV_OFFLINE", "1"), ("UV_PYTHON_DOWNLOADS", "never")]:
+        assert "may not fetch it ({}={})".format(name, value) in interpreters.missing("3.9", {name: value})
+
+
 @pytest.mark.parametrize("env", [{"UV_PYTHON_DOWNLOADS": "never"}, {"UV_OFFLINE": "1"}])
 def test_fetch_only_if_the_user_lets_uv(here, tmp_path, env):
     path = fake_python(tmp_path / "managed" / "python3.9", "3.9.20")

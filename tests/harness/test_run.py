@@ -98,6 +98,13 @@ def test_what_cannot_be_set_up_is_said(ran, capsys, raises, said):
     assert said in capsys.readouterr().err
 
 
+def test_what_cannot_be_read_is_not_called_written(ran, capsys):
+    """The system's words name the file, and nobody knows better what was to be done with it."""
+    assert ran.main(NAME, raises=PermissionError(errno.EACCES, "Permission denied", "results/x.json")) == 3
+    said = capsys.readouterr().err
+    assert "Permission denied: 'results/x.json'" in said and "riting" not in said
+
+
 def test_it_is_a_program():
     """As make calls it: with nothing on the path of modules but its own folder."""
     done = subprocess.run(
