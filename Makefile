@@ -143,6 +143,8 @@ lock:  ## Resolve each cell as the package index stood at its date, with hashes
 
 lock-tools:  ## Lock the tools of the matrix, and what audits the workflows, to the newest, with hashes
 	exec $(LOCK_TOOL) --python-version 3.10 docker/requirements.txt --output-file docker/requirements.lock
+	exec $(LOCK_TOOL) --python-version 3.8 docker/build-constraints.in --output-file docker/build-constraints.txt
+	exec $(LOCK_TOOL) --python-version 3.8 docker/wheel-constraints.in --output-file docker/wheel-constraints.txt
 	exec $(LOCK_TOOL) --python-version 3.12 .github/zizmor.in --output-file .github/zizmor.txt
 
 verify-locks:  ## Say what of the locks can no longer be fetched

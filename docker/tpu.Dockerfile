@@ -6,6 +6,7 @@
 ARG CELL=py313-jax0.12.0.1-tpu
 ARG BASE=python:3.13-slim-bookworm
 ARG INSTALL="--no-deps --require-hashes -r /locks/py313-jax0.12.0.1-tpu.txt"
+ARG INSTALL_FIRST=
 ARG AS_OF=2026-11-15
 ARG BRIDGE=
 ARG EXPECT='{"cell": "py313-jax0.12.0.1-tpu", "python": "3.13", "jax": "0.12.0.1", "jaxlib": "0.12.0.1", "backend": "tpu", "bridge": false}'
@@ -21,33 +22,36 @@ FROM ${BASE} AS base
 FROM base AS python
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 RUN useradd --create-home --uid 1000 cell
-COPY docker/build-constraints.txt /locks/
+COPY docker/build-constraints.txt docker/wheel-constraints.txt /locks/
 
 # Our wheel. The same source gives the same wheel, bit for bit, by the same release of hatchling.
 FROM python AS wheel
 RUN --mount=type=cache,target=/var/cache/pip \
     --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem \
     PIP_CACHE_DIR=/var/cache/pip PIP_CERT="$(ls /run/secrets/ca.pem 2>/dev/null)" \
-    pip install --quiet --constraint /locks/build-constraints.txt hatchling
+    pip install --quiet --require-hashes --requirement /locks/wheel-constraints.txt
 WORKDIR /source
 COPY LICENSE README.md pyproject.toml ./
 COPY equinox equinox
 RUN pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheel .
 
-# The environment, from the lock. Nothing needs a compiler: what isn't there as a wheel, old JAX, is pure Python. Of what
-# builds that, pip is told by a variable of its own from 25.3 on; before, by that of all constraints.
+# The environment, from the lock. Nothing needs a compiler: what isn't there as a wheel, old JAX, is pure Python. What builds
+# that is beside the environment, and goes. A nightly JAX comes first, from its own index alone: pip would merge two.
 FROM python AS dependencies
 RUN python -m venv /opt/cell
 ENV PATH=/opt/cell/bin:$PATH
 ARG CELL
+ARG INSTALL_FIRST
 ARG INSTALL
 ARG AS_OF
 COPY docker/locks/${CELL}*.txt /locks/
 RUN --mount=type=cache,target=/var/cache/pip \
     --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem \
-    PIP_CACHE_DIR=/var/cache/pip PIP_CERT="$(ls /run/secrets/ca.pem 2>/dev/null)" \
-    PIP_BUILD_CONSTRAINT=/locks/build-constraints.txt PIP_CONSTRAINT=/locks/build-constraints.txt \
-    pip install --progress-bar=off --use-pep517 ${INSTALL}
+    export PIP_CACHE_DIR=/var/cache/pip PIP_CERT="$(ls /run/secrets/ca.pem 2>/dev/null)" \
+ && pip install --quiet --require-hashes --requirement /locks/build-constraints.txt --target /opt/builders \
+ && { [ -z "${INSTALL_FIRST}" ] || pip install --progress-bar=off ${INSTALL_FIRST}; } \
+ && PYTHONPATH=/opt/builders pip install --progress-bar=off --use-pep517 --no-build-isolation ${INSTALL} \
+ && rm -r /opt/builders
 ARG BRIDGE
 RUN --mount=type=bind,source=docker/bridge,target=/mnt \
     [ -z "${BRIDGE}" ] || python /mnt/install.py --only-bridge --python /opt/cell/bin/python --jax "${BRIDGE}"

@@ -21,11 +21,11 @@ class Source:
         return {"file": self.file, "cure": self.cure, "lost": self.lost}
 
 
-# What builds our wheel, and old JAX.
+# What builds our wheel.
 BUILD = Source(
-    "docker/build-constraints.txt",
-    cure="docker/build-constraints.txt has to name releases that the index has",
-    lost="docker/build-constraints.txt asks for it",
+    "docker/wheel-constraints.txt",
+    cure="docker/wheel-constraints.txt has to name releases that the index has",
+    lost="docker/wheel-constraints.txt asks for it",
 )
 
 

@@ -31,7 +31,6 @@ from harness import (
     left,
     results,
     snapshot,
-    suite,
     verdict,
 )
 from harness.environment import Environment
@@ -79,7 +78,7 @@ def recipe(cell: Cell, source: Path = ROOT) -> str:
     """
     told = image.build_args(cell, today=datetime.date.min)
     del told["LOCK"]
-    made_by = (image.dockerfile(cell, source), source / suite.CONSTRAINTS, source / ".dockerignore")
+    made_by = (image.dockerfile(cell, source), *(source / one for one in (*fingerprint.BUILT_BY, ".dockerignore")))
     files = [file.read_bytes() for file in made_by]
     return hashlib.sha256(b"".join([json.dumps(told, sort_keys=True).encode(), *files])).hexdigest()
 

@@ -95,6 +95,7 @@ def requirements(cell: Cell, source: Path = ROOT) -> list[str]:
     """The lines of requirements that tox has uv install. `source`: a snapshot, or the checkout."""
     if not cell.floating:
         return ["--require-hashes", "-r {}".format(snapshot.lock(cell, source))]
+    # uv takes a project from the first index that has it, and from that alone: JAX from its own.
     index = ["--extra-index-url {}".format(cell.index_url)] if cell.index_url else []
     pages = ["--find-links {}".format(page) for page in cell.find_links]
     return [*index, *pages, *(["--pre"] if cell.prerelease else []), *cell.requires]
@@ -113,7 +114,7 @@ def made_from(
         "lock": hashlib.sha256(lock.encode()).hexdigest(),
         "python": "{} {}".format(interpreter.version, interpreter.path),
         "bridge": suite.contents([bridge / "install.py", bridge / "jax_bridge"]) if cell.bridge else "",
-        "constraints": suite.contents([source / suite.CONSTRAINTS]),
+        "constraints": suite.contents([source / suite.SOURCE_BUILT_BY]),
     }
 
 

@@ -10,7 +10,8 @@ from harness.places import ROOT
 from harness.rows import Cell
 
 # What a cell tests, and what it is tested by.
-TESTED_BY = ("docker/bridge", "docker/build-constraints.txt", "docker/harness/environment.py", "tox.ini")
+BUILT_BY = (suite.SOURCE_BUILT_BY, suite.WHEEL_BUILT_BY)
+TESTED_BY = ("docker/bridge", *BUILT_BY, "docker/harness/environment.py", "tox.ini")
 SOURCE = tuple(dict.fromkeys((*suite.LIBRARY, *suite.SUITE, *TESTED_BY)))
 # Of these, what no cell ever sees: the tests of the harness, and of the bridge, and words about it.
 LEFT_OUT = ("tests/harness", "docker/bridge/README.md", "docker/bridge/smoke.py", "docker/bridge/smoke_cases")

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,9 @@ from harness.bases import of, pinned
 from harness.environment import Environment
 from harness.places import LOCKS, ROOT
 from harness.rows import Cell
+
+# What comes from JAX's own index, where a cell has one.
+JAX = r"(jax|jaxlib|libtpu|jax-cuda\d+-[\w-]+)(?![\w-])"
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -43,12 +47,20 @@ def build_args(
         the checkout.
     """
     base, toolkit = bases(cell)
-    install = " ".join(environment.requirements(cell)).replace(str(LOCKS), "/locks")
-    if not cell.floating:
-        install = "--no-deps " + install  # a lock is complete, and pip 23.0 finds no `etils[epy]` in it
+    first = ""
+    if not cell.floating:  # --no-deps: a lock is complete, and pip 23.0 finds no `etils[epy]` in it
+        install = "--no-deps " + " ".join(environment.requirements(cell)).replace(str(LOCKS), "/locks")
+    elif cell.index_url:  # pip would take what is newer from whichever index has it, and so a `jax` that isn't JAX's
+        own = filter(re.compile(JAX).match, cell.requires)
+        pages = ["--find-links={}".format(page) for page in cell.find_links]
+        first = " ".join(["--no-deps", *["--pre"] * cell.prerelease, "--index-url", cell.index_url, *pages, *own])
+        install = " ".join(cell.requires)
+    else:
+        install = " ".join(environment.requirements(cell))
     args = {
         "CELL": cell.name,
         "BASE": base,
+        "INSTALL_FIRST": first,
         "INSTALL": install,  # as on the host; a floating cell has no lock, but its requirements here
         "AS_OF": str(cell.as_of or today or datetime.date.today()),
         "BRIDGE": cell.jax if cell.bridge else "",

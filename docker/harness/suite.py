@@ -22,8 +22,9 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 LIBRARY = ("equinox", "pyproject.toml", "README.md", "LICENSE")
 SUITE = ("tests", "examples", "docker/inside", "pyproject.toml", "README.md")
 NOT_COPIED = ("__pycache__", "harness")
-CONSTRAINTS = "docker/build-constraints.txt"
-BUILT_FROM = (*LIBRARY, CONSTRAINTS)
+# What builds our wheel, with hashes; and what builds JAX, where it comes as source.
+WHEEL_BUILT_BY, SOURCE_BUILT_BY = "docker/wheel-constraints.txt", "docker/build-constraints.txt"
+BUILT_FROM = (*LIBRARY, WHEEL_BUILT_BY)
 
 
 class BuildFailed(Exception):
@@ -48,8 +49,8 @@ def build(uv: str, root: Path, folder: Path, run: Run) -> None:
     """Build the wheel; `folder` appears when it is whole."""
     with tempfile.TemporaryDirectory(prefix="unfinished-", dir=str(folder.parent)) as unfinished:
         made = Path(unfinished) / "made"
-        command = [uv, "build", "--quiet", "--wheel", "--python", sys.executable, "--build-constraint"]
-        command += [str(root / CONSTRAINTS), "--out-dir", str(made), str(root)]
+        command = [uv, "build", "--quiet", "--wheel", "--python", sys.executable, "--require-hashes"]
+        command += ["--build-constraint", str(root / WHEEL_BUILT_BY), "--out-dir", str(made), str(root)]
         done = run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0 or not list(made.glob("*.whl")):
             message = "The wheel could not be built (exit status {}):\n  {}\n{}"

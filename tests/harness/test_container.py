@@ -388,7 +388,7 @@ def test_recipe(monkeypatch, tmp_path):
     monkeypatch.undo()
     copy = container.snapshot.take(tmp_path / "copy", CELL)
     assert container.recipe(CELL, copy) == before
-    (copy / "docker" / "build-constraints.txt").write_text("hatchling==1")
+    (copy / "docker" / "wheel-constraints.txt").write_text("hatchling==1")
     assert container.recipe(CELL, copy) != before
 
 

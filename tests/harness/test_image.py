@@ -11,7 +11,7 @@ from importlib.metadata import distributions
 
 import inventory
 import pytest
-from harness import bases, engine, environment, image, locks, rows, suite
+from harness import bases, engine, environment, fingerprint, image, locks, rows, suite
 from harness.places import BUILD_CONSTRAINTS, DOCKER, ROOT
 from harness.trouble import Trouble
 from packaging.requirements import Requirement
@@ -111,10 +111,13 @@ def test_nothing_but_documented_public_bases(backend):
     assert "LD_LIBRARY_PATH=" not in text and "# syntax" not in text and "<<" not in text
 
 
-def builders(python):
+WHEEL_CONSTRAINTS = DOCKER / "wheel-constraints.txt"
+
+
+def builders(python, *files):
     """What builds source on a Python, and how it is pinned."""
-    lines = BUILD_CONSTRAINTS.read_text(encoding="utf-8").splitlines()
-    pins = [Requirement(line) for line in lines if not line.startswith("#")]
+    lines = re.findall(r"(?m)^[a-z].*(?= \\$)", "".join(file.read_text(encoding="utf-8") for file in files))
+    pins = [Requirement(line) for line in lines]
     here = {"python_version": python, "python_full_version": python + ".0"}
     return {pin.name: str(pin.specifier) for pin in pins if pin.marker is None or pin.marker.evaluate(here)}
 
@@ -122,7 +125,7 @@ def builders(python):
 @pytest.mark.parametrize("python", sorted({cell.python for cell in CELLS}, key=Version))
 def test_what_builds_source_is_one_release(python):
     """JAX came as source below Python 3.12, and our wheel always does."""
-    pinned = builders(python)
+    pinned = builders(python, BUILD_CONSTRAINTS, WHEEL_CONSTRAINTS)
     assert pinned.keys() >= {"hatchling", *(["setuptools", "wheel"] if Version(python) < Version("3.12") else [])}
     assert all(re.fullmatch(r"==[\d.]+", specifier) for specifier in pinned.values())
 
@@ -131,7 +134,34 @@ def test_what_builds_source_is_one_release(python):
 def test_what_builds_source_is_not_what_a_lock_installs(cell):
     """pip before 25.3 would hold that to the same releases, which a lock with others can't be installed by."""
     pins = locks.read(cell.lock).pins if not cell.floating and cell.lock.exists() else ()
-    assert builders(cell.python).keys().isdisjoint(pin.project for pin in pins)
+    assert builders(cell.python, BUILD_CONSTRAINTS).keys().isdisjoint(pin.project for pin in pins)
+
+
+@pytest.mark.parametrize("file", [BUILD_CONSTRAINTS, WHEEL_CONSTRAINTS], ids=lambda file: file.name)
+def test_what_builds_source_is_known_by_its_hash(file):
+    """All of it: what hatchling needs, too. And each image asks for the hashes."""
+    pins = locks.read(file).pins
+    assert pins and all(pin.hashes for pin in pins)
+    for text in DOCKERFILES.values():
+        assert "--require-hashes --requirement /locks/{}".format(file.name) in text
+    if file is WHEEL_CONSTRAINTS:
+        assert {"hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers"} <= {pin.project for pin in pins}
+
+
+def test_nightly_jax_comes_from_its_own_index_alone():
+    """pip merges indexes: a `jax` of a higher number elsewhere would be taken for it."""
+    nightly = [cell for cell in CELLS if cell.index_url]
+    assert nightly and all(not image.build_args(cell)["INSTALL_FIRST"] for cell in CELLS if cell not in nightly)
+    for cell in nightly:
+        args = image.build_args(cell, today=TODAY)
+        first = args["INSTALL_FIRST"].split()
+        assert first[:4] == ["--no-deps", "--pre", "--index-url", cell.index_url]
+        assert {"jax", "jaxlib"} <= set(first) and "jaxtyping" not in first and not {"optax", "numpy"} & set(first)
+        assert ("libtpu" in first) == (cell.backend == "tpu")
+        assert ("jax-cuda13-plugin[with-cuda]" in first) == (cell.backend == "cuda")
+        assert not [word for word in args["INSTALL"].split() if word.startswith("-")]
+    for text in DOCKERFILES.values():
+        assert "--extra-index-url" not in text
 
 
 def test_bridge_and_lock():
@@ -180,7 +210,7 @@ def test_the_context_is_what_is_copied(backend):
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     sent = {line[1:] for line in lines if line.startswith("!")}
     assert "*" in lines and "tests/harness" in lines
-    assert sent == {*suite.LIBRARY, *suite.SUITE, "docker/bridge", "docker/build-constraints.txt", "docker/locks"}
+    assert sent == {*suite.LIBRARY, *suite.SUITE, "docker/bridge", *fingerprint.BUILT_BY, "docker/locks"}
     used = set()
     for line in instructions(DOCKERFILES[backend]):
         if line.startswith("COPY "):

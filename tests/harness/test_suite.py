@@ -20,7 +20,7 @@ def root(tmp_path):
         "pyproject.toml": "",
         "README.md": "",
         "LICENSE": "",
-        "docker/build-constraints.txt": "",
+        "docker/wheel-constraints.txt": "",
         "CONTRIBUTING.md": "",
         "examples/train.py": "",
         "tests/test_x.py": "",

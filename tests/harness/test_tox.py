@@ -81,7 +81,8 @@ def template(tmp_path_factory):
     if found is None:
         pytest.skip("no Python {} outside of an environment".format(PYTHON))
     root = tmp_path_factory.mktemp("template")
-    for name in ("toxfile.py", "tox.ini", "pyproject.toml", "README.md", "LICENSE", "docker/build-constraints.txt"):
+    constraints = ("docker/build-constraints.txt", "docker/wheel-constraints.txt")
+    for name in ("toxfile.py", "tox.ini", "pyproject.toml", "README.md", "LICENSE", *constraints):
         (root / name).parent.mkdir(exist_ok=True)
         shutil.copy2(str(ROOT / name), str(root / name))
     for name in ("docker/harness", "docker/bridge", "docker/inside"):

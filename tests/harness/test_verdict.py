@@ -135,7 +135,7 @@ def test_what_floats_has_no_lock_to_blame(said):
 @pytest.mark.parametrize("said", [GONE, HASH, NO_HASH])
 def test_what_builds_the_wheel_is_in_no_lock(said):
     reason = verdict.of_build(CELL, said).reason
-    assert "docker/build-constraints.txt" in reason and LOCK not in reason and "make " not in reason
+    assert "docker/wheel-constraints.txt" in reason and LOCK not in reason and "make " not in reason
 
 
 def test_a_wheel_that_cannot_be_built_is_a_failure():
