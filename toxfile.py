@@ -82,6 +82,8 @@ def stop(status: int, message: str) -> NoReturn:
     raise SystemExit(status)
 
 
+if isolation.why_not_at():
+    stop(2, isolation.why_not_at())
 isolation.isolate()  # here too, as a user may type `tox` instead of make
 try:
     CELLS = {cell.name: cell for cell in rows.load()}

@@ -20,7 +20,7 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness.isolation import isolated
+from harness.isolation import isolated, why_not_at
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = "docker/requirements.txt"
@@ -94,6 +94,8 @@ def provide(name: str, root: Path, call: Call = subprocess.call, env: Mapping[st
     Raises: Refused.
     """
     environment = ENVIRONMENTS[name]
+    if why_not_at(root):
+        raise Refused(why_not_at(root))
     if sys.version_info < environment.oldest:
         raise refused("{}, and this is Python {}.".format(environment.why_oldest, sys.version.split()[0]))
     mark = root / name / "ready-{}".format(made_from(environment, root))

@@ -54,7 +54,8 @@ def can_be_built(cell: Cell) -> None:
 def in_mounted(cell: Cell, made: str) -> int:
     """What is written there is written here, by the same user."""
     user = () if cell.backend == "tpu" else ("--user={}:{}".format(os.getuid(), os.getgid()), "--env=HOME=/tmp")
-    options = (*devices.options(cell), *user, "--volume={}:/source".format(ROOT))
+    mount = '--mount=type=bind,"source={}",target=/source'.format(str(ROOT).replace('"', '""'))
+    options = (*devices.options(cell), *user, mount)
     name = a_name()
     with engine.removed(name):
         command = ["run", "--rm", "--name", name, *terminal(), *options, "--workdir=/source", made, "bash"]

@@ -8,6 +8,7 @@ It says what the environment was made from, too: without that very mark, the env
 import datetime
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -92,9 +93,12 @@ class Environment:
 
 
 def requirements(cell: Cell, source: Path = ROOT) -> list[str]:
-    """The lines of requirements that tox has uv install. `source`: a snapshot, or the checkout."""
+    """The lines of requirements that tox has uv install. `source`: a snapshot, or the checkout.
+
+    The lock is named as seen from the checkout, where tox runs uv: the way there may hold a space, or a `#`.
+    """
     if not cell.floating:
-        return ["--require-hashes", "-r {}".format(snapshot.lock(cell, source))]
+        return ["--require-hashes", "-r {}".format(os.path.relpath(snapshot.lock(cell, source), ROOT))]
     # uv takes a project from the first index that has it, and from that alone: JAX from its own.
     index = ["--extra-index-url {}".format(cell.index_url)] if cell.index_url else []
     pages = ["--find-links {}".format(page) for page in cell.find_links]
@@ -140,7 +144,10 @@ def complete(
     if cell.bridge and not whole:
         install = str(source / "docker" / "bridge" / "install.py")
         _call([sys.executable, install, "--only-bridge", "--python", python, "--jax", cell.jax], call)
-    _call([uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--reinstall", str(wheel)], call)
+    _call(
+        [uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--reinstall", wheel.resolve().as_uri()],
+        call,
+    )
     environment.write_mark({**made, "wheel": name})
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness import environment, fingerprint
 from harness.bases import of, pinned
 from harness.environment import Environment
-from harness.places import LOCKS, ROOT
+from harness.places import ROOT
 from harness.rows import Cell
 
 # What comes from JAX's own index, where a cell has one.
@@ -49,7 +49,7 @@ def build_args(
     base, toolkit = bases(cell)
     first = ""
     if not cell.floating:  # --no-deps: a lock is complete, and pip 23.0 finds no `etils[epy]` in it
-        install = "--no-deps " + " ".join(environment.requirements(cell)).replace(str(LOCKS), "/locks")
+        install = "--no-deps " + " ".join(environment.requirements(cell)).replace("docker/locks", "/locks")
     elif cell.index_url:  # pip would take what is newer from whichever index has it, and so a `jax` that isn't JAX's
         own = filter(re.compile(JAX).match, cell.requires)
         pages = ["--find-links={}".format(page) for page in cell.find_links]

@@ -14,6 +14,9 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
 
 INDEX = "EQX_INDEX_URL"
 PYPI = "https://index.example/simple"
@@ -49,7 +52,26 @@ def isolated(env: Mapping[str, str]) -> dict[str, str]:
         kept.update({"UV_DEFAULT_INDEX": env[INDEX], "PIP_INDEX_URL": env[INDEX]})
     if env.get("SSL_CERT_FILE"):
         kept["PIP_CERT"] = env["SSL_CERT_FILE"]  # pip has certificates of its own, unless it is told otherwise
+    if "UV_CACHE_DIR" not in kept:
+        cache = os.path.join(kept.get("XDG_CACHE_HOME") or os.path.join(kept.get("HOME", ""), ".cache"), "uv")
+        if not can_be_written(cache):  # as in the home of a container's user
+            kept["UV_CACHE_DIR"] = str(ROOT / ".tox" / "uv-cache")
     return kept
+
+
+def can_be_written(folder: str) -> bool:
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+def why_not_at(root: Path = ROOT) -> str:
+    """Why no environment can be at this place; nothing: it can."""
+    if os.pathsep not in str(root):
+        return ""
+    return "{} has a `{}` in it, by which PATH and others are split. Move the checkout.".format(root, os.pathsep)
 
 
 def isolate() -> None:

@@ -140,6 +140,18 @@ def test_a_cell_that_runs_keeps_its_environment(root):
     assert not lock.parent.exists()
 
 
+def test_a_place_that_path_cannot_hold_is_refused(root, tmp_path):
+    """`venv` would refuse it by a traceback, or make what nothing is found in."""
+    with pytest.raises(in_venv.Refused, match="has a `:` in it.*Move the checkout"):
+        provide(tmp_path / "a:b")
+
+
+def test_uv_keeps_its_files_here_where_home_is_read_only(tmp_path):
+    assert "UV_CACHE_DIR" not in in_venv.isolated({"HOME": str(tmp_path)})
+    assert in_venv.isolated({"HOME": "/proc/nobody"})["UV_CACHE_DIR"] == str(ROOT / ".tox" / "uv-cache")
+    assert in_venv.isolated({"HOME": "/proc/nobody", "UV_CACHE_DIR": "/x"})["UV_CACHE_DIR"] == "/x"
+
+
 def test_an_old_python_is_refused(root, monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 9, 1))
     with pytest.raises(in_venv.Refused, match=r"Python 3.10 or later.*PYTHON="):

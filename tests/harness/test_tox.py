@@ -432,6 +432,28 @@ def test_goes_with_the_harness_that_started_it(checkout, tmp_path):
     assert checkout.result() is None
 
 
+# Places
+
+
+@pytest.mark.parametrize("name", ["with spaces", "a # b", "a [b] c", "it's", "a,b {c} %d $e"])
+def test_the_checkout_may_be_anywhere(template, tmp_path, name):
+    """And no home can be written to, as in a container."""
+    root = tmp_path / name / "checkout"
+    shutil.copytree(str(template), str(root))
+    checkout = Checkout(root)
+    status, said = checkout.tox("-e", FIRST, HOME="/proc/nobody", UV_OFFLINE="1")
+    assert status == 0, said
+    assert checkout.result()["outcome"] == "passed"
+    assert (root / "results" / (FIRST + ".xml")).read_text() == "<testsuites/>"
+
+
+def test_a_place_that_path_cannot_hold_is_named(template, tmp_path):
+    root = tmp_path / "a:b" / "checkout"
+    shutil.copytree(str(template), str(root))
+    status, said = Checkout(root).tox("-e", FIRST)
+    assert status == 2 and "a:b" in said and "Move the checkout" in said and "Traceback" not in said
+
+
 # Environments
 
 

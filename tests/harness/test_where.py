@@ -109,7 +109,7 @@ def test_shell(main, docker):
     assert main("--shell") == (7, {})
     command = docker.call("run")
     assert command[-2:] == [IMAGE, "bash"] and "--rm" in command
-    assert "--volume={}:/source".format(by_hand.ROOT) in command
+    assert '--mount=type=bind,"source={}",target=/source'.format(by_hand.ROOT) in command
     assert "--user={}:{}".format(os.getuid(), os.getgid()) in command
 
 
@@ -124,7 +124,7 @@ def test_shell_elsewhere(main, docker, capsys):
         "start",
         "rm",
     ]
-    assert not [word for call in docker.calls for word in call if word.startswith("--volume")]
+    assert not [word for call in docker.calls for word in call if word.startswith("--mount")]
     assert docker.containers == [] and "copy" in capsys.readouterr().out
 
 

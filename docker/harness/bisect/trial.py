@@ -84,7 +84,7 @@ class Bench:
             self._make(environment.folder, self.interpreter(candidate.python), recipe, log)
             environment.write_mark(made_from)
         # The library isn't part of what lasts: it changes from one bisection to the next.
-        self._call([*self._install(environment.python), "--no-deps", "--reinstall", str(self.wheel)], log)
+        self._call([*self._install(environment.python), "--no-deps", "--reinstall", self.wheel.resolve().as_uri()], log)
         return environment.python
 
     def _make(self, folder: Path, interpreter: str, recipe: Sequence[Sequence[str]], log: BinaryIO) -> None:

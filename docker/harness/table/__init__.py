@@ -94,4 +94,4 @@ def draw(
     write_whole(html_path, in_html.draw(grid))
     console.print("\n{}: {}".format(readme_path.name, "drawn anew" if changed else "as it was"))
     console.print("{}: {}".format(record_path.name, "with new results; commit it" if recorded else "as it was"))
-    console.print("As a page, with all details: {}".format(html_path), soft_wrap=True)
+    console.print("As a page, with all details: {}".format(html_path), soft_wrap=True, markup=False)
