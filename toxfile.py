@@ -4,7 +4,7 @@ In the order in which tox calls: the names of the cells; which of them are to ru
 when tox has made an environment and installed the lock into it, what completes it; and, after the run, the result.
 
 Exit status of one cell: 0 passed, 1 failed, 2 there is no such cell, 3 it could not be set up, 75 it is being run by
-somebody else, 130 interrupted.
+somebody else, 76 the source is not the one that was asked for, 130 interrupted.
 """
 
 import os
@@ -149,12 +149,15 @@ def choose(cell: Cell, state: State, folder: Path, recreate: bool) -> None:
     except NotAlone as error:
         stop(host.BUSY, "{}: {}".format(cell.name, error))
     source = snapshot.take(folder / (cell.name + ".source"), cell)
+    hashes = host.hashes_of([CELLS[cell.name]], source)[cell.name]
+    if not snapshot.is_asked_for(hashes):
+        stop(host.CHANGED, "{}: {}".format(cell.name, snapshot.CHANGED))
     chosen = Chosen(
         cell,
         Environment(folder / cell.name),
         source,
         environment.made_from(cell, interpreter, source),
-        host.hashes_of([CELLS[cell.name]], source)[cell.name],
+        hashes,
         time.time(),
         ended=state.conf.options.no_test,  # then there is nothing that could have a result
     )

@@ -114,6 +114,8 @@ def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder:
         with new_log(cell, folder) as log, tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
             source = snapshot.take(Path(scratch), cell)
             now = hashes_of([cell], source)[cell.name]
+            if not snapshot.is_asked_for(now):
+                raise Trouble(snapshot.CHANGED)
             on_progress("image", 0, 0, 0)
             ways = devices.check(cell, log, cancel)
             made = build(cell, log, cancel, source)

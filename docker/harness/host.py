@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from harness import fingerprint, hardware, interpreters, left, locks, results, verdict
+from harness import fingerprint, hardware, interpreters, left, locks, results, snapshot, verdict
 from harness.environment import Environment
 from harness.places import LOCKS, RESULTS, ROOT, WORK
 from harness.results import Outcome, Result
@@ -26,8 +26,12 @@ from harness.rows import Cell
 OnProgress = Callable[[str, int, int, int], None]  # phase, tests done, tests in all (0: not known), tests failed
 
 # Exit statuses of toxfile.py after which there is no result, and the last one stays.
-BUSY, INTERRUPTED = 75, 130
-NO_RESULT = {BUSY: "it is being run by somebody else in this checkout", INTERRUPTED: "it was interrupted"}
+BUSY, CHANGED, INTERRUPTED = 75, 76, 130
+NO_RESULT = {
+    BUSY: "it is being run by somebody else in this checkout",
+    CHANGED: snapshot.CHANGED,
+    INTERRUPTED: "it was interrupted",
+}
 POLL_S, STEP_S = 0.5, 0.05
 # What a process group gets, one after the other, to end by itself. tox itself gives pytest 10 and then 5 seconds.
 STOP = ((signal.SIGINT, 20.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))

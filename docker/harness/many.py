@@ -19,7 +19,7 @@ from typing import Protocol
 
 from inside import capacity
 
-from harness import results, signals
+from harness import results, signals, snapshot
 from harness.alone import alone
 from harness.places import RESULTS, WORK
 from harness.results import Outcome, Result, as_of_now
@@ -127,6 +127,7 @@ def run(
         kept = [each for each in decisions if each.step is Step.KEEP]
         jobs = min(jobs or default_jobs(), at_once([each.cell for each in start]))
         os.environ["EQX_JOBS"] = str(jobs)  # the cells share the cores by it
+        snapshot.ask_for(hashes)
         display.begin(kept, start, jobs)
         for cell in cells:
             if cell.name in known:

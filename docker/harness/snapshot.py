@@ -3,13 +3,17 @@
 To make an environment or an image takes minutes. Meanwhile the user may edit the source, or switch to another branch.
 """
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from harness import fingerprint
 from harness.places import ROOT
 from harness.rows import Cell
+
+ASKED = "EQX_ASKED_SOURCE"
+CHANGED = "the source changed after this run began; run it again"
 
 
 def take(folder: Path, cell: Cell, root: Path = ROOT) -> Path:
@@ -23,6 +27,16 @@ def take(folder: Path, cell: Cell, root: Path = ROOT) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
     return folder
+
+
+def ask_for(hashes: Mapping[str, Mapping[str, str]]) -> None:
+    """Tell the cells that are run from now on, in this process or by it, which source is meant."""
+    os.environ[ASKED] = next((each.get("source", "") for each in hashes.values()), "")
+
+
+def is_asked_for(hashes: Mapping[str, str], env: Mapping[str, str] = os.environ) -> bool:
+    """Whether a snapshot is of the source that is meant; where nobody said which, it is."""
+    return env.get(ASKED, "") in ("", hashes["source"])
 
 
 def files(cell: Cell, root: Path) -> Iterator[Path]:

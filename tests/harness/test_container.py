@@ -93,6 +93,13 @@ def test_what_is_hashed_is_what_the_image_is_built_from(run, docker, monkeypatch
     assert result.hashes != container.hashes_of([CELL])[CELL.name]
 
 
+def test_a_source_that_was_not_asked_for_is_not_run(run, docker, folder, monkeypatch):
+    monkeypatch.setenv(container.snapshot.ASKED, "another")
+    result = run()
+    assert result.outcome is Outcome.NOT_RUN and "changed after this run began" in result.reason
+    assert results.read(CELL.name, folder) == LAST and "build" not in docker.verbs
+
+
 def test_failed(run, docker, folder):
     docker.leaves(report_json={**REPORT, "counts": {"failed": 1}, "failures": ["tests/test_x.py::test_y"]})
     docker.answer("inspect", out="exited 1\n")

@@ -12,7 +12,7 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import pytest
-from harness import many, results
+from harness import many, results, snapshot
 from harness.alone import NotAlone, alone
 from harness.results import Outcome, Result
 from harness.resume import Rerun, Step, decide
@@ -84,7 +84,8 @@ class Runner:
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """`run(cells, runner, ...)`: the exit status, and the display that was told."""
-    monkeypatch.setenv("EQX_JOBS", "")  # and so restored: it is set
+    for name in ("EQX_JOBS", snapshot.ASKED):
+        monkeypatch.setenv(name, "")  # and so restored: it is set
 
     def run(cells, runner, jobs=1, **options):
         display = Recorder()
@@ -141,7 +142,8 @@ def test_without_the_accelerator_its_cell_is_not_run_and_says_where_it_passed(tm
     refusal = Result(cell.name, Outcome.NOT_RUN, reason="there is no NVIDIA GPU here")
     display = Recorder()
     options = {"folder": tmp_path, "lock": tmp_path / "run.lock", "jobs": 1}
-    monkeypatch.setenv("EQX_JOBS", "")
+    for name in ("EQX_JOBS", snapshot.ASKED):
+        monkeypatch.setenv(name, "")
     status = many.run([cell], Runner(tmp_path, refusals={cell.name: refusal}), display, {cell.name: NO_GPU}, **options)
     known = display.summary.results[cell.name]
     assert status == 3 and known.outcome is Outcome.NOT_RUN

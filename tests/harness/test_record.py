@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from harness import many, record, results, rows, table
+from harness import many, record, results, rows, snapshot, table
 from harness.places import ROOT
 from harness.readme import BEGIN, END
 from harness.results import Outcome, Result
@@ -93,7 +93,8 @@ def test_it_never_counts_as_a_pass(draw, tmp_path, monkeypatch):
     """A cell that has no result in this checkout is run."""
     draw(PASSED)
     (tmp_path / "results" / (CPU.name + ".json")).unlink()
-    monkeypatch.setenv("EQX_JOBS", "")
+    for name in ("EQX_JOBS", snapshot.ASKED):
+        monkeypatch.setenv(name, "")
     display, ran = type("Quiet", (), {"__getattr__": lambda self, name: lambda *said: None})(), []
     display.live = lambda: Console(file=io.StringIO())
 

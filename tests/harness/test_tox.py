@@ -282,6 +282,17 @@ def test_what_is_hashed_is_what_was_run(checkout, file):
     assert checkout.result()["hashes"] == before != fingerprint.hashes(CELL, checkout.root)
 
 
+def test_a_source_that_was_not_asked_for_is_not_run(checkout):
+    """As where the user switched to another branch while other cells ran. No result is kept, and nothing is made."""
+    asked = fingerprint.source_hash(checkout.root)
+    assert checkout.tox("-e", FIRST, EQX_ASKED_SOURCE=asked)[0] == 0
+    last = checkout.result()
+    checkout.plan(status=1)
+    status, said = checkout.tox("-e", FIRST, EQX_ASKED_SOURCE=asked)
+    assert status == 76 and "the source changed after this run began" in said
+    assert checkout.result() == last
+
+
 def test_only_what_the_cell_chose_gets_through(checkout):
     unwanted = {
         "PYTHONPATH": "/x",
