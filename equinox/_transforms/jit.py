@@ -11,39 +11,47 @@ from .wrap import Options, Transformed, transform, transformation
 
 @transformation
 def jitf(fun=None, *, filter_fn=None, filter_tree=None, **kwargs):
-    """`jax.jit`, tracing the leaves of the inputs that are selected and holding the others static.
+    """Wrap `jax.jit`: trace the selected leaves of the inputs, and hold the others static.
+
+    Exactly one of `filter_fn` and `filter_tree` must be given.
+
+    Static leaves that are equal, and whose types are equal, never cause a second compilation. Arrays among them are
+    compared by their content. As for `jax.jit`, a static object must not change. What is compiled belongs to the plain
+    function and the options. So the same function that is jitted again isn't compiled again, and a method of another
+    model isn't either.
 
     Frozen modules are trusted: that a model is the same object means that its fields are the same. Lists, dictionaries
-    and other nodes in it are looked at again at each call. To change a module by `object.__setattr__` isn't supported.
+    and other nodes in it are looked at again at each call. To change a module by force, with `object.__setattr__`, is
+    outside of what the library supports: a call may then use the old fields.
 
     Args:
-        fun: A pure function, or anything callable. If it is a pytree, such as a module or one of its methods, its
-            arrays are traced too, and its other leaves are static. Without it, the result is a decorator.
-        filter_fn: A function `leaf -> bool`, called on the leaves of the inputs: true to trace the leaf.
-        filter_tree: Instead of `filter_fn`, a filter specification of the inputs, see `filter`. For several inputs it
-            is a tuple or list of one for each. Inputs marked by `static_argnums` or `static_argnames` have none.
-            Inputs passed by keyword come in the order of the parameters.
-        kwargs: As for `jax.jit`. `static_argnums`, `static_argnames`, `donate_argnums` and `donate_argnames` apply
-            to whole inputs. `in_shardings` is a prefix of the tuple of positional inputs that aren't static, and
-            `out_shardings` one of the output. They are for arrays; other leaves have none. Leaves of `fun` itself
-            count nowhere.
+        fun: A pure function, or anything else that is callable. If it is a pytree, such as a module or one of its
+            methods, its arrays are traced too, and its other leaves are static. Without it, the result is a decorator.
+        filter_fn: A function `leaf -> bool`. It is called on the leaves of the inputs. If it returns true, the leaf is
+            traced.
+        filter_tree: The choice as a filter specification, as for `partition`: a tree of bools or functions with the
+            structure of the input. For several inputs a tuple or list of trees, in the order of the parameters. Inputs
+            that `static_argnums` or `static_argnames` names have none.
+        **kwargs: As for `jax.jit`. `static_argnums`, `static_argnames`, `donate_argnums` and `donate_argnames` name
+            whole inputs. `in_shardings` is a prefix of the tuple of positional inputs that aren't static.
+            `out_shardings` is a prefix of the output. Shardings apply to arrays alone. `fun` is no input, even where
+            it is a pytree.
 
     Returns:
-        The compiled function. It binds as a method does, and has `lower`, `clear_cache` and `__wrapped__`. Arrays and
-        Python numbers in its output are returned as JAX arrays, as by `jax.jit`. What `jax.jit` would refuse is the
-        very object that the function returned when it was traced. So a flag in a model that is returned becomes an
-        array: use `filter_jit` for a step that returns a model.
-
-        Static leaves that are equal and of equal types never cause a second compilation. Arrays are compared by their
-        content. As for `jax.jit`, a static object must not change. What is compiled belongs to the plain function and
-        the options: the same function, jitted again, or a method of another model, is not compiled again.
+        A function with the inputs of `fun`. It has the methods `lower` and `clear_cache`. As from `jax.jit`, an array,
+        a Python number or a flag in the output becomes a JAX array. What `jax.jit` would refuse is the very object
+        that `fun` returned when it was traced. So the flags of a model that is returned become arrays: `filter_jit` is
+        the one for a step that returns a model. The result is a pytree whose child is `fun`.
 
     Raises:
-        ValueError: Not exactly one of `filter_fn` and `filter_tree` was given, or `filter_tree` or a sharding doesn't
-            fit the inputs.
-        TypeError: A leaf is selected that JAX can't trace.
-        TypeError: A static leaf can't be hashed, or a transformation around the call traces it.
-        TypeError: `jax.jit` has no such keyword argument.
+        ValueError: Both of `filter_fn` and `filter_tree` were given, or none.
+        ValueError: `filter_tree` does not fit the inputs.
+        ValueError: `fun` has no parameter that one of the keyword arguments names.
+        ValueError: A sharding does not fit the inputs or the output.
+        TypeError: JAX can't trace a selected leaf.
+        TypeError: A static leaf can't be hashed.
+        TypeError: A transformation around the call traces a static leaf.
+        TypeError: JAX does not know a keyword argument.
 
     Example:
         >>> @eqx.jitf(filter_fn=eqx.is_array)
@@ -58,25 +66,42 @@ def jitf(fun=None, *, filter_fn=None, filter_tree=None, **kwargs):
 
 @transformation
 def filter_jit(fun=None, **kwargs):
-    """`jitf` that traces all arrays, of JAX and of NumPy, and holds everything else static.
+    """Wrap `jax.jit`: trace all arrays in the inputs, of JAX and of NumPy, and hold everything else static.
 
-    A Python number that the function returns stays a number, and so does a flag of a model.
+    Static leaves that are equal, and whose types are equal, never cause a second compilation. As for `jax.jit`, a
+    static object must not change. What is compiled belongs to the plain function and the options. So the same function
+    that is jitted again isn't compiled again, and a method of another model isn't either.
+
+    Frozen modules are trusted: that a model is the same object means that its fields are the same. Lists, dictionaries
+    and other nodes in it are looked at again at each call. To change a module by force, with `object.__setattr__`, is
+    outside of what the library supports: a call may then use the old fields.
 
     Args:
-        fun: As for `jitf`.
-        kwargs: As for `jax.jit`, see `jitf`.
+        fun: A pure function, or anything else that is callable. If it is a pytree, such as a module or one of its
+            methods, its arrays are traced too, and its other leaves are static. Without it, the result is a decorator.
+        **kwargs: As for `jax.jit`. `static_argnums`, `static_argnames`, `donate_argnums` and `donate_argnames` name
+            whole inputs. `in_shardings` is a prefix of the tuple of positional inputs that aren't static.
+            `out_shardings` is a prefix of the output. Shardings apply to arrays alone. `fun` is no input, even where
+            it is a pytree.
 
     Returns:
-        The compiled function, as by `jitf`.
+        A function with the inputs of `fun`. It has the methods `lower` and `clear_cache`. Arrays in the output are
+        JAX arrays. Everything else, such as a Python number or a flag of a model, is the very object that `fun`
+        returned when it was traced. So `filter_jit` is the one for a step that returns a model. The result is a pytree
+        whose child is `fun`.
 
     Raises:
-        TypeError: As for `jitf`.
-        ValueError: A sharding doesn't fit the inputs.
+        ValueError: `fun` has no parameter that one of the keyword arguments names.
+        ValueError: A sharding does not fit the inputs or the output.
+        TypeError: A static leaf can't be hashed.
+        TypeError: JAX does not know a keyword argument.
 
     Example:
         >>> model = eqx.nn.Linear(2, 3, key=jax.random.PRNGKey(0))
         >>> eqx.filter_jit(model)(jnp.ones(2)).shape
         (3,)
+        >>> eqx.filter_jit(lambda x, times: (times * x, times))(jnp.ones(()), 3)[1]
+        3
     """
     return transform(Jitted, fun, _options_of_filter_jit(kwargs) if kwargs else _defaults_of_filter_jit())
 
@@ -113,17 +138,17 @@ class Jitted(Transformed):
         return dispatcher.call(callee, args, kwargs)
 
     def lower(__self, *args, **kwargs):
-        """Trace and lower for these inputs, without running; as `jax.jit(...).lower`. Since JAX 0.2.25.
+        """Trace and lower the function for these inputs, without running it: as `jax.jit(...).lower`.
 
         Args:
-            args, kwargs: The inputs, in which `jax.ShapeDtypeStruct`s may stand for arrays.
+            *args, **kwargs: The inputs. A `jax.ShapeDtypeStruct` may stand for an array.
 
         Returns:
-            An object with what JAX's own has (`as_text`, ...) and a `compile()`, whose result takes the same inputs as
-            the function.
+            An object with what JAX's own has, such as `as_text`. Its `compile()` returns a function with the same
+            inputs.
 
         Raises:
-            NotImplementedError: The running JAX is older.
+            NotImplementedError: The running JAX is older than 0.2.25, which brought `lower`.
         """
         dispatcher, callee = __self._target or __self._find_target()
         return dispatcher.lower(callee, args, kwargs)
