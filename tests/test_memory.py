@@ -73,7 +73,7 @@ def test_a_static_array_is_given_back(how):
 
 
 def test_a_call_that_failed_keeps_nothing():
-    """Nor do the errors that say where, once they are handled."""
+    """The errors that name a leaf keep no array either, once they are handled."""
 
     def fails(m, x):
         raise KeyError("on purpose")
@@ -107,7 +107,7 @@ def test_a_dead_function_and_its_model_are_collected():
 
 
 def test_dead_functions_are_collected():
-    """A filtered function made anew at each step, as by a decorator in a loop, is collected with what it compiled."""
+    """A function that is transformed at each step of a loop is collected with what was compiled for it."""
     refs = []
     for i in range(5):
         m = model()
@@ -242,7 +242,7 @@ def test_arrays_of_many_models_are_given_back():
 
 
 def test_objects_of_many_models_are_given_back():
-    """Nor is there, for each model, one more object of a class of the library, or of any class."""
+    """The number of objects doesn't grow with the number of models."""
 
     def alive():
         gc.collect()

@@ -24,14 +24,16 @@ def leaf_paths(tree, root="", is_leaf=None):
 
 
 def first_difference(expected, got, root="", is_leaf=None, got_is_leaf=None, covers=None):
-    """Where and how the structure of `got` first departs from that of `expected`: `(path, expected, got)`.
-
-    The last two say in words what is there. `None` where the structures agree.
+    """Where and how the structure of `got` first departs from that of `expected`.
 
     Args:
-        root: what the path begins with.
-        is_leaf, got_is_leaf: as in `jax.tree_util.tree_flatten`, for `expected` and for `got`.
-        covers: a predicate on nodes of `got`: one for which it is true may stand in the place of anything.
+        expected, got: The trees to compare.
+        root: What the path begins with.
+        is_leaf, got_is_leaf: As in `jax.tree_util.tree_flatten`, for `expected` and for `got`.
+        covers: A predicate on nodes of `got`. A node for which it is true may stand in the place of any subtree.
+
+    Returns:
+        `(path, expected, got)`, of which the last two say in words what is there. `None` if the structures agree.
     """
     pending = [(root, expected, got)]
     while pending:

@@ -50,7 +50,7 @@ def make_node_class():
 
 
 def old_jax(version="0.4.7"):
-    """As much of an old JAX as pytrees need. Real underneath."""
+    """A stand-in for an old JAX, with what pytrees need. It calls the real one."""
     return Only(
         __version__=version,
         tree_util=Only(
@@ -175,7 +175,7 @@ def test_children_of_modules():
 
 
 class Dtype:
-    """A dtype that isn't NumPy's."""
+    """Stands for the dtype of typed keys, which isn't NumPy's."""
 
 
 KEY, OTHER = Dtype(), Dtype()
@@ -257,12 +257,12 @@ def test_is_numpy_array(name, module, expected):
     "version, expected", [("0.2.18", True), ("0.2.28", True), ("0.3.0", False), ("0.3.25", False), ("0.10.2", False)]
 )
 def test_pickles_arrays_as_numpy(version, expected):
-    """Before 0.3.0 they did."""
+    """JAX before 0.3.0 pickled arrays as NumPy arrays."""
     assert _compat.pickles_arrays_as_numpy(jax=Only(__version__=version)) is expected
 
 
 def test_pickles_arrays_as_numpy_is_true_of_this_jax():
-    """What is said of the running JAX is what it does."""
+    """The answer agrees with what the running JAX does."""
     assert _compat.pickles_arrays_as_numpy() == isinstance(copy.deepcopy(jnp.ones(2)), np.ndarray)
 
 

@@ -22,7 +22,7 @@ FIELDS = {
 
 
 def look(x):
-    """All that a function can see of a tree; but for the arrays, whose values aren't known to one that is traced."""
+    """All that a function can see of a tree. The arrays stay arrays, as a traced function doesn't know their values."""
     if isinstance(x, eqx.Module):
         return [type(x).__name__, {name: look(value) for name, value in vars(x).items() if name in FIELDS[type(x)]}]
     if isinstance(x, dict):

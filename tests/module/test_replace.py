@@ -56,7 +56,7 @@ def test_checked_as_construction_checks():
 
 
 def test_predicates_are_asked_about_what_is_new():
-    """A new value is decided about, and only that."""
+    """The predicate is asked about the new value, and about no other."""
     m = tree_util.tree_map(lambda x: len, Checked(3))  # a leaf, whatever it is
     assert tree_util.tree_leaves(m) == [len, len]
     assert tree_util.tree_leaves(eqx.replace(m, function=sum)) == [len, len]
@@ -78,7 +78,7 @@ def test_fields_of_any_name():
 
 
 def test_wrong_arguments():
-    """An unknown field is refused with the names of those that there are; so is what is no module."""
+    """An unknown field is refused with the names of the fields. What is no module is refused too."""
     with pytest.raises(TypeError, match="`replace` got `siz`, `b`, but `Checked` has no such field. .* `size`"):
         eqx.replace(Checked(3), siz=4, b=1)
     with pytest.raises(TypeError, match="`replace` got `slow`"):

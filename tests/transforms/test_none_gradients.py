@@ -1,4 +1,4 @@
-"""What isn't differentiated has the gradient `None`: never a zero that an optimiser would take for one."""
+"""What isn't differentiated has the gradient `None`, and never zeros, with which an optimiser would go on."""
 
 import functools as ft
 from typing import Any
@@ -45,7 +45,7 @@ def is_none(x):
 
 
 def structure(tree):
-    """Where a tree has leaves, and where `None`."""
+    """For each place of a tree whether it holds a leaf or `None`."""
     return tree_map(is_none, tree, is_leaf=is_none)
 
 
@@ -98,7 +98,7 @@ def test_each_input_has_its_own(a, b):
 
 
 def test_zero_means_that_it_was_differentiated():
-    """A leaf that is selected and plays no part has zeros; one that isn't selected, and does, has `None`."""
+    """A selected leaf that isn't used has the gradient zero. A used leaf that isn't selected has `None`."""
     m = {"used": jnp.array(2.0), "unused": jnp.ones(2), "held": jnp.array(5.0), "stopped": jnp.array(7.0)}
     mask = {"used": True, "unused": True, "held": False, "stopped": True}
     got = eqx.gradf(lambda m: m["used"] * m["held"] * lax.stop_gradient(m["stopped"]), filter_tree=mask)(m)
@@ -261,7 +261,7 @@ def test_frozen_layers_of_a_network(getkey, draw):
 
 
 def test_a_gradient_of_none_is_not_one_of_zeros(model):
-    """Nor do the library's own comparisons take one for the other."""
+    """The library's own comparisons tell `None` from zeros too."""
     grads = eqx.gradf(lambda m: m(0.5), filter_tree=ONLY_HEAD)(model)
     zeros = eqx.combine(grads, tree_map(jnp.zeros_like, eqx.filter(model, eqx.is_inexact_array)))
     assert zeros.frozen["w"].tolist() == [0.0, 0.0]

@@ -138,7 +138,7 @@ def test_none_by_array_and_back():
 
 
 def test_empty_containers():
-    """Empty containers are nodes too, whether they have an identity or, as `()`, have not."""
+    """Empty containers are nodes too, also `()`, of which Python has only one."""
     tree = {"a": [], "b": (), "c": {}, "d": (), "e": Point([], ())}
     for path, _ in nodes(tree):
         assert same(eqx.tree_at(look_up(path), tree, "new"), replace_at(tree, path, "new"))
@@ -148,7 +148,7 @@ def test_empty_containers():
 @pytest.mark.parametrize("nothing", [(), []], ids=["tuple", "list"])
 @pytest.mark.parametrize("tree", [[1, 2], {"a": (), "b": [], "c": 1}, None, 1], ids=str)
 def test_where_returns_nothing(tree, nothing):
-    """No nodes, no replacements, no change; also in a tree that holds such a container."""
+    """Without nodes and replacements nothing changes, even where the tree holds an empty tuple itself."""
     assert eqx.tree_at(lambda t: type(nothing)(), tree, ()) == tree
     assert eqx.tree_at(lambda t: type(nothing)(), tree, replace_fn=lambda x: 1 / 0) == tree
     with pytest.raises(ValueError, match="returned 0 nodes, so `replace` must be .* got 1 of them"):
@@ -172,7 +172,7 @@ def test_is_leaf():
 
 
 def test_shared_leaf():
-    """Of one object at two places, only the place that was picked changes."""
+    """Where one object is at two places, only the picked place changes."""
     x = jnp.ones(2)
     layer = Layer(x, x)
     got = eqx.tree_at(lambda t: t["b"].weight, {"a": layer, "b": layer}, 0)
@@ -221,7 +221,7 @@ def test_tree_at_on_traced_arrays(run):
 
 
 def test_seed_example():
-    """As the specification has it: which weights to train, as a tree of bools made from a tree of `False`."""
+    """The example of the specification: a tree of `False` in which the weights to train become `True`."""
     net = make_net()
     trainable = tree_util.tree_map(lambda _: False, net)
     trainable = eqx.tree_at(lambda n: n.layers[-1].weight, trainable, replace=True)
@@ -229,7 +229,7 @@ def test_seed_example():
 
 
 def test_where_is_called_with_placeholders_and_with_leaves():
-    """All that a placeholder has is an identity and a name: it hashes, is what it is, and says where it is."""
+    """A placeholder can be hashed, and its repr is the path of its leaf. It has nothing else."""
     net, scales = make_net(), []
 
     def where(n):
@@ -244,7 +244,7 @@ def test_where_is_called_with_placeholders_and_with_leaves():
 
 @each_wrap
 def test_tree_at_on_deep_trees(wrap):
-    """Trees deeper than Python's recursion are no harder; nor are the messages about one."""
+    """Trees may be deeper than Python's recursion, in the error messages too."""
 
     def where(tree, levels=1100):
         for _ in range(levels):

@@ -46,7 +46,7 @@ def test_no_function():
     ids=str,
 )
 def test_wrong_number_of_replacements(replace, error, came):
-    """Several nodes need a tuple or list of as many replacements, and nothing that only looks like one."""
+    """Several nodes need a tuple or list of as many replacements. Another sequence is refused."""
     with pytest.raises(error, match="`where` returned 2 nodes, .* tuple or list of as many .*" + came):
         eqx.tree_at(lambda t: (t[0], t[1]), [1, 2], replace)
 
@@ -119,7 +119,7 @@ tree_util.register_pytree_node(Single, lambda single: ((), None), lambda _, chil
 
 
 def test_node_without_identity():
-    """A node that the tree holds at several places, as one object, can't be told from itself."""
+    """A node that is one object at several places of the tree is refused: which place is meant is unknown."""
     tree = [SINGLE, (SINGLE, 1)]
     assert eqx.tree_at(lambda t: t[1], tree, 2) == [SINGLE, 2]
     with pytest.raises(ValueError, match=r"returned a `Single` that the tree holds 2 times, the first at `tree\[0\]`"):
@@ -178,14 +178,14 @@ def test_value_in_where(name):
 
 
 def test_jax_function_in_where():
-    """JAX's functions take no placeholder either, and have words of their own for that."""
+    """JAX's functions refuse a placeholder, with errors of their own."""
     with pytest.raises(TypeError, match="_Placeholder"):
         eqx.tree_at(lambda n: jnp.sin(n.scale), make_net(), 1)
 
 
 @pytest.mark.parametrize("attribute", ["shape", "dtype", "at", "T", "sum", "__jax_array__", "nonsense"])
 def test_attribute_in_where(attribute):
-    """Nor attributes; and asking whether there is one answers no, as for any object without."""
+    """`where` can't use an attribute of a leaf either. `hasattr` answers no."""
     with pytest.raises(
         AttributeError, match=r"looked into the leaf `tree.scale`.*It asked for `.{}`".format(attribute)
     ):
@@ -205,7 +205,7 @@ PICKED_FOR_BEING_NONE = [
 
 @pytest.mark.parametrize("where", PICKED_FOR_BEING_NONE)
 def test_none_picked_for_being_none(where):
-    """A `None` can't be picked because it is one, as it is found by a placeholder: an error, not another node."""
+    """`where` can't pick a node for being `None`, because a placeholder stands for it. That is an error."""
     with pytest.raises(
         ValueError, match=r"something else when .* whether the node that it returns is `None`. Pick the"
     ):
@@ -281,7 +281,7 @@ def test_right_node_or_an_error(name, question):
 @pytest.mark.parametrize("question", QUESTIONS)
 @pytest.mark.parametrize("name", TWO_LEAVES)
 def test_right_nodes_or_an_error(name, question):
-    """Likewise where it returns those nodes of which something is so."""
+    """The same holds where it returns all nodes that answer a question with yes."""
     asks = QUESTIONS[question]
     tree = [*TWO_LEAVES[name], False]
     where = lambda t: [x for x in t if asks(x)]  # noqa: E731
@@ -328,7 +328,7 @@ def test_question_about_a_traced_leaf():
 
 
 def test_error_in_where_is_passed_on():
-    """What else goes wrong in `where` is no business of ours."""
+    """Any other error in `where` reaches the user unchanged."""
     with pytest.raises(KeyError, match="nonsense"):
         eqx.tree_at(lambda t: t["nonsense"], {"a": 1}, 2)
     with pytest.raises(AttributeError, match="'Net' object has no attribute 'nonsense'"):

@@ -34,7 +34,7 @@ def test_combine_any(a, b, data):
 
 @given(trees(st.integers()), st.integers(1, 4), st.data())
 def test_combine_takes_the_first(tree, number, data):
-    """Of any number of trees of one structure, each place gets the first leaf that is there."""
+    """Each place gets the first leaf that isn't `None`, for any number of trees."""
     size = len(flat(tree))
     values = [
         data.draw(st.lists(st.one_of(st.none(), st.text(max_size=1)), min_size=size, max_size=size))
@@ -45,7 +45,7 @@ def test_combine_takes_the_first(tree, number, data):
 
 
 def test_combine_keeps_what_is_false():
-    """Only `None` is nothing; and arrays are never compared."""
+    """Only `None` is left out, and arrays are never compared."""
     array = jnp.zeros(3)
     assert eqx.combine([0, False, "", None], [1, 1, 1, 1]) == [0, False, "", 1]
     assert eqx.combine([array, None], [array, array]) == [array, array]
@@ -95,6 +95,6 @@ def test_combine_mismatch_with_is_leaf():
 
 
 def test_combine_nothing():
-    """There is no tree to make of no trees."""
+    """To combine no trees is an error."""
     with pytest.raises(ValueError, match="`combine` expects at least one tree, got none"):
         eqx.combine()

@@ -44,7 +44,7 @@ class Other(eqx.Module):
     name: str = eqx.field(static=True, default="layer")
 
 
-# Two leaves or trees, made anew each time, and whether they are equal.
+# Functions that make two leaves or trees, and whether these are equal.
 PAIRS = {
     "jax arrays": (lambda: jnp.arange(3.0), lambda: jnp.arange(3.0), True),
     "jax values": (lambda: jnp.arange(3.0), lambda: jnp.arange(3.0).at[2].set(9), False),
@@ -211,7 +211,7 @@ def test_equal_on_traced_arrays(run):
 
 
 def test_equal_inside_jit():
-    """While tracing, what can be known is a `bool`, at once; a traced scalar is what depends on traced values."""
+    """While JAX traces, the answer is a `bool` unless it depends on traced values. Then it is a traced scalar."""
     known, negative = jnp.arange(3.0), -jnp.arange(3.0)
 
     @jax.jit
@@ -268,7 +268,7 @@ def test_equal_typed_keys_inside_jit():
 
 @each_wrap
 def test_equal_deep_trees(wrap):
-    """Trees deeper than Python's recursion are no harder."""
+    """Trees may be deeper than Python's recursion."""
     with room_for(1100):
         assert eqx.tree_equal(deep(1100, wrap, "leaf"), deep(1100, wrap, "leaf")) is True
         assert eqx.tree_equal(deep(1100, wrap, "leaf"), deep(1100, wrap, "other")) is False

@@ -54,7 +54,7 @@ def test_filter_is_idempotent(tree, function):
 
 @given(trees(), filter_functions)
 def test_tree_of_bools(tree, function):
-    """A tree of bools, one for each leaf, or of NumPy's or of functions, does what the function does."""
+    """A tree of bools, of NumPy's bools or of functions selects what the function selects."""
     expected = eqx.filter(tree, function)
     assert same(eqx.filter(tree, map_tree(lambda x: bool(function(x)), tree)), expected)
     assert same(eqx.filter(tree, map_tree(lambda x: np.bool_(function(x)), tree)), expected)
@@ -63,7 +63,7 @@ def test_tree_of_bools(tree, function):
 
 @given(trees(), st.data())
 def test_prefix(tree, data):
-    """A prefix says of all below each of its leaves what that leaf says."""
+    """Each leaf of a prefix decides for all leaves below it."""
 
     def prefix_and_expected(tree):
         below = children(tree)
@@ -140,7 +140,7 @@ def test_partition_of_traced_arrays(run):
 
 @each_wrap
 def test_deep_trees(wrap):
-    """Trees deeper than Python's recursion are no harder; nor is the message about one."""
+    """Trees may be deeper than Python's recursion, in the error message too."""
     with room_for(1100):
         tree = deep(1100, wrap, "leaf")
         selected, others = eqx.partition(tree, is_text)

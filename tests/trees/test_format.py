@@ -194,7 +194,7 @@ def test_many_fields():
 
 @pytest.mark.parametrize("wrap", [lambda x: [x], lambda x: Linear(x)], ids=["lists", "modules"])
 def test_deep_trees(wrap):
-    """Trees deeper than Python's recursion are cut long before."""
+    """Trees may be deeper than Python's recursion: they are cut short before."""
     with room_for(1100):
         text = tree_repr(deep(5000, wrap, 1))
     assert len(text) < 2500

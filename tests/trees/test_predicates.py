@@ -137,7 +137,7 @@ each_element = pytest.mark.parametrize("name", ELEMENTS)
 
 
 def says(predicates, element):
-    """What the predicates say, who may only say `True` or `False`."""
+    """The answers of the predicates, each of which must be `True` or `False`."""
     answers = [predicate(element) for predicate in predicates]
     assert all(type(answer) is bool for answer in answers)
     return answers
@@ -196,7 +196,7 @@ TRANSFORMATIONS = {
     "name", ["jax float32", "jax bfloat16", "jax int32", "jax bool", "old-style key", "typed keys"]
 )
 def test_predicates_on_tracers(name, transformation):
-    """A tracer is what it stands for."""
+    """A predicate says of a tracer what it says of the array."""
     if name not in ELEMENTS:
         pytest.skip("this JAX has no `jax.random.key`")
     element, expected = ELEMENTS[name]
@@ -208,7 +208,7 @@ def test_predicates_on_tracers(name, transformation):
         return x
 
     TRANSFORMATIONS[transformation](function, element)
-    assert says(PREDICATES, element) == said[0]  # nor do tracers change what is said of arrays
+    assert says(PREDICATES, element) == said[0]  # also after a tracer was asked about
     assert all(answer == said[0] for answer in said)
 
 
@@ -260,7 +260,7 @@ def test_predicates_on_constants_of_a_trace(name):
 
 @pytest.mark.parametrize("filter_fn", [eqx.is_array, eqx.is_array_like])
 def test_constants_of_a_trace_are_compiled_for(filter_fn):
-    """They go into `jitf` and `tree_equal` as the arrays do that they stand for."""
+    """`jitf` and `tree_equal` treat such a constant as the array that it stands for."""
     for constant in seen_by_a_rule(CONSTANTS["numpy"]):
         np.testing.assert_array_equal(eqx.jitf(lambda c: c * 2, filter_fn=filter_fn)(constant), [4, 6])
         np.testing.assert_array_equal(eqx.filter_jit(lambda c: c * 2)(constant), [4, 6])

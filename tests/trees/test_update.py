@@ -32,7 +32,7 @@ import equinox as eqx
 @pytest.mark.none_gradients
 @given(trees(st.integers()), st.data())
 def test_adds_leaf_by_leaf(model, data):
-    """Each leaf gets what is added to it; where there is `None`, for a leaf or a subtree, all stays as it was."""
+    """Each leaf becomes its sum with the update. A leaf or subtree with the update `None` stays as it is."""
 
     def updates_and_expected(model):
         if data.draw(st.integers(0, 4)) == 0:
@@ -75,7 +75,7 @@ FLOATING = [jnp.bfloat16, jnp.float16, jnp.float32]
 @pytest.mark.parametrize("update", [*FLOATING, jnp.int32, bool, np.float64], ids=lambda x: np.dtype(x).name)
 @pytest.mark.parametrize("leaf", [*FLOATING, jnp.complex64], ids=lambda x: np.dtype(x).name)
 def test_inexact_arrays_keep_their_dtype(leaf, update):
-    """A floating-point or complex array has the dtype that it had; the sum is rounded once, from the greater one."""
+    """A floating-point or complex array keeps its dtype. The sum is rounded once, from the wider dtype."""
     x, u = np.array([1.0, 2.0, -3.0]), np.array([1.0, 0.0, 1.0])
     for make_update in (jnp.array, np.array):
         u_array = make_update(u.astype(update))
@@ -118,7 +118,7 @@ def test_everything_else_is_the_sum():
 
 
 def test_dtype_is_kept_inside_jit_and_a_step_is_not_compiled_again():
-    """A model of bfloat16 under an optimiser in float32: the second step is the first one's program."""
+    """A step with a model of bfloat16 and updates of float32 is compiled once."""
     traces = []
 
     @jax.jit
@@ -263,7 +263,7 @@ def test_training_with_sgd():
 
 @pytest.mark.none_gradients
 def test_training_with_adam():
-    """An optimiser with a state of its own comes to the same end as solving the equations."""
+    """Adam, which has a state, finds the solution of the linear equations."""
     model = train(optax.adam(0.1), 400)
     solution, *_ = np.linalg.lstsq(np.c_[X, np.ones(4)], Y - 0.5, rcond=None)
     np.testing.assert_allclose(np.append(model.weight, model.bias), solution, atol=1e-2)
@@ -271,7 +271,7 @@ def test_training_with_adam():
 
 @each_wrap
 def test_deep_trees(wrap):
-    """Trees deeper than Python's recursion are no harder; nor is the message about one."""
+    """Trees may be deeper than Python's recursion, in the error message too."""
     with room_for(1100):
         tree = deep(1100, wrap, 1)
         assert tree_util.tree_leaves(eqx.apply_updates(tree, tree)) == [2] * 1101
