@@ -46,11 +46,10 @@ def mask(leaves, treedef, spec, name):
         if _is_bool(item):
             selected += [bool(item)] * len(indices)
         elif callable(item):
-            answers, own_structure = tree_util.tree_flatten(item)
-            if own_structure == structure and all(map(_is_bool, answers)):  # such as `tree_map` makes of a bound method
-                selected += map(bool, answers)
-            else:
-                selected += [bool(item(leaves[j])) for j in indices]
+            parts, its_structure = tree_util.tree_flatten(item)
+            if its_structure != structure or not all(_is_bool(x) or callable(x) for x in parts):
+                parts = [item] * len(indices)  # it is a function, and no tree such as `tree_map` makes of one
+            selected += [bool(x if _is_bool(x) else x(leaves[j])) for x, j in zip(parts, indices)]
         elif indices or item is not None:
             raise TypeError(
                 "`{}` must be a bool or a function from a leaf to a bool, got {}.".format(

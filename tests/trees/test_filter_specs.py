@@ -70,13 +70,14 @@ def test_wrapped_function_as_spec(wrap):
 
 
 @pytest.mark.parametrize("wrap", [lambda model: model.__call__, eqx.filter_grad, tree_util.Partial])
-def test_tree_of_bools_like_a_function_as_part_of_a_spec(wrap):
-    """What `tree_map` makes of such a function is a tree of bools, although it can be called."""
+def test_tree_like_a_function_as_part_of_a_spec(wrap):
+    """What `tree_map` makes of such a function is a tree of bools or functions, although it can be called."""
     function = wrap(Chooser(jnp.ones(2)))
     spec = tree_util.tree_map(eqx.is_array, function)
-    selected, others = eqx.partition([function, [1, 2]], [spec, False])
-    assert tree_util.tree_structure([function, [None, None]]) == tree_util.tree_structure(selected)
-    assert tree_util.tree_leaves(others[1]) == [1, 2]
+    for tree in (spec, tree_util.tree_map(lambda _: eqx.is_array, function)):
+        selected, others = eqx.partition([function, [1, 2]], [tree, False])
+        assert tree_util.tree_structure([function, [None, None]]) == tree_util.tree_structure(selected)
+        assert tree_util.tree_leaves(others) == [1, 2]
     assert eqx.jitf(lambda f, x: x[0] + 1, filter_tree=(spec, True))(function, [1, 2]) == 2
 
 
