@@ -1,5 +1,6 @@
 """What all tests share: the backend, chosen before JAX starts; seeds that are printed; three ways to run one body."""
 
+import gc
 import os
 import random
 import sys
@@ -8,6 +9,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "hel
 
 if "JAX_PLATFORMS" not in os.environ:  # ask for another backend with JAX_PLATFORMS=cuda,cpu
     os.environ["JAX_PLATFORMS"] = os.environ["JAX_PLATFORM_NAME"] = "cpu"  # the latter for JAX before 0.2.22
+
+    # The tests compile many small programs and run each a few times: let XLA compile fast, as JAX's own tests do.
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 # Several workers may share a GPU: none is to take most of its memory at once.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -35,6 +39,12 @@ def pytest_configure(config):
 def pytest_report_header(config):
     # Not which backend: to ask starts it, and with pytest-xdist that is here one process too many on it.
     return "jax {}; EQX_SEED={} replays the random numbers".format(jax.__version__, os.environ["EQX_SEED"])
+
+
+def pytest_collection_finish():
+    """Let `gc.collect()`, which many tests call, pass over what was imported and collected before the tests."""
+    gc.collect()
+    gc.freeze()
 
 
 class GetKey:
