@@ -1,5 +1,6 @@
 """The examples are run as users run them, and must learn what they say they do."""
 
+import functools as ft
 import importlib.util
 import os
 import pathlib
@@ -20,10 +21,11 @@ EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
 pytestmark = pytest.mark.filterwarnings(r"ignore:'\w+' (argument is )?deprecated\b.* use '\w+':DeprecationWarning")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def load():
-    """`load(name)`: an example as a fresh module. They are programs, in no package."""
+    """`load(name)`: an example as a module, which all tests share. They are programs, in no package."""
 
+    @ft.lru_cache(maxsize=None)
     def load(name):
         spec = importlib.util.spec_from_file_location(name, str(EXAMPLES / (name + ".py")))
         module = importlib.util.module_from_spec(spec)
