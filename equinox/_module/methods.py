@@ -6,7 +6,7 @@ import inspect
 import pickle
 import sys
 import types
-from typing import Any, Tuple
+from typing import Tuple
 
 from .. import _compat
 from .packing import pack
@@ -106,7 +106,10 @@ class Method:
     def __setattr__(self, name, value):
         setattr(self.function, name, value)
 
-    __class__: Any = property(lambda self: type(self.function))
+    # Without an annotation: with one, this class would have `__annotations__`, in place of the function's.
+    @property  # type: ignore[misc]
+    def __class__(self):
+        return type(self.function)
 
     @property
     def __doc__(self):
