@@ -159,11 +159,12 @@ def test_module_registers_a_node_and_no_more():
 
 def test_a_flag_that_is_static_decides_in_python():
     """A model may hold a flag that isn't traced, on which its methods branch."""
-    model, x, _ = example()
+    # Whole numbers, so that no order of the sums rounds.
+    model, x = tree_util.tree_map(lambda leaf: leaf if leaf is False else jnp.round(8 * leaf), example()[:2])
     identity = eqx.tree_at(lambda model: model.flag, model, True)
     forward = eqx.jitf(lambda model, x: jax.vmap(model)(x), filter_fn=eqx.is_inexact_array)
-    np.testing.assert_allclose(forward(identity, x), x)
-    np.testing.assert_allclose(forward(model, x), np.asarray(x) @ np.asarray(model.weight).T, rtol=1e-5)
+    np.testing.assert_array_equal(forward(identity, x), x)
+    np.testing.assert_array_equal(forward(model, x), np.asarray(x) @ np.asarray(model.weight).T)
 
 
 def test_differentiate_everything(quadratic):
