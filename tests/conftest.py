@@ -41,12 +41,6 @@ def pytest_report_header(config):
     return "jax {}; EQX_SEED={} replays the random numbers".format(jax.__version__, os.environ["EQX_SEED"])
 
 
-def pytest_collection_finish():
-    """Let `gc.collect()`, which many tests call, pass over what was imported and collected before the tests."""
-    gc.collect()
-    gc.freeze()
-
-
 class GetKey:
     """A new PRNG key at each call; its `repr`, which pytest shows when a test fails, has the seed."""
 
@@ -72,6 +66,13 @@ def draw(getkey):
     """`draw(*shape)`: an array of normal numbers. From NumPy, as JAX compiles a program for each shape."""
     rng = np.random.RandomState(getkey.seed)
     return lambda *shape: jnp.asarray(rng.standard_normal(shape), jnp.float32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fast_garbage_collection():
+    """Let `gc.collect()`, which many tests call, pass over all that is older than the tests of this module."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
