@@ -144,15 +144,14 @@ def complete(
     if cell.bridge and not whole:
         install = str(source / "docker" / "bridge" / "install.py")
         _call([sys.executable, install, "--only-bridge", "--python", python, "--jax", cell.jax], call)
-    _call(
-        [uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--reinstall", wheel.resolve().as_uri()],
-        call,
-    )
+    # By its name alone: uv takes what follows a # in a path for a comment.
+    command = [uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--reinstall", "./" + wheel.name]
+    _call(command, call, cwd=wheel.parent)
     environment.write_mark({**made, "wheel": name})
 
 
-def _call(command: list[str], call: Call) -> None:
-    done = call(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+def _call(command: list[str], call: Call, cwd: Path | None = None) -> None:
+    done = call(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode != 0:
         raise SetupFailed("{}\nexit status {}: {}".format(done.stdout.strip(), done.returncode, " ".join(command)))
 

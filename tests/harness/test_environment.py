@@ -54,7 +54,7 @@ def test_complete_installs_the_wheel_alone_and_then_marks(made, wheel):
     call = Call(made)
     environment.complete(CELL, made, MADE, "uv", call=call)
     assert len(call.commands) == 1 and call.marked == [False]
-    assert call.commands[0][-1] == wheel.as_uri() and "--no-deps" in call.commands[0]
+    assert call.commands[0][-1] == "./" + wheel.name and "--no-deps" in call.commands[0]
     assert made.is_made_from(MADE)
 
 
@@ -72,7 +72,7 @@ def test_bridge_comes_before_the_wheel_by_the_python_of_the_harness(made, wheel)
     assert bridge[0] == sys.executable and bridge[1].endswith("docker/bridge/install.py")
     assert "--only-bridge" in bridge and bridge[bridge.index("--jax") + 1] == "0.2.18"
     assert bridge[bridge.index("--python") + 1] == str(made.python)
-    assert installed[-1] == wheel.as_uri()
+    assert installed[-1] == "./" + wheel.name
 
 
 def test_another_wheel_replaces_the_old_one_and_the_rest_stays(made, wheel, monkeypatch):
@@ -82,7 +82,7 @@ def test_another_wheel_replaces_the_old_one_and_the_rest_stays(made, wheel, monk
     monkeypatch.setattr(suite, "wheel", lambda uv, source: other)
     call = Call(made)
     environment.complete(BRIDGED, made, MADE, "uv", call=call)
-    assert [command[-1] for command in call.commands] == [other.as_uri()]
+    assert [command[-1] for command in call.commands] == ["./" + other.name]
     assert call.marked == [False]
     assert made.is_made_from(MADE) and made.has_wheel("two")
 

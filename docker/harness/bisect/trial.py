@@ -84,7 +84,9 @@ class Bench:
             self._make(environment.folder, self.interpreter(candidate.python), recipe, log)
             environment.write_mark(made_from)
         # The library isn't part of what lasts: it changes from one bisection to the next.
-        self._call([*self._install(environment.python), "--no-deps", "--reinstall", self.wheel.resolve().as_uri()], log)
+        # Its path may hold what uv takes for a comment.
+        install = [*self._install(environment.python), "--no-deps", "--reinstall", "./" + self.wheel.name]
+        self._call(install, log, cwd=self.wheel.parent)
         return environment.python
 
     def _make(self, folder: Path, interpreter: str, recipe: Sequence[Sequence[str]], log: BinaryIO) -> None:
@@ -112,9 +114,9 @@ class Bench:
         requirements = ["-r", str(BRIDGE / "requirements.txt"), "jax==" + candidate.jax]
         return [[*install, *requirements], [sys.executable, *activate], check]
 
-    def _call(self, command: Sequence[str], log: BinaryIO) -> None:
+    def _call(self, command: Sequence[str], log: BinaryIO, cwd: Path | None = None) -> None:
         start = log.seek(0, os.SEEK_END)
-        status = self._execute(command, log)
+        status = self._execute(command, log, cwd)
         if status != 0:
             said = Path(log.name).read_bytes()[start:].decode(errors="replace")
             raise NotSetUp(_gist(said) or "`{}` exits with {}".format(command[0], status))
