@@ -10,7 +10,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "hel
 if "JAX_PLATFORMS" not in os.environ:  # ask for another backend with JAX_PLATFORMS=cuda,cpu
     os.environ["JAX_PLATFORMS"] = os.environ["JAX_PLATFORM_NAME"] = "cpu"  # the latter for JAX before 0.2.22
 
-    # The tests compile many small programs and run each a few times: let XLA compile fast, as JAX's own tests do.
+    # Many small programs, each run a few times: to optimise them takes longer than it saves. The cells of the matrix,
+    # which choose their backend, run what users run.
     os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 # Several workers may share a GPU: none is to take most of its memory at once.
