@@ -40,6 +40,11 @@ class Input:
         return leaf_paths(self.value, self.name)[i]
 
 
+def name_of(fun):
+    """What `fun`, anything callable, is called."""
+    return getattr(fun, "__name__", type(fun).__name__)
+
+
 def parameters_of(fun):
     """The parameters of `fun`, or none where it doesn't tell, as some builtins don't."""
     try:

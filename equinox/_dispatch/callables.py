@@ -27,10 +27,6 @@ class Callee:
         self.function, self.layers, self.bound = _take_apart(fun)
         self._names = None
 
-    @property
-    def name(self):
-        return getattr(self.fun, "__name__", type(self.fun).__name__)
-
     def inputs(self, args, kwargs):
         """The inputs of a call: bound ones, and those that the user passes."""
         if self._names is None:

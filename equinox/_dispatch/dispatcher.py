@@ -10,7 +10,7 @@ from .. import _compat
 from .._trees.paths import describe_leaf
 from .._trees.predicates import is_array, is_array_like
 from .._trees.selection import ANYTHING, DTYPE
-from .arguments import Arrangement
+from .arguments import Arrangement, name_of
 from .cache_entry import CacheEntry
 from .cache_key import StaticKeys, static_key
 from .call_signature import DONATED, STATIC, TRACED
@@ -45,7 +45,7 @@ def dispatcher_of(fun, options):
         find = _functions.get_or_make((function,), lambda: _finder(weakref.ref(function)))
     except TypeError:  # there are no weak references to it: what is compiled belongs to the caller
         find = _finder(lambda: function)
-    return find(options, callee.layers, callee.name), callee
+    return find(options, callee.layers, name_of(fun)), callee
 
 
 def _finder(get_function):

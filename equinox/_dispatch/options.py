@@ -9,7 +9,7 @@ from .. import _compat
 from .._trees.paths import first_difference
 from .._trees.predicates import is_array, is_none, is_numpy
 from .._trees.static import hashable_key
-from .arguments import parameters_of, positional_names
+from .arguments import name_of, parameters_of, positional_names
 from .leaf_groups import pack_output
 
 _unset = object()
@@ -40,8 +40,8 @@ class Options:
         **kwargs,
     ):
         self.name = name
-        self.static = _Choice("static_argnums", static_argnums, "static_argnames", static_argnames)
-        self.donated = _Choice("donate_argnums", donate_argnums, "donate_argnames", donate_argnames)
+        self.static = _Choice("static", static_argnums, static_argnames)
+        self.donated = _Choice("donate", donate_argnums, donate_argnames)
         self._in_shardings = _Shardings("in_shardings", in_shardings)
         self._out_shardings = _Shardings("out_shardings", out_shardings)
         self._returns_array = is_array if keeps_numbers else _is_returned_by_jit
@@ -50,8 +50,7 @@ class Options:
         if asked or kwargs:
             _compat.check_options(name, jax.jit, dict(kwargs, **dict.fromkeys(asked)))
         given = (self.static.key, self.donated.key, in_shardings, out_shardings, kwargs)
-        key = hashable_key(given)
-        self._key = id(self) if key is None else (keeps_numbers, key)
+        self._key = (keeps_numbers, hashable_key(given))
 
     def __eq__(self, other):
         return self._key == other._key
@@ -156,16 +155,15 @@ def _is_returned_by_jit(x):
 class _Choice:
     """Some inputs, chosen by position and by name. As in `jax.jit`, either way of passing such an input counts."""
 
-    def __init__(self, argnums_name, argnums, argnames_name, argnames):
-        self.argnums_name = argnums_name
-        self.argnames_name = argnames_name
+    def __init__(self, kind, argnums, argnames):
+        self.kind = kind
         try:
             self.argnums = _sequence(argnums, int, operator.index)
             self.argnames = _sequence(argnames, str, _string)
         except TypeError:
             raise TypeError(
-                "`{}` expects an int or a sequence of ints and `{}` a string or a sequence of strings, "
-                "got {!r} and {!r}.".format(argnums_name, argnames_name, argnums, argnames)
+                "`{0}_argnums` expects an int or a sequence of ints and `{0}_argnames` a string or a sequence of "
+                "strings, got {1!r} and {2!r}.".format(kind, argnums, argnames)
             ) from None
         self.key = (self.argnums, self.argnames)
 
@@ -179,16 +177,16 @@ class _Choice:
             for i in self.argnums:
                 if not -len(names) <= i < len(names):
                     raise ValueError(
-                        "`{}` asks for input {}, but {} takes {} by position.".format(
-                            self.argnums_name, i, _called(fun), len(names)
+                        "`{}_argnums` asks for input {}, but `{}` takes {} by position.".format(
+                            self.kind, i, name_of(fun), len(names)
                         )
                     )
         if parameters and parameters[0].VAR_KEYWORD not in kinds:
             for name in self.argnames:
                 if name not in {p.name for p in parameters}:
                     raise ValueError(
-                        "`{}` asks for the input `{}`, but {} has only {}.".format(
-                            self.argnames_name, name, _called(fun), ", ".join("`{}`".format(p.name) for p in parameters)
+                        "`{}_argnames` asks for the input `{}`, but `{}` has only {}.".format(
+                            self.kind, name, name_of(fun), ", ".join("`{}`".format(p.name) for p in parameters)
                         )
                     )
 
@@ -213,7 +211,3 @@ def _string(x):
     if not isinstance(x, str):
         raise TypeError
     return x
-
-
-def _called(fun):
-    return "`{}`".format(getattr(fun, "__name__", type(fun).__name__))

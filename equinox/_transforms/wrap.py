@@ -44,8 +44,7 @@ class Options:
     def __init__(self, name, given):
         self.name = name
         self.given = tree_util.tree_map(lambda x: x, given)  # a copy: a list may be changed later
-        key = hashable_key(given)
-        self._key = id(self) if key is None else (name, key)
+        self._key = (name, hashable_key(given))
         self._hash = hash(self._key)
 
     def __eq__(self, other):

@@ -36,11 +36,14 @@ def types_of(x):
 
 
 def hashable_key(tree):
-    """What is equal for two trees of the same static values in the same places, or `None` if one can't be hashed."""
+    """What is equal for two trees of the same static values in the same places.
+
+    If a value can't be hashed, the result is equal to nothing but itself.
+    """
     leaves, treedef = tree_util.tree_flatten(tree, is_leaf=is_none)
     key = (treedef, tuple(map(types_of, leaves)), tuple(leaves))
     try:
         hash(key)
     except TypeError:
-        return None
+        return object()
     return key
