@@ -189,10 +189,11 @@ class Prepared:
         log: Path,
         heard: Sequence[int],
         deadline: float = math.inf,
+        stop: host.Stop = host.STOP,
     ) -> int | None:
         """Run a command there, see `follow`."""
         log.parent.mkdir(parents=True, exist_ok=True)
-        return follow(command, self.place, variables(self.found, self.place, env), log, heard, deadline)
+        return follow(command, self.place, variables(self.found, self.place, env), log, heard, deadline, stop)
 
 
 @contextlib.contextmanager
@@ -290,6 +291,7 @@ def follow(
     log: Path,
     heard: Sequence[int],
     deadline: float = math.inf,
+    stop: host.Stop = host.STOP,
 ) -> int | None:
     """Run a command, and show what it writes to the log. However this ends, so does the command.
 
@@ -321,7 +323,7 @@ def follow(
                 if time.monotonic() > deadline:
                     return None
         finally:
-            host.end(process)
+            host.end(process, stop)
     return process.returncode
 
 

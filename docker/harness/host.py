@@ -33,8 +33,9 @@ NO_RESULT = {
     INTERRUPTED: "it was interrupted",
 }
 POLL_S, STEP_S = 0.5, 0.05
+Stop = Sequence[tuple[signal.Signals, float]]
 # What a process group gets, one after the other, to end by itself. tox itself gives pytest 10 and then 5 seconds.
-STOP = ((signal.SIGINT, 20.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
+STOP: Stop = ((signal.SIGINT, 20.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 
 
 def preflight(cell: Cell) -> Result | None:
@@ -90,7 +91,7 @@ def run(
     env: Mapping[str, str] = os.environ,
     folder: Path = RESULTS,
     work: Path = WORK,
-    stop: Sequence[tuple[signal.Signals, float]] = STOP,
+    stop: Stop = STOP,
 ) -> Result:
     """Run the cell and write its result. Once `cancel` is set, stop, and write none; nor if tox couldn't go on.
 
@@ -167,7 +168,7 @@ def tell(progress: Path, on_progress: OnProgress) -> None:
         on_progress("tests", *said)
 
 
-def end(process: "subprocess.Popen[bytes]", stop: Sequence[tuple[signal.Signals, float]] = STOP) -> None:
+def end(process: "subprocess.Popen[bytes]", stop: Stop = STOP) -> None:
     """Leave nothing of the process group behind, not even what outlives its leader."""
     if process.returncode is not None:
         return  # it was waited for: its number may be another's

@@ -121,7 +121,7 @@ def test_a_failed_test_is_kept_and_the_speed_is_measured_all_the_same(check, lef
 @pytest.fixture
 def soon(monkeypatch):
     """The suite is cut off after some seconds, and there is time enough for the rest."""
-    monkeypatch.setattr(device_check, "SUITE_SHARE", 0.03)
+    monkeypatch.setattr(device_check, "SUITE_SHARE", 0.05)
 
 
 def test_a_suite_that_is_cut_off_has_lost_nothing(check, left, result, soon):
@@ -147,6 +147,7 @@ def test_a_run_to_the_end_stays_when_the_next_is_cut_off(check, result, soon, tm
 
 def test_figures_that_came_before_the_time_was_over_are_kept(check, left, result, monkeypatch):
     monkeypatch.setattr(device_check, "END_S", 1)
+    monkeypatch.setattr(device_check, "END_SPEED_S", 1)
     assert check(limit_s=8, speed=SPEED + "\ntime.sleep(600)") == 3
     assert left("speed.jsonl") == [{"event": "end", "case": "dispatch_in"}] and result().outcome is Outcome.PASSED
 
