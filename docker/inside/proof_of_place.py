@@ -50,7 +50,7 @@ def expected(environ):
     if not text:
         raise ValueError(
             "`-p proof_of_place` is for the cells of the matrix, which say in EQX_EXPECT where they are, and it isn't "
-            "set. Run a cell with `make cell CELL=...`, or leave out `-p proof_of_place`."
+            "set. `make cell` names the cells that can be run. Or leave out `-p proof_of_place`."
         )
     try:
         found = json.loads(text)

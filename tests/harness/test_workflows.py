@@ -1,5 +1,6 @@
 """What GitHub runs: only what is pinned, with as few rights as it needs, from the one list of cells, and by make."""
 
+import json
 import os
 import re
 import shutil
@@ -240,3 +241,27 @@ def test_a_tier_is_one_that_there_is() -> None:
     said = [jobs(FOLDER / name)["matrix"]["with"]["tier"] for name in ("tests.yml", "nightly.yml")]
     said += triggers(FOLDER / "accelerators.yml")["workflow_dispatch"]["inputs"]["tier"]["options"]
     assert set(said) <= set(rows.TIERS)
+
+
+def test_newer_actions_tools_and_images_are_proposed_once_they_are_a_week_old() -> None:
+    """Whoever takes over an action, or a package, is mostly found out in days."""
+    found = json.loads((ROOT / ".github" / "renovate.json").read_text(encoding="utf-8"))
+    assert found["minimumReleaseAge"] == "7 days" and found["internalChecksFilter"] == "strict"
+    assert set(found["enabledManagers"]) >= {"github-actions", "pip-compile", "custom.regex"}
+    patterns = [pattern.strip("/") for pattern in found["pip-compile"]["managerFilePatterns"]]
+    locks = (
+        "docker/requirements.lock",
+        "docker/build-constraints.txt",
+        "docker/wheel-constraints.txt",
+        ".github/zizmor.txt",
+    )
+    for lock in locks:
+        assert (ROOT / lock).is_file() and any(re.search(pattern, lock) for pattern in patterns)
+    assert any(
+        "docker/locks/bases" in pattern for one in found["customManagers"] for pattern in one["managerFilePatterns"]
+    )
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docker/bridge/README.md"])
+def test_no_page_has_a_script_from_the_network_run_unseen(name: str) -> None:
+    assert not re.search(r"(curl|wget)[^\n]*\|\s*(sudo )?(ba)?sh", (ROOT / name).read_text(encoding="utf-8"))
