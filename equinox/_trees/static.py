@@ -1,7 +1,7 @@
 """When two static values are the same: they are equal, and so are their types, also those of what is in them.
 
-Python's `==` takes `True`, `1` and `1.0` for one another, and JAX compares static data by `==`. A function that was
-compiled for one of them must not be used for another.
+Python's `==` takes `True`, `1` and `1.0` for one another, and `0.0` and `-0.0`. JAX compares static data by `==`. A
+function that was compiled for one of them must not be used for another.
 """
 
 import types
@@ -11,18 +11,22 @@ from jax import tree_util
 
 from .predicates import is_none
 
-# The types whose values hold nothing else.
-PLAIN_TYPES = frozenset([bool, int, float, complex, str, bytes, type(None), types.FunctionType, type])
+# The types whose values hold nothing else, and are the same if they are equal.
+PLAIN_TYPES = frozenset([bool, int, str, bytes, type(None), types.FunctionType, type])
 
 
 def types_of(x):
     """The type of a static value, and of what is in it if it is a tuple, a frozenset or a dataclass that has `==`.
+
+    A zero that has a sign adds its sign.
 
     Two static values are the same if they are equal and their `types_of` are. The result is hashable if `x` is.
     """
     cls = type(x)
     if cls in PLAIN_TYPES:
         return cls
+    if isinstance(x, (float, complex, np.inexact)) and x == 0:
+        return cls, repr(x)  # with its sign
     if isinstance(x, tuple):
         return (cls, *map(types_of, x))
     if isinstance(x, frozenset):

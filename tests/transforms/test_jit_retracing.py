@@ -625,3 +625,10 @@ def test_a_flag_of_a_model_that_jitf_returns_is_an_array():
     m = Model(X, True)
     assert eqx.is_array(eqx.jitf(step, filter_fn=eqx.is_inexact_array)(m).name)
     assert eqx.filter_jit(step)(m).name is True
+
+
+def test_the_sign_of_a_static_zero_counts():
+    """`0.0 == -0.0`, but what divides by them differs."""
+    divide = eqx.filter_jit(lambda x, y: x / y)
+    for y, expected in [(0.0, np.inf), (-0.0, -np.inf), (0.0, np.inf), (-0.0, -np.inf)]:
+        assert divide(jnp.ones(()), y) == expected

@@ -42,6 +42,7 @@ HOLDERS = {
     "nested": lambda n: Pair((Config(frozenset([n])),), 2),
 }
 NUMBERS = [True, 1, 1.0, 1 + 0j, np.float32(1), np.float64(1)]
+ZEROS = [0, 0.0, -0.0, 0j, -0j, np.float32(0), np.float32(-0.0), np.complex64(0)]
 
 
 class Model(eqx.Module):
@@ -53,10 +54,10 @@ class Model(eqx.Module):
 def test_equal_numbers_of_different_types_are_different(name):
     """In the structure of a tree, and so for every transformation of JAX."""
     hold = HOLDERS[name]
-    for n, m in itertools.combinations(NUMBERS, 2):
+    for n, m in [*itertools.combinations(NUMBERS, 2), *itertools.combinations(ZEROS, 2)]:
         assert hold(n) == hold(m)
         assert tree_util.tree_structure(Model(1, hold(n))) != tree_util.tree_structure(Model(1, hold(m)))
-    for n in NUMBERS:
+    for n in NUMBERS + ZEROS:
         assert tree_util.tree_structure(Model(1, hold(n))) == tree_util.tree_structure(Model(1, hold(n)))
 
 
