@@ -91,7 +91,7 @@ class Arrangement:
         order: Where the inputs were, in the order in which they are now.
     """
 
-    __slots__ = ("_back", "_key", "modules", "names", "order", "others", "recent")
+    __slots__ = ("_back", "_key", "modules", "names", "order", "others")
 
     def __init__(self, values, names):
         modules = [i for i, x in enumerate(values) if layout_of(x) is not None]
@@ -100,7 +100,6 @@ class Arrangement:
         self.order = modules + others
         self.modules = gatherer(modules)
         self.others = gatherer(others)
-        self.recent = ()  # cache entries for inputs in this arrangement
         self._back = gatherer([self.order.index(i) for i in range(len(values))])
         self._key = (names, tuple(modules), len(values))
 

@@ -72,6 +72,9 @@ class Dispatcher:
         self._options = options.inputs
         self._compiled = compiled
         self._arrangements = {}
+        # Arrangement -> cache entries. The arrangement itself must not hold them, because their compiled functions hold it:
+        # on JAX 0.4.13 the garbage collector can't look into a compiled function, and would never free the circle.
+        self._recent = {}
         self._known = IdentityTable()
         self._strangers = 0  # calls with modules that aren't in the table
 
@@ -113,6 +116,7 @@ class Dispatcher:
 
     def _forget(self):
         self._arrangements.clear()
+        self._recent.clear()
         self._known.clear()
 
     def _arrange(self, bound, args, kwargs):
@@ -136,14 +140,14 @@ class Dispatcher:
         leaves, treedef = tree_flatten((modules, others))
         inputs = self._sort(callee, args, kwargs) if self._asks_again else None
         kinds = None if inputs is None else arrangement.kinds(inputs)
-        recent = arrangement.recent
+        recent = self._recent.get(arrangement, ())
         for entry in recent:
             if kinds in (None, entry.kinds) and entry.signature.matches(leaves, treedef):
                 break
         else:
             entry = self._make_entry(inputs or self._sort(callee, args, kwargs), arrangement, leaves, treedef)
         if not recent or entry is not recent[0]:
-            arrangement.recent = (entry, *[x for x in recent if x is not entry][: _RECENT - 1])
+            self._recent[arrangement] = (entry, *[x for x in recent if x is not entry][: _RECENT - 1])
         if modules and entry.trusts_modules and not self._asks_again:
             if watched is not None:
                 known.learn(watched, entry, leaves)
@@ -159,7 +163,7 @@ class Dispatcher:
         arrangement, leaves, treedef = self.flatten(callee.bound, args, kwargs)
         inputs = self._sort(callee, args, kwargs)
         entry = self._make_entry(inputs, arrangement, leaves, treedef)
-        arrangement.recent = (entry,)
+        self._recent[arrangement] = (entry,)
         try:
             return unpack_output(entry.compiled(*entry.signature.arguments(leaves)))
         except TypeError:
