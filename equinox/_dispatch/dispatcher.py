@@ -72,8 +72,8 @@ class Dispatcher:
         self._options = options.inputs
         self._compiled = compiled
         self._arrangements = {}
-        # Arrangement -> cache entries. The arrangement itself must not hold them, because their compiled functions hold it:
-        # on JAX 0.4.13 the garbage collector can't look into a compiled function, and would never free the circle.
+        # Arrangement -> cache entries. The arrangement itself must not hold them, because their compiled functions hold
+        # it. The garbage collector can't look into a compiled function of JAX 0.4.13, and would never free the circle.
         self._recent = {}
         self._known = IdentityTable()
         self._strangers = 0  # calls with modules that aren't in the table
