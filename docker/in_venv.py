@@ -20,7 +20,8 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness.isolation import isolated, why_not_at
+from harness import pipes
+from harness.isolation import INDEX, isolated, why_not_at
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = "docker/requirements.txt"
@@ -53,6 +54,8 @@ ENVIRONMENTS = {
 # The folders with the environments that `--remove` removes.
 FOLDERS = (*ENVIRONMENTS, ".tox", ".bench")
 
+ANOTHER_PYTHON = "another Python, with pip and venv, by PYTHON=python3.12 behind the make command."
+
 Call = Callable[..., int]
 
 
@@ -78,6 +81,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # as on a full disk, or in a checkout that can't be written to
+        print("It can't go on: {}. Mend that, and give the same command again.".format(error), file=sys.stderr)
+        return 3
     scripts = ROOT / options.environment / "bin"
     env = isolated(os.environ)
     env["PATH"] = os.pathsep.join([str(scripts), env.get("PATH", os.defpath)])
@@ -128,12 +136,15 @@ def make(name: str, root: Path, mark: Path, call: Call, env: Mapping[str, str]) 
     ]
     for command in commands:
         if call(command, cwd=str(root), env=isolated(env)) != 0:
-            raise refused("{} could not be made: see above.".format(name))
+            message = (
+                "{} could not be made: see above. If the index can't be reached, name another by {}. Else choose {}"
+            )
+            raise Refused(message.format(name, INDEX, ANOTHER_PYTHON))
     mark.touch()
 
 
 def refused(why: str) -> Refused:
-    return Refused(why + " Choose another Python, with pip and venv, by PYTHON=python3.12 behind the make command.")
+    return Refused("{} Choose {}".format(why, ANOTHER_PYTHON))
 
 
 def remove(root: Path) -> None:
@@ -172,4 +183,4 @@ def made_from(environment: Environment, root: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(pipes.quietly(main))

@@ -15,8 +15,10 @@ import shutil
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -58,23 +60,29 @@ class Check:
         shutil.rmtree(self.details, ignore_errors=True)
         self.details.mkdir(parents=True)
         wrong = self.prove()
-        if wrong:
-            return found.keep(self.failed(wrong), self.folder)
+        if wrong is not None:
+            return found.keep(wrong, self.folder)
         statuses = found.keep(self.test(), self.folder), self.measure()
         return next(filter(None, statuses), 0)
 
-    def prove(self) -> str:
-        """What is wrong with the place, or with the proof of it; nothing: it is proven."""
+    def prove(self) -> Result | None:
+        """The result where the place isn't proven; None: it is."""
         self.say("proof of place")
         complaints = self.complaints("proof", {})
         if complaints:
-            return " ".join(complaints[0].split())
+            return self.ended(Outcome.FAILED, complaints[0])
+        if complaints is None:
+            return self.unknown("proof")
         self.say("negative control: the same, with the device hidden")
-        if not self.complaints("control", hidden(self.ready)):
-            return "the proof of place holds with the device hidden, and so proves nothing"
-        return ""
+        complaints = self.complaints("control", hidden(self.ready))
+        if complaints is None:  # to end without a word is no proof either
+            return self.unknown("control")
+        if not complaints:
+            return self.ended(Outcome.FAILED, "the proof of place holds with the device hidden, and so proves nothing")
+        return None
 
-    def complaints(self, name: str, env: Mapping[str, str]) -> list[str]:
+    def complaints(self, name: str, env: Mapping[str, str]) -> list[str] | None:
+        """What the proof of place finds wrong; None: it says nothing."""
         file = self.details / (name + ".json")
         command = ["env", *("{}={}".format(key, value) for key, value in env.items()), *self.proof, str(file)]
         deadline = min(self.until - END_S, time.monotonic() + PROOF_S)
@@ -82,9 +90,15 @@ class Check:
         try:
             said: list[str] = from_json(file.read_bytes())["complaints"]
         except (OSError, ValueError, KeyError, TypeError):
-            said = []
-        ended = "not in time" if status is None else "with exit status {}".format(status)
-        return said if said or status == 0 else ["the {} ended {}, and says nothing".format(name, ended)]
+            return None
+        return said if said or status == 0 else None
+
+    def unknown(self, name: str) -> Result:
+        """The result where the proof, or its control, says nothing: only a run that had its time has failed."""
+        if time.monotonic() > self.until - END_S:
+            return self.ended(Outcome.NOT_RUN, "the time was over before the {} had ended; give it more".format(name))
+        log = self.details / (name + ".log")
+        return self.ended(Outcome.FAILED, "the {} ended, or was ended, without a word; see {}".format(name, log))
 
     def test(self) -> Result:
         self.say("suite")
@@ -104,9 +118,13 @@ class Check:
         self.say("speed: {}".format(said))
         return 0 if status == 0 else 3
 
-    def failed(self, reason: str) -> Result:
-        name = self.ready.found.name
-        return Result(name, Outcome.FAILED, reason=reason, hashes=self.ready.hashes, seconds={"total": self.spent()})
+    def ended(self, outcome: Outcome, reason: str) -> Result:
+        """A result before any test was run."""
+        seconds = {"total": self.spent()}
+        name, reason = self.ready.found.name, " ".join(reason.split())
+        started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        result = Result(name, outcome, reason, started=started, seconds=seconds, hashes=self.ready.hashes)
+        return replace(result, run=uuid.uuid4().hex)
 
     def say(self, what: str) -> None:
         print("{:5.0f} s  {}".format(self.spent(), what), flush=True)

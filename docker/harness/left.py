@@ -72,12 +72,14 @@ def keep_junit(path: Path, kept: Path) -> None:
         OSError: It can't be written.
     """
     try:
-        data = read(path)
-        if b"<!DOCTYPE" in data or b"<!ENTITY" in data:  # pytest writes none, and a parser may fetch what they name
+        text = read(path).decode("utf-8")
+        if "<!DOCTYPE" in text or "<!ENTITY" in text:  # pytest writes none, and a parser may fetch what they name
             raise Unusable("{} declares its own document type".format(path.name))
-        xml.etree.ElementTree.fromstring(data)
-        data = re.sub(rb'(<testsuite\b[^>]*?) hostname="[^"]*"', rb"\1", data)
-        write_whole(kept, without_places(data.decode("utf-8")))
+        if not re.match(r"""(<\?xml version="1\.0" encoding=["']utf-8["']\?>)?\s*<[A-Za-z]""", text):
+            raise Unusable("{} begins otherwise than pytest's".format(path.name))  # as with another encoding
+        xml.etree.ElementTree.fromstring(text)
+        text = re.sub(r'(<testsuite\b[^>]*?) hostname="[^"]*"', r"\1", text)
+        write_whole(kept, without_places(text))
     except (FileNotFoundError, Unusable, UnicodeDecodeError, xml.etree.ElementTree.ParseError):
         kept.unlink(missing_ok=True)
 

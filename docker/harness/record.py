@@ -37,7 +37,10 @@ DEFAULTS = asdict(Result("", Outcome.NOT_RUN))
 
 
 class RecordError(Exception):
-    """The record can't be used: a message for the user."""
+    """The record can't be used: a message for the user, with the next move."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("{}. Take the committed one: git checkout -- docker/record.json".format(problem))
 
 
 def read(path: Path = RECORD) -> dict[str, Result]:
@@ -50,17 +53,17 @@ def read(path: Path = RECORD) -> dict[str, Result]:
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise RecordError("{} isn't JSON: {}. Take the committed one: git checkout".format(path, error)) from error
+        raise RecordError("{} isn't JSON: {}".format(path, error)) from error
     cells = stored.get("cells") if isinstance(stored, dict) and stored.get("schema") == SCHEMA else None
     if not isinstance(cells, dict):
-        raise RecordError("{} is no record of schema {}. Take the committed one: git checkout".format(path, SCHEMA))
+        raise RecordError("{} is no record of schema {}".format(path, SCHEMA))
     return {name: _recorded(path, name, facts) for name, facts in cells.items()}
 
 
 def _recorded(path: Path, name: str, facts: Any) -> Result:
     usable = isinstance(facts, dict) and "outcome" in facts and {*facts, "unmeasured"} <= {*PUBLISHED, "unmeasured"}
     if not usable or not all(fits(facts[key], hint) for key, hint in HINTS.items() if key in facts):
-        raise RecordError("{} has no usable entry for `{}`. Take the committed one: git checkout".format(path, name))
+        raise RecordError("{} has no usable entry for `{}`".format(path, name))
     evidence = {"unmeasured": facts["unmeasured"]} if "unmeasured" in facts else {}
     known = {key: value for key, value in facts.items() if key != "unmeasured"}
     return Result(cell=name, evidence=evidence, **{**known, "outcome": Outcome(facts["outcome"])})

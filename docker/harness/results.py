@@ -73,6 +73,8 @@ def read(cell_name: str, folder: Path = RESULTS) -> Result | None:
     Raises: ResultError: there is a file, but no result in it that this harness understands.
     """
     path = _path(cell_name, folder)
+    if path.exists() and not path.is_file():  # a FIFO would keep the reader waiting
+        raise _unusable(path, cell_name, "can't be read: it is no file")
     try:
         stored = from_json(path.read_bytes())
     except FileNotFoundError:

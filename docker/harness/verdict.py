@@ -51,9 +51,11 @@ def why_failed(status: int, report: Mapping[str, Any] | None) -> str:
             how_it_ended(status)
         )
     failures, counts = report.get("failures", []), report.get("counts", {})
-    if status == PASSED:
-        return "" if counts.get("passed") else "pytest ended as if all were well, and no test passed"
     number = counts.get("failed", 0) + counts.get("errors", 0)
+    if status == PASSED and not counts.get("passed"):
+        return "pytest ended as if all were well, and no test passed"
+    if status == PASSED and not (number or failures):
+        return ""
     if failures:
         others = " and {} more".format(number - 1) if number > 1 else ""
         return "{}{} failed".format(failures[0], others)

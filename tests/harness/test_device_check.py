@@ -10,7 +10,7 @@ import textwrap
 import time
 
 import pytest
-from harness import device_check, found, results
+from harness import device_check, found, record, results
 from harness.hardware import GPU, Hardware
 from harness.results import Outcome, Result
 
@@ -104,13 +104,25 @@ def test_the_parts_in_their_order_and_what_is_kept_of_each(check, left, result, 
     [
         ("prove(['JAX found `cpu`'])", "JAX found `cpu`"),
         ("prove([])", "proves nothing"),  # the negative control finds no fault
-        ("os.kill(os.getpid(), signal.SIGKILL)", "says nothing"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "the proof ended, or was ended, without a word"),
+        ("sys.exit(0)", "the proof ended, or was ended, without a word"),
+        # A control that ends without a word has shown nothing.
+        ("prove([]) if visible else sys.exit(1)", "the control ended, or was ended, without a word"),
+        ("prove([]) if visible else os.kill(os.getpid(), signal.SIGSEGV)", "the control ended"),
     ],
 )
 def test_where_the_place_is_not_proven_nothing_else_is_run(check, result, ran, proof, words):
     assert check(proof=proof) == 1
     assert set(ran()) == {"proof"}
     assert result().outcome is Outcome.FAILED and words in result().reason
+    assert record.says_more(result(), Result(NAME, Outcome.PASSED, started="2026-11-20"))  # the table shows it
+
+
+def test_a_proof_that_had_no_time_has_not_failed(check, result, ran, monkeypatch):
+    """And what an earlier run has shown stays."""
+    monkeypatch.setattr(device_check, "END_S", 1)
+    assert check(limit_s=3, proof="time.sleep(600)") == 3
+    assert ran() == ["proof"] and result().outcome is Outcome.NOT_RUN and "give it more" in result().reason
 
 
 def test_a_failed_test_is_kept_and_the_speed_is_measured_all_the_same(check, left, result):

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -81,7 +82,7 @@ def test_it_is_made_again_when_what_it_is_made_from_changes(root, file, text, ag
 
 
 def test_one_that_could_not_be_made_is_not_taken_for_whole(root):
-    with pytest.raises(in_venv.Refused, match="could not be made.*PYTHON="):
+    with pytest.raises(in_venv.Refused, match="could not be made.*index.*EQX_INDEX_URL.*PYTHON="):
         provide(root, Call(fail=True))
     call = Call()
     provide(root, call)
@@ -163,7 +164,7 @@ import in_venv, os, pathlib, sys
 in_venv.ROOT = pathlib.Path(sys.argv.pop(1))
 in_venv.subprocess.call = lambda command, cwd, env: int("venv" in command and os.makedirs(command[-1]) or 0)
 in_venv.provide.__defaults__ = (in_venv.subprocess.call, os.environ)
-sys.exit(in_venv.main())
+sys.exit(in_venv.pipes.quietly(in_venv.main))
 """
 
 
@@ -181,3 +182,20 @@ def test_the_command_takes_the_place_of_the_process_and_holds_the_lock(root):
     finally:
         process.communicate()
     assert process.returncode == 7
+
+
+@pytest.mark.parametrize("can_be_locked", [True, False])
+def test_what_the_system_refuses_is_named_without_a_traceback(root, can_be_locked):
+    """Whether or not anybody reads what the command says."""
+    (root / (NAME + ".lock")).symlink_to(root / "no such folder" / "x" if not can_be_locked else root / "x")
+    command = [sys.executable, "-c", COMMAND, str(root), NAME, "true"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "docker")}
+    try:
+        done = subprocess.run(command, env=env, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writer)
+    assert "Traceback" not in done.stderr
+    expected = (128 + signal.SIGPIPE, False) if can_be_locked else (3, True)
+    assert (done.returncode, "can't go on" in done.stderr) == expected

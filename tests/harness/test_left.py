@@ -76,6 +76,9 @@ def test_a_size_has_a_limit(tmp_path):
         b"<testsuites",
         b"\xff\xfe",
         b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><testsuites>&a;</testsuites>',
+        '<!DOCTYPE x [<!ENTITY a "b">]><testsuites>&a;</testsuites>'.encode("utf-16-le"),
+        b'<?xml version="1.0" encoding="utf-7"?><testsuites/>',
+        b'<?xml version="1.0" encoding="no such"?><testsuites/>',
     ],
 )
 def test_junit_that_cannot_be_used_is_not_kept(tmp_path, content):

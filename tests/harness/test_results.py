@@ -170,8 +170,10 @@ def test_a_foreign_file_is_no_result(tmp_path, content, words):
     assert results.last(CELL, tmp_path) is None
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    (tmp_path / (CELL + ".json")).mkdir()
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, make):
+    """A FIFO, too, which would keep the reader waiting."""
+    make(tmp_path / (CELL + ".json"))
     with pytest.raises(ResultError, match="can't be read.*Delete it"):
         results.read(CELL, tmp_path)
 

@@ -51,6 +51,13 @@ def test_failed_names_a_test(judge):
     assert result.counts == counts and len(result.failures) == 3
 
 
+def test_a_failure_that_pytest_did_not_mind_is_one(judge):
+    """As where a plugin has changed the exit status."""
+    result = judge(0, counts={"passed": 9, "failed": 1}, failures=["tests/test_x.py::a"])
+    assert (result.outcome, result.reason) == (Outcome.FAILED, "tests/test_x.py::a failed")
+    assert judge(0, counts={"passed": 9, "errors": 1}).outcome is Outcome.FAILED
+
+
 def test_out_of_place_has_the_words_of_the_proof(judge):
     result = judge(70, refusal="cell `x` expects backend `gpu`,\nbut JAX found `cpu`.")
     assert result.outcome is Outcome.FAILED
