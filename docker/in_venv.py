@@ -20,7 +20,7 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness import pipes
+from harness import pipes, signals
 from harness.isolation import INDEX, isolated, why_not_at
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,13 +116,16 @@ def provide(name: str, root: Path, call: Call = subprocess.call, env: Mapping[st
         lock = locked(root / (name + ".lock"), fcntl.LOCK_EX)
         try:
             if not mark.exists():  # another command may have made it meanwhile
-                make(name, root, mark, call, env)
+                make(name, root, mark, lock, call, env)
         finally:
             os.close(lock)
 
 
-def make(name: str, root: Path, mark: Path, call: Call, env: Mapping[str, str]) -> None:
-    """Make the environment. The mark comes last: without it, an environment is taken for one that isn't whole."""
+def make(name: str, root: Path, mark: Path, lock: int, call: Call, env: Mapping[str, str]) -> None:
+    """Make the environment. The mark comes last: without it, an environment is taken for one that isn't whole.
+
+    What is called holds the lock, too: should this process be killed, nobody else is at it until that has ended.
+    """
     environment, folder = ENVIRONMENTS[name], root / name
     print("Making {} {} for Python {}.".format(name, environment.purpose, sys.version.split()[0]), flush=True)
     if folder.exists():
@@ -135,7 +138,7 @@ def make(name: str, root: Path, mark: Path, call: Call, env: Mapping[str, str]) 
         [*pip, *environment.installs],
     ]
     for command in commands:
-        if call(command, cwd=str(root), env=isolated(env)) != 0:
+        if call(command, cwd=str(root), env=isolated(env), pass_fds=[lock]) != 0:
             message = (
                 "{} could not be made: see above. If the index can't be reached, name another by {}. Else choose {}"
             )
@@ -183,4 +186,5 @@ def made_from(environment: Environment, root: Path) -> str:
 
 
 if __name__ == "__main__":
+    signals.as_ctrl_c()
     sys.exit(pipes.quietly(main))

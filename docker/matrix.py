@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness import isolation, lacking, pipes, shown
+from harness import isolation, lacking, pipes, shown, signals
 
 try:
     from harness import artifacts, bases, bisect, choice, doctor, fingerprint, image, locks, many, rows, table
@@ -160,5 +160,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     isolation.isolate()
+    signals.as_ctrl_c()
     shown.tell_of_errors()
     sys.exit(pipes.quietly(main))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness import isolation, lacking, pipes, shown
+from harness import isolation, lacking, pipes, shown, signals
 
 try:
     from harness import by_hand, choice, container, engine, host, locks, many, rows
@@ -155,5 +155,6 @@ def by_hand_instead(cells: Sequence[Cell], shell: bool) -> int:
 
 if __name__ == "__main__":
     isolation.isolate()
+    signals.as_ctrl_c()
     shown.tell_of_errors()
     sys.exit(pipes.quietly(main))

@@ -1,4 +1,9 @@
-"""Signals that would end this process, heard while there is something that has to be ended in order."""
+"""Signals that would end this process, heard while there is something that has to be ended in order.
+
+Old Pythons read this file, too.
+"""
+
+from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
@@ -29,3 +34,10 @@ def heard_by(listener: Callable[[int], object]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def as_ctrl_c() -> None:
+    """From now on each of them interrupts what this process waits for, and so ends what `subprocess` has started."""
+    for number in NUMBERS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)

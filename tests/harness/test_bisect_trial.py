@@ -55,6 +55,25 @@ def test_each_release_has_the_same_random_numbers_and_none_of_our_paths():
     assert environment_variables({"EQX_SEED": "7"})["EQX_SEED"] == "7"
 
 
+def test_what_runs_packages_gets_no_secret_of_the_user():
+    secrets = {
+        "SSH_AUTH_SOCK": "/s",
+        "NETRC": "/n",
+        "HTTPS_PROXY": "http://me:x@proxy",
+        "EQX_INDEX_URL": "https://me:x@i",
+    }
+    seen = environment_variables({**secrets, "HOME": "/home", "PATH": "/bin"})
+    assert not set(secrets) & set(seen) and seen["HOME"] == "/home" and seen["PATH"] == "/bin"
+    assert set(secrets) < set(environment_variables(secrets, installs=True))  # it has to reach the index
+
+
+@pytest.mark.parametrize(
+    "report", [b"", b"<", b'<?xml version="1.0" encoding="utf-7"?><a/>', b'<?xml version="1.0" encoding="no"?><a/>']
+)
+def test_a_report_that_cannot_be_read_says_nothing(report):
+    assert verdict_of(0, report).verdict is SKIPPED
+
+
 class Commands:
     """In place of `subprocess.run`: records what is called; makes folders as uv does, and reports as pytest does."""
 
@@ -112,6 +131,9 @@ def test_an_environment_is_made_once_and_the_library_put_into_it_each_time(bench
     assert commands.count("equinox.whl") == commands.count("-m pytest") == 2
     assert commands.count("--exclude-newer 2025-01-31") == 1
     assert commands.count("numpy<2 pytest") == 1
+    # As an option: uv splits the variable for it at spaces, and where the checkout is may have some.
+    assert commands.count("uv pip install") == commands.count("--build-constraint") == 3
+    assert "UV_BUILD_CONSTRAINT" not in environment_variables({}, installs=True)
 
 
 def test_an_environment_is_made_anew_when_it_would_be_made_of_something_else(bench):

@@ -32,7 +32,7 @@ class Call:
         self.fail, self.takes_s = fail, takes_s
         self.commands, self.envs = [], []
 
-    def __call__(self, command, cwd, env):
+    def __call__(self, command, cwd, env, pass_fds):
         self.commands.append(command)
         self.envs.append(env)
         if "venv" in command:
@@ -162,7 +162,7 @@ def test_an_old_python_is_refused(root, monkeypatch):
 COMMAND = """
 import in_venv, os, pathlib, sys
 in_venv.ROOT = pathlib.Path(sys.argv.pop(1))
-in_venv.subprocess.call = lambda command, cwd, env: int("venv" in command and os.makedirs(command[-1]) or 0)
+in_venv.subprocess.call = lambda command, **_: int("venv" in command and os.makedirs(command[-1]) or 0)
 in_venv.provide.__defaults__ = (in_venv.subprocess.call, os.environ)
 sys.exit(in_venv.pipes.quietly(in_venv.main))
 """
@@ -182,6 +182,37 @@ def test_the_command_takes_the_place_of_the_process_and_holds_the_lock(root):
     finally:
         process.communicate()
     assert process.returncode == 7
+
+
+MAKING = """
+import in_venv, pathlib, sys
+in_venv.sys.executable, root = sys.argv[1:]
+in_venv.signals.as_ctrl_c()
+in_venv.ROOT = pathlib.Path(root)
+sys.exit(in_venv.main([".venv-harness", "true"]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_two_never_make_it_though_the_first_is_killed(root, number):
+    """What it has started ends with it; after `kill -9` it goes on, and keeps the others away."""
+    python = root / "python"
+    python.write_text("#!/bin/sh\necho $$\nexec {} -c 'import time; time.sleep(20); print(1)'\n".format(sys.executable))
+    python.chmod(0o755)
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "docker")}
+    command = [sys.executable, "-c", MAKING, str(python), str(root)]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().startswith("Making")
+        venv = int(process.stdout.readline())
+        process.send_signal(number)
+        process.wait(30)
+        with (root / (NAME + ".lock")).open("r+") as lock:
+            if number == signal.SIGKILL:
+                with pytest.raises(BlockingIOError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.kill(venv, signal.SIGKILL)
+            assert process.stdout.read() == ""  # all that could write there have ended
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @pytest.mark.parametrize("can_be_locked", [True, False])

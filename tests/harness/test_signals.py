@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from harness import signals
+from harness.places import DOCKER
 
 each = pytest.mark.parametrize("number", signals.NUMBERS)
 
@@ -44,3 +45,41 @@ def test_a_process_can_be_stopped_by_what_is_ignored_here(set_to, number):
     with signals.heard_by(print):
         asks = "import signal; print(signal.getsignal({}) is signal.SIG_IGN)".format(int(number))
         assert subprocess.check_output([sys.executable, "-c", asks], text=True) == "False\n"
+
+
+WAIT = """
+import subprocess, sys
+from harness import signals
+signals.as_ctrl_c()
+try:
+    script = "import time; print('begins', flush=True); time.sleep(20); print('goes on')"
+    subprocess.run([sys.executable, "-c", script])
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@each
+def test_what_is_waited_for_ends_with_this_process(number):
+    """Also where the signal comes to this process alone, as from make."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAIT], env={**os.environ, "PYTHONPATH": str(DOCKER)}, stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout.readline() == "begins\n"
+        process.send_signal(number)
+        assert process.stdout.read() == ""  # all that could write there have ended
+    assert process.returncode == 130
+
+
+@each
+def test_what_is_ignored_is_no_ctrl_c(set_to, number):
+    set_to(number, signal.SIG_IGN)
+    signals.as_ctrl_c()
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("program", ["matrix.py", "run.py", "in_venv.py"])
+def test_each_program_that_waits_for_others_ends_them(program):
+    """docker/here.py hears signals by itself, see `found.attempt`."""
+    assert "signals.as_ctrl_c()" in (DOCKER / program).read_text(encoding="utf-8").partition("__main__")[2]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from harness import isolation
 from harness.bisect.memory import Trial
 from harness.bisect.plan import Candidate
 from harness.bisect.search import Verdict
@@ -29,6 +30,8 @@ assert jax.jit(lambda x: x + 1)(jnp.arange(3)).tolist() == [1, 2, 3], "jit gives
 
 # These stop a process from outside, and say nothing of what it ran.
 STOPPED = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+OF_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")  # these would mix an environment with another
 
 Say = Callable[[str], None]
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -97,7 +100,9 @@ class Bench:
             self._call(command, log)
 
     def _install(self, python: Path) -> list[str]:
-        return [self.uv, "pip", "install", "--quiet", "--python", str(python)]
+        # Not by UV_BUILD_CONSTRAINT, which uv splits at spaces: where the checkout is may have some.
+        constraint = ["--build-constraint", str(BUILD_CONSTRAINTS)]
+        return [self.uv, "pip", "install", "--quiet", "--python", str(python), *constraint]
 
     def _recipe(self, candidate: Candidate, python: Path) -> list[list[str]]:
         install = [
@@ -125,7 +130,7 @@ class Bench:
         return self.run(
             command,
             cwd=cwd,
-            env=environment_variables(),
+            env=environment_variables(installs=command[0] == self.uv),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -158,8 +163,12 @@ def verdict_of(status: int, report: bytes | None) -> Trial:
         return Trial(Verdict.BAD, "pytest died of {}".format(name))
     if report is None:
         return Trial(Verdict.SKIPPED, "pytest can't start", lasting=False)
+    try:
+        cases = list(xml.etree.ElementTree.fromstring(report).iter("testcase"))
+    except (xml.etree.ElementTree.ParseError, ValueError, LookupError):  # the last two: of an encoding
+        return Trial(Verdict.SKIPPED, "pytest's report can't be read", lasting=False)
     ran = 0
-    for case in xml.etree.ElementTree.fromstring(report).iter("testcase"):
+    for case in cases:
         failure = case.find("failure") if case.find("failure") is not None else case.find("error")
         if failure is not None:
             return Trial(
@@ -189,9 +198,12 @@ def _gist(said: str) -> str:
     return gist if len(gist) <= 200 else gist[:200] + " ..."
 
 
-def environment_variables(inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The same for each release: on the CPU, and with the same random numbers, whether or not the user chose them."""
-    kept = {name: value for name, value in inherited.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
+def environment_variables(inherited: Mapping[str, str] = os.environ, *, installs: bool = False) -> dict[str, str]:
+    """The same for each release: on the CPU, and with the same random numbers, whether or not the user chose them.
+
+    What installs packages has to reach the index. What runs them gets what the tests of a cell get.
+    """
+    kept = list(inherited) if installs else isolation.chosen(inherited, [*isolation.REACH_TESTS, "PATH"])
     seed = {"EQX_SEED": inherited.get("EQX_SEED", "0")}
     place = {"JAX_PLATFORMS": "cpu", "JAX_PLATFORM_NAME": "cpu", "PYTHONNOUSERSITE": "1"}
-    return {**kept, **seed, **place, "UV_BUILD_CONSTRAINT": str(BUILD_CONSTRAINTS)}
+    return {**{name: inherited[name] for name in kept if name not in OF_PYTHON}, **seed, **place}
