@@ -51,7 +51,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         action="store_true",
         help="also the negative control of the proof of place, and the speed, all within a time",
     )
-    parser.add_argument("--limit-s", type=float, default=480, help="that time, in seconds: %(default)s")
+    parser.add_argument("--limit-s", type=seconds, default=480, help="that time, in seconds: %(default)s")
     parser.add_argument("args", nargs="*", metavar="ARG", help="for pytest: then it is no result")
     options = parser.parse_args(argv)
     if options.fits:
@@ -71,6 +71,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if options.check:
         return device_check.run(options.backend, options.limit_s)
     return found.run(options.backend, options.args)
+
+
+def seconds(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or float(text) == 0:
+        raise argparse.ArgumentTypeError("expected a number of seconds, and got {!r}".format(text))
+    return float(text)
 
 
 def refuse(message: str) -> int:

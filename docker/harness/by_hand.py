@@ -8,12 +8,15 @@ import tarfile
 import threading
 import uuid
 from collections.abc import Sequence
+from typing import BinaryIO, cast
 
 from harness import container, devices, engine, host, image
 from harness.places import ROOT
 from harness.rows import Cell
+from harness.shown import Terminal
 from harness.trouble import Trouble
 
+SCREEN = cast(BinaryIO, Terminal())
 NOT_SOURCE = ("results", "build", "dist", "__pycache__")
 
 
@@ -23,7 +26,7 @@ def images(cells: Sequence[Cell]) -> int:
     for cell in cells:
         try:
             can_be_built(cell)
-            made = container.build(cell, sys.stdout.buffer, threading.Event())
+            made = container.build(cell, SCREEN, threading.Event())
             print("{}: {}, {}".format(cell.name, image.tag(cell), made), flush=True)
         except Trouble as trouble:
             failed += 1
@@ -35,8 +38,8 @@ def shell(cell: Cell) -> int:
     """A shell in the cell's image, where the source is. The exit status: the shell's, or 3 where there is none."""
     try:
         can_be_built(cell)
-        devices.check(cell, sys.stdout.buffer, threading.Event())
-        made = container.build(cell, sys.stdout.buffer, threading.Event())
+        devices.check(cell, SCREEN, threading.Event())
+        made = container.build(cell, SCREEN, threading.Event())
         return in_mounted(cell, made) if engine.is_local() else in_copied(cell, made)
     except Trouble as trouble:
         print("{}: {}".format(cell.name, trouble), file=sys.stderr)

@@ -226,7 +226,9 @@ def test_by(
     folder: Path,
 ) -> tuple[Result, int]:
     """The same, in one way, which the result names; and the exit status."""
-    with engine.container(made, options=(*way, *devices.passed_on()), log=log, cancel=cancel) as name:
+    with engine.container(
+        made, options=(*way, *devices.NO_PROXIES, *devices.passed_on()), log=log, cancel=cancel
+    ) as name:
         status = engine.execute(name, log, cancel, Progress(name, on_progress).tell).status
         try:
             with taken_out(name) as place:

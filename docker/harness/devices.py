@@ -33,6 +33,12 @@ DEVICES = {
 UNABLE = ("--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=4096")
 CONFINED = ("--network=none", *UNABLE)
 CONFINED_WITH_GPU = (*CONFINED, *DEVICES["cuda"])
+# Without these, docker gives each container the proxies of its own configuration, with their passwords.
+NO_PROXIES = tuple(
+    "--env={}=".format(name)
+    for proxy in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY")
+    for name in (proxy, proxy.lower())
+)
 # The files by which harness.hardware knows a TPU, each as `path=content`. The kernel names the nodes in /dev in every
 # container, also where they can't be opened.
 TPU_FILES = """\

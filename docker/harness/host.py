@@ -43,6 +43,9 @@ def preflight(cell: Cell) -> Result | None:
     refusal = hardware.check(cell) or without_lock(cell)
     if refusal is not None:
         return refusal
+    if cell.floating and os.environ.get("UV_OFFLINE"):
+        reason = "what JAX {} is today can't be asked with UV_OFFLINE set; unset it".format(cell.jax)
+        return Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason=reason, bridge=cell.bridge)
     if interpreters.obtain(cell.python) is None:
         reason = interpreters.missing(cell.python)
         return Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason=reason, bridge=cell.bridge)

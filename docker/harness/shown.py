@@ -56,6 +56,16 @@ def _visible(character: str) -> str:
     return character
 
 
+class Terminal:
+    """In the place of a log: each line that a command says is shown at once, and safe."""
+
+    def write(self, line: bytes) -> int:
+        return sys.stdout.write(safe(line.decode("utf-8", "replace")))
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
 def tell_of_errors() -> None:
     """From now on a traceback is safe, too."""
 

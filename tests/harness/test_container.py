@@ -337,6 +337,8 @@ def test_the_container_is_confined(run, docker):
     result = run()
     assert set(devices.CONFINED) < set(docker.call("create"))
     assert set(devices.CONFINED) == set(result.evidence["options"])
+    # Those of docker's configuration, which may have passwords; and a container on a TPU has the network.
+    assert {"--env=HTTPS_PROXY=", "--env=https_proxy="} < set(docker.call("create"))
 
 
 @pytest.fixture

@@ -139,3 +139,11 @@ def test_it_imports_nothing_but_what_comes_with_pytest(tmp_path):
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "0", "8m", ""])
+def test_a_time_is_one(text, capsys):
+    """With another, a check would end at once, or never."""
+    with pytest.raises(SystemExit):
+        here.main(["--backend", "cpu", "--check", "--limit-s=" + text])
+    assert "expected a number of seconds" in capsys.readouterr().err

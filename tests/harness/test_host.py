@@ -271,9 +271,18 @@ def test_preflight_no_lock(all_is_here, tmp_path):
     assert "the archive can't be reached" in result.reason and "make lock CELL=" in result.reason
 
 
-def test_preflight_what_floats_needs_no_lock(all_is_here):
+def test_preflight_what_floats_needs_no_lock(all_is_here, monkeypatch):
+    monkeypatch.delenv("UV_OFFLINE", raising=False)
     floating = replace(CELL, jax="latest", as_of=None)
     assert floating.floating and host.preflight(floating) is None
+
+
+def test_preflight_what_was_the_latest_once_is_not_taken_for_it(all_is_here, monkeypatch):
+    """Offline, uv takes the latest that its cache knows. What a lock names is the same there."""
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    result = host.preflight(replace(CELL, jax="latest", as_of=None))
+    assert result.outcome is Outcome.NOT_RUN and "UV_OFFLINE" in result.reason
+    assert host.preflight(CELL) is None
 
 
 def test_preflight_no_interpreter(all_is_here, monkeypatch):

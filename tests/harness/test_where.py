@@ -103,6 +103,14 @@ def test_shell_is_of_one_cell(docker, capsys):
     assert NAME in capsys.readouterr().err and docker.calls == []
 
 
+def test_what_a_build_says_is_safe(main, docker, capsys):
+    """It has the words of packages."""
+    docker.answer("build", err="#7 from https://me:secret@mirror/x \x1b[2Jpassed \u202e\n")
+    assert main("--image-only")[0] == 0
+    said = capsys.readouterr().out
+    assert "#7 from https://mirror/x passed" in said and "\x1b" not in said and "\u202e" not in said
+
+
 def test_shell(main, docker):
     """In the source itself, as the user who started it."""
     docker.answer("run", status=7)

@@ -128,6 +128,9 @@ def test_a_cell_is_run_whatever_results_a_change_brings() -> None:
         step["run"] for file in FILES for step in steps(file) if re.match("make .*(cell|test-)", step.get("run", ""))
     ]
     assert len(commands) == 2 and all("RERUN=all" in command for command in commands)
+    for name, command in (("run", "make matrix "), ("container", "make cell ")):
+        (line,) = (line for line in (ROOT / ".ci" / name).read_text(encoding="utf-8").splitlines() if command in line)
+        assert line.endswith(" ${CI:+RERUN=all}")
 
 
 @each_file
