@@ -4,14 +4,14 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import results
+from harness import results, shown
 from harness.places import RESULTS
 
 BACKENDS = {"gpu": "cuda", "tpu": "tpu"}  # of the jobs that run all cells of a device
 SUFFIX = ".json"
 
 
-def collect(folder: Path, into: Path = RESULTS, say: Callable[[str], None] = print) -> None:
+def collect(folder: Path, into: Path = RESULTS, say: Callable[[str], None] = shown.say) -> None:
     """Take over the results in `folder`: an artifact `results-CELL` has that of the cell, `results-gpu` those on GPUs.
 
     What a job says of other cells than its own is left out, and so is what is no result.

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from harness import engine
+from harness import engine, shown
 from harness.files import write_whole
 from harness.places import LOCKS
 from harness.rows import Cell
@@ -49,7 +49,7 @@ def lock(
     cells: Iterable[Cell],
     path: Path = DIGESTS,
     ask: Callable[..., str] = engine.ask,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = shown.say,
 ) -> None:
     """Note the digests of what all the cells begin with, of those that aren't noted yet."""
     known, found = _known(path), {}

@@ -144,12 +144,12 @@ def _json(page: str, opener: Opener) -> Mapping[str, Any]:
 
 def request(url: str, accept: str, method: str = "GET") -> urllib.request.Request:
     """A request, with the name and password that the URL may hold in the header where they belong."""
-    headers = {"Accept": accept}
+    asked = urllib.request.Request(redact(url), headers={"Accept": accept}, method=method)
     who = urllib.parse.urlsplit(url).netloc.rpartition("@")[0]
     if who:
         encoded = base64.b64encode(urllib.parse.unquote(who).encode()).decode()
-        headers["Authorization"] = "Basic " + encoded
-    return urllib.request.Request(redact(url), headers=headers, method=method)
+        asked.add_unredirected_header("Authorization", "Basic " + encoded)  # another host isn't told
+    return asked
 
 
 def _unreachable(url: str, error: Exception, next_move: str = "Look at the network, or set EQX_INDEX_URL.") -> str:

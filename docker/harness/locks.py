@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from packaging.utils import canonicalize_name as canonical
 
-from harness import index
+from harness import index, shown
 from harness.files import write_whole
 from harness.index import IndexUnreachable
 from harness.places import LOCKS
@@ -115,7 +115,7 @@ def make(
     everything: bool = False,
     run: Run = subprocess.run,
     opener: index.Opener = urllib.request.urlopen,
-    say: Say = print,
+    say: Say = shown.say,
 ) -> int:
     """Lock the cells. With `everything` these are all that there are, and a lock of none of them is removed.
 
@@ -225,7 +225,7 @@ def command(cell: Cell) -> list[str]:
 
 
 def verify(
-    cells: Sequence[Cell], folder: Path = LOCKS, opener: index.Opener = urllib.request.urlopen, say: Say = print
+    cells: Sequence[Cell], folder: Path = LOCKS, opener: index.Opener = urllib.request.urlopen, say: Say = shown.say
 ) -> int:
     """Say which files of which locks can no longer be fetched, and which locks are out of date.
 

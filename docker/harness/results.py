@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from harness.files import from_json, write_whole
 from harness.places import RESULTS
-from harness.shown import safe_within
+from harness.shown import safe, safe_within
 
 SCHEMA = 2
 
@@ -55,6 +55,9 @@ class Result:
 
 class ResultError(Exception):
     """A file of a result can't be used. The message, for the user, names it and the next move."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(safe(message))
 
 
 def write(result: Result, folder: Path = RESULTS) -> Path:

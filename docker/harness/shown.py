@@ -56,6 +56,10 @@ def _visible(character: str) -> str:
     return character
 
 
+def say(text: str) -> None:
+    print(safe(text))
+
+
 class Terminal:
     """In the place of a log: each line that a command says is shown at once, and safe."""
 

@@ -5,10 +5,11 @@ import io
 import re
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
-from harness import display, doctor, index, shown
+from harness import artifacts, display, doctor, index, results, shown
 from harness.places import ROOT
 from harness.results import Outcome, Result
 from harness.trouble import Trouble
@@ -92,8 +93,18 @@ def test_what_a_run_shows_is_safe(tmp_path, kind):
     assert not OBEYED.search(out.getvalue())
 
 
-def test_trouble_is_safe():
-    assert str(Trouble("can't reach https://me:secret@x/y \x1b[2J")) == "can't reach https://x/y "
+@pytest.mark.parametrize("error", [Trouble, results.ResultError, index.IndexUnreachable])
+def test_what_quotes_others_is_safe(error):
+    assert str(error("can't reach https://me:secret@x/y \x1b[2J")) == "can't reach https://x/y "
+
+
+def test_names_of_files_and_words_of_tools_are_said_safely(tmp_path, capsys):
+    hostile = tmp_path / "results-x" / "\x1b[2J\u202e.json"
+    hostile.parent.mkdir()
+    hostile.write_text("{}")
+    artifacts.collect(tmp_path, tmp_path / "results")
+    said = capsys.readouterr().out
+    assert "left out" in said and not OBEYED.search(said)
 
 
 def test_a_page_may_load_and_run_nothing():
@@ -131,6 +142,14 @@ def test_doctor_shows_no_password():
     page = "https://me:secret@mirror.example/simple"
     (line,) = doctor.network({page: doctor.THE_INDEX}, {page: "refused"})
     assert "secret" not in line.says
+
+
+def test_a_password_is_for_no_other_host():
+    """Where the index sends on whoever asks."""
+    request = index.request("https://me:secret@mirror.example/simple", "*/*")
+    handler = urllib.request.HTTPRedirectHandler()
+    sent_on = handler.redirect_request(request, None, 302, "Found", {}, "https://other.example/simple")
+    assert request.get_header("Authorization") and sent_on.get_header("Authorization") is None
 
 
 def test_a_traceback_shows_no_password():
