@@ -10,7 +10,8 @@ def leave(error: ModuleNotFoundError) -> NoReturn:
     if (error.name or "").partition(".")[0] in ("harness", "inside"):
         raise error
     message = (
-        "This Python ({}) has no `{}`. `make doctor` makes one with all the tools: .venv-harness/bin/python docker/{}"
+        "This Python ({0}) has no `{1}`. In an environment with all the tools, which is made where there is none: "
+        "{0} docker/in_venv.py .venv-harness python docker/{2}"
     )
     print(message.format(sys.executable, error.name, Path(sys.argv[0]).name), file=sys.stderr)
     sys.exit(3)

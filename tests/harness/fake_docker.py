@@ -27,8 +27,8 @@ sys.stdout.flush()
 if verb == "create" and (status == 0 or answer.get("made")):
     (containers / after("--name")).touch()
 if answer.get("waits"):
-    (home / "waiting").touch()
     parent = os.getppid()  # once that was killed, nobody waits for this any more
+    (home / "waiting").touch()
     while os.getppid() == parent and (verb != "start" or (containers / arguments[-1]).exists()):
         time.sleep(0.01)
 if verb == "build" and status == 0:
