@@ -305,7 +305,8 @@ def test_an_explicit_mesh_and_partition_specs(draw):
     if not hasattr(jax, "set_mesh"):
         pytest.skip("jax.set_mesh exists since 0.7, this is " + jax.__version__)
     x, spec = draw(BATCH), jax.sharding.PartitionSpec("d")
-    mesh = jax.make_mesh((HOW_MANY,), ("d",), devices=DEVICES)
+    explicit = (jax.sharding.AxisType.Explicit,)  # the default since 0.9
+    mesh = jax.make_mesh((HOW_MANY,), ("d",), axis_types=explicit, devices=DEVICES)
     by_mesh = jax.sharding.NamedSharding(mesh, spec)
     out, kept = eqx.filter_jit(lambda x: (2 * x, len), out_shardings=(by_mesh, None))(x)
     assert out.sharding == jax.jit(lambda x: 2 * x, out_shardings=by_mesh)(x).sharding and kept is len
