@@ -50,6 +50,7 @@ from harness.results import Outcome, Result
 from harness.rows import Cell
 from harness.shown import safe
 
+PYTEST_INTERRUPTED = 2  # its exit status at Ctrl-C, and where tests can't be collected
 RUNS = ("run", "r", "run-parallel", "p", "legacy", "le")
 
 
@@ -206,7 +207,7 @@ def tox_after_run_commands(tox_env: ToxEnv, exit_code: int, outcomes: list[Execu
     if chosen is None:
         return
     chosen.ended = True
-    if SESSION.interrupted.is_set():
+    if was_interrupted(exit_code):
         print("{}: interrupted; no result is written.".format(tox_env.name))
         raise SystemExit(host.INTERRUPTED)
     if SESSION.part:
@@ -224,6 +225,11 @@ def tox_env_teardown(tox_env: ToxEnv) -> None:
     chosen = SESSION.chosen.get(tox_env.name)
     if chosen is not None and chosen.set_up_s is None and not chosen.ended and not SESSION.interrupted.is_set():
         not_set_up(chosen, environment.last_log(chosen.environment))
+
+
+def was_interrupted(exit_code: int) -> bool:
+    """Whether Ctrl-C was pressed. It goes to pytest too, which may have ended before the main thread here heard it."""
+    return SESSION.interrupted.wait(timeout=5 if exit_code == PYTEST_INTERRUPTED else 0)
 
 
 def not_set_up(chosen: Chosen, said: str) -> NoReturn:

@@ -6,6 +6,7 @@ Nothing is fetched: all wheels are there already, and what stands for pytest com
 import datetime
 import functools
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -408,6 +409,16 @@ def test_interrupted_writes_no_result(checkout, tmp_path):
     process.communicate(timeout=60)
     assert process.returncode != 0
     assert checkout.result() == last
+
+
+def test_ctrl_c_may_be_heard_after_pytest_has_ended(monkeypatch):
+    """Both get it at once, and the thread that waits for pytest may be faster than the one that hears signals."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    toxfile = importlib.import_module("toxfile")
+    monkeypatch.setattr(toxfile, "SESSION", toxfile.Session())
+    assert not toxfile.was_interrupted(exit_code=1)
+    threading.Timer(0.1, toxfile.SESSION.interrupted.set).start()
+    assert toxfile.was_interrupted(exit_code=2)
 
 
 PARENT = """
