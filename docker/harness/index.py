@@ -5,9 +5,12 @@ It asks the index that pip and uv are told to ask, through the JSON of PEP 691 a
 
 import base64
 import datetime
+import functools
 import http.client
 import json
 import os
+import re
+import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -20,7 +23,7 @@ from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sd
 from packaging.utils import canonicalize_name as canonical
 from packaging.version import InvalidVersion, Version
 
-from harness import isolation
+from harness import interpreters, isolation
 from harness.shown import redact, safe
 
 JSON = "application/vnd.pypi.simple.v1+json"
@@ -89,8 +92,30 @@ class Release:
 
 
 def index_url(environ: Mapping[str, str] = os.environ) -> str:
-    """The index that all tools ask; see `isolation`."""
-    return (environ.get(isolation.INDEX) or isolation.PYPI).rstrip("/")
+    """The index that all tools ask; see `isolation`.
+
+    Raises: IndexUnreachable: uv doesn't say which it asks by default.
+    """
+    return (environ.get(isolation.INDEX) or default_index()).rstrip("/")
+
+
+@functools.cache
+def default_index(run: Callable[..., "subprocess.CompletedProcess[str]"] = subprocess.run) -> str:
+    """The index that uv asks if it is told nothing: it notes it in what it makes of no requirements at all.
+
+    Raises: IndexUnreachable.
+    """
+    uv = interpreters.uv_path()
+    if uv is None:
+        raise IndexUnreachable("There is no uv here to say which index it asks: `make doctor` installs it.")
+    command = [uv, "pip", "compile", "-", "--quiet", "--no-header", "--emit-index-url"]
+    env = isolation.isolated({name: value for name, value in os.environ.items() if name != isolation.INDEX})
+    done = run(command, input="", capture_output=True, text=True, check=False, env=env)
+    found = re.search(r"^--index-url (\S+)$", done.stdout, re.MULTILINE)
+    if found is None:
+        message = "uv doesn't say which index it asks ({}). Name one by {}."
+        raise IndexUnreachable(message.format(done.stderr.strip() or "nothing was said", isolation.INDEX))
+    return found[1]
 
 
 def releases(project: str, opener: Opener = urllib.request.urlopen, url: str | None = None) -> list[Release]:

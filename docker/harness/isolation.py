@@ -19,7 +19,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 INDEX = "EQX_INDEX_URL"
-PYPI = "https://index.example/simple"
 TAKEN_AWAY = ("PIP_", "PYTHON", "UV_", "VIRTUALENV_")
 # These say where uv keeps its files, and whether it may download. What it installs from a lock is the same.
 KEPT = ("UV_CACHE_DIR", "UV_OFFLINE", "UV_PYTHON_DOWNLOADS", "UV_PYTHON_INSTALL_DIR")

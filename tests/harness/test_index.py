@@ -4,11 +4,13 @@ import base64
 import datetime
 import io
 import json
+import re
+import subprocess
 import urllib.error
 from email.message import Message
 
 import pytest
-from harness import index, isolation
+from harness import index, interpreters
 
 LINUX = ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"]
 
@@ -140,11 +142,43 @@ def test_a_password_is_sent_as_a_header():
     assert request.get_header("Authorization") == "Basic " + base64.b64encode(b"me:s@cret").decode()
 
 
-def test_the_index_is_named_in_one_way():
+def test_the_index_is_named_in_one_way(monkeypatch):
     """What else uv and pip take an index from is the caller's, and isn't asked."""
     others = dict.fromkeys(("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"), "https://other.example/simple")
-    assert index.index_url(others) == isolation.PYPI
+    monkeypatch.setattr(index, "default_index", lambda: "https://default.example/simple/")
+    assert index.index_url(others) == "https://default.example/simple"
     assert index.index_url({**others, "EQX_INDEX_URL": "https://own.example/simple/"}) == "https://own.example/simple"
+
+
+@pytest.fixture
+def uv_is_asked():
+    index.default_index.cache_clear()
+    yield interpreters.uv_path() or pytest.skip("there is no uv here")
+    index.default_index.cache_clear()
+
+
+def test_no_setting_of_the_callers_changes_the_default_index(uv_is_asked, tmp_path, monkeypatch):
+    """The real uv says it."""
+    expected = index.default_index()
+    assert re.match("https://[^/]+/", expected)
+    configuration = tmp_path / "uv.toml"
+    configuration.write_text('index-url = "https://configured.example/simple"\n')
+    monkeypatch.setenv("UV_CONFIG_FILE", str(configuration))
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://other.example/simple")
+    monkeypatch.setenv("EQX_INDEX_URL", "https://own.example/simple")
+    index.default_index.cache_clear()
+    assert index.default_index() == expected
+
+
+def test_what_uv_does_not_say_is_said(uv_is_asked, monkeypatch):
+    def silent(command, **options):
+        return subprocess.CompletedProcess(command, 2, "", "error: no such option\n")
+
+    with pytest.raises(index.IndexUnreachable, match="error: no such option.*EQX_INDEX_URL"):
+        index.default_index(silent)
+    monkeypatch.setattr(interpreters, "uv_path", lambda: None)
+    with pytest.raises(index.IndexUnreachable, match="make doctor"):
+        index.default_index()
 
 
 def test_pages_are_read_as_text_or_refused():
