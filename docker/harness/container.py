@@ -252,7 +252,7 @@ def secrets(scratch: Path, env: Mapping[str, str] = os.environ) -> list[str]:
 def taken_out(name: str) -> Iterator[Environment]:
     """What the run has left in the container, for a while here.
 
-    Raises: Unusable: it isn't what a run leaves. Trouble: it can't be had.
+    Raises: Unusable: a run doesn't leave such files. Trouble: the engine doesn't give them.
     """
     with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
         folder = Path(scratch)

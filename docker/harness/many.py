@@ -152,9 +152,9 @@ def run(
 
 
 def as_asked(result: Result, hashes: Mapping[str, str]) -> Result:
-    """The result, unless it is of something else than was asked for: then it says nothing of that.
+    """The result, marked stale if it shows something else than what was asked for.
 
-    The result of a cell that began after the source had changed is of the changed source, as its hashes say.
+    A cell that began after the source had changed ran the changed source. The hashes of its result say so.
     """
     if as_of_now(result, hashes).outcome is not Outcome.STALE:
         return result

@@ -17,7 +17,7 @@ from harness.resume import RAN
 
 RECORD = DOCKER / "record.json"
 SCHEMA = 1
-# What is published of a result. What is left out is of use on the machine alone, or long.
+# The fields of a result that are published. The others are long, or useful only on the machine that ran it.
 PUBLISHED = (
     "outcome",
     "reason",

@@ -35,7 +35,7 @@ def ask_for(hashes: Mapping[str, Mapping[str, str]]) -> None:
 
 
 def is_asked_for(hashes: Mapping[str, str], env: Mapping[str, str] = os.environ) -> bool:
-    """Whether a snapshot is of the source that is meant; where nobody said which, it is."""
+    """Whether a snapshot holds the source that was asked for. It does if none was asked for."""
     return env.get(ASKED, "") in ("", hashes["source"])
 
 

@@ -52,7 +52,7 @@ def draw(tmp_path):
 
 
 def test_what_is_published_is_read_as_it_was(tmp_path):
-    """But for what is of use on the machine alone."""
+    """Fields that are useful only on the machine that ran it are left out."""
     path = tmp_path / "record.json"
     assert record.write({CPU.name: PASSED}, path)
     (read,) = record.read(path).values()
