@@ -13,7 +13,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
@@ -94,7 +93,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     os.execve(program, [program, *options.command[1:]], env)
 
 
-def provide(name: str, root: Path, call: Call = subprocess.call, env: Mapping[str, str] = os.environ) -> int:
+def provide(name: str, root: Path, call: Call = signals.call, env: Mapping[str, str] = os.environ) -> int:
     """See to it that the environment is there, and hold the lock with all others who use one.
 
     The lock lasts as long as this process, and whatever program it becomes.

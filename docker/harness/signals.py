@@ -5,10 +5,13 @@ Old Pythons read this file, too.
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -41,3 +44,38 @@ def as_ctrl_c() -> None:
     for number in NUMBERS:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
+
+
+def call(command: list[str], **options: Any) -> int:
+    """`subprocess.call` that always ends the program if a signal interrupts it.
+
+    `subprocess.call` leaves the program running if the signal comes while `Popen` still waits for it to start.
+    """
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        with postponed():
+            process = subprocess.Popen(command, **options)
+        return process.wait()
+    except BaseException:
+        if process is not None:
+            process.kill()
+            process.wait()
+        raise
+
+
+@contextmanager
+def postponed() -> Iterator[None]:
+    """A signal that comes while this lasts is handled when this ends."""
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in NUMBERS}
+    # What is ignored stays ignored: a program that is started meanwhile inherits that.
+    replaced = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    for number in replaced:
+        signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in replaced.items():
+            signal.signal(number, handler)
+        for sent in came:
+            os.kill(os.getpid(), sent)

@@ -26,7 +26,7 @@ def root(tmp_path):
 
 
 class Call:
-    """In place of `subprocess.call`: makes the folder, and notes what would be run."""
+    """In place of `signals.call`: makes the folder, and notes what would be run."""
 
     def __init__(self, fail=False, takes_s=0.0):
         self.fail, self.takes_s = fail, takes_s
@@ -162,8 +162,8 @@ def test_an_old_python_is_refused(root, monkeypatch):
 COMMAND = """
 import in_venv, os, pathlib, sys
 in_venv.ROOT = pathlib.Path(sys.argv.pop(1))
-in_venv.subprocess.call = lambda command, **_: int("venv" in command and os.makedirs(command[-1]) or 0)
-in_venv.provide.__defaults__ = (in_venv.subprocess.call, os.environ)
+call = lambda command, **_: int("venv" in command and os.makedirs(command[-1]) or 0)
+in_venv.provide.__defaults__ = (call, os.environ)
 sys.exit(in_venv.pipes.quietly(in_venv.main))
 """
 

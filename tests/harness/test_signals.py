@@ -73,6 +73,31 @@ def test_what_is_waited_for_ends_with_this_process(number):
 
 
 @each
+def test_a_signal_while_a_program_starts_ends_the_program(set_to, monkeypatch, number):
+    started = []
+
+    class Interrupted(subprocess.Popen):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            started.append(self)
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    set_to(number, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt):
+        signals.call([sys.executable, "-c", "import time; time.sleep(20)"])
+    assert started[0].returncode == -signal.SIGKILL
+
+
+@each
+def test_a_program_inherits_that_a_signal_is_ignored(set_to, number):
+    """So what `nohup` has started goes on."""
+    set_to(number, signal.SIG_IGN)
+    asks = "import signal, sys; sys.exit(signal.getsignal({}) is signal.SIG_IGN)".format(int(number))
+    assert signals.call([sys.executable, "-c", asks]) == 1
+
+
+@each
 def test_what_is_ignored_is_no_ctrl_c(set_to, number):
     set_to(number, signal.SIG_IGN)
     signals.as_ctrl_c()
