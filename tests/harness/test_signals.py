@@ -48,12 +48,12 @@ def test_a_process_can_be_stopped_by_what_is_ignored_here(set_to, number):
 
 
 WAIT = """
-import subprocess, sys
+import sys
 from harness import signals
 signals.as_ctrl_c()
 try:
     script = "import time; print('begins', flush=True); time.sleep(20); print('goes on')"
-    subprocess.run([sys.executable, "-c", script])
+    signals.call([sys.executable, "-c", script])
 except KeyboardInterrupt:
     sys.exit(130)
 """
