@@ -7,17 +7,19 @@ that retires it.
 """
 
 from .arrays import is_numpy_array, is_numpy_constant, is_typed_key, pickles_arrays_as_numpy, to_numpy
+from .features import SINCE, require
 from .pytrees import named_children, register_node
-from .staging import check_options, lower
+from .staging import check_options
 
 __all__ = [
+    "SINCE",
     "check_options",
     "is_numpy_array",
     "is_numpy_constant",
     "is_typed_key",
-    "lower",
     "named_children",
     "pickles_arrays_as_numpy",
     "register_node",
+    "require",
     "to_numpy",
 ]

@@ -1,20 +1,6 @@
-"""What `jax.jit` and its kin are asked for before a call: options, and lowering ahead of time."""
+"""What JAX's transformations are asked for before a call."""
 
 import jax
-
-
-def lower(jitted, *args, jax=jax):
-    """`jitted.lower(*args)`: ahead-of-time lowering, since JAX 0.2.25. A floor of 0.2.25 retires this function.
-
-    Raises:
-        NotImplementedError: The running JAX is older than that.
-    """
-    if not hasattr(jitted, "lower"):
-        raise NotImplementedError(
-            "`lower` needs JAX 0.2.25 or newer, and this is JAX {}: call the function instead, which compiles it, "
-            "or update JAX.".format(jax.__version__)
-        )
-    return jitted.lower(*args)
 
 
 def check_options(name, transformation, kwargs, jax=jax):

@@ -99,9 +99,10 @@ class Dispatcher:
 
     def lower(self, callee, args, kwargs):
         """Lower the function for these inputs."""
+        _compat.require("lower")
         arrangement, leaves, treedef = self.flatten(callee.bound, args, kwargs)
         entry = self._make_entry(self._sort(callee, args, kwargs), arrangement, leaves, treedef)
-        stage = _compat.lower(entry.compiled, *entry.signature.arguments(leaves))
+        stage = entry.compiled.lower(*entry.signature.arguments(leaves))
         return Lowered(stage, entry, ft.partial(self.flatten, callee.bound))
 
     def clear(self):

@@ -59,6 +59,23 @@ class Rest:
 tree_util.register_pytree_node(Rest, lambda rest: ((), rest), lambda rest, children: rest)
 
 
+def separate(tree, is_selected):
+    """The selected leaves of `tree` as a list, and a function that puts the tree together from such a list.
+
+    This is how a tree goes through a transformation of JAX that takes arrays alone.
+
+    Args:
+        tree: Any pytree.
+        is_selected: A function `leaf -> bool`, such as `is_array`.
+    """
+    leaves, treedef = tree_util.tree_flatten(tree)
+    is_held = [not is_selected(x) for x in leaves]
+    selected = [x for x, hold in zip(leaves, is_held) if not hold]
+    held = [x for x, hold in zip(leaves, is_held) if hold]
+    groups = LeafGroups(treedef, is_held)
+    return selected, lambda selected: groups.merge([*selected, *held])
+
+
 def pack_output(tree, is_array, group_of=None, number_of_groups=1):
     """`tree` as a pytree whose leaves are its arrays alone.
 

@@ -266,12 +266,14 @@ def test_pickles_arrays_as_numpy_is_true_of_this_jax():
     assert _compat.pickles_arrays_as_numpy() == isinstance(copy.deepcopy(jnp.ones(2)), np.ndarray)
 
 
-def test_lower():
-    """Lowered by the function's own method; where it has none, the error names the release that brought it."""
-    jitted = Only(lower=lambda *args: ("lowered", args))
-    assert _compat.lower(jitted, 1, 2) == ("lowered", (1, 2))
-    with pytest.raises(NotImplementedError, match=r"`lower` needs JAX 0.2.25 or newer, and this is JAX 0.2.18"):
-        _compat.lower(lambda x: x, 1, jax=Only(__version__="0.2.18"))
+@pytest.mark.parametrize("feature", sorted(_compat.SINCE))
+def test_what_a_release_lacks_is_refused_by_its_name(feature):
+    release, _ = _compat.SINCE[feature]
+    first = ".".join(map(str, release))
+    _compat.require(feature, jax=Only(__version__=first))
+    message = "`{}` needs JAX {} or newer, which brought .*. This is JAX 0.2.17".format(re.escape(feature), first)
+    with pytest.raises(NotImplementedError, match=message):
+        _compat.require(feature, jax=Only(__version__="0.2.17"))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from jax import tree_util
 from random_trees import JAX_ARRAYS, Pair, flat, map_tree, same, trees
 
 import equinox as eqx
-from equinox._dispatch.leaf_groups import LeafGroups, Rest, pack_output, unpack_output
+from equinox._dispatch.leaf_groups import LeafGroups, Rest, pack_output, separate, unpack_output
 
 
 def is_static(x):
@@ -46,6 +46,15 @@ def test_arrays_are_packed_in_groups(tree, number, data):
     assert same(unpack_output((groups, rest)), tree)
 
 
+@given(trees())
+def test_a_tree_is_separated_from_its_arrays_and_merged_with_others(tree):
+    """The arrays come in the order of the tree. What is merged takes their place, and nothing else changes."""
+    arrays, merge = separate(tree, lambda x: not is_static(x))
+    assert list(map(id, arrays)) == [id(x) for x in flat(tree) if not is_static(x)]
+    assert same(merge(arrays), tree)
+    assert same_pairs(merge([(x,) for x in arrays]), map_tree(lambda x: x if is_static(x) else (x,), tree))
+
+
 @given(trees(st.one_of(st.sampled_from(JAX_ARRAYS), st.text(max_size=1), st.none(), st.booleans())))
 def test_a_packed_output_is_a_pytree(tree):
     """Flattened, changed and unflattened, it is the packed changed tree."""
@@ -54,6 +63,7 @@ def test_a_packed_output_is_a_pytree(tree):
 
 
 def same_pairs(a, b):
+    """Whether two trees whose arrays were put into tuples have the same leaves and the same structure."""
     return [id(x) for x in flat(a)] == [id(x) for x in flat(b)] and (
         tree_util.tree_structure(a) == tree_util.tree_structure(b)
     )
