@@ -2,6 +2,7 @@
 
 import collections
 import copy
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
