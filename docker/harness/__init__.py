@@ -1,1 +1,4 @@
-"""The harness on the host: one suite against every JAX, on every backend. What runs in a cell is in docker/inside."""
+"""The host's side of the harness: it runs one suite on every JAX and every backend.
+
+The code that runs inside a cell is in docker/inside.
+"""

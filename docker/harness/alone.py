@@ -1,4 +1,4 @@
-"""One run at a time in a checkout: two would write the same environments and results."""
+"""Allow one run at a time in a checkout. Two runs would write the same environments and results."""
 
 import fcntl
 import os
@@ -13,18 +13,24 @@ STEP_S = 0.2
 
 
 class NotAlone(Exception):
-    """Another process is at it. The message says which."""
+    """Another process holds the lock. The message names that process."""
 
 
 @contextmanager
 def alone(path: Path, patience_s: float = 0.0, sleep: Callable[[float], object] = time.sleep) -> Iterator[None]:
-    """Hold the lock file `path`, with a word on who does. `patience_s`: how long to wait for whoever holds it.
+    """Hold the lock file `path`. The file names the process that holds it.
 
-    The lock is the kernel's, on the open file: it goes when this process does, however that comes about. The file
-    itself stays, and means nothing. Children don't inherit it; a child that holds one of its own may outlive by some
-    seconds a parent that was killed, which is what patience is for.
+    The kernel keeps the lock and releases it when this process ends, even if it is killed. The file stays. A file
+    without a holder means nothing. Child processes don't inherit the lock.
 
-    Raises: NotAlone: another process holds it, and goes on to.
+    Args:
+        path: The lock file.
+        patience_s: How long to wait for the process that holds the lock. If a parent process was killed, its child
+            may hold a lock of its own for some seconds longer.
+        sleep: How to wait.
+
+    Raises:
+        NotAlone: Another process still holds the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
@@ -36,7 +42,7 @@ def alone(path: Path, patience_s: float = 0.0, sleep: Callable[[float], object] 
             if not taken(file.fileno()):
                 file.seek(0)
                 holder = file.read().strip() or "another process"
-                message = "It is already being run in this checkout, by {}. Wait for that or stop it, then try again."
+                message = "It is already running in this checkout, by {}. Wait for it or stop it, then try again."
                 raise NotAlone(message.format(holder))
         file.truncate(0)
         file.write("process {}: {}\n".format(os.getpid(), shlex.join(sys.argv)))
@@ -45,7 +51,7 @@ def alone(path: Path, patience_s: float = 0.0, sleep: Callable[[float], object] 
 
 
 def taken(handle: int) -> bool:
-    """Whether the lock is ours now."""
+    """Try to take the lock. Returns whether this process holds it now."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Results that the jobs of GitHub left as artifacts: from each only those of the cells that it ran."""
+"""Collect the results that GitHub jobs uploaded as artifacts. A job may only give results of cells that it ran."""
 
 import re
 from collections.abc import Callable
@@ -7,14 +7,15 @@ from pathlib import Path
 from harness import results, shown
 from harness.places import RESULTS
 
-BACKENDS = {"gpu": "cuda", "tpu": "tpu"}  # of the jobs that run all cells of a device
+BACKENDS = {"gpu": "cuda", "tpu": "tpu"}  # for jobs that run all cells of a backend: the artifact's name, the backend
 SUFFIX = ".json"
 
 
 def collect(folder: Path, into: Path = RESULTS, say: Callable[[str], None] = shown.say) -> None:
-    """Take over the results in `folder`: an artifact `results-CELL` has that of the cell, `results-gpu` those on GPUs.
+    """Copy the results from the artifacts in `folder` to `into`.
 
-    What a job says of other cells than its own is left out, and so is what is no result.
+    The artifact `results-CELL` holds the result of that cell. The artifact `results-gpu` holds the results of all
+    GPU cells. A file is skipped if it is about another cell, or if it isn't a valid result.
 
     Raises:
         OSError: A result can't be written.
@@ -22,17 +23,18 @@ def collect(folder: Path, into: Path = RESULTS, say: Callable[[str], None] = sho
     for path in sorted(folder.glob("results-*/*" + SUFFIX)):
         owner, cell = path.parent.name.partition("-")[2], path.name.removesuffix(SUFFIX)
         if not owns(owner, cell) or path.is_symlink():
-            say("{} is left out: it is not a result of its job.".format(path))
+            say("{} is skipped: its job doesn't run that cell, or it is a link.".format(path))
             continue
         try:
             result = results.read(cell, path.parent)
         except results.ResultError as error:
-            say("{} It is left out.".format(error))
+            say("{} It is skipped.".format(error))
             continue
         if result is not None:
             results.write(result, into)
 
 
 def owns(owner: str, cell: str) -> bool:
+    """Whether the artifact `results-<owner>` may hold the result of the cell."""
     backend = BACKENDS.get(owner)
     return cell == owner or backend is not None and bool(re.fullmatch(r".+-{}(-found)?".format(backend), cell))

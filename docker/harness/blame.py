@@ -1,4 +1,4 @@
-"""What names the packages of a cell, and what to do where that is wrong: for messages that blame something."""
+"""Which file names the packages of a cell, and how to correct that file. Error messages quote it."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ class Source:
     """A file that says which packages are installed."""
 
     file: str
-    cure: str  # where what it says is wrong
-    lost: str  # where the index no longer has what it says
+    cure: str  # what to do if the file is wrong
+    lost: str  # what to do if the index no longer has a package that the file names
 
     def of_messages(self) -> dict[str, str]:
-        """What a message may mention."""
+        """The fields that the text of a message may use."""
         return {"file": self.file, "cure": self.cure, "lost": self.lost}
 
 
-# What builds our wheel.
+# The packages that build our wheel.
 BUILD = Source(
     "docker/wheel-constraints.txt",
-    cure="docker/wheel-constraints.txt has to name releases that the index has",
+    cure="name releases that the index has in docker/wheel-constraints.txt",
     lost="docker/wheel-constraints.txt asks for it",
 )
 
 
 def source_of(cell: Cell) -> Source:
-    """The lock of the cell. One that floats has none: its row says what it asks for."""
+    """The lock of the cell. A cell that floats has no lock: its row in docker/matrix.toml names the packages."""
     if cell.floating:
         file = "docker/matrix.toml"
-        return Source(file, cure="its row in {} says what it asks for".format(file), lost="{} asks for it".format(file))
+        return Source(file, cure="correct its row in {}".format(file), lost="{} asks for it".format(file))
     file = cell.lock.relative_to(ROOT).as_posix()
     return Source(
         file,
-        cure="put it right by `make lock CELL={}`".format(cell.name),
-        lost="`make verify-locks CELL={}` says what {} has lost".format(cell.name, file),
+        cure="make the lock again by `make lock CELL={}`".format(cell.name),
+        lost="`make verify-locks CELL={}` says which files of {} are gone".format(cell.name, file),
     )

@@ -1,4 +1,4 @@
-"""For a person at a terminal: build the images of cells, and open a shell in one, with the source at hand."""
+"""Commands for a person at a terminal: build the images of cells, or open a shell in an image with the source."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ NOT_SOURCE = ("results", "build", "dist", "__pycache__")
 
 
 def images(cells: Sequence[Cell]) -> int:
-    """Build the images of cells, in full view. The exit status: 0, or 3 where one can't be built."""
+    """Build the images of cells and show docker's output. Returns the exit status: 0, or 3 if one can't be built."""
     failed = 0
     for cell in cells:
         try:
@@ -35,43 +35,47 @@ def images(cells: Sequence[Cell]) -> int:
 
 
 def shell(cell: Cell) -> int:
-    """A shell in the cell's image, where the source is. The exit status: the shell's, or 3 where there is none."""
+    """Open a shell in the cell's image, with the source. Returns the shell's exit status, or 3 if there is no shell."""
     try:
         can_be_built(cell)
         devices.check(cell, SCREEN, threading.Event())
         made = container.build(cell, SCREEN, threading.Event())
-        return in_mounted(cell, made) if engine.is_local() else in_copied(cell, made)
+        return shell_with_mount(cell, made) if engine.is_local() else shell_with_copy(cell, made)
     except Trouble as trouble:
         print("{}: {}".format(cell.name, trouble), file=sys.stderr)
         return 3
 
 
 def can_be_built(cell: Cell) -> None:
-    """Raises: Trouble: no engine answers, or the cell has no lock."""
+    """Check what a build needs.
+
+    Raises:
+        Trouble: No engine answers, or the cell has no lock.
+    """
     engine.check()
     refusal = host.without_lock(cell)
     if refusal is not None:
         raise Trouble(refusal.reason, refusal.outcome)
 
 
-def in_mounted(cell: Cell, made: str) -> int:
-    """What is written there is written here, by the same user."""
+def shell_with_mount(cell: Cell, made: str) -> int:
+    """Open the shell with the checkout mounted. What the shell changes, it changes in the checkout, as this user."""
     user = () if cell.backend == "tpu" else ("--user={}:{}".format(os.getuid(), os.getgid()), "--env=HOME=/tmp")
     mount = '--mount=type=bind,"source={}",target=/source'.format(str(ROOT).replace('"', '""'))
     options = (*devices.options(cell), *user, mount)
-    name = a_name()
+    name = new_name()
     with engine.removed(name):
-        command = ["run", "--rm", "--name", name, *terminal(), *options, "--workdir=/source", made, "bash"]
+        command = ["run", "--rm", "--name", name, *terminal_options(), *options, "--workdir=/source", made, "bash"]
         return subprocess.call([engine.program(), *command])
 
 
-def in_copied(cell: Cell, made: str) -> int:
-    """The engine is on another machine, that knows no folder of this one."""
-    print("The engine is elsewhere: the shell has a copy of the source, and what is changed there is lost.", flush=True)
-    name = a_name()
+def shell_with_copy(cell: Cell, made: str) -> int:
+    """Open the shell with a copy of the checkout, because the engine's machine can't mount folders of this one."""
+    print("The engine is on another machine. The shell has a copy of the source. Changes there are lost.", flush=True)
+    name = new_name()
     options = (*devices.options(cell), "--workdir=/source")
     with engine.removed(name):
-        engine.ask("create", "--name", name, *terminal(), *options, made, "bash")
+        engine.ask("create", "--name", name, *terminal_options(), *options, made, "bash")
         with subprocess.Popen([engine.program(), "cp", "-", name + ":/"], stdin=subprocess.PIPE) as copying:
             assert copying.stdin is not None
             with contextlib.suppress(BrokenPipeError), tarfile.open(fileobj=copying.stdin, mode="w|") as tar:
@@ -81,16 +85,16 @@ def in_copied(cell: Cell, made: str) -> int:
         return subprocess.call([engine.program(), "start", "--attach", "--interactive", name])
 
 
-def a_name() -> str:
+def new_name() -> str:
     return "equinox-" + uuid.uuid4().hex[:12]
 
 
-def terminal() -> tuple[str, ...]:
+def terminal_options() -> tuple[str, ...]:
     return ("--interactive", "--tty") if sys.stdin.isatty() else ("--interactive",)
 
 
 def only_source(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """As the image's user has it; nothing that is hidden, or was made."""
+    """Leave out hidden files and generated ones. The rest belongs to the user of the image."""
     last = member.name.rpartition("/")[2]
     if last.startswith(".") or last in NOT_SOURCE:
         return None

@@ -1,4 +1,4 @@
-"""Which cells a command is about: the arguments that say so, the same for all commands."""
+"""The arguments that choose cells. All commands share them."""
 
 import argparse
 
@@ -6,11 +6,11 @@ from harness import rows
 
 
 def add_arguments(parser: argparse.ArgumentParser, default: str = "all") -> None:
-    """CELL, --tier and --backend. `default`: the tier where none is named."""
+    """Add CELL, --tier and --backend. The help text names `default`, the tier that is used without --tier."""
     parser.add_argument("cells", nargs="*", metavar="CELL", help="a name, or a pattern such as 'py311-*'")
     parser.add_argument(
         "--tier",
         choices=rows.TIERS,
-        help="those of this tier, and of the ones before it; if left out: {}".format(default),
+        help="the cells of this tier and of the tiers before it; default: {}".format(default),
     )
-    parser.add_argument("--backend", choices=rows.BACKENDS, help="only its cells; all, if left out")
+    parser.add_argument("--backend", choices=rows.BACKENDS, help="only the cells of this backend; default: all")

@@ -1,6 +1,7 @@
-"""Run one cell in a container: build its image, run the suite in it, take out what it has left.
+"""Run one cell in a container: build its image, run the suite in it, copy the results out.
 
-No folder of this machine is mounted, so that the engine may be anywhere. And no container stays, see `engine.removed`.
+No folder of this machine is mounted, so the engine may be on another machine. Every container is removed at the end:
+see `engine.removed`.
 """
 
 import contextlib
@@ -41,13 +42,13 @@ from harness.resume import displaces
 from harness.rows import Cell
 from harness.trouble import Trouble, failed_step, understand
 
-# A regular file, and not more of it than there should be; `timeout` in case it becomes a FIFO in between.
+# Print only a regular file, and only so many bytes. `timeout` ends `head` if a FIFO replaces the file after the check.
 READ_PROGRESS = '[ -f "$0" ] && exec timeout 5 head -c {} "$0"'.format(left.MOST_BYTES["progress.json"])
-PROGRESS_EVERY_S = 2.0  # each look is a process in the container, and may be a connection by ssh
+PROGRESS_EVERY_S = 2.0  # each question starts a process in the container, and may open a connection by ssh
 
 
 def hashes_of(cells: Iterable[Cell], source: Path = ROOT) -> dict[str, dict[str, str]]:
-    """What results of cells, run in containers now, would be shown for, by their names."""
+    """For each cell, by name: the hashes that its result would have if it ran in a container now."""
     cells = list(cells)
     of_all = fingerprint.hashes_of(cells, source)
     on = {backend: identity(next(cell for cell in cells if cell.backend == backend)) for backend in backends(cells)}
@@ -59,7 +60,7 @@ def backends(cells: Iterable[Cell]) -> set[str]:
 
 
 def identity(cell: Cell) -> dict[str, str]:
-    """The device that a container of the engine gets, see `hardware.identity`."""
+    """Name the device that a container gets. See `hardware.identity`."""
     if cell.backend == "cpu":
         return {}
     try:
@@ -72,40 +73,41 @@ def identity(cell: Cell) -> dict[str, str]:
 
 
 def recipe(cell: Cell, source: Path = ROOT) -> str:
-    """A hash of what makes the image, which is known before it is built: the Dockerfile, and what it is told.
+    """Hash the Dockerfile, the build arguments and the files that the build reads. No image has to be built for it.
 
-    The lock and the source go into the image, too; they have hashes of their own.
+    The lock and the source go into the image too. They have hashes of their own.
     """
-    told = image.build_args(cell, today=datetime.date.min)
-    del told["LOCK"]
+    build_args = image.build_args(cell, today=datetime.date.min)
+    del build_args["LOCK"]
     made_by = (image.dockerfile(cell, source), *(source / one for one in (*fingerprint.BUILT_BY, ".dockerignore")))
     files = [file.read_bytes() for file in made_by]
-    return hashlib.sha256(b"".join([json.dumps(told, sort_keys=True).encode(), *files])).hexdigest()
+    return hashlib.sha256(b"".join([json.dumps(build_args, sort_keys=True).encode(), *files])).hexdigest()
 
 
 def preflight(cell: Cell) -> Result | None:
-    """Why the cell can't be run in a container, as far as that is known before anything is made."""
+    """Say why the cell can't run in a container. `None`: nothing that can be checked before a build forbids it."""
     try:
-        begin()
+        prepare_engine()
         local = engine.is_local()
     except Trouble as trouble:
         return _result(cell, trouble)
-    # What this machine has says nothing of another's devices: those are looked at by `devices.check`.
+    # If the engine is on another machine, `devices.check` looks at its devices later.
     refusal = (hardware.check(cell) if local else None) or host.without_lock(cell)
     return refusal and replace(refusal, where="container")
 
 
 @functools.cache
-def begin() -> None:
-    """Once, before the first cell."""
+def prepare_engine() -> None:
+    """Check the engine and remove old containers. This happens once, before the first cell."""
     engine.check()
     engine.remove_leftovers()
 
 
 def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder: Path = RESULTS) -> Result:
-    """Run the cell and write its result. Once `cancel` is set, stop, and write none.
+    """Run the cell and write its result. If `cancel` is set meanwhile, stop and write no result.
 
-    Raises: OSError: the log, or the result, can't be written.
+    Raises:
+        OSError: The log or the result can't be written.
     """
     clock = time.monotonic()
     started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
@@ -117,11 +119,11 @@ def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder:
             if not snapshot.is_asked_for(now):
                 raise Trouble(snapshot.CHANGED)
             on_progress("image", 0, 0, 0)
-            ways = devices.check(cell, log, cancel)
+            option_sets = devices.check(cell, log, cancel)
             made = build(cell, log, cancel, source)
             set_up_s = time.monotonic() - clock
             on_progress("tests", 0, 0, 0)
-            result = test(cell, made, ways, on_progress, log, cancel, folder)
+            result = test(cell, made, option_sets, on_progress, log, cancel, folder)
             result = replace(result, evidence={**result.evidence, "image": made})
     except engine.Interrupted:
         return Result(cell.name, Outcome.NOT_RUN, "it was interrupted", where="container", bridge=cell.bridge)
@@ -145,7 +147,7 @@ def _result(cell: Cell, trouble: Trouble) -> Result:
 
 
 def new_log(cell: Cell, folder: Path) -> BinaryIO:
-    """A new file: whatever may still write to the old one doesn't write to this one."""
+    """Create a new log file. A process of an earlier run may still write to the old file, but not to this one."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / (cell.name + ".log")
     path.unlink(missing_ok=True)
@@ -156,11 +158,17 @@ def new_log(cell: Cell, folder: Path) -> BinaryIO:
 
 
 def build(cell: Cell, log: BinaryIO, cancel: threading.Event, source: Path = ROOT) -> str:
-    """Build the image of the cell, or what of it isn't in the engine's cache, and return its id.
+    """Build the image of the cell and return its id. The engine takes from its cache what hasn't changed.
 
-    `source`: a snapshot, or the checkout.
+    Args:
+        cell: The cell.
+        log: Where docker's output goes.
+        cancel: Set: stop.
+        source: A snapshot of the source, or the checkout.
 
-    Raises: Interrupted. Trouble: it can't be built.
+    Raises:
+        Interrupted: `cancel` was set.
+        Trouble: The image can't be built.
     """
     cell = host.preferred(cell)
     for base in bases.of(cell):
@@ -170,10 +178,10 @@ def build(cell: Cell, log: BinaryIO, cancel: threading.Event, source: Path = ROO
     with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
         id_file = Path(scratch) / "id"
         where = ["--file", str(image.dockerfile(cell, source)), "--target", "cell", "--iidfile", str(id_file)]
-        told = image.build_args(cell, image.revision(), source=source)
-        made_from = ["--build-arg={}={}".format(key, value) for key, value in told.items()]
+        build_args = image.build_args(cell, image.revision(), source=source)
+        arguments = ["--build-arg={}={}".format(key, value) for key, value in build_args.items()]
         name = ["--tag", image.tag(cell), "--label", engine.ours()]
-        command = ["build", "--progress=plain", *where, *name, *secrets(Path(scratch)), *made_from, str(source)]
+        command = ["build", "--progress=plain", *where, *name, *secrets(Path(scratch)), *arguments, str(source)]
         ended = engine.follow(*command, log=log, cancel=cancel)
         if ended.status == 0:
             engine.remove_replaced("equinox.cell=" + cell.name)
@@ -182,28 +190,30 @@ def build(cell: Cell, log: BinaryIO, cancel: threading.Event, source: Path = ROO
     trouble = understand(said, **blame.source_of(cell).of_messages()) or understand(ended.said)
     if trouble is not None:
         raise trouble
-    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["nothing was said"]
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["docker printed nothing"]
     decisive = next((line for line in lines if line.lower().startswith("error")), lines[-1])
-    message = "its image could not be built: {}; results/{}.log has it all"
+    message = "its image could not be built: {}; the whole output is in results/{}.log"
     raise Trouble(message.format(decisive, cell.name), Outcome.UNAVAILABLE)
 
 
 def test(
     cell: Cell,
     made: str,
-    ways: Sequence[Sequence[str]],
+    option_sets: Sequence[Sequence[str]],
     on_progress: OnProgress,
     log: BinaryIO,
     cancel: threading.Event,
     folder: Path,
 ) -> Result:
-    """Run the suite in the image of that id, in the first of the ways by which the container gets its device.
+    """Run the suite in the image `made`. Try one set of docker options after another, until one gives the device.
 
-    Raises: Interrupted. Trouble: the container can't be started, or the engine was lost.
+    Raises:
+        Interrupted: `cancel` was set.
+        Trouble: The container can't be started, or the connection to the engine broke.
     """
-    way, *others = ways
+    options, *others = option_sets
     try:
-        result, status = test_by(cell, made, way, on_progress, log, cancel, folder)
+        result, status = test_with(options, cell, made, on_progress, log, cancel, folder)
         why = result.reason if status == verdict.OUT_OF_PLACE else ""
     except Trouble as trouble:
         if not others:
@@ -211,36 +221,36 @@ def test(
         why = str(trouble)
     if not (why and others):
         return result
-    log.write("By {}: {}. Another way is tried.\n".format(" ".join(way), why).encode())
+    log.write("With the options {}: {}. Trying the next options.\n".format(" ".join(options), why).encode())
     log.flush()
     return test(cell, made, others, on_progress, log, cancel, folder)
 
 
-def test_by(
+def test_with(
+    options: Sequence[str],
     cell: Cell,
     made: str,
-    way: Sequence[str],
     on_progress: OnProgress,
     log: BinaryIO,
     cancel: threading.Event,
     folder: Path,
 ) -> tuple[Result, int]:
-    """The same, in one way, which the result names; and the exit status."""
+    """Run the suite in a container with these options. Return the result, which names them, and the exit status."""
     with engine.container(
-        made, options=(*way, *devices.NO_PROXIES, *devices.passed_on()), log=log, cancel=cancel
+        made, options=(*options, *devices.NO_PROXIES, *devices.passed_on()), log=log, cancel=cancel
     ) as name:
-        status = engine.execute(name, log, cancel, Progress(name, on_progress).tell).status
+        status = engine.execute(name, log, cancel, Progress(name, on_progress).ask).status
         try:
-            with taken_out(name) as place:
+            with copied_results(name) as place:
                 result = verdict.of_run(host.preferred(cell), place, status)
                 left.keep_junit(place.junit, folder / (cell.name + ".xml"))
         except left.Unusable as error:
             result = verdict.of_unusable(cell, error)
-    return replace(result, where="container", evidence={**result.evidence, "options": [*way]}), status
+    return replace(result, where="container", evidence={**result.evidence, "options": [*options]}), status
 
 
 def secrets(scratch: Path, env: Mapping[str, str] = os.environ) -> list[str]:
-    """What the build needs to reach an index of the user's own, see `isolation`. No image keeps it."""
+    """The docker options that give the build the user's own index and CA. No image keeps them. See `isolation`."""
     files = {"ca.pem": Path(env.get("SSL_CERT_FILE") or os.devnull)}
     if env.get(isolation.INDEX):
         files["pip.conf"] = scratch / "pip.conf"
@@ -249,32 +259,34 @@ def secrets(scratch: Path, env: Mapping[str, str] = os.environ) -> list[str]:
 
 
 @contextlib.contextmanager
-def taken_out(name: str) -> Iterator[Environment]:
-    """What the run has left in the container, for a while here.
+def copied_results(name: str) -> Iterator[Environment]:
+    """Copy what the run left in the container to a temporary folder of this machine.
 
-    Raises: Unusable: a run doesn't leave such files. Trouble: the engine doesn't give them.
+    Raises:
+        Unusable: The container holds files that a run doesn't leave.
+        Trouble: The engine doesn't give the files.
     """
     with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
         folder = Path(scratch)
-        # As an archive: docker, when it writes the files itself, makes the links among them, too.
+        # Take them as an archive. If docker wrote the files itself, it would create the links among them too.
         engine.receive("cp", "{}:{}".format(name, image.INSIDE.folder), "-", take=lambda it: left.unpack(it, folder))
         yield Environment(folder)
 
 
 @dataclass
 class Progress:
-    """How far the tests are, asked of the container that runs them."""
+    """Ask the container how many tests are done, and pass the answer on."""
 
     name: str
     on_progress: OnProgress
     asked: float = 0.0
 
-    def tell(self) -> None:
+    def ask(self) -> None:
         if time.monotonic() - self.asked < PROGRESS_EVERY_S:
             return
         try:
             said = left.progress(engine.ask("exec", self.name, "sh", "-c", READ_PROGRESS, str(image.INSIDE.progress)))
-        except Trouble:  # it hasn't begun, or has just ended
+        except Trouble:  # the tests haven't begun, or have just ended
             return
         finally:
             self.asked = time.monotonic()

@@ -1,9 +1,9 @@
-"""Tests of the harness itself: on the host, without JAX.
+"""Tests of the harness itself. They run on the host, without JAX.
 
     pytest --confcutdir=tests/harness tests/harness
 
-`--confcutdir` keeps pytest from loading `tests/conftest.py`, which imports JAX. Where that is loaded all the same, as
-when the whole of `tests` is run, these tests run too.
+`--confcutdir` keeps pytest from loading `tests/conftest.py`, which imports JAX. These tests also pass when that file is
+loaded, for example when pytest runs the whole folder `tests`.
 """
 
 import signal
@@ -15,21 +15,22 @@ import pytest
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 sys.path[:0] = [str(DOCKER), str(DOCKER / "bridge"), str(DOCKER / "inside")]
 
-# What a script starts in the background ignores signals. So would, then, what the tests start and send signals to.
+# A shell script starts background commands with signals ignored, and child processes inherit that. The tests send
+# signals to child processes, so the signals get their default handlers back.
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
-# The library, whose suite this may be, needs Python 3.7; the harness more, and what installs the bridge less than it.
+# The library runs on Python 3.7, the bridge's installer on 3.8, the harness on 3.10. Collect what this Python can run.
 if sys.version_info < (3, 10):  # noqa: UP036
     newer = "test_*.py" if sys.version_info < (3, 8) else "test_[!b]*.py"
     collect_ignore_glob = [newer, "test_bisect*.py"]
 
 
 def pytest_addoption(parser):
-    parser.addoption("--run-docker", action="store_true", help="build images, too, with the engine that docker finds")
+    parser.addoption("--run-docker", action="store_true", help="also run the tests that build images with real docker")
 
 
 @pytest.fixture(autouse=True)
 def full_precision():
-    """In place of the library's fixture of that name, which is about JAX."""
+    """Replace the library's fixture of the same name, which imports JAX."""

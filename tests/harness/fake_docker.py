@@ -1,4 +1,4 @@
-"""A `docker` that makes nothing: it keeps a record, answers as it is told, and knows which containers there are."""
+"""A fake `docker` program: it records its calls, gives prepared answers, and keeps a list of containers."""
 
 import json
 import os
@@ -27,7 +27,7 @@ sys.stdout.flush()
 if verb == "create" and (status == 0 or answer.get("made")):
     (containers / after("--name")).touch()
 if answer.get("waits"):
-    parent = os.getppid()  # once that was killed, nobody waits for this any more
+    parent = os.getppid()  # stop waiting if the parent is killed
     (home / "waiting").touch()
     while os.getppid() == parent and (verb != "start" or (containers / arguments[-1]).exists()):
         time.sleep(0.01)
@@ -40,7 +40,7 @@ elif verb == "ps":
     print(*(path.name for path in containers.iterdir()), sep="\n")
 elif verb == "cp" and arguments[1] == "-":
     sys.stdin.buffer.read()
-elif verb == "cp" and status == 0 and arguments[-1] == "-":  # an archive, with links and devices as they are
+elif verb == "cp" and status == 0 and arguments[-1] == "-":  # as real docker: an archive that keeps links and devices
     with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
         archive.add(home / "results", "results")
 sys.exit(status)
@@ -48,7 +48,7 @@ sys.exit(status)
 
 
 class FakeDocker:
-    """What `docker` on the PATH is to do, and what it was asked for."""
+    """Control the fake `docker` on the PATH, and read how it was called."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -69,12 +69,12 @@ class FakeDocker:
         return os.pathsep.join([str(self.home / "bin"), os.environ["PATH"]])
 
     def answer(self, verb: str = "version", **answer: object) -> None:
-        """What it does from now on when it is asked to `verb`: say `out` and `err`, exit with `status`, or wait."""
+        """Set what `docker <verb>` does from now on: print `out` and `err`, exit with `status`, or wait."""
         self.answers.setdefault(verb, {}).update(answer)
         (self.home / "answers").write_text(json.dumps(self.answers))
 
     def leaves(self, **files: object) -> None:
-        """What the run of the suite has left in /results."""
+        """Set the files that the run of the suite leaves in /results."""
         for name, content in files.items():
             text = content if isinstance(content, str) else json.dumps(content)
             (self.home / "results" / name.replace("_", ".")).write_text(text)
@@ -89,7 +89,7 @@ class FakeDocker:
         return [call[0] for call in self.calls]
 
     def call(self, verb: str) -> list[str]:
-        """The last time that it was asked to."""
+        """The arguments of the last call of this verb."""
         return next(call for call in reversed(self.calls) if call[0] == verb)
 
     @property

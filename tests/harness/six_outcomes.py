@@ -1,4 +1,4 @@
-"""Cells of all six outcomes, and the table of them in its three forms."""
+"""One cell for each of the six outcomes, and their table as Markdown, as HTML and for a terminal."""
 
 import html.parser
 import io
@@ -18,7 +18,7 @@ def cell(jax, backend="cpu", python="3.11", **more):
     return rows.Cell(jax, python, backend, platform, "pr", jax, None, ("jax",), **more)
 
 
-# One cell for each outcome, each in a row of its own, and each because of what its result, or its lack, says.
+# Each cell has its own row. Its result, or its missing result, gives the outcome.
 SIX = {
     Outcome.PASSED: cell("0.10.1"),
     Outcome.FAILED: cell("0.10.2"),
@@ -65,7 +65,7 @@ def text_of(markup):
 
 
 def lines_by_jax(form, *args, **options):
-    """The line, or row, of each JAX, as it is read."""
+    """For each JAX version, the text of its line or row."""
     if form is in_html:
         found = [text_of(line) for line in re.findall("<tr>.*?</tr>", form(*args, **options), re.DOTALL)]
     else:

@@ -1,4 +1,4 @@
-"""A docker/matrix.toml in small: its backends, to write rows below."""
+"""The `[backend]` tables of a small docker/matrix.toml. A test appends its own rows."""
 
 BACKENDS = "".join(
     '[backend.{}]\nplatform = "{}"\nbase = "python:{{python}}-slim"\n'.format(name, platform)

@@ -1,4 +1,4 @@
-"""What jobs of GitHub leave is drawn in one table, and no job can say anything of another's cell."""
+"""The results of all GitHub jobs are collected. A job can't give the result of a cell that it didn't run."""
 
 import pytest
 from harness import artifacts, results
@@ -18,7 +18,7 @@ def leave(folder, artifact, cell, outcome=Outcome.PASSED):
 
 @pytest.fixture
 def collected(tmp_path):
-    """What is taken over, and what is said."""
+    """Collect the artifacts. Returns the cells that have a result, and the messages."""
 
     def collect():
         said = []
@@ -34,8 +34,8 @@ def test_each_job_gives_the_results_of_its_cells(tmp_path, collected):
     assert collected() == ({CPU, GPU, FOUND}, "")
 
 
-def test_none_gives_those_of_another(tmp_path, collected):
-    """A dependency of one cell would else say that all others have passed."""
+def test_a_job_cannot_give_the_result_of_another_cell(tmp_path, collected):
+    """Otherwise a malicious package in one cell could report that all other cells passed."""
     leave(tmp_path / "artifacts", "results-" + CPU, CPU, Outcome.FAILED)
     leave(tmp_path / "artifacts", "results-" + OTHER, CPU)
     leave(tmp_path / "artifacts", "results-gpu", CPU)
@@ -43,10 +43,10 @@ def test_none_gives_those_of_another(tmp_path, collected):
     leave(tmp_path / "artifacts", "other", OTHER)
     cells, said = collected()
     assert cells == {CPU} and results.read(CPU, tmp_path / "results").outcome is Outcome.FAILED
-    assert said.count("left out") == 3
+    assert said.count("is skipped") == 3
 
 
-def test_what_is_no_result_is_left_out(tmp_path, collected):
+def test_an_invalid_result_is_skipped(tmp_path, collected):
     folder = tmp_path / "artifacts" / ("results-" + CPU)
     folder.mkdir(parents=True)
     (folder / (CPU + ".json")).write_text("[]")

@@ -1,4 +1,4 @@
-"""What images begin with: the digest of a tag is asked for once, and kept."""
+"""Base images: the digest of a tag is looked up once and kept."""
 
 import pytest
 from harness import bases, rows
@@ -15,7 +15,7 @@ def path(tmp_path):
 
 
 class Registry:
-    """In place of the engine's command line; knows some tags."""
+    """A fake registry that knows some tags. It replaces `engine.ask`."""
 
     def __init__(self, *known):
         self.known = known
@@ -28,13 +28,13 @@ class Registry:
         return DIGEST
 
 
-def test_python_has_its_own_image_and_cuda_may_come_from_another():
+def test_cuda_may_come_from_a_second_image():
     assert {bases.of(cell) for cell in CELLS} == {(PYTHON, "scratch"), (PYTHON, CUDA)}
     assert bases.of(rows.select(rows.load(), ["py313-jax0.12.0.1-cuda"])[0]) == ("python:3.13-slim-bookworm", "scratch")
 
 
-def test_noted_once_and_used(path):
-    """A second `make lock` asks for nothing, and changes nothing, though the tag may have moved."""
+def test_a_known_digest_is_kept(path):
+    """A second `make lock` asks the registry nothing and changes nothing, even if the tag has moved."""
     bases.lock(CELLS, path, Registry(PYTHON, CUDA))
     first, again = path.read_text(), Registry()
     bases.lock(CELLS, path, again)
@@ -42,26 +42,26 @@ def test_noted_once_and_used(path):
     assert bases.pinned(PYTHON, path) == "{}@{}".format(PYTHON, DIGEST)
 
 
-def test_what_is_not_known_is_said_and_goes_by_its_tag(path):
+def test_a_base_without_a_digest_is_reported_and_used_by_its_tag(path):
     said = []
     bases.lock(CELLS, path, Registry(PYTHON), said.append)
-    assert said == ["{}: the tag alone, as its digest isn't known: no network; see to it".format(CUDA)]
+    assert said == ["{}: only the tag is used, because its digest isn't known: no network; see to it".format(CUDA)]
     assert bases.pinned(CUDA, path) == CUDA and bases.pinned(PYTHON, path) != PYTHON
     assert bases.floats(CUDA, path) and not bases.floats(PYTHON, path) and not bases.floats("scratch", path)
 
 
-def test_nothing_known_makes_no_file(path):
+def test_no_digest_makes_no_file(path):
     bases.lock(CELLS, path, Registry(), lambda line: None)
     assert not path.exists() and bases.pinned(PYTHON, path) == PYTHON
 
 
-def test_what_no_cell_begins_with_is_forgotten(path):
+def test_a_base_that_no_cell_uses_is_removed(path):
     bases.lock(CELLS, path, Registry(PYTHON, CUDA))
     bases.lock([cell for cell in CELLS if cell.backend == "cpu"], path, Registry())
     assert CUDA not in path.read_text() and PYTHON in path.read_text()
 
 
-def test_an_answer_that_is_no_digest_is_not_noted(path):
+def test_an_answer_that_is_no_digest_is_not_written(path):
     said = []
     bases.lock(CELLS, path, lambda *arguments: "<none>", said.append)
-    assert not path.exists() and "no digest: <none>" in said[0]
+    assert not path.exists() and "not a digest: <none>" in said[0]

@@ -1,6 +1,6 @@
-"""Running a cell in a container: what comes of it, and that nothing is left behind, however it ends.
+"""Run a cell in a container: the result is right, and the container is always removed.
 
-A fake `docker` on the PATH plays the engine. `pytest --run-docker` runs the last tests on a real one.
+Most tests use a fake `docker` on the PATH. With `pytest --run-docker` the last tests use a real engine.
 """
 
 import datetime
@@ -37,13 +37,13 @@ def docker(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", docker.path)
     monkeypatch.setattr(engine, "checkout", lambda: "mine")
     monkeypatch.setattr(host, "POLL_S", 0.02)
-    container.begin.cache_clear()
+    container.prepare_engine.cache_clear()
     return docker
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """With what the last run has left."""
+    """A results folder with the files of an earlier run."""
     folder = tmp_path / "results"
     results.write(LAST, folder)
     (folder / (CELL.name + ".xml")).write_text("as it was")
@@ -62,11 +62,11 @@ def junit(folder):
     return (folder / (CELL.name + ".xml")).read_text()
 
 
-# What comes of it
+# The result
 
 
 def test_passed(run, docker, folder):
-    """The result says what it was shown for, and in which image."""
+    """The result names the hashes of what was tested, and the image."""
     result = run()
     assert result.outcome is Outcome.PASSED and result.where == "container" and result.counts == {"passed": 3}
     assert result.evidence["image"] == IMAGE
@@ -76,8 +76,8 @@ def test_passed(run, docker, folder):
     assert junit(folder) == "<testsuites/>"
 
 
-def test_what_is_hashed_is_what_the_image_is_built_from(run, docker, monkeypatch):
-    """Though the source changes while the image is built."""
+def test_the_hash_is_of_the_source_that_was_built(run, docker, monkeypatch):
+    """This holds even if the checkout changes while the image is built."""
     taken = []
 
     def take(folder, cell):
@@ -108,7 +108,7 @@ def test_failed(run, docker, folder):
 
 
 def test_killed_in_the_container(run, docker, tmp_path):
-    """As when memory runs out there."""
+    """This happens when the container runs out of memory."""
     (docker.home / "results" / "report.json").unlink()
     docker.answer("inspect", out="exited 137\n")
     result = run()
@@ -124,16 +124,16 @@ def test_log_has_the_build_and_the_tests(run, docker, folder):
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_log_says_which_bases_float(run, folder, monkeypatch, known):
-    """Those whose digest isn't known: each in one line."""
+def test_log_names_the_bases_without_a_digest(run, folder, monkeypatch, known):
+    """The log has one line for each base image whose digest isn't known."""
     monkeypatch.setattr(bases, "floats", lambda base: not known and base != bases.NO_IMAGE)
     run()
     said = (folder / (CELL.name + ".log")).read_text()
     assert said.count("make lock") == (not known) and (known or said.startswith("python:3.11-slim-bookworm: "))
 
 
-def test_image_that_was_replaced_goes(run, docker):
-    """Of this cell and this checkout. One that is in use stays, and fails nothing."""
+def test_replaced_images_are_removed(run, docker):
+    """Only old images of this cell and this checkout are removed. An image in use stays, and the run still passes."""
     docker.answer("image", out="sha256:old\nsha256:older\n")
     assert run().outcome is Outcome.PASSED
     listed, *removed = [call for call in docker.calls if call[0] == "image"]
@@ -146,7 +146,7 @@ def test_image_that_was_replaced_goes(run, docker):
 
 
 def test_progress(run, docker):
-    """First the image, then the tests: how many are done, of how many, how many failed."""
+    """Progress reports the image first, then the tests: done, total, failed."""
     docker.answer("start", waits=True)
     docker.answer("exec", out='{"done": 3, "total": 10, "failed": 1}')
     heard, cancel = [], threading.Event()
@@ -161,14 +161,14 @@ def test_progress(run, docker):
 
 
 def test_nothing_of_this_machine_is_mounted(run, docker):
-    """The engine may be another machine's."""
+    """The engine may be on another machine."""
     run()
     words = [word for call in docker.calls for word in call]
     assert not [word for word in words if word.startswith(("-v", "--volume", "--mount"))]
     assert docker.call("create")[-1] == IMAGE
 
 
-# What comes out of it is not trusted
+# Files from the container are not trusted
 
 
 def link(path, target):
@@ -194,7 +194,7 @@ def too_large(path, target):
 @pytest.mark.parametrize("make", [link, fifo, folder_instead, too_large])
 @pytest.mark.parametrize("name", ["report.json", "junit.xml"])
 def test_only_regular_files_come_out(run, docker, folder, tmp_path, make, name):
-    """A link of a container would be a link to a file of this machine, and be published with the results."""
+    """A link from a container could point to a private file of this machine, and be published with the results."""
     secret = tmp_path / "id_rsa"
     secret.write_text(json.dumps(REPORT))
     make(docker.home / "results" / name, secret)
@@ -213,7 +213,7 @@ def test_other_files_stay_in_the_container(run, docker, folder):
 @pytest.mark.parametrize(
     "said", ["[]", "7", "null", '{"done": 3}', '{"done": "3", "total": [], "failed": {}}', "[" * 9999]
 )
-def test_progress_that_is_none_is_passed_over(run, docker, said):
+def test_invalid_progress_is_ignored(run, docker, said):
     docker.answer("start", waits=True)
     docker.answer("exec", out=said)
     heard, cancel = [], threading.Event()
@@ -222,14 +222,14 @@ def test_progress_that_is_none_is_passed_over(run, docker, said):
     assert heard == [("image", 0, 0, 0), ("tests", 0, 0, 0)]
 
 
-def test_an_engine_that_never_hands_out_is_not_waited_for(docker, monkeypatch):
+def test_a_copy_that_never_ends_times_out(docker, monkeypatch):
     monkeypatch.setattr(engine, "ASK_S", 0.3)
     docker.answer("cp", waits=True)
     with pytest.raises(Trouble, match="within"):
         engine.receive("cp", "x:/results", "-", take=lambda stream: stream.read())
 
 
-# Whatever fails, nothing is left behind
+# After every failure the container is removed
 
 
 STEPS = ("build", "create", "start", "inspect", "cp")
@@ -237,7 +237,7 @@ STEPS = ("build", "create", "start", "inspect", "cp")
 
 @pytest.mark.parametrize("step", STEPS)
 def test_failing_step(run, docker, folder, step):
-    """The last thing to happen is that the container goes, and no result is one of the tests."""
+    """The last call removes the container. The result doesn't come from tests."""
     docker.answer(step, status=1, err="#9 ERROR: no such thing\n", made=True)
     if step == "start":
         docker.answer("inspect", out="created 128\n")
@@ -253,7 +253,7 @@ def test_failing_step(run, docker, folder, step):
 
 @pytest.mark.parametrize("step", ("build", "create", "start"))
 def test_cancelled_step(run, docker, folder, step):
-    """The result of the last time stays, whole."""
+    """The earlier result stays unchanged."""
     docker.answer(step, waits=True)
     cancel = threading.Event()
     threading.Thread(target=lambda: (until(lambda: docker.waiting), cancel.set())).start()
@@ -277,7 +277,7 @@ container.run(cell, lambda *said: None, threading.Event(), folder=Path({folder!r
 
 @pytest.mark.parametrize("step", ("create", "start"))
 def test_kill_9(docker, folder, step):
-    """The container goes though nobody is there any more to remove it."""
+    """The container is removed even if the process that started it is killed."""
     docker.answer(step, waits=True, made=True)
     code = RUNNER.format(docker=str(Path(container.__file__).parents[1]), cell=CELL.name, folder=str(folder))
     runner = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PATH": docker.path})
@@ -297,7 +297,7 @@ def until(so):
 
 
 def test_the_engine_is_lost(run, docker, folder):
-    """The tests go on somewhere, and what came of them isn't known."""
+    """The tests may go on in the container, but their result is unknown."""
     docker.answer("inspect", out="running 0\n")
     result = run()
     assert result.outcome is Outcome.NOT_RUN and "connection" in result.reason
@@ -305,7 +305,7 @@ def test_the_engine_is_lost(run, docker, folder):
 
 
 def test_log_that_cannot_be_written(run, docker, monkeypatch):
-    """It is said, and docker doesn't wait for ever for somebody to listen."""
+    """The error is raised, and docker doesn't block on a full pipe."""
     docker.answer("build", out="word " * 100000 + "\n")
     monkeypatch.setattr(container, "new_log", lambda cell, folder: open("/dev/full", "wb", buffering=0))
     with pytest.raises(OSError, match="No space left"):
@@ -314,15 +314,15 @@ def test_log_that_cannot_be_written(run, docker, monkeypatch):
 
 
 def test_log_is_a_new_file(folder):
-    """Whatever may still write to the old one, as what was left of a killed run, doesn't write to it."""
+    """A process that is left from a killed run may still write to the old file, but not to the new one."""
     with container.new_log(CELL, folder) as old, container.new_log(CELL, folder) as new:
         old.write(b"old")
         new.write(b"new")
     assert (folder / (CELL.name + ".log")).read_bytes() == b"new"
 
 
-def test_what_could_not_be_installed(run, docker):
-    """It is said of which lock, and how that is put right."""
+def test_a_package_that_cannot_be_installed(run, docker):
+    """The message names the lock and the command that mends it."""
     docker.answer(
         "build", status=1, err="#7 1.2 ERROR: No matching distribution found for optax==9\n#7 ERROR: exit code: 1\n"
     )
@@ -330,46 +330,46 @@ def test_what_could_not_be_installed(run, docker):
     assert "docker/locks/{}.txt".format(CELL.name) in reason and "CELL={}".format(CELL.name) in reason
 
 
-# With which rights it is run
+# The rights of the container
 
 
 def test_the_container_is_confined(run, docker):
     result = run()
     assert set(devices.CONFINED) < set(docker.call("create"))
     assert set(devices.CONFINED) == set(result.evidence["options"])
-    # Those of docker's configuration, which may have passwords; and a container on a TPU has the network.
+    # Docker would pass on the proxies of its configuration. They may hold passwords, and a TPU container has a network.
     assert {"--env=HTTPS_PROXY=", "--env=https_proxy="} < set(docker.call("create"))
 
 
 @pytest.fixture
-def two_ways(monkeypatch):
+def two_option_sets(monkeypatch):
     monkeypatch.setattr(devices, "check", lambda cell, log, cancel: (("--first",), ("--second",)))
 
 
-def ways_tried(docker):
-    return [way for call in docker.calls if call[0] == "create" for way in ("--first", "--second") if way in call]
+def options_tried(docker):
+    return [one for call in docker.calls if call[0] == "create" for one in ("--first", "--second") if one in call]
 
 
-def test_more_rights_are_given_only_where_fewer_do_not_reach_the_device(run, docker, two_ways):
-    assert run().evidence["options"] == ["--first"] and ways_tried(docker) == ["--first"]
+def test_more_rights_are_given_only_if_fewer_do_not_reach_the_device(run, docker, two_option_sets):
+    assert run().evidence["options"] == ["--first"] and options_tried(docker) == ["--first"]
     docker.leaves(report_json={**REPORT, "refusal": "it is a CPU"})
     docker.answer("inspect", out="exited {}\n".format(verdict.OUT_OF_PLACE))
     result = run()
-    assert ways_tried(docker)[1:] == ["--first", "--second"] and docker.containers == []
+    assert options_tried(docker)[1:] == ["--first", "--second"] and docker.containers == []
     assert result.outcome is Outcome.FAILED and result.evidence["options"] == ["--second"]
 
 
-def test_a_way_that_the_engine_refuses_is_followed_by_the_next(run, docker, folder, two_ways):
+def test_if_the_engine_refuses_options_the_next_ones_are_tried(run, docker, folder, two_option_sets):
     docker.answer("create", status=1, err="error gathering device information: no such file\n")
-    assert "no such file" in run().reason and ways_tried(docker) == ["--first", "--second"]
-    assert "Another way is tried" in (folder / (CELL.name + ".log")).read_text()
+    assert "no such file" in run().reason and options_tried(docker) == ["--first", "--second"]
+    assert "Trying the next options" in (folder / (CELL.name + ".log")).read_text()
 
 
-# What is run, and what isn't
+# Which cells run
 
 
 def test_unchanged_is_not_run_again(run, folder):
-    """A pass in a container counts in one, until what makes the image changes; one on the host doesn't."""
+    """A pass in a container is kept until the recipe of its image changes. A pass on the host doesn't count there."""
     result = run()
     now = container.hashes_of([CELL])[CELL.name]
     assert decide(CELL, result, now, Rerun.NOTHING).step is Step.KEEP
@@ -380,7 +380,7 @@ def test_unchanged_is_not_run_again(run, folder):
 
 
 def test_recipe(monkeypatch, tmp_path):
-    """It is of the Dockerfile and what that is told: not of the lock, which has a hash of its own, nor of the day."""
+    """The recipe hashes the Dockerfile and its arguments. It doesn't hash the lock or the day."""
     before = container.recipe(CELL)
     monkeypatch.setattr(image.fingerprint, "lock_hash", lambda cell, source: "other")
     assert container.recipe(CELL) == before
@@ -401,11 +401,11 @@ def test_recipe(monkeypatch, tmp_path):
     assert container.recipe(CELL, copy) != before
 
 
-# Before it is run
+# Before the run
 
 
 def test_preflight_removes_leftovers_once(docker):
-    """Of a run on a machine that lost its power. Only of this checkout."""
+    """A run may leave a container if the machine loses its power. Only containers of this checkout are removed."""
     (docker.home / "containers" / "left").touch()
     assert container.preflight(CELL) is None and container.preflight(CELL) is None
     assert docker.containers == [] and docker.verbs.count("ps") == 1
@@ -431,8 +431,8 @@ def test_preflight_no_docker(docker, monkeypatch):
     assert "install Docker" in container.preflight(CELL).reason
 
 
-def test_preflight_asks_this_machine_only_for_its_own_engine(docker, monkeypatch):
-    """What a machine has says nothing of the devices of another."""
+def test_preflight_checks_local_devices_only_for_a_local_engine(docker, monkeypatch):
+    """The devices of this machine say nothing about an engine on another machine."""
     refusal = Result(ON_GPU.name, Outcome.UNSUPPORTED, "too old a GPU")
     monkeypatch.setattr(hardware, "check", lambda cell: refusal)
     assert container.preflight(ON_GPU) == replace(refusal, where="container")
@@ -440,8 +440,8 @@ def test_preflight_asks_this_machine_only_for_its_own_engine(docker, monkeypatch
     assert container.preflight(ON_GPU) is None
 
 
-def test_h100_cannot_run_what_came_before_it(docker, monkeypatch):
-    """Known from the row, with nothing pulled or built."""
+def test_h100_cannot_run_an_older_jax(docker, monkeypatch):
+    """The row in docker/matrix.toml says so. Nothing is pulled or built."""
     old = next(
         cell
         for cell in CELLS.values()
@@ -453,7 +453,7 @@ def test_h100_cannot_run_what_came_before_it(docker, monkeypatch):
     assert not {"build", "pull", "create"} & set(docker.verbs)
 
 
-def test_devices_are_looked_at_before_the_build(run, docker, monkeypatch):
+def test_devices_are_checked_before_the_build(run, docker, monkeypatch):
     def none(cell, log, cancel):
         raise Trouble("no such device", Outcome.UNSUPPORTED)
 
@@ -469,7 +469,7 @@ def test_secrets_reach_the_build(run, docker, monkeypatch):
 
 
 def test_secrets(tmp_path):
-    """An index of the user's own, and its CA. A pip.conf of the user's isn't one."""
+    """The user's index and CA become secrets of the build. The user's pip.conf doesn't."""
     file = tmp_path / "file"
     file.touch()
     assert container.secrets(tmp_path, {"SSL_CERT_FILE": str(file)}) == ["--secret=id=ca.pem,src={}".format(file)]
@@ -486,7 +486,7 @@ def test_secrets(tmp_path):
 
 @pytest.fixture(scope="module")
 def real(request):
-    """The image of the newest cell, where `--run-docker` asks for it."""
+    """The image of the newest cell. The tests are skipped without `--run-docker`."""
     if not request.config.getoption("--run-docker", default=False):
         pytest.skip("builds an image: only with --run-docker")
     try:
@@ -502,14 +502,14 @@ def exists(name):
 
 
 def test_real_container(real, tmp_path):
-    """It says what it says, ends as it ends, leaves what it leaves, and is gone."""
+    """The output, the exit status and the files of the container come back, and the container is removed."""
     never, command = threading.Event(), ("sh", "-c", "echo said; echo '{}' > /results/report.json; kill -9 $$")
     with (tmp_path / "log").open("wb") as log:
         with engine.container(real, "sh", "-c", "echo said; exit 7", log=log, cancel=never) as name:
             assert engine.execute(name, log, never) == engine.Ended(7, "said\n")
         with engine.container(real, *command, log=log, cancel=never) as name:
             engine.execute(name, log, never)
-            with container.taken_out(name) as left:
+            with container.copied_results(name) as left:
                 assert left.report.read_text() == "{}\n"
     assert not exists(name)
 
@@ -523,7 +523,7 @@ def test_real_container_that_is_cancelled(real, tmp_path):
 
 
 def test_real_leftovers(real, monkeypatch):
-    """Of this checkout alone."""
+    """Only leftovers of this checkout are removed."""
     names = ["equinox-test-mine", "equinox-test-other"]
     with engine.removed(names[0]), engine.removed(names[1]):
         for name in names:
@@ -534,7 +534,7 @@ def test_real_leftovers(real, monkeypatch):
 
 
 def test_real_engine_without_gpus(real, tmp_path):
-    """Where there is none, `--gpus` is refused in words that are understood."""
+    """Without a GPU, real docker refuses `--gpus`, and the harness understands its message."""
     if hardware.here().gpus:
         pytest.skip("there is a GPU here")
     never = threading.Event()

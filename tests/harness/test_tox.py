@@ -392,7 +392,7 @@ def test_one_run_of_a_cell_at_a_time(checkout, tmp_path):
     try:
         wait_for(tmp_path / "runs", first)
         status, said = checkout.tox("-e", FIRST)
-        assert status == 75 and "already being run" in said
+        assert status == 75 and "already running" in said
     finally:
         os.killpg(first.pid, signal.SIGKILL)
         first.communicate()

@@ -1,4 +1,4 @@
-"""docker/run.py: where cells run, and what it does with images instead of running any."""
+"""docker/run.py: whether cells run on the host or in containers, and its options about images."""
 
 import io
 import os
@@ -26,34 +26,34 @@ def docker(tmp_path, monkeypatch):
 
 @pytest.fixture
 def main():
-    """The exit status, and what was handed on to whoever runs cells; None: nothing was."""
+    """Run `main`. Returns the exit status and the options that `many.run` would get; no options: it isn't called."""
 
     def main(*argv):
-        handed_on = {}
-        status = run.main([NAME, *argv], run=lambda cells, **options: handed_on.update(options) or 0)
-        return status, handed_on
+        passed = {}
+        status = run.main([NAME, *argv], run=lambda cells, **options: passed.update(options) or 0)
+        return status, passed
 
     return main
 
 
-def test_on_the_host_unless_said_otherwise(main, docker):
-    """Nobody asks for an engine."""
-    status, handed_on = main()
-    assert status == 0 and handed_on["runner"] is host and handed_on["hashes"][NAME]["image"] == ""
+def test_the_host_is_the_default(main, docker):
+    """No engine is asked."""
+    status, passed = main()
+    assert status == 0 and passed["runner"] is host and passed["hashes"][NAME]["image"] == ""
     assert docker.calls == []
 
 
 @pytest.mark.parametrize("where", ["container", "auto"])
 def test_in_containers(main, docker, capsys, where):
-    status, handed_on = main("--where", where)
-    assert status == 0 and handed_on["runner"] is container
-    assert handed_on["hashes"] == container.hashes_of([CELL])
+    status, passed = main("--where", where)
+    assert status == 0 and passed["runner"] is container
+    assert passed["hashes"] == container.hashes_of([CELL])
     assert capsys.readouterr().out == "In containers: Docker 27.0 at unix:///var/run/docker.sock.\n"
 
 
 @pytest.mark.parametrize("variable", ["DOCKER_HOST", "DOCKER_CONTEXT"])
 def test_auto_without_the_engine_that_the_user_named(main, docker, capsys, monkeypatch, variable):
-    """Whoever names an engine doesn't mean this host."""
+    """If the user names an engine, the host is no replacement for it."""
     monkeypatch.setenv(variable, "ssh://elsewhere")
     docker.answer("version", status=1, err=NO_ENGINE)
     assert main("--where", "auto") == (3, {})
@@ -61,10 +61,10 @@ def test_auto_without_the_engine_that_the_user_named(main, docker, capsys, monke
 
 
 def test_auto_without_an_engine(main, docker, capsys):
-    """It runs on the host, and says so, and why."""
+    """The cells run on the host. A message says so, and why."""
     docker.answer("version", status=1, err=NO_ENGINE)
-    status, handed_on = main("--where", "auto")
-    assert status == 0 and handed_on["runner"] is host
+    status, passed = main("--where", "auto")
+    assert status == 0 and passed["runner"] is host
     said = capsys.readouterr().out
     assert (
         said.startswith("On this host, not in containers: no Docker engine answers at unix:///x")
@@ -73,7 +73,7 @@ def test_auto_without_an_engine(main, docker, capsys):
 
 
 def test_container_without_an_engine(main, docker, capsys):
-    """That was asked for: nothing is run."""
+    """The user asked for containers, so nothing runs on the host."""
     docker.answer("version", status=1, err=NO_ENGINE)
     assert main("--where", "container") == (3, {})
     assert "no Docker engine answers at unix:///x" in capsys.readouterr().err
@@ -92,19 +92,19 @@ def test_image_that_cannot_be_built(main, docker, capsys):
 
 
 @pytest.mark.parametrize("option", ["--image-only", "--shell"])
-def test_nothing_is_built_where_no_engine_answers(main, docker, capsys, option):
+def test_nothing_is_built_if_no_engine_answers(main, docker, capsys, option):
     docker.answer("version", status=1, err=NO_ENGINE)
     assert main(option) == (3, {})
     assert "unix:///x" in capsys.readouterr().err and "build" not in docker.verbs
 
 
-def test_shell_is_of_one_cell(docker, capsys):
+def test_a_shell_needs_exactly_one_cell(docker, capsys):
     assert run.main(["py311-*", "--shell"]) == 2
     assert NAME in capsys.readouterr().err and docker.calls == []
 
 
-def test_what_a_build_says_is_safe(main, docker, capsys):
-    """It has the words of packages."""
+def test_build_output_is_made_safe(main, docker, capsys):
+    """The output holds text from packages: passwords and control characters are removed."""
     docker.answer("build", err="#7 from https://me:secret@mirror/x \x1b[2Jpassed \u202e\n")
     assert main("--image-only")[0] == 0
     said = capsys.readouterr().out
@@ -112,7 +112,7 @@ def test_what_a_build_says_is_safe(main, docker, capsys):
 
 
 def test_shell(main, docker):
-    """In the source itself, as the user who started it."""
+    """The shell works on the checkout itself, as the user who started it."""
     docker.answer("run", status=7)
     assert main("--shell") == (7, {})
     command = docker.call("run")
@@ -122,7 +122,7 @@ def test_shell(main, docker):
 
 
 def test_shell_elsewhere(main, docker, capsys):
-    """In a copy of the source, which is said; and no container stays."""
+    """The shell gets a copy of the source, and a message says so. The container is removed."""
     docker.answer("context", out="ssh://elsewhere\n")
     docker.answer("start", status=7)
     assert main("--shell") == (7, {})
