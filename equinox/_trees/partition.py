@@ -6,7 +6,8 @@ from jax import tree_util
 
 from .paths import first_difference
 from .predicates import is_none
-from .selection import mask, mismatch
+from .prefix import mismatch
+from .selection import mask
 
 
 def filter(tree, filter_spec, inverse=False, replace=None, is_leaf=None):

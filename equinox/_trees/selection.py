@@ -7,9 +7,9 @@ of that of the tree. `partition` takes one, and so does the `filter_tree` of a t
 import numpy as np
 from jax import tree_util
 
-from .layout import layout_of
-from .paths import describe_leaf, first_difference, leaf_paths
+from .paths import describe_leaf, leaf_paths
 from .predicates import is_array, is_inexact_array, is_inexact_jax_or_numpy
+from .prefix import covers, is_item, mismatch, values_of_leaves
 
 # What the answers of a filter depend on, beside the structure of the inputs: nothing, the type of a leaf, its type and
 # dtype, or anything, such as its value. Each includes those before it. A filter that depends on the type may still
@@ -25,63 +25,13 @@ def mask(leaves, treedef, spec, name):
     Raises:
         TypeError: A leaf of `spec` is neither a bool nor a function. The message calls `spec` by `name`.
     """
-    if callable(spec) and tree_util.all_leaves([spec]):
-        return list(map(bool, map(spec, leaves)))
-    is_leaf = None
-    items, prefix = tree_util.tree_flatten(spec)
-    if prefix == treedef:
-        if set(map(type, items)) <= {bool}:
-            return items
-        below = range(len(leaves))
-    else:
-        is_leaf = _is_item
-        items, prefix = tree_util.tree_flatten(spec, is_leaf=is_leaf)
-        try:
-            below = prefix.flatten_up_to(treedef.unflatten(range(len(leaves))))
-        except ValueError:
-            return None
-    selected = []
-    for i, (item, subtree) in enumerate(zip(items, below)):
-        indices, structure = tree_util.tree_flatten(subtree)
-        if _is_bool(item):
-            selected += [bool(item)] * len(indices)
-        elif callable(item):
-            parts, its_structure = tree_util.tree_flatten(item)
-            if its_structure != structure or not all(_is_bool(x) or callable(x) for x in parts):
-                parts = [item] * len(indices)  # it is a function, and no tree such as `tree_map` makes of one
-            selected += [bool(x if _is_bool(x) else x(leaves[j])) for x, j in zip(parts, indices)]
-        elif indices or item is not None:
-            raise TypeError(
-                "`{}` must be a bool or a function from a leaf to a bool, got {}.".format(
-                    leaf_paths(spec, name, is_leaf)[i], describe_leaf(item)
-                )
-            )
-    return selected
-
-
-def mismatch(tree, spec, root, is_leaf=None):
-    """Where `spec` stops being a prefix of `tree`, in words: the path begins with `root`."""
-    return "At `{}` expected {}, got {}.".format(*first_difference(tree, spec, root, is_leaf, covers=_covers))
+    expected = "a bool or a function from a leaf to a bool"
+    answers = values_of_leaves(spec, leaves, treedef, _is_bool, name, expected)
+    return None if answers is None else list(map(bool, answers))
 
 
 def _is_bool(x):
     return isinstance(x, (bool, np.bool_))
-
-
-def _is_item(x):
-    """Whether `x` is `None` or a function that is a pytree node.
-
-    Such are a bound method, a `Partial`, and what a transformation returned. A callable module is no function, but a
-    tree.
-    """
-    if x is None or isinstance(x, tree_util.Partial):
-        return True
-    return layout_of(x) is None and (hasattr(x, "__func__") or hasattr(x, "__wrapped__"))
-
-
-def _covers(x):
-    """Whether `x`, in a specification, may stand in the place of any subtree."""
-    return _is_item(x) or tree_util.all_leaves([x])
 
 
 class Selection:
@@ -123,7 +73,7 @@ class Selection:
             self.depends_on = _KNOWN_FUNCTIONS.get(id(filter_fn), ANYTHING)
             self._key = (name, "function", id(filter_fn))
         else:
-            items, structure = tree_util.tree_flatten(filter_tree, is_leaf=_is_item)
+            items, structure = tree_util.tree_flatten(filter_tree, is_leaf=is_item)
             _check_items(name, filter_tree, items)
             self.filter_tree = structure.unflatten(items)  # a copy: a list may be changed later
             self.depends_on = _dependency_of_tree(items)
@@ -170,7 +120,7 @@ class Selection:
 
 
 def _check_function(name, filter_fn):
-    leaves = [filter_fn] if _covers(filter_fn) else tree_util.tree_leaves(filter_fn)
+    leaves = [filter_fn] if covers(filter_fn) else tree_util.tree_leaves(filter_fn)
     if leaves and all(map(_is_bool, leaves)):
         raise TypeError(
             "`{}` got a tree of bools as `filter_fn`, {}: that is a `filter_tree`. `filter_fn` is a function from a "
@@ -191,7 +141,7 @@ def _check_items(name, filter_tree, items):
         if not (item is None or _is_bool(item) or callable(item)):
             raise TypeError(
                 "`{}` expects every leaf of `filter_tree` to be True or False, or a function from a leaf to a bool; "
-                "`{}` is {}.".format(name, leaf_paths(filter_tree, "filter_tree", _is_item)[i], describe_leaf(item))
+                "`{}` is {}.".format(name, leaf_paths(filter_tree, "filter_tree", is_item)[i], describe_leaf(item))
             )
 
 
