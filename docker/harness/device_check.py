@@ -1,12 +1,16 @@
-"""All that a machine with an accelerator can show of the library, within a time that is given: `make device-check`.
+"""Check the library on a machine with an accelerator, within a time limit: `make device-check`.
 
-On what the machine has itself, as `harness.found`: no network is needed, and nothing is installed. First the proof of
-place, with its negative control: hidden from the device, the same proof has to fail. Then the whole suite. Then the
-speed of calls and of layers.
+The check uses the packages that the machine has, as `harness.found` does. It needs no network and installs nothing.
+It has three parts:
 
-Each part is in a file as soon as it is known, so that a run that is cut off has lost nothing: in `results/`, the result
-of the suite, which `make table` takes into the published record; and beside it, in a folder of the same name, the two
-proofs, each test, and each figure.
+1. The proof of place shows that the tests run on the device. Its negative control hides the device: then the same
+   proof must fail.
+2. The whole suite.
+3. The speed of calls and of layers.
+
+Each part is written to a file as soon as it is known. A run that is cut off loses nothing. `results/` gets the result
+of the suite, and `make table` copies it to the published record. A folder of the same name gets the two proofs, one
+line for each test, and one line for each measurement.
 """
 
 import json
@@ -30,17 +34,17 @@ from harness.results import Outcome, Result
 
 PROOF = (sys.executable, "-m", "proof_of_place")
 SPEED = (sys.executable, str(ROOT / "benchmarks" / "worker.py"), "equinox", "--cases", "dispatch", "layers")
-PROOF_S = 120  # the driver is woken up, and the first program compiled
-END_S = 32  # what a process gets to end in order, see `host.STOP`
-SUITE_SHARE = 0.75  # of what is left after the proof; the rest is for the speed
-# The speed has nothing to end in order: each figure is in the file already.
+PROOF_S = 120  # enough to start the driver and to compile the first program
+END_S = 32  # how long a process may take to end after a signal: see `host.STOP`
+SUITE_SHARE = 0.75  # the suite's share of the time that is left after the proof; the rest is for the speed
+# The benchmarks may be stopped quickly: each measurement is in the file already.
 STOP_SPEED = ((signal.SIGINT, 5.0), (signal.SIGKILL, 5.0))
 END_SPEED_S = 12
 
 
 @dataclass
 class Check:
-    """One run, with what it needs to run each part."""
+    """One check of a device."""
 
     ready: Prepared
     heard: Sequence[int]
@@ -56,7 +60,12 @@ class Check:
         return self.folder / self.ready.found.name
 
     def run(self) -> int:
-        """Raises: found.Ended: by a signal. OSError: something can't be written."""
+        """Run the three parts. Returns the exit status.
+
+        Raises:
+            found.Interrupted: A signal came.
+            OSError: A file can't be written.
+        """
         shutil.rmtree(self.details, ignore_errors=True)
         self.details.mkdir(parents=True)
         wrong = self.prove()
@@ -66,7 +75,7 @@ class Check:
         return next(filter(None, statuses), 0)
 
     def prove(self) -> Result | None:
-        """The result where the place isn't proven; None: it is."""
+        """Run the proof and its negative control. Returns the result of a failure, or `None` if the place is proven."""
         self.say("proof of place")
         complaints = self.complaints("proof", {})
         if complaints:
@@ -75,14 +84,14 @@ class Check:
             return self.unknown("proof")
         self.say("negative control: the same, with the device hidden")
         complaints = self.complaints("control", hidden(self.ready))
-        if complaints is None:  # to end without a word is no proof either
+        if complaints is None:  # a control that ends without an answer proves nothing
             return self.unknown("control")
         if not complaints:
             return self.ended(Outcome.FAILED, "the proof of place holds with the device hidden, and so proves nothing")
         return None
 
     def complaints(self, name: str, env: Mapping[str, str]) -> list[str] | None:
-        """What the proof of place finds wrong; None: it says nothing."""
+        """Run the proof of place. Returns what it finds wrong, or `None` if it ends without an answer."""
         file = self.details / (name + ".json")
         command = ["env", *("{}={}".format(key, value) for key, value in env.items()), *self.proof, str(file)]
         deadline = min(self.until - END_S, time.monotonic() + PROOF_S)
@@ -94,11 +103,11 @@ class Check:
         return said if said or status == 0 else None
 
     def unknown(self, name: str) -> Result:
-        """The result where the proof, or its control, says nothing: only a run that had its time has failed."""
+        """The result of a proof or control that ended without an answer. It has failed only if it had enough time."""
         if time.monotonic() > self.until - END_S:
             return self.ended(Outcome.NOT_RUN, "the time was over before the {} had ended; give it more".format(name))
         log = self.details / (name + ".log")
-        return self.ended(Outcome.FAILED, "the {} ended, or was ended, without a word; see {}".format(name, log))
+        return self.ended(Outcome.FAILED, "the {} ended, or was stopped, without an answer; see {}".format(name, log))
 
     def test(self) -> Result:
         self.say("suite")
@@ -106,20 +115,20 @@ class Check:
         deadline = now + SUITE_SHARE * (self.until - now - END_S)
         env = {**self.env, "EQX_EACH": str(self.details / "tests.jsonl")}
         result = found.run_suite(self.ready, self.pytest, self.folder, env, self.heard, deadline)
-        return replace(result, evidence={**result.evidence, "negative_control": "failed, as it has to"})
+        return replace(result, evidence={**result.evidence, "negative_control": "failed, as it must"})
 
     def measure(self) -> int:
-        """Each figure is a line of JSON as soon as it was taken."""
+        """Measure the speed. Each measurement is written at once, as a line of JSON. Returns the exit status."""
         self.say("speed")
         into = ["sh", "-c", 'exec "$@" 2>"$0"', str(self.details / "speed.log"), *self.speed]
         file, deadline = self.details / "speed.jsonl", self.until - END_SPEED_S
         status = self.ready.follow(into, self.env, file, self.heard, deadline, STOP_SPEED)
-        said = {None: "cut off, as the time was over", 0: "all measured"}.get(status, "failed; see speed.log")
+        said = {None: "cut off, because the time was over", 0: "all measured"}.get(status, "failed; see speed.log")
         self.say("speed: {}".format(said))
         return 0 if status == 0 else 3
 
     def ended(self, outcome: Outcome, reason: str) -> Result:
-        """A result before any test was run."""
+        """A result without any test."""
         seconds = {"total": self.spent()}
         name, reason = self.ready.found.name, " ".join(reason.split())
         started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
@@ -134,7 +143,7 @@ class Check:
 
 
 def hidden(ready: Prepared) -> dict[str, str]:
-    """The environment variables that hide the device. A CPU can't be hidden: a claim to be on a GPU takes its place."""
+    """The environment variables that hide the device. A CPU can't be hidden, so the proof must expect a GPU instead."""
     ways = {
         "cuda": {"CUDA_VISIBLE_DEVICES": "-1"},
         "tpu": {"JAX_PLATFORMS": "cpu"},
@@ -151,7 +160,10 @@ def run(
     env: Mapping[str, str] = os.environ,
     **commands: Any,
 ) -> int:
-    """Check the device. The exit status: 0 all is well; 1 it isn't; 3 not all could be done, or in time; 130 Ctrl-C."""
+    """Check the device. Returns the exit status.
+
+    0: everything passed. 1: something failed. 3: a part could not run, or the time was over. 130: Ctrl-C.
+    """
     until = time.monotonic() + limit_s
 
     def check(what: Found, heard: Sequence[int]) -> int:
@@ -160,6 +172,6 @@ def run(
             try:
                 return check.run()
             finally:
-                check.say("of {:.0f} s; what was seen is in {}".format(limit_s, check.details))
+                check.say("of {:.0f} s; the details are in {}".format(limit_s, check.details))
 
     return found.attempt(backend, check)

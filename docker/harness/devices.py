@@ -1,7 +1,7 @@
-"""The devices of a backend in a container: how they come in, and whether the engine's machine has those of a cell.
+"""How a container gets its device, and whether the engine's machine has the device that a cell needs.
 
-They are looked at before gigabytes are downloaded, wherever the engine is: in a container of the image that the cell's
-begins with, which is needed anyway.
+The check happens before gigabytes are downloaded. It runs in a container of the cell's base image, which the build
+needs anyway. So it works even if the engine is on another machine.
 """
 
 import os
@@ -19,28 +19,28 @@ from harness.results import Result
 from harness.rows import Cell
 from harness.trouble import Trouble, understand
 
-# What of this machine's environment reaches the tests; TPU_* does, too.
+# The environment variables of this machine that the tests get. They also get TPU_*.
 PASSED_ON = ("CUDA_VISIBLE_DEVICES", "EQX_JOBS", "EQX_SEED", "EQX_WORKERS", "NVIDIA_TF32_OVERRIDE")
-# How the devices of a backend come into a container. `--privileged` gives a TPU as Google's documentation has it. Such
-# a container is root on the machine: it can read and write all of its disks, and load modules into its kernel.
+# The docker options that give a container its device. Google's documentation uses `--privileged` for a TPU. Such a
+# container is root on the machine: it can read and write all disks, and load kernel modules.
 PRIVILEGED = ("--privileged", "--network=host", "--user=root")
 DEVICES = {
     "cpu": (),
     "cuda": ("--gpus=all", "--env=NVIDIA_DRIVER_CAPABILITIES=compute,utility"),
     "tpu": PRIVILEGED,
 }
-# What a run of the suite may do: compute, and no more. Its packages come from an index, and run their own code.
+# A run of the suite may compute and nothing else, because it runs code of packages from an index.
 UNABLE = ("--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=4096")
 CONFINED = ("--network=none", *UNABLE)
 CONFINED_WITH_GPU = (*CONFINED, *DEVICES["cuda"])
-# Without these, docker gives each container the proxies of its own configuration, with their passwords.
+# Without these options, docker gives each container the proxies from its own configuration, with their passwords.
 NO_PROXIES = tuple(
     "--env={}=".format(name)
     for proxy in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY")
     for name in (proxy, proxy.lower())
 )
-# The files by which harness.hardware knows a TPU, each as `path=content`. The kernel names the nodes in /dev in every
-# container, also where they can't be opened.
+# A shell script. It prints the files from which harness.hardware recognises a TPU, each as `path=content`. Some device
+# nodes exist only in /sys: a container without rights doesn't have them in /dev.
 TPU_FILES = """\
 bus=/sys/bus/pci/devices
 for file in /dev/accel[0-9]* /dev/vfio/[0-9]* $bus/*/vendor $bus/*/device $bus/*/subsystem_device; do
@@ -53,11 +53,11 @@ done
 
 TPU_FILE = re.compile(r"^/(dev/accel\d+|dev/vfio/\d+|sys/bus/pci/devices/[\w:.]+/\w+)=(\S*)$", re.MULTILINE)
 
-Look = Callable[..., engine.Ended]
+Look = Callable[..., engine.Completed]
 
 
 def options(cell: Cell, env: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """How `docker` is to make a container of the cell for a person, who may want the network in it."""
+    """The docker options for a container that a person uses. It has a network."""
     return (*DEVICES[cell.backend], *passed_on(env))
 
 
@@ -66,12 +66,14 @@ def passed_on(env: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 
 
 def check(cell: Cell, log: BinaryIO, cancel: threading.Event) -> tuple[tuple[str, ...], ...]:
-    """See whether a container gets the devices, and whether the row is for them.
+    """Check that a container gets the device, and that the cell's JAX supports that device.
 
-    Returns: how `docker create` may make a container for the suite: each way with its options, the one with the fewest
-        rights first. One after the other is to be tried.
+    Returns:
+        Sets of options for `docker create`. The caller tries one after another. The first has the fewest rights.
 
-    Raises: Interrupted. Trouble: no.
+    Raises:
+        Interrupted: `cancel` was set.
+        Trouble: A container doesn't get the device, or the cell doesn't support it.
     """
     if cell.backend == "cpu":
         return (CONFINED,)
@@ -87,9 +89,11 @@ def check(cell: Cell, log: BinaryIO, cancel: threading.Event) -> tuple[tuple[str
 
 
 def seen(cell: Cell, log: BinaryIO, cancel: threading.Event) -> Hardware:
-    """What a container of the engine gets of the cell's devices.
+    """The devices that a container of the engine sees.
 
-    Raises: Interrupted. Trouble: no container can be made.
+    Raises:
+        Interrupted: `cancel` was set.
+        Trouble: No container can be made.
     """
     if cell.backend == "cuda":
         return _gpus(_looking(cell, CONFINED_WITH_GPU, log, cancel))
@@ -98,9 +102,10 @@ def seen(cell: Cell, log: BinaryIO, cancel: threading.Event) -> Hardware:
 
 
 def with_nodes(nodes: Sequence[str]) -> tuple[str, ...]:
-    """The TPU's device nodes, and no other rights than to open them, as root, whose they may be.
+    """The docker options for the TPU's device nodes, with as few other rights as possible.
 
-    The network is the machine's: libtpu asks its metadata server what the TPU is. `/results` is another user's.
+    The container runs as root, because the nodes may belong to root. `DAC_OVERRIDE` lets it write `/results`, which
+    belongs to another user. It uses the machine's network, because libtpu asks a metadata server about the TPU.
     """
     if any(node.startswith("/dev/vfio/") for node in nodes):
         nodes = (*nodes, "/dev/vfio/vfio")
@@ -114,9 +119,9 @@ def _refuse(refusal: Result | None) -> None:
 
 
 def _looking(cell: Cell, options: Sequence[str], log: BinaryIO, cancel: threading.Event) -> Look:
-    """What runs a command in a container with these options."""
+    """Return a function that runs a command in a container with these options."""
 
-    def look(*command: str) -> engine.Ended:
+    def look(*command: str) -> engine.Completed:
         made = engine.container(
             image.bases(cell)[0], *command, options=(*options, *passed_on()), log=log, cancel=cancel
         )
@@ -138,7 +143,7 @@ def _gpus(look: Look) -> Hardware:
 
 
 def _tpu(look: Look) -> tuple[Hardware, list[str]]:
-    """What is there, and its nodes in /dev."""
+    """Return the hardware that the container sees, and the TPU's nodes in /dev."""
     with tempfile.TemporaryDirectory(prefix="equinox-") as root:
         told = dict(TPU_FILE.findall(look("sh", "-c", TPU_FILES).said))
         for path, content in told.items():

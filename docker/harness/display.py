@@ -1,4 +1,4 @@
-"""What is shown while cells run: a live display on a terminal, plain lines elsewhere, and the table at the end."""
+"""Show the progress of a run: a live display on a terminal, plain lines elsewhere, and a table at the end."""
 
 import os
 import sys
@@ -35,7 +35,7 @@ BAR_WIDTH = 40
 
 
 def display(folder: Path = RESULTS) -> Display:
-    """The one that suits where the output goes."""
+    """Choose the live display for a terminal, and plain lines otherwise."""
     console = Console(highlight=False)
     live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     return Live(console, folder) if live else Plain(console, folder)
@@ -46,7 +46,7 @@ def display(folder: Path = RESULTS) -> Display:
 
 @dataclass
 class Live:
-    """What runs stands at the bottom, and moves; what is done is written above, and stays."""
+    """The display for a terminal. The lines of running cells are redrawn at the bottom. Finished cells stay above."""
 
     console: Console
     folder: Path = RESULTS
@@ -56,7 +56,7 @@ class Live:
     drawn: RichLive = field(init=False)
 
     def __post_init__(self) -> None:
-        # Drawn by `tick` alone, in the thread that changes what is drawn.
+        # Only `tick` draws, in the thread that also changes the state. So no lock is needed.
         self.drawn = RichLive(console=self.console, auto_refresh=False, transient=True, get_renderable=self.draw)
 
     def live(self) -> AbstractContextManager[object]:
@@ -94,7 +94,7 @@ class Live:
         conclude(self.console, summary)
 
     def show(self, cell: Cell, result: Result, when: str) -> None:
-        """What is known of a cell, in columns, and the reason below, where there is room for it."""
+        """Print the result of a cell in columns, and its reason on the next line."""
         self.results.append(result)
         sign = SIGNS[result.outcome]
         grid = columns()
@@ -107,7 +107,7 @@ class Live:
             self.console.print(Padding(Text(result.reason, style="dim"), (0, 0, 0, 4)))
 
     def draw(self) -> RenderableType:
-        """What runs, and how far it all is."""
+        """The running cells, and a summary line below."""
         grid = columns(expand=True)
         grid.add_column(ratio=1, max_width=BAR_WIDTH)
         grid.add_column(justify="right", no_wrap=True)
@@ -140,7 +140,7 @@ class Live:
 
 
 def columns(expand: bool = False) -> Table:
-    """The columns that all lines share: the mark, the name, the word."""
+    """A grid with the columns that all lines share: the mark, the name of the cell, the outcome or phase."""
     grid = Table.grid(padding=(0, 1), expand=expand)
     grid.add_column(width=1)
     grid.add_column(width=NAME_WIDTH, no_wrap=True)
@@ -148,12 +148,12 @@ def columns(expand: bool = False) -> Table:
     return grid
 
 
-# ---- Where there is no terminal -------------------------------------------------------------------------------------
+# ---- Without a terminal ---------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Plain:
-    """A line when a cell gets into another phase, the first included, is a quarter further, and ends."""
+    """The display without a terminal. It prints a line for each phase, each quarter of the tests, and each result."""
 
     console: Console
     folder: Path = RESULTS
@@ -171,7 +171,7 @@ class Plain:
             self.say("{} to run, {} at a time.".format(number(len(waiting), "cell"), jobs))
 
     def started(self, cell: Cell) -> None:
-        self.pace.start(cell)  # its first phase follows at once
+        self.pace.start(cell)  # no line: the first phase follows at once and prints one
 
     def progress(self, cell: Cell, phase: str, done: int, total: int, failed: int) -> None:
         new_phase = self.pace.running[cell.name].phase != phase
@@ -202,10 +202,10 @@ class Plain:
 
     def say(self, text: str) -> None:
         self.console.print(Text(text.rstrip()), soft_wrap=True)
-        self.console.file.flush()  # whoever reads a pipe, reads along
+        self.console.file.flush()  # a reader of a pipe gets each line at once
 
     def tick(self) -> None:
-        """Nothing moves."""
+        """Do nothing: nothing is redrawn."""
 
     def end(self, summary: Summary) -> None:
         conclude(self.console, summary)
@@ -215,7 +215,7 @@ class Plain:
 
 
 def figures(cell: Cell, result: Result) -> str:
-    """As in "2 failed, 1450 passed, 12 skipped": what went wrong comes first."""
+    """For example "2 failed, 1450 passed, 12 skipped". Failures come first."""
     order = ("failed", "errors", "passed", "skipped", "xfailed")
     said = ["{} {}".format(result.counts[key], key) for key in order if result.counts.get(key)]
     said += ["bridge"] * (result.bridge and result.outcome in RAN)
@@ -224,7 +224,7 @@ def figures(cell: Cell, result: Result) -> str:
 
 
 def why_failed(cell: Cell, result: Result, folder: Path, log_lines: int) -> list[str]:
-    """What failed, how the log ends, and where it is."""
+    """The failed tests, the end of the log, and the path of the log."""
     log = folder / (cell.name + ".log")
     lines = result.failures[:SHOWN_FAILURES]
     if len(result.failures) > SHOWN_FAILURES:
@@ -236,7 +236,7 @@ def why_failed(cell: Cell, result: Result, folder: Path, log_lines: int) -> list
 
 
 def conclude(console: Console, summary: Summary) -> None:
-    """The table, where a line for each cell doesn't say it all, and then what to do."""
+    """Print the table if there is more than one cell, and then the next moves."""
     if len(summary.cells) > 1:
         console.print()
         console.print(table.terminal(summary.cells, summary.results, summary.hashes))
@@ -245,12 +245,12 @@ def conclude(console: Console, summary: Summary) -> None:
 
 
 def ending(summary: Summary) -> list[str]:
-    """What the outcomes alone don't say, and the next move."""
+    """The last lines: what the table doesn't show, and what to do next."""
     outcomes = {name: result.outcome for name, result in summary.results.items()}
     lines = [summary.trouble] if summary.trouble else []
     if summary.signal is not None:
         finished = sum(1 for name in summary.ran if outcomes[name] in RAN)
-        message = "Interrupted, with {} run to the end. The same command goes on from here."
+        message = "Interrupted after {} had run to the end. The same command goes on from here."
         lines.append(message.format(number(finished, "cell")))
     again = [name for name in summary.kept if outcomes[name] is Outcome.FAILED]
     if again:
@@ -262,14 +262,14 @@ def ending(summary: Summary) -> list[str]:
         lines.append(message.format(number(len(passed), "cell")))
     if summary.left:
         message = (
-            "Left alone, as RERUN=failed is for what failed or was unavailable: {}. Leave it out to run what has to be."
+            "Skipped: {}. RERUN=failed runs only cells that failed or were unavailable. Run without it for the others."
         )
         lines.append(message.format(number(len(summary.left), "cell")))
     return lines
 
 
 def tally(results: Sequence[Result]) -> str:
-    """As in "4 passed, 1 failed"."""
+    """For example "4 passed, 1 failed"."""
     found = [result.outcome for result in results]
     return ", ".join("{} {}".format(found.count(each), each.value) for each in Outcome if each in found)
 
@@ -279,14 +279,14 @@ def number(count: int, noun: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """As in 0:07, 12:30, 1:02:03."""
+    """For example 0:07, 12:30, 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return "{}:{:02}:{:02}".format(hours, minutes, rest) if hours else "{}:{:02}".format(minutes, rest)
 
 
 def about(seconds: float) -> str:
-    """As a person would say it: an estimate isn't better than that."""
+    """Round to minutes, because it is an estimate: "about 12 min"."""
     minutes = round(seconds / 60)
     hours, rest = divmod(minutes, 60)
     if not minutes:

@@ -1,6 +1,6 @@
-"""What is here, and how many cells of each backend it is enough for: `make doctor`.
+"""`make doctor`: show what this machine has, and how many cells of each backend can run on it.
 
-It changes nothing, downloads nothing, and asks no question that takes long to answer.
+It changes nothing and downloads nothing. Each check has a short time limit.
 """
 
 import os
@@ -29,17 +29,17 @@ from harness.shown import redact, safe
 from harness.trouble import PODMAN, understand
 
 Find = Callable[[str], Interpreter | None]
-Ask = Callable[[Sequence[str]], tuple[int, str]]  # the exit status of a command, and what it said
-Reach = Callable[[str], str]  # why a page can't be reached; nothing: it can
+Ask = Callable[[Sequence[str]], tuple[int, str]]  # runs a command; returns its exit status and its output
+Reach = Callable[[str], str]  # says why a page can't be reached; "": it can
 
 COMMAND_S = 15
 REACH_S = 5
-DISK_GIB_PER_CELL = 0.7  # an environment on the CPU; with CUDA's wheels several times that
+DISK_GIB_PER_CELL = 0.7  # an environment for the CPU; CUDA's wheels need several times as much
 
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that was looked at. `ok`: None where it is neither good nor bad."""
+    """One line of the report. `ok` is `None` if the fact is neither good nor bad."""
 
     what: str
     ok: bool | None
@@ -69,24 +69,24 @@ def reach(url: str, opener: index.Opener = urllib.request.urlopen) -> str:
     try:
         with opener(index.request(url, "*/*", method="HEAD"), timeout=REACH_S):
             return ""
-    except urllib.error.HTTPError as error:  # somebody is there, and doesn't want to be asked like that
+    except urllib.error.HTTPError as error:  # 403 and 405: the server answers, but not to this kind of request
         return "" if error.code in (403, 405) else "HTTP status {}".format(error.code)
     except (*index.UNREACHABLE, ValueError) as error:
         return str(getattr(error, "reason", error))
 
 
-# ---- What is here ----------------------------------------------------------------------------------------------------
+# ---- What this machine has -------------------------------------------------------------------------------------------
 
 
 def pythons(cells: Sequence[Cell], find: Find) -> Iterator[Line]:
-    """Every Python that some cell is for."""
+    """One line for each Python that a cell needs."""
     for version in sorted({cell.python for cell in cells}, key=Version):
         found = find(version)
         if found is None:
-            says = "not here; uv fetches it where it can, or: pyenv install {}".format(version)
+            says = "not here; uv downloads it if it can, or install it: pyenv install {}".format(version)
             yield Line("Python " + version, None, says)
         else:
-            yield Line("Python " + version, True, "{} at {}, of {}".format(found.version, found.path, found.source))
+            yield Line("Python " + version, True, "{} at {}, from {}".format(found.version, found.path, found.source))
 
 
 def tools(uv: str | None, ask: Ask) -> Iterator[Line]:
@@ -105,9 +105,9 @@ def _version_of(what: str, command: Sequence[str], ask: Ask) -> Line:
 
 
 def containers(docker: str | None, env: Mapping[str, str], ask: Ask) -> Iterator[Line]:
-    """The engine that `docker` on the PATH would use."""
+    """One line about the engine that `docker` on the PATH would use."""
     if docker is None:
-        yield Line("docker", None, "not on the PATH; cells run on this host without it")
+        yield Line("docker", None, "not on the PATH; without it, cells run on this host")
         return
     if "podman" in ask([docker, "--version"])[1].lower():
         yield Line("docker", None, PODMAN)
@@ -123,7 +123,7 @@ def containers(docker: str | None, env: Mapping[str, str], ask: Ask) -> Iterator
 
 def accelerators(here: Hardware) -> Iterator[Line]:
     for gpu in here.gpus:
-        capability = "not told" if gpu.compute_capability is None else "{}.{}".format(*gpu.compute_capability)
+        capability = "unknown" if gpu.compute_capability is None else "{}.{}".format(*gpu.compute_capability)
         memory = "" if gpu.memory_mib is None else ", {:.0f} GiB".format(gpu.memory_mib / 1024)
         says = "{}{}, compute capability {}, driver {}".format(gpu.name, memory, capability, gpu.driver)
         yield Line("GPU", True, says)
@@ -132,7 +132,7 @@ def accelerators(here: Hardware) -> Iterator[Line]:
     if here.tpu is None:
         yield Line("TPU", None, here.why_no_tpu)
     else:
-        says = "{}, {} chips".format(here.tpu.generation or "generation not known", here.tpu.chips)
+        says = "{}, {} chips".format(here.tpu.generation or "unknown generation", here.tpu.chips)
         yield Line("TPU", True, says)
 
 
@@ -140,13 +140,16 @@ def machine(here: Hardware, free_gib: float) -> Iterator[Line]:
     yield Line("cores", True, str(here.cores))
     if here.memory_mib is not None:
         gib = here.memory_mib / 1024
-        yield Line("memory", gib >= 2, "{:.1f} GiB to be had; a cell takes 1.5 GiB for each of its workers".format(gib))
-    says = "{:.1f} GiB free for {}; a cell takes about {} GiB, with CUDA several times that"
+        yield Line("memory", gib >= 2, "{:.1f} GiB available; each worker of a cell takes 1.5 GiB".format(gib))
+    says = "{:.1f} GiB free for {}; a cell takes about {} GiB, and with CUDA several times as much"
     yield Line("disk", free_gib >= 3, says.format(free_gib, ROOT, DISK_GIB_PER_CELL))
 
 
 def pages(cells: Sequence[Cell], env: Mapping[str, str]) -> dict[str, str]:
-    """Where packages come from: the index, and where JAX keeps what the index has no more, or not yet."""
+    """The pages that packages come from, each with what it is.
+
+    JAX has archives of its own. They hold releases that the index has no longer, or not yet.
+    """
     found = {index.index_url(env): THE_INDEX}
     for cell in cells:
         for way in (cell, cell.original):
@@ -159,12 +162,12 @@ THE_INDEX = "the package index"
 
 
 def sources(cell: Cell) -> tuple[str, ...]:
-    """The pages that a cell has beside the index."""
+    """The pages that a cell needs in addition to the index."""
     return (*cell.find_links, *([cell.index_url] if cell.index_url else []))
 
 
 def reach_all(pages: Iterable[str], reach: Reach) -> dict[str, str]:
-    """Of each page, why it can't be reached; nothing: it can."""
+    """For each page, say why it can't be reached. An empty string means that it can."""
     pages = list(pages)
     with ThreadPoolExecutor(max(1, len(pages))) as pool:
         return dict(zip(pages, pool.map(reach, pages), strict=True))
@@ -184,10 +187,10 @@ def network(pages: Mapping[str, str], problems: Mapping[str, str]) -> Iterator[L
 
 
 def _last(said: str) -> str:
-    return said.strip().splitlines()[-1] if said.strip() else "it says nothing"
+    return said.strip().splitlines()[-1] if said.strip() else "it printed nothing"
 
 
-# ---- What that is enough for -----------------------------------------------------------------------------------------
+# ---- Which cells can run ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -200,7 +203,7 @@ class Here:
     problems: Mapping[str, str]  # why a page can't be reached
 
     def why_not(self, cell: Cell) -> tuple[Outcome, str] | None:
-        """Why a cell can't run here as things are; None: it can."""
+        """Say why a cell can't run here. `None` means that it can."""
         refused = hardware.check(cell, self.hardware)
         if refused is not None:
             return refused.outcome, refused.reason
@@ -219,7 +222,7 @@ class Backend:
     name: str
     needs: str
     can_run: str
-    others: str  # why they can't, a line for each reason
+    others: str  # why the other cells can't run, a line for each reason
 
 
 def backends(cells: Sequence[Cell], here: Here) -> Iterator[Backend]:
@@ -239,7 +242,7 @@ def backends(cells: Sequence[Cell], here: Here) -> Iterator[Backend]:
 
 
 def needs(backend: str, cells: Sequence[Cell]) -> str:
-    """What the cells of a backend need: some of them less than others."""
+    """What the cells of a backend need, as a range from the oldest cell to the newest."""
     if backend == "cuda":
         drivers = sorted({cell.supports.driver_min for cell in cells if cell.supports.driver_min}, key=Version)
         lowest = [cell.supports.compute_capability_min for cell in cells if cell.supports.compute_capability_min]
@@ -280,7 +283,7 @@ def show(
     env: Mapping[str, str] = os.environ,
     folder: Path = ROOT,
 ) -> None:
-    """Print it all."""
+    """Print the whole report."""
     console = console or Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     with console.status("Looking around ..."):
         here = hardware.here() if here is None else here
@@ -313,5 +316,5 @@ def show(
     console.print(table)
 
 
-PLAIN_WIDTH = 120  # not for a terminal, which knows its own
+PLAIN_WIDTH = 120  # the width of the output if it doesn't go to a terminal
 MARKS = {True: "[green]✓[/green]", False: "[bold red]✗[/bold red]", None: "[dim]·[/dim]"}

@@ -1,7 +1,7 @@
-"""The Docker engine, by way of its command line.
+"""Use the Docker engine through the `docker` command.
 
-That knows contexts, hosts that are reached by ssh, credentials, and BuildKit. The SDK for Python builds with the
-classic builder only, and would be one more thing to install.
+The command knows contexts, engines behind ssh, credentials and BuildKit. The Python SDK of Docker would be one more
+dependency, and it builds with the classic builder only.
 """
 
 import contextlib
@@ -24,38 +24,43 @@ from harness.places import ROOT, WORK
 from harness.trouble import PODMAN, Trouble, not_understood, understand
 
 ASK_S = 60  # an engine that is reached by ssh takes its time
-STOP = ((signal.SIGKILL, 5.0),)  # at once: the engine gives up what it was asked for when nobody listens any more
+STOP = ((signal.SIGKILL, 5.0),)  # kill at once: the engine cancels a request when its client is gone
 LABEL = "equinox.run"
 LINES_KEPT = 2000
 
 
 class Interrupted(Exception):
-    """The user wants no more of it."""
+    """Cancelled by the user."""
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A command that has ended, and the last that it said."""
+class Completed:
+    """The exit status of a command, and the last lines of its output."""
 
     status: int
     said: str
 
 
 def program() -> str:
-    """Raises: Trouble: there is none."""
+    """The path of the `docker` command.
+
+    Raises:
+        Trouble: There is no `docker` on the PATH.
+    """
     found = shutil.which("docker")
     if found is None:
         raise Trouble(
             "there is no `docker` on the PATH; install Docker Engine (https://docs.docker.com/engine/install), or run "
-            "the cell on this host: `WHERE=host` behind the make command, or `--where host` behind docker/run.py"
+            "the cell on this host: add `WHERE=host` to the make command, or `--where host` to docker/run.py"
         )
     return found
 
 
 def ask(*arguments: str) -> str:
-    """What docker answers, on its standard output.
+    """Run a short docker command and return its standard output.
 
-    Raises: Trouble: it doesn't.
+    Raises:
+        Trouble: The command fails, or takes too long.
     """
     command = [program(), *arguments]
     try:
@@ -77,9 +82,10 @@ def ask(*arguments: str) -> str:
 
 
 def receive(*arguments: str, take: Callable[[IO[bytes]], None]) -> None:
-    """Have `take` read what docker writes to its standard output.
+    """Run a docker command while `take` reads its standard output. An error that `take` raises goes to the caller.
 
-    Raises: Trouble: docker fails, or isn't done in time. Whatever `take` raises.
+    Raises:
+        Trouble: The command fails, or takes too long.
     """
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -90,10 +96,10 @@ def receive(*arguments: str, take: Callable[[IO[bytes]], None]) -> None:
         late.start()
         try:
             take(process.stdout)
-            while process.stdout.read(2**16):  # an archive is padded at its end
+            while process.stdout.read(2**16):  # `take` may stop before the padding at the end of an archive
                 pass
         finally:
-            with contextlib.suppress(subprocess.TimeoutExpired):  # one that writes on would never end by itself
+            with contextlib.suppress(subprocess.TimeoutExpired):  # docker may never end if `take` stopped reading
                 process.wait(1)
             overdue = not late.is_alive()
             late.cancel()
@@ -109,9 +115,10 @@ def receive(*arguments: str, take: Callable[[IO[bytes]], None]) -> None:
 
 
 def check() -> str:
-    """Say which engine this is.
+    """Return the version and the address of the engine.
 
-    Raises: Trouble: none answers.
+    Raises:
+        Trouble: No engine answers.
     """
     if "podman" in ask("--version").lower():
         raise Trouble(PODMAN)
@@ -120,12 +127,12 @@ def check() -> str:
 
 
 def endpoint() -> str:
-    """Where the engine listens: that of the context, or of DOCKER_HOST."""
+    """The address of the engine, from DOCKER_HOST or from docker's context."""
     return ask("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
 
 
 def is_local() -> bool:
-    """Whether the engine is on this machine, as far as that can be told: its devices are those here, and its files."""
+    """Whether the engine seems to be on this machine. Then it has the same devices and files."""
     return endpoint().startswith(("unix://", "npipe://"))
 
 
@@ -134,21 +141,30 @@ def follow(
     log: BinaryIO,
     cancel: threading.Event,
     meanwhile: Callable[[], None] = lambda: None,
-) -> Ended:
-    """Have docker do what takes long. What it says goes to the log at once; `meanwhile` is called now and then.
+) -> Completed:
+    """Run a docker command that takes long. Each line of its output goes to the log at once.
 
-    It speaks through a pipe that ends here: when this process is killed, docker goes at its next word, and what was
-    being built with it.
+    The output comes through a pipe. If this process is killed, the pipe breaks, and docker ends when it next prints
+    something. The build ends with it.
 
-    Raises: Interrupted: `cancel` was set. Trouble: there is no docker. OSError: the log can't be written.
+    Args:
+        arguments: The arguments of docker.
+        log: Where the output goes.
+        cancel: Set: stop the command.
+        meanwhile: Called now and then while the command runs.
+
+    Raises:
+        Interrupted: `cancel` was set.
+        Trouble: There is no docker.
+        OSError: The log can't be written.
     """
     process = subprocess.Popen(
         [program(), *arguments],
-        env={**os.environ, "DOCKER_BUILDKIT": "1"},  # older engines have the classic builder for their default
+        env={**os.environ, "DOCKER_BUILDKIT": "1"},  # older versions of docker use the classic builder by default
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        start_new_session=True,  # Ctrl-C at the terminal comes to us alone
+        start_new_session=True,  # Ctrl-C at the terminal reaches this process only
     )
     said: deque[bytes] = deque(maxlen=LINES_KEPT)
     unwritten: list[OSError] = []
@@ -161,7 +177,7 @@ def follow(
                 try:
                     log.write(line)
                     log.flush()
-                except OSError as error:  # docker isn't kept waiting for somebody to listen
+                except OSError as error:  # keep reading, so that docker doesn't block
                     unwritten.append(error)
 
     copier = threading.Thread(target=copy, daemon=True)
@@ -176,7 +192,7 @@ def follow(
         raise unwritten[0]
     if cancel.is_set():
         raise Interrupted
-    return Ended(process.returncode, b"".join(said).decode("utf-8", "replace"))
+    return Completed(process.returncode, b"".join(said).decode("utf-8", "replace"))
 
 
 # ---- Containers ------------------------------------------------------------------------------------------------------
@@ -184,10 +200,10 @@ def follow(
 
 @contextlib.contextmanager
 def removed(name: str) -> Iterator[None]:
-    """Whatever happens in the meantime: in the end there is no container of that name.
+    """Remove the container of that name at the end, even if this process is killed.
 
-    A small process waits for the pipe between it and this one to be closed, as the kernel does it for a process that
-    was killed, and removes the container.
+    A small helper process waits until its pipe to this process is closed, and then removes the container. The kernel
+    closes the pipe if this process is killed.
     """
     remover = subprocess.Popen(
         ["sh", "-c", 'read -r nothing; exec "$0" rm --force "$1"', program(), name],
@@ -208,9 +224,14 @@ def removed(name: str) -> Iterator[None]:
 def container(
     image: str, *command: str, options: tuple[str, ...] = (), log: BinaryIO, cancel: threading.Event
 ) -> Iterator[str]:
-    """The name of a container that isn't started yet, and is gone in the end.
+    """Create a container, and remove it at the end. The container isn't started yet.
 
-    Raises: Interrupted. Trouble: it can't be made.
+    Yields:
+        The name of the container.
+
+    Raises:
+        Interrupted: `cancel` was set.
+        Trouble: The container can't be created.
     """
     name = "equinox-" + uuid.uuid4().hex[:12]
     with removed(name):
@@ -220,10 +241,17 @@ def container(
         yield name
 
 
-def execute(name: str, log: BinaryIO, cancel: threading.Event, meanwhile: Callable[[], None] = lambda: None) -> Ended:
-    """Start a container, and wait for it to end. The status is that of its command; negative: the signal that ended it.
+def execute(
+    name: str, log: BinaryIO, cancel: threading.Event, meanwhile: Callable[[], None] = lambda: None
+) -> Completed:
+    """Start a container, and wait until it ends.
 
-    Raises: Interrupted. Trouble: it can't be started, or the engine was lost.
+    Returns:
+        The exit status of its command, or the negative number of the signal that killed it; and the output.
+
+    Raises:
+        Interrupted: `cancel` was set.
+        Trouble: The container can't be started, or the connection to the engine broke.
     """
     ended = follow("start", "--attach", name, log=log, cancel=cancel, meanwhile=meanwhile)
     state, code = ask("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", name).split()
@@ -233,13 +261,13 @@ def execute(name: str, log: BinaryIO, cancel: threading.Event, meanwhile: Callab
         message = "the connection to the engine broke while the tests were running (the container is {}); run it again"
         raise Trouble(message.format(state))
     status = int(code)
-    return Ended(128 - status if 128 < status < 160 else status, ended.said)
+    return Completed(128 - status if 128 < status < 160 else status, ended.said)
 
 
 def remove_leftovers() -> None:
-    """Remove the containers that an earlier run could not, as when this machine lost its power.
+    """Remove containers that an earlier run left, for example because the machine lost its power.
 
-    Nobody else can be using them: there is one run at a time in a checkout, see `harness.alone`.
+    No other run can use them: a checkout has one run at a time. See `harness.alone`.
     """
     found = ask("ps", "--all", "--quiet", "--filter", "label=" + ours()).split()
     if found:
@@ -250,9 +278,9 @@ def remove_leftovers() -> None:
 
 
 def remove_replaced(label: str) -> None:
-    """Remove the images of this checkout that have the label, and no name since a newer one took it.
+    """Remove the images of this checkout that have the label and have lost their name to a newer image.
 
-    Those that a container is made from stay, until the next time. That it can't be done fails nothing.
+    An image that a container still uses stays. Errors are ignored.
     """
     with contextlib.suppress(Trouble):
         filters = ["--filter={}".format(each) for each in ("dangling=true", "label=" + ours(), "label=" + label)]
@@ -261,20 +289,20 @@ def remove_replaced(label: str) -> None:
                 ask("image", "rm", image)
 
 
-# ---- Whose they are --------------------------------------------------------------------------------------------------
+# ---- Which checkout made them ----------------------------------------------------------------------------------------
 
 
 def ours() -> str:
-    """The label of what this checkout makes."""
+    """The label of all containers and images that this checkout makes."""
     return "{}={}".format(LABEL, checkout())
 
 
 def checkout() -> str:
-    """What tells the containers and images of this checkout from those of all others that use the same engine."""
+    """An id for this checkout. Other checkouts that use the same engine have another id."""
     file = WORK / "checkout-id"
     try:
         drawn = file.read_text(encoding="ascii")
     except FileNotFoundError:
         drawn = uuid.uuid4().hex
         write_whole(file, drawn)
-    return hashlib.sha256("{} {}".format(drawn, ROOT).encode()).hexdigest()[:16]  # a copied folder is another checkout
+    return hashlib.sha256("{} {}".format(drawn, ROOT).encode()).hexdigest()[:16]  # a copy of the folder gets its own id

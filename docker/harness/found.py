@@ -136,7 +136,7 @@ def run(
 def attempt(backend: str, run: Callable[[Found, Sequence[int]], int]) -> int:
     """Run what is here, if it can be run, with the signals that were heard meanwhile. The exit status.
 
-    `run` may raise Ended: by a signal. OSError: something can't be written.
+    `run` may raise Interrupted: by a signal. OSError: something can't be written.
     """
     lacking = missing()
     if lacking:
@@ -157,12 +157,12 @@ def attempt(backend: str, run: Callable[[Found, Sequence[int]], int]) -> int:
         # `follow` looks there: an exception, just when a process is started, would lose sight of it.
         heard.append(number)
         if len(heard) > 1:
-            raise Ended(number)
+            raise Interrupted(number)
 
     try:
         with signals.heard_by(hear):
             return run(found, heard)
-    except Ended as ended:
+    except Interrupted as ended:
         print("{}: interrupted; no result is written.".format(found.name), file=sys.stderr)
         return 128 + ended.number
     except BrokenPipeError:  # nobody reads what it says, as behind `| head`
@@ -217,7 +217,7 @@ def run_suite(
 ) -> Result:
     """The result of the whole suite; of as much of it as was done by the deadline, on the monotonic clock.
 
-    Raises: Ended: by a signal. OSError: something can't be written.
+    Raises: Interrupted: by a signal. OSError: something can't be written.
     """
     found, place, clock = ready.found, ready.place, time.monotonic()
     started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
@@ -297,7 +297,7 @@ def follow(
 
     Returns: the exit status; None: the time was over, by the monotonic clock.
 
-    Raises: Ended: a signal was heard. OSError: the log can't be written.
+    Raises: Interrupted: a signal was heard. OSError: the log can't be written.
     """
     with log.open("wb") as written, log.open("rb") as said, gone_with_this(place.folder) as tell:
         process = subprocess.Popen(
@@ -317,7 +317,7 @@ def follow(
                 sys.stdout.buffer.write(safe(decoder.decode(said.read())).encode("utf-8"))
                 sys.stdout.flush()
                 if heard:
-                    raise Ended(heard[0])
+                    raise Interrupted(heard[0])
                 if ended:
                     break
                 if time.monotonic() > deadline:
@@ -354,7 +354,7 @@ def gone_with_this(folder: Path) -> Iterator[Callable[[int], None]]:
         watcher.communicate(b"ended\n")
 
 
-class Ended(BaseException):
+class Interrupted(BaseException):
     """A signal wants this process to end."""
 
     def __init__(self, number: int) -> None:

@@ -506,7 +506,7 @@ def test_real_container(real, tmp_path):
     never, command = threading.Event(), ("sh", "-c", "echo said; echo '{}' > /results/report.json; kill -9 $$")
     with (tmp_path / "log").open("wb") as log:
         with engine.container(real, "sh", "-c", "echo said; exit 7", log=log, cancel=never) as name:
-            assert engine.execute(name, log, never) == engine.Ended(7, "said\n")
+            assert engine.execute(name, log, never) == engine.Completed(7, "said\n")
         with engine.container(real, *command, log=log, cancel=never) as name:
             engine.execute(name, log, never)
             with container.copied_results(name) as left:

@@ -1,4 +1,4 @@
-"""The devices of the engine's machine, looked at before anything is built; a fake `docker` plays the engine."""
+"""The devices of the engine's machine are checked before anything is built. The tests use a fake `docker`."""
 
 import io
 import threading
@@ -26,7 +26,7 @@ def docker(tmp_path, monkeypatch):
 
 
 def refusal(cell):
-    """Why the cell isn't built, or None."""
+    """Why the cell can't run on the device, or None."""
     try:
         devices.check(cell, io.BytesIO(), threading.Event())
     except Trouble as trouble:
@@ -34,15 +34,15 @@ def refusal(cell):
     return None
 
 
-def test_what_reaches_the_tests():
-    """Of the environment what tox lets through; each backend's devices, and no others."""
+def test_options_pass_chosen_variables_and_the_device():
+    """A container gets the same variables that tox passes on, and only the device of its backend."""
     env = {"EQX_SEED": "1", "TPU_NAME": "x", "HOME": "/home/me", "JAX_PLATFORMS": "cpu"}
     assert devices.options(CELLS["py311-jax0.4.30-cpu"], env) == ("--env=EQX_SEED", "--env=TPU_NAME")
     assert "--gpus=all" in devices.options(ON_GPU, {})
     assert "--privileged" in devices.options(ON_TPU, {})
 
 
-def test_a_cpu_is_everywhere(docker):
+def test_a_cpu_needs_no_check(docker):
     assert refusal(CELLS["py311-jax0.4.30-cpu"]) is None and docker.calls == []
 
 
@@ -58,7 +58,7 @@ def test_a_cpu_is_everywhere(docker):
     ],
 )
 def test_gpu(docker, state, said, outcome, reason):
-    """In a container, wherever the engine is; in the small image that the cell's begins with."""
+    """nvidia-smi runs in a container of the small base image, so this works with an engine on another machine."""
     docker.answer("start", out=said, status=int(state.split()[1] != "0"))
     docker.answer("inspect", out=state + "\n")
     found = refusal(ON_GPU)
@@ -75,13 +75,13 @@ def test_gpu(docker, state, said, outcome, reason):
         ("/dev/accel0=\n" + V5E, None, ""),
         ("/dev/vfio/0=\n" + V5E, None, ""),
         ("/dev/vfio/0=\n" + V7X, Outcome.UNSUPPORTED, "is a v7x"),
-        ("/dev/vfio/0=\n", Outcome.NOT_RUN, "no TPU"),  # it is of something else
+        ("/dev/vfio/0=\n", Outcome.NOT_RUN, "no TPU"),  # this node belongs to another device
         (V5E, Outcome.NOT_RUN, "there is a TPU on the bus, but neither /dev/accel"),
         ("sh: 1: cat: not found\n", Outcome.NOT_RUN, "no TPU"),
     ],
 )
 def test_tpu(docker, monkeypatch, said, outcome, reason):
-    """Its generation is as the bus of the engine's machine has it, and not that of this machine."""
+    """The generation comes from the PCI bus of the engine's machine, not of this machine."""
     monkeypatch.delenv("TPU_ACCELERATOR_TYPE", raising=False)
     docker.answer("start", out=said)
     found = refusal(ON_TPU)
@@ -89,8 +89,8 @@ def test_tpu(docker, monkeypatch, said, outcome, reason):
     assert (found and found.outcome) is outcome and reason in str(found)
 
 
-def test_a_tpu_comes_by_its_nodes_before_all_rights_are_given(docker):
-    """They are found in a container that has no rights; only where that names none, by one that has all."""
+def test_device_nodes_are_tried_before_privileged(docker):
+    """A container without rights looks for the nodes. A privileged one looks only if the first finds none."""
     docker.answer("start", out="/dev/vfio/0=\n/dev/vfio/1=\n" + V5E)
     nodes, all_rights = devices.check(ON_TPU, io.BytesIO(), threading.Event())
     assert "--privileged" not in docker.call("create") and "--cap-drop=ALL" in docker.call("create")
@@ -100,18 +100,18 @@ def test_a_tpu_comes_by_its_nodes_before_all_rights_are_given(docker):
     assert refusal(ON_TPU) is not None and "--privileged" in docker.call("create")
 
 
-def test_what_a_container_says_names_no_other_file(docker, tmp_path):
-    """What it answers becomes names of files in a folder of this machine."""
+def test_the_answer_of_a_container_cannot_name_other_files(docker, tmp_path):
+    """The paths in the answer become files in a temporary folder, so `..` in a path must not lead out of it."""
     docker.answer("start", out="/dev/accel0=\n/dev/../../../../../../../../..{}/made=x\n".format(tmp_path))
     assert refusal(ON_TPU) is None and not (tmp_path / "made").exists()
 
 
 @pytest.mark.parametrize("cell", [CELLS["py311-jax0.4.30-cpu"], ON_GPU])
-def test_the_suite_may_compute_and_no_more(docker, cell):
-    """Its packages come from an index. No network, no capability, no new rights, and so many processes."""
+def test_the_suite_is_confined(docker, cell):
+    """The suite has no network, no capabilities, no new rights, and a limit of processes: it runs foreign packages."""
     docker.answer("start", out="NVIDIA A100, 580.65.06, 40960, 8.0\n")
-    (way,) = devices.check(cell, io.BytesIO(), threading.Event())
-    assert {"--network=none", "--cap-drop=ALL", "--security-opt=no-new-privileges"} < set(way)
-    assert any(option.startswith("--pids-limit=") for option in way)
+    (options,) = devices.check(cell, io.BytesIO(), threading.Event())
+    assert {"--network=none", "--cap-drop=ALL", "--security-opt=no-new-privileges"} < set(options)
+    assert any(option.startswith("--pids-limit=") for option in options)
     if cell is ON_GPU:
-        assert set(way) < set(docker.call("create")) and "--gpus=all" in way
+        assert set(options) < set(docker.call("create")) and "--gpus=all" in options

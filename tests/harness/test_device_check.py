@@ -1,6 +1,6 @@
-"""The check of a device: its parts in their order, each kept as it comes, within the time that is given.
+"""The check of a device runs its parts in order, keeps each part at once, and respects the time limit.
 
-Small programs stand for the proof, for pytest, and for the benchmarks; that of the proof has the fakes of a GPU.
+Small programs replace the proof of place, pytest and the benchmarks. The machine seems to have a GPU.
 """
 
 import json
@@ -36,7 +36,7 @@ def report(**changes):
 PROOF = "prove([] if visible else ['JAX found `cpu`'])"
 PASSES = "each('test_x'); report()"
 SPEED = "print(json.dumps({'event': 'end', 'case': 'dispatch_in'}), flush=True)"
-# As pytest at Ctrl-C: it reports what was done until then.
+# Like pytest at Ctrl-C, this program reports the tests that ran until then.
 SLOW = """
 def stop(*_):
     report(counts={"passed": 1})
@@ -68,7 +68,7 @@ def check(tmp_path, monkeypatch):
 
 @pytest.fixture
 def left(tmp_path):
-    """`left(name)`: what was kept of a part, line by line."""
+    """`left(name)`: the lines of the file that a part wrote."""
 
     def left(name):
         path = tmp_path / "results" / NAME / name
@@ -87,7 +87,7 @@ def ran(tmp_path):
     return lambda: (tmp_path / "seen").read_text().split()
 
 
-def test_the_parts_in_their_order_and_what_is_kept_of_each(check, left, result, ran, capfd):
+def test_all_parts_run_in_order_and_each_is_kept(check, left, result, ran, capfd):
     assert check() == 0
     assert ran() == ["proof", "proof", "pytest", "speed"]
     assert left("proof.json")[0]["complaints"] == [] and left("control.json")[0]["complaints"] == ["JAX found `cpu`"]
@@ -104,40 +104,40 @@ def test_the_parts_in_their_order_and_what_is_kept_of_each(check, left, result, 
     [
         ("prove(['JAX found `cpu`'])", "JAX found `cpu`"),
         ("prove([])", "proves nothing"),  # the negative control finds no fault
-        ("os.kill(os.getpid(), signal.SIGKILL)", "the proof ended, or was ended, without a word"),
-        ("sys.exit(0)", "the proof ended, or was ended, without a word"),
-        # A control that ends without a word has shown nothing.
-        ("prove([]) if visible else sys.exit(1)", "the control ended, or was ended, without a word"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "the proof ended, or was stopped, without an answer"),
+        ("sys.exit(0)", "the proof ended, or was stopped, without an answer"),
+        # A control that ends without an answer has shown nothing.
+        ("prove([]) if visible else sys.exit(1)", "the control ended, or was stopped, without an answer"),
         ("prove([]) if visible else os.kill(os.getpid(), signal.SIGSEGV)", "the control ended"),
     ],
 )
-def test_where_the_place_is_not_proven_nothing_else_is_run(check, result, ran, proof, words):
+def test_without_the_proof_of_place_nothing_else_runs(check, result, ran, proof, words):
     assert check(proof=proof) == 1
     assert set(ran()) == {"proof"}
     assert result().outcome is Outcome.FAILED and words in result().reason
     assert record.says_more(result(), Result(NAME, Outcome.PASSED, started="2026-11-20"))  # the table shows it
 
 
-def test_a_proof_that_had_no_time_has_not_failed(check, result, ran, monkeypatch):
-    """And what an earlier run has shown stays."""
+def test_a_proof_without_enough_time_has_not_failed(check, result, ran, monkeypatch):
+    """Its outcome is `not run`."""
     monkeypatch.setattr(device_check, "END_S", 1)
     assert check(limit_s=3, proof="time.sleep(600)") == 3
     assert ran() == ["proof"] and result().outcome is Outcome.NOT_RUN and "give it more" in result().reason
 
 
-def test_a_failed_test_is_kept_and_the_speed_is_measured_all_the_same(check, left, result):
+def test_after_a_failed_test_the_speed_is_measured_too(check, left, result):
     assert check(pytest="report(counts={'failed': 1}, failures=['test_x']); sys.exit(1)") == 1
     assert result().outcome is Outcome.FAILED and left("speed.jsonl")
 
 
 @pytest.fixture
 def soon(monkeypatch):
-    """The suite is cut off after some seconds, and there is time enough for the rest."""
+    """The suite is cut off after some seconds. The other parts have enough time."""
     monkeypatch.setattr(device_check, "SUITE_SHARE", 0.05)
 
 
-def test_a_suite_that_is_cut_off_has_lost_nothing(check, left, result, soon):
-    """Nothing is said of the whole."""
+def test_a_suite_that_is_cut_off_keeps_what_it_has(check, left, result, soon):
+    """Its outcome is `not run`, because nobody knows how the rest would end."""
     began = time.monotonic()
     assert check(limit_s=100, pytest=SLOW) == 3
     assert time.monotonic() - began < 60
@@ -151,13 +151,13 @@ def test_a_suite_that_is_cut_off_after_a_failure_has_failed(check, result, soon)
     assert result().outcome is Outcome.FAILED and "test_x" in result().reason
 
 
-def test_a_run_to_the_end_stays_when_the_next_is_cut_off(check, result, soon, tmp_path):
+def test_a_complete_result_stays_when_the_next_run_is_cut_off(check, result, soon, tmp_path):
     before = Result(NAME, Outcome.PASSED, started="2026-11-20")
     results.write(before, tmp_path / "results")
     assert check(limit_s=100, pytest=SLOW) == 3 and result() == before
 
 
-def test_figures_that_came_before_the_time_was_over_are_kept(check, left, result, monkeypatch):
+def test_measurements_before_the_time_limit_are_kept(check, left, result, monkeypatch):
     monkeypatch.setattr(device_check, "END_S", 1)
     monkeypatch.setattr(device_check, "END_SPEED_S", 1)
     assert check(limit_s=8, speed=SPEED + "\ntime.sleep(600)") == 3

@@ -1,4 +1,4 @@
-"""What is shown while cells run: how far, how long still, what went wrong, and what to do next."""
+"""The display shows progress, the time that is left, failures, and what to do next."""
 
 import io
 
@@ -59,7 +59,7 @@ def lines(console):
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
-# ---- How long still -------------------------------------------------------------------------------------------------
+# ---- The time that is left ------------------------------------------------------------------------------------------
 
 
 def test_a_cell_takes_as_long_as_the_last_time(pace, clock):
@@ -73,18 +73,18 @@ def test_a_cell_takes_as_long_as_the_last_time(pace, clock):
     assert pace.left() == 0
 
 
-def test_nothing_is_said_where_nothing_is_known(pace, clock):
+def test_without_any_measured_time_there_is_no_estimate(pace, clock):
     first, second = a_cell("0.4.13"), a_cell("0.4.30")
     pace.begin([to_run(first), to_run(second)], jobs=1)
     pace.start(first)
     assert pace.left() is None
     clock.now = 3 * MINUTE
     pace.finish(first)
-    assert pace.left() == 3 * MINUTE  # the second is taken to be as the first
+    assert pace.left() == 3 * MINUTE  # the second cell is expected to take as long as the first
 
 
-def test_a_cell_goes_on_as_fast_as_its_tests_go(pace, clock):
-    """The time before the tests, and the time that it took before, don't matter any more."""
+def test_the_estimate_follows_the_speed_of_the_tests(pace, clock):
+    """Once tests run, the time before the tests and the time of the last run don't count."""
     cell = a_cell()
     pace.begin([to_run(cell, 100 * MINUTE)], jobs=1)
     pace.start(cell)
@@ -98,7 +98,7 @@ def test_a_cell_goes_on_as_fast_as_its_tests_go(pace, clock):
 
 
 @pytest.mark.parametrize("jobs, left", [(1, 12), (2, 8), (3, 8)])
-def test_cells_side_by_side_take_as_long_as_the_longest_or_their_share(pace, jobs, left):
+def test_parallel_cells_take_as_long_as_the_longest_or_their_share(pace, jobs, left):
     pace.begin([to_run(a_cell("0.4.{}".format(each)), each * MINUTE) for each in (8, 3, 1)], jobs)
     assert pace.left() == left * MINUTE
 
@@ -112,11 +112,11 @@ def test_cells_side_by_side_take_as_long_as_the_longest_or_their_share(pace, job
         (3723, "1:02:03", "about 1 h 02 min"),
     ],
 )
-def test_durations_are_said_as_people_do(seconds, short, spoken):
+def test_durations_are_short_or_rounded(seconds, short, spoken):
     assert (duration(seconds), about(seconds)) == (short, spoken)
 
 
-# ---- On both --------------------------------------------------------------------------------------------------------
+# ---- Both displays --------------------------------------------------------------------------------------------------
 
 
 def run_one(display, result, cell=None):
@@ -128,7 +128,7 @@ def run_one(display, result, cell=None):
         display.finished(cell, result)
 
 
-def test_finished_cell_is_said_with_outcome_counts_and_time(display, console, clock):
+def test_a_finished_cell_shows_outcome_counts_and_time(display, console, clock):
     cell = a_cell()
     result = Result(cell.name, Outcome.PASSED, counts={"passed": 1438, "failed": 0, "skipped": 12}, bridge=True)
     display.begin([], [to_run(cell)], 1)
@@ -149,7 +149,7 @@ def test_failure_names_the_tests_and_the_log(display, console, tmp_path):
     assert "    log: {}".format(tmp_path / (a_cell().name + ".log")) in said
 
 
-def test_failure_without_a_failed_test_shows_how_the_log_ends(display, console, tmp_path):
+def test_failure_without_a_failed_test_shows_the_end_of_the_log(display, console, tmp_path):
     log = "".join("line {}\n".format(number) for number in range(100))
     (tmp_path / (a_cell().name + ".log")).write_text(log, encoding="utf-8")
     run_one(display, Result(a_cell().name, Outcome.FAILED, reason="pytest was killed"))
@@ -158,7 +158,7 @@ def test_failure_without_a_failed_test_shows_how_the_log_ends(display, console, 
     assert any("pytest was killed" in line for line in said)
 
 
-def test_reason_is_said_whole(display, console):
+def test_the_whole_reason_is_shown(display, console):
     reason = "Python 3.7 isn't here: " + " ".join("word{}".format(number) for number in range(30))
     display.begin([], [], 1)
     with display.live():
@@ -166,16 +166,16 @@ def test_reason_is_said_whole(display, console):
     assert reason in " ".join(" ".join(lines(console)).split())
 
 
-def test_what_is_in_square_brackets_is_no_markup(display, console):
+def test_square_brackets_are_not_markup(display, console):
     run_one(display, Result(a_cell().name, Outcome.FAILED, reason="see [bold]", failures=["tests/x.py::test[red]"]))
     assert "    tests/x.py::test[red]" in lines(console)
     assert "see [bold]" in console.file.getvalue()
 
 
-# ---- Where there is no terminal -------------------------------------------------------------------------------------
+# ---- Without a terminal ---------------------------------------------------------------------------------------------
 
 
-def test_plain_says_phases_and_quarters(console, pace, tmp_path):
+def test_plain_prints_phases_and_quarters(console, pace, tmp_path):
     cell = a_cell()
     display = Plain(console, tmp_path, pace)
     display.begin([], [to_run(cell)], 1)
@@ -193,7 +193,7 @@ def test_plain_says_phases_and_quarters(console, pace, tmp_path):
     ]
 
 
-def test_plain_shows_how_the_log_of_a_failure_ends(console, pace, tmp_path):
+def test_plain_shows_the_end_of_the_log_of_a_failure(console, pace, tmp_path):
     log = "".join("line {}\n".format(number) for number in range(100))
     (tmp_path / (a_cell().name + ".log")).write_text(log, encoding="utf-8")
     run_one(Plain(console, tmp_path, pace), Result(a_cell().name, Outcome.FAILED, failures=["tests/x.py::test_y"]))
@@ -227,7 +227,7 @@ def test_live_fits_into_80_columns(pace, clock, tmp_path):
     assert max(len(line) for line in drawn(live)) <= 80
 
 
-def test_live_says_when_all_will_be_done(pace, clock, tmp_path):
+def test_live_shows_the_time_that_is_left(pace, clock, tmp_path):
     cells = [a_cell("0.4.13"), a_cell("0.4.30")]
     live = Live(Console(file=io.StringIO(), width=80), tmp_path, pace)
     live.begin([], [to_run(cell, 5 * MINUTE) for cell in cells], 1)
@@ -264,7 +264,7 @@ def test_table_has_every_cell(display, console):
     assert all(part in said for part in ("0.4.0", "0.4.1", "0.4.2", "3 cells: 1 passed, 1 failed, 1 not run"))
 
 
-def test_what_was_kept_says_how_it_is_run_again(display, console):
+def test_kept_cells_are_shown_with_how_to_run_them_again(display, console):
     summary, names = a_summary([Outcome.FAILED, Outcome.PASSED, Outcome.PASSED])
     display.end(Summary(summary.cells, summary.results, summary.hashes, kept=names))
     said = lines(console)
@@ -273,19 +273,19 @@ def test_what_was_kept_says_how_it_is_run_again(display, console):
     assert "Passed before, and nothing has changed since: 2 cells. RERUN=all runs everything again." in said
 
 
-def test_what_was_left_alone_is_said(display, console):
+def test_skipped_cells_are_counted(display, console):
     summary, names = a_summary([Outcome.PASSED, Outcome.STALE])
     display.end(Summary(summary.cells, summary.results, summary.hashes, left=frozenset(names[1:])))
-    assert any(line.startswith("Left alone") and "1 cell" in line for line in lines(console))
+    assert any(line.startswith("Skipped: 1 cell.") for line in lines(console))
 
 
-def test_interrupted_run_says_how_to_go_on(display, console):
+def test_an_interrupted_run_says_how_to_go_on(display, console):
     summary, names = a_summary([Outcome.PASSED, Outcome.NOT_RUN])
     display.end(Summary(summary.cells, summary.results, summary.hashes, ran=frozenset(names), signal=2))
-    assert "Interrupted, with 1 cell run to the end. The same command goes on from here." in lines(console)
+    assert "Interrupted after 1 cell had run to the end. The same command goes on from here." in lines(console)
 
 
-def test_what_ended_the_run_is_said(display, console):
+def test_the_error_that_ended_the_run_is_shown(display, console):
     summary, _ = a_summary([Outcome.NOT_RUN])
     display.end(Summary(summary.cells, summary.results, summary.hashes, trouble="No space left"))
     assert "No space left" in lines(console)

@@ -1,4 +1,4 @@
-"""`make doctor`: everything it asks is answered by fakes; what it says is the whole truth, and never an error."""
+"""`make doctor` reports everything that it finds, and never ends with an error. Fakes answer all of its questions."""
 
 import datetime
 import io
@@ -20,7 +20,7 @@ PAGE = "https://jax.example/releases.html"
 
 
 def cell(backend="cpu", jax="latest", python="3.12", **options):
-    """A floating cell, which needs no lock; or another."""
+    """A cell. With the default `jax` it floats, so it needs no lock."""
     platform = {"cuda": "gpu"}.get(backend, backend)
     return Cell(jax, python, backend, platform, "nightly", jaxlib=None, as_of=None, requires=(), **options)
 
@@ -31,7 +31,7 @@ def find(version):
 
 
 def answers(**said):
-    """In place of running a command: by its second word, an exit status and what it says."""
+    """Replace running a command. The second word of the command chooses the exit status and the output."""
     return lambda command: said.get(command[1], (0, "1.2.3"))
 
 
@@ -39,16 +39,16 @@ def here(hardware=BARE, unresolved=None, problems=None):
     return doctor.Here(hardware, find, unresolved or {}, problems or {})
 
 
-# What is here
+# What this machine has
 
 
 def test_pythons():
-    """Each that a cell is for, once, in order: where it is, or what to do."""
+    """Each Python that a cell needs is listed once, in order: where it is, or how to install it."""
     lines = list(doctor.pythons([cell(python="3.12"), cell(python="3.9"), cell("cuda", python="3.12")], find))
     assert [line.what for line in lines] == ["Python 3.9", "Python 3.12"]
     assert [line.ok for line in lines] == [None, True]
     assert "pyenv install 3.9" in lines[0].says
-    assert "3.12.1 at /opt/python3.12, of pyenv" in lines[1].says
+    assert "3.12.1 at /opt/python3.12, from pyenv" in lines[1].says
 
 
 def test_tools():
@@ -67,11 +67,11 @@ def test_tools():
         ((1, "failed to connect to the docker API at unix:///x; check it"), None, "start it"),
         ((1, "error during connect: lookup nowhere: no such host"), None, "see DOCKER_HOST"),
         ((124, "no answer within 15 s"), None, "no answer within 15 s"),
-        ((1, ""), None, "it says nothing"),
+        ((1, ""), None, "it printed nothing"),
     ],
 )
 def test_containers(said, ok, words):
-    """The engine that answers, or why none does, with what to do."""
+    """The report names the engine, or why no engine answers and what to do."""
     (line,) = doctor.containers("/bin/docker", {}, answers(version=said, context=(0, "remote")))
     assert line.ok is ok
     assert words in line.says
@@ -84,7 +84,7 @@ def test_podman_is_named():
 
 
 def test_containers_elsewhere():
-    """DOCKER_HOST goes before a context, as for docker itself; without docker nothing is wrong."""
+    """DOCKER_HOST wins over a context, as in docker itself. Having no docker is not an error."""
     (line,) = doctor.containers("/bin/docker", {"DOCKER_HOST": "ssh://box"}, answers())
     assert "by ssh://box" in line.says
     (line,) = doctor.containers(None, {}, answers())
@@ -102,7 +102,7 @@ def test_accelerators():
 
 
 def test_network():
-    """The index is needed; JAX's own pages only by some. Each page once, and no password on the screen."""
+    """All cells need the index, and only some need JAX's pages. Each page is shown once, without its password."""
     env = {"EQX_INDEX_URL": "https://me:secret@mirror.example/simple"}
     cells = [cell(find_links=(PAGE,)), cell(index_url=PAGE), cell()]
     pages = doctor.pages(cells, env)
@@ -121,7 +121,7 @@ def test_network():
         (urllib.error.URLError("no such host"), "no such host"),
         (TimeoutError("timed out"), "timed out"),
         (urllib.error.HTTPError("u", 404, "gone", None, None), "HTTP status 404"),
-        (urllib.error.HTTPError("u", 405, "not so", None, None), ""),  # it is there, and wants another method
+        (urllib.error.HTTPError("u", 405, "not so", None, None), ""),  # the page exists, but not for this method
     ],
 )
 def test_reach(error, said):
@@ -139,11 +139,11 @@ def test_machine():
     assert "memory" not in {line.what for line in doctor.machine(replace(BARE, memory_mib=None), 9.0)}
 
 
-# What that is enough for
+# Which cells can run
 
 
 def test_why_not(tmp_path):
-    """Hardware first, then packages, then Python."""
+    """The first reason counts: hardware, then packages, then Python."""
     assert here().why_not(cell()) is None
     assert here().why_not(cell("cuda")) == (Outcome.NOT_RUN, "no GPU here")
     assert here().why_not(cell(python="3.9")) == (Outcome.NOT_RUN, "there is no Python 3.9 here yet")
@@ -156,14 +156,14 @@ def test_why_not(tmp_path):
 
 
 def test_a_cell_without_a_lock_is_unavailable():
-    """For the reason that `make lock` has noted, or for want of it."""
+    """The reason is the one that `make lock` wrote. Without one, the message names the command that makes the lock."""
     locked = replace(cell(jax="0.0.1"), as_of=datetime.date(2020, 1, 1))
     assert here().why_not(locked) == (Outcome.UNAVAILABLE, "it has no lock; make lock CELL=py312-jax0.0.1-cpu")
     assert here(unresolved={locked.name: "gone"}).why_not(locked) == (Outcome.UNAVAILABLE, "gone")
 
 
 def test_backends():
-    """How many can run, and the others by reason: all, a number, or, of a few, their names."""
+    """The report counts the cells that can run, and groups the others by reason. Few cells are listed by name."""
     cells = [cell(), cell(python="3.9"), *[cell("cuda", str(n)) for n in range(5)]]
     cpu, cuda, tpu = doctor.backends(cells, here())
     assert cpu.can_run == "1 of 2"
@@ -174,7 +174,7 @@ def test_backends():
 
 
 def test_needs():
-    """What the least and the most demanding of a backend's cells need, in the order of versions."""
+    """The needs of a backend are a range from its oldest cell to its newest, in the order of versions."""
     gpus = [
         cell("cuda", supports=Supports((7, 5), None, "580")),
         cell("cuda", supports=Supports((3, 5), (8, 6), "450.80.02")),
@@ -191,8 +191,8 @@ def test_needs():
     assert [doctor.needs(backend, []) for backend in ("cuda", "tpu")] == ["an NVIDIA GPU", "a TPU VM"]
 
 
-def test_a_machine_with_nothing_is_shown_whole(tmp_path):
-    """Everything fails, and all of it is on the screen, in plain text where that is no terminal."""
+def test_a_machine_with_nothing_gets_a_whole_report(tmp_path):
+    """Every check fails, and each failure is shown. Without a terminal the report is plain text."""
     out = io.StringIO()
     doctor.show(
         [cell(), cell("cuda", find_links=(PAGE,)), cell("tpu")],

@@ -1,6 +1,6 @@
-"""The engine: what its words mean, and how docker is spoken to.
+"""The engine: its error messages are understood, and docker is called correctly.
 
-The words are as docker, the engine, BuildKit and pip have said them. What an engine with a GPU says is from reports.
+The messages are real output of docker, the engine, BuildKit and pip. Those about GPUs come from public bug reports.
 """
 
 import ast
@@ -255,8 +255,8 @@ SOURCE = Source("the.lock", cure="make lock CELL=the-cell", lost="verify-locks C
 
 
 @pytest.mark.parametrize("name", SAID)
-def test_what_it_means(name):
-    """One line, with what was said that decides, and the next move."""
+def test_a_known_error_is_explained(name):
+    """The explanation is one line. It quotes the important part of the output and names the next move."""
     said, outcome, expected = SAID[name]
     understood = trouble.understand(said, **SOURCE.of_messages())
     assert understood is not None and understood.outcome is outcome
@@ -266,25 +266,25 @@ def test_what_it_means(name):
 
 
 def test_every_rule_is_needed():
-    """And none hides another."""
+    """Each rule is the first that fits some message, so no rule hides another."""
     first = {next(rule for rule in trouble.RULES if rule.says(trouble.plain(said))) for said, *_ in SAID.values()}
     assert first == set(trouble.RULES)
 
 
 @pytest.mark.parametrize("said", ["", "3 passed", "#5 DONE 0.4s"])
-def test_what_is_not_understood(said):
+def test_other_output_is_not_explained(said):
     assert trouble.understand(said) is None
 
 
 def phrases_of_the_readme():
-    """What its table of troubles says that one may see, cut where anything may stand."""
+    """The messages in the README's table of errors. A message is cut where the table has `...`."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     lines = readme.split("| It says | Do |\n|---|---|\n")[1].split("\n\n")[0].splitlines()
     return [phrase for line in lines for phrase in re.split("; |: ", line.split(" | ")[0].strip("| "))]
 
 
 def test_what_the_readme_explains_is_said():
-    """In these words; `...` stands for anything that is filled in, or follows."""
+    """Each message in the README's table is in the code. `...` stands for text that is filled in or follows."""
     said = set()
     for file in (ROOT / "docker").glob("**/*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -295,7 +295,7 @@ def test_what_the_readme_explains_is_said():
 
 
 def test_failed_step():
-    """Of steps that ran side by side, what the one said that failed."""
+    """Only the output of the failed step is returned, even if steps ran in parallel."""
     said = (
         "#4 0.1 four\n#5 0.2 five\n#5 ERROR: exit code: 1\n#4 0.3 four\n#4 CANCELED\n------\n > [2/2] RUN x:\n------\n"
     )
@@ -319,7 +319,7 @@ def test_is_local(docker, endpoint, local):
 
 
 def test_checkout(tmp_path, monkeypatch):
-    """The same for one checkout, and another for every other: a copy of its folder, too."""
+    """The id of a checkout stays the same. Every other checkout has another id, even a copy of the folder."""
     monkeypatch.setattr(engine, "WORK", tmp_path)
     mine = engine.checkout()
     assert engine.checkout() == mine
@@ -330,7 +330,7 @@ def test_checkout(tmp_path, monkeypatch):
     assert engine.checkout() != mine
 
 
-def test_a_container_goes_whatever_happens(docker, tmp_path):
+def test_a_container_is_removed_after_an_error(docker, tmp_path):
     with (tmp_path / "log").open("wb") as log, pytest.raises(ZeroDivisionError):
         with engine.container("image", log=log, cancel=threading.Event()) as name:
             assert docker.containers == [name]
@@ -339,7 +339,7 @@ def test_a_container_goes_whatever_happens(docker, tmp_path):
 
 
 def test_build_is_buildkit(docker, tmp_path, monkeypatch):
-    """Older engines take the classic builder, when they aren't told."""
+    """Older versions of docker use the classic builder by default, so BuildKit is asked for."""
     monkeypatch.setattr(engine, "program", lambda: "env")
     monkeypatch.delenv("DOCKER_BUILDKIT", raising=False)
     with (tmp_path / "log").open("wb") as log:
@@ -347,8 +347,8 @@ def test_build_is_buildkit(docker, tmp_path, monkeypatch):
     assert "DOCKER_BUILDKIT=1\n" in ended.said
 
 
-def test_podman_is_not_taken_for_docker(docker):
-    """As the package podman-docker has it: it answers, and can't do what is asked of it later."""
+def test_podman_is_refused(docker):
+    """With the package podman-docker, `docker` is Podman. It answers at first, but later steps would fail."""
     docker.answer("--version", out="podman version 5.4.0\n")
     with pytest.raises(Trouble, match="is Podman.*WHERE=host"):
         engine.check()
