@@ -1,4 +1,4 @@
-"""The inputs of one call: each by the name of its parameter, and the order in which all of them are flattened."""
+"""The inputs of one call: the names of their parameters, and the order in which they are flattened."""
 
 import inspect
 
@@ -12,16 +12,16 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 class Input:
-    """One input.
+    """One input of a call.
 
     Attributes:
         name: The name of its parameter.
         index: The position of its parameter, or `None` if it can't be passed by position.
         value: Its value.
         by_position: Whether it was passed by position.
-        is_bound: Whether it is part of the function, such as the model whose method is called.
-        leaves: Its leaves.
-        kinds: The kind of each leaf, once that is known.
+        is_bound: Whether it is part of the function. An example is the model whose method is called.
+        leaves: The leaves of its value.
+        kinds: The kind of each leaf (see `call_signature`). `None` until the filter was asked.
     """
 
     __slots__ = ("by_position", "index", "is_bound", "kinds", "leaves", "name", "value")
@@ -41,12 +41,12 @@ class Input:
 
 
 def name_of(fun):
-    """What `fun`, anything callable, is called."""
+    """The name of a callable, or of its class if it has none."""
     return getattr(fun, "__name__", type(fun).__name__)
 
 
 def parameters_of(fun):
-    """The parameters of `fun`, or none where it doesn't tell, as some builtins don't."""
+    """The parameters of a callable. The list is empty if Python can't tell them, as for some builtins."""
     try:
         return list(inspect.signature(fun).parameters.values())
     except (TypeError, ValueError):
@@ -59,9 +59,13 @@ def positional_names(fun):
 
 
 def inputs_of(names, args, kwargs, bound=()):
-    """The inputs: bound ones, then positional ones, then those passed by keyword, sorted by name as JAX does.
+    """The inputs of a call: bound values, then positional arguments, then keyword arguments sorted by name as in JAX.
 
-    `names` are those of the positional parameters.
+    Args:
+        names: The names of the positional parameters.
+        args: The positional arguments.
+        kwargs: The keyword arguments.
+        bound: The values that are bound to the function.
     """
     inputs = [Input("fun", None, value, False, is_bound=True) for value in bound]
     for i, value in enumerate(args):
@@ -77,21 +81,23 @@ def path_of_leaf(inputs, i):
 
 
 class Arrangement:
-    """In which order inputs are flattened: first those that are modules, then the others.
+    """The order in which the inputs of a call are flattened: modules first, then the others.
 
-    So what is known about modules that came before can take their place. It depends only on the names of the inputs
-    and the types of their values.
+    Because of this order, the known arrays of modules can simply be put before the leaves of the other inputs.
+    The order depends only on the types of the values and the names of the keyword arguments.
 
     Args:
-        values: The values of the inputs, those passed by keyword last.
-        names: The names of those passed by keyword.
+        values: The values of the inputs, keyword arguments last.
+        names: The names of the keyword arguments.
 
     Attributes:
-        modules, others: Functions from the values of all inputs to the tuple of those.
-        order: Where the inputs were, in the order in which they are now.
+        modules: A function from the values of all inputs to the tuple of those that are modules.
+        others: A function from the values of all inputs to the tuple of those that aren't modules.
+        order: The indices of the inputs, in the order in which they are flattened.
+        names: The names of the keyword arguments.
     """
 
-    __slots__ = ("_back", "_key", "modules", "names", "order", "others")
+    __slots__ = ("_in_call_order", "_key", "modules", "names", "order", "others")
 
     def __init__(self, values, names):
         modules = [i for i, x in enumerate(values) if layout_of(x) is not None]
@@ -100,16 +106,16 @@ class Arrangement:
         self.order = modules + others
         self.modules = gatherer(modules)
         self.others = gatherer(others)
-        self._back = gatherer([self.order.index(i) for i in range(len(values))])
+        self._in_call_order = gatherer([self.order.index(i) for i in range(len(values))])
         self._key = (names, tuple(modules), len(values))
 
     def kinds(self, inputs):
-        """The kinds of all leaves of all inputs, in this order."""
+        """The kinds of all leaves of all inputs, in the order in which they are flattened."""
         return tuple(kind for i in self.order for kind in inputs[i].kinds)
 
     def restore(self, modules, others):
-        """The positional and the keyword arguments, from the values of the modules and the others."""
-        values = self._back((*modules, *others))
+        """`(args, kwargs)` of the call, from the values of the modules and of the other inputs."""
+        values = self._in_call_order((*modules, *others))
         number = len(values) - len(self.names)
         return values[:number], dict(zip(self.names, values[number:]))
 

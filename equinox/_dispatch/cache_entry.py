@@ -1,4 +1,4 @@
-"""One entry of the dispatch cache: what a call must look like to reuse a compiled function."""
+"""One entry of the dispatch cache: a compiled function, and what a call must look like to use it."""
 
 from jax.tree_util import treedef_children
 
@@ -9,22 +9,33 @@ from .leaf_groups import gatherer
 
 
 class CacheEntry:
-    """A compiled function, and the calls that it is for.
+    """A compiled function, and what a call must look like to use it.
 
     Args:
-        arrangement: In which order their inputs are flattened.
-        leaves, treedef: Their modules and their other inputs, flattened.
+        arrangement: The order in which the inputs are flattened.
+        leaves: The leaves of the modules, then those of the other inputs.
+        treedef: The structure of `(modules, others)`.
         kinds: The kind of each leaf.
         static_keys: The keys of the static leaves.
         compiled: The compiled function.
 
     Attributes:
         signature: What all inputs must look like.
-        others: What the inputs that are no modules must look like.
-        trusts_modules: Whether the very same modules may be taken to be as they were.
+        signature_of_others: What the inputs that aren't modules must look like.
+        traced_of_modules: A function from all leaves to the tuple of traced leaves of the modules.
+        trusts_modules: Whether the arrays of the modules may be remembered. They may not if a call can change them
+            unseen: by writing to a static NumPy array, or by donation.
     """
 
-    __slots__ = ("arrangement", "compiled", "kinds", "others", "signature", "traced_of_modules", "trusts_modules")
+    __slots__ = (
+        "arrangement",
+        "compiled",
+        "kinds",
+        "signature",
+        "signature_of_others",
+        "traced_of_modules",
+        "trusts_modules",
+    )
 
     def __init__(self, arrangement, leaves, treedef, kinds, static_keys, compiled):
         modules, others = treedef_children(treedef)
@@ -35,8 +46,7 @@ class CacheEntry:
         self.kinds = kinds
         self.compiled = compiled
         self.signature = CallSignature(leaves, treedef, kinds, static_keys)
-        self.others = CallSignature(leaves[number:], others, kinds[number:], other_keys)
+        self.signature_of_others = CallSignature(leaves[number:], others, kinds[number:], other_keys)
         self.traced_of_modules = gatherer([i for i, kind in enumerate(of_modules) if kind == TRACED])
-        # The content of a static NumPy array is compared at each call.
-        may_change = any(kind == STATIC and _compat.is_numpy_array(x) for x, kind in zip(leaves, of_modules))
-        self.trusts_modules = not may_change and DONATED not in of_modules
+        static_numpy = any(kind == STATIC and _compat.is_numpy_array(x) for x, kind in zip(leaves, of_modules))
+        self.trusts_modules = not static_numpy and DONATED not in of_modules

@@ -1,4 +1,4 @@
-"""What a static leaf is compared by: itself, or the content of an array."""
+"""The keys by which static leaves are compared. The key of an array is its content. Any other leaf is its own key."""
 
 import hashlib
 
@@ -12,13 +12,14 @@ from .._trees.static import types_of
 
 
 class ArrayKey:
-    """A static array. Two are equal if their arrays have the same type, dtype, shape and bytes.
+    """The key of a static array. Two keys are equal if their arrays have the same type, dtype, shape and bytes.
 
     Attributes:
-        array: The array. Of a NumPy array it is a copy, because the user may change the original.
+        array: The array. A NumPy array is copied, because the user may change the original.
+        content: What is compared.
 
     Raises:
-        TypeError: The bytes aren't all that there is to the array, or this process can't see them all.
+        TypeError: The array has more than its bytes, such as a mask, or this process can't read all of its bytes.
     """
 
     __slots__ = ("array", "content")
@@ -43,26 +44,26 @@ class ArrayKey:
 
 
 def _is_plain(array):
-    """Whether a NumPy array is all in its bytes: no subclass, such as a masked array, and no objects in it."""
+    """Whether the bytes of an array are all of it. A masked array has a mask, and an array of objects has objects."""
     is_subclass = isinstance(array, np.ndarray) and type(array) is not np.ndarray
     return not array.dtype.hasobject and (not is_subclass or _compat.is_numpy_constant(array))
 
 
 def static_key(leaf, name="", path=str):
-    """The key of a static leaf of a function that `name`, the transformation, compiles.
+    """The key of a static leaf.
 
     Args:
         leaf: The leaf.
-        name: The transformation's name, for error messages.
-        path: A function that gives the path of the leaf, for error messages.
+        name: The name of the transformation, for error messages.
+        path: A function that returns the path of the leaf, for error messages.
 
     Raises:
-        TypeError: The leaf is traced by a transformation around this one, or can't be compared and hashed.
+        TypeError: The leaf is a tracer of an outer transformation, or it can't be hashed.
     """
     if isinstance(leaf, core.Tracer):
         raise TypeError(
-            "`{}` holds the leaf `{}` static, but its value ({}) isn't known: a transformation around this call "
-            "traces it. Let the filter trace it too; `filter_fn=eqx.is_array` does.".format(
+            "`{}` holds the leaf `{}` static, but its value ({}) isn't known, because an outer transformation traces "
+            "it. Let the filter trace it too, as `filter_fn=eqx.is_array` does.".format(
                 name, path(), describe_leaf(leaf)
             )
         )
@@ -75,20 +76,20 @@ def static_key(leaf, name="", path=str):
     except TypeError:
         message = "`{}` holds the leaf `{}` static, so it must be {}, got {}."
         if is_array:
-            message += " Let the filter trace it, or pass what it holds in a tuple."
+            message += " Let the filter trace it, or pass its items in a tuple."
         wanted = "a plain array without objects" if is_array else "hashable"
         raise TypeError(message.format(name, path(), wanted, describe_leaf(leaf))) from None
 
 
 class StaticKeys:
-    """The keys of the static leaves of one call."""
+    """The keys of the static leaves of one call, and their types: `True == 1`, but they are compiled separately."""
 
-    __slots__ = ("_is_simple", "keys", "types")
+    __slots__ = ("_compare_by_equality", "keys", "types")
 
     def __init__(self, keys):
         self.keys = tuple(keys)
         self.types = tuple(map(types_of, self.keys))
-        self._is_simple = ArrayKey not in self.types and self.types == tuple(map(type, self.keys))
+        self._compare_by_equality = ArrayKey not in self.types and self.types == tuple(map(type, self.keys))
 
     def __eq__(self, other):
         return self.types == other.types and self.keys == other.keys
@@ -101,12 +102,12 @@ class StaticKeys:
         return [key.array if type(key) is ArrayKey else key for key in self.keys]
 
     def match(self, leaves):
-        """Whether a tuple of other leaves, whose types are the same one by one, has the same keys.
+        """Whether a tuple of leaves has these keys. The types of the leaves must already be the same, one by one.
 
-        An array is read only if it isn't the very same JAX array.
+        An array is read only if it isn't the same JAX array as before.
         """
-        if self._is_simple:
-            return leaves == self.keys  # which asks for identity first
+        if self._compare_by_equality:
+            return leaves == self.keys  # tuples compare their items by identity first
         return all(map(_has_key, leaves, self.keys, self.types))
 
 
@@ -115,5 +116,5 @@ def _has_key(leaf, key, types):
         return leaf is key or (leaf == key and types_of(leaf) == types)
     try:
         return leaf is key.array or ArrayKey(leaf) == key
-    except TypeError:  # the user is told what is wrong with it when its key is made
+    except TypeError:  # `static_key` raises a better error when the new entry is made
         return False

@@ -3,17 +3,22 @@
 from .cache_key import StaticKeys, static_key
 from .leaf_groups import gatherer
 
-# The kinds of leaves: how each goes into the compiled function, or doesn't.
+# The kinds of leaves. The compiled function takes traced and donated leaves. Static leaves are built into it.
 TRACED, DONATED, STATIC = range(3)
 
 
 class CallSignature:
-    """What inputs must look like to be treated as those that this was made of.
+    """What inputs must look like to use the compiled function of an earlier call.
 
     Args:
-        leaves, treedef: The inputs, flattened.
+        leaves: The leaves of the inputs of the earlier call.
+        treedef: The structure of these inputs.
         kinds: The kind of each leaf.
         static_keys: The keys of the static leaves.
+
+    Attributes:
+        traced: A function from all leaves to the tuple of the traced ones.
+        donated: A function from all leaves to the tuple of the donated ones.
     """
 
     __slots__ = ("_donates", "_static", "_types", "donated", "static_keys", "traced", "treedef")
@@ -30,7 +35,7 @@ class CallSignature:
         self.static_keys = static_keys
 
     def matches(self, leaves, treedef):
-        """Whether these inputs have the same structure, types and static leaves."""
+        """Whether these inputs have the same structure, types of leaves, and static leaves."""
         return (
             self._types == list(map(type, leaves))
             and self.treedef == treedef
@@ -38,13 +43,15 @@ class CallSignature:
         )
 
     def has_same_statics(self, leaves, treedef):
-        """Whether these inputs have the same structure and static leaves, whatever the types of the others are."""
+        """Whether these inputs have the same structure and static leaves. The types of other leaves don't count."""
         return self.treedef == treedef and self.static_keys == StaticKeys(map(static_key, self._static(leaves)))
 
     def arguments(self, leaves, first=()):
-        """The arguments of the compiled function: the tuple of traced leaves, and that of donated ones if any are.
+        """The arguments of the compiled function: the tuple of traced leaves, and that of donated leaves if any.
 
-        `first` are traced leaves that come before these.
+        Args:
+            leaves: The leaves of the inputs.
+            first: A tuple of traced leaves to put before them.
         """
         traced = first + self.traced(leaves) if first else self.traced(leaves)
         return (traced, self.donated(leaves)) if self._donates else (traced,)

@@ -1,4 +1,4 @@
-"""From the inputs of a call to the compiled function for them. The README of this folder tells how."""
+"""Find the compiled function for the inputs of a call, and call it. The README of this folder is the overview."""
 
 import functools as ft
 import weakref
@@ -21,40 +21,43 @@ from .leaf_groups import unpack_output
 from .lowered import Lowered
 from .specialise import FilterChanged, specialise
 
-_MOST_SPECIALISATIONS = 4096  # of one function and its options; the least recently used goes
-_MOST_DISPATCHERS = 64  # of one function, for as many combinations of options
+_MOST_SPECIALISATIONS = 4096  # compiled functions of one plain function and its options; the least recently used goes
+_MOST_DISPATCHERS = 64  # of one plain function: one for each combination of options
 _MOST_ARRANGEMENTS = 256  # of one dispatcher
-_RECENT = 4  # entries that are looked at before compiled functions are looked up by a hash
-_ONE_STRANGER_IN = 5  # calls with unknown modules that begin to count them: in training each call has new modules
+_MOST_RECENT = 4  # cache entries that are compared with a call before the look-up by hash
+# Of the calls with unknown modules, one in so many adds its modules to the table of known ones. In training each call
+# has a new model, and adding each of them would cost time.
+_REMEMBER_ONE_IN = 5
 
-_functions = IdentityTable()  # plain function -> what finds its dispatchers
+_functions = IdentityTable()  # plain function -> the function that finds its dispatchers
 
 
 def dispatcher_of(fun, options):
-    """`(dispatcher, callee)` of anything callable.
+    """`(dispatcher, callee)` of any callable.
 
-    What is compiled belongs to the plain function in `fun`, and to the options. It goes when the function does.
+    Compiled functions belong to the plain function in `fun` and to the options. They are freed with the plain function.
 
     Args:
-        fun: Anything callable.
-        options: Hashable. Has a `selection`, and `inputs`, which is an `Options`.
+        fun: Any callable.
+        options: A hashable object with the attributes `selection`, a `Selection`, and `inputs`, an `InputOptions`.
     """
     callee = Callee(fun)
     function = callee.function
     try:
         find = _functions.get_or_make((function,), lambda: _finder(weakref.ref(function)))
-    except TypeError:  # there are no weak references to it: what is compiled belongs to the caller
+    except TypeError:  # it can't be referred to weakly, so the compiled functions belong to the caller
         find = _finder(lambda: function)
     return find(options, callee.layers, name_of(fun)), callee
 
 
 def _finder(get_function):
-    """What finds or makes the dispatcher of one function for options, layers and a name."""
+    """A function that finds or makes the dispatcher of one plain function, given options, layers and a name."""
 
     @ft.lru_cache(maxsize=_MOST_DISPATCHERS)
-    def compiled(inputs_options, layers, name):
-        compile_for = ft.partial(specialise, get_function, layers, name, inputs_options)
-        return ft.lru_cache(maxsize=_MOST_SPECIALISATIONS)(compile_for)
+    def compiled(input_options, layers, name):
+        # All filters share this cache: what a filter selected is in its keys, as the kinds of the leaves.
+        specialise_function = ft.partial(specialise, get_function, layers, name, input_options)
+        return ft.lru_cache(maxsize=_MOST_SPECIALISATIONS)(specialise_function)
 
     @ft.lru_cache(maxsize=_MOST_DISPATCHERS)
     def find(options, layers, name):
@@ -64,22 +67,28 @@ def _finder(get_function):
 
 
 class Dispatcher:
-    """Calls compiled functions: all those of one function, one way to filter its inputs, and other options."""
+    """Calls the compiled functions of one plain function, for one filter and one set of other options.
+
+    Args:
+        options: As for `dispatcher_of`.
+        compiled: A cached function that returns the compiled function. Its arguments are the last six of `specialise`.
+    """
 
     def __init__(self, options, compiled):
         self._selection = options.selection
-        self._asks_again = options.selection.depends_on == ANYTHING  # at each call
+        self._asks_at_each_call = options.selection.depends_on == ANYTHING
         self._options = options.inputs
         self._compiled = compiled
-        self._arrangements = {}
-        # Arrangement -> cache entries. The arrangement itself must not hold them, because their compiled functions hold
-        # it. The garbage collector can't look into a compiled function of JAX 0.4.13, and would never free the circle.
+        self._arrangements = {}  # types of the values and names of the keyword arguments -> arrangement
+        # Arrangement -> recent cache entries. An arrangement doesn't hold its entries, because their compiled functions
+        # hold the arrangement. The garbage collector can't look into a compiled function of JAX 0.4.13, and would never
+        # free this cycle.
         self._recent = {}
-        self._known = IdentityTable()
-        self._strangers = 0  # calls with modules that aren't in the table
+        self._known = IdentityTable()  # modules of a call -> Known
+        self._unknown_calls = 0  # the number of calls whose modules weren't in `_known`
 
     def call(self, callee, args, kwargs):
-        """Call the compiled function for these inputs, compiling it if there is none."""
+        """Call the compiled function for these inputs. Compile it first if there is none."""
         arrangement, values = self._arrange(callee.bound, args, kwargs)
         modules, others = arrangement.modules(values), arrangement.others(values)
         known = self._known.get(modules) if modules else None
@@ -90,30 +99,27 @@ class Dispatcher:
         try:
             return unpack_output(entry.compiled(*arguments))
         except FilterChanged:
-            return self._call_again(callee, args, kwargs)
+            return self._call_with_new_entry(callee, args, kwargs)
         except TypeError:
+            # An entry compares the types of leaves. NumPy arrays of numbers and of text have the same type, but JAX
+            # can't trace text. If a leaf can't be traced, this may be the wrong entry. Else it is the function's error.
             leaves, _ = tree_flatten((modules, others))
             if all(is_array_like(x) for x, kind in zip(leaves, entry.kinds) if kind != STATIC):
                 raise
-            return self._call_again(callee, args, kwargs)
+            return self._call_with_new_entry(callee, args, kwargs)
 
     def lower(self, callee, args, kwargs):
-        """Lower the function for these inputs."""
+        """Lower the function for these inputs. Returns a `Lowered`."""
         _compat.require("lower")
-        arrangement, leaves, treedef = self.flatten(callee.bound, args, kwargs)
-        entry = self._make_entry(self._sort(callee, args, kwargs), arrangement, leaves, treedef)
+        arrangement, leaves, treedef = self._flatten(callee.bound, args, kwargs)
+        entry = self._make_entry(self._classify(callee, args, kwargs), arrangement, leaves, treedef)
         stage = entry.compiled.lower(*entry.signature.arguments(leaves))
-        return Lowered(stage, entry, ft.partial(self.flatten, callee.bound))
+        return Lowered(stage, entry, ft.partial(self._flatten, callee.bound))
 
     def clear(self):
-        """Forget all that was compiled."""
+        """Forget all compiled functions."""
         self._compiled.cache_clear()
         self._forget()
-
-    def flatten(self, bound, args, kwargs):
-        """`(arrangement, leaves, treedef)` of the inputs."""
-        arrangement, values = self._arrange(bound, args, kwargs)
-        return (arrangement, *tree_flatten((arrangement.modules(values), arrangement.others(values))))
 
     def _forget(self):
         self._arrangements.clear()
@@ -121,7 +127,7 @@ class Dispatcher:
         self._known.clear()
 
     def _arrange(self, bound, args, kwargs):
-        """The arrangement of the inputs, and their values."""
+        """`(arrangement, values)` of the inputs."""
         values = bound + args if bound else args
         names = ()
         if kwargs:
@@ -135,34 +141,39 @@ class Dispatcher:
             arrangement = self._arrangements.setdefault(key, Arrangement(values, names))
         return arrangement, values
 
+    def _flatten(self, bound, args, kwargs):
+        """`(arrangement, leaves, treedef)` of the inputs."""
+        arrangement, values = self._arrange(bound, args, kwargs)
+        return (arrangement, *tree_flatten((arrangement.modules(values), arrangement.others(values))))
+
     def _find(self, callee, args, kwargs, arrangement, modules, others, known):
-        """`(entry, arguments)` of a call whose modules aren't known: by looking at all leaves."""
+        """`(entry, arguments)` of a call whose modules aren't known. All leaves are looked at."""
         watched = None if known is None else known.watch(modules)  # before they are flattened
         leaves, treedef = tree_flatten((modules, others))
-        inputs = self._sort(callee, args, kwargs) if self._asks_again else None
+        inputs = self._classify(callee, args, kwargs) if self._asks_at_each_call else None
         kinds = None if inputs is None else arrangement.kinds(inputs)
         recent = self._recent.get(arrangement, ())
         for entry in recent:
             if kinds in (None, entry.kinds) and entry.signature.matches(leaves, treedef):
                 break
         else:
-            entry = self._make_entry(inputs or self._sort(callee, args, kwargs), arrangement, leaves, treedef)
+            entry = self._make_entry(inputs or self._classify(callee, args, kwargs), arrangement, leaves, treedef)
         if not recent or entry is not recent[0]:
-            self._recent[arrangement] = (entry, *[x for x in recent if x is not entry][: _RECENT - 1])
-        if modules and entry.trusts_modules and not self._asks_again:
+            self._recent[arrangement] = (entry, *[x for x in recent if x is not entry][: _MOST_RECENT - 1])
+        if modules and entry.trusts_modules and not self._asks_at_each_call:
             if watched is not None:
                 known.learn(watched, entry, leaves)
             elif known is None:
-                if self._strangers % _ONE_STRANGER_IN == 0:
+                if self._unknown_calls % _REMEMBER_ONE_IN == 0:
                     self._known.set(modules, Known())
-                self._strangers += 1
+                self._unknown_calls += 1
         return entry, entry.signature.arguments(leaves)
 
-    def _call_again(self, callee, args, kwargs):
-        """Call the compiled function that these inputs need when nothing is taken from earlier calls."""
+    def _call_with_new_entry(self, callee, args, kwargs):
+        """Ask the filter again, and call the compiled function. Nothing from earlier calls is trusted."""
         self._forget()
-        arrangement, leaves, treedef = self.flatten(callee.bound, args, kwargs)
-        inputs = self._sort(callee, args, kwargs)
+        arrangement, leaves, treedef = self._flatten(callee.bound, args, kwargs)
+        inputs = self._classify(callee, args, kwargs)
         entry = self._make_entry(inputs, arrangement, leaves, treedef)
         self._recent[arrangement] = (entry,)
         try:
@@ -171,18 +182,18 @@ class Dispatcher:
             self._refuse_untraceable(inputs)
             raise
 
-    def _sort(self, callee, args, kwargs):
+    def _classify(self, callee, args, kwargs):
         """The inputs, with the kinds of their leaves.
 
-        A `filter_tree` has the inputs in the order of the parameters, whether passed by position or by keyword. What is
-        part of the function isn't asked about: its arrays are traced.
+        The filter is asked about the inputs that are neither static nor bound. It gets them in the order of the
+        parameters, even those that are passed by keyword. Of a bound input, the arrays are traced.
         """
         inputs = callee.inputs(args, kwargs)
         static, donated = self._options.static.among(inputs), self._options.donated.among(inputs)
-        asked = [x for x in inputs if x not in static and not x.is_bound]
-        asked.sort(key=lambda x: len(inputs) if x.index is None else x.index)
-        answers = iter(self._selection.of(tuple(x.value for x in asked)))
-        selected = {x: [next(answers) for _ in x.leaves] for x in asked}
+        filtered = [x for x in inputs if x not in static and not x.is_bound]
+        filtered.sort(key=lambda x: len(inputs) if x.index is None else x.index)
+        answers = iter(self._selection.of(tuple(x.value for x in filtered)))
+        selected = {x: [next(answers) for _ in x.leaves] for x in filtered}
         for x in inputs:
             kind = DONATED if x in donated else TRACED
             if x in static:
@@ -190,12 +201,12 @@ class Dispatcher:
             elif x.is_bound:
                 x.kinds = [kind if is_array(leaf) else STATIC for leaf in x.leaves]
             else:
-                # Where `lower` is given a shape and dtype to stand for an array, there is no value to hold static.
+                # A `ShapeDtypeStruct`, which `lower` takes, has no value that could be static. So it is always traced.
                 x.kinds = [kind if s or _is_abstract(leaf) else STATIC for s, leaf in zip(selected[x], x.leaves)]
         return inputs
 
     def _make_entry(self, inputs, arrangement, leaves, treedef):
-        """The cache entry for these inputs. Compiles nothing."""
+        """The cache entry for these inputs. JAX compiles nothing yet."""
         kinds = arrangement.kinds(inputs)
         owners = [(inputs[j], i) for j in arrangement.order for i in range(len(inputs[j].leaves))]
         static_keys = StaticKeys(
@@ -213,13 +224,13 @@ class Dispatcher:
         return CacheEntry(arrangement, leaves, treedef, kinds, static_keys, compiled)
 
     def _refuse_untraceable(self, inputs):
-        """Raise a better error than JAX's own for a leaf that is to be traced and can't be."""
+        """Raise an error that names the leaf, if a leaf that isn't static can't be traced."""
         for x in inputs:
             for i, (leaf, kind) in enumerate(zip(x.leaves, x.kinds)):
                 if kind != STATIC and not is_array_like(leaf):
                     raise TypeError(
-                        "`{}` is asked to trace the leaf `{}`, which is no array or number but {}. Let the filter hold "
-                        "it static; `filter_fn=eqx.is_array` does.".format(
+                        "`{}` can't trace the leaf `{}`: expected an array or a number, got {}. Let the filter hold it "
+                        "static, as `filter_fn=eqx.is_array` does.".format(
                             self._options.name, x.path_of_leaf(i), describe_leaf(leaf)
                         )
                     ) from None

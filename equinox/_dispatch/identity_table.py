@@ -1,14 +1,14 @@
-"""A table whose keys are objects themselves, not what they are equal to, and which keeps none of them alive."""
+"""A table whose keys are objects, compared by identity. It doesn't keep them alive."""
 
 import functools as ft
 import threading
 import weakref
 
-_making = threading.RLock()  # a garbage collection may run any code meanwhile
+_making = threading.RLock()  # reentrant: a garbage collection inside `make` may call any code
 
 
 class IdentityTable:
-    """Values by the identity of one or several objects. An entry goes when one of its objects does."""
+    """Maps tuples of objects to values. An entry is removed when one of its objects is freed."""
 
     __slots__ = ("_entries",)
 
@@ -19,24 +19,28 @@ class IdentityTable:
         return len(self._entries)
 
     def get(self, objects):
-        """The value for a tuple of objects, or `None`."""
+        """The value for a tuple of objects, or `None` if there is none."""
         entry = self._entries.get(tuple(map(id, objects)))
         if entry is None:
             return None
         value, refs = entry
         for ref, x in zip(refs, objects):
-            if ref() is not x:
+            if ref() is not x:  # another object with the same `id`
                 return None
         return value
 
     def set(self, objects, value):
-        """Keep `value` for a tuple of objects. Raises TypeError if there can be no weak reference to one of them."""
+        """Set the value for a tuple of objects.
+
+        Raises:
+            TypeError: One of the objects can't be referred to weakly.
+        """
         key = tuple(map(id, objects))
         forget = ft.partial(_forget, self._entries, key)
         self._entries[key] = value, [weakref.ref(x, forget) for x in objects]
 
     def get_or_make(self, objects, make):
-        """The value for a tuple of objects; if there is none it is `make()`, also if several threads ask at once."""
+        """The value for a tuple of objects. If there is none, set it to `make()`, once even if several threads ask."""
         value = self.get(objects)
         if value is None:
             with _making:
@@ -47,6 +51,7 @@ class IdentityTable:
         return value
 
     def clear(self):
+        """Remove all entries."""
         self._entries.clear()
 
 

@@ -1,7 +1,7 @@
-"""Modules that a function is called with again and again: what needn't be found out again at each call.
+"""Skip the flattening of modules that a function is called with again and again.
 
-That a frozen module is the same object means that its fields are the same. So its arrays are known, and it isn't
-flattened. Only what may be changed in it is looked at again.
+A frozen module keeps its fields. So if the same module object is passed again, its arrays are known. Only the lists,
+dictionaries and other nodes in it may have changed, and they are compared at each call.
 """
 
 import operator
@@ -11,12 +11,18 @@ from jax.tree_util import all_leaves, tree_flatten
 
 from .._trees.layout import layout_of, unfinished
 
-_MEETINGS = 4  # after so many calls a module is known: in training it is a new one at each call, and never is
-_MOST_CALLS = 4  # kinds of calls that are remembered for the same modules
+# After so many calls the arrays of modules are remembered. Training has a new model at each call and never gets there.
+_CALLS_UNTIL_KNOWN = 4
+_MOST_ENTRIES = 4  # how many cache entries are remembered for the same modules
 
 
 class Watched:
-    """What may change in frozen modules: lists, dictionaries, and nodes that only JAX can look into."""
+    """What may change in frozen modules: lists, dictionaries, and nodes that only JAX can flatten.
+
+    Args:
+        containers: The lists and dictionaries.
+        others: The nodes that only JAX can flatten.
+    """
 
     __slots__ = ("_containers", "_others")
 
@@ -25,17 +31,18 @@ class Watched:
         self._others = [(x, *tree_flatten(x)) for x in others]
 
     def is_unchanged(self):
-        """Whether each container still has the very same things in it, in the same order."""
+        """Whether each container and node still holds the same objects in the same order."""
         return all(_same_objects(_contents(x), contents) for x, contents in self._containers) and all(
             _same_node(tree_flatten(x), leaves, treedef) for x, leaves, treedef in self._others
         )
 
 
 def watch(modules):
-    """The `Watched` of modules, or `None` if one of them is still being made."""
+    """The `Watched` of some modules, or `None` if the `__init__` of one of them still runs."""
     containers, being_made = [], []
 
-    def is_not_looked_into(x):
+    def stops_here(x):
+        # JAX asks this about every node below `modules`, so it also collects what it sees.
         cls = type(x)
         if cls is list or cls is dict:
             containers.append(x)
@@ -46,7 +53,7 @@ def watch(modules):
             return False
         return not (x is None or cls is tuple or (isinstance(x, tuple) and hasattr(cls, "_fields")))
 
-    leaves, _ = tree_flatten(modules, is_leaf=is_not_looked_into)
+    leaves, _ = tree_flatten(modules, is_leaf=stops_here)
     if being_made:
         return None
     return Watched(containers, [] if all_leaves(leaves) else [x for x in leaves if not all_leaves([x])])
@@ -67,17 +74,18 @@ def _same_node(flat, leaves, treedef):
 class Known:
     """What is known about the modules of a call.
 
-    It is kept for as long as the modules live, and keeps their arrays, but not the modules themselves.
+    The dispatcher keeps it as long as the modules live. It holds their arrays, but not the modules themselves.
     """
 
-    __slots__ = ("_known", "_meetings")
+    __slots__ = ("_calls", "_known")
 
     def __init__(self):
-        self._meetings = 1
-        self._known: Any = (None, ())  # one attribute, because one thread may change it while another reads it
+        self._calls = 1
+        # `(watched, ((entry, traced leaves of the modules), ...))`. One attribute, so that threads see both or neither.
+        self._known: Any = (None, ())
 
     def find(self, arrangement, others):
-        """`(entry, arguments)` for a call with these modules and other inputs, or `None` if that isn't known."""
+        """`(entry, arguments)` for a call with these modules and these other inputs, or `None` if none is known."""
         watched, ready = self._known
         if not ready:
             return None
@@ -86,20 +94,23 @@ class Known:
             return None
         leaves, treedef = tree_flatten(others)
         for entry, arrays in ready:
-            if entry.arrangement is arrangement and entry.others.matches(leaves, treedef):
-                return entry, entry.others.arguments(leaves, arrays)
+            if entry.arrangement is arrangement and entry.signature_of_others.matches(leaves, treedef):
+                return entry, entry.signature_of_others.arguments(leaves, arrays)
         return None
 
     def watch(self, modules):
-        """Begin to watch the modules if they have come often enough. To be called before they are flattened."""
-        self._meetings += 1
+        """Count a call. Return the `Watched` of the modules if there were enough calls, else `None`.
+
+        Call it before the modules are flattened: a change in between is then seen at the next call.
+        """
+        self._calls += 1
         watched, _ = self._known
-        if watched is None and self._meetings >= _MEETINGS:
+        if watched is None and self._calls >= _CALLS_UNTIL_KNOWN:
             watched = watch(modules)
         return watched
 
     def learn(self, watched, entry, leaves):
-        """Remember which arrays the modules have for calls like `entry`. `leaves` are those of all inputs."""
+        """Remember which arrays the modules have for calls that use `entry`. `leaves` are those of all inputs."""
         _, ready = self._known
         known = entry, entry.traced_of_modules(leaves)
-        self._known = watched, (known, *[x for x in ready if x[0] is not entry][: _MOST_CALLS - 1])
+        self._known = watched, (known, *[x for x in ready if x[0] is not entry][: _MOST_ENTRIES - 1])

@@ -1,7 +1,8 @@
-"""Sort the leaves of a tree into groups, and put the tree together again: how anything goes through `jax.jit`.
+"""Split a tree into groups of leaves, and rebuild it. This lets any object pass through `jax.jit`.
 
-`jax.jit` takes and returns only arrays, and calls its compiled code from C++ only if what it returns flattens to
-arrays alone. So a traced function returns groups of arrays and a `Rest`, which is a node without children.
+`jax.jit` returns only arrays. It calls its compiled code from C++ only if all leaves of the output are arrays. So a
+traced function returns groups of arrays and a `Rest`. A `Rest` is a pytree node without children, which holds the
+other leaves.
 """
 
 import itertools
@@ -11,11 +12,11 @@ from jax import tree_util
 
 
 class LeafGroups:
-    """How the leaves of a tree were sorted into groups.
+    """How to rebuild a tree from groups of its leaves.
 
     Args:
         treedef: The structure of the tree.
-        groups: For each leaf the number of its group.
+        groups: For each leaf, the number of its group.
     """
 
     __slots__ = ("_in_order", "_treedef")
@@ -28,12 +29,12 @@ class LeafGroups:
         self._in_order = gatherer(order)
 
     def merge(self, leaves):
-        """The tree, from one list of its leaves: group after group, each in its own order."""
+        """The tree, from one list of its leaves: group 0 in the order of the tree, then group 1, and so on."""
         return self._treedef.unflatten(self._in_order(leaves))
 
 
 def gatherer(indices):
-    """A function from a sequence to the tuple of its items at `indices`. Runs in C, as each call needs several."""
+    """A function from a sequence to the tuple of its items at `indices`. It runs in C where it can, for speed."""
     if len(indices) > 1:
         return operator.itemgetter(*indices)
     if not indices:
@@ -43,7 +44,7 @@ def gatherer(indices):
 
 
 class Rest:
-    """What is left of a tree without its arrays. A pytree without children, which compares by identity."""
+    """What is left of a tree when its arrays are taken out. A pytree without children, which compares by identity."""
 
     __slots__ = ("_groups", "_statics")
 
@@ -52,7 +53,7 @@ class Rest:
         self._statics = statics
 
     def merge(self, arrays):
-        """The tree, from its groups of arrays."""
+        """The whole tree, from the groups of its arrays."""
         return self._groups.merge([*itertools.chain.from_iterable(arrays), *self._statics])
 
 
@@ -77,15 +78,16 @@ def separate(tree, is_selected):
 
 
 def pack_output(tree, is_array, group_of=None, number_of_groups=1):
-    """`tree` as a pytree whose leaves are its arrays alone.
+    """`tree` as a pytree whose only leaves are its arrays.
 
     Args:
         tree: What a function returned.
-        is_array: A function that says whether a leaf is returned as an array.
-        group_of: For each leaf of `tree` the group that it belongs to, if the arrays are to be in several groups.
-        number_of_groups: How many groups there are then.
+        is_array: A function that says whether JAX returns a leaf as an array.
+        group_of: For each leaf of `tree`, the number of its group. By default there is one group.
+        number_of_groups: How many groups there are.
 
-    Returns: `tree` itself if all its leaves are arrays and groups don't matter, else `(groups, rest)`.
+    Returns:
+        `tree` itself if all its leaves are arrays and `group_of` is not given. Otherwise `(groups, rest)`.
     """
     leaves, treedef = tree_util.tree_flatten(tree)
     arrays = list(map(is_array, leaves))
@@ -93,16 +95,17 @@ def pack_output(tree, is_array, group_of=None, number_of_groups=1):
         if all(arrays):
             return tree
         group_of = [0] * len(leaves)
-    kinds = [group if array else number_of_groups for group, array in zip(group_of, arrays)]  # the statics come last
+    statics_group = number_of_groups  # the last one
+    group_of = [group if array else statics_group for group, array in zip(group_of, arrays)]
     groups = [[] for _ in range(number_of_groups + 1)]
-    for x, kind in zip(leaves, kinds):
-        groups[kind].append(x)
+    for x, group in zip(leaves, group_of):
+        groups[group].append(x)
     statics = groups.pop()
-    return tuple(map(tuple, groups)), Rest(LeafGroups(treedef, kinds), statics)
+    return tuple(map(tuple, groups)), Rest(LeafGroups(treedef, group_of), statics)
 
 
 def unpack_output(out):
-    """Undo `pack_output`."""
+    """The tree that `pack_output` was given, from what it returned."""
     if type(out) is tuple and len(out) == 2 and type(out[1]) is Rest:
         return out[1].merge(out[0])
     return out

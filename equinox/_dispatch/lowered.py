@@ -1,12 +1,15 @@
-"""Ahead of time: a filtered function lowered, and compiled, for the inputs of one call."""
+"""What `lower` and its `compile` return: a filtered function that is compiled ahead of time for given inputs."""
 
 from .leaf_groups import unpack_output
 
 
 class _Stage:
-    """A stage of compiling that JAX offers, with all that JAX's own has, for calls like one that was made before.
+    """A stage of compilation. It has all attributes of JAX's own stage.
 
-    `flatten` gives the arrangement of inputs, their leaves and their structure.
+    Args:
+        stage: JAX's own stage.
+        entry: The cache entry of the inputs that the function was lowered for.
+        flatten: A function from `(args, kwargs)` to their arrangement, leaves and structure.
     """
 
     def __init__(self, stage, entry, flatten):
@@ -15,27 +18,28 @@ class _Stage:
         self._flatten = flatten
 
     def __getattr__(self, name):
-        if name.startswith("__"):  # as `copy` asks for, before there is a stage
+        if name.startswith("__"):  # `copy` asks for such names before `_stage` is set
             raise AttributeError(name)
         return getattr(self._stage, name)
 
 
 class Lowered(_Stage):
-    """A lowered function, whose `compile` gives one that takes the inputs of the filtered function."""
+    """A lowered function. `compile` makes a function with the inputs of the filtered function."""
 
     def compile(self, *args, **kwargs):
+        """Compile the function. The arguments are those of `compile` of JAX's own stage."""
         return _Compiled(self._stage.compile(*args, **kwargs), self._entry, self._flatten)
 
 
 class _Compiled(_Stage):
-    """A compiled function that takes the inputs of the filtered function."""
+    """A compiled function with the inputs of the filtered function."""
 
     def __call__(__self, *args, **kwargs):
         entry = __self._entry
         arrangement, leaves, treedef = __self._flatten(args, kwargs)
         if arrangement != entry.arrangement or not entry.signature.has_same_statics(leaves, treedef):
             raise TypeError(
-                "this function was compiled ahead of time for other inputs: their structure and their static leaves "
-                "must be those it was lowered with. Lower it again, or call the function itself."
+                "this function was compiled ahead of time for other inputs: their structure and static leaves must be "
+                "those that `lower` was given. Lower the function again, or call the function itself."
             )
         return unpack_output(__self._stage(*entry.signature.arguments(leaves)))

@@ -1,4 +1,4 @@
-"""What `jitf` is told of whole inputs, as `jax.jit` is: which are static, which are donated, how they are sharded."""
+"""The keyword arguments of `jax.jit` for whole inputs: which are static or donated, and how they are sharded."""
 
 import operator
 
@@ -15,16 +15,21 @@ from .leaf_groups import pack_output
 _unset = object()
 
 
-class Options:
-    """The keyword arguments of `jitf` other than the filters, checked as far as they can be before a call.
+class InputOptions:
+    """The keyword arguments of `jitf` and `filter_jit` for whole inputs, checked as far as possible before a call.
 
-    Two are equal if they are for transformations that return the same, and were given the same.
+    Two are equal if all but their `name` are equal.
 
     Args:
         name: The name of the transformation, for error messages.
-        keeps_numbers: Whether a Python number in the output is returned as it is. `jax.jit` makes it an array.
-        static_argnums, static_argnames, donate_argnums, donate_argnames, in_shardings, out_shardings, kwargs: As for
-            `jax.jit`.
+        keeps_numbers: Whether a Python number in the output is returned unchanged. `jax.jit` makes an array of it.
+        static_argnums: As for `jax.jit`.
+        static_argnames: As for `jax.jit`.
+        donate_argnums: As for `jax.jit`.
+        donate_argnames: As for `jax.jit`.
+        in_shardings: As for `jax.jit`.
+        out_shardings: As for `jax.jit`.
+        **kwargs: Other keyword arguments of `jax.jit`.
     """
 
     def __init__(
@@ -40,15 +45,15 @@ class Options:
         **kwargs,
     ):
         self.name = name
-        self.static = _Choice("static", static_argnums, static_argnames)
-        self.donated = _Choice("donate", donate_argnums, donate_argnames)
+        self.static = _ChosenInputs("static", static_argnums, static_argnames)
+        self.donated = _ChosenInputs("donate", donate_argnums, donate_argnames)
         self._in_shardings = _Shardings("in_shardings", in_shardings)
         self._out_shardings = _Shardings("out_shardings", out_shardings)
-        self._returns_array = is_array if keeps_numbers else _is_returned_by_jit
+        self._returns_array = is_array if keeps_numbers else _jit_returns_array
         self._jit_kwargs = kwargs
-        asked = [x.name for x in (self._in_shardings, self._out_shardings) if x.are_set]
-        if asked or kwargs:
-            _compat.check_options(name, jax.jit, dict(kwargs, **dict.fromkeys(asked)))
+        shardings = [x.name for x in (self._in_shardings, self._out_shardings) if x.are_set]
+        if shardings or kwargs:
+            _compat.check_options(name, jax.jit, dict(kwargs, **dict.fromkeys(shardings)))
         given = (self.static.key, self.donated.key, in_shardings, out_shardings, kwargs)
         self._key = (keeps_numbers, hashable_key(given))
 
@@ -59,15 +64,15 @@ class Options:
         return hash(self._key)
 
     def check(self, fun):
-        """Raise ValueError if `fun` has no parameter that is asked for."""
-        for choice in (self.static, self.donated):
-            choice.check(fun)
+        """Raise `ValueError` if `fun` lacks a parameter that is static or donated."""
+        for chosen in (self.static, self.donated):
+            chosen.check(fun)
 
     def input_shardings(self, inputs):
-        """For each input the shardings of its leaves, `None` where none is asked for.
+        """For each input, the shardings of its leaves. A leaf without a sharding has `None`.
 
         Raises:
-            ValueError: `in_shardings` doesn't fit the inputs that aren't static, or one of them came by keyword.
+            ValueError: `in_shardings` doesn't fit the inputs that aren't static, or one of these was passed by keyword.
         """
         shardings = {x: [None] * len(x.leaves) for x in inputs}
         if self._in_shardings.are_set:
@@ -76,7 +81,7 @@ class Options:
             for x in sharded:
                 if not x.by_position:
                     raise ValueError(
-                        "`{}` with `in_shardings` takes inputs by position, as `jax.jit` does, but `{}` came by "
+                        "`{}` with `in_shardings` takes inputs by position, as `jax.jit` does, but `{}` was passed by "
                         "keyword.".format(self.name, x.name)
                     )
             names = [x.name for x in sharded]
@@ -85,7 +90,7 @@ class Options:
         return shardings
 
     def jit(self, fun, shardings, donates):
-        """`jax.jit` of a function that takes a tuple of traced leaves, and one of donated ones if it `donates`."""
+        """`jax.jit` of a function of a tuple of traced leaves, and of a tuple of donated ones if `donates` is true."""
         kwargs = dict(self._jit_kwargs)
         if donates:
             kwargs["donate_argnums"] = (1,)
@@ -96,7 +101,7 @@ class Options:
         return jax.jit(fun, **kwargs)
 
     def pack_output(self, out):
-        """What a function returned as `jax.jit` can return it: in one group of arrays for each of `out_shardings`."""
+        """An output in a form that `jax.jit` can return, with one group of arrays for each of `out_shardings`."""
         if not self._out_shardings.are_set:
             return pack_output(out, self._returns_array)
         groups = self._out_shardings.of(self.name, out, "the output", by_number=True)
@@ -104,7 +109,7 @@ class Options:
 
 
 class _Shardings:
-    """`in_shardings` or `out_shardings`: shardings, or `None`, in a prefix of the tree that they are for."""
+    """`in_shardings` or `out_shardings`: a tree of shardings and `None`, a prefix of the inputs or the output."""
 
     def __init__(self, name, shardings):
         self.name = name
@@ -113,9 +118,14 @@ class _Shardings:
         self.prefix, self.structure = tree_util.tree_flatten(self.shardings, is_leaf=is_none)
 
     def of(self, transformation, tree, of_what, names=(), by_number=False):
-        """For each leaf of `tree` its sharding, or the number of its sharding.
+        """For each leaf of `tree`, its sharding.
 
-        `of_what` says what the tree is and `names` what its children are called, for error messages.
+        Args:
+            transformation: The name of the transformation, for error messages.
+            tree: The tree of inputs, or the output.
+            of_what: What `tree` is, for error messages.
+            names: The names of the children of `tree`, for error messages.
+            by_number: Whether to return the index of the sharding in `prefix` instead.
         """
         try:
             subtrees = self.structure.flatten_up_to(tree)
@@ -139,21 +149,27 @@ def _is_sharding(x):
     return x is None or tree_util.all_leaves([x])
 
 
-def _is_returned_by_jit(x):
-    """Whether `jax.jit` would return an array for the leaf `x` of an output, rather than refuse it."""
+def _jit_returns_array(x):
+    """Whether `jax.jit` returns an array for the leaf `x` of an output. It refuses other leaves."""
     if is_array(x) or type(x) in (bool, float, complex):
         return True
     if is_numpy(x) or isinstance(x, (str, bytes, type)):
-        return False  # the oldest JAX refuses text only when it compiles
+        return False  # the oldest JAX traces text, and refuses it only when it compiles
     try:
         jax.eval_shape(lambda: x)
-    except Exception:  # of whatever kind, it is a refusal
+    except Exception:  # the kind of error depends on the leaf and on JAX
         return False
     return True
 
 
-class _Choice:
-    """Some inputs, chosen by position and by name. As in `jax.jit`, either way of passing such an input counts."""
+class _ChosenInputs:
+    """Inputs chosen by position and by name. As in `jax.jit`, it doesn't matter how the caller passes them.
+
+    Args:
+        kind: "static" or "donate", for error messages.
+        argnums: An int, a sequence of ints, or `None`.
+        argnames: A string, a sequence of strings, or `None`.
+    """
 
     def __init__(self, kind, argnums, argnames):
         self.kind = kind
@@ -168,6 +184,7 @@ class _Choice:
         self.key = (self.argnums, self.argnames)
 
     def check(self, fun):
+        """Raise `ValueError` if `fun` has no such parameter. A signature that Python can't tell isn't checked."""
         if not (self.argnums or self.argnames):
             return
         parameters = parameters_of(fun)
@@ -177,7 +194,7 @@ class _Choice:
             for i in self.argnums:
                 if not -len(names) <= i < len(names):
                     raise ValueError(
-                        "`{}_argnums` asks for input {}, but `{}` takes {} by position.".format(
+                        "`{}_argnums` names input {}, but `{}` takes {} inputs by position.".format(
                             self.kind, i, name_of(fun), len(names)
                         )
                     )
@@ -185,13 +202,13 @@ class _Choice:
             for name in self.argnames:
                 if name not in {p.name for p in parameters}:
                     raise ValueError(
-                        "`{}_argnames` asks for the input `{}`, but `{}` has only {}.".format(
+                        "`{}_argnames` names the input `{}`, but `{}` has only {}.".format(
                             self.kind, name, name_of(fun), ", ".join("`{}`".format(p.name) for p in parameters)
                         )
                     )
 
     def among(self, inputs):
-        """The set of those of `inputs` that are chosen. Negative positions count from the last positional input."""
+        """The set of the `inputs` that are chosen. A negative position counts from the last positional input."""
         if not (self.argnums or self.argnames):
             return frozenset()
         number = sum(x.by_position for x in inputs)
@@ -200,6 +217,7 @@ class _Choice:
 
 
 def _sequence(value, one, convert):
+    """A tuple of the converted items. `None` has no items, and a value of the type `one` is one item."""
     if value is None:
         return ()
     if isinstance(value, one):

@@ -1,42 +1,45 @@
-"""A function compiled by `jax.jit` for one combination of structure, kinds of leaves, and static leaves."""
+"""Make the compiled function for one combination of structure, kinds of leaves, and static leaves."""
 
 import itertools
 
 from .call_signature import DONATED
-from .callables import put_together
+from .callables import rebuild
 from .leaf_groups import LeafGroups
 
 
 class FilterChanged(Exception):
-    """A leaf has another dtype, for which the filter answers otherwise: look for another compiled function."""
+    """A leaf has a new dtype for which the filter answers differently: the call needs another compiled function."""
 
 
 def specialise(get_function, layers, name, options, arrangement, treedef, kinds, static_keys, shardings, recheck):
-    """The compiled function. It takes the tuple of traced leaves, and that of donated ones if any are.
+    """The compiled function. It takes the tuple of traced leaves, and that of donated leaves if there are any.
 
     Args:
-        get_function: Gives the function, which mustn't be kept alive by what is compiled of it.
-        layers: What is around the function. What was bound to it is the first of the inputs. See `callables`.
-        name: What profilers and `as_text` show.
-        options: What `jitf` was told of whole inputs.
-        arrangement: In which order the inputs are flattened.
-        treedef: The structure of the inputs: modules, and others.
-        kinds: For each leaf how it goes into the compiled function, or doesn't.
+        get_function: Returns the plain function. The compiled function must not keep the plain function alive.
+        layers: What is around the plain function. See `callables.Callee`.
+        name: The name that profilers and `as_text` show.
+        options: The `InputOptions`.
+        arrangement: The order in which the inputs are flattened. The bound inputs are the first in call order.
+        treedef: The structure of `(modules, others)`.
+        kinds: The kind of each leaf.
         static_keys: The keys of the static leaves.
-        shardings: Those of the traced leaves, and those of the donated ones.
-        recheck: `None`, or a filter whose answers depend on types and dtypes, and for each traced or donated leaf
-            whether the filter selected it. `jax.jit` traces a new dtype, and here the filter is asked again.
+        shardings: A pair: the shardings of the traced leaves, and those of the donated leaves.
+        recheck: `None`, or a pair: a filter whose answers depend on the dtype, and for each traced or donated leaf
+            whether the filter was asked. JAX traces the function again for a new dtype. The filter is then asked again.
+
+    Raises:
+        FilterChanged: When the function is traced: `recheck` finds that the filter no longer selects a leaf.
     """
     groups = LeafGroups(treedef, kinds)
     statics = static_keys.values()
-    number_bound = sum(map(callable, layers))
+    number_bound = sum(map(callable, layers))  # each layer that binds an input is callable, the others are treedefs
 
     def flat_fun(traced, donated=()):
         leaves = [*traced, *donated]
         if recheck is not None and not all(map(recheck[0], itertools.compress(leaves, recheck[1]))):
             raise FilterChanged
         args, kwargs = arrangement.restore(*groups.merge([*leaves, *statics]))
-        fun = put_together(get_function(), layers, args[:number_bound])
+        fun = rebuild(get_function(), layers, args[:number_bound])
         return options.pack_output(fun(*args[number_bound:], **kwargs))
 
     flat_fun.__name__ = flat_fun.__qualname__ = name

@@ -1,1 +1,1 @@
-"""The filtered transformations, one family a file."""
+"""The filtered transformations. Each file holds one family."""

@@ -21,28 +21,33 @@ def value_and_grad_f(fun=None, *, filter_fn=None, filter_tree=None, argnums=0, h
     Exactly one of `filter_fn` and `filter_tree` must be given.
 
     Args:
-        fun: A function that returns a scalar, or anything else that is callable. Without it, the result is a decorator.
-        filter_fn: A function `leaf -> bool`. It is called on every leaf of the inputs in `argnums`. If it returns true,
-            the function is differentiated with respect to the leaf.
-        filter_tree: The choice as a filter specification, as for `partition`: a tree of bools or functions with the
-            structure of the input in `argnums`. For several inputs a tuple or list of trees.
+        fun: A function or another callable that returns a scalar. Without `fun`, the result is a decorator.
+        filter_fn: A function `leaf -> bool`. It is called with each leaf of the inputs in `argnums`. If it returns
+            true, `fun` is differentiated with respect to the leaf.
+        filter_tree: A filter specification, as for `partition`: a tree of bools or functions with the structure of the
+            input in `argnums`. If `argnums` names several inputs, pass a tuple or list of trees.
         argnums: The positional inputs to differentiate with respect to: an int, or a sequence of ints in any order.
-            Negative ones count from the last input.
+            Negative ints count from the last positional input.
         has_aux: Whether `fun` returns a pair `(value, aux)`. `aux` may hold anything.
         **kwargs: As for `jax.value_and_grad`, such as `holomorphic` and `allow_int`.
 
     Returns:
         A function with the inputs of `fun` that returns `(value, grads)`, or `((value, aux), grads)` with `has_aux`.
         `grads` has the structure of the input in `argnums`, or is a tuple of such trees if `argnums` is a sequence. The
-        gradient of a leaf that was not selected is `None`. The result is a pytree whose child is `fun`.
+        gradient of a leaf that isn't selected is `None`. The result is a pytree whose child is `fun`.
 
     Raises:
-        ValueError: Both of `filter_fn` and `filter_tree` were given, or none.
-        ValueError: `filter_tree` does not fit the inputs.
-        ValueError: `argnums` names an input twice, or one that was not passed by position.
-        TypeError: A selected leaf can't be differentiated with respect to.
-        TypeError: JAX does not know a keyword argument.
-        TypeError: The value of `fun` is no real scalar. This error is JAX's own.
+        ValueError: Both or neither of `filter_fn` and `filter_tree` were given.
+        ValueError: `filter_tree` doesn't fit the inputs.
+        ValueError: `argnums` names an input twice, or an input that wasn't passed by position.
+        ValueError: With `has_aux`, `fun` returns a tuple or list that isn't a pair.
+        TypeError: `fun` isn't callable.
+        TypeError: `filter_fn` isn't a function, or a leaf of `filter_tree` is neither a bool nor a function.
+        TypeError: `argnums` is neither an int nor a sequence of ints.
+        TypeError: A selected leaf isn't a floating-point or complex array or number.
+        TypeError: With `has_aux`, `fun` returns neither a tuple nor a list.
+        TypeError: The value of `fun` isn't a real scalar. JAX raises this error.
+        TypeError: The running JAX doesn't accept a keyword argument.
 
     Example:
         >>> loss = eqx.value_and_grad_f(lambda model, x: (model["w"] * x) ** 2, filter_fn=eqx.is_inexact_array)
@@ -62,28 +67,33 @@ def gradf(fun=None, *, filter_fn=None, filter_tree=None, argnums=0, has_aux=Fals
     Exactly one of `filter_fn` and `filter_tree` must be given.
 
     Args:
-        fun: A function that returns a scalar, or anything else that is callable. Without it, the result is a decorator.
-        filter_fn: A function `leaf -> bool`. It is called on every leaf of the inputs in `argnums`. If it returns true,
-            the function is differentiated with respect to the leaf.
-        filter_tree: The choice as a filter specification, as for `partition`: a tree of bools or functions with the
-            structure of the input in `argnums`. For several inputs a tuple or list of trees.
+        fun: A function or another callable that returns a scalar. Without `fun`, the result is a decorator.
+        filter_fn: A function `leaf -> bool`. It is called with each leaf of the inputs in `argnums`. If it returns
+            true, `fun` is differentiated with respect to the leaf.
+        filter_tree: A filter specification, as for `partition`: a tree of bools or functions with the structure of the
+            input in `argnums`. If `argnums` names several inputs, pass a tuple or list of trees.
         argnums: The positional inputs to differentiate with respect to: an int, or a sequence of ints in any order.
-            Negative ones count from the last input.
+            Negative ints count from the last positional input.
         has_aux: Whether `fun` returns a pair `(value, aux)`. `aux` may hold anything.
         **kwargs: As for `jax.grad`, such as `holomorphic` and `allow_int`.
 
     Returns:
         A function with the inputs of `fun` that returns `grads`, or `(grads, aux)` with `has_aux`. `grads` has the
         structure of the input in `argnums`, or is a tuple of such trees if `argnums` is a sequence. The gradient of a
-        leaf that was not selected is `None`. The result is a pytree whose child is `fun`.
+        leaf that isn't selected is `None`. The result is a pytree whose child is `fun`.
 
     Raises:
-        ValueError: Both of `filter_fn` and `filter_tree` were given, or none.
-        ValueError: `filter_tree` does not fit the inputs.
-        ValueError: `argnums` names an input twice, or one that was not passed by position.
-        TypeError: A selected leaf can't be differentiated with respect to.
-        TypeError: JAX does not know a keyword argument.
-        TypeError: The value of `fun` is no real scalar. This error is JAX's own.
+        ValueError: Both or neither of `filter_fn` and `filter_tree` were given.
+        ValueError: `filter_tree` doesn't fit the inputs.
+        ValueError: `argnums` names an input twice, or an input that wasn't passed by position.
+        ValueError: With `has_aux`, `fun` returns a tuple or list that isn't a pair.
+        TypeError: `fun` isn't callable.
+        TypeError: `filter_fn` isn't a function, or a leaf of `filter_tree` is neither a bool nor a function.
+        TypeError: `argnums` is neither an int nor a sequence of ints.
+        TypeError: A selected leaf isn't a floating-point or complex array or number.
+        TypeError: With `has_aux`, `fun` returns neither a tuple nor a list.
+        TypeError: The value of `fun` isn't a real scalar. JAX raises this error.
+        TypeError: The running JAX doesn't accept a keyword argument.
 
     Example:
         >>> gradient = eqx.gradf(lambda a, b: a * b, argnums=(0, 1), filter_tree=[True, False])
@@ -100,12 +110,12 @@ def gradf(fun=None, *, filter_fn=None, filter_tree=None, argnums=0, has_aux=Fals
 def filter_value_and_grad(fun=None, *, argnums=0, has_aux=False, **kwargs):
     """Wrap `jax.value_and_grad`, and differentiate with respect to all floating-point and complex arrays.
 
-    JAX arrays count, NumPy arrays and NumPy scalars. Python numbers don't.
+    These may be JAX arrays, NumPy arrays or NumPy scalars. Python numbers have the gradient `None`.
 
     Args:
-        fun: A function that returns a scalar, or anything else that is callable. Without it, the result is a decorator.
+        fun: A function or another callable that returns a scalar. Without `fun`, the result is a decorator.
         argnums: The positional inputs to differentiate with respect to: an int, or a sequence of ints in any order.
-            Negative ones count from the last input.
+            Negative ints count from the last positional input.
         has_aux: Whether `fun` returns a pair `(value, aux)`. `aux` may hold anything.
         **kwargs: As for `jax.value_and_grad`, such as `holomorphic`.
 
@@ -115,9 +125,13 @@ def filter_value_and_grad(fun=None, *, argnums=0, has_aux=False, **kwargs):
         gradient of any other leaf is `None`. The result is a pytree whose child is `fun`.
 
     Raises:
-        ValueError: `argnums` names an input twice, or one that was not passed by position.
-        TypeError: JAX does not know a keyword argument.
-        TypeError: The value of `fun` is no real scalar. This error is JAX's own.
+        ValueError: `argnums` names an input twice, or an input that wasn't passed by position.
+        ValueError: With `has_aux`, `fun` returns a tuple or list that isn't a pair.
+        TypeError: `fun` isn't callable.
+        TypeError: `argnums` is neither an int nor a sequence of ints.
+        TypeError: With `has_aux`, `fun` returns neither a tuple nor a list.
+        TypeError: The value of `fun` isn't a real scalar. JAX raises this error.
+        TypeError: The running JAX doesn't accept a keyword argument.
 
     Example:
         >>> loss = eqx.filter_value_and_grad(lambda model, x: (model["w"] * x) ** 2)
@@ -133,12 +147,12 @@ def filter_value_and_grad(fun=None, *, argnums=0, has_aux=False, **kwargs):
 def filter_grad(fun=None, *, argnums=0, has_aux=False, **kwargs):
     """Wrap `jax.grad`, and differentiate with respect to all floating-point and complex arrays.
 
-    JAX arrays count, NumPy arrays and NumPy scalars. Python numbers don't.
+    These may be JAX arrays, NumPy arrays or NumPy scalars. Python numbers have the gradient `None`.
 
     Args:
-        fun: A function that returns a scalar, or anything else that is callable. Without it, the result is a decorator.
+        fun: A function or another callable that returns a scalar. Without `fun`, the result is a decorator.
         argnums: The positional inputs to differentiate with respect to: an int, or a sequence of ints in any order.
-            Negative ones count from the last input.
+            Negative ints count from the last positional input.
         has_aux: Whether `fun` returns a pair `(value, aux)`. `aux` may hold anything.
         **kwargs: As for `jax.grad`, such as `holomorphic`.
 
@@ -148,9 +162,13 @@ def filter_grad(fun=None, *, argnums=0, has_aux=False, **kwargs):
         other leaf is `None`. The result is a pytree whose child is `fun`.
 
     Raises:
-        ValueError: `argnums` names an input twice, or one that was not passed by position.
-        TypeError: JAX does not know a keyword argument.
-        TypeError: The value of `fun` is no real scalar. This error is JAX's own.
+        ValueError: `argnums` names an input twice, or an input that wasn't passed by position.
+        ValueError: With `has_aux`, `fun` returns a tuple or list that isn't a pair.
+        TypeError: `fun` isn't callable.
+        TypeError: `argnums` is neither an int nor a sequence of ints.
+        TypeError: With `has_aux`, `fun` returns neither a tuple nor a list.
+        TypeError: The value of `fun` isn't a real scalar. JAX raises this error.
+        TypeError: The running JAX doesn't accept a keyword argument.
 
     Example:
         >>> grads = eqx.filter_grad(lambda model, x: (model["w"] * x) ** 2)({"w": jnp.array(3.0), "name": "scale"}, 2.0)
@@ -162,9 +180,9 @@ def filter_grad(fun=None, *, argnums=0, has_aux=False, **kwargs):
 
 
 class _GradientOptions(Options):
-    """Which leaves of which inputs to differentiate with respect to, and what `jax.value_and_grad` is told.
+    """Which leaves of which inputs to differentiate with respect to, and the keyword arguments of `jax.value_and_grad`.
 
-    `spec` is what the user gave to say which leaves, if anything.
+    `spec` has the filters that the user gave, if any.
     """
 
     def __init__(self, selection, argnums, has_aux, kwargs, **spec):
@@ -177,16 +195,16 @@ class _GradientOptions(Options):
         self.kwargs = kwargs
 
     def positions(self, number_of_args):
-        """The positions of the inputs in `argnums`, none negative."""
+        """The positions of the inputs in `argnums`, as non-negative ints."""
         for i in self.argnums:
             if not -number_of_args <= i < number_of_args:
                 raise ValueError(
-                    "`{}` differentiates with respect to positional input {} (`argnums`), but {} came. Pass it by "
-                    "position, not by keyword.".format(self.name, i, number_of_args)
+                    "`{}` differentiates with respect to positional input {} (`argnums`), but the number of positional "
+                    "inputs is {}. Pass the input by position, not by keyword.".format(self.name, i, number_of_args)
                 )
         positions = [i % number_of_args for i in self.argnums]
         if len(set(positions)) < len(positions):
-            raise ValueError("`{}` got an input twice in `argnums`: {}.".format(self.name, self.argnums))
+            raise ValueError("`{}` expects different inputs in `argnums`, got {}.".format(self.name, self.argnums))
         return positions
 
 
@@ -206,43 +224,46 @@ class _Grad(Transformed):
 
 
 def _value_and_grad(fun, options, args, kwargs):
-    """`jax.value_and_grad` of `fun` with respect to the selected leaves alone."""
+    """`jax.value_and_grad` of `fun` with respect to the selected leaves only."""
     where = options.positions(len(args))
     chosen = tuple(args[i] for i in where)
     leaves, treedef = tree_util.tree_flatten(chosen)
-    is_held = [not selected for selected in options.selection.of(chosen)]
-    held = [x for x, hold in zip(leaves, is_held) if hold]
-    groups = LeafGroups(treedef, is_held)
+    is_constant = [not selected for selected in options.selection.of(chosen)]
+    constants = [x for x, constant in zip(leaves, is_constant) if constant]
+    groups = LeafGroups(treedef, is_constant)
 
     def of_differentiated_leaves(diff):
         inputs = list(args)
-        for i, x in zip(where, groups.merge([*diff, *held])):
+        for i, x in zip(where, groups.merge([*diff, *constants])):
             inputs[i] = x
         out = fun(*inputs, **kwargs)
         return _pair(options.name, out) if options.has_aux else out
 
-    diff = [x for x, hold in zip(leaves, is_held) if not hold]
+    diff = [x for x, constant in zip(leaves, is_constant) if not constant]
     differentiate = jax.value_and_grad(of_differentiated_leaves, has_aux=options.has_aux, **options.kwargs)
     try:
         value, grads = differentiate(diff)
     except TypeError:
-        _refuse_undifferentiable(options, fun, args, where, leaves, is_held)
+        _refuse_undifferentiable(options, fun, args, where, leaves, is_constant)
         raise
-    grads = groups.merge([*grads, *[None] * len(held)])
+    grads = groups.merge([*grads, *[None] * len(constants)])
     return value, grads[0] if options.single else grads
 
 
 def _check_argnums(name, argnums):
-    """Whether `argnums` is a single int, and `argnums` as a tuple."""
+    """`(whether argnums is a single int, argnums as a tuple)`."""
     try:
         if hasattr(argnums, "__index__"):
             return True, (operator.index(argnums),)
         return False, tuple(operator.index(i) for i in argnums)
     except TypeError:
-        raise TypeError("`{}` expects `argnums` to be an int or ints, got {!r}.".format(name, argnums)) from None
+        raise TypeError(
+            "`{}` expects `argnums` to be an int or a sequence of ints, got {!r}.".format(name, argnums)
+        ) from None
 
 
 def _pair(name, out):
+    """The output of a function with `has_aux`, if it is a pair."""
     message = "`{}` with `has_aux=True` expects the function to return a pair `(value, aux)`, got {}."
     if not isinstance(out, (tuple, list)):
         raise TypeError(message.format(name, describe_leaf(out)))
@@ -251,17 +272,17 @@ def _pair(name, out):
     return out
 
 
-def _refuse_undifferentiable(options, fun, args, where, leaves, is_held):
-    """Raise a better error than JAX's own for a leaf that is selected and can't be differentiated."""
+def _refuse_undifferentiable(options, fun, args, where, leaves, is_constant):
+    """Raise an error that names the leaf, if `fun` can't be differentiated with respect to a selected leaf."""
     if options.kwargs.get("allow_int"):
         return
-    for i, (leaf, hold) in enumerate(zip(leaves, is_held)):
-        if not hold and not is_inexact_array_like(leaf):
+    for i, (leaf, constant) in enumerate(zip(leaves, is_constant)):
+        if not constant and not is_inexact_array_like(leaf):
             inputs = inputs_of(positional_names(fun), args, {})
             path = path_of_leaf([inputs[j] for j in where], i)
             raise TypeError(
-                "`{}` is asked to differentiate with respect to the leaf `{}`, which is no floating-point array but "
-                "{}. Leave it out of the filter; `filter_fn=eqx.is_inexact_array` does.".format(
+                "`{}` can't differentiate with respect to the leaf `{}`: expected a floating-point array, got {}. Let "
+                "the filter leave it out, as `filter_fn=eqx.is_inexact_array` does.".format(
                     options.name, path, describe_leaf(leaf)
                 )
             ) from None

@@ -1,9 +1,9 @@
-"""`jitf` and `filter_jit`: `jax.jit`, told leaf by leaf what to trace. One engine, two spellings."""
+"""`jitf` and `filter_jit`: `jax.jit` with a choice of leaves to trace. Both use the engine in `_dispatch`."""
 
 import functools as ft
 
 from .._dispatch.dispatcher import dispatcher_of
-from .._dispatch.options import Options as InputOptions
+from .._dispatch.options import InputOptions
 from .._trees.predicates import is_array
 from .._trees.selection import Selection
 from .wrap import Options, Transformed, transform, transformation
@@ -15,43 +15,44 @@ def jitf(fun=None, *, filter_fn=None, filter_tree=None, **kwargs):
 
     Exactly one of `filter_fn` and `filter_tree` must be given.
 
-    Static leaves that are equal, and whose types are equal, never cause a second compilation. Arrays among them are
-    compared by their content. As for `jax.jit`, a static object must not change. What is compiled belongs to the plain
-    function and the options. So the same function that is jitted again isn't compiled again, and a method of another
-    model isn't either.
+    A new value or type of a static leaf causes a new compilation. Static arrays are compared by their content. As for
+    `jax.jit`, a static object must not change. Compiled functions belong to the plain function and the options. So a
+    function that is jitted again isn't compiled again, and neither is the same method of another model.
 
-    Frozen modules are trusted: that a model is the same object means that its fields are the same. Lists, dictionaries
-    and other nodes in it are looked at again at each call. To change a module by force, with `object.__setattr__`, is
-    outside of what the library supports: a call may then use the old fields.
+    Modules are frozen, so the same model object is expected to have the same fields. Lists, dictionaries and other
+    nodes in it are compared at each call. Don't change a module with `object.__setattr__`: a call may then use the old
+    fields.
 
     Args:
-        fun: A pure function, or anything else that is callable. If it is a pytree, such as a module or one of its
-            methods, its arrays are traced too, and its other leaves are static. Without it, the result is a decorator.
-        filter_fn: A function `leaf -> bool`. It is called on the leaves of the inputs. If it returns true, the leaf is
+        fun: A pure function or another callable. If it is a pytree, such as a module or one of its methods, its arrays
+            are traced and its other leaves are static. Without `fun`, the result is a decorator.
+        filter_fn: A function `leaf -> bool`. It is called with each leaf of the inputs. If it returns true, the leaf is
             traced.
-        filter_tree: The choice as a filter specification, as for `partition`: a tree of bools or functions with the
-            structure of the input. For several inputs a tuple or list of trees, in the order of the parameters. Inputs
-            that `static_argnums` or `static_argnames` names have none.
+        filter_tree: A filter specification, as for `partition`: a tree of bools or functions with the structure of the
+            input. For several inputs, pass a tuple or list of trees, in the order of the parameters. Leave out inputs
+            that `static_argnums` or `static_argnames` name.
         **kwargs: As for `jax.jit`. `static_argnums`, `static_argnames`, `donate_argnums` and `donate_argnames` name
             whole inputs. `in_shardings` is a prefix of the tuple of positional inputs that aren't static.
-            `out_shardings` is a prefix of the output. Shardings apply to arrays alone. `fun` is no input, even where
-            it is a pytree.
+            `out_shardings` is a prefix of the output. Shardings apply only to arrays. `fun` doesn't count as an input,
+            even if it is a pytree.
 
     Returns:
-        A function with the inputs of `fun`. It has the methods `lower` and `clear_cache`. As from `jax.jit`, an array,
-        a Python number or a flag in the output becomes a JAX array. What `jax.jit` would refuse is the very object
-        that `fun` returned when it was traced. So the flags of a model that is returned become arrays: `filter_jit` is
-        the one for a step that returns a model. The result is a pytree whose child is `fun`.
+        A function with the inputs of `fun`. It has the methods `lower` and `clear_cache`. As with `jax.jit`, arrays,
+        Python numbers and bools in the output become JAX arrays. Any other object in the output is the object that
+        `fun` returned when it was traced. If `fun` returns a model, its bools become arrays too: use `filter_jit` to
+        keep them. The result is a pytree whose child is `fun`.
 
     Raises:
-        ValueError: Both of `filter_fn` and `filter_tree` were given, or none.
-        ValueError: `filter_tree` does not fit the inputs.
-        ValueError: `fun` has no parameter that one of the keyword arguments names.
-        ValueError: A sharding does not fit the inputs or the output.
+        ValueError: Both or neither of `filter_fn` and `filter_tree` were given.
+        ValueError: `filter_tree` doesn't fit the inputs.
+        ValueError: A keyword argument names a parameter that `fun` doesn't have.
+        ValueError: A sharding doesn't fit the inputs or the output.
+        TypeError: `fun` isn't callable.
+        TypeError: `filter_fn` isn't a function, or a leaf of `filter_tree` is neither a bool nor a function.
         TypeError: JAX can't trace a selected leaf.
-        TypeError: A static leaf can't be hashed.
-        TypeError: A transformation around the call traces a static leaf.
-        TypeError: JAX does not know a keyword argument.
+        TypeError: A static leaf can't be hashed, or is an array with more than its bytes, such as a masked array.
+        TypeError: An outer transformation traces a static leaf.
+        TypeError: The running JAX doesn't accept a keyword argument.
 
     Example:
         >>> @eqx.jitf(filter_fn=eqx.is_array)
@@ -68,33 +69,34 @@ def jitf(fun=None, *, filter_fn=None, filter_tree=None, **kwargs):
 def filter_jit(fun=None, **kwargs):
     """Wrap `jax.jit`: trace all arrays in the inputs, of JAX and of NumPy, and hold everything else static.
 
-    Static leaves that are equal, and whose types are equal, never cause a second compilation. As for `jax.jit`, a
-    static object must not change. What is compiled belongs to the plain function and the options. So the same function
-    that is jitted again isn't compiled again, and a method of another model isn't either.
+    A new value or type of a static leaf causes a new compilation. As for `jax.jit`, a static object must not change.
+    Compiled functions belong to the plain function and the options. So a function that is jitted again isn't compiled
+    again, and neither is the same method of another model.
 
-    Frozen modules are trusted: that a model is the same object means that its fields are the same. Lists, dictionaries
-    and other nodes in it are looked at again at each call. To change a module by force, with `object.__setattr__`, is
-    outside of what the library supports: a call may then use the old fields.
+    Modules are frozen, so the same model object is expected to have the same fields. Lists, dictionaries and other
+    nodes in it are compared at each call. Don't change a module with `object.__setattr__`: a call may then use the old
+    fields.
 
     Args:
-        fun: A pure function, or anything else that is callable. If it is a pytree, such as a module or one of its
-            methods, its arrays are traced too, and its other leaves are static. Without it, the result is a decorator.
+        fun: A pure function or another callable. If it is a pytree, such as a module or one of its methods, its arrays
+            are traced and its other leaves are static. Without `fun`, the result is a decorator.
         **kwargs: As for `jax.jit`. `static_argnums`, `static_argnames`, `donate_argnums` and `donate_argnames` name
             whole inputs. `in_shardings` is a prefix of the tuple of positional inputs that aren't static.
-            `out_shardings` is a prefix of the output. Shardings apply to arrays alone. `fun` is no input, even where
-            it is a pytree.
+            `out_shardings` is a prefix of the output. Shardings apply only to arrays. `fun` doesn't count as an input,
+            even if it is a pytree.
 
     Returns:
-        A function with the inputs of `fun`. It has the methods `lower` and `clear_cache`. Arrays in the output are
-        JAX arrays. Everything else, such as a Python number or a flag of a model, is the very object that `fun`
-        returned when it was traced. So `filter_jit` is the one for a step that returns a model. The result is a pytree
-        whose child is `fun`.
+        A function with the inputs of `fun`. It has the methods `lower` and `clear_cache`. Arrays in the output become
+        JAX arrays. Any other object in the output, such as a Python number or a bool in a model, is the object that
+        `fun` returned when it was traced. The result is a pytree whose child is `fun`.
 
     Raises:
-        ValueError: `fun` has no parameter that one of the keyword arguments names.
-        ValueError: A sharding does not fit the inputs or the output.
-        TypeError: A static leaf can't be hashed.
-        TypeError: JAX does not know a keyword argument.
+        ValueError: A keyword argument names a parameter that `fun` doesn't have.
+        ValueError: A sharding doesn't fit the inputs or the output.
+        TypeError: `fun` isn't callable.
+        TypeError: A static leaf can't be hashed, or is an array with more than its bytes, such as a masked array.
+        TypeError: An outer transformation traces a leaf of a static input.
+        TypeError: The running JAX doesn't accept a keyword argument.
 
     Example:
         >>> model = eqx.nn.Linear(2, 3, key=jax.random.PRNGKey(0))
@@ -107,7 +109,7 @@ def filter_jit(fun=None, **kwargs):
 
 
 class _JitOptions(Options):
-    """Which leaves to trace, and what `jax.jit` is told. `spec` is what the user gave to say which leaves."""
+    """Which leaves to trace, and the keyword arguments of `jax.jit`. `spec` has the filters that the user gave."""
 
     def __init__(self, selection, keeps_numbers, kwargs, **spec):
         super().__init__(selection.name, dict(kwargs, **spec))
@@ -127,7 +129,7 @@ def _defaults_of_filter_jit():
 class Jitted(Transformed):
     """What `jitf` and `filter_jit` return."""
 
-    _target = None  # `(dispatcher, callee)`, once there was a call
+    _target = None  # `(dispatcher, callee)` after the first call
 
     def __init__(self, fun, options):
         super().__init__(fun, options)
@@ -138,23 +140,47 @@ class Jitted(Transformed):
         return dispatcher.call(callee, args, kwargs)
 
     def lower(__self, *args, **kwargs):
-        """Trace and lower the function for these inputs, without running it: as `jax.jit(...).lower`.
+        """Trace and lower the function for these inputs without running it, as `jax.jit(...).lower` does.
 
         Args:
-            *args, **kwargs: The inputs. A `jax.ShapeDtypeStruct` may stand for an array.
+            *args: The positional inputs. A `jax.ShapeDtypeStruct` may stand for an array.
+            **kwargs: The keyword inputs. A `jax.ShapeDtypeStruct` may stand for an array.
 
         Returns:
-            An object with what JAX's own has, such as `as_text`. Its `compile()` returns a function with the same
-            inputs.
+            An object with all methods of JAX's own lowered function, such as `as_text`. Its `compile()` returns a
+            compiled function with the same inputs. The static leaves must be those that `lower` was given.
 
         Raises:
-            NotImplementedError: The running JAX is older than 0.2.25, which brought `lower`.
+            NotImplementedError: The running JAX is older than 0.2.25, which added `lower`.
+            TypeError: A static leaf can't be hashed, or an outer transformation traces it.
+
+        Example:
+            >>> double = eqx.filter_jit(lambda x: 2 * x)
+            >>> compiled = double.lower(jax.ShapeDtypeStruct((2,), jnp.float32)).compile()
+            >>> compiled(jnp.ones(2)).tolist()
+            [2.0, 2.0]
         """
         dispatcher, callee = __self._target or __self._find_target()
         return dispatcher.lower(callee, args, kwargs)
 
     def clear_cache(self):
-        """Forget all that was traced and compiled, also for others that were made of the function in the same way."""
+        """Forget all compiled functions.
+
+        They belong to the plain function and the options. So this also clears the cache of other transformed functions
+        that have the same plain function and the same options.
+
+        Example:
+            >>> @eqx.filter_jit
+            ... def double(x):
+            ...     print("tracing")
+            ...     return 2 * x
+            >>> y = double(jnp.ones(2))
+            tracing
+            >>> y = double(jnp.ones(2))
+            >>> double.clear_cache()
+            >>> y = double(jnp.ones(2))
+            tracing
+        """
         dispatcher, _ = self._target or self._find_target()
         dispatcher.clear()
 

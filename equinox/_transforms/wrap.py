@@ -1,7 +1,7 @@
-"""The skeleton of every transformation: what `filter_jit(f)`, `filter_grad(f)` and their kin return.
+"""What all transformations have in common: decorators, options, and the class of what they return.
 
-A transformation is a public function, a class of `Options` that checks what it is asked for, and a subclass of
-`Transformed` whose `__call__` does the work. Everything else that a transformed function can do is here, once.
+A transformation consists of three parts: a public function, a subclass of `Options` that checks the arguments, and a
+subclass of `Transformed` whose `__call__` does the work. Everything else that a transformed function can do is here.
 """
 
 import functools as ft
@@ -16,34 +16,35 @@ from .._module.packing import deepcopy, is_found, pack
 from .._trees.paths import describe_leaf
 from .._trees.static import hashable_key
 
-_COPIED = frozenset(["__name__", "__qualname__", "__annotations__", "__type_params__"])  # as `functools.wraps` does
+# What `functools.wraps` would copy. `Transformed` looks it up in the function instead.
+_WRAPPED_ATTRIBUTES = frozenset(["__name__", "__qualname__", "__annotations__", "__type_params__"])
 
-_transformations = {}  # public name -> public function: what a pickle may call
+_transformations = {}  # public name -> public function. A pickle may call these, and no others.
 
 
 def transformation(function):
-    """Register the public function of a transformation under its name, so that what it returns can be pickled."""
+    """Register a public function under its name, so that the functions which it returns can be pickled."""
     _transformations[function.__name__] = function
     return function
 
 
 def transform(cls, fun, options):
-    """`cls(fun, options)`; or, where `fun` is `None`, a decorator that makes it: for `@f` and `@f(option=...)`."""
+    """`cls(fun, options)`. If `fun` is `None`, a decorator that makes it, so that `@f(option=...)` works like `@f`."""
     return ft.partial(cls, options=options) if fun is None else cls(fun, options)
 
 
 class Options:
-    """What a transformation is asked for. Two are equal if the same function was given the same options.
+    """The options of a transformation. Two are equal if the public function and the keyword arguments are.
 
     Args:
         name: The name of the public function.
-        given: The keyword arguments that the user gave it. They may be any pytrees; if a leaf of them can't be hashed,
-            the options are only equal to themselves.
+        given: The keyword arguments that the user gave. They may be any pytrees. If one of their leaves can't be
+            hashed, the options are equal only to themselves.
     """
 
     def __init__(self, name, given):
         self.name = name
-        self.given = tree_util.tree_map(lambda x: x, given)  # a copy: a list may be changed later
+        self.given = tree_util.tree_map(lambda x: x, given)  # a copy, because the user may change a list later
         self._key = (name, hashable_key(given))
         self._hash = hash(self._key)
 
@@ -55,14 +56,14 @@ class Options:
 
 
 class Transformed:
-    """A transformed function: callable, a method where it stands in a class, and a pytree whose child is the function.
+    """A transformed function. It has the name, docstring, signature and attributes of the function.
 
-    So a model that the function is, or is bound to, is seen by the next transformation. It has the function's name,
-    documentation, signature and attributes. It is equal to another of the same options and the very same function, and
-    hashes accordingly, even where the function is a model that holds arrays.
+    It is a method if it is defined in a class. It is a pytree whose child is the function. So if the function is a
+    model, or a method of a model, the next transformation sees the arrays of the model. Two are equal if they have the
+    same options and the same function object. So it can be hashed even if the function is a model that holds arrays.
 
-    A subclass defines `__call__`, and keeps in an instance only what it can work out again: `copy`, `pickle` and JAX
-    make an instance from the function and the options alone.
+    A subclass defines `__call__`. An instance may keep other attributes only if they can be computed again: `copy`,
+    `pickle` and JAX make an instance from the function and the options only.
     """
 
     def __init__(self, fun, options):
@@ -76,7 +77,7 @@ class Transformed:
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        # A docstring of the subclass would hide the function's.
+        # The docstring of the subclass would hide that of the function.
         type.__setattr__(cls, "__doc__", Transformed.__dict__["__doc__"])
         _compat.register_node(
             cls,
@@ -94,9 +95,9 @@ class Transformed:
         return self.__wrapped__.__doc__
 
     def __getattr__(self, name):
-        # The fields of a module are no attributes of its transformation. Those of a function are.
+        # Attributes of a function are attributes of its transformation. Fields of a module are not.
         fun = self.__dict__.get("__wrapped__")
-        if name in _COPIED or name in _attributes(fun):
+        if name in _WRAPPED_ATTRIBUTES or name in _attributes(fun):
             return getattr(fun, name)
         raise AttributeError("`{}` has no attribute `{}`.".format(type(self).__name__, name))
 
@@ -115,7 +116,7 @@ class Transformed:
         return hash((id(self.__wrapped__), self._options))
 
     def __copy__(self):
-        return self  # nothing in it can be changed
+        return self  # it is immutable
 
     def __deepcopy__(self, memo):
         fun = deepcopy(self.__wrapped__, memo)
@@ -129,7 +130,7 @@ class Transformed:
 
 
 def _unchecked(cls, fun, options):
-    """A `Transformed` of anything: JAX puts placeholders in the place of the function."""
+    """A `Transformed` without the check of `fun`: JAX puts placeholders in the place of the function."""
     self = object.__new__(cls)
     self.__wrapped__ = fun
     self._options = options
@@ -137,15 +138,17 @@ def _unchecked(cls, fun, options):
 
 
 def _attributes(fun):
-    """The attributes that were set on the plain function under some transformations."""
+    """The attributes of the plain function in some transformations."""
     while isinstance(fun, Transformed):
         fun = fun.__wrapped__
     return vars(fun) if isinstance(fun, types.FunctionType) else ()
 
 
 def _load(name, fun, given):
-    """What `pickle` makes a `Transformed` with. Its child may be anything."""
+    """Make a `Transformed` from a pickle. `fun` may be a placeholder that isn't callable."""
     if name not in _transformations:
-        raise pickle.UnpicklingError("the pickle names the transformation {!r}, which doesn't exist here.".format(name))
+        raise pickle.UnpicklingError(
+            "the pickle names the transformation {!r}, which this version of equinox doesn't have.".format(name)
+        )
     decorator = _transformations[name](**given)
     return decorator(fun) if callable(fun) else _unchecked(decorator.func, fun, decorator.keywords["options"])

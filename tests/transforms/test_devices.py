@@ -355,7 +355,7 @@ def test_input_shardings_fit_or_are_refused_as_by_jax(draw):
         elif not isinstance(asked, dict):
             assert "It has {} items for 2 inputs that aren't static: `a`, `b`".format(len(asked)) in message
     f = eqx.filter_jit(lambda a, b: a + b, in_shardings=(by, by))
-    with pytest.raises(ValueError, match="takes inputs by position, as `jax.jit` does, but `b` came by keyword"):
+    with pytest.raises(ValueError, match="takes inputs by position, as `jax.jit` does, but `b` was passed by keyword"):
         f(x, b=x)
     with pytest.raises(ValueError, match=r"At `out_shardings` expected a `tuple` with `\[0\]`, `\[1\]`, got"):
         eqx.filter_jit(lambda a: (a, len), out_shardings=(by, None, None))(x)

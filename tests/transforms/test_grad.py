@@ -350,11 +350,13 @@ def test_a_filter_tree_that_does_not_fit_says_where():
 
 
 def test_argnums_must_be_there_and_once():
-    with pytest.raises(ValueError, match=r"with respect to positional input 0 \(`argnums`\), but 0 came"):
+    with pytest.raises(
+        ValueError, match=r"with respect to positional input 0 \(`argnums`\), but the number of positional inputs is 0"
+    ):
         eqx.filter_grad(lambda x: x)(x=jnp.array(1.0))
-    with pytest.raises(ValueError, match="an input twice"):
+    with pytest.raises(ValueError, match="expects different inputs in `argnums`"):
         eqx.filter_grad(lambda x, y: x, argnums=(1, -1))(1.0, 2.0)
-    with pytest.raises(TypeError, match="expects `argnums` to be an int or ints, got 'x'"):
+    with pytest.raises(TypeError, match="expects `argnums` to be an int or a sequence of ints, got 'x'"):
         eqx.filter_grad(lambda x: x, argnums="x")
 
 

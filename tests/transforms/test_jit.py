@@ -197,7 +197,7 @@ def test_a_while_loop_around_a_filtered_jit():
 def test_an_untraceable_leaf_is_named():
     f = eqx.jitf(lambda model, x: x, filter_fn=lambda x: True)
     with pytest.raises(
-        TypeError, match=r"asked to trace the leaf `model.name`, which is no array or number but `str` 'name'"
+        TypeError, match=r"can't trace the leaf `model.name`: expected an array or a number, got `str` 'name'"
     ):
         f(model(), 1.0)
     with pytest.raises(TypeError, match=r"leaf `x\['a'\]\[0\]`"):

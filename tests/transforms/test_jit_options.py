@@ -35,13 +35,13 @@ def test_donated_inputs_are_given_up():
 def test_unknown_keyword_arguments_are_refused_when_decorating():
     with pytest.raises(TypeError, match=r"`jitf` hands its keyword arguments to `jax.jit`.*nonsense"):
         eqx.jitf(lambda x: x, filter_fn=eqx.is_array, nonsense=1)
-    with pytest.raises(ValueError, match="`static_argnums` asks for input 2, but `fun` takes 1 by position"):
+    with pytest.raises(ValueError, match="`static_argnums` names input 2, but `fun` takes 1 inputs by position"):
 
         @eqx.filter_jit(static_argnums=2)
         def fun(x):
             return x
 
-    with pytest.raises(ValueError, match="`static_argnames` asks for the input `y`, but `other` has only `x`"):
+    with pytest.raises(ValueError, match="`static_argnames` names the input `y`, but `other` has only `x`"):
 
         @eqx.filter_jit(static_argnames="y")
         def other(x):
