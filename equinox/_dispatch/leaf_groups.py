@@ -61,20 +61,21 @@ tree_util.register_pytree_node(Rest, lambda rest: ((), rest), lambda rest, child
 
 
 def separate(tree, is_selected):
-    """The selected leaves of `tree` as a list, and a function that puts the tree together from such a list.
-
-    This is how a tree goes through a transformation of JAX that takes arrays alone.
+    """Split a tree, so that its arrays can pass through a transformation of JAX that takes only arrays.
 
     Args:
         tree: Any pytree.
         is_selected: A function `leaf -> bool`, such as `is_array`.
+
+    Returns:
+        The list of the selected leaves, and a function that rebuilds the tree from such a list.
     """
     leaves, treedef = tree_util.tree_flatten(tree)
-    is_held = [not is_selected(x) for x in leaves]
-    selected = [x for x, hold in zip(leaves, is_held) if not hold]
-    held = [x for x, hold in zip(leaves, is_held) if hold]
-    groups = LeafGroups(treedef, is_held)
-    return selected, lambda selected: groups.merge([*selected, *held])
+    is_other = [not is_selected(x) for x in leaves]
+    selected = [x for x, other in zip(leaves, is_other) if not other]
+    others = [x for x, other in zip(leaves, is_other) if other]
+    groups = LeafGroups(treedef, is_other)
+    return selected, lambda selected: groups.merge([*selected, *others])
 
 
 def pack_output(tree, is_array, group_of=None, number_of_groups=1):
