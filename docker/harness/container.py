@@ -43,7 +43,7 @@ from harness.rows import Cell
 from harness.trouble import Trouble, failed_step, understand
 
 # Print only a regular file, and only so many bytes. `timeout` ends `head` if a FIFO replaces the file after the check.
-READ_PROGRESS = '[ -f "$0" ] && exec timeout 5 head -c {} "$0"'.format(left.MOST_BYTES["progress.json"])
+READ_PROGRESS = '[ -f "$0" ] && exec timeout 5 head -c {} "$0"'.format(left.MAX_BYTES["progress.json"])
 PROGRESS_EVERY_S = 2.0  # each question starts a process in the container, and may open a connection by ssh
 
 

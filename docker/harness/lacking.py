@@ -1,4 +1,4 @@
-"""The tools of the harness may not be here, in which case nothing else of it can be imported."""
+"""What to say when this Python lacks the tools that the harness needs. Imports the standard library only."""
 
 import sys
 from pathlib import Path
@@ -6,11 +6,14 @@ from typing import NoReturn
 
 
 def leave(error: ModuleNotFoundError) -> NoReturn:
-    """Say what is lacking, with the next move. A module of the harness itself is no tool: the checkout lacks it."""
+    """Name the missing tool and the command that installs it, then exit with status 3.
+
+    If a module of the harness itself is missing, the checkout is incomplete. Then the error is raised again.
+    """
     if (error.name or "").partition(".")[0] in ("harness", "inside"):
         raise error
     message = (
-        "This Python ({0}) has no `{1}`. In an environment with all the tools, which is made where there is none: "
+        "This Python ({0}) has no `{1}`. This command makes an environment with all the tools, and runs there: "
         "{0} docker/in_venv.py .venv-harness python docker/{2}"
     )
     print(message.format(sys.executable, error.name, Path(sys.argv[0]).name), file=sys.stderr)

@@ -1,7 +1,7 @@
-"""Locks: what each cell installs, to the hash. One file for each cell, shared by tox and the images.
+"""Locks: the exact packages of each cell, with their hashes. There is one file per cell; tox and the images share it.
 
-`make lock` has uv resolve the cells as the package index stood on the day that their rows say. What can't be resolved
-where it runs is named in `unresolved.toml`, with the reason.
+`make lock` asks uv to resolve each cell with only the files that the package index had on the date in the cell's row.
+If a cell can't be resolved, `unresolved.toml` says why.
 """
 
 import hashlib
@@ -32,8 +32,8 @@ from harness.tables import read_toml
 UNRESOLVED = "unresolved.toml"
 PLATFORM = "x86_64-manylinux_2_31"  # the oldest that libtpu has wheels for
 
-# Not what the index had on the day, but what it has: of jaxlib, old releases were removed, and uploaded again later.
-# Its version is pinned by the row.
+# Old releases of jaxlib were removed from the index and uploaded again later, with a later date. So the date in the row
+# doesn't apply to jaxlib. The row pins its version.
 UPLOADED_AGAIN = ("jaxlib",)
 
 HEADER = """\
@@ -51,12 +51,12 @@ T = TypeVar("T")
 
 
 class Unresolvable(Exception):
-    """The cell's packages can't be had: the reason, for `unresolved.toml`."""
+    """The cell's packages can't be resolved. The message is the reason that `unresolved.toml` gives."""
 
 
 @dataclass(frozen=True)
 class Pin:
-    """A release that a lock installs, with the hashes of the files that it may come in."""
+    """A release that a lock installs, with the hashes of all its files that may be used."""
 
     project: str
     version: str
@@ -82,19 +82,22 @@ def read(path: Path) -> Lock:
 
 
 def unresolved(folder: Path = LOCKS) -> dict[str, str]:
-    """The cells that have no lock, and why; an original of one on the bridge has `.archive` behind its name."""
+    """The cells without a lock, each with the reason.
+
+    A cell on the bridge has a second lock, for the jaxlib of its time. That lock's name ends with `.archive`.
+    """
     path = folder / UNRESOLVED
     return read_toml(path) if path.exists() else {}
 
 
 def inputs(cell: Cell) -> str:
-    """A hash of all that a lock is made from: another one means that the lock is out of date."""
+    """A hash of everything that a lock is made from. If it differs from the lock's, the lock is out of date."""
     made_from = [cell.python, str(cell.as_of), cell.requires, cell.find_links, PLATFORM, UPLOADED_AGAIN]
     return "sha256:" + hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
 
 
 def preferred(cell: Cell, reachable: Callable[[str], bool]) -> Cell:
-    """The cell that is to run: rather than on the bridge, the original, where it is locked and can be fetched."""
+    """The cell to run. For a cell on the bridge, prefer its original if that has a lock and its pages answer."""
     original = cell.original
     if original is None or not original.lock.exists() or not all(map(reachable, original.find_links)):
         return cell
@@ -117,17 +120,23 @@ def make(
     opener: index.Opener = urllib.request.urlopen,
     say: Say = shown.say,
 ) -> int:
-    """Lock the cells. With `everything` these are all that there are, and a lock of none of them is removed.
+    """Write the locks of the cells.
 
-    Returns: the exit status: 0, or 1 where a cell can't be resolved from pages that can be reached.
-    Raises: IndexUnreachable: with the locks as they were, but for those that were finished before.
+    Args:
+        everything: `cells` are all cells of the matrix. Then remove the locks that belong to none of them.
+
+    Returns:
+        The exit status: 1 if all pages of a cell answer and it still can't be resolved, else 0.
+
+    Raises:
+        IndexUnreachable: The package index doesn't answer. Locks that were finished before that are kept.
     """
-    targets = list(locked(cells))
-    index.releases("jax", opener)  # to find out now, and not by a failure of each cell
-    pages = _together(lambda page: reachable(page, opener), {page for cell in targets for page in cell.find_links})
+    targets = list(cells_to_lock(cells))
+    index.releases("jax", opener)  # fail here, once, rather than in each cell
+    pages = _ask_all(lambda page: reachable(page, opener), {page for cell in targets for page in cell.find_links})
     reasons = unresolved(folder)
     if everything:
-        _forget_others({cell.lock.stem for cell in targets}, reasons, folder, say)
+        _remove_obsolete({cell.lock.stem for cell in targets}, reasons, folder, say)
     status = 0
     pool = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1))
     try:
@@ -150,18 +159,18 @@ def make(
     return status
 
 
-def _forget_others(names: set[str], reasons: dict[str, str], folder: Path, say: Say) -> None:
-    """Remove what was said of, and locked for, cells that are no longer in the list."""
+def _remove_obsolete(names: set[str], reasons: dict[str, str], folder: Path, say: Say) -> None:
+    """Remove the locks, and the reasons for missing locks, of cells that are no longer in the matrix."""
     for path in sorted(folder.glob("*.txt")):
         if path.stem not in names:
             path.unlink()
-            say("{}: removed, as no cell has it".format(path.name))
+            say("{}: removed, because no cell uses it".format(path.name))
     for name in set(reasons) - names:
         del reasons[name]
 
 
-def locked(cells: Iterable[Cell]) -> Iterator[Cell]:
-    """Those that have a lock, and the originals of those on the bridge."""
+def cells_to_lock(cells: Iterable[Cell]) -> Iterator[Cell]:
+    """The cells that need a lock: all but the floating ones, plus the originals of those on the bridge."""
     for cell in cells:
         if not cell.floating:
             yield cell
@@ -170,15 +179,20 @@ def locked(cells: Iterable[Cell]) -> Iterator[Cell]:
 
 
 def _resolve(cell: Cell, pages: dict[str, bool], folder: Path, run: Run) -> str:
-    """Write the cell's lock.
+    """Write the cell's lock. `pages` says which pages of links can be reached.
 
-    Returns: what to say of it. Raises: Unresolvable, IndexUnreachable.
+    Returns:
+        What to print about it.
+
+    Raises:
+        Unresolvable: The cell's packages can't be resolved.
+        IndexUnreachable: uv can't reach the package index.
     """
     path = folder / cell.lock.name
     missing = [page for page in cell.find_links if not pages[page]]
     if missing:
         if path.exists() and read(path).inputs == inputs(cell):
-            return "kept as it was, since {} can't be reached".format(missing[0])
+            return "kept as it was, because {} can't be reached".format(missing[0])
         raise Unresolvable("{} can't be reached".format(" and ".join(missing)))
     done = run(command(cell), input="\n".join(cell.requires), capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -197,13 +211,13 @@ def _resolve(cell: Cell, pages: dict[str, bool], folder: Path, run: Run) -> str:
 
 
 def _reason(said: str) -> str:
-    """What uv said, in one line: its causes, without its hints."""
+    """The causes in uv's output, in one line and without its hints."""
     causes = re.findall(r"^\s*cause: (.*(?:\n(?!\s*(?:cause|hint): ).+)*)", said, re.MULTILINE)
     return re.sub(r"\s+", " ", " ".join(causes) or said)
 
 
 def command(cell: Cell) -> list[str]:
-    """What resolves a cell, with its requirements on the standard input."""
+    """The command that resolves a cell. It reads the requirements from the standard input."""
     assert cell.as_of is not None, cell.name
     uv = shutil.which("uv")
     found = [
@@ -227,18 +241,21 @@ def command(cell: Cell) -> list[str]:
 def verify(
     cells: Sequence[Cell], folder: Path = LOCKS, opener: index.Opener = urllib.request.urlopen, say: Say = shown.say
 ) -> int:
-    """Say which files of which locks can no longer be fetched, and which locks are out of date.
+    """Say which files of the locks can no longer be fetched, and which locks are missing or out of date.
 
-    Returns: the exit status: 0, or 1 where there is something to mend.
-    Raises: IndexUnreachable.
+    Returns:
+        The exit status: 1 if there is a problem, else 0.
+
+    Raises:
+        IndexUnreachable: The package index doesn't answer.
     """
     problems = 0
-    targets = list(locked(cells))
+    targets = list(cells_to_lock(cells))
     known = unresolved(folder)
     locks = {cell: read(folder / cell.lock.name) for cell in targets if (folder / cell.lock.name).exists()}
     projects = {pin.project for lock in locks.values() for pin in lock.pins}
-    offered = _together(lambda project: _offered(project, opener), projects)
-    pages = _together(
+    offered = _ask_all(lambda project: _offered(project, opener), projects)
+    pages = _ask_all(
         lambda page: urllib.parse.unquote(index.read_page(page, opener)),
         {page for lock in locks.values() for page in lock.find_links},
     )
@@ -252,39 +269,39 @@ def verify(
         lock = locks[cell]
         if lock.inputs != inputs(cell):
             problems += 1
-            say("{}: out of date with docker/matrix.toml. Make it anew: make lock CELL={}".format(name, cell.name))
+            say("{}: out of date with docker/matrix.toml. Make it again: make lock CELL={}".format(name, cell.name))
         listed = "".join(pages[page] for page in lock.find_links)
         for pin in lock.pins:
             gone = [digest for digest in pin.hashes if digest not in offered[pin.project]]
             if gone and not _on_page(pin, listed):
                 problems += 1
-                what = "{} of its {} files".format(len(gone), len(pin.hashes))
+                what = "{} of the {} files".format(len(gone), len(pin.hashes))
                 if len(gone) == len(pin.hashes):
-                    what = "all of its {} files".format(len(gone))
-                say("{}: {} {} has lost {}".format(name, pin.project, pin.version, what))
+                    what = "any of the {} files".format(len(gone))
+                say("{}: the index no longer has {} of {} {}".format(name, what, pin.project, pin.version))
     say(
         "{} locks of {} projects: {}.".format(
             len(locks), len(projects), "{} problems".format(problems) if problems else "every file can be fetched"
         )
     )
     for name in sorted(known):
-        say("without a lock: {}: {}".format(name, known[name]))
+        say("{} has no lock: {}".format(name, known[name]))
     return int(problems > 0)
 
 
-def _together(ask: Callable[[str], T], questions: Iterable[str]) -> dict[str, T]:
-    """The answer to each question, asked several at a time."""
+def _ask_all(ask: Callable[[str], T], questions: Iterable[str]) -> dict[str, T]:
+    """The answer to each question. Several are asked in parallel."""
     with ThreadPoolExecutor(max_workers=8) as pool:
         tasks = {question: pool.submit(ask, question) for question in sorted(questions)}
         return {question: task.result() for question, task in tasks.items()}
 
 
 def _offered(project: str, opener: index.Opener) -> set[str]:
-    """The hashes of all files that the index has of a project."""
+    """The hashes of all files of a project in the index."""
     return {file.sha256 for release in index.releases(project, opener) for file in release.files}
 
 
 def _on_page(pin: Pin, page: str) -> bool:
-    """Whether a page of links, as those of JAX's archive, which have no hashes, lists the release."""
+    """Whether a page of links lists the release. The pages of JAX's archive give no hashes."""
     pattern = r"{}-{}[-.]".format(re.escape(canonical(pin.project)).replace(r"\-", "[-_.]+"), re.escape(pin.version))
     return re.search(pattern, page, re.IGNORECASE) is not None

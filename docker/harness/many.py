@@ -1,9 +1,9 @@
-"""Run many cells: in which order, how many side by side, until the end or until somebody stops it.
+"""Schedule many cells: decide which to run, in which order, and how many in parallel.
 
-How one cell is run is somebody else's matter, a `Runner`'s: on this host it is `harness.host`.
+A `Runner` runs one cell: `harness.host` on this host, `harness.container` in a container.
 
-One thread runs each cell. All else, what is shown included, happens in the thread that calls `run`, which waits for
-what the others, and signals, put into one queue.
+Each cell runs in a thread of its own. Those threads, and the handlers of signals, put events into one queue. The thread
+that called `run` takes them out, and does everything else. It alone writes to the display.
 """
 
 import errno
@@ -28,29 +28,34 @@ from harness.rows import Cell
 from harness.shown import safe
 
 Hashes = Mapping[str, Mapping[str, str]]
-OnProgress = Callable[[str, int, int, int], None]  # phase, tests done, tests in all (0: not known), tests failed
+OnProgress = Callable[[str, int, int, int], None]  # phase, tests done, total tests (0: not known yet), tests failed
 
-MEMORY_PER_CELL_MIB = 2560  # one cell's workers, while they compile
+MEMORY_PER_CELL_MIB = 2560  # for one cell's workers while they compile
 TICK_S = 0.1
 
 
 class Runner(Protocol):
-    """How one cell is run. A module with these two functions is one."""
+    """Runs one cell. A module with these two functions is a runner too."""
 
     def preflight(self, cell: Cell) -> Result | None:
-        """Say in a moment, and before anything is made, why this cell can't be run here; None: nothing is known."""
+        """Check quickly, before anything is made, whether the cell can run here.
+
+        Returns:
+            The result that says why it can't, or `None` if no reason is known.
+        """
 
     def run(self, cell: Cell, on_progress: OnProgress, cancel: threading.Event) -> Result:
-        """Run the cell and write its result, and say at once, and then now and again, how far it is.
+        """Run the cell and write its result. Call `on_progress` at once, then repeatedly.
 
-        Once `cancel` is set, stop it within seconds, leave nothing behind, and write no result.
+        When `cancel` is set, stop the cell within seconds, leave nothing behind, and write no result.
 
-        Raises: OSError: something can't be written.
+        Raises:
+            OSError: A file can't be written.
         """
 
 
 class Display(Protocol):
-    """Who is told what happens. All calls come from one thread, inside the context."""
+    """Shows the user what happens. All calls come from one thread, inside the context `live()`."""
 
     def live(self) -> AbstractContextManager[object]: ...
     def begin(self, kept: Sequence[Decision], waiting: Sequence[Decision], jobs: int) -> None: ...
@@ -64,24 +69,24 @@ class Display(Protocol):
 
 @dataclass(frozen=True)
 class Summary:
-    """What is known of the cells at the end, by their names."""
+    """What is known about all cells when the run ends. The sets hold names of cells."""
 
     cells: Sequence[Cell]
     results: Mapping[str, Result]
-    hashes: Hashes  # of now
+    hashes: Hashes  # at the start of the run
     ran: frozenset[str] = frozenset()
-    kept: Sequence[str] = ()  # their results hold, and count
-    left: frozenset[str] = frozenset()  # not asked for, and not counted
-    named: frozenset[str] = frozenset()  # by the user
-    signal: int | None = None  # that ended the run
-    trouble: str = ""  # that ended the run
-    unresolved: frozenset[str] = frozenset()  # has no lock, and the project knows why: that is no news
+    kept: Sequence[str] = ()  # not run, because their last result is still valid; counted
+    left: frozenset[str] = frozenset()  # not asked for; not counted
+    named: frozenset[str] = frozenset()  # named by the user
+    signal: int | None = None  # the signal that ended the run
+    trouble: str = ""  # the error that ended the run
+    unresolved: frozenset[str] = frozenset()  # listed in unresolved.toml: they have no lock, for a known reason
 
     @property
     def status(self) -> int:
         """The exit status.
 
-        Canary cells are shown and don't count, and neither do those that `RERUN=failed` leaves alone.
+        Canary cells don't count. The cells that `RERUN=failed` doesn't select don't count either.
         """
         if self.signal is not None:
             return 128 + self.signal
@@ -113,69 +118,80 @@ def run(
     folder: Path = RESULTS,
     lock: Path = WORK / "run.lock",
 ) -> int:
-    """Run the cells that have to be run, and return the exit status.
+    """Run the cells that have no valid result.
 
-    Args: hashes: of each cell as it is now, by name. named: the cells that the user asked for by name.
+    Args:
+        hashes: Today's hashes of each cell, by its name.
+        named: The cells that the user named.
+        unresolved: The cells that have no lock for a known reason.
 
-    Raises: NotAlone: another run is going on. OSError: something can't be written. KeyboardInterrupt: before any cell
-        was started.
+    Returns:
+        The exit status.
+
+    Raises:
+        NotAlone: Another run is going on.
+        OSError: A file can't be written.
+        KeyboardInterrupt: The user pressed Ctrl-C before any cell was started.
     """
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     with alone(lock), display.live():
         decisions = [decide(cell, last_result(cell, folder, display), hashes[cell.name], rerun) for cell in cells]
-        known, start = look_ahead(decisions, runner, folder)
+        known, start = check_all(decisions, runner, folder)
         kept = [each for each in decisions if each.step is Step.KEEP]
-        jobs = min(jobs or default_jobs(), at_once([each.cell for each in start]))
-        os.environ["EQX_JOBS"] = str(jobs)  # the cells share the cores by it
+        jobs = min(jobs or default_jobs(), max_parallel([each.cell for each in start]))
+        os.environ["EQX_JOBS"] = str(jobs)  # each cell reads it to take its share of the cores
         snapshot.ask_for(hashes)
         display.begin(kept, start, jobs)
         for cell in cells:
             if cell.name in known:
                 display.finished(cell, known[cell.name])
-        with signals.heard_by(lambda number: events.put(Signal(number))):  # `put` may be called from a handler
-            race = Race(runner, display, events, jobs, start, hashes)
-            race.run()
+        with signals.heard_by(lambda number: events.put(Signal(number))):  # `put` is safe in a handler
+            schedule = Schedule(runner, display, events, jobs, start, hashes)
+            schedule.run()
         summary = Summary(
             cells,
-            results={decision.cell.name: decision.known for decision in decisions} | known | race.results,
+            results={decision.cell.name: decision.known for decision in decisions} | known | schedule.results,
             hashes=hashes,
-            ran=frozenset(race.results),
+            ran=frozenset(schedule.results),
             kept=[each.cell.name for each in kept],
             left=frozenset(each.cell.name for each in decisions if each.step is Step.LEAVE),
             named=frozenset(named),
             unresolved=frozenset(unresolved).intersection(cell.name for cell in cells),
-            signal=race.signal,
-            trouble=race.trouble,
+            signal=schedule.signal,
+            trouble=schedule.trouble,
         )
     display.end(summary)
     return summary.status
 
 
-def as_asked(result: Result, hashes: Mapping[str, str]) -> Result:
-    """The result, marked stale if it shows something else than what was asked for.
+def stale_if_changed(result: Result, hashes: Mapping[str, str]) -> Result:
+    """The result. It is marked stale if its hashes differ from those at the start of the run.
 
-    A cell that began after the source had changed ran the changed source. The hashes of its result say so.
+    If the source changes during a run, the cells that start afterwards test the changed source.
     """
     if as_of_now(result, hashes).outcome is not Outcome.STALE:
         return result
-    reason = "what it is made from changed after this run began; run it again"
+    reason = "its source, lock or image changed after this run began; run it again"
     return replace(result, outcome=Outcome.STALE, reason=reason)
 
 
 def last_result(cell: Cell, folder: Path, display: Display) -> Result | None:
-    """The last result. One that can't be read is as none: the cell is run again, and it replaced."""
+    """The last result of the cell, or `None`. Tell the user about a result that can't be read."""
     try:
         return results.read(cell.name, folder)
     except results.ResultError as error:
-        display.say("{} The cell is taken as never run.".format(error))
+        display.say("{} The cell counts as never run.".format(error))
         return None
 
 
-def look_ahead(decisions: Sequence[Decision], runner: Runner, folder: Path) -> tuple[dict[str, Result], list[Decision]]:
-    """Sort out what can't be run here: what is known of those, by name, and the others, the longest first.
+def check_all(decisions: Sequence[Decision], runner: Runner, folder: Path) -> tuple[dict[str, Result], list[Decision]]:
+    """Find the cells that can't run here, before any cell is started.
 
-    How long a cell takes is how long it took. One that never ran may be the longest: those come first of all, in
-    the order of the list.
+    The last run of a cell tells how long it takes. The longest start first. Cells that never ran may take longest, so
+    they start before all others, in the order of the list.
+
+    Returns:
+        The results of the cells that can't run here, by name; and the other cells, in the order to start them.
     """
     known: dict[str, Result] = {}
     start = []
@@ -186,20 +202,20 @@ def look_ahead(decisions: Sequence[Decision], runner: Runner, folder: Path) -> t
         if refusal is None:
             start.append(decision)
             continue
-        known[decision.cell.name] = and_before(refusal, decision)
+        known[decision.cell.name] = with_last_result(refusal, decision)
         if displaces(refusal, decision.last):
             results.write(refusal, folder)
     return known, sorted(start, key=lambda decision: -(decision.last_s or float("inf")))
 
 
-def and_before(refusal: Result, decision: Decision) -> Result:
-    """Why the cell can't be run here, and what an earlier run has shown, maybe on another machine."""
+def with_last_result(refusal: Result, decision: Decision) -> Result:
+    """The refusal. Its reason also says what an earlier run showed, perhaps on another machine."""
     if decision.last is None or displaces(refusal, decision.last) or decision.known.outcome is not Outcome.STALE:
         return refusal
     return replace(refusal, reason="{}; it {}".format(refusal.reason, decision.known.reason))
 
 
-# ---- Side by side ---------------------------------------------------------------------------------------------------
+# ---- In parallel ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -227,15 +243,15 @@ Event = Progress | Finished | Signal
 
 
 @dataclass
-class Race:
-    """Cells that run side by side."""
+class Schedule:
+    """The cells that wait, the cells that run in parallel, and the results so far."""
 
     runner: Runner
     display: Display
     events: "queue.SimpleQueue[Event]"
-    jobs: int
+    jobs: int  # how many may run in parallel
     waiting: list[Decision]
-    hashes: Hashes  # what the results are to be of
+    hashes: Hashes  # of the source, locks and images to be tested
     running: dict[str, Cell] = field(default_factory=dict)
     results: dict[str, Result] = field(default_factory=dict)
     cancel: threading.Event = field(default_factory=threading.Event)
@@ -243,7 +259,7 @@ class Race:
     trouble: str = ""
 
     def run(self) -> None:
-        """Run them all."""
+        """Run all cells. Return when none runs or waits."""
         while self.start_some() or self.running:
             try:
                 event = self.events.get(timeout=TICK_S)
@@ -259,7 +275,7 @@ class Race:
                     self.interrupt(number)
 
     def start_some(self) -> bool:
-        """Start as many as may run now; whether any did."""
+        """Start as many cells as may run now. Returns whether any was started."""
         started = False
         while len(self.running) < self.jobs:
             decision = next((each for each in self.waiting if self.may_start(each.cell)), None)
@@ -271,7 +287,10 @@ class Race:
         return started
 
     def may_start(self, cell: Cell) -> bool:
-        """An accelerator is given to one cell at a time: two would be short of its memory, or not get it at all."""
+        """Whether the cell may run beside those that run now. Only one cell uses an accelerator at a time.
+
+        Two cells would run out of its memory, or the second couldn't open it.
+        """
         return cell.backend == "cpu" or all(other.backend != cell.backend for other in self.running.values())
 
     def start(self, cell: Cell) -> None:
@@ -283,30 +302,30 @@ class Race:
                 self.events.put(Finished(cell, self.runner.run(cell, on_progress, self.cancel)))
             except OSError as error:
                 self.events.put(Finished(cell, None, cannot_go_on(error)))
-            except BaseException:  # a mistake of ours: it is shown whole
+            except BaseException:  # a bug of the harness: show the whole traceback
                 self.events.put(Finished(cell, None, safe(traceback.format_exc())))
 
         self.running[cell.name] = cell
         self.display.started(cell)
-        # A daemon, so that a cell that can't be stopped doesn't keep this process when it is told to go.
+        # A daemon thread: a cell that can't be stopped must not keep this process from ending.
         threading.Thread(target=work, name=cell.name, daemon=True).start()
 
     def finish(self, cell: Cell, result: Result | None, trouble: str) -> None:
         del self.running[cell.name]
         if result is not None:
-            result = as_asked(result, self.hashes[cell.name])
+            result = stale_if_changed(result, self.hashes[cell.name])
             self.results[cell.name] = result
             self.display.finished(cell, result)
-        elif not self.trouble:  # the first one: it ends the run, since the others would most likely meet it too
+        elif not self.trouble:  # the first error ends the run: the other cells would most likely fail in the same way
             self.trouble = "{}: {}".format(cell.name, trouble)
-            self.stop("It can't go on.")
+            self.stop("The run can't go on.")
 
     def interrupt(self, number: int) -> None:
-        if self.signal is not None:  # the second time: go, now. The cells' processes see to themselves.
+        if self.signal is not None:  # the second signal: end now. The processes of the cells end by themselves.
             self.running.clear()
             return
         self.signal = number
-        self.stop("Interrupted. Once more leaves at once.")
+        self.stop("Interrupted. Interrupt again to leave at once.")
 
     def stop(self, why: str) -> None:
         self.waiting.clear()
@@ -315,25 +334,25 @@ class Race:
             self.display.say("{} Stopping {}.".format(why, ", ".join(self.running)))
 
 
-# ---- What fits ------------------------------------------------------------------------------------------------------
+# ---- How many in parallel -------------------------------------------------------------------------------------------
 
 
 def default_jobs(cores: int | None = None, memory_mib: int | None = None) -> int:
-    """How many cells to run side by side: two cores for each, and the memory that its workers need."""
+    """How many cells to run in parallel: each gets two cores and `MEMORY_PER_CELL_MIB`."""
     cores = capacity.cores() if cores is None else cores
     memory_mib = capacity.memory_mib() if memory_mib is None else memory_mib
     by_memory = cores if memory_mib is None else memory_mib // MEMORY_PER_CELL_MIB
     return max(1, min(cores // 2, by_memory))
 
 
-def at_once(cells: Sequence[Cell]) -> int:
-    """How many of the cells can run at the same time, at most: all on the CPU, and one on each kind of accelerator."""
+def max_parallel(cells: Sequence[Cell]) -> int:
+    """How many of the cells may run at the same time: all on the CPU, and one on each kind of accelerator."""
     on_cpu = sum(1 for cell in cells if cell.backend == "cpu")
     return max(1, on_cpu + len({cell.backend for cell in cells} - {"cpu"}))
 
 
 def cannot_go_on(error: OSError) -> str:
-    """What the system refused, in its words, which name the file; and the next move."""
+    """The message for an error of the system, which names the file. It ends with the next move."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    message = "It can't go on: {}. {}, and give the same command again: what is done isn't done again."
-    return message.format(error, "Make room on that disk" if full else "Mend that")
+    message = "The run can't go on: {}. {}, and run the same command again: finished cells are not run again."
+    return message.format(error, "Free some space on that disk" if full else "Fix that")

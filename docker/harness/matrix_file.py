@@ -1,4 +1,4 @@
-"""`docker/matrix.toml` as it was written, with all of it checked: keys, their types, and what they may say."""
+"""Read `docker/matrix.toml`, and check all of it: its keys, their types and their values."""
 
 import datetime
 import re
@@ -13,10 +13,10 @@ from packaging.version import InvalidVersion, Version
 from harness.tables import TABLES, Checker, Table, read_toml
 
 BACKENDS = ("cpu", "cuda", "tpu")
-TIERS = ("pr", "nightly", "canary")  # each with all that stand before it
+TIERS = ("pr", "nightly", "canary")  # a run of one tier includes the tiers before it
 FLOATING = ("latest", "nightly")
 
-# The keys of each kind of table, with the type of their values. One with a `?` may be left out.
+# The keys of each kind of table, with the type of their values. A key that ends with `?` is optional.
 BACKEND = {"platform": str, "base": str}
 SUPPORTS = {"compute_capability?": list, "driver?": str, "generations?": list}
 INSTALL = {
@@ -38,7 +38,8 @@ LOCKED_ROW = {**ROW, "jaxlib": str, "as_of": datetime.date}
 class Matrix(Checker):
     """The tables of the file.
 
-    Raises: MatrixError: it can't be read, or says what can't be.
+    Raises:
+        MatrixError: The file can't be read, or it isn't valid.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,19 +65,19 @@ class Matrix(Checker):
             self._check_row(place, row)
 
     def rows(self) -> Iterator[tuple[str, Table]]:
-        """Each row, with the words for where it is."""
+        """Each row, with a text that tells where it is in the file."""
         for number, row in enumerate(self._rows, 1):
             yield "row {} (jax {})".format(number, row.get("jax", "unknown")), row
 
     def caps(self, jax: str) -> tuple[str, ...]:
-        """What a release of JAX needs that it never said."""
+        """The requirements that a release of JAX has but doesn't declare."""
         if jax in FLOATING:
             return ()
         fitting = [cap for cap in self._caps if SpecifierSet(cap["jax"]).contains(jax, prereleases=True)]
         return tuple(line for cap in fitting for line in cap["requires"])
 
     def requirements(self, file: str) -> tuple[str, ...]:
-        """The lines of a file of requirements, without their comments."""
+        """The lines of a requirements file, without comments."""
         lines = (self.path.parent / file).read_text(encoding="utf-8").splitlines()
         return tuple(line for line in (re.sub(r"(^|\s)#.*", "", line).strip() for line in lines) if line)
 
@@ -86,7 +87,7 @@ class Matrix(Checker):
         if "stands_in_for" in way:
             self.choice(place, "stands_in_for", way["stands_in_for"], ways)
         if "requirements" in way and not (self.path.parent / way["requirements"]).is_file():
-            message = "key `requirements`: expected a file beside it, and there is no `{}`."
+            message = "key `requirements`: expected a file in the folder of the matrix, and there is no `{}`."
             raise self.error(place, message.format(way["requirements"]))
 
     def _check_cap(self, place: str, cap: Table) -> None:
@@ -94,7 +95,7 @@ class Matrix(Checker):
         try:
             SpecifierSet(cap["jax"])
         except InvalidSpecifier:
-            message = "key `jax`: expected bounds, as in >=0.4.9,<0.4.16, and got `{}`."
+            message = "key `jax`: expected bounds such as >=0.4.9,<0.4.16, and got `{}`."
             raise self.error(place, message.format(cap["jax"])) from None
         for line in cap["requires"]:
             self.requirement(place, line)
@@ -103,7 +104,9 @@ class Matrix(Checker):
         self.table(place, row, ROW if row.get("jax") in FLOATING else LOCKED_ROW)
         self.choice(place, "tier", row["tier"], TIERS)
         if not re.fullmatch(r"3\.\d+", row["python"]):
-            raise self.error(place, "key `python`: expected it as in 3.11, and got `{}`.".format(row["python"]))
+            raise self.error(
+                place, "key `python`: expected a version such as 3.11, and got `{}`.".format(row["python"])
+            )
         if row["jax"] not in FLOATING:
             for key in ("jax", "jaxlib"):
                 self._check_version(place, key, row[key])
@@ -126,7 +129,8 @@ class Matrix(Checker):
         bounds = table.get("compute_capability", ["", ""])
         if len(bounds) != 2 or not all(re.fullmatch(r"(\d+\.\d)?", bound) for bound in bounds):
             message = (
-                'key `compute_capability`: expected two, as in ["5.2", "9.0"], either of which may be "", and got {}.'
+                'key `compute_capability`: expected two bounds such as ["5.2", "9.0"], and got {}. An empty string '
+                "means no bound."
             )
             raise self.error(place, message.format(bounds))
 
@@ -134,5 +138,5 @@ class Matrix(Checker):
         try:
             Requirement(line)
         except InvalidRequirement:
-            raise self.error(place, "expected requirements, as in numpy<2, and got `{}`.".format(line)) from None
+            raise self.error(place, "expected requirements such as numpy<2, and got `{}`.".format(line)) from None
         return line

@@ -1,4 +1,4 @@
-"""How far the cells are, and how long they will still take."""
+"""Estimate how much time the running and waiting cells still need."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from harness.resume import Decision
 from harness.rows import Cell
 
-SETTLED = 0.05  # of the tests: before, how fast they go tells little
+MIN_SHARE_DONE = 0.05  # of the tests: with fewer done, their speed says little about the rest
 
 
 @dataclass
 class Running:
-    """A cell that runs, and how far it is."""
+    """A cell that runs, with its progress. Times are those of the clock, in seconds."""
 
     cell: Cell
     started: float
@@ -25,11 +25,11 @@ class Running:
 
 @dataclass
 class Pace:
-    """All cells that are still to be done. Each takes as long as the last time, or as the others do."""
+    """All cells that are not finished. A cell is expected to take as long as in its last run, else as the average."""
 
     clock: Callable[[], float] = time.monotonic
     jobs: int = 1
-    last_s: dict[str, float] = field(default_factory=dict)
+    last_s: dict[str, float] = field(default_factory=dict)  # how long each cell took in its last run
     waiting: dict[str, Cell] = field(default_factory=dict)
     running: dict[str, Running] = field(default_factory=dict)
 
@@ -50,7 +50,7 @@ class Pace:
         return running
 
     def finish(self, cell: Cell) -> float:
-        """How long the cell has taken; 0 for one that was never started."""
+        """How long the cell took, in seconds; 0 if it was never started."""
         self.waiting.pop(cell.name, None)
         running = self.running.pop(cell.name, None)
         if running is None:
@@ -62,20 +62,21 @@ class Pace:
         return self.clock() - running.started
 
     def left_of(self, running: Running) -> float | None:
-        """How long a cell will still take, in seconds; None: nothing is known."""
-        if running.total and running.done >= max(1, SETTLED * running.total):
+        """How long a running cell will still take, in seconds; `None` if nothing is known."""
+        if running.total and running.done >= max(1, MIN_SHARE_DONE * running.total):
             spent = self.clock() - running.phase_started
             return spent / running.done * (running.total - running.done)
         expected = self.expected(running.cell.name)
         return None if expected is None else max(0.0, expected - self.spent(running))
 
     def left(self) -> float | None:
-        """How long all will still take, in seconds; None: nothing is known of some."""
+        """How long all cells together will still take, in seconds; `None` if nothing is known of one of them."""
         lefts = [self.left_of(running) for running in self.running.values()]
         lefts += [self.expected(name) for name in self.waiting]
         known = [left for left in lefts if left is not None]
         return max(*known, sum(known) / self.jobs) if known and len(known) == len(lefts) else None
 
     def expected(self, name: str) -> float | None:
+        """How long a whole run of a cell takes, in seconds; `None` if no cell has ever run."""
         typical = sum(self.last_s.values()) / len(self.last_s) if self.last_s else None
         return self.last_s.get(name, typical)

@@ -1,4 +1,4 @@
-"""Commands whose output nobody reads any more, as behind `| head`. Old Pythons read this file, too."""
+"""Commands whose reader stops early, as `| head` does. This file must run on old Pythons too."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable
 
 
 def quietly(main: Callable[[], int]) -> int:
-    """The exit status of `main`, or that of a process that SIGPIPE ended: no words are needed."""
+    """Run `main` and return its exit status. If the pipe is closed, return the status of SIGPIPE without a message."""
     try:
         try:
             status = main()
-        finally:  # `--help` ends by an exception
+        finally:  # `--help` leaves `main` by an exception
             sys.stdout.flush()
     except BrokenPipeError:
         status = 128 + signal.SIGPIPE
-    if status == 128 + signal.SIGPIPE:  # else Python complains when it ends, as there may be more to be written
+    if status == 128 + signal.SIGPIPE:  # at its end Python flushes again; without this it prints an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status

@@ -1,4 +1,4 @@
-"""Where things are. The harness is never installed: it belongs to the checkout that it stands in."""
+"""Paths of the checkout. The harness is never installed: it always runs from its checkout."""
 
 import os
 from pathlib import Path
@@ -10,6 +10,6 @@ LOCKS = DOCKER / "locks"
 BRIDGE = DOCKER / "bridge"
 BUILD_CONSTRAINTS = DOCKER / "build-constraints.txt"
 
-# Made, and never committed.
+# Generated, and never committed.
 WORK = ROOT / ".tox"
 RESULTS = Path(os.environ.get("EQX_RESULTS", str(ROOT / "results"))).resolve()

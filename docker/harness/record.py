@@ -1,7 +1,7 @@
-"""The published record, `docker/record.json`: what runs have shown, on whichever machines, committed as data.
+"""The published record, `docker/record.json`: the results of runs on any machine. It is committed.
 
-The table is drawn from it, and from the results of this checkout. It never counts as a pass: what has to be run is
-decided by `results/` alone. `make table` adds what is newer, and takes nothing away.
+The table is drawn from the record and from the results of this checkout. `make table` adds newer results to the record,
+and removes none. The record never decides which cells to run: only `results/` does.
 """
 
 import json
@@ -17,7 +17,7 @@ from harness.resume import RAN
 
 RECORD = DOCKER / "record.json"
 SCHEMA = 1
-# The fields of a result that are published. The others are long, or useful only on the machine that ran it.
+# The fields of a result that are published. The other fields are long, or useful only on the machine of the run.
 PUBLISHED = (
     "outcome",
     "reason",
@@ -37,16 +37,18 @@ DEFAULTS = asdict(Result("", Outcome.NOT_RUN))
 
 
 class RecordError(Exception):
-    """The record can't be used: a message for the user, with the next move."""
+    """The record can't be used. The message, for the user, ends with the next move."""
 
     def __init__(self, problem: str) -> None:
-        super().__init__("{}. Take the committed one: git checkout -- docker/record.json".format(problem))
+        super().__init__("{}. Restore the committed record: git checkout -- docker/record.json".format(problem))
 
 
 def read(path: Path = RECORD) -> dict[str, Result]:
-    """What is recorded, by the names of cells. Nothing, where there is no record yet.
+    """The recorded results, by the names of their cells. Empty if there is no record yet.
 
-    Raises: RecordError. OSError.
+    Raises:
+        RecordError: The file isn't a record.
+        OSError: The file can't be read.
     """
     try:
         stored = from_json(path.read_bytes())
@@ -56,7 +58,7 @@ def read(path: Path = RECORD) -> dict[str, Result]:
         raise RecordError("{} isn't JSON: {}".format(path, error)) from error
     cells = stored.get("cells") if isinstance(stored, dict) and stored.get("schema") == SCHEMA else None
     if not isinstance(cells, dict):
-        raise RecordError("{} is no record of schema {}".format(path, SCHEMA))
+        raise RecordError("{} is not a record of schema {}".format(path, SCHEMA))
     return {name: _recorded(path, name, facts) for name, facts in cells.items()}
 
 
@@ -70,12 +72,12 @@ def _recorded(path: Path, name: str, facts: Any) -> Result:
 
 
 def merged(record: Mapping[str, Result], results: Mapping[str, Result]) -> dict[str, Result]:
-    """What is known of each cell: what is recorded, or the result of this checkout where that says more."""
+    """For each cell the recorded result, or the result of this checkout if that replaces it."""
     return {**record, **{name: result for name, result in results.items() if says_more(result, record.get(name))}}
 
 
 def says_more(new: Result, recorded: Result | None) -> bool:
-    """A run says more than that there was none; of two runs, the later one."""
+    """Whether a new result replaces the recorded one: a later run does, and so does the first run of a cell."""
     if recorded is None:
         return True
     if new.outcome in RAN and recorded.outcome in RAN:
@@ -84,9 +86,13 @@ def says_more(new: Result, recorded: Result | None) -> bool:
 
 
 def write(known: Mapping[str, Result], path: Path = RECORD) -> bool:
-    """Record what is known, and return whether anything changed. That a cell was not run is nothing to record.
+    """Write the record. A cell that was not run has no entry.
 
-    Raises: OSError.
+    Returns:
+        Whether the file changed.
+
+    Raises:
+        OSError: The file can't be written.
     """
     cells = {name: published(known[name]) for name in sorted(known) if known[name].outcome is not Outcome.NOT_RUN}
     content = {"schema": SCHEMA, "about": "Drawn from by `make table`, which adds what is newer.", "cells": cells}
@@ -98,7 +104,7 @@ def write(known: Mapping[str, Result], path: Path = RECORD) -> bool:
 
 
 def published(result: Result) -> dict[str, Any]:
-    """What others may see of a result; what it doesn't say is left out."""
+    """The published fields of a result. Fields with their default value are left out."""
     result = replace(result, reason=result.reason.replace(str(ROOT) + "/", ""))
     facts = {one.name: getattr(result, one.name) for one in fields(Result) if one.name in PUBLISHED}
     unmeasured = result.evidence.get("unmeasured")

@@ -1,4 +1,4 @@
-"""What came of a cell: one JSON file each, `results/<cell>.json`, written whole or not at all."""
+"""The result of a cell: one JSON file, `results/<cell>.json`. A reader never sees half of it."""
 
 import json
 from collections.abc import Mapping
@@ -15,55 +15,56 @@ SCHEMA = 2
 
 
 class Outcome(str, Enum):
-    """What is known of a cell. No two of these mean the same, and only the first is good news."""
+    """The six outcomes of a cell. Only `PASSED` is a success."""
 
     PASSED = "passed"
     FAILED = "failed"
-    UNSUPPORTED = "unsupported"  # this hardware, or its driver, can't run it
-    UNAVAILABLE = "unavailable"  # its packages can't be had, or don't install from the lock
-    NOT_RUN = "not run"  # a device or an interpreter is missing here; or it was never run, or was interrupted
-    STALE = "stale"  # there is a result, but of another source, lock or image than today's
+    UNSUPPORTED = "unsupported"  # this hardware or its driver can't run it
+    UNAVAILABLE = "unavailable"  # its packages can't be fetched, or don't install from the lock
+    NOT_RUN = "not run"  # a device or an interpreter is missing here, or it was never run, or the run was interrupted
+    STALE = "stale"  # it has a result, but the source, lock or image changed since
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one run of one cell showed."""
+    """The result of one run of one cell."""
 
     cell: str
     outcome: Outcome
     reason: str = ""  # one line for the user, with the next move
     where: str = "host"  # or "container"
-    bridge: bool = False  # an old JAX on jaxlib 0.4.13, by docker/bridge
+    bridge: bool = False  # an old JAX ran on jaxlib 0.4.13, see docker/bridge
     started: str = ""  # ISO 8601, UTC
     seconds: dict[str, float] = field(default_factory=dict)  # setup, tests, total
     counts: dict[str, int] = field(default_factory=dict)  # passed, failed, errors, skipped, xfailed
-    failures: list[str] = field(default_factory=list)  # the tests that failed, 50 at most
+    failures: list[str] = field(default_factory=list)  # names of failed tests, 50 at most
     versions: dict[str, str] = field(default_factory=dict)  # python, jax, jaxlib, numpy ...
     devices: list[dict[str, Any]] = field(default_factory=list)  # platform, kind, id
     driver: str = ""
     evidence: dict[str, Any] = field(default_factory=dict)  # what proof_of_place saw
     measures: dict[str, float] = field(default_factory=dict)  # loop_ratio ...
-    hashes: dict[str, str] = field(default_factory=dict)  # lock, source, image, see `fingerprint`; and the device
-    run: str = ""  # drawn for the run that this is a result of: another file can't be taken for it
+    hashes: dict[str, str] = field(default_factory=dict)  # lock, source, image (see `fingerprint`), and the device
+    run: str = ""  # a random id of the run, so that a file of another run isn't used by mistake
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
-        """What is kept can be shown: in a terminal, on a page, in a log of GitHub's."""
+        """Make all strings safe to show in a terminal, on a page or in a log."""
         for one in fields(self):
             object.__setattr__(self, one.name, safe_within(getattr(self, one.name)))
 
 
 class ResultError(Exception):
-    """A file of a result can't be used. The message, for the user, names it and the next move."""
+    """The file of a result can't be used. The message, for the user, names the file and the next move."""
 
     def __init__(self, message: str) -> None:
         super().__init__(safe(message))
 
 
 def write(result: Result, folder: Path = RESULTS) -> Path:
-    """Keep a result. The last one of the cell stays until this one is on the disk.
+    """Write the result of a cell. The last result stays in place until the new one is completely on the disk.
 
-    Raises: OSError: it can't be written; the last one is still there.
+    Raises:
+        OSError: The new result can't be written. The last result is unchanged.
     """
     path = _path(result.cell, folder)
     write_whole(path, json.dumps(asdict(result), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
@@ -71,13 +72,14 @@ def write(result: Result, folder: Path = RESULTS) -> Path:
 
 
 def read(cell_name: str, folder: Path = RESULTS) -> Result | None:
-    """The last result of a cell; `None`: there is none.
+    """The last result of a cell, or `None` if there is none.
 
-    Raises: ResultError: there is a file, but no result in it that this harness understands.
+    Raises:
+        ResultError: There is a file, but it can't be read as a result.
     """
     path = _path(cell_name, folder)
-    if path.exists() and not path.is_file():  # a FIFO would keep the reader waiting
-        raise _unusable(path, cell_name, "can't be read: it is no file")
+    if path.exists() and not path.is_file():  # reading a FIFO would never end
+        raise _unusable(path, cell_name, "can't be read: it is not a regular file")
     try:
         stored = from_json(path.read_bytes())
     except FileNotFoundError:
@@ -93,7 +95,7 @@ def read(cell_name: str, folder: Path = RESULTS) -> Result | None:
 
 
 def last(cell_name: str, folder: Path = RESULTS) -> Result | None:
-    """The last result of a cell; `None`: there is none that can be used, and a new one replaces what is there."""
+    """The last result of a cell, or `None` if there is none or it can't be used."""
     try:
         return read(cell_name, folder)
     except ResultError:
@@ -101,12 +103,12 @@ def last(cell_name: str, folder: Path = RESULTS) -> Result | None:
 
 
 def as_of_now(result: Result, hashes: Mapping[str, str]) -> Result:
-    """The result, or what is left of it if what it was shown for has changed since: that it is stale.
+    """The result, marked stale if the lock, source, image or device of the run isn't today's. `hashes` are today's.
 
-    That something is missing, or unsupported, on a machine was never shown for a lock or a source.
+    "Not run" and "unsupported" depend on the machine alone, so such a result never becomes stale.
     """
     if result.outcome is Outcome.UNAVAILABLE and "lock" not in result.hashes:
-        return result  # nothing is known of the lock that it was shown for
+        return result  # the cell had no lock
     relevant = {
         Outcome.PASSED: ("source", "lock", "image", "device"),
         Outcome.FAILED: ("source", "lock", "image", "device"),
@@ -127,8 +129,8 @@ def as_of_now(result: Result, hashes: Mapping[str, str]) -> Result:
 
 def _differs(what: str, then: Mapping[str, str], now: Mapping[str, str]) -> bool:
     if what == "image" and not now.get(what):
-        return False  # on the host nothing is known of today's image
-    if what == "device":  # the table, which asks about none, shows what was run, wherever that was
+        return False  # on the host, today's image isn't known
+    if what == "device":  # `now` has no device where it doesn't matter, as in the table
         return what in now and (not now[what] or then.get(what) != now[what])
     return then.get(what, "") != now.get(what, "")
 
@@ -139,22 +141,22 @@ def _path(cell_name: str, folder: Path) -> Path:
 
 def _unusable(path: Path, cell_name: str, problem: str) -> ResultError:
     command = "make cell CELL=" + cell_name
-    if cell_name.endswith("-found"):  # no cell, see `harness.found`
+    if cell_name.endswith("-found"):  # a run that belongs to no cell, see `harness.found`
         command = "make test-here BACKEND=" + cell_name.split("-")[-2]
     return ResultError("{} {}. Delete it and run it again: {}".format(path, problem, command))
 
 
 def _problem(stored: Any, cell_name: str) -> str:
-    """What keeps this JSON from being a result of the cell; empty: nothing."""
+    """Why this JSON is not a result of the cell, or an empty string if it is one."""
     if not isinstance(stored, dict):
         return "holds no JSON object"
     if stored.get("schema") != SCHEMA:
-        return "is of schema {!r}, and this harness reads {}".format(stored.get("schema"), SCHEMA)
+        return "has schema {!r}, and this harness reads schema {}".format(stored.get("schema"), SCHEMA)
     hints = get_type_hints(Result)
     expected = {one.name for one in fields(Result)}
     if set(stored) != expected:
         wrong = ", ".join("`{}`".format(name) for name in sorted(set(stored) ^ expected))
-        return "has keys too many or too few: {}".format(wrong)
+        return "has unknown or missing keys: {}".format(wrong)
     for name, hint in hints.items():
         if not fits(stored[name], hint):
             return "has `{}: {!r}`, which isn't {}".format(name, stored[name], getattr(hint, "__name__", hint))
@@ -164,7 +166,7 @@ def _problem(stored: Any, cell_name: str) -> str:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether what JSON gave can be a value of the type."""
+    """Whether a value read from JSON has the type that the annotation says."""
     if hint is Any:
         return True
     if get_origin(hint) is dict:

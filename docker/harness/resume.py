@@ -1,4 +1,4 @@
-"""Which cells have to be run: what has been shown of the same lock, image and source isn't shown again."""
+"""Decide which cells to run. A result stays valid as long as its lock, image and source don't change."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ RAN = (Outcome.PASSED, Outcome.FAILED)
 
 
 class Rerun(str, Enum):
-    """What the user wants run again: `RERUN=failed`, `RERUN=all`, or nothing that needn't be."""
+    """Which cells with a valid result the user wants to run again: `RERUN=failed`, `RERUN=all`, or none."""
 
     NOTHING = ""
     FAILED = "failed"
@@ -19,38 +19,38 @@ class Rerun(str, Enum):
 
 
 class Step(Enum):
-    """What is to be done with a cell."""
+    """What to do with a cell."""
 
     RUN = "run"
-    KEEP = "keep"  # its result holds, and counts
-    LEAVE = "leave"  # it wasn't asked for, and doesn't count
+    KEEP = "keep"  # its last result is valid, and counts
+    LEAVE = "leave"  # the user didn't ask for it, so it doesn't count
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What is to be done with a cell, and what is known of it until then."""
+    """What to do with a cell, and its result so far."""
 
     cell: Cell
     step: Step
-    known: Result  # `last`, as of now
+    known: Result  # `last`, or stale if something changed since
     last: Result | None = None
 
     @property
     def last_s(self) -> float | None:
-        """How long it took, the last time that it ran to the end."""
+        """How long its last run took, in seconds; `None` if it didn't run to the end."""
         return self.last.seconds.get("total") if self.last is not None and self.last.outcome in RAN else None
 
 
 def decide(cell: Cell, last: Result | None, hashes: Mapping[str, str], rerun: Rerun) -> Decision:
-    """Decide on a cell by its last result.
+    """Decide what to do with a cell, from its last result.
 
-    A failure is kept as a pass is. The hashes are all that the outcome depends on, so the cell would most likely fail
-    again, after minutes; and whoever mends something changes a hash. What the hashes don't see, a flaky test, a
-    crowded machine, is what `RERUN=failed` is there for, and the run says so. What never got as far as the tests
-    (unavailable, not run, unsupported) hangs on the network, the hardware and the Pythons here: that is looked at anew.
+    A failure is kept like a pass. The outcome depends on what the hashes cover, so the cell would most likely fail
+    again, and a fix changes a hash. The hashes don't cover a flaky test or a crowded machine: `RERUN=failed` is for
+    those, and the run says so. A cell that never reached its tests (unavailable, not run, unsupported) depends on the
+    network, the hardware and the interpreters of this machine, so it is tried again.
 
-    `RERUN=failed` is for the loop of mending: whatever has changed since, it runs what failed or was unavailable, and
-    leaves the rest alone. What has never been run isn't among it: leave RERUN out for that.
+    `RERUN=failed` serves an edit-and-test loop. It runs the cells that failed or were unavailable, whatever changed
+    since, and no others. To run cells that never ran, leave RERUN unset.
     """
     if last is None:
         known = Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason="it hasn't been run yet")
@@ -68,10 +68,10 @@ def decide(cell: Cell, last: Result | None, hashes: Mapping[str, str], rerun: Re
 
 
 def displaces(new: Result, last: Result | None) -> bool:
-    """Whether what is known before a run takes the place of the last result.
+    """Whether a new result replaces the last result.
 
-    That a device or an interpreter is missing says something of this machine. It doesn't displace what a run has
-    shown, maybe on another machine: that stays, and is shown as stale once the source has changed.
+    A missing device or interpreter says something about this machine only. So it doesn't replace the result of a run,
+    perhaps on another machine. That result stays, and becomes stale when the source changes.
     """
     about_this_machine = new.outcome in (Outcome.NOT_RUN, Outcome.UNSUPPORTED)
     return not (about_this_machine and last is not None and last.outcome in RAN)

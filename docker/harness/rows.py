@@ -1,4 +1,4 @@
-"""The list of cells, `docker/matrix.toml`: what the suite runs against, which all else reads from here."""
+"""The list of cells, from `docker/matrix.toml`: each combination of JAX, Python and backend that the suite runs on."""
 
 import datetime
 import difflib
@@ -30,12 +30,12 @@ __all__ = [
 
 
 class UnknownCell(MatrixError):
-    """A name, or a pattern, that no cell has."""
+    """No cell matches a name or a pattern."""
 
 
 @dataclass(frozen=True)
 class Supports:
-    """The hardware that a cell's wheels run on. `None`, and no TPU at all: no bound is known."""
+    """The hardware that a cell's wheels run on. `None`, or an empty `tpu`, means that no limit is known."""
 
     compute_capability_min: tuple[int, int] | None = None
     compute_capability_max: tuple[int, int] | None = None
@@ -47,22 +47,22 @@ class Supports:
 class Cell:
     """One JAX, on one Python and one backend."""
 
-    jax: str  # "0.4.30", or what floats: "latest", "nightly"
+    jax: str  # "0.4.30"; or "latest" or "nightly" for a floating cell
     python: str
     backend: str
     platform: str  # what JAX calls the devices of the backend
     tier: str
-    jaxlib: str | None  # the one of its own time; `None` when floating
-    as_of: datetime.date | None  # as the package index stood that day; `None` when floating
-    requires: tuple[str, ...]  # what is resolved: JAX, its caps, what the library and its suite need
-    bridge: bool = False  # on another jaxlib than its own, by docker/bridge
+    jaxlib: str | None  # the jaxlib that was released with this JAX; `None` for a floating cell
+    as_of: datetime.date | None  # the lock uses only files uploaded by this day; `None` for a floating cell
+    requires: tuple[str, ...]  # JAX, its caps, and what the library and its suite need
+    bridge: bool = False  # JAX runs on another jaxlib than its own, see docker/bridge
     find_links: tuple[str, ...] = ()
-    index_url: str | None = None  # beside the package index
+    index_url: str | None = None  # used in addition to the package index
     prerelease: bool = False
     supports: Supports = field(default_factory=Supports)
-    base: str | None = None  # the image that its container begins with
-    original: "Cell | None" = None  # the cell that the bridge stands in for: the same, on the jaxlib of its time
-    suffix: str = ""  # of the lock, where a cell has two
+    base: str | None = None  # the base image of its container
+    original: "Cell | None" = None  # on the bridge: the same cell on the jaxlib that was released with its JAX
+    suffix: str = ""  # of the lock's name, if the cell has two locks
 
     @property
     def name(self) -> str:
@@ -78,12 +78,12 @@ class Cell:
 
     @property
     def installed_jaxlib(self) -> str | None:
-        """The jaxlib that is there when the cell runs: across the bridge, not its own."""
+        """The jaxlib that is installed when the cell runs. On the bridge it isn't the one released with its JAX."""
         return pinned(self.requires, "jaxlib") if self.bridge else self.jaxlib
 
     @property
     def expects(self) -> dict[str, Any]:
-        """What the cell, once it runs, proves to be."""
+        """What docker/inside/proof_of_place.py checks when the cell runs."""
         return {
             "cell": self.name,
             "python": self.python,
@@ -95,7 +95,7 @@ class Cell:
 
 
 def pinned(requires: Iterable[str], project: str) -> str | None:
-    """The version that requirements pin a project to."""
+    """The version that the requirements pin a project to with `==`, or `None`."""
     for line in requires:
         requirement = Requirement(line)
         if requirement.name == project:
@@ -108,9 +108,16 @@ def pinned(requires: Iterable[str], project: str) -> str | None:
 def select(
     cells: Sequence[Cell], names: Sequence[str] = (), tier: str | None = None, backend: str | None = None
 ) -> list[Cell]:
-    """The cells with one of the names or patterns (`py311-*`), of a tier and those before it, and of a backend.
+    """The cells that match all the conditions that are given.
 
-    Raises: UnknownCell: a name or pattern fits none of all the cells. MatrixError: no such tier, or backend.
+    Args:
+        names: Names or patterns such as `py311-*`. A cell has to match at least one.
+        tier: The tier of the cell, or a later one.
+        backend: The backend of the cell.
+
+    Raises:
+        UnknownCell: A name or pattern matches no cell at all.
+        MatrixError: There is no such tier or backend.
     """
     _one_of("tier", tier, (*TIERS, None))
     _one_of("backend", backend, (*BACKENDS, None))
@@ -128,19 +135,21 @@ def select(
 
 def _unknown(name: str, cells: Sequence[Cell]) -> str:
     nearest = difflib.get_close_matches(name.replace("*", ""), [cell.name for cell in cells], n=3, cutoff=0.5)
-    advice = "The nearest: {}.".format(", ".join(nearest)) if nearest else "`make cell` names them all."
+    advice = "The nearest: {}.".format(", ".join(nearest)) if nearest else "`make cell` lists all cells."
     return "There is no cell `{}`. {}".format(name, advice)
 
 
 def _one_of(what: str, found: str | None, expected: Sequence[str | None]) -> None:
     if found not in expected:
-        raise MatrixError("The {} is one of {}, and not `{}`.".format(what, ", ".join(filter(None, expected)), found))
+        message = "Expected a {} among {}, and got `{}`."
+        raise MatrixError(message.format(what, ", ".join(filter(None, expected)), found))
 
 
 def load(path: Path = MATRIX, project: Path = ROOT / "pyproject.toml") -> list[Cell]:
     """All cells of all backends, in the order of the rows.
 
-    Raises: MatrixError: the file can't be read, or says what can't be.
+    Raises:
+        MatrixError: The file can't be read, or it isn't valid.
     """
     matrix = Matrix(path)
     tools = suite_requires(project)
@@ -151,20 +160,24 @@ def load(path: Path = MATRIX, project: Path = ROOT / "pyproject.toml") -> list[C
                 continue
             cell = _cell(matrix, "{}, {}".format(place, backend), row, backend, tools)
             if cell.name in cells:
-                raise matrix.error(place, "expected each cell once, and `{}` was there before.".format(cell.name))
+                raise matrix.error(
+                    place, "expected each cell once, and an earlier row also makes `{}`.".format(cell.name)
+                )
             cells[cell.name] = cell
     return list(cells.values())
 
 
 def caps(jax: str, path: Path = MATRIX) -> tuple[str, ...]:
-    """What a release of JAX, one of the rows or not, needs that it never said."""
+    """The requirements that a release of JAX has but doesn't declare. The release needs no row."""
     return Matrix(path).caps(jax)
 
 
 def suite_requires(project: Path = ROOT / "pyproject.toml", markers: bool = False) -> tuple[str, ...]:
-    """What the library depends on, but JAX, and the tools of its suite: `pyproject.toml` lists them.
+    """The requirements of the library and of its suite in `pyproject.toml`, without JAX.
 
-    Args: markers: keep what says for which Python a line is. A cell is of one: what it doesn't need does no harm.
+    Args:
+        markers: Keep the markers, which say for which Python a line is.
+            A cell drops them: an extra package does no harm.
     """
     about = read_toml(project)["project"]
     extras = about["optional-dependencies"]
@@ -173,7 +186,7 @@ def suite_requires(project: Path = ROOT / "pyproject.toml", markers: bool = Fals
         found: list[str] = []
         for line in lines:
             requirement = Requirement(line)
-            if requirement.name == about["name"]:  # one extra that takes in another
+            if requirement.name == about["name"]:  # an extra that includes another
                 for extra in sorted(requirement.extras):
                     found += expand(extras[extra])
             elif requirement.name != "jax":
@@ -187,7 +200,7 @@ def suite_requires(project: Path = ROOT / "pyproject.toml", markers: bool = Fals
 def _cell(
     matrix: Matrix, place: str, row: Table, backend: str, tools: tuple[str, ...], install: str | None = None
 ) -> Cell:
-    """The row's cell on a backend, installed as the row says, or in another way."""
+    """The row's cell on a backend. `install` names another way to install than the row's."""
     way = {
         **matrix.backends[backend],
         **matrix.installs[backend][install or row[backend]["install"]],
@@ -198,7 +211,7 @@ def _cell(
     def fill(template: str) -> str:
         for key in re.findall(r"{(.*?)}", template):
             if values.get(key) is None:
-                raise matrix.error(place, "`{}` asks for `{}`, which the row doesn't say.".format(template, key))
+                raise matrix.error(place, "`{}` needs `{}`, which the row doesn't give.".format(template, key))
         return template.format(**values)
 
     listed = matrix.requirements(way["requirements"]) if "requirements" in way else ()

@@ -1,7 +1,7 @@
-"""What is shown to a person, wherever it comes from: no password, and nothing that a terminal would obey.
+"""Make text safe to show: remove passwords and terminal escapes, and make control characters visible.
 
-Test names, reasons and logs are written by what is tested. An escape in them could clear the screen and write "passed",
-and a mark of writing direction could turn a name around.
+The packages of a cell choose the names of tests, the reasons and the logs. An escape sequence in them could clear the
+screen and print "passed". A mark for the writing direction could reverse a name.
 """
 
 import os
@@ -15,33 +15,33 @@ from typing import Any
 
 from harness.places import ROOT
 
-# The name and password of a URL. A password may hold what should have been quoted, as `@` and `/`.
+# The user name and password of a URL. A password may hold characters that should have been quoted, such as `@` and `/`.
 CREDENTIALS = re.compile(r"(?<=://)(?:[^\s/@:'\"]*:(?!\d*(?:/|$))[^\s'\"]*@|[^\s/@'\"]*@)")
 SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 KEPT = "\n\t"
 
 
 def safe(text: str) -> str:
-    """The text as it may be shown. What is taken from it, other than whole escape sequences, is named: `\\u202e`."""
+    """The text without passwords and escape sequences. Other control characters are spelled out, as in `\\u202e`."""
     return "".join(map(_visible, SEQUENCE.sub("", redact(text))))
 
 
 def redact(text: str) -> str:
-    """Without the names and passwords of the URLs in it."""
+    """The text without the user names and passwords of its URLs."""
     return CREDENTIALS.sub("", text)
 
 
 def without_places(text: str, root: Path = ROOT, home: Path | None = None) -> str:
-    """Without the folders of this machine: names in the checkout are as seen from it, and a home is `~`."""
+    """The text without the folders of this machine: the checkout becomes `.`, and the home folder `~`."""
     places = {str(root): ".", str(home or Path(os.path.expanduser("~"))): "~"}
-    for place in sorted(places, key=len, reverse=True):  # the one within the other first
+    for place in sorted(places, key=len, reverse=True):  # a folder before the folder that contains it
         if len(place) > 1:
             text = re.sub(re.escape(place) + r"(?=/|$|[\s'\"`:,;)\]])", places[place], text)
     return text
 
 
 def safe_within(value: Any) -> Any:
-    """A value as JSON gives it, with all its strings made safe, and of no machine."""
+    """A JSON value with all its strings made safe, and without the folders of this machine."""
     if type(value) is str:
         return without_places(safe(value))
     if isinstance(value, dict):
@@ -50,7 +50,7 @@ def safe_within(value: Any) -> Any:
 
 
 def _visible(character: str) -> str:
-    # Control, format (of direction, too), half of a character, and line ends that only some know.
+    # Control characters, format characters (the writing direction among them), surrogates, unusual line ends.
     if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and character not in KEPT:
         return character.encode("unicode_escape", "surrogatepass").decode("ascii")
     return character
@@ -61,7 +61,7 @@ def say(text: str) -> None:
 
 
 class Terminal:
-    """In the place of a log: each line that a command says is shown at once, and safe."""
+    """Used in place of a log file: it shows each line of a command's output at once, made safe."""
 
     def write(self, line: bytes) -> int:
         return sys.stdout.write(safe(line.decode("utf-8", "replace")))
@@ -71,7 +71,7 @@ class Terminal:
 
 
 def tell_of_errors() -> None:
-    """From now on a traceback is safe, too."""
+    """Make the tracebacks of this process safe too."""
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         sys.stderr.write(safe("".join(traceback.format_exception(kind, error, trace))))

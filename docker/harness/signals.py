@@ -1,6 +1,6 @@
-"""Signals that would end this process, heard while there is something that has to be ended in order.
+"""Handle the signals that would end this process, so that it can end its work in order first.
 
-Old Pythons read this file, too.
+This file must run on old Pythons too.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def heard_by(listener: Callable[[int], object]) -> Iterator[None]:
-    """While this lasts, the listener is called with the number of each.
+    """Within this context, call the listener with the number of each signal.
 
-    One that is ignored stays so, as nohup, and a script that starts this in the background, want it. But a process
-    that is started inherits that it is ignored, and is to be stopped by it: so it is ignored by a handler, which no
-    process inherits.
+    A signal that is ignored on entry, as under nohup, stays ignored. The context ignores it with a handler instead of
+    SIG_IGN. A child process inherits SIG_IGN, but not a handler, so the signal can still stop the children.
     """
     before = {number: signal.getsignal(number) for number in NUMBERS}
 
@@ -40,7 +39,7 @@ def heard_by(listener: Callable[[int], object]) -> Iterator[None]:
 
 
 def as_ctrl_c() -> None:
-    """From now on each of them interrupts what this process waits for, and so ends what `subprocess` has started."""
+    """Make each signal raise KeyboardInterrupt, as Ctrl-C does. `subprocess.run` then ends the process it waits for."""
     for number in NUMBERS:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)

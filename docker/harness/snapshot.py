@@ -1,6 +1,6 @@
-"""A copy of the source, taken before anything is made of it: what is hashed is this copy, and so is what is run.
+"""Copy the source before a run. The hashes, the environment and the image are all made from this copy.
 
-To make an environment or an image takes minutes. Meanwhile the user may edit the source, or switch to another branch.
+Making an environment or an image takes minutes. Meanwhile the user may edit the source, or switch to another branch.
 """
 
 import os
@@ -17,9 +17,9 @@ CHANGED = "the source changed after this run began; run it again"
 
 
 def take(folder: Path, cell: Cell, root: Path = ROOT) -> Path:
-    """Copy to `folder` what the cell's hashes are of, and what its image is built by; return `folder`.
+    """Copy to `folder` all files that the cell's hashes cover, and those that build its image. Returns `folder`.
 
-    An earlier snapshot there is replaced. `fingerprint.hashes(cell, folder)` are the hashes of what was copied.
+    This replaces an earlier snapshot. `fingerprint.hashes(cell, folder)` gives the hashes of the copy.
     """
     shutil.rmtree(folder, ignore_errors=True)
     for path in files(cell, root):
@@ -30,12 +30,12 @@ def take(folder: Path, cell: Cell, root: Path = ROOT) -> Path:
 
 
 def ask_for(hashes: Mapping[str, Mapping[str, str]]) -> None:
-    """Tell the cells that are run from now on, in this process or by it, which source is meant."""
+    """Note the hash of the source to test, for all cells that this process and its children run from now on."""
     os.environ[ASKED] = next((each.get("source", "") for each in hashes.values()), "")
 
 
 def is_asked_for(hashes: Mapping[str, str], env: Mapping[str, str] = os.environ) -> bool:
-    """Whether a snapshot holds the source that was asked for. It does if none was asked for."""
+    """Whether a snapshot with these hashes holds the source to test. True if `ask_for` was never called."""
     return env.get(ASKED, "") in ("", hashes["source"])
 
 
@@ -47,5 +47,5 @@ def files(cell: Cell, root: Path) -> Iterator[Path]:
 
 
 def lock(cell: Cell, source: Path) -> Path:
-    """Where the cell's lock is in a snapshot."""
+    """The path of the cell's lock in a snapshot."""
     return source / "docker" / "locks" / cell.lock.name

@@ -1,6 +1,6 @@
-"""What a cell tests, and with what: the wheel, built once for all; and a copy of the suite, away from the source tree.
+"""What a cell tests: the wheel, which is built once for all cells, and a copy of the suite outside the checkout.
 
-Where the copy is, no checkout can be imported in place of the wheel.
+From the folder of the copy, no test can import the checkout instead of the wheel.
 """
 
 import fcntl
@@ -18,35 +18,36 @@ from harness.places import ROOT, WORK
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-# What the wheel is built from, and what the suite is.
+# The files that the wheel is built from, and the files of the suite.
 LIBRARY = ("equinox", "pyproject.toml", "README.md", "LICENSE")
 SUITE = ("tests", "examples", "docker/inside", "pyproject.toml", "README.md")
 NOT_COPIED = ("__pycache__", "harness")
-# What builds our wheel, with hashes; and what builds JAX, where it comes as source.
+# The pinned packages, with hashes, that build our wheel, and those that build a JAX that comes as source only.
 WHEEL_BUILT_BY, SOURCE_BUILT_BY = "docker/wheel-constraints.txt", "docker/build-constraints.txt"
 BUILT_FROM = (*LIBRARY, WHEEL_BUILT_BY)
 
 
 class BuildFailed(Exception):
-    """There is no wheel. The message says why."""
+    """The wheel could not be built. The message says why."""
 
 
 def wheel(uv: str, root: Path = ROOT, work: Path = WORK, run: Run = subprocess.run) -> Path:
-    """The wheel of the library under `root`, built the first time that it is asked for.
+    """The wheel of the library under `root`. The first call builds it.
 
-    Raises: BuildFailed.
+    Raises:
+        BuildFailed: The wheel can't be built.
     """
     folder = work / "wheel" / contents(root / part for part in BUILT_FROM)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # cells that run side by side want it at the same time
+        fcntl.flock(lock, fcntl.LOCK_EX)  # cells that run in parallel may call this at the same time
         if not folder.is_dir():
             build(uv, root, folder, run)
     return next(folder.glob("*.whl"))
 
 
 def build(uv: str, root: Path, folder: Path, run: Run) -> None:
-    """Build the wheel; `folder` appears when it is whole."""
+    """Build the wheel. `folder` appears only when the wheel in it is complete."""
     with tempfile.TemporaryDirectory(prefix="unfinished-", dir=str(folder.parent)) as unfinished:
         made = Path(unfinished) / "made"
         command = [uv, "build", "--quiet", "--wheel", "--python", sys.executable, "--require-hashes"]
@@ -59,7 +60,7 @@ def build(uv: str, root: Path, folder: Path, run: Run) -> None:
 
 
 def copy(folder: Path, root: Path = ROOT) -> None:
-    """Put a fresh copy of the suite at `folder`."""
+    """Replace `folder` with a copy of the suite."""
     shutil.rmtree(str(folder), ignore_errors=True)
     for part in SUITE:
         source, target = root / part, folder / part
@@ -71,7 +72,7 @@ def copy(folder: Path, root: Path = ROOT) -> None:
 
 
 def content(file: Path) -> bytes:
-    """Of the README only what people wrote: it is the same wheel, and the same suite, whatever is drawn into it."""
+    """The content of a file for hashing. The table in the README is left out, because it changes with the results."""
     data = file.read_bytes()
     if file.name != "README.md":
         return data
@@ -79,7 +80,7 @@ def content(file: Path) -> bytes:
 
 
 def contents(paths: Iterable[Path]) -> str:
-    """A hash of files, and of all that is in folders: names and contents."""
+    """A hash of the names and contents of files. A folder stands for all files in it."""
     hashed = hashlib.sha256()
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:

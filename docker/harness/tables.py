@@ -1,4 +1,4 @@
-"""A TOML file written by hand, whose tables are checked as they are read."""
+"""Read a TOML file that people write, and check its tables: the keys, and the types of their values."""
 
 import datetime
 import difflib
@@ -15,24 +15,28 @@ else:
 
 Table = Mapping[str, Any]
 
-TABLES = "tables"  # the type of a list of tables; one that is `list` is of strings
+TABLES = "tables"  # the type of a list of tables; `list` is the type of a list of strings
 
 KINDS = {
     str: "a string",
     list: "a list of strings",
     dict: "a table",
     bool: "true or false",
-    datetime.date: "a date, as in 2023-07-10 and without quotes",
+    datetime.date: "a date such as 2023-07-10, without quotes",
     TABLES: "tables, each below its name in double brackets",
 }
 
 
 class MatrixError(Exception):
-    """The list of cells says what can't be: a message for the user, with the file, the place, and what was expected."""
+    """The matrix is not valid. The message, for the user, has the file, the place, and what was expected."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Raises: MatrixError: it can't be read, or isn't TOML."""
+    """The content of a TOML file.
+
+    Raises:
+        MatrixError: The file can't be read, or it isn't TOML.
+    """
     try:
         return dict(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
@@ -43,7 +47,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Checker:
-    """Refuses what a file says, by the file's name and the place in it."""
+    """Checks the tables of a file. Its errors name the file and the place in it."""
 
     path: Path
 
@@ -51,9 +55,14 @@ class Checker:
         return MatrixError("{}: {}".format(", ".join(filter(None, (self.path.name, place))), problem))
 
     def table(self, place: str, table: Table, keys: Mapping[str, Any]) -> None:
-        """Raises: MatrixError: a key is unknown, missing, or of another type.
+        """Check the keys of a table and the types of their values.
 
-        Args: keys: the type of each key's value. A key with a `?` behind it may be left out.
+        Args:
+            place: Where the table is in the file.
+            keys: The type of each key's value. A key that ends with `?` is optional.
+
+        Raises:
+            MatrixError: A key is unknown or missing, or its value has the wrong type.
         """
         types = {key.rstrip("?"): kind for key, kind in keys.items()}
         for key in table:

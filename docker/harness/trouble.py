@@ -1,4 +1,4 @@
-"""What it means when docker fails: its own words, the engine's, BuildKit's or pip's, and the next move."""
+"""Turn the error messages of docker, the engine, BuildKit and pip into one line with the cause and the next move."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from harness.shown import safe
 
 
 class Trouble(Exception):
-    """Something that isn't the cell's fault. The message, for the user, ends with the next move."""
+    """A failure that isn't the fault of the cell. The message, for the user, ends with the next move."""
 
     def __init__(self, message: str, outcome: Outcome = Outcome.NOT_RUN) -> None:
         super().__init__(safe(message))
@@ -18,20 +18,20 @@ class Trouble(Exception):
 
 @dataclass(frozen=True)
 class Rule:
-    """What somebody said, and what it comes to."""
+    """A pattern that finds a known error in the output, and what to tell the user about it."""
 
     pattern: str
-    outcome: Outcome
-    message: str
+    outcome: Outcome  # of the cell
+    message: str  # `{line}` stands for the text that matched, other names for groups of the pattern
 
     def says(self, said: str) -> "re.Match[str] | None":
         return re.search(self.pattern, said, re.IGNORECASE | re.MULTILINE)
 
 
 def understand(said: str, **names: str) -> Trouble | None:
-    """What the words of docker, the engine, BuildKit or pip come to; None: nothing that is known here.
+    """The trouble that the first matching rule finds in the output, or `None` if no rule matches.
 
-    `names` are what a message may mention beside what was said, see `blame.Source`.
+    `names` fill the other placeholders of the messages, see `blame.Source`.
     """
     said = plain(said)
     for rule in RULES:
@@ -43,12 +43,16 @@ def understand(said: str, **names: str) -> Trouble | None:
     return None
 
 
-# For messages about no cell.
-UNKNOWN = {"file": "the lock", "cure": "make it again by `make lock`", "lost": "`make verify-locks` says what is lost"}
+# These fill the placeholders in a message that is not about a cell.
+UNKNOWN = {
+    "file": "the lock",
+    "cure": "make it again: `make lock`",
+    "lost": "`make verify-locks` says which files are lost",
+}
 
 
 def failed_step(said: str) -> str:
-    """Of all that a build said: what the step said that failed, and BuildKit of it."""
+    """The part of a build's output that comes from the step that failed."""
     failures = re.findall(r"^#(\d+) ERROR: .*", said, re.MULTILINE)
     if not failures:
         return plain(said)
@@ -57,21 +61,21 @@ def failed_step(said: str) -> str:
 
 
 def plain(said: str) -> str:
-    """Without colours, and without BuildKit's numbers of steps and seconds."""
+    """The output without colours, and without the step numbers and seconds that BuildKit puts before each line."""
     said = re.sub(r"\x1b\[[\d;]*m", "", said)
     return re.sub(r"^#\d+ (?:\d+\.\d+ ?)?", "", said, flags=re.MULTILINE).strip()
 
 
 def not_understood(command: str, said: str) -> Trouble:
     lines = [line.strip() for line in plain(said).splitlines() if line.strip()]
-    return Trouble("`docker {}` failed: {}".format(command, (lines or ["nothing was said"])[-1]))
+    return Trouble("`docker {}` failed: {}".format(command, (lines or ["it printed nothing"])[-1]))
 
 
 # ---- The rules -------------------------------------------------------------------------------------------------------
 
 PODMAN = (
     "`docker` is Podman here, which has neither contexts nor BuildKit; install Docker Engine "
-    "(https://docs.docker.com/engine/install), or run the cell on this host: `WHERE=host` behind the make command"
+    "(https://docs.docker.com/engine/install), or run the cell on this host: add `WHERE=host` to the make command"
 )
 NO_ENGINE = "(Cannot connect to the Docker daemon|failed to connect to the docker API) at "
 NEEDS_TOOLKIT = (
@@ -79,9 +83,9 @@ NEEDS_TOOLKIT = (
     "engine"
 )
 
-# What lies deeper stands before what follows from it.
+# The first matching rule wins. An output may match several, so a rule for a cause comes before rules for its effects.
 RULES = (
-    # The way to the engine
+    # Reaching the engine
     Rule(
         r"permission denied while trying to connect to the docker (daemon socket|API) at (?P<at>\S+?)(:? |:?$)",
         Outcome.NOT_RUN,
@@ -95,17 +99,17 @@ RULES = (
     Rule(
         r"command \[ssh .*\] has exited with exit status.*",
         Outcome.NOT_RUN,
-        "the engine's machine was reached, and Docker there doesn't answer; see what `ssh HOST docker version` says",
+        "the engine's machine can be reached, but Docker there doesn't answer; see what `ssh HOST docker version` says",
     ),
     Rule(
         r'context "(?P<context>[^"]+)"(: context not found| does not exist)',
         Outcome.NOT_RUN,
-        "there is no Docker context `{context}`; `docker context ls` names those there are",
+        "there is no Docker context `{context}`; `docker context ls` lists the contexts",
     ),
     Rule(
         NO_ENGINE + r"(?P<at>unix:///run/user/\S+?)[.;] ",
         Outcome.NOT_RUN,
-        "no Docker engine answers at {at}, which is one without root; start it: `systemctl --user start docker`",
+        "no Docker engine answers at {at}, the address of a rootless engine; start it: `systemctl --user start docker`",
     ),
     Rule(
         NO_ENGINE + r"(?P<at>\S+?)[.;] ",
@@ -120,9 +124,9 @@ RULES = (
     ),
     Rule(
         r"buildx component is missing or broken|requires the buildx|unknown command: docker buildx|"
-        r"unknown flag: --(progress|format)",  # where there is no buildx, its options are taken for docker's own
+        r"unknown flag: --(progress|format)",  # without buildx, docker reads the options of buildx as its own
         Outcome.NOT_RUN,
-        "this `docker` has no buildx, by which BuildKit is spoken to; install docker-buildx-plugin or docker-buildx",
+        "this `docker` has no buildx, which the build needs; install docker-buildx-plugin or docker-buildx",
     ),
     # Devices
     Rule(
@@ -139,13 +143,13 @@ RULES = (
         r"bpf_prog_query\(BPF_CGROUP_DEVICE\) failed.*|failed to add device rules.*|"
         r"container error: cgroup subsystem devices not found.*",
         Outcome.NOT_RUN,
-        "NVIDIA's toolkit may not change control groups ({line}), as under an engine without root; on its machine "
+        "NVIDIA's toolkit may not change control groups ({line}); the engine is probably rootless. On its machine run "
         "`sudo nvidia-ctk config --set nvidia-container-cli.no-cgroups=true --in-place`, then restart the engine",
     ),
     Rule(
         r"Failed to initialize NVML: (Unknown Error|Insufficient Permissions)",
         Outcome.NOT_RUN,
-        "the container may not open the GPU ({line}); under an engine with root, `sudo nvidia-ctk config --set "
+        "the container may not open the GPU ({line}); if the engine has root, run `sudo nvidia-ctk config --set "
         "nvidia-container-cli.no-cgroups=false --in-place` on its machine, then restart the engine",
     ),
     Rule(
@@ -162,32 +166,32 @@ RULES = (
         r"unable to apply caps: operation not permitted|error setting rlimits? .*operation not permitted|"
         r"privileged mode is incompatible.*|.*privileged.*(not allowed|forbidden|denied).*",
         Outcome.NOT_RUN,
-        "the engine refuses `--privileged`, which a TPU needs ({line}), as one without root, or in a container, does; "
-        "use the engine of the TPU VM itself",
+        "the engine refuses `--privileged`, which a TPU needs ({line}); it is probably rootless or runs in a "
+        "container. Use the engine of the TPU VM itself",
     ),
     Rule(
         r"cgroups?: cannot find cgroup mount destination.*|devices cgroup isn't mounted.*|"
         r"unable to apply cgroup configuration.*|cgroup\S* .*(permission denied|operation not permitted|read-only).*",
         Outcome.NOT_RUN,
-        "the engine may not make control groups ({line}), as one without root, or in a container; have systemd "
+        "the engine may not make control groups ({line}); it is probably rootless or runs in a container. Let systemd "
         "delegate them (https://rootlesscontaine.rs/getting-started/common/cgroup2), or use an engine with root",
     ),
-    # Room and memory
+    # Disk and memory
     Rule(
         r"no space left on device|disk quota exceeded",
         Outcome.UNAVAILABLE,
-        "{line}: make room on the engine's disk (`docker builder prune`, `docker image prune`), and run it again",
+        "{line}: free some space on the engine's disk (`docker builder prune`, `docker image prune`), and run it again",
     ),
     Rule(
         r"exit code: 137|returned a non-zero code: 137|^MemoryError$|cannot allocate memory|^Killed$",
         Outcome.UNAVAILABLE,
         "the build was killed ({line}), as when memory runs out; give the engine more, or build one at a time: JOBS=1",
     ),
-    # What an image is made from
+    # The base image and the packages
     Rule(
         r"toomanyrequests.*|429 Too Many Requests",
         Outcome.UNAVAILABLE,
-        "the registry has had too many requests from here ({line}); `docker login`, or wait, and run it again",
+        "the registry got too many requests from here ({line}); run `docker login`, or wait, and run it again",
     ),
     Rule(
         r"\S+: (failed to resolve source metadata for \S+: \S+: )?not found$|"
@@ -204,7 +208,7 @@ RULES = (
     Rule(
         r"these packages do not match the hashes.*|in --require-hashes mode.*|hashes are required.*",
         Outcome.UNAVAILABLE,
-        "what the index has isn't what {file} says, or that was edited; {cure}",
+        "the files on the index don't have the hashes in {file}, or that file was edited; {cure}",
     ),
     Rule(
         r"(SSLError|certificate verify failed)[^']*",

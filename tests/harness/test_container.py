@@ -188,7 +188,7 @@ def folder_instead(path, target):
 
 def too_large(path, target):
     with path.open("ab") as file:
-        file.truncate(left.MOST_BYTES[path.name] + 1)
+        file.truncate(left.MAX_BYTES[path.name] + 1)
 
 
 @pytest.mark.parametrize("make", [link, fifo, folder_instead, too_large])

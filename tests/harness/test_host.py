@@ -73,7 +73,7 @@ def test_an_old_result_is_not_taken_for_the_new_one(run, tmp_path):
     """tox could not set the cell up, and left no result of its own."""
     results.write(Result(CELL.name, Outcome.PASSED, started="2026-11-20T10:00:00.000+00:00"), tmp_path / "results")
     result = run("print('error: No space left on device'); sys.exit(1)")
-    assert result.outcome is Outcome.UNAVAILABLE and "make room" in result.reason
+    assert result.outcome is Outcome.UNAVAILABLE and "free some space" in result.reason
     assert result.started > "2026-11-20" and result.hashes and result.seconds["total"] >= 0
     assert results.read(CELL.name, tmp_path / "results") == result
 

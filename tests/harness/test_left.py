@@ -140,4 +140,4 @@ def test_a_broken_archive(tmp_path, content):
 
 def test_an_archive_has_a_limit(tmp_path):
     with pytest.raises(left.Unusable, match="more than"):
-        left.unpack(archive(*[("results/{}".format(n), b"") for n in range(left.MOST_MEMBERS + 1)]), tmp_path)
+        left.unpack(archive(*[("results/{}".format(n), b"") for n in range(left.MAX_MEMBERS + 1)]), tmp_path)

@@ -393,7 +393,7 @@ def test_full_disk_ends_the_run_and_stops_the_others(run, tmp_path):
     status, display = run(cells, runner, jobs=2)
     assert (status, runner.ran) == (3, cells[:2])
     assert "x.json" in display.summary.trouble
-    assert "Make room" in display.summary.trouble
+    assert "Free some space" in display.summary.trouble
     assert not list(tmp_path.glob("*.json"))
 
 
@@ -515,7 +515,7 @@ def test_signal_stops_the_cells_and_the_same_command_goes_on(start, tmp_path, nu
 def test_second_ctrl_c_waits_for_nothing(start):
     process, _ = start("threading.Event().wait()")
     process.send_signal(signal.SIGINT)
-    assert any("Once more" in line for line in process.stdout)
+    assert any("Interrupt again" in line for line in process.stdout)
     process.send_signal(signal.SIGINT)
     assert end_of(process)[0] == 130
 

@@ -121,7 +121,7 @@ def broken_by(**changes):
         (b"\xff\xfe", "isn't JSON"),
         ("[]", "no JSON object"),
         ("{}", "schema None"),
-        (broken_by(schema=1), "schema 1, and this harness reads 2"),
+        (broken_by(schema=1), "schema 1, and this harness reads schema 2"),
         (broken_by(outcome="great"), "`outcome: 'great'`"),
         (broken_by(counts=[]), "`counts: []`"),
         (broken_by(counts={"passed": "many"}), "`counts: "),

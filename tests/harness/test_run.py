@@ -90,7 +90,7 @@ def test_wrong_usage(ran, argv):
     "raises, said",
     [
         (NotAlone("by process 7"), "by process 7"),
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "results/x.json"), "Make room on that disk"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "results/x.json"), "Free some space on that disk"),
     ],
 )
 def test_what_cannot_be_set_up_is_said(ran, capsys, raises, said):
@@ -131,4 +131,4 @@ def test_what_cannot_be_written_by_hand_is_said_too(ran, monkeypatch, capsys, op
     monkeypatch.setattr(run.by_hand, "images", full)
     monkeypatch.setattr(run.by_hand, "shell", full)
     assert ran.main(NAME, option) == 3
-    assert "Make room on that disk" in capsys.readouterr().err
+    assert "Free some space on that disk" in capsys.readouterr().err

@@ -78,7 +78,7 @@ def test_without_a_report_nothing_passed(judge, status):
 
 
 @pytest.mark.parametrize(
-    "status, words", [(-11, "SIGSEGV, a crash"), (-9, "SIGKILL, as when memory"), (-99, "signal 99")]
+    "status, words", [(-11, "SIGSEGV (a crash"), (-9, "SIGKILL (perhaps memory"), (-99, "signal 99")]
 )
 def test_what_killed_it(judge, status, words):
     assert words in judge(status, report=None).reason
@@ -119,7 +119,7 @@ LOCK = "docker/locks/py39-jax0.2.18-cpu.txt"
         (NO_NETWORK, ["failed to lookup address information", "network"]),
         (GONE, ["there is no version of iniconfig==2.1.99", LOCK, "make verify-locks"]),
         (NO_HASH, ["must have a hash", "iniconfig==2.1.0", LOCK, "make lock"]),
-        (FULL, ["No space left on device", "make room"]),
+        (FULL, ["No space left on device", "free some space"]),
         ("thing\nerror: that broke\nbye", ["error: that broke"]),
         ("", ["the log"]),
     ],
