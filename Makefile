@@ -6,7 +6,7 @@ CELL ?=
 JOBS ?=
 RERUN ?=
 
-CODE := equinox examples tests docker benchmarks toxfile.py
+CODE := equinox examples tests docs docker benchmarks toxfile.py
 
 # Two environments: one has the newest JAX and all to develop with, the other the tools that run the matrix, whose cells
 # have environments of their own. docker/in_venv.py makes them, and makes one again when what it is made from changes.
@@ -56,7 +56,7 @@ $(foreach target,$(or $(MAKECMDGOALS),help),$(foreach name,$(firstword $(call RE
   `make $(target)` does nothing with $(name). These take it: $(strip $(call TAKERS,$(name))). Leave it out, or choose one of them)))
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format demo bench matrix cell test-cpu test-gpu test-tpu test-here device-check image shell-cpu shell-gpu shell-tpu table bisect lock lock-tools verify-locks doctor clean
+.PHONY: help test lint format docs demo bench matrix cell test-cpu test-gpu test-tpu test-here device-check image shell-cpu shell-gpu shell-tpu table bisect lock lock-tools verify-locks doctor clean
 
 help:  ## List the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-20s%s\n", $$1, $$2 }'
@@ -83,6 +83,9 @@ lint:  ## Check style, formatting, types, and that every file is of the Python t
 format:  ## Format the code, and mend what can be mended by itself
 	exec $(RUN) ruff check --fix $(CODE)
 	exec $(RUN) ruff format $(CODE)
+
+docs:  ## Write docs/api.md from the docstrings
+	exec $(IN_VENV) python docs/api_page.py
 
 demo:  ## Train a recurrent network on spirals, and draw what it learnt
 	exec $(IN_VENV) python examples/train_rnn.py $(ARGS)
@@ -132,7 +135,7 @@ shell-gpu:  ## ... with an NVIDIA GPU
 shell-tpu:  ## ... with a TPU
 	exec $(HARNESS)/run.py --shell --backend tpu $(NAMES)
 
-table:  ## Draw what the cells gave: here, in README.md, and as the page results/index.html
+table:  ## Draw what the cells gave: here, in docs/matrix.md and README.md, and as the page results/index.html
 	exec $(HARNESS)/matrix.py table
 
 bisect:  ## Find the JAX release that broke a test: make bisect TEST=tests/test_x.py::test_y GOOD=0.6.2 BAD=0.8.3

@@ -96,6 +96,7 @@ USER 1000
 WORKDIR /suite
 COPY --chown=cell:cell pyproject.toml README.md ./
 COPY --chown=cell:cell docker/inside docker/inside
+COPY --chown=cell:cell docs docs
 COPY --chown=cell:cell examples examples
 COPY --chown=cell:cell tests tests
 ARG EXPECT

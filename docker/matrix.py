@@ -16,7 +16,7 @@ from harness import isolation, lacking, pipes, shown, signals
 try:
     from harness import artifacts, bases, bisect, choice, doctor, fingerprint, image, locks, many, rows, table
     from harness.index import IndexUnreachable
-    from harness.readme import ReadmeError
+    from harness.pages import PageError
     from harness.record import RecordError
 except ModuleNotFoundError as error:
     lacking.leave(error)
@@ -93,7 +93,7 @@ def how_to_draw(parser: argparse.ArgumentParser) -> None:
 
 @command(how_to_draw)
 def table_(options: argparse.Namespace) -> int:
-    """Draw what the cells gave: here, in README.md, and as the page results/index.html."""
+    """Draw what the cells gave: here, in docs/matrix.md and README.md, and as the page results/index.html."""
     cells = rows.load()
     if options.markdown:
         cells, known = table.known(cells)
@@ -142,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = options.function(options)
         return status
-    except (rows.MatrixError, ReadmeError, RecordError) as error:
+    except (rows.MatrixError, PageError, RecordError) as error:
         print(error, file=sys.stderr)
         return 2
     except BrokenPipeError:

@@ -37,7 +37,9 @@ def _read(path):
 LIBRARY = _python_files(PACKAGE)
 HARNESS = os.path.join(ROOT, "tests", "harness", "")  # runs on the host, with a newer Python
 TESTS = [path for path in _python_files(os.path.join(ROOT, "tests")) if not path.startswith(HARNESS)]
-EVERYTHING = LIBRARY + TESTS + _python_files(os.path.join(ROOT, "examples"))
+EVERYTHING = (
+    LIBRARY + TESTS + [path for name in ("examples", "docs") for path in _python_files(os.path.join(ROOT, name))]
+)
 FRONT_PAGES = pytest.mark.parametrize("module", [eqx, eqx.nn], ids=["equinox", "equinox.nn"])
 
 

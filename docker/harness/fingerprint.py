@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from harness import readme, suite
+from harness import pages, suite
 from harness.places import ROOT
 from harness.rows import Cell
 
@@ -13,8 +13,14 @@ from harness.rows import Cell
 BUILT_BY = (suite.SOURCE_BUILT_BY, suite.WHEEL_BUILT_BY)
 TESTED_BY = ("docker/bridge", *BUILT_BY, "docker/harness/environment.py", "tox.ini")
 SOURCE = tuple(dict.fromkeys((*suite.LIBRARY, *suite.SUITE, *TESTED_BY)))
-# Of these, what no cell ever sees: the tests of the harness, and of the bridge, and words about it.
-LEFT_OUT = ("tests/harness", "docker/bridge/README.md", "docker/bridge/smoke.py", "docker/bridge/smoke_cases")
+# Of these, what no cell reads: the tests of the harness, those of the bridge and its README, the pictures of the pages.
+LEFT_OUT = (
+    "tests/harness",
+    "docker/bridge/README.md",
+    "docker/bridge/smoke.py",
+    "docker/bridge/smoke_cases",
+    "docs/images",
+)
 
 
 def hashes(cell: Cell, root: Path = ROOT) -> dict[str, str]:
@@ -43,15 +49,15 @@ def lock_hash(cell: Cell, root: Path = ROOT, today: datetime.date | None = None)
 
 
 def source_hash(root: Path = ROOT) -> str:
-    """Of the names and the contents of what a cell tests; of the README, of what is tested in it."""
+    """Of the names and the contents of what a cell tests. Of a page in Markdown only what the suite reads counts."""
     return _hash((path.relative_to(root).as_posix(), _content(path)) for path in files(root))
 
 
 def _content(path: Path) -> bytes:
     data = path.read_bytes()
-    if path.name != "README.md":
+    if path.suffix != ".md":
         return data
-    return readme.tested(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    return pages.tested(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 def files(root: Path) -> Iterator[Path]:

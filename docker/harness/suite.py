@@ -13,14 +13,14 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from harness import readme
+from harness import pages
 from harness.places import ROOT, WORK
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 # The files that the wheel is built from, and the files of the suite.
 LIBRARY = ("equinox", "pyproject.toml", "README.md", "LICENSE")
-SUITE = ("tests", "examples", "docker/inside", "pyproject.toml", "README.md")
+SUITE = ("tests", "examples", "docs", "docker/inside", "pyproject.toml", "README.md")
 NOT_COPIED = ("__pycache__", "harness")
 # The pinned packages, with hashes, that build our wheel, and those that build a JAX that comes as source only.
 WHEEL_BUILT_BY, SOURCE_BUILT_BY = "docker/wheel-constraints.txt", "docker/build-constraints.txt"
@@ -76,7 +76,7 @@ def content(file: Path) -> bytes:
     data = file.read_bytes()
     if file.name != "README.md":
         return data
-    return readme.written(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    return pages.written(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 def contents(paths: Iterable[Path]) -> str:

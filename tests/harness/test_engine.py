@@ -276,22 +276,22 @@ def test_other_output_is_not_explained(said):
     assert trouble.understand(said) is None
 
 
-def phrases_of_the_readme():
-    """The messages in the README's table of errors. A message is cut where the table has `...`."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    lines = readme.split("| It says | Do |\n|---|---|\n")[1].split("\n\n")[0].splitlines()
+def explained_phrases():
+    """The messages in the table of docs/containers.md. A message is cut where the table has `...`."""
+    page = (ROOT / "docs" / "containers.md").read_text(encoding="utf-8")
+    lines = page.split("| It says | Do |\n|---|---|\n")[1].split("\n\n")[0].splitlines()
     return [phrase for line in lines for phrase in re.split("; |: ", line.split(" | ")[0].strip("| "))]
 
 
-def test_what_the_readme_explains_is_said():
-    """Each message in the README's table is in the code. `...` stands for text that is filled in or follows."""
+def test_what_the_page_explains_is_said():
+    """Each message in the table is in the code. `...` stands for text that is filled in or follows."""
     said = set()
     for file in (ROOT / "docker").glob("**/*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 said.add(re.sub("`?{.*?}`?", "...", node.value))
     said = "\n".join(said)
-    assert [phrase for phrase in phrases_of_the_readme() if phrase.removesuffix("...").strip() not in said] == []
+    assert [phrase for phrase in explained_phrases() if phrase.removesuffix("...").strip() not in said] == []
 
 
 def test_failed_step():

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import fingerprint, readme, rows
+from harness import fingerprint, pages, rows
 
-README = "# Title\n\n<!-- matrix:begin -->\n{}\n<!-- matrix:end -->\n\nMore, by people.\n\n"
-README += "```python\nprint(1)  # 1\n```\n"
+PAGE = "# Title\n\n<!-- matrix:begin -->\n{}\n<!-- matrix:end -->\n\nMore, by people.\n\n"
+PAGE += "```python\nprint(1)  # 1\n```\n"
 
 FILES = {
     "equinox/__init__.py": "import jax",
@@ -20,7 +20,10 @@ FILES = {
     "examples/train.py": "an example",
     "pyproject.toml": "[project]",
     "LICENSE": "free",
-    "README.md": README.format("a table"),
+    "README.md": PAGE.format("a table"),
+    "docs/matrix.md": PAGE.format("a table"),
+    "docs/api_page.py": "draws a page",
+    "docs/images/idea.svg": "<svg/>",
     "docker/inside/proof_of_place.py": "proof",
     "docker/bridge/README.md": "words",
     "docker/bridge/install.py": "install",
@@ -56,6 +59,7 @@ TESTED = [
     "tests/data/numbers.txt",
     "examples/train.py",
     "pyproject.toml",
+    "docs/api_page.py",
     "docker/build-constraints.txt",
     "docker/inside/proof_of_place.py",
     "docker/bridge/install.py",
@@ -87,6 +91,7 @@ def test_a_change_of_what_is_tested_shows(root, name):
         "docker/harness/rows.py",
         "docker/matrix.toml",
         "CONTRIBUTING.md",
+        "docs/images/idea.svg",
         "equinox/__pycache__/x.cpython-311.pyc",
         "tests/.hypothesis/examples/1",
         "docker/bridge/.mypy_cache/3.11/cache.json",
@@ -99,6 +104,7 @@ def test_a_change_of_anything_else_does_not(root, name):
     assert fingerprint.source_hash(root) == before
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/matrix.md"])
 @pytest.mark.parametrize(
     "old, new, shows",
     [
@@ -110,22 +116,26 @@ def test_a_change_of_anything_else_does_not(root, name):
         ("More, by people.", "| [`jitf`](equinox/_transforms/jit.py) | what it does |", True),
     ],
 )
-def test_of_the_readme_there_is_what_the_suite_takes_from_it(root, old, new, shows):
-    """Its Python code, and its tables of the API."""
+def test_of_a_page_what_the_suite_reads_counts(root, page, old, new, shows):
+    """Its Python code, and its rows of the API."""
     before = fingerprint.source_hash(root)
-    text = (root / "README.md").read_text()
+    text = (root / page).read_text()
     assert old in text
-    write(root / "README.md", text.replace(old, new))
+    write(root / page, text.replace(old, new))
     assert (fingerprint.source_hash(root) != before) is shows
 
 
-def test_of_this_readme_there_is_all_that_its_tests_read():
-    """As tests/test_readme.py finds it: the code, and the names in tables."""
-    text = (fingerprint.ROOT / "README.md").read_text(encoding="utf-8")
-    tested = readme.tested(text)
-    for pattern in (r"(?ms)^```python\n(.*?)^```$", r"(?m)^\| \[`([\w.]+)`\]"):
-        assert re.findall(pattern, tested) == re.findall(pattern, text) != []
-    assert len(tested) < len(text) / 2
+def test_all_that_the_suite_reads_of_our_pages_counts():
+    """As tests/test_pages.py finds it: the code in all pages, and the rows of the API."""
+    found = {"code": [], "rows": []}
+    for path in [pages.README, *sorted(pages.MATRIX.parent.glob("*.md"))]:
+        text = path.read_text(encoding="utf-8")
+        for kind, pattern in (("code", r"(?ms)^```python\n(.*?)^```$"), ("rows", r"(?m)^\| \[`([\w.]+)`\]")):
+            assert re.findall(pattern, pages.tested(text)) == re.findall(pattern, text)
+            found[kind] += re.findall(pattern, text)
+    assert found["code"] and found["rows"]
+    text = pages.README.read_text(encoding="utf-8")
+    assert len(pages.tested(text)) < len(text) / 2
 
 
 def test_nothing_can_shift_from_one_file_to_the_next(root):

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 from harness import many, record, results, rows, snapshot, table
+from harness.pages import BEGIN, END
 from harness.places import ROOT
-from harness.readme import BEGIN, END
 from harness.results import Outcome, Result
 from harness.resume import Rerun
 from rich.console import Console
@@ -34,9 +34,10 @@ LATER = replace(PASSED, started="2026-11-21", counts={"passed": 501})
 
 @pytest.fixture
 def draw(tmp_path):
-    """`draw(results...)`: what the README has after `make table`, with these results and the record."""
-    page = tmp_path / "README.md"
-    page.write_text("{}\n{}\n".format(BEGIN, END))
+    """`draw(results...)`: what the page has after `make table`, with these results and the record."""
+    page, readme = tmp_path / "matrix.md", tmp_path / "README.md"
+    for path in (page, readme):
+        path.write_text("{}\n{}\n".format(BEGIN, END))
 
     def draw(*found, hashes=HASHES):
         folder = tmp_path / "results"
@@ -45,7 +46,7 @@ def draw(tmp_path):
         for one in found:
             results.write(one, folder)
         console = Console(file=io.StringIO(), width=200)
-        table.draw(CELLS, folder, page, folder / "index.html", console, hashes, {}, tmp_path / "record.json")
+        table.draw(CELLS, folder, page, readme, folder / "index.html", console, hashes, {}, tmp_path / "record.json")
         return page.read_text()
 
     return draw

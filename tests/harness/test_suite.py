@@ -22,6 +22,7 @@ def root(tmp_path):
         "LICENSE": "",
         "docker/wheel-constraints.txt": "",
         "CONTRIBUTING.md": "",
+        "docs/api.md": "",
         "examples/train.py": "",
         "tests/test_x.py": "",
         "tests/data/x.json": "",
@@ -136,6 +137,7 @@ def test_copy_has_the_suite_and_no_checkout(root, tmp_path):
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()) == [
         "README.md",
         "docker/inside/plugin.py",
+        "docs/api.md",
         "examples/train.py",
         "pyproject.toml",
         "tests/data/x.json",

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from harness import found, readme, results, table
+from harness import found, pages, results, table
 from harness.results import Outcome, Result
 from harness.table import grid
 from rich.console import Console
@@ -243,18 +243,23 @@ def test_each_row_fits_into_a_line_of_eighty_columns():
 
 def draw(tmp_path, hashes=HASHES):
     out = io.StringIO()
-    path = tmp_path / "README.md"
-    path.write_text("above\n{}\n{}\nbelow\n".format(readme.BEGIN, readme.END))
+    page, readme = tmp_path / "matrix.md", tmp_path / "README.md"
+    for path in (page, readme):
+        path.write_text("above\n{}\n{}\nbelow\n".format(pages.BEGIN, pages.END))
     console = Console(file=out, width=200)
-    table.draw(CELLS, tmp_path, path, tmp_path / "index.html", console, hashes, UNRESOLVED, tmp_path / "record")
-    return path.read_text(), (tmp_path / "index.html").read_text(encoding="utf-8"), out.getvalue()
+    html = tmp_path / "index.html"
+    table.draw(CELLS, tmp_path, page, readme, html, console, hashes, UNRESOLVED, tmp_path / "record")
+    return page.read_text(), html.read_text(encoding="utf-8"), out.getvalue()
 
 
 def test_draws_everywhere(tmp_path):
     for result in RESULTS.values():
         results.write(result, tmp_path)
-    in_readme, page, shown = draw(tmp_path)
-    assert in_markdown() in in_readme and in_readme.startswith("above\n") and in_readme.endswith("below\n")
+    in_matrix, page, shown = draw(tmp_path)
+    in_readme = (tmp_path / "README.md").read_text()
+    for drawn in (in_matrix, in_readme):
+        assert drawn.startswith("above\n") and drawn.endswith("below\n")
+    assert in_markdown() in in_matrix and "Cells passed on JAX 0.10.1 and Python 3.11." in in_readme
     assert page == in_html()
     assert in_terminal(width=200) in shown and "index.html" in shown
 
@@ -285,5 +290,5 @@ def test_what_machines_had_is_drawn_where_there_is_a_result_of_it(tmp_path):
     hashes = {**HASHES, one.name: NOW}
     for drawn in draw(tmp_path, hashes=hashes):
         assert "passed (as found)" in text_of(drawn)
-    in_readme = draw(tmp_path, hashes=hashes)[0]
-    assert "| 0.10.4 | 3.12 |  | ✅ passed (as found)<br>NVIDIA H200, driver 580.1 |" in in_readme
+    in_matrix = draw(tmp_path, hashes=hashes)[0]
+    assert "| 0.10.4 | 3.12 |  | ✅ passed (as found)<br>NVIDIA H200, driver 580.1 |" in in_matrix

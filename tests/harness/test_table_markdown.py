@@ -1,16 +1,20 @@
-"""The table in Markdown, and in the README."""
+"""The table in Markdown, and in the pages that show it."""
 
 import html.parser
 import re
 from dataclasses import replace
 
 import pytest
-from harness import readme
+from harness import pages
 from harness.results import Outcome, Result
 from harness.table import grid
+from harness.table.in_markdown import in_one_line
 from six_outcomes import (
     CELLS,
+    DATED,
+    NOW,
     RESULTS,
+    cell,
     in_html,
     in_markdown,
 )
@@ -59,8 +63,8 @@ def test_nothing_changes_while_the_results_do_not(tmp_path):
     assert in_markdown() == in_markdown()
     assert in_html() == in_html()
     path = tmp_path / "README.md"
-    path.write_text("{}\n{}\n".format(readme.BEGIN, readme.END))
-    assert [readme.update(path, in_markdown()) for _ in range(2)] == [True, False]
+    path.write_text("{}\n{}\n".format(pages.BEGIN, pages.END))
+    assert [pages.update(path, in_markdown()) for _ in range(2)] == [True, False]
 
 
 def test_it_is_dated_by_the_runs():
@@ -70,13 +74,32 @@ def test_it_is_dated_by_the_runs():
     assert "No runs yet." in in_markdown(found={})
 
 
+def test_the_one_line_counts_the_outcomes_of_each_backend():
+    cells = [cell("0.9.0", python="3.9"), cell("0.10.0", python="3.10"), cell("0.9.0", "cuda", python="3.9")]
+    found = {one.name: Result(one.name, Outcome.PASSED, bridge=one is cells[0], **DATED) for one in cells[:2]}
+    hashes = {one.name: NOW for one in cells}
+    drawn = in_one_line(grid.Grid.of(cells, found, hashes, {}))
+    assert drawn.splitlines()[1:] == [
+        "Cells passed on JAX 0.9.0 to 0.10.0 and Python 3.9 to 3.10, "
+        "1 of them across [the bridge](docker/bridge/README.md). "
+        "CPU: ✅ 2 passed. CUDA: ⚪ 1 not run."
+    ]
+
+
+def test_the_one_line_says_of_nothing_that_it_passed_when_nothing_did():
+    """A result of another source is stale."""
+    one = cell("0.9.0")
+    found = {one.name: Result(one.name, Outcome.PASSED, **DATED)}
+    assert in_one_line(grid.Grid.of([one], found, {}, {})).splitlines()[1:] == ["CPU: 🔵 1 stale."]
+
+
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
-def test_the_rest_of_the_readme_stays_byte_for_byte(tmp_path, newline):
-    before = "# Ünïcode \t\n\n".encode().replace(b"\n", newline) + readme.BEGIN.encode()
-    after = readme.END.encode() + newline + b"no newline at the end, and a form feed: \x0c"
+def test_the_rest_of_the_page_stays_byte_for_byte(tmp_path, newline):
+    before = "# Ünïcode \t\n\n".encode().replace(b"\n", newline) + pages.BEGIN.encode()
+    after = pages.END.encode() + newline + b"no newline at the end, and a form feed: \x0c"
     path = tmp_path / "README.md"
     path.write_bytes(before + newline + b"what was drawn before" + newline + after)
-    readme.update(path, in_markdown())
+    pages.update(path, in_markdown())
     written = path.read_bytes()
     assert written.startswith(before + newline) and written.endswith(newline + after)
     drawn = written[len(before) : -len(after)]
@@ -88,17 +111,17 @@ def test_the_rest_of_the_readme_stays_byte_for_byte(tmp_path, newline):
     "text",
     [
         "no markers",
-        readme.BEGIN,
-        readme.END,
-        readme.END + readme.BEGIN,
-        readme.BEGIN * 2 + readme.END,
-        readme.BEGIN + readme.END * 2,
+        pages.BEGIN,
+        pages.END,
+        pages.END + pages.BEGIN,
+        pages.BEGIN * 2 + pages.END,
+        pages.BEGIN + pages.END * 2,
     ],
 )
-def test_without_its_two_markers_the_readme_is_left_alone(tmp_path, text):
+def test_without_its_two_markers_the_page_is_left_alone(tmp_path, text):
     path = tmp_path / "README.md"
     path.write_text(text)
-    with pytest.raises(readme.ReadmeError) as caught:
-        readme.update(path, "drawn")
+    with pytest.raises(pages.PageError) as caught:
+        pages.update(path, "drawn")
     assert path.read_text() == text
-    assert str(path) in str(caught.value) and readme.BEGIN in str(caught.value) and readme.END in str(caught.value)
+    assert str(path) in str(caught.value) and pages.BEGIN in str(caught.value) and pages.END in str(caught.value)

@@ -88,9 +88,10 @@ def template(tmp_path_factory):
         shutil.copy2(str(ROOT / name), str(root / name))
     for name in ("docker/harness", "docker/bridge", "docker/inside"):
         shutil.copytree(str(ROOT / name), str(root / name), ignore=shutil.ignore_patterns("__pycache__", "smoke*"))
-    for name in ("tests/harness", "examples", "docker/locks", "equinox"):
+    for name in ("tests/harness", "docs", "examples", "docker/locks", "equinox"):
         (root / name).mkdir(parents=True)
-    (root / "examples" / "train.py").touch()
+    for name in ("examples/train.py", "docs/api.md"):
+        (root / name).touch()
     (root / "equinox" / "__init__.py").write_text("raise ImportError('this is the checkout, and not the wheel')\n")
     (root / "docker" / "inside" / "pytest.py").write_text(PYTEST)
     rows = [ROW.format(jax=jax, python=PYTHON) for jax in RELEASES]

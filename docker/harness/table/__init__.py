@@ -1,4 +1,4 @@
-"""The table: what is known of every cell, as Markdown for the README, as a page, and in the terminal.
+"""The table: what is known of every cell, as Markdown for docs/matrix.md, as a page, and in the terminal.
 
 What is drawn depends on the results and on nothing else, not even on the time, so that it stays as it is until one of
 them changes.
@@ -9,9 +9,9 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
-from harness import fingerprint, found, locks, readme, record, results
+from harness import fingerprint, found, locks, pages, record, results
 from harness.files import write_whole
-from harness.places import RESULTS, ROOT
+from harness.places import RESULTS
 from harness.record import RECORD
 from harness.results import Outcome, Result
 from harness.rows import Cell
@@ -24,7 +24,7 @@ NOTHING: Mapping[str, str] = {}
 
 
 def markdown(cells: Iterable[Cell], results: Results, hashes: Hashes, unresolved: Mapping[str, str] = NOTHING) -> str:
-    """As Markdown: for the README, and for the summary of a job on GitHub."""
+    """As Markdown: for docs/matrix.md, and for the summary of a job on GitHub."""
     return in_markdown.draw(Grid.of(cells, results, hashes, unresolved))
 
 
@@ -68,17 +68,22 @@ def known(
 def draw(
     cells: Sequence[Cell],
     results_folder: Path = RESULTS,
-    readme_path: Path = ROOT / "README.md",
+    matrix_path: Path = pages.MATRIX,
+    readme_path: Path = pages.README,
     html_path: Path = RESULTS / "index.html",
     console: Console | None = None,
     hashes: Hashes | None = None,
     unresolved: Mapping[str, str] | None = None,
     record_path: Path = RECORD,
 ) -> None:
-    """Draw the table everywhere: into the README, as a page, and in the terminal. Record what it shows.
+    """Draw the table everywhere: in docs/matrix.md, in one line of the README, as a page, and in the terminal.
 
-    Raises: readme.ReadmeError: it can't be told where to draw. record.RecordError. OSError: a file can't be read or
-        written.
+    The record takes what the table shows.
+
+    Raises:
+        pages.PageError: A page doesn't have the two markers.
+        record.RecordError: The record can't be used.
+        OSError: A file can't be read or written.
     """
     cells, what_is_known = known(cells, results_folder, record_path)
     grid = Grid.of(
@@ -90,8 +95,11 @@ def draw(
     console = console or Console(highlight=False)
     console.print(in_terminal.draw(grid))
     recorded = record.write(what_is_known, record_path)
-    changed = readme.update(readme_path, in_markdown.draw(grid))
+    drawn = {matrix_path: in_markdown.draw(grid), readme_path: in_markdown.in_one_line(grid)}
+    changed = {path: pages.update(path, text) for path, text in drawn.items()}
     write_whole(html_path, in_html.draw(grid))
-    console.print("\n{}: {}".format(readme_path.name, "drawn anew" if changed else "as it was"))
+    console.print()
+    for path, has_changed in changed.items():
+        console.print("{}: {}".format(path.name, "changed; commit it" if has_changed else "as it was"))
     console.print("{}: {}".format(record_path.name, "with new results; commit it" if recorded else "as it was"))
     console.print("As a page, with all details: {}".format(html_path), soft_wrap=True, markup=False)

@@ -247,10 +247,9 @@ class Grid:
         """How many there are that are no cells, to follow the number of cells."""
         return ", and {} as found".format(len(self.entries) - len(self.cells)) if self.found else ""
 
-    @property
-    def tally(self) -> dict[Outcome, int]:
-        """How many cells have each outcome: all six, in their order."""
-        found = [entry.outcome for entry in self.cells]
+    def tally(self, backend: str = "") -> dict[Outcome, int]:
+        """How many cells, of one backend or of all, have each outcome: all six, in their order."""
+        found = [entry.outcome for entry in self.cells if backend in ("", entry.cell.backend)]
         return {outcome: found.count(outcome) for outcome in Outcome}
 
     @property

@@ -25,10 +25,10 @@ def draw(grid: Grid) -> str:
         summary=summary(grid),
         bar="".join(
             '<span class="{}" style="flex-grow: {}"></span>'.format(css(outcome), count)
-            for outcome, count in grid.tally.items()
+            for outcome, count in grid.tally().items()
             if count
         ),
-        legend="\n".join(explained(outcome, count) for outcome, count in grid.tally.items()),
+        legend="\n".join(explained(outcome, count) for outcome, count in grid.tally().items()),
         head=head(grid),
         body="\n".join(line(grid, row) for row in grid.rows),
         footnotes="\n".join(footnotes(grid)),

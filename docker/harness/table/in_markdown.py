@@ -1,19 +1,21 @@
-"""The table as Markdown: one line for each JAX, and why cells have not passed."""
+"""The table as Markdown: a line for each JAX, with why cells have not passed; and all of it in one line."""
 
 import html
 import re
+from collections.abc import Iterable, Mapping
 
 from harness.results import Outcome
 from harness.signs import SIGNS
 from harness.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Measure, Note, Row
 
+DRAWN = "<!-- Drawn by `make table`: DO NOT EDIT. -->"
 FLAG = "⚠"
 MOST_FAILURES = 5
 
 
 def draw(grid: Grid) -> str:
     """Ends with a line's end. Two grids that say the same look the same."""
-    lines = ["<!-- Drawn by `make table`: DO NOT EDIT. -->", summary(grid), ""]
+    lines = [DRAWN, summary(grid), ""]
     titles = ["JAX", "Python", *columns(grid)]
     lines += [line(titles), "|" + "---|" * len(titles)]
     lines += [line([title(row), row.python, *figures(grid, row)]) for row in grid.rows]
@@ -25,11 +27,34 @@ def draw(grid: Grid) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
+def in_one_line(grid: Grid) -> str:
+    """On which JAX and Python a cell passed, and how many cells of each backend have each outcome. For the README."""
+    passed = [entry for entry in grid.cells if entry.outcome is Outcome.PASSED]
+    releases = span(entry.cell.jax for entry in passed if entry.cell.jax[0].isdigit())
+    bridged = sum(entry.bridged for entry in passed)
+    parts = []
+    if releases:
+        across = ", {} of them across [the bridge](docker/bridge/README.md)".format(bridged) if bridged else ""
+        pythons = span(entry.cell.python for entry in passed)
+        parts.append("Cells passed on JAX {} and Python {}{}.".format(releases, pythons, across))
+    parts += ["{}: {}.".format(TITLES[backend], counted(grid.tally(backend))) for backend in grid.backends]
+    return "{}\n{}\n".format(DRAWN, " ".join(parts))
+
+
+def span(releases: Iterable[str]) -> str:
+    """As in "0.2.18 to 0.12.0.1"; empty: there is none."""
+    in_order = sorted(releases, key=lambda release: [int(part) for part in release.split(".")])
+    return " to ".join(dict.fromkeys(in_order[:1] + in_order[-1:]))
+
+
 def summary(grid: Grid) -> str:
     """When, and how many of each."""
     when = "Runs of {}".format(escape(grid.dates)) if grid.dates else "No runs yet"
-    counted = ["{} {} {}".format(SIGNS[one].emoji, count, one.value) for one, count in grid.tally.items() if count]
-    return "{}. Of {} cells: {}{}.".format(when, len(grid.cells), ", ".join(counted), grid.besides)
+    return "{}. Of {} cells: {}{}.".format(when, len(grid.cells), counted(grid.tally()), grid.besides)
+
+
+def counted(tally: Mapping[Outcome, int]) -> str:
+    return ", ".join("{} {} {}".format(SIGNS[one].emoji, count, one.value) for one, count in tally.items() if count)
 
 
 def columns(grid: Grid) -> list[str]:
@@ -66,7 +91,7 @@ def line(cells: list[str]) -> str:
 
 
 def footnotes(grid: Grid) -> list[str]:
-    lines = [BRIDGED + ", across [the bridge](docker/bridge/README.md)."] * grid.bridged
+    lines = [BRIDGED + ", across [the bridge](../docker/bridge/README.md)."] * grid.bridged
     lines += [FOUND + "."] * grid.found
     lines += [escape(measure.explained(FLAG)) for measure in grid.measures]
     return [part for one in lines for part in (one, "")]

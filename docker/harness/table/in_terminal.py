@@ -78,7 +78,7 @@ def notes(grid: Grid) -> RenderableType:
 
 def summary(grid: Grid) -> Text:
     text = Text("\n{} cells: ".format(len(grid.cells)))
-    counted = [(outcome, count) for outcome, count in grid.tally.items() if count]
+    counted = [(outcome, count) for outcome, count in grid.tally().items() if count]
     for outcome, count in counted:
         last = (outcome, count) == counted[-1]
         text.append("{} {}".format(count, outcome.value), style=SIGNS[outcome].style).append("" if last else ", ")

@@ -1,15 +1,19 @@
-"""The part of the README that is drawn, between two markers, and the rest, which is written by people."""
+"""Pages in Markdown. Between two markers stands what is drawn; people write the rest."""
 
 import re
 from pathlib import Path
 
 from harness.files import write_whole
+from harness.places import ROOT
+
+README = ROOT / "README.md"  # has the table in one line
+MATRIX = ROOT / "docs" / "matrix.md"  # has the table
 
 BEGIN = "<!-- matrix:begin -->"
 END = "<!-- matrix:end -->"
 
 
-class ReadmeError(Exception):
+class PageError(Exception):
     """The markers aren't there once each, in order: a message for the user."""
 
 
@@ -19,19 +23,21 @@ def written(text: str) -> str:
 
 
 def tested(text: str) -> str:
-    """What the suite takes from it: its Python code, and its tables of the API."""
+    """What the suite reads of a page in every cell: its Python code, and its rows of the API."""
     return "\n".join(re.findall(r"^```python\n.*?^```$|^\| \[`[^\n]*$", text, re.MULTILINE | re.DOTALL))
 
 
 def update(path: Path, drawn: str) -> bool:
     """Replace what is drawn, and leave each other byte as it is. Returns whether anything changed.
 
-    Raises: ReadmeError: it can't be told where to draw. OSError: the file can't be read or written.
+    Raises:
+        PageError: The page doesn't have the two markers.
+        OSError: The page can't be read or written.
     """
     text = path.read_bytes().decode("utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(END) < text.index(BEGIN):
         message = "{} has to have one line `{}` and, below it, one line `{}`: the table goes between them."
-        raise ReadmeError(message.format(path, BEGIN, END))
+        raise PageError(message.format(path, BEGIN, END))
     newline = "\r\n" if "\r\n" in text else "\n"
     begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
     updated = text[:begin] + ("\n" + drawn.strip("\n") + "\n").replace("\n", newline) + text[end:]
