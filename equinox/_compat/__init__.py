@@ -1,9 +1,9 @@
-"""The one door to JAX's versions: the only folder that knows which JAX is running.
+"""Differences between JAX releases. This is the only folder that knows which JAX is running.
 
 Most of JAX needs no shim: `jax.tree_util`, `jax.numpy.ndarray` and `jax.core.Tracer` mean the same from 0.2.18 to
-today. What is left is here, one function to a question, in files by subject. Each function takes the `jax` module, so
-that a test can pass a stand-in and cover every arm on any JAX. Each says what moved, in which release, and the floor
-that retires it.
+today. Everything else is here, one function for each question, in files by subject. Each function takes the `jax`
+module as an argument. So a test can pass a stand-in and cover every branch on any JAX. Each docstring says what
+changed, in which release, and which oldest supported JAX (the "floor") makes the function needless.
 """
 
 from .arrays import is_numpy_array, is_numpy_constant, is_typed_key, pickles_arrays_as_numpy, to_numpy

@@ -1,4 +1,4 @@
-"""What kind of array this is, and its values."""
+"""The kind of an array, and its values."""
 
 import jax
 import numpy as np
@@ -9,8 +9,9 @@ from .release import jax_release
 def is_typed_key(x, jax=jax):
     """Whether `x` is an array of typed PRNG keys, as made by `jax.random.key`.
 
-    Typed keys came in JAX 0.4.11 and the name of their dtype, `jax.dtypes.prng_key`, in 0.4.16; in between, no other
-    arrays had a dtype that isn't NumPy's. A floor of 0.4.16 retires this function for `jax.numpy.issubdtype`.
+    Typed keys came in JAX 0.4.11. The name of their dtype, `jax.dtypes.prng_key`, came in 0.4.16. Between these
+    releases, typed keys are the only arrays whose dtype isn't NumPy's. With a floor of 0.4.16, `jax.numpy.issubdtype`
+    replaces this function.
     """
     if isinstance(x.dtype, np.dtype):
         return False
@@ -18,15 +19,15 @@ def is_typed_key(x, jax=jax):
 
 
 def is_numpy_array(x, jax=jax):
-    """Whether `x` is a NumPy array, or what JAX makes of one that is a constant of a trace."""
+    """Whether `x` is a NumPy array, or a NumPy array that JAX wrapped as a constant of a trace."""
     return isinstance(x, np.ndarray) or is_numpy_constant(x, jax)
 
 
 def is_numpy_constant(x, jax=jax):
-    """Whether `x` is what JAX makes of a NumPy array that is a constant of a trace.
+    """Whether `x` is a NumPy array that JAX wrapped as a constant of a trace.
 
-    JAX 0.7.2 to 0.9.1 has a class of its own for these, first `LiteralArray`, then `TypedNdArray`; in 0.9.2 it became a
-    subclass of NumPy's. JAX doesn't export it, so it is known by its name. Support for none of those releases retires
+    JAX 0.7.2 to 0.9.1 wraps them in its own class: first `LiteralArray`, then `TypedNdArray`. In 0.9.2 the class became
+    a subclass of NumPy's. JAX doesn't export the class, so this function compares its name. A floor of 0.9.2 retires
     this function.
     """
     cls = type(x)
@@ -36,16 +37,16 @@ def is_numpy_constant(x, jax=jax):
 def pickles_arrays_as_numpy(jax=jax):
     """Whether `pickle` and `deepcopy` turn a JAX array into a NumPy array, as they did before JAX 0.3.0.
 
-    A floor of 0.3.0 retires this function and what asks it in `_module/packing.py`.
+    A floor of 0.3.0 retires this function and its uses in `_module/packing.py`.
     """
     return jax_release(jax) < (0, 3, 0)
 
 
 def to_numpy(x, jax=jax):
-    """The values of the concrete JAX array `x` as a NumPy array, or `None` where this process can't see them all.
+    """The values of the concrete JAX array `x` as a NumPy array. `None` if this process can't see all of them.
 
-    `is_fully_addressable` came with `jax.Array` in 0.3.18; before it an array never spanned processes. A floor of
-    0.4.1 retires the default. The values of typed keys (see `is_typed_key`) are their `key_data`.
+    `is_fully_addressable` came with `jax.Array` in 0.3.18. Before that, an array never spanned several processes. A
+    floor of 0.4.1 retires the default `True`. The values of typed keys (see `is_typed_key`) are their `key_data`.
     """
     if is_typed_key(x, jax):
         x = jax.random.key_data(x)

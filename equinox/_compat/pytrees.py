@@ -1,4 +1,4 @@
-"""How a class becomes a pytree node, and how the children of a node are named."""
+"""Register a class as a pytree node, and name the children of a node."""
 
 import collections
 
@@ -6,14 +6,14 @@ import jax
 
 from .release import jax_release
 
-_name_functions = {}  # class -> function from a node to its children's names; only filled where JAX keeps none
+_name_functions = {}  # class -> function from a node to the names of its children. Used only if JAX keeps no names.
 
 
 def register_node(cls, flatten_with_names, flatten, unflatten, jax=jax):
     """Register `cls` as a pytree node whose children are named.
 
-    `register_pytree_with_keys` came in JAX 0.4.6 and its `flatten_func`, without which every flatten pays for the
-    names, in 0.4.8. A floor of 0.4.8 retires the other arm.
+    `register_pytree_with_keys` came in JAX 0.4.6. Its argument `flatten_func` came in 0.4.8: without it every flatten
+    builds the names. A floor of 0.4.8 retires the other branch.
     """
     tree_util = jax.tree_util
     if _names_children(jax):
@@ -32,8 +32,8 @@ def register_node(cls, flatten_with_names, flatten, unflatten, jax=jax):
 def named_children(node, is_leaf=None, jax=jax):
     """The children of one pytree node as `[(".name" or "[index]", child), ...]`, or `None` for a leaf.
 
-    `tree_flatten_with_path` came in JAX 0.4.6, and is used where `register_node` names children for it: from 0.4.8. A
-    floor of 0.4.8 retires the other arm.
+    `tree_flatten_with_path` came in JAX 0.4.6. It is used from 0.4.8, because `register_node` gives it names from that
+    release. A floor of 0.4.8 retires the other branch.
     """
     tree_util = jax.tree_util
     if tree_util.all_leaves([node]) or (is_leaf is not None and is_leaf(node)):
@@ -54,12 +54,12 @@ def _names_children(jax):
 
 
 def _child_names(node, count):
-    """What `keystr` would call the children of `node`, for the JAX releases that have no `keystr`."""
+    """The names of the children of `node`, as `keystr` writes them. For the JAX releases that have no `keystr`."""
     if type(node) in _name_functions:
         return _name_functions[type(node)](node)
     if type(node) is dict:
         return ["[{!r}]".format(key) for key in sorted(node)]
-    if type(node) in (collections.OrderedDict, collections.defaultdict):  # neither is sorted in those releases
+    if type(node) in (collections.OrderedDict, collections.defaultdict):  # those releases don't sort them
         return ["[{!r}]".format(key) for key in node]
     if type(node) in (list, tuple):
         return ["[{}]".format(i) for i in range(count)]

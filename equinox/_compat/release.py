@@ -1,8 +1,8 @@
-"""Which JAX is running: for what changed its behaviour and kept its name."""
+"""The release of the running JAX. It is for behaviour that changed under the same name."""
 
 import re
 
 
 def jax_release(jax):
-    """`(major, minor, patch)`; `jax.__version_info__` exists from 0.3.7 only."""
+    """`(major, minor, patch)`. JAX has `jax.__version_info__` only since 0.3.7."""
     return tuple(map(int, re.findall(r"\d+", jax.__version__)[:3]))

@@ -1,4 +1,4 @@
-"""`field`, and what a class of modules says of its fields."""
+"""`field`, and what the metaclass knows of the fields of a class."""
 
 import dataclasses
 import keyword
@@ -21,30 +21,36 @@ def field(
     repr=True,
     metadata=MappingProxyType({}),
 ):
-    """Say of a field of a `Module` what its annotation alone can't say; as `dataclasses.field`.
+    """Set the options of a field of a `Module`, as `dataclasses.field` does for a dataclass.
 
-    A predicate as `static` decides for each module by itself. It is asked once, when the module is complete, about the
-    value, or about each item of a tuple. A value that holds an array or can't be hashed stays data, whatever the
-    predicate says. The decision lasts through copies, `tree_map` and `partition`, until `eqx.replace` gives the field
-    another value. Functions are equal only to themselves. So two modules that were made with a lambda each have
-    different structures.
+    If `static` is a predicate, it decides for each module. It is called once, when the module is complete: on the value
+    of the field, or on each item if the value is a tuple. A value that holds an array or can't be hashed is data, even
+    if the predicate is true. Copies, `tree_map` and `partition` keep the decision. `eqx.replace` decides again about
+    the fields that it changes. Functions compare by identity: if each of two modules is made with its own lambda, the
+    modules have different structures.
 
     Args:
         static: Whether the field is part of the structure of the pytree, or a predicate `value -> bool`. A static field
-            is no child of the pytree: it is never traced or differentiated. JAX compares it by `==` and by type when
-            it decides whether to retrace. It must be hashable, and it can hold no array. The metadata
-            `{"static": True}`, JAX's own spelling, say the same.
-        converter: A function. It is applied to every value that is assigned to the field, the default included.
-        kw_only: Whether the generated `__init__` takes the field by keyword only, on every Python. The default is
-            what `dataclasses.KW_ONLY` says, or else `False`.
-        default, default_factory, init, repr, metadata: As in `dataclasses.field`. A field that an `__init__` of your
-            own leaves unset gets its default, too.
+            is no child of the pytree. It is never traced or differentiated. JAX compares it by `==` and by type to
+            decide whether to retrace. It must be hashable, and it can't hold an array. JAX's own spelling, the metadata
+            `{"static": True}`, has the same effect.
+        converter: A function. It is applied to every value that is assigned to the field, including the default.
+        kw_only: Whether the generated `__init__` takes the field by keyword only. This works on every Python. By
+            default, the fields after `dataclasses.KW_ONLY` are keyword-only.
+        default: The default value. It also fills the field if your own `__init__` doesn't set it.
+        default_factory: A function without arguments that makes the default value.
+        init: Whether the generated `__init__` takes the field.
+        repr: Whether the `repr` of the module shows the field.
+        metadata: A mapping, as in `dataclasses.field`.
+
+    Returns:
+        The object that `Module` expects after the annotation of the field.
 
     Raises:
-        TypeError: If `converter` can't be called.
-        TypeError: If `static` is neither a bool nor a predicate.
-        TypeError: If `metadata` is no mapping.
-        ValueError: If both `default` and `default_factory` are given.
+        TypeError: `converter` can't be called.
+        TypeError: `static` is no bool and no predicate.
+        TypeError: `metadata` is no mapping.
+        ValueError: Both `default` and `default_factory` are given.
 
     Example:
         >>> class Scale(eqx.Module):
@@ -71,12 +77,14 @@ def field(
     )
 
 
-OPTIONS = "equinox"  # the key in a field's `metadata` under which `field` keeps what dataclasses don't know
-RESERVED = "__Module_"  # how the variables of generated code begin, and no field may
+OPTIONS = "equinox"  # the key in the `metadata` of a field for the options that dataclasses don't know
+RESERVED = "__Module_"  # Variables of generated code begin with this. The name of a field must not.
 _KNOWS_KW_ONLY = sys.version_info >= (3, 10)
 
 
 class Options:
+    """The options of a field that dataclasses don't know."""
+
     __slots__ = ("converter", "kw_only", "static")
 
     def __init__(self, static=False, converter=None, kw_only=MISSING):
@@ -86,7 +94,7 @@ class Options:
 
 
 def options_of(f):
-    """The options of `f`, which `field`, `dataclasses.field` or `jax.tree.static` made."""
+    """The options of the field `f`. It was made by `field`, `dataclasses.field` or `jax.tree.static`."""
     return f.metadata.get(OPTIONS) or Options(static=f.metadata.get("static", False))
 
 
@@ -96,12 +104,21 @@ def is_keyword_only(f):
 
 
 class Layout:
-    """What the metaclass knows of one class's fields. The class has a new one whenever its fields change.
+    """What the metaclass knows of the fields of one class. The class gets a new one whenever its fields change.
 
     Attributes:
-        functions: The functions under which JAX knows the class.
-        waiting: `None`; or for a class that is still empty, as cloudpickle makes it, its instances that were loaded
-            with the attributes of the class. They are finished when the class gets its fields.
+        functions: The functions to flatten and unflatten an instance that are registered with JAX.
+        waiting: `None` for most classes. cloudpickle first makes an empty class and then its attributes. The attributes
+            may hold instances of the class. This is the list of these instances. They are finished when the class gets
+            its fields.
+        names: The names of all fields.
+        predicates: The predicates of the fields that have one as `static`, by name.
+        static: The names of the static fields.
+        dynamic: The names of the other fields. These are the children of a node. A field with a predicate is one.
+        converters: The converters, by the names of their fields.
+        defaults: The fields that have a default, by name.
+        shown: The names of the fields that the `repr` shows.
+        checks: Each `__check_init__` of the class and its bases.
     """
 
     def __init__(self, cls, functions=None, waiting=None):
@@ -119,7 +136,7 @@ class Layout:
         self.checks = [c.__dict__["__check_init__"] for c in cls.__mro__ if "__check_init__" in c.__dict__]
 
     def __reduce__(self):
-        """Leave nothing in the pickle of a class: the metaclass works out the layout again where it is loaded."""
+        """Pickle nothing. The metaclass makes a new layout where the class is loaded."""
         return type(None), ()
 
 
@@ -138,23 +155,24 @@ def is_init_var(f):
 
 
 def check_fields(cls):
-    """Refuse what `dataclasses` refuses, on every Python and before any code is generated.
+    """Refuse fields that no code can be generated for. This is the same on every Python.
 
     Raises:
-        TypeError: If the name of a field can't be written in code, or is reserved for generated code.
-        TypeError: If a `ClassVar` says `kw_only`.
+        TypeError: The name of a field can't be written in code.
+        TypeError: The name of a field is reserved for generated code.
+        TypeError: A `ClassVar` is `kw_only`.
     """
     for name, f in cls.__dataclass_fields__.items():
-        # Python reads a name in its normal form, so another one would be another field in code.
+        # Python normalises the names in code. So a name in another form would become another field.
         if not name.isidentifier() or keyword.iskeyword(name) or unicodedata.normalize("NFKC", name) != name:
             raise TypeError(
-                "`{}`: the name of a field must be an identifier, in its normal form, and no keyword, got {!r}.".format(
+                "`{}`: the name of a field must be an identifier in its normal form and no keyword, got {!r}.".format(
                     cls.__name__, name
                 )
             )
         if name.startswith(RESERVED):
             raise TypeError(
-                "`{}`: names that begin with `{}` are reserved for generated code; choose another name for the field "
+                "`{}`: names that begin with `{}` are reserved for generated code. Choose another name for the field "
                 "`{}`.".format(cls.__name__, RESERVED, name)
             )
         if f._field_type.name == "_FIELD_CLASSVAR" and options_of(f).kw_only is not MISSING:
@@ -162,9 +180,9 @@ def check_fields(cls):
 
 
 def drop_overridden(cls):
-    """Take out of the fields of `cls` those that it, or a base, overrides by an attribute without an annotation.
+    """Remove the fields of `cls` that the class or a base overrides by an attribute without an annotation.
 
-    `dataclasses` goes by annotations alone: there such a field stays, and the attribute is lost or in its way.
+    `dataclasses` looks only at annotations. It keeps such a field, and then the field hides the attribute.
     """
     fields = cls.__dataclass_fields__
     for name, f in list(fields.items()):
@@ -176,8 +194,8 @@ def drop_overridden(cls):
                 break
 
 
-def mend(fields):
-    """Put the constants of `dataclasses` back into `fields` that were pickled by value: cloudpickle copies them."""
+def restore_constants(fields):
+    """Put the constants of `dataclasses` back into `fields`. cloudpickle replaces them by copies."""
     for f in fields.values():
         f._field_type = getattr(dataclasses, f._field_type.name)
         for attribute in ("default", "default_factory"):
@@ -186,11 +204,11 @@ def mend(fields):
 
 
 def declared_fields(cls):
-    """The fields, of any kind, that `cls` doesn't inherit."""
+    """The fields of any kind that `cls` declares itself, without the inherited ones."""
     return [f for f in cls.__dataclass_fields__.values() if _declares(cls, f)]
 
 
 def _declares(cls, f):
-    """Whether `cls` is the class that `f` comes from."""
+    """Whether `cls` is the class that declares `f`."""
     holders = [c for c in cls.__mro__ if vars(c).get("__dataclass_fields__", {}).get(f.name) is f]
     return holders == [cls]

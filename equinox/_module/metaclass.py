@@ -7,7 +7,7 @@ import sys
 import threading
 
 from .construction import assignable, construct, delete_field, finish, is_constructed, set_field, settle_init
-from .fields import Layout, check_fields, declared_fields, drop_overridden, field, mend
+from .fields import Layout, check_fields, declared_fields, drop_overridden, field, restore_constants
 from .flattening import register
 from .methods import Method, is_method
 
@@ -66,7 +66,7 @@ class ModuleMeta(abc.ABCMeta):
         if name in _ASSIGNMENT:  # by `dataclasses`: its functions know only "frozen"
             value = _ASSIGNMENT[name]  # and these know a module that is being made
         elif name == "__dataclass_fields__":
-            mend(value)
+            restore_constants(value)
         elif name == "__dataclass_params__" and layout:
             _open_for_decorator(cls, value)
         elif layout and _becomes_method(cls, name, value):

@@ -7,15 +7,15 @@ from .pickling import get_state, new_module
 from .static_fields import decide, places_of
 
 
-def replace(__module, **fields):  # named so that a field may be called `module`
-    """A copy of a module with some of its fields changed, static ones too.
+def replace(__module, **fields):  # this name lets a field have the name `module`
+    """Copy a module with some of its fields changed. The fields may be static.
 
-    Each new value is treated as construction treats it: converted, checked, and decided about by the field's `static`.
-    `__check_init__` runs. `__init__` doesn't, whatever it is, so every field can be changed. The other fields stay as
-    they are. `tree_at` changes leaves, at any depth, and checks nothing.
+    Each new value is treated as in the construction of a module: it is converted and checked, and the option `static`
+    of its field decides whether it is data or structure. `__check_init__` runs. `__init__` doesn't run, so every field
+    can be changed. The other fields keep their values. `tree_at` changes leaves at any depth without these checks.
 
     Args:
-        __module: The module, by position. It is unchanged.
+        __module: The module, by position. It isn't changed.
         **fields: The new values, by the names of the fields.
 
     Returns:
@@ -23,8 +23,9 @@ def replace(__module, **fields):  # named so that a field may be called `module`
 
     Raises:
         TypeError: `__module` is no module.
-        TypeError: The module has no field of such a name.
+        TypeError: The module has no field of this name.
         TypeError: The new value of a static field holds an array or can't be hashed.
+        ValueError: The module isn't complete: another field has no value.
 
     Example:
         >>> mlp = eqx.nn.MLP(3, 2, width_size=8, depth=1, key=jax.random.PRNGKey(0))
@@ -54,9 +55,9 @@ def replace(__module, **fields):  # named so that a field may be called `module`
 
 
 def select_items(module, name, index):
-    """A copy of `module` that has `value[index]` for the tuple `value` of the field `name`. `index` is a slice.
+    """Copy `module` with a slice of the tuple in the field `name`: `value[index]` instead of `value`.
 
-    Each item stays what it is, static or data, and nothing is checked. So the module may be a tree of gradients.
+    Static items stay static, and data stay data. Nothing is checked, so the module may be a tree of gradients.
     """
     places = places_of(module)
     if type(places.get(name)) is tuple:
@@ -69,7 +70,7 @@ def select_items(module, name, index):
 
 
 def _copy(module, places):
-    """A copy that isn't complete, of which `places` are decided."""
+    """Make a copy that isn't complete yet. `places` are the decisions that it keeps."""
     new = new_module(type(module), places)
     new.__dict__.update(get_state(module))
     return new

@@ -13,27 +13,29 @@ _unset = object()
 
 
 def tree_at(where, pytree, replace=_unset, replace_fn=_unset, is_leaf=None):
-    """Copy a tree with some of its nodes replaced; like `.at` of an array, for trees.
+    """Copy a tree with some of its nodes replaced. It is for trees what `.at` is for arrays.
 
     Args:
-        where: A function that is given a tree like `pytree` and returns the node to replace, or a tuple or list of
-            nodes: leaves, subtrees, or `None`s. It must pick them by the structure of the tree alone. It is called
-            several times: first with placeholders for the leaves, then with the leaves, to see that it picks the same.
+        where: A function that gets a tree like `pytree` and returns the node to replace, or a tuple or list of nodes.
+            A node is a leaf, a subtree or `None`. `where` must pick nodes by the structure of the tree alone. It is
+            called several times: first with placeholders for the leaves, then with the leaves, to check that it picks
+            the same nodes.
         pytree: The tree to copy. It isn't changed.
-        replace: What to put there; for several nodes, a tuple or list of as many.
-        replace_fn: A function from the old node to what to put there, instead of `replace`.
+        replace: The new node. For several nodes, a tuple or list with one new node for each.
+        replace_fn: A function from the old node to the new node. It is used instead of `replace`.
         is_leaf: As in `jax.tree_util.tree_flatten`: what else in `pytree` counts as a leaf.
 
     Returns:
         The new tree.
 
     Raises:
-        ValueError: Not exactly one of `replace` and `replace_fn` was given.
-        ValueError: There are not as many replacements as nodes.
-        ValueError: A node is not in the tree, as a static field isn't; or is returned twice, or lies inside another.
-        ValueError: `where` picked other nodes when it was given the leaves.
+        ValueError: Both of `replace` and `replace_fn` were given, or none.
+        ValueError: The number of replacements isn't the number of nodes.
+        ValueError: `where` returned something that is no node of the tree, such as the value of a static field.
+        ValueError: `where` returned a node twice, or a node inside another one.
+        ValueError: `where` returned other nodes when it was called with the leaves.
         TypeError: `where` or `replace_fn` is no function.
-        TypeError: There are several nodes, and `replace` is no tuple or list.
+        TypeError: `where` returned several nodes, and `replace` is no tuple or list.
         TypeError: `where` used the value of a leaf.
         AttributeError: `where` used an attribute of a leaf.
 
@@ -55,7 +57,7 @@ def tree_at(where, pytree, replace=_unset, replace_fn=_unset, is_leaf=None):
             raise TypeError("`tree_at` expects `{}` to be a function, got {}.".format(name, describe_leaf(function)))
     pick = _Pick(where, pytree, is_leaf)
     if any(map(_lacks_identity, pick.nodes)):
-        # Pick again, where each `None` and `()` counts as a leaf, and so has a placeholder like any other.
+        # Pick again, with each `None` and `()` as a leaf. Then each has its own placeholder.
         pick = _Pick(where, pytree, lambda x: _lacks_identity(x) or (is_leaf is not None and is_leaf(x)))
     leaves, marks, treedef, places = pick.locate()
     pick.check(where, leaves, marks, treedef, places)
@@ -71,7 +73,7 @@ def tree_at(where, pytree, replace=_unset, replace_fn=_unset, is_leaf=None):
 
 
 class _Placeholder:
-    """Stands for a leaf while `where` looks at the tree. It has an identity and a path, and no value."""
+    """Stands for a leaf while `where` picks nodes. It has an identity and a path. It has no value."""
 
     __slots__ = ("index", "source")
 
@@ -100,20 +102,20 @@ for _name in [*_BINARY, *("r" + name for name in _BINARY), *_UNARY, *_OTHERS]:
     setattr(_Placeholder, "__{}__".format(_name), _Placeholder._refuse)
 
 _PLACEHOLDER_USED = (
-    "`where` looked into the leaf `{}`. It must pick nodes by the structure of the tree alone, as it is called with "
-    "placeholders for the leaves: they have no value, shape or attribute."
+    "`where` used the leaf `{}`. It must pick nodes by the structure of the tree alone: it is called with placeholders "
+    "for the leaves, which have no value, shape or attribute."
 )
 
 
 _LEAVES_MATTER = (
-    "`where` returned {} when it was given placeholders for the leaves, and something else when it was given the "
-    "leaves. It must pick nodes by the structure of the tree alone. It can't ask whether a leaf is an array, has an "
-    "attribute or can be called, or whether the node that it returns is `None`. Pick the node by its place."
+    "`where` returned {} when it was called with placeholders for the leaves, and something else when it was called "
+    "with the leaves. It must pick nodes by the structure of the tree alone. It can't ask whether a leaf is an array, "
+    "has an attribute or can be called, or whether the node that it returns is `None`. Pick the node by its place."
 )
 
 
 class _Source:
-    """The tree whose leaves placeholders stand for."""
+    """The tree whose leaves the placeholders stand for. It works out the paths of the leaves when they are needed."""
 
     def __init__(self, pytree, is_leaf):
         self.pytree = pytree
@@ -142,7 +144,7 @@ class _Pick:
         self.nodes = list(picked) if self.several else [picked]
 
     def locate(self):
-        """Find the picked nodes, in `pytree` flattened no deeper than they are.
+        """Find the picked nodes. `pytree` is flattened so that each picked node is a leaf.
 
         Returns:
             The leaves, the placeholders in their places, the structure, and the indices of the picked nodes.
@@ -167,7 +169,7 @@ class _Pick:
         return leaves, marks, treedef, places
 
     def check(self, where, leaves, marks, treedef, places):
-        """See that `where` picks the same nodes in trees that have the leaves themselves in them."""
+        """Raise an error if `where` picks other nodes in trees that hold the leaves themselves."""
         for tree in _trials(leaves, marks, places):
             expected = [tree[i] for i in places]
             got = where(treedef.unflatten(tree))
@@ -183,13 +185,13 @@ class _Pick:
         if len(places) == 1:
             return places[0]
         if not _holds(self.marked, node):
-            # A tuple with static items is no node, and so it was taken for several nodes.
+            # A tuple with static items is no node of the tree. So it looked like a tuple of several nodes.
             static = _static_fields(self.marked, self.picked) or _static_fields(self.marked, node)
             if static:
                 raise ValueError(_describe_static(static))
             raise ValueError(
-                "`where` returned {}, which is no node of the tree. It must return nodes of the tree that it is given, "
-                "untouched, or a tuple or list of them.".format(describe_leaf(node))
+                "`where` returned {}, which is no node of the tree. It must return unchanged nodes of the tree that it "
+                "gets, or a tuple or list of them.".format(describe_leaf(node))
             )
         if not places:
             outer = next(other for other in self.nodes if other is not node and _holds(other, node))
@@ -199,8 +201,8 @@ class _Pick:
                 )
             )
         raise ValueError(
-            "`where` returned a `{}` that the tree holds {} times, the first at `{}`: which is meant can't be told. "
-            "Pick the node above it.".format(type(node).__name__, len(places), self._path(node))
+            "`where` returned a `{}` that is in the tree {} times, the first at `{}`. It isn't known which of them "
+            "to replace. Pick the node above it.".format(type(node).__name__, len(places), self._path(node))
         )
 
     def _path(self, node):
@@ -214,9 +216,10 @@ class _Pick:
 def _trials(leaves, marks, places):
     """The lists of leaves with which `where` must pick the nodes at `places` again.
 
-    They are the leaves themselves. But an object that is at several places, such as `False`, doesn't tell which of them
-    was picked. Then there are two lists: in the first, placeholders (`marks`) stand for the object where it wasn't
-    picked, and in the second for what was picked. So a `where` that asks something of one place is found out.
+    Usually this is one list: the leaves themselves. But if a picked object is at several places, as `False` may be, its
+    identity doesn't tell which place was picked. Then there are two lists. In the first, placeholders (`marks`) replace
+    that object at the places that weren't picked. In the second, they replace everything that was picked. So a `where`
+    that depends on the value at one of the places fails on one of the lists.
     """
     ids, picked = list(map(id, leaves)), {id(leaves[i]) for i in places}
     if len(picked) == len(places) == sum(map(picked.__contains__, ids)):
@@ -230,13 +233,13 @@ def _trials(leaves, marks, places):
 
 
 def _holds(tree, node):
-    """Whether `tree` has this very object among its nodes."""
+    """Whether the object `node` itself, not an equal one, is a node of `tree`."""
     is_node = ft.partial(operator.is_, node)
     return any(map(is_node, tree_util.tree_flatten(tree, is_leaf=is_node)[0]))
 
 
 def _static_fields(tree, value):
-    """Where the modules of `tree` hold `value`, which is no node of it: it is static, or a tuple with static items.
+    """Find the fields of the modules in `tree` that hold `value`: a static value, or a tuple with static items.
 
     Returns:
         For each place the path of the module, the name of the field, and an index or an empty string.
@@ -255,25 +258,25 @@ def _static_fields(tree, value):
 
 
 def _describe_static(places):
-    """What to do about the static fields at `places`, in words."""
+    """The message about the static fields at `places`: what they are, and how to change them."""
     owner, field, _ = places[0]
     change = "eqx.replace({}, {}=...)".format("tree" if owner == "tree" else "module", field)
     if owner != "tree":
         change = "eqx.tree_at(lambda tree: {}, tree, replace_fn=lambda module: {})".format(owner, change)
     return (
-        "`where` returned {}, which is static or has static items: it belongs to the structure and is no node "
-        "of it. Change it with `{}`.".format(" or ".join("`{}.{}{}`".format(*place) for place in places), change)
+        "`where` returned {}, which is static or has static items. It belongs to the structure of the tree, so it is "
+        "no node. Change it with `{}`.".format(" or ".join("`{}.{}{}`".format(*place) for place in places), change)
     )
 
 
 def _lacks_identity(node):
-    """Whether `node` is `None` or `()`, of which there is only one: it can't be found in a tree by its identity."""
+    """Whether `node` is `None` or `()`. Python has only one of each, so identity doesn't tell their places apart."""
     return node is None or (type(node) is tuple and not node)
 
 
 def _as_many(replace, nodes):
-    """The replacements for several nodes, one for each."""
-    message = "`where` returned {} nodes, so `replace` must be a tuple or list of as many replacements, got {}."
+    """Check that `replace` has one replacement for each node, and return it."""
+    message = "`where` returned {0} nodes, so `replace` must be a tuple or list of {0} replacements, got {1}."
     if not isinstance(replace, (tuple, list)):
         raise TypeError(message.format(len(nodes), describe_leaf(replace)))
     if len(replace) != len(nodes):

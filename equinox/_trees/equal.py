@@ -10,17 +10,17 @@ from .predicates import concrete_array_types, is_jax_array, is_numpy
 
 
 def tree_equal(*pytrees):
-    """Whether all `pytrees` are equal: in their structure, and leaf by leaf.
+    """Whether all `pytrees` are equal, in their structure and in each leaf.
 
-    Arrays are equal if they agree in shape, dtype and every value. As for `==`, NaN is equal to nothing. A JAX array
-    and a NumPy array are never equal. Other leaves are equal if they have the same type and `==` says so: `True`, `1`
-    and `1.0` are three different things. If there is only one tree, or none, the answer is `True`.
+    Arrays are equal if they have the same shape, dtype and values. NaN is equal to nothing, as for `==`. A JAX array is
+    never equal to a NumPy array. Other leaves are equal if they have the same type and `==` is true. So `True`, `1` and
+    `1.0` are all different. With one tree, or none, the answer is `True`.
 
     Args:
-        pytrees: Any pytrees.
+        *pytrees: Any pytrees.
 
     Returns:
-        A `bool`. While JAX traces, where all depends on the values of traced arrays, a traced scalar.
+        A `bool`. If the answer depends on the values of traced arrays, a traced scalar.
 
     Example:
         >>> eqx.tree_equal([jnp.ones(2), "text"], [jnp.ones(2), "text"])
@@ -47,7 +47,7 @@ def tree_equal(*pytrees):
 
 
 def _leaf_equal(a, b):
-    """`True` or `False`, or a traced scalar."""
+    """Whether two leaves are equal: a bool, or a traced scalar."""
     if is_jax_array(a):
         if type(a) is type(b) and type(a) in concrete_array_types:
             try:
@@ -66,7 +66,7 @@ def _leaf_equal(a, b):
 
 
 def _same_values(a, b):
-    """Whether two NumPy arrays agree in shape, dtype and every value."""
+    """Whether two NumPy arrays have the same shape, dtype and values."""
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
     if a.dtype == object:

@@ -1,20 +1,20 @@
-"""A pytree as text: its structure, arrays as `f32[3,2]`, long containers and deep nesting cut short."""
+"""Write a pytree as text. Arrays are written as `f32[3,2]`. Long containers and deep nesting are cut short."""
 
 from .. import _compat
 from .layout import layout_of
 from .paths import short_repr
 from .predicates import is_jax_array
 
-_WIDTH = 88  # a line; what doesn't fit is broken over several, one item to each
+_WIDTH = 88  # of a line. A longer node has one line for each item.
 _MAX_ITEMS = 6  # of a list, tuple or dictionary
 _MAX_DEPTH = 8
-_MAX_LENGTH = 2000  # beyond it, what is nested deepest is left out
+_MAX_LENGTH = 2000  # If the text is longer, the deepest levels are left out.
 
 _SHORT_KINDS = {"float": "f", "bfloat": "bf", "complex": "c", "int": "i", "uint": "u"}
 
 
 def tree_repr(tree):
-    """`tree` as text. What a field or item holds is shown by its own `repr` unless it is an array or container."""
+    """Write `tree` as text. A leaf that is no array is shown by its own `repr`."""
     shown = ""
     for depth in range(1, _MAX_DEPTH + 1):
         text = _layout(_document(tree, depth), 0, _WIDTH)
@@ -25,7 +25,7 @@ def tree_repr(tree):
 
 
 def _document(x, depth):
-    """`x` down to `depth`, as a string or as `(opening, items, closing)`, where items are `(label, document)`."""
+    """Describe `x` down to `depth`: a string, or `(opening, items, closing)`. Each item is `(label, document)`."""
     if is_jax_array(x) or _compat.is_numpy_array(x):
         return _array(x)
     layout = layout_of(x)
@@ -58,9 +58,10 @@ def _document(x, depth):
 
 
 def _array(x):
-    """`f32[3,2]`: the names of dtypes are those of jaxprs.
+    """Write an array as `f32[3,2]`, with the names of dtypes that jaxprs use.
 
-    NumPy arrays say so, as no optimiser made them. Weakly typed arrays say so, as a function is compiled again for one.
+    A NumPy array is marked, because optimisers return JAX arrays. A weakly typed array is marked, because a function is
+    compiled again for it.
     """
     kind = str(x.dtype)
     head = kind.rstrip("0123456789")
@@ -79,7 +80,7 @@ def _leaf(x):
 
 
 def _layout(document, indent, room):
-    """On one line if there is room for it, else one item to a line."""
+    """Write `document` on one line if it fits into `room`. Otherwise write one item on each line."""
     flat = _flat(document)
     if isinstance(document, str) or len(flat) <= room:
         return flat

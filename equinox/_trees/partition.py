@@ -1,4 +1,4 @@
-"""Split a pytree by a filter, and put it together again."""
+"""`filter`, `partition` and `combine`: split a pytree by a filter, and put it together again."""
 
 import operator
 
@@ -11,7 +11,7 @@ from .selection import mask
 
 
 def filter(tree, filter_spec, inverse=False, replace=None, is_leaf=None):
-    """Keep the leaves of `tree` that `filter_spec` selects, and put `replace` in the place of the others.
+    """Keep the leaves of `tree` that `filter_spec` selects. Replace the others by `replace`.
 
     Args:
         tree: Any pytree.
@@ -19,11 +19,11 @@ def filter(tree, filter_spec, inverse=False, replace=None, is_leaf=None):
             `tree`. Each applies to every leaf of `tree` below it. A module is a pytree here, even if it can be called.
             A bound method, a `Partial` and what a transformation returned are functions.
         inverse: Whether to keep the leaves that are not selected instead.
-        replace: What stands for a leaf that is not kept.
+        replace: What replaces a leaf that is not kept.
         is_leaf: As in `jax.tree_util.tree_flatten`: what else in `tree` counts as a leaf.
 
     Returns:
-        A tree like `tree`.
+        A tree of the structure of `tree`.
 
     Raises:
         ValueError: The structure of `filter_spec` isn't a prefix of that of `tree`. The message says where.
@@ -43,16 +43,18 @@ def filter(tree, filter_spec, inverse=False, replace=None, is_leaf=None):
 
 
 def partition(tree, filter_spec, replace=None, is_leaf=None):
-    """Split `tree` in two: the leaves that `filter_spec` selects, and the others. `combine` undoes it.
+    """Split `tree` into two trees: the leaves that `filter_spec` selects, and the others. `combine` undoes it.
 
     Args:
         tree: Any pytree.
-        filter_spec: As for `filter`.
-        replace: What stands for a leaf in the tree that doesn't have it.
+        filter_spec: A function `leaf -> bool`, or a bool, or a pytree of these whose structure is a prefix of that of
+            `tree`. Each applies to every leaf of `tree` below it. A module is a pytree here, even if it can be called.
+            A bound method, a `Partial` and what a transformation returned are functions.
+        replace: What replaces a leaf in the tree that doesn't get it.
         is_leaf: As in `jax.tree_util.tree_flatten`: what else in `tree` counts as a leaf.
 
     Returns:
-        Two trees like `tree`. Each leaf is in one of them.
+        Two trees of the structure of `tree`. Each leaf is in one of them.
 
     Raises:
         ValueError: The structure of `filter_spec` isn't a prefix of that of `tree`. The message says where.
@@ -85,17 +87,18 @@ def _select(tree, filter_spec, is_leaf):
 
 
 def combine(*trees, is_leaf=None):
-    """Merge trees of one structure: take the first leaf at each place that isn't `None`.
+    """Merge trees of the same structure. At each place, take the first leaf that isn't `None`.
 
     Args:
-        trees: Pytrees that differ only in their leaves, and in which places hold `None`: such as `partition` returns.
+        *trees: Pytrees of the same structure, such as those that `partition` returns. `None` counts as a leaf.
         is_leaf: As in `jax.tree_util.tree_flatten`: what else counts as a leaf.
 
     Returns:
         A tree of the same structure.
 
     Raises:
-        ValueError: No tree was given, or their structures differ. The message says where.
+        ValueError: No tree was given.
+        ValueError: The structures differ. The message says where.
 
     Example:
         >>> eqx.combine([1, None, None], [None, 2, None])
@@ -110,8 +113,8 @@ def combine(*trees, is_leaf=None):
         if other != treedef:
             difference = first_difference(trees[0], trees[i], "tree", is_leaf_or_none, is_leaf_or_none)
             raise ValueError(
-                "`combine` expects trees of one structure, but number 0 and number {} differ. At `{}` expected {}, "
-                "got {}.".format(i, *difference)
+                "`combine` expects trees of the same structure, but number 0 and number {} differ. At `{}` expected "
+                "{}, got {}.".format(i, *difference)
             )
     if len(flat) == 2:  # the two halves of a partition
         return treedef.unflatten([b if a is None else a for a, b in zip(flat[0][0], flat[1][0])])

@@ -1,4 +1,4 @@
-"""Names of leaves, as a user would write them: `model.layers[0].activation`. Only error messages pay for these."""
+"""The paths of leaves, as a user writes them: `model.layers[0].activation`. They are made only for error messages."""
 
 import re
 
@@ -10,9 +10,9 @@ from .static import types_of
 
 
 def leaf_paths(tree, root="", is_leaf=None):
-    """The path of each leaf of `tree`, in flattening order, each beginning with `root`."""
+    """The path of each leaf of `tree`, in the order of flattening. Each path begins with `root`."""
     paths = []
-    pending = [(root, tree)]  # a stack, not recursion: trees may be deeper than Python's
+    pending = [(root, tree)]  # a stack: a tree may be deeper than Python's limit of recursion
     while pending:
         path, node = pending.pop()
         children = named_children(node, is_leaf)
@@ -24,16 +24,18 @@ def leaf_paths(tree, root="", is_leaf=None):
 
 
 def first_difference(expected, got, root="", is_leaf=None, got_is_leaf=None, covers=None):
-    """Where and how the structure of `got` first departs from that of `expected`.
+    """Find the first place where the structure of `got` differs from that of `expected`.
 
     Args:
-        expected, got: The trees to compare.
+        expected: The tree to compare with.
+        got: The tree to compare.
         root: What the path begins with.
-        is_leaf, got_is_leaf: As in `jax.tree_util.tree_flatten`, for `expected` and for `got`.
-        covers: A predicate on nodes of `got`. A node for which it is true may stand in the place of any subtree.
+        is_leaf: As in `jax.tree_util.tree_flatten`, for `expected`.
+        got_is_leaf: The same for `got`.
+        covers: A predicate on nodes of `got`. A node for which it is true matches any subtree.
 
     Returns:
-        `(path, expected, got)`, of which the last two say in words what is there. `None` if the structures agree.
+        `(path, what is in expected, what is in got)`, the last two in words. `None` if the structures are the same.
     """
     pending = [(root, expected, got)]
     while pending:
@@ -62,17 +64,17 @@ def first_difference(expected, got, root="", is_leaf=None, got_is_leaf=None, cov
 
 
 def _top(node):
-    """The structure of a node without what is below its children."""
+    """The structure of a node alone, as if its children were leaves."""
     return tree_util.tree_flatten(node, is_leaf=lambda x: x is not node)[1]
 
 
 def _differing_fields(left, left_children, right, right_children):
-    """The names of the fields in which the static values of two modules of one class differ. Empty for other nodes."""
+    """The names of the fields whose static values differ in two modules of one class. Empty for other nodes."""
     layout = layout_of(left)
 
     def static_value(module, children, name):
         value = vars(module).get(name)
-        child = children.get("." + name)  # what is static has no child, or has `None` for one
+        child = children.get("." + name)  # a static value has no child, or the child `None`
         if type(child) is tuple and type(value) is tuple:
             return tuple([None if c is v else v for c, v in zip(child, value)])
         return value if child is None else None
@@ -95,16 +97,16 @@ def _describe_names(node, names):
 
 
 def describe_leaf(x):
-    """A leaf in a few words: its type, and for an array its dtype and shape."""
+    """Describe a leaf in a few words: its type, and for an array its dtype and shape."""
     if hasattr(x, "dtype") and hasattr(x, "shape") and not isinstance(x, type):
         return "`{}` {}[{}]".format(type(x).__name__, x.dtype, ",".join(map(str, x.shape)))
     return "`{}` {}".format(type(x).__name__, short_repr(x, 40))
 
 
 def short_repr(x, width):
-    """`repr(x)` on one line, cut to `width`. Never raises, whatever `x` may do."""
+    """`repr(x)` on one line, cut to `width`. It never raises an error."""
     try:
         text = re.sub(r"\s*\n\s*", " ", repr(x))
-    except Exception:  # an object's own `repr`, which may well be broken in the middle of a debugging session
+    except Exception:  # the `repr` of the object is broken
         text = object.__repr__(x)
     return text if len(text) <= width else text[: width - 3] + "..."

@@ -1,4 +1,4 @@
-"""Predicates on one leaf: is it an array, and of what kind?"""
+"""Predicates on one leaf: whether it is an array, and of what kind."""
 
 import functools as ft
 import operator
@@ -9,13 +9,13 @@ from jax import core, tree_util
 
 from .. import _compat
 
-is_none = ft.partial(operator.is_, None)  # in C: pytree flattening asks it of every node
+is_none = ft.partial(operator.is_, None)  # in C, because flattening calls it on every node
 
-concrete_array_types = set()  # of JAX arrays met so far: neither tracers nor typed keys
+concrete_array_types = set()  # the types of concrete JAX arrays that were seen so far, without typed keys
 
 
 def is_jax_array(element):
-    """Whether `element` is a JAX array: of any dtype, concrete or traced, old-style or typed PRNG keys too."""
+    """Whether `element` is a JAX array. Every dtype counts, and so do tracers and PRNG keys."""
     if type(element) in concrete_array_types:
         return True
     # On the oldest JAX `jnp.ndarray` matches NumPy arrays too.
@@ -34,20 +34,32 @@ def is_numpy(element):
 def is_array(element):
     """Whether `element` is a JAX array, or a NumPy array or NumPy scalar of a dtype that JAX has.
 
-    JAX arrays count whatever their dtype is, and so do tracers and PRNG keys. NumPy's arrays of text, dates and objects
-    don't count, as no JAX function takes them. Python numbers don't count either: see `is_array_like`.
+    JAX arrays of every dtype count, and so do tracers and PRNG keys. NumPy's arrays of text, dates and objects don't
+    count, because no JAX function takes them. Python numbers don't count: `is_array_like` is for them.
+
+    Args:
+        element: Anything.
+
+    Returns:
+        A `bool`.
 
     Example:
         >>> [eqx.is_array(x) for x in (jnp.ones(2), np.ones(2), np.float32(1), 1.0, np.array(["text"]))]
         [True, True, True, False, False]
     """
     if type(element) in concrete_array_types:
-        return True  # one call less for most arrays
+        return True  # saves a call for most arrays
     return is_jax_array(element) or (is_numpy(element) and _is_number_dtype(element.dtype))
 
 
 def is_inexact_array(element):
-    """Whether `element` is a JAX array of floating-point or complex dtype. A NumPy array isn't.
+    """Whether `element` is a JAX array of floating-point or complex dtype. NumPy arrays don't count.
+
+    Args:
+        element: Anything.
+
+    Returns:
+        A `bool`.
 
     Example:
         >>> [eqx.is_inexact_array(x) for x in (jnp.ones(2), jnp.arange(2), np.ones(2), 1.0)]
@@ -57,15 +69,21 @@ def is_inexact_array(element):
 
 
 def is_inexact_jax_or_numpy(element):
-    """Whether `element` is an array (see `is_array`) of floating-point or complex dtype: what `jax.grad` takes."""
+    """Whether `element` is a JAX or NumPy array of floating-point or complex dtype, as `jax.grad` takes."""
     return is_array(element) and _is_inexact_dtype(element.dtype)
 
 
 def is_array_like(element):
-    """Whether `element` can be made into a JAX array: whether `jax.numpy.array(element)` succeeds.
+    """Whether `jax.numpy.array(element)` succeeds.
 
-    True for JAX and NumPy arrays of numbers, Python and NumPy numbers that fit JAX's dtypes, and lists of those.
-    False for strings, functions, `None`, and anything else.
+    It is true for JAX and NumPy arrays of numbers, for Python and NumPy numbers that fit into JAX's dtypes, and for
+    lists of these. It is false for everything else, such as strings, functions and `None`.
+
+    Args:
+        element: Anything.
+
+    Returns:
+        A `bool`.
 
     Example:
         >>> [eqx.is_array_like(x) for x in (jnp.ones(2), np.ones(2), 1.0, True, 2**70, "text", jax.nn.relu)]
@@ -74,20 +92,26 @@ def is_array_like(element):
     if is_jax_array(element) or isinstance(element, (bool, float, complex)):
         return True
     if isinstance(element, int) and -(2**31) <= element < 2**31:
-        return True  # fits the default integer with and without x64; above it, JAX decides
+        return True  # It fits with and without x64. JAX decides about a larger one.
     if element is None or isinstance(element, (str, bytes)):
-        return False  # JAX 0.4.1 to 0.4.33 read `None` as NaN
+        return False  # `jnp.array` of JAX 0.4.1 to 0.4.33 reads `None` as NaN
     if is_numpy(element):
         return _is_number_dtype(element.dtype)
     try:
         jnp.array(element)
-    except Exception:  # whatever the object's own conversion raises
+    except Exception:  # the object's own conversion may raise anything
         return False
     return True
 
 
 def is_inexact_array_like(element):
-    """Whether `element` is array-like (see `is_array_like`) and floating-point or complex.
+    """Whether `jax.numpy.array(element)` succeeds and is floating-point or complex.
+
+    Args:
+        element: Anything.
+
+    Returns:
+        A `bool`.
 
     Example:
         >>> [eqx.is_inexact_array_like(x) for x in (jnp.ones(2), np.ones(2), 1.0, 1, "text")]
@@ -103,9 +127,9 @@ def is_inexact_array_like(element):
 
 
 def is_static_function(x):
-    """Whether `x` is a function without data: a plain one, a class, or a pytree whose leaves are all functions.
+    """Whether `x` is a function without data: a plain function, a class, or a callable pytree of functions alone.
 
-    A layer without leaves, such as `nn.Identity()`, is data. So is a layer that holds arrays, numbers or flags.
+    A layer without leaves, such as `nn.Identity()`, is data. A layer that holds arrays, numbers or flags is data too.
     """
     if not callable(x):
         return False
@@ -120,6 +144,10 @@ def _is_inexact_dtype(dtype):
 
 @ft.lru_cache(maxsize=None)
 def _is_number_dtype(dtype):
-    if dtype.type in (np.timedelta64, np.longdouble, np.clongdouble):  # numbers to NumPy, not to JAX
+    if dtype.type in (
+        np.timedelta64,
+        np.longdouble,
+        np.clongdouble,
+    ):  # NumPy calls these numbers. JAX doesn't have them.
         return False
     return dtype == np.bool_ or bool(jnp.issubdtype(dtype, jnp.number))

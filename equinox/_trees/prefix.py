@@ -1,4 +1,4 @@
-"""What a prefix says of the leaves of a tree.
+"""Read a prefix of a tree: find the value that it has for each leaf.
 
 A prefix is a value, or a function from a leaf to a value, or a pytree of these whose structure is a prefix of that of
 the tree. Each applies to all leaves below it. The values are bools in a filter specification, and axes in `in_axes`.
@@ -11,17 +11,21 @@ from .paths import describe_leaf, first_difference, leaf_paths
 
 
 def values_of_leaves(prefix, leaves, treedef, is_value, name, expected):
-    """For each leaf of a tree the value that `prefix` has for it, or `None` if `prefix` is no prefix of the tree.
+    """Find the value that `prefix` has for each leaf of a tree.
 
     Args:
         prefix: The prefix.
-        leaves, treedef: The tree, flattened.
-        is_value: A function that says whether a leaf of `prefix` is a value.
-        name: What an error message calls `prefix`.
-        expected: What an error message says that a leaf of `prefix` must be.
+        leaves: The leaves of the tree.
+        treedef: The structure of the tree.
+        is_value: A predicate: whether a leaf of `prefix` is a value.
+        name: The name of `prefix` in an error message.
+        expected: What a leaf of `prefix` must be, for an error message.
+
+    Returns:
+        A list with a value for each leaf. `None` if `prefix` is no prefix of the tree.
 
     Raises:
-        TypeError: A leaf of `prefix` is neither a value nor a function.
+        TypeError: A leaf of `prefix` is no value and no function.
     """
     if callable(prefix) and tree_util.all_leaves([prefix]):
         return list(map(prefix, leaves))
@@ -46,7 +50,7 @@ def values_of_leaves(prefix, leaves, treedef, is_value, name, expected):
         elif callable(item):
             parts, its_structure = tree_util.tree_flatten(item)
             if its_structure != structure or not all(is_value(x) or callable(x) for x in parts):
-                parts = [item] * len(indices)  # it is a function, and no tree such as `tree_map` makes of one
+                parts = [item] * len(indices)  # `item` is one function, not a tree of functions that `tree_map` made
             values += [x if is_value(x) else x(leaves[j]) for x, j in zip(parts, indices)]
         elif indices or item is not None:
             path = leaf_paths(prefix, name, is_leaf)[i]
@@ -55,15 +59,15 @@ def values_of_leaves(prefix, leaves, treedef, is_value, name, expected):
 
 
 def mismatch(tree, prefix, root, is_leaf=None):
-    """Where `prefix` stops being a prefix of `tree`, in words: the path begins with `root`."""
+    """Say in words where `prefix` stops being a prefix of `tree`. The path begins with `root`."""
     return "At `{}` expected {}, got {}.".format(*first_difference(tree, prefix, root, is_leaf, covers=covers))
 
 
 def is_item(x):
     """Whether `x` is `None` or a function that is a pytree node.
 
-    Such are a bound method, a `Partial`, and what a transformation returned. A callable module is no function, but a
-    tree.
+    Such functions are bound methods, `Partial`s and what a transformation returned. A callable module counts as a tree,
+    not as a function.
     """
     if x is None or isinstance(x, tree_util.Partial):
         return True
@@ -71,5 +75,5 @@ def is_item(x):
 
 
 def covers(x):
-    """Whether `x`, in a prefix, may stand in the place of any subtree."""
+    """Whether `x`, in a prefix, applies to any subtree."""
     return is_item(x) or tree_util.all_leaves([x])

@@ -11,19 +11,19 @@ from .paths import describe_leaf, leaf_paths
 from .predicates import is_array, is_inexact_array, is_inexact_jax_or_numpy
 from .prefix import covers, is_item, mismatch, values_of_leaves
 
-# What the answers of a filter depend on, beside the structure of the inputs: nothing, the type of a leaf, its type and
-# dtype, or anything, such as its value. Each includes those before it. A filter that depends on the type may still
-# answer "no" for an array that no JAX function takes, such as NumPy's arrays of text.
+# What the answers of a filter depend on, in addition to the structure of the inputs: nothing, the type of a leaf, its
+# type and dtype, or anything, such as its value. Each includes the ones before it. One exception: a filter that depends
+# on the type may answer "no" for arrays that no JAX function takes, such as NumPy's arrays of text.
 STRUCTURE, TYPE, DTYPE, ANYTHING = DEPENDENCIES = ("structure", "type", "dtype", "anything")
 
 _KNOWN_FUNCTIONS = {id(is_array): TYPE, id(is_inexact_array): DTYPE, id(is_inexact_jax_or_numpy): DTYPE}
 
 
 def mask(leaves, treedef, spec, name):
-    """For each of the `leaves` of a tree whether `spec` selects it, or `None` if `spec` is no prefix of `treedef`.
+    """A list with one bool for each leaf: whether `spec` selects it. `None` if `spec` is no prefix of `treedef`.
 
     Raises:
-        TypeError: A leaf of `spec` is neither a bool nor a function. The message calls `spec` by `name`.
+        TypeError: A leaf of `spec` is no bool and no function. The message calls `spec` by `name`.
     """
     expected = "a bool or a function from a leaf to a bool"
     answers = values_of_leaves(spec, leaves, treedef, _is_bool, name, expected)
@@ -35,9 +35,9 @@ def _is_bool(x):
 
 
 class Selection:
-    """How a transformation was told which leaves to act on: by exactly one of `filter_fn` and `filter_tree`.
+    """The leaves on which a transformation acts, as given by exactly one of `filter_fn` and `filter_tree`.
 
-    Two are equal if they have the same name, the same functions (by identity), and the same trees of bools.
+    Two selections are equal if they have the same name, the same functions (by identity) and the same trees of bools.
 
     Args:
         name: The transformation's name, for error messages.
@@ -46,11 +46,12 @@ class Selection:
 
     Attributes:
         filter_fn: As given.
-        depends_on: What the answers depend on: one of `DEPENDENCIES`. If it is "anything", the filter has to be asked
-            at each call. If it is "dtype", `filter_fn` is the function to ask when the dtype of a leaf has changed.
+        depends_on: What the answers depend on: one of `DEPENDENCIES`. If it is "anything", the filter must be called
+            at each call of the function. If it is "dtype", `filter_fn` must be called when the dtype of a leaf changed.
 
     Raises:
-        TypeError: `filter_fn` is no function, or a leaf of `filter_tree` is neither a bool nor a function.
+        TypeError: `filter_fn` is no function.
+        TypeError: A leaf of `filter_tree` is no bool and no function.
         ValueError: Both were given, or none.
     """
 
@@ -75,18 +76,20 @@ class Selection:
         else:
             items, structure = tree_util.tree_flatten(filter_tree, is_leaf=is_item)
             _check_items(name, filter_tree, items)
-            self.filter_tree = structure.unflatten(items)  # a copy: a list may be changed later
+            self.filter_tree = structure.unflatten(items)  # a copy, because the user may change a list later
             self.depends_on = _dependency_of_tree(items)
-            # JAX 0.7.2 can't compare a structure with anything else, so the kind of the key comes before it.
+            # JAX 0.7.2 can't compare a structure with another type. So the kind of the key comes before it.
             bools = tuple(bool(x) if _is_bool(x) else id(x) for x in items)
             by_value = _is_hashable(structure)
             self._key = (name, "tree", structure, bools) if by_value else (name, "object", id(self))
 
     def of(self, inputs):
-        """For each leaf of `inputs`, a tuple of pytrees, whether it is selected.
+        """A list with one bool for each leaf of `inputs`, a tuple of pytrees: whether the leaf is selected.
 
-        A `filter_tree` is read in the first of these ways that fits: as a tree of the structure of the only input; as a
-        tuple or list of one specification for each input; as a prefix of the only input, or of the tuple of inputs.
+        There are three ways to read a `filter_tree`. The first one that fits is used:
+            1. a tree of the structure of the only input;
+            2. a tuple or list of one specification for each input;
+            3. a prefix of the only input, or of the tuple of inputs.
 
         Raises:
             ValueError: `filter_tree` fits in none of these ways. The message says where it differs.
@@ -123,8 +126,8 @@ def _check_function(name, filter_fn):
     leaves = [filter_fn] if covers(filter_fn) else tree_util.tree_leaves(filter_fn)
     if leaves and all(map(_is_bool, leaves)):
         raise TypeError(
-            "`{}` got a tree of bools as `filter_fn`, {}: that is a `filter_tree`. `filter_fn` is a function from a "
-            "leaf to a bool. (A module that is such a function has it as its method `__call__`.)".format(
+            "`{}` got a tree of bools as `filter_fn`, {}. Pass it as `filter_tree`. `filter_fn` is a function from a "
+            "leaf to a bool. (For a module that is such a function, pass its method `__call__`.)".format(
                 name, describe_leaf(filter_fn)
             )
         )

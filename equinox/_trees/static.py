@@ -1,7 +1,7 @@
-"""When two static values are the same: they are equal, and so are their types, also those of what is in them.
+"""When two static values are the same: they are equal, and their types and the types of their items are equal.
 
-Python's `==` takes `True`, `1` and `1.0` for one another, and `0.0` and `-0.0`. JAX compares static data by `==`. A
-function that was compiled for one of them must not be used for another.
+For Python's `==`, `True`, `1` and `1.0` are equal, and so are `0.0` and `-0.0`. JAX compares static data by `==`. But a
+function that was compiled for one of these values must not be used for another.
 """
 
 import types
@@ -11,22 +11,21 @@ from jax import tree_util
 
 from .predicates import is_none
 
-# The types whose values hold nothing else, and are the same if they are equal.
+# The types whose values hold no other values. Two values of such a type are the same if they are equal.
 PLAIN_TYPES = frozenset([bool, int, str, bytes, type(None), types.FunctionType, type])
 
 
 def types_of(x):
-    """The type of a static value, and of what is in it if it is a tuple, a frozenset or a dataclass that has `==`.
+    """The type of a static value, with the types of the items of a tuple, a frozenset or a dataclass that has `==`.
 
-    A zero that has a sign adds its sign.
-
-    Two static values are the same if they are equal and their `types_of` are. The result is hashable if `x` is.
+    For a floating-point or complex zero the result includes its sign. Two static values are the same if they are equal
+    and their `types_of` are equal. The result is hashable if `x` is.
     """
     cls = type(x)
     if cls in PLAIN_TYPES:
         return cls
     if isinstance(x, (float, complex, np.inexact)) and x == 0:
-        return cls, repr(x)  # with its sign
+        return cls, repr(x)  # the `repr` has the sign
     if isinstance(x, tuple):
         return (cls, *map(types_of, x))
     if isinstance(x, frozenset):
@@ -40,9 +39,9 @@ def types_of(x):
 
 
 def hashable_key(tree):
-    """What is equal for two trees of the same static values in the same places.
+    """A key for a tree of static values. The keys of two trees are equal if the trees have the same values and places.
 
-    If a value can't be hashed, the result is equal to nothing but itself.
+    If a value can't be hashed, the key is equal only to itself.
     """
     leaves, treedef = tree_util.tree_flatten(tree, is_leaf=is_none)
     key = (treedef, tuple(map(types_of, leaves)), tuple(leaves))

@@ -1,4 +1,4 @@
-"""`apply_updates`: one step of training."""
+"""`apply_updates`: add updates to a model."""
 
 import jax.numpy as jnp
 from jax import tree_util
@@ -8,22 +8,23 @@ from .predicates import is_inexact_jax_or_numpy, is_jax_array, is_none
 
 
 def apply_updates(model, updates):
-    """Add `updates` to `model`, leaf by leaf: one step of training.
+    """Add `updates` to `model`, leaf by leaf, as in one step of training.
 
-    A leaf becomes `leaf + update`. Arrays of floating-point or complex dtype keep their dtype, so that a model of
-    bfloat16 takes updates of float32. Where `updates` holds `None`, the model stays as it is.
+    A leaf becomes `leaf + update`. Arrays of floating-point or complex dtype keep their dtype: a model of bfloat16 may
+    have updates of float32. Where `updates` holds `None`, the model doesn't change.
 
     Args:
         model: Any pytree. It isn't changed.
-        updates: A pytree of the same structure, with `None` in the place of leaves or subtrees that stay as they are.
-            Typically it is what an Optax optimiser makes of the gradients.
+        updates: A pytree of the same structure. It may have `None` for a leaf or a subtree that doesn't change. Usually
+            an Optax optimiser makes it from the gradients.
 
     Returns:
         The updated model.
 
     Raises:
         ValueError: The structures differ. The message says where.
-        TypeError: A leaf and its update can't be added, or the leaf is real and the update complex.
+        TypeError: A leaf and its update can't be added.
+        TypeError: A leaf is real and its update is complex.
 
     Example:
         >>> model = {"weight": jnp.ones(2, jnp.bfloat16), "steps": 3, "activation": jax.nn.relu}
@@ -38,8 +39,8 @@ def apply_updates(model, updates):
         nodes = None
     if nodes is None or not tree_util.all_leaves([m for m, u in zip(nodes, changes) if u is not None]):
         raise ValueError(
-            "`apply_updates` expects `updates` to have the structure of `model`, with `None` where nothing is to "
-            "change. At `{}` the model has {}, the updates have {}.".format(
+            "`apply_updates` expects `updates` to have the structure of `model`, with `None` where nothing changes. "
+            "At `{}` the model has {}, the updates have {}.".format(
                 *first_difference(model, updates, "model", covers=is_none)
             )
         )
@@ -56,15 +57,15 @@ def _add(leaf, update, i, updates):
         return total
     except (TypeError, ValueError) as error:
         raise (TypeError if isinstance(error, TypeError) else ValueError)(
-            "`apply_updates` can't add to the leaf `{}`, {}, the update {}: {}".format(
+            "`apply_updates` can't add the update {2} to the leaf `{0}`, {1}: {3}".format(
                 leaf_paths(updates, "model", is_none)[i], describe_leaf(leaf), describe_leaf(update), error
             )
         ) from None
 
 
 def _as_leaf(total, leaf):
-    """The sum in the dtype of the leaf, so that a step of training doesn't change the types in a model."""
+    """The sum in the dtype of the leaf. So a step of training doesn't change the dtypes in a model."""
     if jnp.iscomplexobj(total) and not jnp.iscomplexobj(leaf):
         raise TypeError("the sum is complex, and the leaf is real.")
-    # As a JAX array, NumPy's float64 is float32, unless JAX was told otherwise.
+    # JAX makes float32 of NumPy's float64, unless x64 is enabled.
     return total.astype(jnp.asarray(leaf).dtype if is_jax_array(total) else leaf.dtype)

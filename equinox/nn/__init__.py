@@ -1,7 +1,7 @@
-"""A small neural-network library in PyTorch's manner, made of nothing but `Module`.
+"""A small neural-network library like PyTorch's. Every layer is a `Module`.
 
-Every layer acts on one example: use `jax.vmap` for a batch. Every layer's call takes a `key`, which most ignore, so
-that layers can stand in for one another.
+Every layer acts on one example. Use `jax.vmap` for a batch. Every layer's call takes a `key`, so any layer can replace
+another. Most layers ignore it.
 
 The leaves of the layers are arrays, so plain JAX takes them. Functions are part of the structure. One leaf is a flag:
 `Dropout.deterministic`.

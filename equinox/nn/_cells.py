@@ -1,4 +1,4 @@
-"""`GRUCell` and `LSTMCell`: one step of a recurrent network. `jax.lax.scan` makes many of it."""
+"""`GRUCell` and `LSTMCell`: one step of a recurrent network. `jax.lax.scan` repeats it."""
 
 import math
 from typing import Optional
@@ -12,7 +12,7 @@ from ._checks import as_bool, as_example, as_size, check_key, columns, in_words
 
 
 class _Cell(Module):
-    """What the cells share: for each gate, a map of the input and a map of the hidden state, stacked gate by gate."""
+    """The parameters of a cell: each gate maps the input and the hidden state. The gates are stacked."""
 
     weight_ih: jnp.ndarray
     weight_hh: jnp.ndarray
@@ -42,7 +42,8 @@ class _Cell(Module):
         return gates if self.bias_ih is None else gates + self.bias_ih
 
     def _from_hidden(self, hidden):
-        # By itself: as one product with the input's, `[w_ih w_hh] @ [x h]`, its gradient is several times slower.
+        # This product is separate from the input's. The gradient of a single product, `[w_ih w_hh] @ [x h]`, is several
+        # times slower.
         gates = self.weight_hh @ hidden
         return gates if self.bias_hh is None else gates + self.bias_hh
 
@@ -65,7 +66,7 @@ class GRUCell(_Cell):
         input_size: The length of `input`, x above.
         hidden_size: The length of `hidden`, h above.
         bias: Whether to add the b's. Without them the fields `bias_ih` and `bias_hh` are `None`.
-        key: A PRNG key for the initial parameters. It is not kept. The one at the call is ignored.
+        key: A PRNG key for the initial parameters. It is not kept.
 
     Shapes:
         input: `(input_size,)`. hidden: `(hidden_size,)`. The new hidden: `(hidden_size,)`.
@@ -78,8 +79,9 @@ class GRUCell(_Cell):
 
     Raises:
         ValueError: A size is below 1.
-        ValueError: At the call, `input` or `hidden` has another shape, or the cell is a stack of cells.
-        TypeError: A size is no integer, `bias` is no bool, or `key` is no key.
+        TypeError: A size is no integer.
+        TypeError: `bias` is no bool.
+        TypeError: `key` is no PRNG key.
 
     Example:
         >>> cell = eqx.nn.GRUCell(3, 2, key=jax.random.PRNGKey(0))
@@ -91,6 +93,27 @@ class GRUCell(_Cell):
         super().__init__(3, input_size, hidden_size, bias, key)
 
     def __call__(self, input, hidden, *, key=None):
+        """Take one step.
+
+        Args:
+            input: An array of shape `(input_size,)`.
+            hidden: The hidden state, an array of shape `(hidden_size,)`.
+            key: It is ignored. Every layer takes a key.
+
+        Returns:
+            The new hidden state, an array of shape `(hidden_size,)`.
+
+        Raises:
+            ValueError: `input` or `hidden` has another shape.
+            ValueError: The cell is a stack of cells, as `jax.vmap` over the construction makes it.
+            TypeError: `input` or `hidden` can't be made into an array.
+
+        Example:
+            >>> cell = eqx.nn.GRUCell(3, 2, key=jax.random.PRNGKey(0))
+            >>> hidden, _ = jax.lax.scan(lambda h, x: (cell(x, h), None), jnp.zeros(2), jnp.ones((5, 3)))
+            >>> hidden.shape
+            (2,)
+        """
         hidden = self._as_hidden(hidden, "hidden")
         r_input, z_input, n_input = jnp.split(self._from_input(input), 3)
         r_hidden, z_hidden, n_hidden = jnp.split(self._from_hidden(hidden), 3)
@@ -114,7 +137,7 @@ class LSTMCell(_Cell):
         input_size: The length of `input`, x above.
         hidden_size: The length of h and of c. `hidden` is the pair `(h, c)`.
         bias: Whether to add the b's. Without them the fields `bias_ih` and `bias_hh` are `None`.
-        key: A PRNG key for the initial parameters. It is not kept. The one at the call is ignored.
+        key: A PRNG key for the initial parameters. It is not kept.
 
     Shapes:
         input: `(input_size,)`. hidden and the new hidden: a pair of `(hidden_size,)`, a tuple in the result.
@@ -127,9 +150,9 @@ class LSTMCell(_Cell):
 
     Raises:
         ValueError: A size is below 1.
-        ValueError: At the call, `input`, h or c has another shape, or the cell is a stack of cells.
-        TypeError: At the call, `hidden` is no tuple or list.
-        TypeError: A size is no integer, `bias` is no bool, or `key` is no key.
+        TypeError: A size is no integer.
+        TypeError: `bias` is no bool.
+        TypeError: `key` is no PRNG key.
 
     Example:
         >>> cell = eqx.nn.LSTMCell(3, 2, key=jax.random.PRNGKey(0))
@@ -142,6 +165,29 @@ class LSTMCell(_Cell):
         super().__init__(4, input_size, hidden_size, bias, key)
 
     def __call__(self, input, hidden, *, key=None):
+        """Take one step.
+
+        Args:
+            input: An array of shape `(input_size,)`.
+            hidden: The pair `(h, c)`. Each is an array of shape `(hidden_size,)`.
+            key: It is ignored. Every layer takes a key.
+
+        Returns:
+            The new pair `(h, c)`, as a tuple.
+
+        Raises:
+            ValueError: `input`, h or c has another shape.
+            ValueError: The cell is a stack of cells, as `jax.vmap` over the construction makes it.
+            TypeError: `hidden` is no tuple or list.
+            TypeError: `input`, h or c can't be made into an array.
+
+        Example:
+            >>> cell = eqx.nn.LSTMCell(3, 2, key=jax.random.PRNGKey(0))
+            >>> start = (jnp.zeros(2), jnp.zeros(2))
+            >>> (h, c), _ = jax.lax.scan(lambda hidden, x: (cell(x, hidden), None), start, jnp.ones((5, 3)))
+            >>> h.shape
+            (2,)
+        """
         is_sequence = isinstance(hidden, (tuple, list))
         if not is_sequence or len(hidden) != 2:
             raise (ValueError if is_sequence else TypeError)(

@@ -1,4 +1,4 @@
-"""What the layers ask of their arguments. Of arrays only shapes are looked at, so traced ones will do."""
+"""Checks of the layers' arguments. Only the shape of an array is checked, so traced arrays pass."""
 
 import operator
 
@@ -31,7 +31,7 @@ def as_bool(value, name, layer):
 
 
 def check_key(key, layer):
-    """Refuse what can't be a PRNG key: `None` above all, and the seed that a key is made from."""
+    """Raise an error if `key` can't be a PRNG key. Usual mistakes are `None`, and the seed instead of the key."""
     if not hasattr(key, "shape"):
         raise TypeError(
             "`{}` expects `key` to be a PRNG key, such as `jax.random.PRNGKey({})`, got {}.".format(
@@ -41,7 +41,7 @@ def check_key(key, layer):
 
 
 def check_callable(value, name, layer):
-    """Refuse an argument of `layer` that can't be called; `name` says which, or which part of it."""
+    """Raise an error if `value`, the argument `name` of `layer`, can't be called."""
     if not callable(value):
         raise TypeError(
             "`{}` expects `{}` to be a function, a layer or another callable, got {}.".format(
@@ -51,7 +51,7 @@ def check_callable(value, name, layer):
 
 
 def columns(layer, name):
-    """The number of columns of the weight `name` of `layer`. It is looked up, because `tree_at` may have changed it."""
+    """The number of columns of the weight `name` of `layer`. `tree_at` may change it, so the weight itself is read."""
     shape = getattr(layer, name).shape
     if len(shape) > 2:
         raise ValueError(
@@ -69,7 +69,13 @@ MAP_OVER_LAYERS = "Map over the layer too: `jax.vmap(lambda layer, x: layer(x))(
 def as_example(x, name, size, size_name, layer, batched):
     """`x`, the argument `name` of the call of `layer`, as an array of shape `(size,)`.
 
-    `size_name` is the argument that `layer` was made with for `size`, and `batched` the call that takes a batch.
+    Args:
+        x: The argument.
+        name: Its name.
+        size: The length that `layer` expects.
+        size_name: The argument of the constructor that sets `size`.
+        layer: The layer.
+        batched: The call that takes a batch, as code.
     """
     if not hasattr(x, "shape"):
         if not is_array_like(x):
@@ -93,7 +99,7 @@ def as_example(x, name, size, size_name, layer, batched):
 
 
 def in_words(x):
-    """An argument that isn't what was expected, in a few words."""
+    """Describe an unexpected argument in a few words."""
     if hasattr(x, "shape"):
         return "an array of shape {}".format(x.shape)
     if isinstance(x, (tuple, list)):

@@ -1,4 +1,4 @@
-"""`Dropout`: the one layer that needs randomness at its call."""
+"""`Dropout`: the only layer that is random at each call."""
 
 import numbers
 from typing import Any
@@ -20,27 +20,28 @@ def _is_number(x):
 class Dropout(Module):
     """Set each element of `input` to zero with probability `p`, and divide the others by `1 - p`.
 
-    So the expected value is that of `input`, as in `torch.nn.Dropout`.
+    So the expected value of the output is `input`, as in `torch.nn.Dropout`.
 
-    `p` is part of the structure of the tree while it is a number, and a leaf if it is an array. Change it with
-    `eqx.replace`. The gradient with respect to it is zero. `deterministic` is a leaf. Change it with `eqx.tree_at`:
+    If `p` is a number, it is part of the structure of the tree. If `p` is an array, it is a leaf. Change it with
+    `eqx.replace`. The gradient with respect to `p` is zero. `deterministic` is a leaf. Change it with `eqx.tree_at`:
 
         eqx.tree_at(lambda d: d.deterministic, dropout, True)
 
-    While `deterministic` is traced, its value isn't known. Then the call needs a key in any case, and the layer selects
-    between `input` and the result. `jax.jit` traces it where the layer is an input, and `eqx.filter_jit` doesn't. In a
-    layer that `jax.jit` returns it is an array.
+    While `deterministic` is traced, its value isn't known. Then every call needs a key, and the compiled code selects
+    `input` or the result. `jax.jit` traces `deterministic` if the layer is an input. `eqx.filter_jit` doesn't trace it.
+    If `jax.jit` returns a layer, its `deterministic` is an array.
 
     Args:
-        p: The probability, from 0 to 1. At 0 nothing changes. At 1 all becomes zero.
-        deterministic: Whether to return `input` as it is, as is usual in inference.
+        p: The probability, from 0 to 1. At 0 nothing changes. At 1 the output is zero.
+        deterministic: Whether to return `input` unchanged, as is usual in inference.
 
     Shapes:
-        input: Any shape. The output has its shape and dtype. Each element is dropped or kept by itself.
+        input: Any shape. The output has its shape and dtype. Each element is dropped independently of the others.
 
     Raises:
         ValueError: `p` is outside 0 to 1.
-        TypeError: `p` is no number, or `deterministic` no bool.
+        TypeError: `p` is no number.
+        TypeError: `deterministic` is no bool.
 
     Example:
         >>> dropout = eqx.nn.Dropout(0.5)
@@ -64,13 +65,25 @@ class Dropout(Module):
 
         Args:
             input: An array of any shape.
-            key: A PRNG key. It may be left out if nothing random happens: `deterministic` is true, or `p` is 0.
-            deterministic: If given, it is used instead of the one of the layer.
+            key: A PRNG key. It is not needed if `deterministic` is true or `p` is 0.
+            deterministic: If given, it is used instead of the layer's `deterministic`.
+
+        Returns:
+            An array of the shape and dtype of `input`.
 
         Raises:
-            ValueError: The key is missing.
-            ValueError: The layer is a stack of layers.
+            ValueError: `key` is missing.
+            ValueError: The layer is a stack of layers, as `jax.vmap` over the construction makes it.
             TypeError: `input` isn't floating-point or complex. Its dtype would change when it is divided by `1 - p`.
+            TypeError: `key` is no PRNG key.
+
+        Example:
+            >>> dropout = eqx.nn.Dropout(0.5)
+            >>> kept = dropout(jnp.ones(1000), key=jax.random.PRNGKey(0)) > 0
+            >>> 400 < int(kept.sum()) < 600
+            True
+            >>> dropout(jnp.ones(2), deterministic=True).tolist()
+            [1.0, 1.0]
         """
         flag = self.deterministic if deterministic is None else deterministic
         _check_unstacked("deterministic", flag)
@@ -88,7 +101,7 @@ class Dropout(Module):
                 "`input.astype(jnp.float32)`.".format(input.dtype)
             )
         keep = 1 - (lax.stop_gradient(self.p) if known_p is None else known_p)
-        # Where nothing is kept, any finite scale will do; an infinite one would make the gradient NaN.
+        # If nothing is kept, the scale has no effect. It must be finite: an infinite one makes the gradient NaN.
         scale = 1 / jnp.where(keep > 0, keep, 1)
         mask = jrandom.bernoulli(key, jnp.asarray(keep, jnp.float32), input.shape)
         dropped = jnp.where(mask, input * jnp.asarray(scale, input.dtype), 0)
@@ -96,12 +109,12 @@ class Dropout(Module):
 
 
 _NO_KEY = (
-    "`Dropout` needs a PRNG key to choose what to drop: call it with `key=...`; or with `deterministic=True`, to "
-    "return `input` as it is."
+    "`Dropout` needs a PRNG key to choose what to drop. Call it with `key=...`, or with `deterministic=True` to return "
+    "`input` unchanged."
 )
 _NO_KEY_TRACED = (
-    " Its `deterministic` is traced, so whether it is true can't be known yet: pass a key anyway, or hold the flag "
-    "static, as `filter_fn=eqx.is_array` does."
+    " Its `deterministic` is traced, so its value isn't known yet. Pass a key anyway, or keep the flag static, as "
+    "`filter_fn=eqx.is_array` does."
 )
 
 
@@ -121,17 +134,17 @@ def _known_probability(p):
     if isinstance(p, bool) or not (isinstance(p, numbers.Real) or _is_scalar_array(p)):
         raise TypeError("`Dropout` expects `p` to be a number from 0 to 1, got {}.".format(in_words(p)))
     value = float(p)
-    if not 0 <= value <= 1:  # NaN isn't either
+    if not 0 <= value <= 1:  # this refuses NaN too
         raise ValueError("`Dropout` expects `p` to be a probability, from 0 to 1, got {}.".format(value))
     return value
 
 
 def _check_unstacked(name, value):
-    """Refuse a `value` that has an axis, traced or not: `jnp.where` would broadcast it over the elements."""
+    """Raise an error if `value` has an axis. `jnp.where` would broadcast it over the elements."""
     if getattr(value, "shape", ()) != ():
         raise ValueError(
-            "`Dropout` expects `{}` to be one value, got {}. After `jax.vmap` over the construction, each layer has a "
-            "value of its own. {}".format(name, in_words(value), MAP_OVER_LAYERS)
+            "`Dropout` expects `{}` to be one value, got {}. After `jax.vmap` over the construction, each layer has "
+            "its own value. {}".format(name, in_words(value), MAP_OVER_LAYERS)
         )
 
 

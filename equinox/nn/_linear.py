@@ -17,7 +17,7 @@ class Linear(Module):
         in_features: The length of `input`.
         out_features: The length of the output.
         bias: Whether to add a bias. Without it the field `bias` is `None`.
-        key: A PRNG key for the initial parameters. It is not kept. The one at the call is ignored.
+        key: A PRNG key for the initial parameters. It is not kept.
 
     Shapes:
         input: `(in_features,)`. The output: `(out_features,)`. Use `jax.vmap(linear)(inputs)` for a batch.
@@ -28,8 +28,9 @@ class Linear(Module):
 
     Raises:
         ValueError: A size is below 1.
-        ValueError: At the call, `input` has another shape, or the layer is a stack of layers.
-        TypeError: A size is no integer, `bias` is no bool, or `key` is no key.
+        TypeError: A size is no integer.
+        TypeError: `bias` is no bool.
+        TypeError: `key` is no PRNG key.
 
     Example:
         >>> linear = eqx.nn.Linear(3, 2, key=jax.random.PRNGKey(0))
@@ -56,6 +57,25 @@ class Linear(Module):
             self.bias = None
 
     def __call__(self, input, *, key=None):
+        """Apply the map to one example.
+
+        Args:
+            input: An array of shape `(in_features,)`.
+            key: It is ignored. Every layer takes a key.
+
+        Returns:
+            An array of shape `(out_features,)`.
+
+        Raises:
+            ValueError: `input` has another shape.
+            ValueError: The layer is a stack of layers, as `jax.vmap` over the construction makes it.
+            TypeError: `input` can't be made into an array.
+
+        Example:
+            >>> linear = eqx.nn.Linear(3, 2, key=jax.random.PRNGKey(0))
+            >>> jax.vmap(linear)(jnp.ones((5, 3))).shape
+            (5, 2)
+        """
         input = as_example(input, "input", columns(self, "weight"), "in_features", self, "jax.vmap(layer)(input)")
         output = self.weight @ input
         return output if self.bias is None else output + self.bias
@@ -65,10 +85,11 @@ class Identity(Module):
     """Return the input as it is. It stands in for another layer.
 
     Args:
-        *args, **kwargs: Any at all. They are ignored, so the arguments of any layer will do.
+        *args: Anything. They are ignored, so `Identity` takes the arguments of any layer.
+        **kwargs: Anything. They are ignored too.
 
     Shapes:
-        input: An array of any shape, or any pytree. The output is the same object, as of `torch.nn.Identity`.
+        input: An array of any shape, or any pytree. The output is the same object, as in `torch.nn.Identity`.
 
     Example:
         >>> eqx.nn.Identity(3, 2, bias=False)("anything")
@@ -79,4 +100,17 @@ class Identity(Module):
         pass
 
     def __call__(self, input, *, key=None):
+        """Return `input`.
+
+        Args:
+            input: Anything.
+            key: It is ignored. Every layer takes a key.
+
+        Returns:
+            `input`, the same object.
+
+        Example:
+            >>> eqx.nn.Identity()(3)
+            3
+        """
         return input

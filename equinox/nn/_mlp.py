@@ -12,26 +12,28 @@ from ._linear import Linear
 
 
 def identity(x):
-    """`x` itself. A function with a name, unlike a lambda, can be pickled."""
+    """Return `x`. This function has a name, so it can be pickled. A lambda can't."""
     return x
 
 
 class MLP(Module):
     """Multi-layer perceptron: `Linear` layers, an activation after each but the last, and a final activation.
 
-    An activation that is a function is part of the structure of the tree, and no leaf. So the leaves are arrays, and
-    `jax.jit`, `jax.grad` and `optax` take the model as it is. Such functions compare by identity: two models that are
-    made with a lambda each have different structures. An activation that is a layer with parameters is data. This is
-    decided once, when the model is made. `eqx.replace` changes an activation, and decides about it again.
+    An activation that is a function is part of the structure of the tree. It is no leaf. So all leaves are arrays, and
+    `jax.jit`, `jax.grad` and `optax` take the model as it is. Functions compare by identity: if each of two models is
+    made with its own lambda, the models have different structures. An activation that is a layer with parameters is
+    data. Whether an activation is structure or data is decided when the model is made. `eqx.replace` changes an
+    activation and decides again.
 
     Args:
         in_size: The length of `input`.
         out_size: The length of the output.
-        width_size: The length of what the hidden layers return. At least 1, even if there are none.
+        width_size: The length of what each hidden layer returns. It is at least 1, even if `depth` is 0.
         depth: The number of hidden layers. At 0 the model is one `Linear` from `in_size` to `out_size`.
         activation: A function or a layer. It is called on what each hidden layer returns.
-        final_activation: A function or a layer. It is called on what the last layer returns. By default the identity.
-        key: A PRNG key for the initial parameters. It is not kept. The one at the call is ignored.
+        final_activation: A function or a layer. It is called on what the last layer returns. The default is the
+            identity.
+        key: A PRNG key for the initial parameters. It is not kept.
 
     Shapes:
         input: `(in_size,)`. The output: `(out_size,)`. Use `jax.vmap(mlp)(inputs)` for a batch.
@@ -41,9 +43,11 @@ class MLP(Module):
         Each layer is initialised as `Linear` is.
 
     Raises:
-        ValueError: A size is below 1, or `depth` is below 0.
-        ValueError: At the call, `input` has another shape, or the layer is a stack of layers.
-        TypeError: A size or `depth` is no integer, an activation can't be called, or `key` is no key.
+        ValueError: A size is below 1.
+        ValueError: `depth` is below 0.
+        TypeError: A size or `depth` is no integer.
+        TypeError: An activation can't be called.
+        TypeError: `key` is no PRNG key.
 
     Example:
         >>> mlp = eqx.nn.MLP(3, 2, width_size=8, depth=1, key=jax.random.PRNGKey(0))
@@ -74,6 +78,25 @@ class MLP(Module):
         self.final_activation = final_activation
 
     def __call__(self, input, *, key=None):
+        """Apply the layers to one example.
+
+        Args:
+            input: An array of shape `(in_size,)`.
+            key: It is ignored. Every layer takes a key.
+
+        Returns:
+            An array of shape `(out_size,)`.
+
+        Raises:
+            ValueError: `input` has another shape.
+            ValueError: The model is a stack of models, as `jax.vmap` over the construction makes it.
+            TypeError: `input` can't be made into an array.
+
+        Example:
+            >>> mlp = eqx.nn.MLP(3, 2, width_size=8, depth=1, key=jax.random.PRNGKey(0))
+            >>> jax.vmap(mlp)(jnp.ones((5, 3))).shape
+            (5, 2)
+        """
         for layer in self.layers[:-1]:
             input = self.activation(layer(input))
         return self.final_activation(self.layers[-1](input))

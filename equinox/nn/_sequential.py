@@ -1,4 +1,4 @@
-"""`Sequential`: layers in a row."""
+"""`Sequential`: layers that are called one after another."""
 
 import inspect
 from typing import Any, Tuple
@@ -12,22 +12,25 @@ from ._checks import check_callable, check_key, in_words
 
 
 class Sequential(Module):
-    """Call layers in a row, each on what the one before it returned.
+    """Call layers one after another. Each is called on what the previous one returned.
 
-    A layer is anything that can be called, such as `jax.nn.relu`. It gets a `key` of its own if it takes an argument of
-    that name (or `**kwargs`) and the whole was called with one. An index gives a layer, a slice a shorter `Sequential`.
+    A layer is anything that can be called, such as `jax.nn.relu`. If the call of the `Sequential` has a `key`, each
+    layer that takes an argument `key` (or `**kwargs`) gets its own key. `model[0]` is a layer, and `model[1:]` is a
+    shorter `Sequential`.
 
-    A layer that is a function is part of the structure of the tree, and no leaf: see `MLP`, which does the same.
+    A layer that is a function is part of the structure of the tree. It is no leaf. Functions compare by identity: if
+    each of two models is made with its own lambda, the models have different structures.
 
     Args:
         layers: A list, tuple or other iterable of layers. They are kept as the tuple `layers`. An empty list makes the
             identity.
 
     Shapes:
-        input: What the first layer takes. The output: what the last layer returns. As `torch.nn.Sequential`.
+        input: What the first layer takes. The output: what the last layer returns, as in `torch.nn.Sequential`.
 
     Raises:
-        TypeError: `layers` isn't iterable, or one of them can't be called.
+        TypeError: `layers` isn't iterable.
+        TypeError: A layer can't be called.
 
     Example:
         >>> linear = eqx.nn.Linear(3, 2, key=jax.random.PRNGKey(0))
@@ -53,14 +56,22 @@ class Sequential(Module):
             check_callable(layer, "layers[{}]".format(i), "Sequential")
 
     def __call__(self, input, *, key=None):
-        """Call the layers, in their order.
+        """Call the layers in their order.
 
         Args:
             input: What the first layer takes.
-            key: A PRNG key. It is split, so that each layer has a part of its own.
+            key: A PRNG key. It is split, so that each layer has its own key.
+
+        Returns:
+            What the last layer returns. Without layers, `input`.
 
         Raises:
-            TypeError: `key` is no key.
+            TypeError: `key` is no PRNG key.
+
+        Example:
+            >>> model = eqx.nn.Sequential([jnp.abs, eqx.nn.Dropout(0.5)])
+            >>> model(jnp.ones(3), key=jax.random.PRNGKey(0)).shape
+            (3,)
         """
         if key is not None:
             check_key(key, "Sequential")
@@ -83,7 +94,7 @@ class Sequential(Module):
 
 
 def _takes_key(layer):
-    """Whether `layer(x, key=...)` is a call that `layer` allows."""
+    """Whether `layer` can be called as `layer(x, key=...)`."""
     try:
         parameters = list(inspect.signature(layer).parameters.values())
     except (TypeError, ValueError):  # some functions written in C have no signature

@@ -167,7 +167,7 @@ def test_is_leaf():
     got = eqx.tree_at(lambda n: (n.note, n.layers[1]), net, (1, 2), is_leaf=is_layer)  # a `None` as well
     assert (got.note, got.layers[1]) == (1, 2)
     assert eqx.tree_at(lambda n: n.note, net, 1, is_leaf=lambda x: x is None).note == 1
-    with pytest.raises(AttributeError, match=r"looked into the leaf `tree.layers\[0\]`.* asked for `.weight`"):
+    with pytest.raises(AttributeError, match=r"used the leaf `tree.layers\[0\]`.* asked for `.weight`"):
         eqx.tree_at(lambda n: n.layers[0].weight, net, 0, is_leaf=is_layer)
 
 

@@ -81,7 +81,7 @@ COMBINE_MISMATCHES = {
 def test_combine_mismatch_names_the_place(name):
     """Trees of different structure are an error, which names where and which tree."""
     left, right, message = COMBINE_MISMATCHES[name]
-    with pytest.raises(ValueError, match="`combine` expects trees of one structure.*" + message):
+    with pytest.raises(ValueError, match="`combine` expects trees of the same structure.*" + message):
         eqx.combine(left, right)
     with pytest.raises(ValueError, match="number 0 and number 2 differ"):
         eqx.combine(left, left, right)
