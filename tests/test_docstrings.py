@@ -1,4 +1,4 @@
-"""The examples in the docstrings of what is public: each is run, and prints what it says."""
+"""The docstrings of what is public: each is complete, and its examples print what it says."""
 
 import doctest
 import inspect
@@ -9,34 +9,73 @@ import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
 import pytest
+from helpers.docstrings import documented, parameters, raised
 
 import equinox as eqx
 
 NAMES = {"Any": Any, "eqx": eqx, "jax": jax, "jnp": jnp, "jrandom": jrandom, "np": np}
 
+# What `helpers.docstrings.raised` finds in the source, and no call raises.
+NEVER_RAISED = {
+    "replace": {"AttributeError"},  # it checks the names before it sets the fields
+}
 
-def _examples():
-    """Each public object and public method with examples, as a `DocTest`."""
+
+def _public():
+    """Each public function, class and method, by its name. The methods are those that a user calls by name."""
+    found = {}
     for module in (eqx, eqx.nn):
         for name in module.__all__:
             public = getattr(module, name)
             if inspect.ismodule(public):
                 continue
-            methods = [] if not isinstance(public, type) else [(k, v) for k, v in vars(public).items() if k[0] != "_"]
-            for path, x in [(name, public), *((name + "." + key, value) for key, value in methods)]:
-                docstring = vars(x).get("__doc__") if isinstance(x, type) else getattr(x, "__doc__", None)
-                if isinstance(docstring, str) and ">>>" in docstring:
-                    yield doctest.DocTestParser().get_doctest(docstring, dict(NAMES), path, None, 0)
+            found[name] = public
+            if isinstance(public, type):
+                found.update(_methods(name, public))
+    found.update(_methods("filter_jit", type(eqx.filter_jit(abs))))
+    return found
 
 
-@pytest.mark.parametrize("example", list(_examples()), ids=lambda example: example.name)
-def test_example_prints_what_it_says(example):
+def _methods(owner, cls):
+    named = [(key, value) for key, value in vars(cls).items() if callable(value)]
+    return {
+        "{}.{}".format(owner, key): value
+        for key, value in named
+        if not key.startswith("_") or (key == "__call__" and owner in eqx.nn.__all__)
+    }
+
+
+PUBLIC = _public()
+ALL_PUBLIC = pytest.mark.parametrize("name", sorted(PUBLIC))
+
+
+@ALL_PUBLIC
+def test_documents_each_argument(name):
+    """`Args` lists the parameters, in their order."""
+    public = PUBLIC[name]
+    is_method = "." in name
+    assert documented(public.__doc__, "Args") == parameters(public, is_method)
+
+
+@ALL_PUBLIC
+def test_documents_each_error(name):
+    """`Raises` lists what the function raises. It may list more, such as the errors of a later call."""
+    public = PUBLIC[name]
+    found = raised(public.__init__ if isinstance(public, type) else public)
+    assert found - NEVER_RAISED.get(name, set()) <= set(documented(public.__doc__, "Raises"))
+
+
+@ALL_PUBLIC
+def test_example_prints_what_it_says(name):
     """The example runs as it stands, with the usual names imported."""
+    if name == "filter_jit.lower" and not hasattr(jax.jit(abs), "lower"):
+        pytest.skip("`lower` came in JAX 0.2.25")
+    example = doctest.DocTestParser().get_doctest(PUBLIC[name].__doc__, dict(NAMES), name, None, 0)
     printed = []
     failed, run = doctest.DocTestRunner(verbose=False).run(example, out=printed.append)
-    assert run and not failed, "".join(printed)
+    assert run and not failed, "".join(printed) or "`{}` has no example.".format(name)
 
 
-def test_there_are_examples():
-    """The test above finds them."""
-    assert {"tree_at", "is_array", "apply_updates"} <= {example.name for example in _examples()}
+def test_public_names_are_found():
+    """The tests above see functions, layers and methods."""
+    assert {"tree_at", "Linear", "Linear.__call__", "filter_jit.lower", "filter_jit.clear_cache"} <= PUBLIC.keys()

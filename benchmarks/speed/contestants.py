@@ -7,8 +7,12 @@ OURS = "equinox, here"
 
 @dataclasses.dataclass(frozen=True)
 class Contestant:
-    """`library` is the worker's word for its cases; `shown` says which of their contenders it stands for, and how the
-    table and the plot call them."""
+    """A library in the comparison.
+
+    Attributes:
+        library: The name that the worker has for its cases.
+        shown: Which of their contenders it stands for, and their names in the table and in the plot.
+    """
 
     name: str
     library: str

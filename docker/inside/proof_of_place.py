@@ -210,7 +210,7 @@ def pytest_collection(session):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
-    """A worker of pytest-xdist has ended: take what it saw. (One that crashed has no say; another takes its place.)"""
+    """Take what a worker of pytest-xdist saw when it ended. A worker that crashed reports nothing, and is replaced."""
     output = getattr(node, "workeroutput", {})
     if "eqx_refusal" in output:
         _refuse(output["eqx_refusal"], node.config)

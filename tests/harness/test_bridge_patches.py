@@ -164,8 +164,10 @@ print(hooks())
 
 
 def test_native_methods_of_arrays_come_back(site):
-    """From 0.4.0 to 0.4.6 jax replaces methods of the C++ class, some of which would call themselves for ever; and it
-    sets what the class knows by itself."""
+    """From 0.4.0 to 0.4.6 jax replaces methods of the C++ class. None of them calls itself without end.
+
+    jax also sets attributes that the class has already.
+    """
     array = """
 from jaxlib import xla_client as xc
 xc.ArrayImpl.delete = xc.ArrayImpl.tolist = lambda self: "jax"

@@ -113,8 +113,10 @@ class Client:
 
 
 def _untupled(computation: Any) -> Any:
-    """The same program taking its parameters one by one: more than 100 of them jax passes as one tuple, which the CPU
-    client of this jaxlib doesn't take."""
+    """The same program, which takes its parameters one by one.
+
+    jax passes more than 100 parameters as one tuple. The CPU client of this jaxlib doesn't take a tuple.
+    """
     (tuple_shape,) = computation.program_shape().parameter_shapes()
     builder = xc.XlaBuilder("untupled")
     shapes = enumerate(tuple_shape.tuple_shapes())

@@ -1,5 +1,8 @@
-"""Classes that were renamed, or have gone, from jaxlib since: JAX below 0.4.9 names them as it is imported, in
-annotations, in `isinstance` checks, and as keys of its tables of handlers. Most need only be there."""
+"""Classes that later releases of jaxlib renamed or removed.
+
+JAX below 0.4.9 names them when it is imported: in annotations, in `isinstance` checks, and as keys of its tables of
+handlers. Most of them only need to exist.
+"""
 
 from typing import Any, Tuple
 
@@ -7,8 +10,10 @@ from jaxlib import xla_client as xc
 
 
 class DeviceArrayBase:
-    """Base of jax's own Python `_DeviceArray`, below 0.4. jax adds the other methods; the ones here were C++'s, in the
-    class that users of the time got instead of jax's."""
+    """Base of jax's own Python `_DeviceArray`, below 0.4.
+
+    jax adds the other methods. The methods here were those of the C++ class, which users got instead of jax's class.
+    """
 
     __slots__: Tuple[str, ...] = ()
 
@@ -31,9 +36,12 @@ class _AlsoArrays(type):
 
 
 class Buffer(metaclass=_AlsoArrays):
-    """One array on one device. Since jaxlib 0.4.5 a `jax.Array` takes its place, so JAX 0.4.0 to 0.4.8 has to think
-    that it is one: it would else wrap those that it moves between devices into a `_DeviceArray`, which C++ no longer
-    takes. Below 0.4 jax gets no `ArrayImpl` to see. Never instantiated."""
+    """One array on one device. It is never instantiated.
+
+    Since jaxlib 0.4.5 a `jax.Array` takes its place. So JAX 0.4.0 to 0.4.8 must believe that a `jax.Array` is one.
+    Otherwise it wraps the arrays that it moves between devices into a `_DeviceArray`, which C++ no longer takes. Below
+    0.4 jax doesn't see `ArrayImpl`.
+    """
 
 
 class ShardedBuffer:
@@ -41,8 +49,11 @@ class ShardedBuffer:
 
 
 class _Rebasable:
-    """jax assigns to `ShardedDeviceArrayBase.__bases__`, which Python allows if the base there isn't `object` itself
-    but a class of the same layout."""
+    """A base class in the place of `object`.
+
+    jax assigns to `ShardedDeviceArrayBase.__bases__`. Python allows it if the base isn't `object` itself, but a class
+    of the same layout.
+    """
 
     __slots__ = ()
 
