@@ -272,7 +272,7 @@ def test_what_a_release_lacks_is_refused_by_its_name(feature):
     release, _ = _compat.SINCE[feature]
     first = ".".join(map(str, release))
     _compat.require(feature, jax=Only(__version__=first))
-    message = "`{}` needs JAX {} or newer, which brought .*. This is JAX 0.2.17".format(re.escape(feature), first)
+    message = "`{}` needs JAX {} or newer, which added .*. This is JAX 0.2.17".format(re.escape(feature), first)
     with pytest.raises(NotImplementedError, match=message):
         _compat.require(feature, jax=Only(__version__="0.2.17"))
 
