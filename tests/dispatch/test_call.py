@@ -1,7 +1,7 @@
-"""A model that comes again and again is not flattened again, and nothing else is different.
+"""A model that is passed again and again isn't flattened again, and the results stay the same.
 
-The oracle is the function itself, not filtered; and for how often it is traced, the same filtered function called with
-a copy of the model, which is a stranger each time.
+The results are compared with those of the unfiltered function. The number of traces is compared with that of a filtered
+function that gets a copy of the model at each call, and so knows no model.
 """
 
 import copy
@@ -23,7 +23,7 @@ import equinox as eqx
 
 @pytest.fixture
 def flattened(monkeypatch):
-    """The modules that filtered functions flatten, from now on."""
+    """A list of the modules that filtered functions flatten during the test."""
     seen = []
 
     def tree_flatten(tree):
@@ -35,17 +35,17 @@ def flattened(monkeypatch):
 
 
 def is_flattened(flattened, f, *args, **kwargs):
-    """Whether `f` asks a module among these inputs what is in it."""
+    """Whether the call of `f` with these inputs flattens a module."""
     del flattened[:]
     f(*args, **kwargs)
     return len(flattened) > 0
 
 
-# That it happens
+# Known models are not flattened
 
 
 @pytest.mark.parametrize("spec", [{}, {"static_argnums": 1}, {"donate_argnums": 1}], ids=str)
-def test_a_model_that_comes_again_and_again_is_not_flattened(flattened, spec):
+def test_a_model_that_is_passed_often_is_not_flattened(flattened, spec):
     m, f = whole(), eqx.filter_jit(lambda m, n=None: look(m), **spec)
     for _ in range(OFTEN):
         f(m)
@@ -55,7 +55,7 @@ def test_a_model_that_comes_again_and_again_is_not_flattened(flattened, spec):
         f(m, 1)
     assert not is_flattened(flattened, f, m, 1)
     assert is_flattened(flattened, f, whole(), 1)
-    assert not is_flattened(flattened, f, m, 1)  # one stranger doesn't make it a stranger
+    assert not is_flattened(flattened, f, m, 1)  # a call with another model doesn't make it unknown
 
 
 WITH_MODELS = {
@@ -70,7 +70,7 @@ WITH_MODELS = {
 
 @pytest.mark.parametrize("name", WITH_MODELS)
 def test_models_in_any_position_are_not_flattened(flattened, name):
-    """Nor are several that take turns."""
+    """Models that are passed in turn aren't flattened either."""
     call, m, n, other = WITH_MODELS[name], whole(), affine(), whole()
     f = eqx.filter_jit(lambda *args, **kwargs: look([args, kwargs]))
     for _ in range(OFTEN):
@@ -81,7 +81,7 @@ def test_models_in_any_position_are_not_flattened(flattened, name):
 
 
 def test_the_model_that_is_called_is_not_flattened(flattened):
-    """Whether it is the function itself, or its method is, and whether the wrapper is the same or not."""
+    """The function is the model or its method. The wrapper is kept, or made at each call."""
     m = Nested(affine(), {"a": [1, X]})
     for fun in (m, m.__call__):
         kept = eqx.filter_jit(fun)
@@ -92,7 +92,7 @@ def test_the_model_that_is_called_is_not_flattened(flattened):
 
 
 @pytest.mark.parametrize("by", [lambda: eqx.is_array, lambda: eqx.is_inexact_array], ids=["type", "dtype"])
-def test_filters_that_need_not_be_asked_again_are_not(flattened, by):
+def test_a_filter_on_types_or_dtypes_flattens_no_known_model(flattened, by):
     m, f = whole(), eqx.jitf(look, filter_fn=by())
     for _ in range(OFTEN):
         f(m)
@@ -108,18 +108,20 @@ def test_a_filter_that_may_look_at_anything_is_asked_about_each_leaf_at_each_cal
     del asked[:]
     f(m)
     assert [id(x) for x in asked] == [id(x) for x in tree_util.tree_leaves(m)]
-    moody = [True]
-    f = eqx.jitf(lambda m: isinstance(m.weight, jax.core.Tracer), filter_fn=lambda x: eqx.is_array(x) and moody[0])
+    selects_arrays = [True]
+    f = eqx.jitf(
+        lambda m: isinstance(m.weight, jax.core.Tracer), filter_fn=lambda x: eqx.is_array(x) and selects_arrays[0]
+    )
     m = model()
     for answer in [True] * OFTEN + [False, True, False]:
-        moody[0] = answer
+        selects_arrays[0] = answer
         assert f(m) == answer
 
 
 # Other models
 
 
-def test_another_model_is_another_model():
+def test_each_model_gives_its_own_result():
     f = eqx.filter_jit(look)
     m = whole()
     others = [
@@ -144,8 +146,8 @@ def test_another_model_is_another_model():
             assert alike(f(other), look(other))
 
 
-def test_one_model_after_the_other():
-    """Each dies before the next comes, often at the same address; what was known of one is never told of another."""
+def test_a_new_model_at_the_address_of_a_freed_one():
+    """What was known of the freed model isn't used for the new one."""
     f = eqx.filter_jit(lambda m: m.weight + m.bias)
     for i in range(1000):
         m = Affine(np.float32(i), np.float32(1))
@@ -190,7 +192,7 @@ def test_the_other_inputs_may_change():
     assert seen.traces == plain.traces
 
 
-def test_default_arguments_stay_the_functions_own():
+def test_default_arguments_are_those_of_the_function():
     m = affine()
     f = eqx.filter_jit(lambda m, x=2.0, *, y=3.0: m.weight * x + y)
     for _ in range(2):
@@ -199,7 +201,7 @@ def test_default_arguments_stay_the_functions_own():
                 assert f(m, *args, **kwargs).tolist() == expected
 
 
-def test_the_model_may_come_by_name_or_not_at_all():
+def test_a_model_may_be_passed_by_keyword_or_left_out():
     m = model()
     f = eqx.filter_jit(lambda m=None, x=1.0: "none" if m is None else m.weight * x)
     for _ in range(2):
@@ -210,7 +212,7 @@ def test_the_model_may_come_by_name_or_not_at_all():
         assert f() == f(None) == f(x=2.0) == "none"
 
 
-def test_after_a_model_died_no_other_input_is_taken_for_it():
+def test_after_a_model_is_freed_no_other_input_is_taken_for_it():
     f = eqx.filter_jit(lambda m: "none" if m is None else m if isinstance(m, str) else m.weight + 0)
     for other in (None, "s", object, model()):
         m = model()
@@ -233,8 +235,8 @@ def error_of(fun, *args):
 
 @pytest.mark.parametrize("donated", [1, 0, (0, 1)], ids=str)
 @pytest.mark.filterwarnings("ignore:Some donated buffers were not usable:UserWarning")
-def test_donated_inputs_are_given_up_at_each_call(donated):
-    """And nothing else is; as by `jax.jit`. The first input too, though it comes again, if with other arrays."""
+def test_donated_inputs_are_deleted_at_each_call(donated):
+    """No other input is deleted, as with `jax.jit`. The same model is donated again, with new arrays in it."""
     f = eqx.filter_jit(lambda m, x: (m.weight[0] + 1, x + 1), donate_argnums=donated)
     m, donates = Model([jnp.ones(2)], "name"), is_deleted_by_donation()
     for i in range(OFTEN):
@@ -248,8 +250,8 @@ def test_donated_inputs_are_given_up_at_each_call(donated):
 
 
 @pytest.mark.filterwarnings("ignore:Some donated buffers were not usable:UserWarning")
-def test_a_donated_model_may_come_again_where_jax_could_not_use_it():
-    """No output is like its array, so that nothing takes the array's place."""
+def test_a_donated_model_that_jax_could_not_use_may_be_passed_again():
+    """No output has the shape and dtype of the donated array, so JAX can't reuse its memory."""
     f = jax.jit(lambda w, x: x > w[0], donate_argnums=0)
     g = eqx.filter_jit(lambda m, x: x > m.weight[0], donate_argnums=0)
     for _ in range(OFTEN):
@@ -267,8 +269,8 @@ def is_deleted_by_donation():
     return is_deleted(x)
 
 
-def test_a_familiar_model_whose_arrays_are_gone_is_refused_as_by_jax():
-    """What is known of it doesn't hide that."""
+def test_a_known_model_with_deleted_arrays_is_refused_as_by_jax():
+    """The call raises the error that `jax.jit` raises for a deleted array."""
     m, f = model(), eqx.filter_jit(lambda m: m.weight + 1)
     for _ in range(OFTEN):
         f(m)
@@ -276,7 +278,7 @@ def test_a_familiar_model_whose_arrays_are_gone_is_refused_as_by_jax():
     assert error_of(f, m) is error_of(jax.jit(lambda w: w + 1), m.weight) is not None
 
 
-def test_the_arrays_of_the_function_itself_come_along():
+def test_the_arrays_of_a_callable_model_are_inputs_too():
     class Applies(eqx.Module):
         by: Any
 
@@ -301,7 +303,7 @@ def test_shardings_still_apply():
             assert out.tolist() == m(x).tolist() and out.sharding.device_set == {jax.devices()[-1]}
 
 
-def test_lower_and_clear_cache_know_no_model():
+def test_clear_cache_and_lower_use_nothing_that_is_known():
     seen = Seen(lambda m: m.weight[0] * 2)
     f, m = eqx.filter_jit(seen), Model([jnp.array([1.0, 2.0])], "name")
     for _ in range(OFTEN):
@@ -313,7 +315,7 @@ def test_lower_and_clear_cache_know_no_model():
         assert f.lower(m).compile()(m).tolist() == [10.0, 12.0]
 
 
-def test_a_call_that_fails_is_forgotten():
+def test_a_failed_call_does_not_change_later_calls():
     def fun(m, x):
         if x == "fail":
             raise KeyError("on purpose")

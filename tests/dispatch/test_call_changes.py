@@ -1,6 +1,6 @@
-"""What may be changed in a model that a filtered function knows well, the function sees: no result is ever stale.
+"""A filtered function sees every change in a known model: no result is stale.
 
-A module is frozen. Lists, dictionaries and other nodes in it aren't.
+A module is frozen. The lists, dictionaries and other nodes in it may change.
 """
 
 import functools as ft
@@ -20,7 +20,7 @@ from tracing import Seen
 
 import equinox as eqx
 
-DONE = {
+EDITS = {
     "another shape": lambda m: m.first.weight.__setitem__(0, X[:1]),
     "another dtype": lambda m: m.first.weight.__setitem__(0, X.astype(jnp.int32)),
     "NumPy": lambda m: m.first.weight.__setitem__(0, np.array([7.0, 8.0], np.float32)),
@@ -29,8 +29,8 @@ DONE = {
     "appended": lambda m: m.first.weight.append(X),
     "removed": lambda m: m.first.weight.pop(),
     "cleared": lambda m: m.first.weight.clear(),
-    "no array any more": lambda m: m.first.weight.__setitem__(0, "s"),
-    "an array now": lambda m: m.first.bias.__setitem__(1, X),
+    "text for an array": lambda m: m.first.weight.__setitem__(0, "s"),
+    "an array for text": lambda m: m.first.bias.__setitem__(1, X),
     "True for 1": lambda m: m.first.bias.__setitem__(1, True),
     "1.0 for 1": lambda m: m.first.bias.__setitem__(1, 1.0),
     "None for 1": lambda m: m.first.bias.__setitem__(1, None),
@@ -42,7 +42,7 @@ DONE = {
     "in a list in a tuple": lambda m: m.rest["a"][1].__setitem__(1, "t"),
     "a value": lambda m: m.rest.__setitem__("a", 2),
     "a new key": lambda m: m.rest.__setitem__("z", 2),
-    "a key less": lambda m: m.rest.pop("a"),
+    "a key removed": lambda m: m.rest.pop("a"),
     "a key renamed": lambda m: m.rest["c"].__setitem__("o", m.rest["c"].pop("m")),
     "keys in another order": lambda m: m.rest.__setitem__("b", m.rest.pop("b")),
 }
@@ -55,19 +55,19 @@ FILTERED = {
     "static": ft.partial(eqx.filter_jit, static_argnums=0),
     "static by name": ft.partial(eqx.filter_jit, static_argnames="m"),
     "in a jit": lambda f: eqx.filter_jit(eqx.filter_jit(f)),
-    "in a jit that doesn't know it": lambda f: eqx.filter_jit(lambda m, *x: eqx.filter_jit(f)(m, *x)),
+    "in a jit of a lambda": lambda f: eqx.filter_jit(lambda m, *x: eqx.filter_jit(f)(m, *x)),
 }
 
 
 @pytest.mark.parametrize("filtered", FILTERED)
-def test_what_is_done_to_a_model_is_seen(filtered):
-    """After however many calls, and by each kind of filter."""
+def test_each_change_in_a_known_model_is_seen(filtered):
+    """It is seen after one call and after many, with each kind of filter."""
 
     def fun(m):
         return look(m)
 
     f = FILTERED[filtered](fun)
-    for name, do in DONE.items():
+    for name, do in EDITS.items():
         for calls in (1, OFTEN):
             m = whole()
             for _ in range(calls):
@@ -80,7 +80,7 @@ def test_what_is_done_to_a_model_is_seen(filtered):
 @settings(max_examples=25)
 @given(watched_trees, st.lists(st.tuples(changes, st.sampled_from([1, OFTEN])), max_size=4))
 def test_calls_and_changes_in_any_order(tree, events):
-    """A filtered function gives what the function gives, and is traced as often as if it knew no model."""
+    """The results are those of the function. It is traced as often as by a filtered function that knows no model."""
     seen, plain = Seen(look), Seen(look)
     f, knows_none = eqx.filter_jit(seen), eqx.filter_jit(plain)
     m = Pair(tree, [tree])
@@ -93,7 +93,7 @@ def test_calls_and_changes_in_any_order(tree, events):
     assert seen.traces == plain.traces
 
 
-def test_a_changed_model_may_become_what_it_was():
+def test_a_changed_model_may_be_changed_back():
     m, f = whole(), eqx.filter_jit(look)
     weight = m.first.weight[0]
     for new in [weight, Y, weight, "s", weight, None, weight]:
@@ -102,7 +102,7 @@ def test_a_changed_model_may_become_what_it_was():
             assert alike(f(m), look(m))
 
 
-def test_a_filter_tree_goes_with_the_model():
+def test_a_filter_tree_is_checked_against_the_changed_model():
     mask = Affine([True, False], False)
     f = eqx.jitf(lambda m: [isinstance(x, jax.core.Tracer) for x in m.weight] + m.weight, filter_tree=mask)
     m = Affine([X], 1)

@@ -1,4 +1,4 @@
-"""Models of all kinds that come again and again: of classes with ways of their own, unfinished, deep, copied."""
+"""Unusual models that are passed again and again: with computed attributes, unfinished, deep, copied."""
 
 import copy
 import functools as ft
@@ -16,7 +16,7 @@ from test_known_modules import Custom
 import equinox as eqx
 
 
-class Asks(eqx.Module):
+class WithGetattr(eqx.Module):
     inner: Any
     scale: Any = 2.0
 
@@ -24,7 +24,7 @@ class Asks(eqx.Module):
         return getattr(self.inner, name)
 
 
-class Watched(eqx.Module):
+class WithGetattribute(eqx.Module):
     inner: Any
     scale: Any = 2.0
     bias = 1.0
@@ -33,7 +33,7 @@ class Watched(eqx.Module):
         return 3.0 if name == "scale" else object.__getattribute__(self, name)
 
 
-class Computed(eqx.Module):
+class WithProperties(eqx.Module):
     inner: Any
     scale: Any = 2.0
 
@@ -46,15 +46,15 @@ class Computed(eqx.Module):
         return self.inner.bias
 
 
-class Class(eqx.Module):
+class WithClassAttribute(eqx.Module):
     inner: Any
     scale: Any = eqx.field(static=True, default=2.0)
     bias = 1.0
 
 
-@pytest.mark.parametrize("cls", [Asks, Watched, Computed, Class])
-def test_attributes_of_ones_own(cls):
-    """However a class computes its attributes, what is in its fields counts."""
+@pytest.mark.parametrize("cls", [WithGetattr, WithGetattribute, WithProperties, WithClassAttribute])
+def test_computed_attributes(cls):
+    """The result is right, however the class computes its attributes."""
 
     def fun(m):
         return [m.inner.weight * m.scale, m.bias, str(m.scale)]
@@ -66,7 +66,7 @@ def test_attributes_of_ones_own(cls):
             assert [np.asarray(x).tolist() for x in out] == [np.asarray(x).tolist() for x in expected]
 
 
-def test_a_cached_property_may_appear():
+def test_a_cached_property_is_not_taken_for_a_field():
     class Caches(eqx.Module):
         weight: Any
 
@@ -82,11 +82,11 @@ def test_a_cached_property_may_appear():
         assert f(m).tolist() == [6.0, 8.0]
     vars(m)["_double"] = Y
     for _ in range(OFTEN):
-        assert f(m).tolist() == [6.0, 8.0]  # not what was computed outside: that is no field
+        assert f(m).tolist() == [6.0, 8.0]  # computed while tracing: what was cached outside is no field
 
 
-def test_a_module_may_be_called_upon_while_it_is_made():
-    """Time and again in its `__init__`, complete or not, and then as any other."""
+def test_a_module_may_be_passed_during_its_init():
+    """It is passed many times in `__init__`, with some fields missing, and in `__check_init__`."""
     f = eqx.filter_jit(lambda m: [sorted(vars(m)), *[vars(m)[name] for name in sorted(vars(m))]])
     wrong = []
 
@@ -124,8 +124,8 @@ def test_a_module_may_be_called_upon_while_it_is_made():
     assert wrong == []
 
 
-def test_a_module_that_came_often_before_it_was_complete():
-    """It may have been changed since."""
+def test_a_field_may_change_in_init_after_many_calls():
+    """The calls in `__init__` don't make the old field known."""
     f = eqx.filter_jit(lambda m: m.a)
 
     class Early(eqx.Module):
@@ -170,8 +170,8 @@ class Holds(eqx.Module):
         return self.box["b"]
 
 
-def test_nodes_of_ones_own_are_looked_into_at_each_call():
-    """Nobody but JAX knows what is in them."""
+def test_custom_nodes_are_flattened_at_each_call():
+    """Only JAX can tell what is in a custom node or in a bound method."""
     custom, m = Custom([X]), Holds({"b": X})
     holder = Affine(custom, [m.content])
     f = eqx.filter_jit(lambda h: (h.weight.child[0], h.bias[0]()))
@@ -204,7 +204,7 @@ def test_a_model_a_thousand_levels_deep():
                 assert f(m).tolist() == x.tolist()
 
 
-def test_copies_and_pickles_of_a_familiar_model_carry_nothing():
+def test_copies_and_pickles_of_a_known_model_hold_nothing_extra():
     m, f = whole(), eqx.filter_jit(look)
     before = pickle.dumps(m.rest["a"]), list(vars(m)), pickle.dumps(affine())
     for _ in range(OFTEN):
@@ -216,8 +216,8 @@ def test_copies_and_pickles_of_a_familiar_model_carry_nothing():
             assert alike(f(other), look(other)) and alike(f(m), look(m))
 
 
-def test_models_that_come_and_go_are_not_taken_for_one():
-    """Each in the place of the last one, with its `id`."""
+def test_models_with_the_id_of_a_freed_model_are_told_apart():
+    """Each model often gets the `id` of the one before it."""
     f = eqx.filter_jit(lambda m: m.weight)
     for i in range(4 * OFTEN):
         assert f(Affine(np.float32(i), None)) == i

@@ -1,4 +1,4 @@
-"""A model that comes again and again inside other transformations, from several threads, and ahead of the device."""
+"""Known models inside other transformations, in several threads, and before the device is done."""
 
 import threading
 
@@ -16,7 +16,7 @@ import equinox._dispatch.known_modules
 from equinox.nn import MLP
 
 
-def test_a_familiar_model_in_other_transformations():
+def test_a_known_model_in_other_transformations():
     m = model()
     f = eqx.filter_jit(lambda m, x: (m.weight * x).sum())
     xs = jnp.arange(3.0)
@@ -30,8 +30,8 @@ def test_a_familiar_model_in_other_transformations():
         assert jax.grad(jax.checkpoint(lambda x: f(m, x)))(1.0) == 3.0
 
 
-def test_a_model_of_traced_arrays_is_familiar_while_it_is_traced():
-    """Called with time and again in one trace; and the next trace has other arrays."""
+def test_a_model_of_tracers_is_known_only_in_its_own_trace():
+    """It is passed many times in one trace. The next trace has other tracers."""
     f = eqx.filter_jit(lambda m, x: m.weight * x)
 
     def fun(w):
@@ -52,8 +52,8 @@ def test_a_model_of_traced_arrays_is_familiar_while_it_is_traced():
             np.testing.assert_allclose(jax.jit(fun)(X), 28 * 7.0)
 
 
-def test_threads_know_each_its_own_models():
-    """Eight threads, each with two models that take turns, and one that all share, through one function."""
+def test_threads_do_not_mix_up_their_models():
+    """Eight threads call one function. Each passes two models of its own in turn, and one that all threads share."""
     f = eqx.filter_jit(lambda m, x: m.weight[0] * x + m.bias)
     shared = Affine([jnp.array(100.0)], jnp.array(1.0))
     wrong, start = [], threading.Barrier(8)
@@ -77,18 +77,18 @@ def test_threads_know_each_its_own_models():
     assert wrong == []
 
 
-# The host goes ahead
+# Asynchronous dispatch
 
 
 def test_the_host_does_not_wait_for_the_device():
-    """A call returns before its result is there, whenever that of `jax.jit` does."""
+    """A call returns before its result is computed, if a call of `jax.jit` does."""
     mlp = MLP(64, 64, 64, 1, key=jax.random.PRNGKey(0))
 
     def fun(m, x):
         return lax.fori_loop(0, 300, lambda _, x: jax.vmap(m)(x), x)
 
     if not hasattr(X, "is_ready"):
-        pytest.skip("an array says whether it is ready since JAX 0.4.1 or so, this is " + jax.__version__)
+        pytest.skip("arrays have `is_ready` since about JAX 0.4.1, this is " + jax.__version__)
     x = jnp.ones((64, 64))
 
     def returns_early(f, *args):
@@ -97,16 +97,16 @@ def test_the_host_does_not_wait_for_the_device():
 
     arrays, rest = eqx.partition(mlp, eqx.is_array)
     if not returns_early(jax.jit(lambda arrays, x: fun(eqx.combine(arrays, rest), x)), arrays, x):
-        pytest.skip("this backend has the host wait for the device, with JAX " + jax.__version__)
+        pytest.skip("on this backend `jax.jit` waits for the result, with JAX " + jax.__version__)
     assert returns_early(eqx.filter_jit(fun), mlp, x)
 
 
-# What another thread may do while one is in the midst of a call
+# Changes by another thread during a call
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_change_while_a_model_becomes_known_is_seen(monkeypatch, when):
-    """Right before it is first watched, or right after."""
+    """The change comes right before the model is first watched, or right after."""
     m = Affine([X], None)
     f = eqx.filter_jit(lambda m: m.weight[0])
     take = equinox._dispatch.known_modules.watch
@@ -124,18 +124,18 @@ def test_a_change_while_a_model_becomes_known_is_seen(monkeypatch, when):
     assert f(m).tolist() == Y.tolist() == m.weight[0].tolist()
 
 
-def test_a_model_that_is_forgotten_in_the_midst_of_a_call_is_still_called(monkeypatch):
+def test_clear_cache_during_a_call_does_not_break_the_call(monkeypatch):
     m = Affine([X], None)
     f = eqx.filter_jit(lambda m: m.weight[0])
     for _ in range(OFTEN):
         f(m)
     is_unchanged = equinox._dispatch.known_modules.Watched.is_unchanged
 
-    def is_unchanged_and_forgotten(self):
+    def is_unchanged_then_clear(self):
         answer = is_unchanged(self)
         f.clear_cache()
         return answer
 
-    monkeypatch.setattr("equinox._dispatch.known_modules.Watched.is_unchanged", is_unchanged_and_forgotten)
+    monkeypatch.setattr("equinox._dispatch.known_modules.Watched.is_unchanged", is_unchanged_then_clear)
     for _ in range(2):
         assert f(m).tolist() == X.tolist()

@@ -1,6 +1,6 @@
-"""What is watched of a frozen module: every change that is allowed is seen, and nothing else is looked at.
+"""`watch` sees every change that is possible in a frozen module, and looks at nothing else.
 
-A frozen module isn't changed itself. The lists, dictionaries and other nodes in it may be.
+The module itself can't change. The lists, dictionaries and other nodes in it can.
 """
 
 import collections
@@ -17,15 +17,15 @@ import equinox as eqx
 from equinox._dispatch.known_modules import watch
 
 ARRAYS = [jnp.array(float(i)) for i in range(3)]
-things = st.sampled_from([*ARRAYS, 0, 1, True, 1.0, "s", None])  # few, so that one often comes in the place of another
+things = st.sampled_from([*ARRAYS, 0, 1, True, 1.0, "s", None])  # few, so that a change often puts an equal one
 
 
 def contents(tree):
-    """What the tree is made of: each node and leaf by its identity, where it is and what its node says of itself."""
+    """For each node and leaf of the tree: its path, type, identity and name."""
     return [(path, type(x), id(x), getattr(x, "name", None)) for path, x in nodes(tree)]
 
 
-# What may be done to a tree. Each takes a node that can be changed, another one, something to put, and two numbers.
+# Ways to change a tree. Each takes a node to change, another node, a new item, and two numbers that choose places.
 
 
 def put(node, other, x, i, j):
@@ -54,7 +54,7 @@ def reverse(node, other, x, i, j):
 
 
 def move(node, other, x, i, j):
-    """As many things as before, and where one list follows another in their order."""
+    """Move an item to another list. The number and the order of all leaves may stay the same."""
     if isinstance(node, list) and isinstance(other, list) and node:
         moved = node.pop(-(i % 2))
         if isinstance(moved, (list, tuple, dict, Pair)):  # which `other` may be, or be in
@@ -84,8 +84,8 @@ changes = st.tuples(st.sampled_from(CHANGES), numbers, numbers, things, numbers,
 
 @settings(max_examples=200)
 @given(watched_trees, st.lists(changes, max_size=5))
-def test_what_is_unchanged_is_where_it_was(tree, changes):
-    """Whatever was done to the containers of a module, and however often."""
+def test_an_unchanged_module_has_the_same_objects_in_the_same_places(tree, changes):
+    """The containers of the module are changed at random, any number of times."""
     m = Pair(tree, [tree])
     before, watched = contents(m), watch((m,))
     assert watched.is_unchanged()
@@ -97,7 +97,7 @@ def test_what_is_unchanged_is_where_it_was(tree, changes):
 
 
 @given(watched_trees)
-def test_to_use_a_tree_changes_nothing(tree):
+def test_using_a_tree_is_not_a_change(tree):
     m = Pair(tree, [tree])
     watched = watch((m,))
     tree_util.tree_map(lambda x: x, m), repr(m), eqx.tree_equal(m, m)
@@ -137,7 +137,7 @@ def whole():
 CHANGED = {
     "dictionary cleared": lambda m: m.rest.clear(),
     "new key": lambda m: m.rest.update(new=1),
-    "key less": lambda m: m.rest.pop("point"),
+    "key removed": lambda m: m.rest.pop("point"),
     "appended": lambda m: m.rest["list"].append(1),
     "True for 1": lambda m: m.rest["list"].__setitem__(0, True),
     "1.0 for 1": lambda m: m.rest["list"].__setitem__(0, 1.0),
@@ -150,15 +150,15 @@ CHANGED = {
     "an ordered dictionary": lambda m: m.rest["ordered"].__setitem__("a", 3),
     "its order": lambda m: m.rest["ordered"].move_to_end("a"),
     "a default dictionary": lambda m: m.rest["default"]["b"].append(1),
-    "a node of one's own": lambda m: setattr(m.rest["custom"], "child", 1),
-    "in a module in such a node": lambda m: m.rest["custom"].child[0].weight.append(1),
+    "a custom node": lambda m: setattr(m.rest["custom"], "child", 1),
+    "in a module in a custom node": lambda m: m.rest["custom"].child[0].weight.append(1),
     "in the module of a method": lambda m: m.rest["method"].__self__.weight.append(1),
     "in a partial function": lambda m: m.rest["partial"].args[0].append(1),
 }
 
 
 @pytest.mark.parametrize("name", CHANGED)
-def test_what_is_done_deep_inside_is_seen(name):
+def test_a_change_deep_inside_is_seen(name):
     m = whole()
     watched = watch((m,))
     assert watched.is_unchanged()
@@ -166,7 +166,7 @@ def test_what_is_done_deep_inside_is_seen(name):
     assert not watched.is_unchanged()
 
 
-def test_what_is_undone_never_happened():
+def test_an_undone_change_is_not_a_change():
     m = whole()
     watched = watch((m,))
     inner = m.rest["list"]
@@ -176,7 +176,7 @@ def test_what_is_undone_never_happened():
     assert watched.is_unchanged()
 
 
-def test_keys_that_change_places_are_seen():
+def test_keys_that_swap_their_values_are_seen():
     table = {"a": ARRAYS[0], "b": ARRAYS[1]}
     watched = watch((Affine(table, None),))
     a, b = table.pop("a"), table.pop("b")
@@ -185,14 +185,14 @@ def test_keys_that_change_places_are_seen():
     assert list(table.values()) == ARRAYS[:2] and not watched.is_unchanged()
 
 
-def test_of_several_modules_each_is_watched():
+def test_each_of_several_modules_is_watched():
     first, second = Affine([1], None), Affine([2], None)
     watched = watch((first, second))
     second.weight.append(3)
     assert not watched.is_unchanged()
 
 
-def test_a_module_that_is_being_made_is_not_watched():
+def test_a_module_is_not_watched_during_its_init():
     seen = []
 
     class Looks(eqx.Module):
@@ -207,8 +207,8 @@ def test_a_module_that_is_being_made_is_not_watched():
     assert seen == [None, None] and watch((m,)).is_unchanged()
 
 
-def test_equal_is_not_enough():
-    """Two that are equal may be of different types. Nothing is asked whether it is equal."""
+def test_objects_are_compared_by_identity():
+    """Equal objects may have different types. `==` is never called."""
 
     class Incomparable:
         __hash__ = None

@@ -1,4 +1,4 @@
-"""A tree goes through a JAX transformation as its arrays alone, and comes out whole."""
+"""Only the arrays of a tree pass through a JAX transformation. The whole tree comes out."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from equinox._dispatch.leaf_groups import LeafGroups, Rest, pack_output, separat
 
 
 def is_static(x):
-    """What JAX can't carry, or would change: all but arrays of numbers, JAX's or NumPy's."""
+    """Whether JAX can't return `x`, or would change it. JAX returns JAX arrays, and NumPy arrays of numbers."""
     if isinstance(x, (np.ndarray, np.generic)):
         return not eqx.is_array_like(x)
     return not isinstance(x, jnp.ndarray)
@@ -26,7 +26,7 @@ def pack(tree):
 
 @given(trees())
 def test_a_packed_output_has_arrays_for_leaves(tree):
-    """They are the tree's arrays, and unpacked it is the very same tree. Without statics, it is the tree itself."""
+    """They are the arrays of the tree. Unpacking gives the same tree. A tree of arrays only is not packed."""
     packed = pack(tree)
     arrays = [x for x in flat(tree) if not is_static(x)]
     assert len(arrays) == len(tree_util.tree_leaves(packed))
@@ -37,7 +37,7 @@ def test_a_packed_output_has_arrays_for_leaves(tree):
 
 @given(trees(), st.integers(1, 4), st.data())
 def test_arrays_are_packed_in_groups(tree, number, data):
-    """Each array is in the group that was asked for, in the order of the tree."""
+    """Each array is in its group, in the order of the tree."""
     leaves = flat(tree)
     group_of = data.draw(st.lists(st.integers(0, number - 1), min_size=len(leaves), max_size=len(leaves)))
     groups, rest = pack_output(tree, lambda x: not is_static(x), group_of, number)
@@ -57,7 +57,7 @@ def test_a_tree_is_separated_from_its_arrays_and_merged_with_others(tree):
 
 @given(trees(st.one_of(st.sampled_from(JAX_ARRAYS), st.text(max_size=1), st.none(), st.booleans())))
 def test_a_packed_output_is_a_pytree(tree):
-    """Flattened, changed and unflattened, it is the packed changed tree."""
+    """`tree_map` changes the arrays of a packed output. Unpacking gives the changed tree."""
     doubled = unpack_output(tree_util.tree_map(lambda x: (x, x), pack(tree)))
     assert same_pairs(doubled, map_tree(lambda x: x if is_static(x) else (x, x), tree))
 
@@ -81,7 +81,7 @@ OUTPUTS = {
 
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_through_jit(name):
-    """A compiled function gives back what `jax.jit` can't return; from its cache as well."""
+    """A compiled function returns what `jax.jit` can't return, also at the second call."""
     function = OUTPUTS[name]
     x = jnp.arange(3.0)
     compiled = jax.jit(lambda x: pack(function(x)))
@@ -93,8 +93,8 @@ def test_through_jit(name):
             assert a is b or np.array_equal(a, b)
 
 
-def test_numpy_becomes_jax():
-    """A NumPy array is carried, so a transformation makes a JAX array of it; Python numbers stay what they are."""
+def test_numpy_arrays_become_jax_arrays():
+    """Python numbers and text stay as they are."""
     out = unpack_output(jax.jit(lambda: pack([np.ones(2), np.float32(1), 1.5, "a"]))())
     assert [eqx.is_array(x) for x in out] == [True, True, False, False]
     assert type(out[2]) is float
@@ -119,7 +119,7 @@ def test_statics_are_the_same_objects():
 
 
 def test_packed_outputs_under_vmap_and_grad():
-    """They go through other transformations, too."""
+    """Packed outputs pass through other transformations too."""
     x = jnp.arange(3.0)
     assert same_values(unpack_output(jax.vmap(lambda x: pack([2 * x, "a"]))(x)), [2 * x, "a"])
     _, packed = jax.value_and_grad(lambda x: (x.sum(), pack([x, "a"])), has_aux=True)(x)[0]
@@ -132,14 +132,14 @@ def same_values(a, b):
 
 @given(trees(st.integers()), st.data())
 def test_groups_are_merged(tree, data):
-    """Leaves sorted into groups, and the groups joined in order, make the tree again."""
+    """`merge` rebuilds the tree from its groups of leaves."""
     leaves, treedef = tree_util.tree_flatten(tree)
     kinds = data.draw(st.lists(st.integers(0, 3), min_size=len(leaves), max_size=len(leaves)))
     pool = [x for group in range(4) for x, kind in zip(leaves, kinds) if kind == group]
     assert same(LeafGroups(treedef, kinds).merge(pool), tree)
 
 
-def test_what_is_not_packed_is_left_alone():
+def test_unpacking_leaves_other_outputs_alone():
     for x in (1, None, [pack(["a"])], "a", (1, 2), ((1,), None)):
         assert unpack_output(x) is x
     assert isinstance(pack(["a"])[1], Rest)
