@@ -1,6 +1,6 @@
-"""Several devices: models moved between them, mapped over them by `pmap`, and sharded.
+"""Several devices: models are moved between them, mapped over them by `pmap`, and sharded.
 
-On the CPU they are eight that `conftest.py` has JAX make of one; else those that are there.
+On the CPU, `conftest.py` asks JAX for eight devices. On other backends the tests use the devices that there are.
 """
 
 import functools as ft
@@ -26,9 +26,9 @@ BATCH = 2 * HOW_MANY
 
 several = pytest.mark.skipif(
     HOW_MANY < 2,
-    reason="needs several devices, and here JAX has {}. On accelerators: run it where there are more, in one process "
-    "(`-n 0`, in a cell EQX_WORKERS=0). On the CPU: drop XLA_FLAGS, or what starts JAX before tests/conftest.py asks "
-    "for eight".format(DEVICES),
+    reason="needs several devices, but JAX has only {}. On accelerators, use a machine with more of them and a single "
+    "process (`-n 0`, in a cell EQX_WORKERS=0). On the CPU, unset XLA_FLAGS, and start JAX only after tests/conftest.py "
+    "has asked for eight devices".format(DEVICES),
 )
 shards = pytest.mark.skipif(
     not hasattr(getattr(jax, "sharding", None), "PartitionSpec"),
@@ -67,12 +67,12 @@ def data(draw):
     return draw(BATCH, 2), draw(BATCH, 1)
 
 
-# From device to device
+# Moving models
 
 
 @several
 def test_a_model_is_moved(getkey, mlp):
-    """`jax.device_put` moves all arrays of a module; of one that holds other leaves, its part that is arrays."""
+    """`jax.device_put` moves all arrays of a module. If it has other leaves, the part with the arrays is moved."""
     linear = Linear(2, 3, key=getkey())
     for device in (DEVICES[-1], DEVICES[0]):
         moved = jax.device_put(linear, device)
@@ -86,7 +86,7 @@ def test_a_model_is_moved(getkey, mlp):
 
 @several
 def test_computation_follows_the_model(getkey, data):
-    """What a compiled function gives, gradients too, is where its model is. It is traced as often as by `jax.jit`."""
+    """Output and gradients are on the device of the model. The function is traced as often as by `jax.jit`."""
     linear = Linear(2, 1, key=getkey())
     filtered, plain = Seen(loss), Seen(loss)
     step, plain_step = eqx.filter_jit(eqx.filter_value_and_grad(filtered)), jax.jit(jax.value_and_grad(plain))
@@ -101,8 +101,8 @@ def test_computation_follows_the_model(getkey, data):
 
 
 @several
-def test_models_on_several_devices_keep_apart(getkey):
-    """Of two models, each on its device, each is used there; to mix them is refused, as by plain JAX."""
+def test_models_on_two_devices_stay_on_them(getkey):
+    """Each of two models is used on its own device. Mixing them is an error, as in plain JAX."""
     models = [jax.device_put(Linear(2, 2, key=getkey()), device) for device in DEVICES[:2]]
     outs = [eqx.filter_jit(m)(jnp.ones(2)) for m in models]
     assert [devices_of(out) for out in outs] == [{device} for device in DEVICES[:2]]
@@ -115,7 +115,7 @@ def test_models_on_several_devices_keep_apart(getkey):
 
 @several
 def test_pmap_of_a_stack_of_models(getkey, draw):
-    """One model to a device: each does what it does alone."""
+    """Each device has one model, which returns what it returns alone."""
     models = [Linear(2, 3, key=getkey()) for _ in DEVICES]
     xs = draw(HOW_MANY, 2)
     got = jax.pmap(lambda m, x: m(x))(stacked(models), xs)
@@ -127,7 +127,7 @@ def test_pmap_of_a_stack_of_models(getkey, draw):
 
 @several
 def test_pmap_is_vmap(getkey, draw):
-    """Also where what is mapped draws on its neighbours, and for a recurrent cell in a scan."""
+    """They agree for a collective over the axis, and for a recurrent cell in a scan."""
     cells = stacked([GRUCell(2, 3, key=getkey()) for _ in DEVICES])
     h, xs = draw(HOW_MANY, 3), draw(HOW_MANY, 4, 2)
 
@@ -140,7 +140,7 @@ def test_pmap_is_vmap(getkey, draw):
 
 @several
 def test_the_mean_of_gradients_is_that_of_the_batch(mlp, data):
-    """Each device differentiates on its part of the batch; `None` goes through collectives as it is."""
+    """Each device differentiates on its part of the batch. `None` passes through collectives unchanged."""
     arrays, others = eqx.partition(mlp, eqx.is_array)
 
     def gradient(arrays, xs, ys):
@@ -157,7 +157,7 @@ def test_the_mean_of_gradients_is_that_of_the_batch(mlp, data):
 
 @several
 def test_replicas_are_trained_alike(mlp, data):
-    """A model on each device, all updated by the mean of the gradients, stay replicas of one model."""
+    """Replicas that are updated with the mean of their gradients stay equal to one model that is trained alone."""
     arrays, others = eqx.partition(mlp, eqx.is_array)
 
     def step(model, xs, ys, mean):
@@ -182,7 +182,7 @@ def test_replicas_are_trained_alike(mlp, data):
 
 
 def named(*axes):
-    """Along one axis of all devices. `make_mesh` and other mesh types are newer than this way to make one."""
+    """A sharding along one axis of all devices. `jax.make_mesh` is newer than this way to make a mesh."""
     mesh = jax.sharding.Mesh(np.array(DEVICES), ("d",))
     return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
 
@@ -193,7 +193,7 @@ def layout(x):
 
 
 def sharded(model):
-    """A `Linear` whose rows are spread over the devices, as its bias is."""
+    """A `Linear` whose weight and bias are split by rows over the devices."""
     return jax.device_put(model, eqx.tree_at(lambda m: (m.weight, m.bias), model, (named("d", None), named("d"))))
 
 
@@ -205,7 +205,7 @@ def linear(getkey):
 @shards
 @several
 def test_a_sharded_model_computes_the_same_and_stays_sharded(linear, draw):
-    """In and out of `jitf`, through gradients and updates: every array has the layout that it had."""
+    """In the output of `filter_jit`, in gradients and in updates, each array keeps its layout."""
     x, model = draw(3), sharded(linear)
     assert devices_of(model) == set(DEVICES) and len(set(layout(model.weight).values())) == HOW_MANY
 
@@ -224,7 +224,7 @@ def test_a_sharded_model_computes_the_same_and_stays_sharded(linear, draw):
 @shards
 @several
 def test_a_sharded_batch_and_a_replicated_model(mlp, data):
-    """The gradient is that of the whole batch, and whole on each device."""
+    """The gradient is that of the whole batch, and each device has all of it."""
     arrays, others = eqx.partition(mlp, eqx.is_array)
     model = eqx.combine(jax.device_put(arrays, named()), others)
     batch = [jax.device_put(x, named("d")) for x in data]
@@ -237,7 +237,7 @@ def test_a_sharded_batch_and_a_replicated_model(mlp, data):
 @shards
 @several
 def test_filtering_keeps_shardings(linear):
-    """What takes trees apart and puts them together moves no array."""
+    """Functions that split and combine trees move no array."""
     model = sharded(linear)
     for same in (
         eqx.combine(*eqx.partition(model, eqx.is_inexact_array)),
@@ -251,16 +251,16 @@ def test_filtering_keeps_shardings(linear):
 
 @shards
 @several
-def test_shardings_that_are_asked_for(linear, draw):
-    """`in_shardings` and `out_shardings` reach a model's arrays, for all of it or leaf by leaf, but no statics."""
+def test_in_shardings_and_out_shardings_of_a_model(linear, draw):
+    """`in_shardings` and `out_shardings` apply to the arrays of a model, as a prefix or leaf by leaf."""
     if "in_shardings" not in inspect.signature(jax.jit).parameters:
         pytest.skip("jax.jit takes in_shardings since 0.4.4, this is " + jax.__version__)
     x = draw(3)
     rows = eqx.tree_at(lambda m: (m.weight, m.bias), linear, (named("d", None), named("d")))
-    for asked, out in ((rows, rows), (named("d"), named("d")), (None, rows), (rows, None)):
+    for shardings, out in ((rows, rows), (named("d"), named("d")), (None, rows), (rows, None)):
         f = eqx.filter_jit(
             lambda model, text, x: (model, text, model(x)),
-            in_shardings=(asked, None, None),
+            in_shardings=(shardings, None, None),
             out_shardings=(out, None, None),
         )
         model, text, y = f(linear, "text", x)
@@ -281,16 +281,16 @@ needs_in_shardings = pytest.mark.skipif(
 @needs_in_shardings
 @pytest.mark.parametrize("statics", [(), (len,), (len, 2.5, "text", None)], ids=len)
 def test_output_shardings_are_for_arrays(draw, statics):
-    """The rest of the output is returned as it is; and numbers by `jitf` as `jax.jit` returns them."""
+    """Other outputs are returned unchanged. `jitf` returns Python numbers as `jax.jit` does."""
     x = draw(BATCH)
 
     def fun(x):
         return {"x": [2 * x, x + 1], "rest": statics}
 
-    for asked in (named("d"), {"x": named("d"), "rest": None}, {"x": [named(), named("d")], "rest": named()}):
-        out, plain = eqx.filter_jit(fun, out_shardings=asked)(x), asked
+    for shardings in (named("d"), {"x": named("d"), "rest": None}, {"x": [named(), named("d")], "rest": named()}):
+        out, plain = eqx.filter_jit(fun, out_shardings=shardings)(x), shardings
         assert all(a is b for a, b in zip(out["rest"], statics)) and len(out["rest"]) == len(statics)
-        plain = asked["x"] if isinstance(asked, dict) else asked
+        plain = shardings["x"] if isinstance(shardings, dict) else shardings
         expected = jax.jit(lambda x: fun(x)["x"], out_shardings=plain)(x)
         assert list(map(layout, out["x"])) == list(map(layout, expected))
         assert_close(out["x"], expected)
@@ -301,7 +301,7 @@ def test_output_shardings_are_for_arrays(draw, statics):
 @shards
 @several
 def test_an_explicit_mesh_and_partition_specs(draw):
-    """Both are given to `jax.jit` as they are."""
+    """Both are passed on to `jax.jit`."""
     if not hasattr(jax, "set_mesh"):
         pytest.skip("jax.set_mesh exists since 0.7, this is " + jax.__version__)
     x, spec = draw(BATCH), jax.sharding.PartitionSpec("d")
@@ -340,20 +340,20 @@ def error_of(f, *args, **kwargs):
 @several
 @needs_in_shardings
 def test_input_shardings_fit_or_are_refused_as_by_jax(draw):
-    """As a tuple or a list, one sharding for all, too few and too many of them, and with inputs by keyword."""
+    """`in_shardings` is a tuple, a list, one sharding, or too short or too long. Inputs are also passed by keyword."""
     x, by = draw(BATCH), named("d")
-    for asked in (by, (by, None), [None, by], (by,), [by], (by, by, by), {"a": by}):
-        ours = eqx.filter_jit(lambda a, b, text: a + b, in_shardings=asked)
-        jaxs = jax.jit(lambda a, b: a + b, in_shardings=asked)
+    for shardings in (by, (by, None), [None, by], (by,), [by], (by, by, by), {"a": by}):
+        ours = eqx.filter_jit(lambda a, b, text: a + b, in_shardings=shardings)
+        jaxs = jax.jit(lambda a, b: a + b, in_shardings=shardings)
         error, message = error_of(ours, x, x, text="text")
         assert error is error_of(jaxs, x, x)[0] or "by keyword" in message
-        ours = eqx.filter_jit(lambda a, b, text: a + b, in_shardings=asked, static_argnames="text")
+        ours = eqx.filter_jit(lambda a, b, text: a + b, in_shardings=shardings, static_argnames="text")
         error, message = error_of(ours, x, x, text="text")
         assert error is error_of(jaxs, x, x)[0]
         if error is None:
             assert layout(ours(x, x, text="text")) == layout(jaxs(x, x))
-        elif not isinstance(asked, dict):
-            assert "It has {} items for 2 inputs that aren't static: `a`, `b`".format(len(asked)) in message
+        elif not isinstance(shardings, dict):
+            assert "It has {} items for 2 inputs that aren't static: `a`, `b`".format(len(shardings)) in message
     f = eqx.filter_jit(lambda a, b: a + b, in_shardings=(by, by))
     with pytest.raises(ValueError, match="takes inputs by position, as `jax.jit` does, but `b` was passed by keyword"):
         f(x, b=x)
@@ -364,18 +364,18 @@ def test_input_shardings_fit_or_are_refused_as_by_jax(draw):
 @shards
 @several
 @needs_in_shardings
-def test_the_arrays_of_the_function_have_no_place_in_shardings(linear, draw):
+def test_in_shardings_leave_out_the_arrays_of_the_function(linear, draw):
     x = draw(3)
     for fun in (linear, linear.__call__, tree_util.Partial(Linear.__call__, linear)):
         out = eqx.filter_jit(fun, in_shardings=(named(),), out_shardings=named("d"))(x)
         assert layout(out) == layout(jax.device_put(linear(x), named("d")))
 
 
-# Without any
+# Without a backend
 
 
 def test_defining_and_decorating_start_no_backend():
-    """The classes and decorated functions of a program can be made, as by its import, where no backend can start."""
+    """Modules and decorated functions can be defined where no backend can start."""
     program = """
 import equinox as eqx, jax
 class Model(eqx.Module):

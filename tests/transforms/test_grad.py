@@ -1,4 +1,4 @@
-"""`gradf`, `value_and_grad_f` and their kin: which leaves get a gradient and which `None`, and that it is right."""
+"""`gradf`, `value_and_grad_f`, `filter_grad`, `filter_value_and_grad`: which leaves have a gradient, and its value."""
 
 import functools as ft
 import inspect
@@ -62,7 +62,7 @@ GRADS = [
 
 
 @pytest.mark.parametrize("grad", GRADS)
-def test_the_gradient_is_that_of_jax_and_of_finite_differences(grad):
+def test_the_gradient_agrees_with_jax_and_finite_differences(grad):
     weight, x = jnp.array([1.0, -2.0, 0.5]), jnp.array([3.0, 1.0, -1.0])
     got = grad(square_sum)(Model(weight, rest=["text", 5]), x)
     assert type(got) is Model and got.rest == [None, None]
@@ -79,14 +79,14 @@ def test_the_gradient_run_eagerly_jitted_and_vmapped(run):
     np.testing.assert_allclose(run(gradient, w, x), 2 * np.array([1.0, 2.0]) * np.array([3.0, 4.0]))
 
 
-def test_value_comes_with_the_gradient():
+def test_the_value_is_returned_with_the_gradient():
     value, grads = eqx.filter_value_and_grad(square_sum)(Model(jnp.array([1.0, 2.0])), 3.0)
     assert value == 15.0 and grads.weight.tolist() == [6.0, 12.0]
     value, grads = eqx.value_and_grad_f(square_sum, filter_tree=Model(True))(Model(jnp.array([1.0, 2.0])), 3.0)
     assert value == 15.0 and grads.weight.tolist() == [6.0, 12.0]
 
 
-# `None` for what is not differentiated
+# `None` for leaves that are not differentiated
 
 
 @pytest.mark.none_gradients
@@ -154,7 +154,7 @@ def test_a_filter_may_select_python_numbers():
 
 
 @pytest.mark.none_gradients
-def test_nothing_selected_gives_nothing_but_none():
+def test_if_no_leaf_is_selected_all_gradients_are_none():
     value, grads = eqx.value_and_grad_f(lambda m: m.weight.sum(), filter_fn=lambda x: False)(Model(jnp.ones(2)))
     assert value == 2.0 and grads.weight is None
 
@@ -195,7 +195,7 @@ def test_the_filter_sees_only_the_inputs_in_argnums():
     assert seen == [3.0]
 
 
-def test_other_inputs_and_keywords_go_through():
+def test_other_inputs_and_keywords_are_passed_on():
     def loss(w, text, *, scale, flag):
         assert text == "text" and flag is True
         return w * scale
@@ -206,7 +206,7 @@ def test_other_inputs_and_keywords_go_through():
 # has_aux
 
 
-def test_aux_comes_in_jaxs_order_and_may_hold_anything():
+def test_aux_is_returned_as_by_jax_and_may_hold_anything():
     def loss(w):
         return w**2, {"w": w, "text": "text", "np": np.arange(2), "none": None, "f": len}
 
@@ -223,14 +223,14 @@ def test_aux_comes_in_jaxs_order_and_may_hold_anything():
     assert (grads, aux["w"]) == (reference_grads, reference_aux)
 
 
-def test_an_aux_that_is_no_pair_is_refused():
+def test_with_has_aux_the_function_must_return_a_pair():
     with pytest.raises(TypeError, match=r"`filter_grad` with `has_aux=True` expects .* a pair `\(value, aux\)`"):
         eqx.filter_grad(lambda w: w, has_aux=True)(jnp.array(1.0))
     with pytest.raises(ValueError, match=r"expects .* a pair `\(value, aux\)`, got a `tuple` of length 3"):
         eqx.filter_grad(lambda w: (w, w, w), has_aux=True)(jnp.array(1.0))
 
 
-# What jax.grad takes
+# Keyword arguments of jax.grad
 
 
 def test_holomorphic():
@@ -304,7 +304,7 @@ def test_nested_in_other_transformations():
     assert ys.tolist() == [0.0, 3.0, 12.0]
 
 
-def test_through_a_custom_rule():
+def test_a_custom_rule_is_used():
     @jax.custom_vjp
     def f(w):
         return w
@@ -349,7 +349,7 @@ def test_a_filter_tree_that_does_not_fit_says_where():
         eqx.gradf(lambda a, b: a, filter_tree=(True, True, True), argnums=(0, 1))(1.0, 2.0)
 
 
-def test_argnums_must_be_there_and_once():
+def test_argnums_must_name_different_positional_inputs():
     with pytest.raises(
         ValueError, match=r"with respect to positional input 0 \(`argnums`\), but the number of positional inputs is 0"
     ):
@@ -360,6 +360,6 @@ def test_argnums_must_be_there_and_once():
         eqx.filter_grad(lambda x: x, argnums="x")
 
 
-def test_a_value_that_is_no_scalar_is_jaxs_error():
+def test_a_value_that_is_no_scalar_raises_the_error_of_jax():
     with pytest.raises(TypeError, match="scalar"):
         eqx.filter_grad(lambda x: x)(jnp.ones(2))

@@ -1,4 +1,4 @@
-"""`jitf` and `filter_jit`: what can be compiled, called and returned, inside other transformations and around them."""
+"""`jitf` and `filter_jit`: what they can compile and return, also inside and around other transformations."""
 
 import collections
 import functools as ft
@@ -14,7 +14,7 @@ from tracing import Model, model
 import equinox as eqx
 
 
-def test_a_jitted_function_gives_what_the_function_gives(run):
+def test_a_jitted_function_returns_what_the_function_returns(run):
     m = model()
 
     def fun(m, x, power, *, name):
@@ -127,14 +127,14 @@ def test_an_output_that_only_looks_like_an_array_is_returned_as_it_is():
     assert eqx.filter_jit(lambda x: (x, tensor))(jnp.ones(1))[1] is tensor
 
 
-def test_static_outputs_belong_to_the_shapes_they_came_with():
+def test_static_outputs_depend_on_the_shapes_of_the_inputs():
     f = eqx.filter_jit(lambda x: (x, x.shape, "wide" if x.shape[0] > 2 else "narrow"))
     for _ in range(2):
         assert f(jnp.ones(2))[1:] == ((2,), "narrow")
         assert f(jnp.ones(3))[1:] == ((3,), "wide")
 
 
-def test_a_model_goes_in_and_out():
+def test_a_model_is_an_input_and_an_output():
     @eqx.filter_jit
     def step(m):
         return tree_util.tree_map(lambda x: x + 1 if eqx.is_array(x) else x, m)
@@ -143,7 +143,7 @@ def test_a_model_goes_in_and_out():
     assert m.weight.tolist() == [3.0, 4.0] and m.name == "name" and type(m) is Model
 
 
-# Nested in JAX's transformations, and they in it
+# Inside and around other transformations
 
 
 def test_nested_in_and_around_other_transformations():
@@ -212,7 +212,7 @@ def test_an_unhashable_static_leaf_is_named():
         f(1, option=[{1, 2}])
 
 
-def test_errors_of_the_function_come_through():
+def test_errors_of_the_function_are_raised_unchanged():
     def fun(x):
         raise TypeError("mine")
 
@@ -232,13 +232,13 @@ def test_a_failed_call_leaves_the_function_usable():
     assert f(2.0) == 2.0
 
 
-# PyTrees of all kinds
+# Pytrees of all kinds
 
 
 Point = collections.namedtuple("Point", "x y")
 
 
-def test_containers_of_all_kinds_come_through():
+def test_containers_of_all_kinds_are_returned():
     trees = [
         Point(jnp.array(1.0), "s"),
         collections.OrderedDict([("b", jnp.array(1.0)), ("a", 2)]),

@@ -1,4 +1,4 @@
-"""Which leaves `jitf` and `filter_jit` trace: by a function, by a tree, and by what they are told of whole inputs."""
+"""Which leaves `jitf` and `filter_jit` trace: chosen by a function, by a tree, or by options for whole inputs."""
 
 from typing import Any
 
@@ -67,7 +67,7 @@ def test_filter_tree_made_with_tree_at():
     assert eqx.jitf(lambda m, x: m(x), filter_tree=(tree, True))(model(), 2.0).tolist() == [2.0, 4.0]
 
 
-def test_filter_tree_counts_no_static_inputs_and_takes_keywords_in_the_order_of_parameters():
+def test_filter_tree_leaves_out_static_inputs_and_has_the_order_of_the_parameters():
     seen = Seen(lambda a, b, c: None)
 
     def fun(a, b, c):
@@ -140,7 +140,7 @@ SPECIFICATIONS = {
 
 @pytest.mark.parametrize("name", SPECIFICATIONS)
 def test_filter_tree_of_several_inputs(name):
-    """A tuple or list of one specification for each input, or a prefix of them all: what `partition` takes."""
+    """It is a tuple or list with one specification for each input, or one prefix of all inputs."""
     filter_tree, traced = SPECIFICATIONS[name]
     inputs = Model(jnp.ones(2), 5), [3, 4]
     for args, kwargs in [(inputs, {}), (inputs[:1], {"b": inputs[1]})]:
@@ -156,7 +156,7 @@ def test_filter_tree_of_several_inputs(name):
 @pytest.mark.parametrize("inputs", [[1, 2], [[1, 2]], [[1], 2], [(1,)], {"a": [1, 2], "b": 3}], ids=str)
 @pytest.mark.parametrize("answer", [True, False])
 def test_filter_tree_of_one_input(inputs, answer):
-    """The input's own structure comes first, then a tuple or list of one tree, then a prefix."""
+    """It has the structure of the input, or is a tuple or list of one tree, or a prefix. The first that fits counts."""
     like = tree_util.tree_map(lambda _: answer, inputs)
     for filter_tree in (like, (like,), [like], answer, [answer], lambda x: answer):
         seen = Seen()
@@ -164,8 +164,8 @@ def test_filter_tree_of_one_input(inputs, answer):
         assert {kind == "traced" for kind in seen.kinds} == {answer}
 
 
-def test_own_structure_comes_first():
-    """For one input that is a list, a list of bools is a tree like it, not a specification for each input."""
+def test_the_structure_of_a_single_input_comes_first():
+    """If the only input is a list, a list of bools has its structure. It isn't one specification for each input."""
     seen = Seen()
     for x, filter_tree in [([1, 2], [True, False]), ([(1, 2)], [(True, False)]), ([(1, 1), 2], [True, False])]:
         eqx.jitf(seen, filter_tree=filter_tree)(x)
@@ -177,7 +177,7 @@ FLAGS = tree_util.tree_map(lambda _: False, Model(1, Model(2, 3)))
 
 @pytest.mark.parametrize("transform", [eqx.jitf, eqx.gradf, eqx.value_and_grad_f])
 def test_tree_of_bools_is_no_filter_fn(transform):
-    """A tree of a callable module is callable. Given as `filter_fn`, it is refused at once, with the right keyword."""
+    """A tree of bools with the class of a callable module is callable. The error says to pass it as `filter_tree`."""
     for tree in (FLAGS, True, np.bool_(False), [True], {"a": False}):
         with pytest.raises(TypeError, match="got a tree of bools as `filter_fn`, .*: that is a `filter_tree`"):
             transform(lambda x: x, filter_fn=tree)
@@ -195,14 +195,14 @@ class AtLeast(eqx.Module):
 
 
 def test_module_as_filter_fn():
-    """A module that is a function from a leaf to a bool may be a filter, and so may its bound method."""
+    """A module that is a function from a leaf to a bool can be a filter. Its bound method can be one too."""
     for filter_fn in (AtLeast(3), AtLeast(3).__call__, AtLeast(True, True).__call__):
         seen = Seen()
         eqx.jitf(seen, filter_fn=filter_fn)([1, 3])
         assert seen.kinds == ["int", "traced"]
 
 
-def test_errors_of_filters_say_where():
+def test_errors_of_filters_name_the_leaf():
     with pytest.raises(
         TypeError, match=r"every leaf of `filter_tree` to be True or False, or a .*; `filter_tree.name` is `int` 1"
     ):

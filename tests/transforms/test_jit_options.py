@@ -1,4 +1,4 @@
-"""What `jitf` and `filter_jit` take from `jax.jit`: its keyword arguments, and compiling ahead of time."""
+"""The keyword arguments of `jax.jit`, and compilation ahead of time."""
 
 import inspect
 from typing import Any
@@ -14,9 +14,9 @@ import equinox as eqx
 # Keyword arguments
 
 
-# A backend that can't donate says so, as the CPU did before JAX 0.4.31. (2026-11)
+# A backend that can't donate warns, as the CPU did before JAX 0.4.31. (2026-11)
 @pytest.mark.filterwarnings("ignore:Some donated buffers were not usable:UserWarning")
-def test_donated_inputs_are_given_up():
+def test_donated_inputs_are_deleted():
     f = eqx.filter_jit(lambda m, x: (m.weight + x, x), donate_argnums=0)
     x = jnp.ones(2)
     m = model()
@@ -25,7 +25,7 @@ def test_donated_inputs_are_given_up():
     g = jax.jit(lambda w, x: w + x, donate_argnums=0)
     w = jnp.array([1.0, 2.0])
     g(w, x)
-    assert is_deleted(m.weight) == is_deleted(w)  # whether this backend donates is JAX's to say
+    assert is_deleted(m.weight) == is_deleted(w)  # as by `jax.jit` on this backend
     named = eqx.filter_jit(lambda a, b: b + 1, donate_argnames="b")
     b = jnp.ones(2)
     named(x, b)
@@ -66,7 +66,7 @@ def test_shardings_apply_to_the_leaves():
         out, again = f(m, x)
         assert out.tolist() == [1.0, 2.0] and again == m
         assert out.sharding.device_set == {jax.devices()[0]}
-    # The arrays of a callable pytree have no place in `in_shardings`, and none is needed.
+    # `in_shardings` has no item for the arrays of the function.
     assert eqx.filter_jit(m, in_shardings=(sharding,), donate_argnums=())(x).tolist() == [1.0, 2.0]
 
 
@@ -77,7 +77,7 @@ def _has_lower():
     return hasattr(jax.jit(lambda x: x), "lower")
 
 
-def test_lower_needs_a_jax_that_has_it():
+def test_lower_is_refused_on_a_jax_without_it():
     f = eqx.filter_jit(lambda x: x)
     if _has_lower():
         assert f.lower(jnp.ones(2)) is not None
@@ -98,7 +98,7 @@ def test_lower_and_compile_take_the_inputs_of_the_function():
     assert out.tolist() == [3.0, 6.0] and static == "static" and seen.traces == 1
     out, _ = compiled(Model(m.weight * 2, "name"), x, 3)
     assert out.tolist() == [6.0, 12.0]
-    abstract = jax.ShapeDtypeStruct((2,), jnp.int32)  # which the filter would hold static, had it a value
+    abstract = jax.ShapeDtypeStruct((2,), jnp.int32)  # the filter holds such an array static, but this has no value
     assert eqx.jitf(lambda x: x + 1, filter_fn=eqx.is_inexact_array).lower(abstract) is not None
     for args in [(m, x, 4), (m, x), (Model(m.weight, "other"), x, 3)]:
         with pytest.raises(TypeError, match="compiled ahead of time for other inputs"):
@@ -122,7 +122,7 @@ def test_a_compiled_function_compares_statics_by_value_and_type():
     assert compiled(x).tolist() == [2.0, 2.0]
 
 
-def test_lower_of_a_method_has_its_module():
+def test_lower_works_on_a_bound_method():
     if not _has_lower():
         pytest.skip("jax.jit(f).lower exists since 0.2.25, this is " + jax.__version__)
 

@@ -1,4 +1,4 @@
-"""How often `jitf` traces: once for each structure, shape, dtype and static value, and as often as `jax.jit` would."""
+"""`jitf` traces once for each structure, shape, dtype and static value: as often as `jax.jit`."""
 
 import copy
 import enum
@@ -30,7 +30,7 @@ def test_equal_statics_never_retrace():
 @pytest.mark.parametrize(
     "filter_fn", [eqx.is_array, eqx.is_inexact_array, lambda x: eqx.is_array(x)], ids=["by type", "by dtype", "any"]
 )
-def test_what_differs_retraces_once_each(filter_fn):
+def test_each_difference_traces_once(filter_fn):
     seen = Seen(lambda *args, **kwargs: None)
     f = eqx.jitf(seen, filter_fn=filter_fn)
     one = jnp.ones(2)
@@ -58,7 +58,7 @@ def test_what_differs_retraces_once_each(filter_fn):
     assert seen.traces == len(calls)
 
 
-def test_true_one_and_one_point_zero_are_three_things():
+def test_true_one_and_one_point_zero_are_different_statics():
     f = eqx.filter_jit(lambda x, n: (x, type(n).__name__))
     x = jnp.ones(2)
     for _ in range(2):
@@ -107,7 +107,7 @@ def test_a_filter_is_not_asked_about_static_inputs():
     assert f(jnp.ones(2), "train").tolist() == f(jnp.ones(2), "train").tolist() == [2.0, 2.0]
 
 
-def test_turns_between_two_kinds_of_call_are_both_remembered(monkeypatch):
+def test_two_kinds_of_call_in_turn_are_both_remembered(monkeypatch):
     seen = Seen(lambda x, train: x)
     f = eqx.filter_jit(seen)
     for _ in range(3):
@@ -115,7 +115,7 @@ def test_turns_between_two_kinds_of_call_are_both_remembered(monkeypatch):
         f(jnp.ones(2), False)
     assert seen.traces == 2
     with monkeypatch.context() as patch:
-        # It would be needed for another kind of call.
+        # Only a new kind of call needs it.
         patch.setattr("equinox._dispatch.dispatcher.Dispatcher._make_entry", None)
         f(jnp.ones(2), True)
         f(jnp.ones(2), False)
@@ -148,15 +148,15 @@ def test_a_static_numpy_array_changed_in_place_is_seen():
     assert f(x) == [7, 2]
 
 
-def test_a_static_numpy_array_is_kept_as_it_was():
+def test_a_static_numpy_array_is_copied():
     f = eqx.jitf(lambda x, s: x * s[0], filter_fn=eqx.is_inexact_array)
     s = np.array([1, 2])
     f(jnp.ones(2), s)
     s[0] = 7
-    assert f(jnp.ones(3), np.array([1, 2])).tolist() == [1.0] * 3  # traced anew, for the statics of the first call
+    assert f(jnp.ones(3), np.array([1, 2])).tolist() == [1.0] * 3  # traced again, with the statics of the first call
 
 
-def test_a_static_object_compares_as_it_says():
+def test_static_objects_are_compared_by_their_own_eq():
     class Config:
         def __init__(self, n):
             self.n = n
@@ -203,7 +203,7 @@ def test_clear_cache_forgets_all_traces():
 
 X, Y = jnp.arange(2.0), jnp.ones(2)
 
-# Calls one after the other, all of whose leaves are traced.
+# Sequences of calls. All leaves are traced.
 CALLS = {
     "other values": [lambda f: f(X), lambda f: f(Y), lambda f: f(-X)],
     "other shapes": [lambda f: f(X), lambda f: f(X[:1]), lambda f: f(X), lambda f: f(X[None])],
@@ -245,7 +245,7 @@ WRAPPED = {
 
 
 def counts(f, seen, calls):
-    """How often `seen`, inside `f`, was traced after each of the calls."""
+    """After each of the calls, how often `seen` was traced inside `f`."""
     traces = []
     for call in calls:
         call(f)
@@ -255,8 +255,8 @@ def counts(f, seen, calls):
 
 @pytest.mark.parametrize("wrapped", WRAPPED)
 @pytest.mark.parametrize("name", CALLS)
-def test_it_traces_when_jax_does(name, wrapped):
-    """Where every leaf is traced, after each call `jitf` has traced as often as `jax.jit`."""
+def test_it_traces_as_often_as_jax(name, wrapped):
+    """If all leaves are traced, `jitf` has traced as often as `jax.jit` after each call."""
     plain, filtered = [Seen(lambda a, b=None: a), Seen(lambda a, b=None: a)]
     for_plain, for_filtered = WRAPPED[wrapped]
     assert counts(for_filtered(filtered), filtered, CALLS[name]) == counts(for_plain(plain), plain, CALLS[name])
@@ -286,7 +286,7 @@ NESTED = {
 
 @pytest.mark.parametrize("name", NESTED)
 def test_nested_it_traces_as_often_as_jax(name):
-    """In and around other transformations, called with other values, and in another shape where that is allowed."""
+    """Inside and around other transformations, with new values, and with a new shape under `vmap`."""
     plain, filtered = [Seen(lambda x: (x**3).sum()), Seen(lambda x: (x**3).sum())]
     for_plain, for_filtered = NESTED[name]
     inputs = [X, Y, X[:1]] if name.endswith("vmap") or name.startswith("vmap") else [X[0], X[1], X[1]]
@@ -297,8 +297,8 @@ def test_nested_it_traces_as_often_as_jax(name):
 # Modules and methods
 
 
-def test_a_jitted_method_is_traced_once_for_all_instances_alike():
-    """It belongs to the class: another instance is traced anew only if it has another structure or other statics."""
+def test_a_jitted_method_is_traced_once_for_similar_instances():
+    """It belongs to the class. Another instance is traced only if its structure, shapes or statics are new."""
     seen = Seen(lambda self, x: self.weight * x)
 
     class Watched(eqx.Module):
@@ -317,7 +317,7 @@ def test_a_jitted_method_is_traced_once_for_all_instances_alike():
 
 
 def test_a_training_step_is_traced_once():
-    """What goes out of a step goes into the next, and is alike: also weak types don't creep in."""
+    """The model that a step returns has the dtypes and weak types of the model that it takes."""
     seen = Seen(lambda m, x: ((m.weight * x - 1.0) ** 2).sum())
 
     @eqx.filter_jit
@@ -331,8 +331,8 @@ def test_a_training_step_is_traced_once():
     assert seen.traces == 1
 
 
-def test_a_model_rebuilt_is_not_traced_again():
-    """Copied, pickled, changed with `tree_at`, taken apart and put together: an equal model is an equal model."""
+def test_a_rebuilt_model_is_not_traced_again():
+    """The model is constructed, copied, mapped, changed by `tree_at`, and partitioned and combined."""
     seen = Seen(lambda m: m.weight)
     f = eqx.filter_jit(seen)
     m = model()
@@ -354,8 +354,8 @@ def test_a_model_rebuilt_is_not_traced_again():
 @pytest.mark.parametrize(
     "again", [eqx.filter_jit, eqx.jitf(filter_fn=eqx.is_array), eqx.jitf(filter_fn=eqx.is_inexact_array)]
 )
-def test_a_plain_function_filtered_anew_is_not_traced_again(again):
-    """As with `jax.jit(f)` in the body of a loop."""
+def test_a_plain_function_filtered_again_is_not_traced_again(again):
+    """`jax.jit(f)` in a loop does the same."""
     ours, jaxs = [], []
 
     def f(x):
@@ -372,8 +372,8 @@ def test_a_plain_function_filtered_anew_is_not_traced_again(again):
     assert len(ours) == len(jaxs) == 2
 
 
-def test_what_is_filtered_to_another_effect_is_traced_by_itself():
-    """Not which filter it is counts, but what it selects, and options. `filter_jit` also returns numbers otherwise."""
+def test_filters_with_the_same_effect_share_a_trace():
+    """What counts is which leaves are selected, and the options. `filter_jit` and `jitf` differ in their output."""
     traced = []
 
     def f(x, n=1):
@@ -424,7 +424,7 @@ def plain_loss(weight, x):
 seen_by_plain_loss = Seen()
 EXACT = {"filter_fn": eqx.is_array}
 
-# Functions that a loop makes at each step, of a model that is another one each time.
+# Functions that a loop makes at each step, each time from a new model.
 MADE_IN_A_LOOP = {
     "model": lambda m: m,
     "method": lambda m: m.method,
@@ -447,7 +447,7 @@ JITS = {
 @pytest.mark.parametrize("jit", JITS)
 @pytest.mark.parametrize("name", MADE_IN_A_LOOP)
 def test_what_is_made_in_a_loop_is_compiled_once(name, jit):
-    """A model, its method and any transformation of it, jitted at each step."""
+    """A model, its method, or a transformation of it is jitted at each step."""
     if jit == "with options" and "inline" not in inspect.signature(jax.jit).parameters:
         pytest.skip("jax.jit takes inline since 0.2.25 or so, this is " + jax.__version__)
     seen, make = Seen(), MADE_IN_A_LOOP[name]
@@ -466,11 +466,11 @@ def test_a_jitted_gradient_that_is_made_in_a_loop_is_compiled_once():
     assert seen_by_plain_loss.traces == 1
 
 
-def test_a_wrapper_that_went_through_a_tree_map_is_not_traced_again():
+def test_a_wrapper_that_tree_map_returns_is_not_traced_again():
     seen = Seen(lambda x: x)
 
-    class Slots:
-        """A callable that compares as it likes."""
+    class EqualToAll:
+        """A callable that is equal to everything, and has no hash."""
 
         def __eq__(self, other):
             return True
@@ -480,7 +480,7 @@ def test_a_wrapper_that_went_through_a_tree_map_is_not_traced_again():
         def __call__(self, x):
             return seen(x)
 
-    for fun in (lambda x: seen(x), ft.partial(seen), Slots()):
+    for fun in (lambda x: seen(x), ft.partial(seen), EqualToAll()):
         traces = seen.traces
         f = eqx.filter_jit(fun)
         for _ in range(3):
@@ -489,7 +489,7 @@ def test_a_wrapper_that_went_through_a_tree_map_is_not_traced_again():
         assert seen.traces == traces + 1
 
 
-def test_another_function_option_or_class_is_compiled_by_itself():
+def test_each_function_option_and_class_is_compiled_separately():
     class Other(Counted):
         def method(self, x):
             return -super().method(x)
@@ -504,8 +504,8 @@ def test_another_function_option_or_class_is_compiled_by_itself():
     assert seen.traces == 5
 
 
-def test_arrays_of_a_function_are_traced_however_it_is_filtered():
-    """NumPy's too: what is changed in place is seen. They count among no inputs."""
+def test_arrays_of_a_function_are_traced_by_every_filter():
+    """NumPy arrays too, so that changes in place are seen. They don't count as inputs."""
     weight = np.array([1.0, 2.0], np.float32)
     m = Affine(weight, 1)
     for f in (
@@ -527,23 +527,23 @@ class Subclass(np.ndarray):
     pass
 
 
-NOT_IN_THEIR_BYTES = {
+MORE_THAN_BYTES = {
     "masked": np.ma.array([1, 2], mask=[True, False]),
     "subclass": np.ones(2).view(Subclass),
     "matrix of objects": np.array([1, None], object),
     "structured with objects": np.zeros(2, [("a", object), ("b", int)]),
 }
 if hasattr(getattr(np, "dtypes", None), "StringDType"):
-    NOT_IN_THEIR_BYTES["StringDType"] = np.array(["a", "b"], np.dtypes.StringDType())
+    MORE_THAN_BYTES["StringDType"] = np.array(["a", "b"], np.dtypes.StringDType())
 
 
-@pytest.mark.parametrize("name", NOT_IN_THEIR_BYTES)
-def test_a_static_array_that_its_bytes_do_not_tell_is_refused(name):
+@pytest.mark.parametrize("name", MORE_THAN_BYTES)
+def test_a_static_array_with_more_than_its_bytes_is_refused(name):
     f = eqx.jitf(lambda m: m, filter_fn=lambda x: False)
     plain = np.array([1, 2])
     f(Model(plain, "name"))
     with pytest.raises(TypeError, match="`m.weight` static, so it must be a plain array without objects, got"):
-        f(Model(NOT_IN_THEIR_BYTES[name], "name"))
+        f(Model(MORE_THAN_BYTES[name], "name"))
 
 
 @pytest.mark.parametrize(
@@ -566,15 +566,15 @@ def test_static_numpy_arrays_are_told_apart(arrays):
         assert f(array) == (array.dtype, array.tobytes())
 
 
-def test_an_array_that_no_trace_takes_is_held_static_after_one_that_is_traced():
-    """Both are NumPy arrays, so their types don't tell."""
+def test_an_array_of_text_is_static_after_a_traced_array():
+    """Both are NumPy arrays, so their types are the same."""
     f = eqx.filter_jit(lambda x: x.dtype.kind)
     for _ in range(2):
         assert [f(x) for x in (np.ones(1), np.array(["a"]), np.ones(1))] == ["f", "U", "f"]
 
 
-def test_a_returned_scalar_that_is_held_static_is_read_once(monkeypatch):
-    """A flag that `jitf` returned is a new array at each step. To hold it static is to read it, and no more."""
+def test_a_static_jax_scalar_is_read_once_a_call(monkeypatch):
+    """A bool that `jitf` returned is a new array at each step. To hold it static, the call must read it."""
     read = []
     to_numpy = equinox._dispatch.cache_key._compat.to_numpy
     monkeypatch.setattr(equinox._dispatch.cache_key._compat, "to_numpy", lambda x: read.append(x) or to_numpy(x))
@@ -599,7 +599,7 @@ def test_a_returned_scalar_that_is_held_static_is_read_once(monkeypatch):
 
 
 def test_jitf_returns_numbers_as_jit_does():
-    """`filter_jit` keeps them. What `jax.jit` refuses is returned as it is, by both."""
+    """`filter_jit` returns numbers unchanged. Both return unchanged what `jax.jit` refuses."""
 
     class Number(enum.IntEnum):
         ONE = 1
@@ -616,8 +616,8 @@ def test_jitf_returns_numbers_as_jit_does():
     assert all(map(eqx.is_array, kept[0][5:]))
 
 
-def test_a_flag_of_a_model_that_jitf_returns_is_an_array():
-    """So a step that returns a model is jitted by `filter_jit`, which keeps the flag."""
+def test_jitf_makes_an_array_of_a_bool_in_a_model():
+    """`filter_jit` keeps the bool."""
 
     def step(m):
         return Model(m.weight + 1, m.name)
@@ -628,7 +628,7 @@ def test_a_flag_of_a_model_that_jitf_returns_is_an_array():
 
 
 def test_the_sign_of_a_static_zero_counts():
-    """`0.0 == -0.0`, but what divides by them differs."""
+    """`0.0 == -0.0`, but division by them differs."""
     divide = eqx.filter_jit(lambda x, y: x / y)
     for y, expected in [(0.0, np.inf), (-0.0, -np.inf), (0.0, np.inf), (-0.0, -np.inf)]:
         assert divide(jnp.ones(()), y) == expected

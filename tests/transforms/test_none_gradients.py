@@ -1,4 +1,4 @@
-"""What isn't differentiated has the gradient `None`, and never zeros, with which an optimiser would go on."""
+"""A leaf that isn't differentiated has the gradient `None`. With zeros, an optimiser could still change the leaf."""
 
 import functools as ft
 from typing import Any
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.none_gradients
 
 
 class Model(eqx.Module):
-    """Something of each kind: what is trained, what isn't, and what could not be."""
+    """A model with leaves that are trained, leaves that are frozen, and leaves that can't be trained."""
 
     head: Any
     frozen: Any
@@ -45,7 +45,7 @@ def is_none(x):
 
 
 def structure(tree):
-    """For each place of a tree whether it holds a leaf or `None`."""
+    """The tree with a bool at each place: whether it holds `None`."""
     return tree_map(is_none, tree, is_leaf=is_none)
 
 
@@ -70,8 +70,8 @@ def is_differentiable(x):
 
 
 @given(trees())
-def test_none_just_where_a_leaf_is_no_inexact_array(tree):
-    """Gradients of any tree are built as it, static data included, with `None` for what can't be differentiated."""
+def test_none_exactly_where_a_leaf_is_no_inexact_array(tree):
+    """The gradient has the structure and the static data of the tree."""
     got = eqx.filter_grad(lambda tree: jnp.zeros(()))(tree)
     assert map_tree(lambda g: g.shape, got) == map_tree(lambda x: x.shape if is_differentiable(x) else None, tree)
     assert tree_util.tree_structure(got) == tree_util.tree_structure(eqx.filter(tree, is_differentiable))
@@ -80,8 +80,8 @@ def test_none_just_where_a_leaf_is_no_inexact_array(tree):
 
 
 @given(trees(st.sampled_from([x for x in JAX_ARRAYS if is_differentiable(x)])), st.data())
-def test_none_just_where_a_tree_says_so(tree, data):
-    """Of leaves that could all be differentiated, those that `filter_tree` leaves out have `None`."""
+def test_none_exactly_where_filter_tree_is_false(tree, data):
+    """All leaves can be differentiated. Those that `filter_tree` leaves out have `None`."""
     mask = map_tree(lambda x: data.draw(st.booleans()), tree)
     (got,) = eqx.gradf(lambda trees: jnp.zeros(()), filter_tree=[mask])([tree])
     picked = iter(flat(mask))
@@ -89,7 +89,7 @@ def test_none_just_where_a_tree_says_so(tree, data):
 
 
 @given(trees(leaves, max_leaves=4), trees(leaves, max_leaves=4))
-def test_each_input_has_its_own(a, b):
+def test_each_input_has_its_own_gradient(a, b):
     got = eqx.filter_grad(lambda *args: jnp.zeros(()), argnums=(1, 0))(a, b)
     assert [structure(x) for x in got] == [structure(eqx.filter(x, is_differentiable)) for x in (b, a)]
 
@@ -106,8 +106,8 @@ def test_zero_means_that_it_was_differentiated():
     assert got["unused"].tolist() == [0.0, 0.0] and got["stopped"] == 0.0
 
 
-def test_a_zero_would_train_what_is_frozen(model):
-    """The control of the tests of optimisers: with a gradient of zero weights decay, and with `None` they don't."""
+def test_weight_decay_changes_a_leaf_with_gradient_zero(model):
+    """With the gradient `None` it doesn't. So the tests of optimisers below can fail."""
     optimiser = optax.adamw(0.1, weight_decay=0.1)
     for zero, moves in ((jnp.zeros(2), True), (None, False)):
         params = {"w": model.frozen["w"] if moves else None}
@@ -115,8 +115,8 @@ def test_a_zero_would_train_what_is_frozen(model):
         assert (eqx.apply_updates(model.frozen, updates)["w"] is not model.frozen["w"]) == moves
 
 
-def test_the_gradient_of_the_rest_is_the_same(model):
-    """Holding some leaves changes nothing for the others: they have what plain `jax.grad` gives of their part."""
+def test_frozen_leaves_do_not_change_the_other_gradients(model):
+    """The other leaves have the gradient that plain `jax.grad` gives for their part of the model."""
     x = jnp.array(0.5)
     head, rest = head_and_rest(model)
     expected = jax.grad(lambda head: eqx.combine(head, rest)(x))(head)
@@ -139,7 +139,7 @@ FILTERED = [
 
 @pytest.mark.parametrize("wrap", [lambda f: f, eqx.filter_jit], ids=["eager", "jit"])
 def test_all_spellings_agree(wrap, model):
-    """Gradients of every spelling have `None` in the same places, and where they have numbers, the same."""
+    """Each way to write a gradient gives `None` in the same places, and the same numbers."""
     x = jnp.array(0.5)
     expected = eqx.filter_grad(lambda m: m(x))(model)
     assert structure(expected) == Model({"w": False, "b": False}, {"w": False}, True, True, True, True)
@@ -148,7 +148,7 @@ def test_all_spellings_agree(wrap, model):
 
 
 def test_under_vmap_and_in_scan(model):
-    """Gradients with `None` in them come out of `vmap` and `scan`, and go round in a carry: `None` stays `None`."""
+    """`vmap` and `scan` can return gradients with `None`, and `scan` can carry them. `None` stays `None`."""
     xs = jnp.array([0.5, 1.0, -1.0])
 
     def gradient(x):
@@ -161,7 +161,7 @@ def test_under_vmap_and_in_scan(model):
     assert_close(total, tree_map(lambda g: g.sum(0) + g[0], each))
 
 
-def test_of_gradients(model):
+def test_second_derivatives(model):
     """A second derivative has `None` where the first has."""
 
     def slope(m):
@@ -174,17 +174,17 @@ def test_of_gradients(model):
     assert_close(again, expected(head))
 
 
-def test_beside_a_value_and_an_aux(model):
+def test_with_a_value_and_an_aux(model):
     (value, aux), grads = eqx.filter_value_and_grad(lambda m: (m(1.0), (None, m.name)), has_aux=True)(model)
     assert value == model(1.0) and aux == (None, "text")
     assert grads.name is None and grads.nothing is None and grads.count is None
 
 
-# Arithmetic on gradients, as JAX did it before and after 0.4.34
+# Arithmetic on gradients. JAX 0.4.34 changed how `tree_map` treats `None`.
 
 
-def test_gradients_are_trees_without_the_nones(model):
-    """`tree_map` over gradients passes `None` by, in one tree of gradients or in several."""
+def test_tree_map_skips_the_nones_in_gradients(model):
+    """This holds for one tree of gradients and for several."""
     grads = eqx.gradf(lambda m: m(0.5), filter_tree=ONLY_HEAD)(model)
     doubled = tree_map(lambda g: 2 * g, grads)
     assert structure(doubled) == structure(grads)
@@ -192,8 +192,8 @@ def test_gradients_are_trees_without_the_nones(model):
     assert len(tree_leaves(grads)) == 2
 
 
-def test_gradients_beside_their_model(model):
-    """With `None` as a leaf, gradients first or second; or with the model filtered as they are: all give one step."""
+def test_ways_to_apply_gradients_agree(model):
+    """`None` is a leaf for `tree_map`, or the model is filtered like its gradients."""
     grads = eqx.gradf(lambda m: m(0.5), filter_tree=ONLY_HEAD)(model)
     expected = [model.head["b"] - grads.head["b"], model.head["w"] - grads.head["w"]]
     steps = [
@@ -219,8 +219,8 @@ OPTIMISERS = {
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)
-def test_an_optimiser_leaves_what_has_no_gradient(name, model):
-    """What has the gradient `None` stays the very object that it was; all else moves as if it were the whole model."""
+def test_an_optimiser_keeps_leaves_without_gradient(name, model):
+    """They stay the same objects. The other leaves are trained as if they were the whole model."""
     optimiser = OPTIMISERS[name]()
     x = jnp.array(0.5)
 
@@ -243,7 +243,7 @@ def test_an_optimiser_leaves_what_has_no_gradient(name, model):
 
 
 def test_frozen_layers_of_a_network(getkey, draw):
-    """Of a network of layers only the last is trained: activations, rates and the other layers have `None`."""
+    """Only the last layer is trained. Activations, rates and the other layers have the gradient `None`."""
     network = Sequential(
         [MLP(2, 3, 4, 1, key=getkey()), jnp.tanh, Dropout(0.5, deterministic=True), Linear(3, 1, key=getkey())]
     )
@@ -260,8 +260,7 @@ def test_frozen_layers_of_a_network(getkey, draw):
     assert all(a is b for a, b in zip(tree_leaves(new[:3]), tree_leaves(network[:3])))
 
 
-def test_a_gradient_of_none_is_not_one_of_zeros(model):
-    """The library's own comparisons tell `None` from zeros too."""
+def test_tree_equal_tells_none_from_zeros(model):
     grads = eqx.gradf(lambda m: m(0.5), filter_tree=ONLY_HEAD)(model)
     zeros = eqx.combine(grads, tree_map(jnp.zeros_like, eqx.filter(model, eqx.is_inexact_array)))
     assert zeros.frozen["w"].tolist() == [0.0, 0.0]

@@ -1,4 +1,4 @@
-"""What all transformations have in common: spelling, what they return, and how that is copied and pickled."""
+"""What all transformations have in common: decorators, the class of what they return, copies and pickles."""
 
 import copy
 import functools as ft
@@ -19,7 +19,7 @@ X = jnp.array([3.0, 4.0])
 
 
 def total(model, x, scale=1.0):
-    """Sum what a model gives."""
+    """Sum the output of a model."""
     return (scale * model(x)).sum()
 
 
@@ -54,7 +54,7 @@ def transformed(name, fun=total):
 
 
 def same(f, g):
-    """Whether two functions give the same for the same inputs."""
+    """Whether two functions return the same for the same inputs."""
     return eqx.tree_equal(f(affine(), X), g(affine(), X))
 
 
@@ -70,7 +70,7 @@ def test_a_call_and_both_decorators_are_the_same(name):
     assert same(spelled[0], spelled[1]) and same(spelled[0], spelled[2])
 
 
-def test_it_has_the_name_documentation_signature_and_attributes_of_its_function(name):
+def test_it_has_the_name_docstring_signature_and_attributes_of_its_function(name):
     f = transformed(name)
     assert (f.__name__, f.__qualname__, f.__doc__, f.__module__) == ("total", "total", total.__doc__, __name__)
     assert inspect.signature(f) == inspect.signature(total)
@@ -81,17 +81,17 @@ def test_it_has_the_name_documentation_signature_and_attributes_of_its_function(
     assert name in repr(f) and "total" in repr(f)
 
 
-def test_the_fields_of_a_model_are_no_attributes_of_its_transformation(name):
+def test_it_does_not_have_the_fields_of_a_model(name):
     f = transformed(name, affine())
     assert not hasattr(f, "weight") and f.__wrapped__.weight.shape == (2,) and not hasattr(f, "__name__")
 
 
-def test_what_cannot_be_called_is_refused(name):
+def test_an_object_that_is_not_callable_is_refused(name):
     with pytest.raises(TypeError, match="`{}` expects a function or another callable, got `int` 3".format(name)):
         transformed(name, 3)
 
 
-# A pytree of its function
+# A pytree whose child is the function
 
 
 def test_it_is_a_pytree_whose_child_is_its_function(name):
@@ -107,13 +107,13 @@ def test_it_is_a_pytree_whose_child_is_its_function(name):
 
 @pytest.mark.parametrize("child", [None, 1, object(), [X], {}], ids=lambda x: type(x).__name__)
 def test_any_child_may_take_the_place_of_the_function(name, child):
-    """JAX and users put placeholders into trees: nothing is checked, and nothing is computed."""
+    """JAX and users put placeholders into trees. Nothing is checked, and nothing is computed."""
     g = tree_util.tree_unflatten(tree_util.tree_structure(transformed(name)), [child])
     assert g.__wrapped__ is child
 
 
 def test_a_transformed_model_is_seen_by_the_next_transformation():
-    """The gradient with respect to it is that with respect to the model."""
+    """Its gradient holds the gradient of the model."""
     m = affine()
     f = eqx.filter_jit(m)
     grads = jax.grad(lambda f: f(X).sum())(f)
@@ -222,7 +222,7 @@ def test_a_pickle_keeps_function_and_options(name):
 
 
 def test_a_list_among_the_options_may_change_later():
-    """The options are those of the time when the function was transformed, in a pickle too."""
+    """The options keep a copy from the time when the function was transformed. A pickle has this copy."""
     argnums, spec = [0, 1], [True, False]
     f = eqx.gradf(jnp.multiply, argnums=argnums, filter_tree=spec)
     argnums.pop()
@@ -232,8 +232,8 @@ def test_a_list_among_the_options_may_change_later():
 
 
 @pytest.mark.parametrize("child", [None, False, 1, [1]])
-def test_what_stands_for_the_function_is_copied_and_pickled_too(name, child):
-    """As in a tree of gradients, or of a filter's answers."""
+def test_a_placeholder_for_the_function_is_copied_and_pickled(name, child):
+    """A tree of gradients or of bools has such placeholders."""
     f = tree_util.tree_unflatten(tree_util.tree_structure(transformed(name)), [child])
     for again in (copy.deepcopy(f), pickle.loads(pickle.dumps(f))):
         assert type(again) is type(f) and again.__wrapped__ == child
@@ -249,7 +249,7 @@ def test_a_pickle_of_a_transformation_that_does_not_exist_says_so():
 
 
 def test_a_decorated_function_of_a_module_is_pickled_by_its_name():
-    """As for a plain function, the pickle gives the very same object."""
+    """Unpickling returns the same object, as for a plain function."""
     assert pickle.loads(pickle.dumps(module_level)) is module_level
     assert pickle.loads(pickle.dumps(Modular.jitted)) is Modular.jitted
     again = eqx.filter_jit(module_level)
