@@ -1,4 +1,4 @@
-"""How a module is made: an `__init__` that may assign the fields, and nothing that may afterwards."""
+"""Make a module: `__init__` may assign the fields, and after it the module is frozen."""
 
 import contextlib
 import dataclasses
@@ -14,7 +14,7 @@ from .static_fields import decide, static_fault
 
 
 def construct(self, args, kwargs):
-    """Run `__init__` on the new instance `self`, and see that it leaves a complete module."""
+    """Run `__init__` on the new instance `self`, then complete and check the module."""
     key = id(self)
     unfinished.add(key)
     try:
@@ -28,7 +28,7 @@ def construct(self, args, kwargs):
 
 @contextlib.contextmanager
 def assignable(self):
-    """Let the fields of `self` be assigned, as in `__init__`, for as long as the context lasts."""
+    """Allow the fields of `self` to be assigned within the context, as in `__init__`."""
     unfinished.add(id(self))
     try:
         yield
@@ -37,15 +37,22 @@ def assignable(self):
 
 
 def is_constructed(self):
-    """Whether `self` is constructed already, or is being so: a `__new__` of the user's may return what it kept."""
+    """Whether the construction of `self` has begun. A user's `__new__` may return an instance that exists already."""
     names = type(self).__layout__.names
     return id(self) in unfinished or bool(names) and self.__dict__.keys() >= names
 
 
 def set_field(self, name, value):
+    """Assign a field while `self` is being constructed. This is `__setattr__` of every module.
+
+    Raises:
+        FrozenInstanceError: The module isn't being constructed.
+        AttributeError: The class has no field of this name.
+        ValueError: The value is a method of the module itself.
+    """
     cls = type(self)
     if name == "__orig_class__" and getattr(value, "__origin__", None) is cls:
-        object.__setattr__(self, name, value)  # by `typing`, for `A[int]()`
+        object.__setattr__(self, name, value)  # `typing` does this for `A[int]()`
         return
     if id(self) not in unfinished:
         raise dataclasses.FrozenInstanceError(
@@ -53,10 +60,10 @@ def set_field(self, name, value):
             "`eqx.replace(module, {1}=value)`, or of a larger tree with `eqx.tree_at`.".format(cls.__name__, name)
         )
     layout = cls.__layout__
-    if name not in layout.names and not hasattr(type(getattr(cls, name, None)), "__set__"):  # a property, say
+    if name not in layout.names and not hasattr(type(getattr(cls, name, None)), "__set__"):  # such as a property
         advice = "annotate it in the body of the class, as in `{}: Any`".format(name)
         if hasattr(cls, name):
-            advice = "the class has an attribute of this name without an annotation, which is no field"
+            advice = "the class has an attribute of this name, but it has no annotation and so it is no field"
         raise AttributeError(
             "`{}` has no field `{}`: {}. Its fields are: {}.".format(
                 cls.__name__, name, advice, ", ".join(layout.dynamic + layout.static) or "none"
@@ -64,8 +71,8 @@ def set_field(self, name, value):
         )
     if type(value) is BoundMethod and value.__self__ is self:
         raise ValueError(
-            "`{0}.{1}` is being set to a method of the module itself, which would then contain itself. Leave the "
-            "field out and define a method `{1}` that calls it.".format(cls.__name__, name)
+            "`{0}.{1}` is set to a method of the module itself. Then the module would contain itself. Remove the "
+            "field, and define a method `{1}` that calls the other method.".format(cls.__name__, name)
         )
     if name in layout.converters:
         value = layout.converters[name](value)
@@ -73,6 +80,7 @@ def set_field(self, name, value):
 
 
 def delete_field(self, name):
+    """Delete a field while `self` is being constructed. This is `__delattr__` of every module."""
     if id(self) not in unfinished:
         raise dataclasses.FrozenInstanceError(
             "cannot delete `{}.{}`: modules are immutable after `__init__`.".format(type(self).__name__, name)
@@ -81,7 +89,12 @@ def delete_field(self, name):
 
 
 def finish(self):
-    """Fill in defaults, and refuse a module that is not complete or not fit to be part of a tree's structure."""
+    """Fill in the defaults, check the module, and decide which values are static.
+
+    Raises:
+        ValueError: A field has no value.
+        TypeError: The value of a static field can't be static.
+    """
     layout = type(self).__layout__
     values = self.__dict__
     if not values.keys() >= layout.names:
@@ -99,16 +112,18 @@ def finish(self):
         fault = static_fault(values[name])
         if fault is not None:
             raise TypeError("the static field `{}.{}` {}".format(type(self).__name__, name, fault))
-    # Fields set one by one share their keys with other instances. From a dictionary of its own, all are read faster.
+    # Python lets the dictionaries of instances share their keys if fields are set one by one. A separate dictionary is
+    # faster to read.
     object.__setattr__(self, "__dict__", {**values})
     decide(self)
 
 
 def settle_init(cls):
-    """Give `cls` a generated `__init__` if it neither has nor inherits another.
+    """Give `cls` a generated `__init__`, unless it has or inherits one that was written by hand.
 
-    As any attribute, an `__init__` written by hand is inherited. `dataclasses` would generate one over it. What wraps
-    a generated one, as `beartype` does, is inherited by no class: it knows none of the fields below it.
+    An `__init__` that was written by hand is inherited like any other method. `dataclasses` would override it. A
+    wrapper around a generated `__init__`, such as `beartype` makes, isn't inherited: it doesn't know the fields of the
+    subclass.
     """
     own = vars(cls).get("__init__")
     if own is not None and not _is_generated(own):
@@ -121,14 +136,15 @@ def settle_init(cls):
 
 
 def _is_generated(init):
-    """Whether `init` is a generated one, rather than what wraps one; loaded from a pickle, too."""
+    """Whether `init` itself is generated, and no wrapper. This also works if it was loaded from a pickle."""
     return getattr(init, "__code__", _NO_CODE).co_varnames[:1] == (_SELF,)
 
 
 def _generate_init(cls):
     """Generate an `__init__` as `dataclasses` does, with keyword-only fields on every Python.
 
-    Its globals are those of the module of `cls`, so that `typing.get_type_hints` finds what the annotations name.
+    Its globals are those of the Python module that defines `cls`. So `typing.get_type_hints` finds the names in the
+    annotations.
     """
     parameters, keyword_only, init_vars, body, annotations, variables = [], [], [], [], {}, {_UNSET: _FACTORY}
     layout, last_default = cls.__layout__, None
@@ -141,8 +157,8 @@ def _generate_init(cls):
             by_keyword = is_keyword_only(f)
             if last_default and not by_keyword and not has_default(f):
                 raise TypeError(
-                    "`{}`: the field `{}` without a default follows `{}`, which has one. Reorder them, or make "
-                    "it `eqx.field(kw_only=True)`.".format(cls.__name__, f.name, last_default)
+                    "`{}`: the field `{}` has no default and follows `{}`, which has one. Change their order, or use "
+                    "`eqx.field(kw_only=True)`.".format(cls.__name__, f.name, last_default)
                 )
             if has_default(f) and not by_keyword:
                 last_default = f.name
@@ -172,12 +188,12 @@ def _generate_init(cls):
 
 
 def _annotation(f, converter):
-    """What the generated `__init__` takes for `f`: where there is a converter, whatever the converter takes."""
+    """The annotation of the parameter for the field `f`. If it has a converter, what the converter takes."""
     if converter is None:
         return f.type.type if is_init_var(f) and hasattr(f.type, "type") else f.type
     try:
         first = next(iter(inspect.signature(converter).parameters.values()))
-        if isinstance(first.annotation, str):  # which means something where the converter was written
+        if isinstance(first.annotation, str):  # a name in the module of the converter
             return typing.get_type_hints(converter)[first.name]
     except Exception:  # no signature, no parameter, or names that can't be resolved
         return typing.Any
@@ -185,7 +201,7 @@ def _annotation(f, converter):
 
 
 class _Factory:
-    """The default of a parameter whose field has a factory; shown as dataclasses show theirs."""
+    """The default of a parameter whose field has a factory. It looks the same as in `dataclasses`."""
 
     def __repr__(self):
         return "<factory>"
@@ -208,7 +224,7 @@ def make({variables}):
     return __init__
 """
 _PARAMETER = {"none": "{0}", "value": "{0}=" + _DEFAULT, "factory": "{0}=" + _UNSET}
-_ASSIGNMENT = {  # by whether `__init__` takes the field, and the kind of its default
+_ASSIGNMENT = {  # the keys: whether `__init__` takes the field, and the kind of its default
     (True, "none"): _SELF + ".{0} = {0}",
     (True, "value"): _SELF + ".{0} = {0}",
     (True, "factory"): _SELF + ".{0} = " + _MAKE + "() if {0} is " + _UNSET + " else {0}",

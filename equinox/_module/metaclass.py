@@ -1,4 +1,4 @@
-"""The metaclass that makes classes of modules."""
+"""The metaclass of `Module`. It makes the classes and their instances."""
 
 import abc
 import dataclasses
@@ -13,27 +13,26 @@ from .methods import Method, is_method
 
 if sys.version_info >= (3, 11):
     from typing import dataclass_transform
-else:  # which takes as long to import as a third of the library
+else:  # not on newer Pythons, because its import is slow
     from typing_extensions import dataclass_transform
 
 
-# Without `frozen_default`: type checkers would then refuse the assignments in an `__init__` written by hand.
+# `frozen_default` isn't set. With it, type checkers refuse the assignments in an `__init__` written by hand.
 @dataclass_transform(field_specifiers=(field, dataclasses.field))
 class ModuleMeta(abc.ABCMeta):
-    """Makes each class a frozen dataclass and a pytree node, and watches over the making of its instances.
+    """Makes each class a frozen dataclass and a pytree node, and controls the construction of its instances.
 
-    A class may change after it is made. cloudpickle, for one, makes an empty class and then assigns its attributes
-    one by one, the dictionary of its fields among them. So everything that follows from the attributes of a class is
-    worked out by `_settle`, and again when one of them is assigned.
+    A class may change after it is made. For example, cloudpickle makes an empty class and then assigns its attributes
+    one by one, including the dictionary of its fields. So everything that depends on the attributes of a class is made
+    by `_settle`. It runs again when such an attribute is assigned.
     """
 
-    def __new__(*args, **kwargs):  # no named parameter: a keyword in the line of a class may have any name
+    def __new__(*args, **kwargs):  # no named parameters, because a class may be made with any keyword
         mcs, name, _, namespace = args
         if "__slots__" in namespace:
             raise TypeError(
-                "`{}` has `__slots__`, but a module keeps its fields in a dictionary. Annotate them instead.".format(
-                    name
-                )
+                "`{}` has `__slots__`, but a module keeps its fields in a dictionary. Annotate the "
+                "fields instead.".format(name)
             )
         cls = super(ModuleMeta, mcs).__new__(*args, **kwargs)
         cls = dataclasses.dataclass(**_AS_DATACLASS)(cls)
@@ -43,7 +42,7 @@ class ModuleMeta(abc.ABCMeta):
             arguments = tuple(key for key in cls.__match_args__ if key in cls.__dataclass_fields__)
             type.__setattr__(cls, "__match_args__", arguments)
         if "__doc__" not in namespace:
-            cls.__doc__ = None  # dataclasses wrote the signature of the wrong `__init__`
+            cls.__doc__ = None  # `dataclasses` wrote the signature of another `__init__`
         _settle(cls)
         if namespace.keys() <= _EMPTY:
             cls.__layout__.waiting = []
@@ -52,7 +51,7 @@ class ModuleMeta(abc.ABCMeta):
                 setattr(cls, key, value)
         return cls
 
-    def __call__(__cls, *args, **kwargs):  # `cls` may be the name of a field
+    def __call__(__cls, *args, **kwargs):  # because a field may have the name `cls`
         new = __cls.__new__
         self = new(__cls, *args, **kwargs)
         if isinstance(self, __cls) and (new is _object_new or not is_constructed(self)):
@@ -61,10 +60,11 @@ class ModuleMeta(abc.ABCMeta):
 
     def __setattr__(cls, name, value):
         if name == "__layout__":
-            return  # `_settle` alone makes it
+            return  # only `_settle` makes it
         layout = vars(cls).get("__layout__")
-        if name in _ASSIGNMENT:  # by `dataclasses`: its functions know only "frozen"
-            value = _ASSIGNMENT[name]  # and these know a module that is being made
+        if name in _ASSIGNMENT:
+            # `dataclasses` assigns functions that always refuse. Ours allow assignments during construction.
+            value = _ASSIGNMENT[name]
         elif name == "__dataclass_fields__":
             restore_constants(value)
         elif name == "__dataclass_params__" and layout:
@@ -93,23 +93,23 @@ _object_new = object.__new__
 _settling = threading.RLock()
 _AS_DATACLASS = {"init": False, "repr": False, "eq": False, "frozen": True}
 _ASSIGNMENT = {"__setattr__": set_field, "__delattr__": delete_field}
-_EMPTY = frozenset(["__module__", "__dict__"])  # what cloudpickle puts into a class when it makes it
-_SETTLED = frozenset(  # the attributes, beside the fields, that `_settle` reads
+_EMPTY = frozenset(["__module__", "__dict__"])  # all that a class of cloudpickle has when it is made
+_SETTLED = frozenset(  # the attributes that `_settle` reads, in addition to the fields
     ["__dataclass_fields__", "__init__", "__post_init__", "__check_init__", "__getattr__", "__getattribute__"]
 )
 
 
 def _becomes_method(cls, name, value):
-    """Whether `value` under `name` in `cls` is a method that isn't a `Method` yet."""
+    """Whether the attribute `value`, with this name in `cls`, is a method that must become a `Method`."""
     special = name.startswith("__") and name.endswith("__") and name != "__call__"
     return not special and name not in cls.__layout__.names and type(value) is not Method and is_method(value)
 
 
 def _settle(cls):
-    """Work out what follows from the attributes of `cls`, and the same for the classes below it.
+    """Make everything that depends on the attributes of `cls`, for `cls` and its subclasses.
 
-    Several threads may load one class at once. A thread that uses the class at that time sees, at each step, one whole
-    value in the place of an equal one.
+    Several threads may load the same class at the same time. Each step replaces one complete value by an equal one. So
+    a thread that uses the class meanwhile always sees a complete value.
     """
     with _settling:
         before = vars(cls).get("__layout__")
@@ -118,12 +118,12 @@ def _settle(cls):
         settle_init(cls)
         layout.functions = register(cls, layout.functions)
         for below in cls.__subclasses__():
-            if "__layout__" in vars(below):  # not one that is being made
+            if "__layout__" in vars(below):  # without it, the subclass is still being made
                 _settle(below)
 
 
 def _finish_waiting(cls):
-    """Finish the instances that were loaded before `cls` had its fields: its methods may use some."""
+    """Finish the instances that were loaded before `cls` got its fields. Its methods may hold such instances."""
     waiting, cls.__layout__.waiting = cls.__layout__.waiting, None
     while waiting:
         module = waiting.pop()
@@ -132,20 +132,23 @@ def _finish_waiting(cls):
 
 
 def _open_for_decorator(cls, params):
-    """Let `dataclasses.dataclass(frozen=True)` process the class once more, to the same effect; refuse all else.
+    """Allow `dataclasses.dataclass(frozen=True)` on a class that is a dataclass already. Refuse other options.
 
-    `make_dataclass(..., bases=(Module,), frozen=True)` does the same. The decorator's first step is to assign its
-    parameters. It keeps what it finds in the class under the names that it would define.
+    `make_dataclass(..., bases=(Module,), frozen=True)` uses this decorator too. First the decorator assigns its
+    parameters, which calls this function. Then it defines methods, and keeps those that the class has already.
+
+    Raises:
+        TypeError: The options differ from those of a module.
     """
     if all(getattr(params, name) == value for name, value in _AS_DATACLASS.items()):
-        return  # those that the class has, which cloudpickle assigns
+        return  # cloudpickle assigns the parameters that the class has already
     if not params.frozen or params.order or params.unsafe_hash or "__init__" not in vars(cls):
         raise TypeError(
-            "`{}` is a `Module`, and so a frozen dataclass already: it needs no `@dataclasses.dataclass`. Remove the "
-            "decorator. `make_dataclass` needs `frozen=True`.".format(cls.__name__)
+            "`{}` is a `Module`, so it is a frozen dataclass already. Remove the decorator `@dataclasses.dataclass`. "
+            "`make_dataclass` needs `frozen=True`.".format(cls.__name__)
         )
     for f in declared_fields(cls):
-        type.__setattr__(cls, f.name, f)  # from where the first processing took it
+        type.__setattr__(cls, f.name, f)  # the decorator takes the field from here
     for name in ("__repr__", "__eq__", "__hash__"):
         type.__setattr__(cls, name, getattr(cls, name))
     for name in _ASSIGNMENT:

@@ -1,4 +1,4 @@
-"""Bound methods that are pytrees, so that a transformation sees the arrays of their model."""
+"""Bound methods that are pytrees. So a transformation of a method sees the arrays of its model."""
 
 import copy
 import functools as ft
@@ -13,10 +13,10 @@ from .packing import pack
 
 
 class BoundMethod:
-    """A function and the object it is bound to; a pytree whose one child is the object.
+    """A function and the object that it is bound to: a pytree whose only child is the object.
 
-    Otherwise as Python's own: it has the function's name, signature and attributes, is equal to another of the same
-    function and the very same object, and hashes accordingly.
+    Everything else is as in Python's own bound methods. It has the name, signature and attributes of the function. Two
+    bound methods are equal if they have the same function and the same object (by identity).
     """
 
     __slots__ = ("__func__", "__self__", "__weakref__")  # JAX keeps weak references to what it transforms
@@ -25,14 +25,14 @@ class BoundMethod:
         self.__func__ = function
         self.__self__ = instance
 
-    def __call__(*args, **kwargs):  # no named parameter, so that a method may have a keyword argument `self`
+    def __call__(*args, **kwargs):  # no named parameters: a method may have a keyword argument `self`
         self = args[0]
-        # Bound by the function's own rule, as a decorator may have made something else of it.
+        # A decorator may return an object with its own `__get__`, so that is called.
         return self.__func__.__get__(self.__self__, type(self.__self__))(*args[1:], **kwargs)
 
     def __getattr__(self, name):
         value = getattr(self.__func__, name)
-        # Of all that a function offers, `lower` alone takes its inputs, of which the object is the first.
+        # `lower` is the only attribute that takes the inputs of the function. The object is the first input.
         return ft.partial(value, self.__self__) if name == "lower" else value
 
     @property
@@ -57,11 +57,11 @@ class BoundMethod:
         return "<bound method {} of {!r}>".format(name, self.__self__)
 
     def __copy__(self):
-        return self  # nothing in it can be changed
+        return self  # it is immutable
 
     def __deepcopy__(self, memo):
         instance = copy.deepcopy(self.__self__, memo)
-        return memo.get(id(self)) or BoundMethod(self.__func__, instance)  # the instance may hold this very method
+        return memo.get(id(self)) or BoundMethod(self.__func__, instance)  # the instance may hold this method
 
     def __reduce__(self):
         cls = type(self.__self__)
@@ -81,10 +81,10 @@ _compat.register_node(
 
 
 class Method:
-    """The descriptor that stands for a function in the class of a `Module`, and binds it as a `BoundMethod`.
+    """The descriptor that replaces a function in the class of a `Module`. It binds the function as a `BoundMethod`.
 
-    A tool that reads `vars(cls)` sees the function: `isinstance` says so, and every attribute is the function's. What
-    the tool then assigns to the class becomes a `Method` again.
+    To a tool that reads `vars(cls)` it looks like the function: `isinstance` and all attributes are those of the
+    function. If the tool then assigns a function to the class, it becomes a `Method` again.
     """
 
     __slots__ = ("function",)
@@ -94,7 +94,7 @@ class Method:
 
     def __get__(self, instance, owner=None):
         if instance is None:
-            return self.function.__get__(None, owner)  # for most, the function itself
+            return self.function.__get__(None, owner)  # usually the function itself
         return BoundMethod(self.function, instance)
 
     def __call__(*args, **kwargs):
@@ -106,7 +106,7 @@ class Method:
     def __setattr__(self, name, value):
         setattr(self.function, name, value)
 
-    # Without an annotation: with one, this class would have `__annotations__`, in place of the function's.
+    # This has no annotation, because `__annotations__` of this class would hide those of the function.
     @property  # type: ignore[misc]
     def __class__(self):
         return type(self.function)
@@ -123,7 +123,7 @@ class Method:
         return repr(self.function)
 
     def __reduce__(self):
-        """Be pickled as the function. The metaclass makes a `Method` of it where the class is loaded by value."""
+        """Pickle the function alone. If the class is loaded by value, the metaclass makes a `Method` of it again."""
         return _itself, (self.function,)
 
 
@@ -132,20 +132,28 @@ def _itself(function):
 
 
 def load_method(instance, cls, name):
-    """Bind the method that has the name `name` in the class `cls` to `instance`, as a pickle asks for it.
+    """Load a bound method from a pickle.
 
-    The name in the class is not always the function's own: think of a lambda, of a name that begins with two
-    underscores, and of decorated functions. The class is a base of the instance's for `super().f`.
+    Args:
+        instance: The object to bind the method to.
+        cls: The class that has the method. For `super().f` it is a base of the class of `instance`.
+        name: The name of the method in the class. The function itself may have another name, for example if it is a
+            lambda or decorated, or if its name begins with two underscores.
+
+    Returns:
+        The bound method.
 
     Raises:
         AttributeError: The class has no method of this name.
-        pickle.UnpicklingError: The instance is none of the class.
+        pickle.UnpicklingError: `instance` is no instance of `cls`.
     """
     if not isinstance(cls, type) or not isinstance(instance, cls):
         raise pickle.UnpicklingError("the pickle binds a method of {!r} to {!r}.".format(cls, instance))
     method = _find_method(cls, name)
     if method is None:
-        raise AttributeError("the pickle holds the method `{}` of `{}`, which has none now.".format(name, cls.__name__))
+        raise AttributeError(
+            "the pickle holds the method `{}` of `{}`, but the class has no such method now.".format(name, cls.__name__)
+        )
     return BoundMethod(method.function, instance)
 
 
@@ -155,10 +163,9 @@ def _find_method(cls, name):
 
 
 def is_method(value):
-    """Whether `value`, found in the namespace of a class, binds as a method does: a function, or what wraps one.
+    """Whether `value`, an attribute of a class, is a method: a function or a wrapper of one.
 
-    A function of `jax.jit` that was pickled has no `__wrapped__`, so what counts is that it is called and has a
-    `__get__`.
+    A wrapper can be called and has a `__get__`. `__wrapped__` isn't needed: a pickled function of `jax.jit` has none.
     """
     if isinstance(value, _UNBOUND):
         return False

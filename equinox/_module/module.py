@@ -12,33 +12,35 @@ from .static_fields import HasDecision
 
 
 class Module(HasDecision, metaclass=ModuleMeta):
-    """Base class of models: inherit from it, annotate the fields, add methods.
+    """Base class of models. To define a model, inherit from it, annotate the fields and add methods.
 
-    A subclass is a frozen dataclass and a pytree. Its fields are the children, in the order of their annotations. So an
-    instance is data: it goes through `jax.jit`, `jax.grad` and `jax.vmap` as a list or a dictionary does. With a method
-    `__call__` it is a function, too.
+    A subclass is a frozen dataclass and a pytree. The fields are the children of the pytree, in the order of their
+    annotations. So an instance is data: `jax.jit`, `jax.grad` and `jax.vmap` take it like a list or a dictionary. If
+    the class has a method `__call__`, an instance is also a function.
 
-    The generated `__init__` takes the fields. A class may define its own instead, which assigns every field and is
-    inherited as any method is. After `__init__` nothing can be assigned: a changed model is a new one, see `tree_at`
-    and `replace`. Filtered functions rely on it: that a module is the same object means that its fields are the same.
-    To change a field by force, with `object.__setattr__`, is outside of what the library supports.
+    The generated `__init__` takes the fields. A class may define its own `__init__` instead, which must assign every
+    field. Subclasses inherit it like any method. After `__init__` no field can be assigned. `tree_at` and `replace`
+    make a changed copy. Filtered functions rely on this: if a module is the same object, its fields are the same. To
+    change a field with `object.__setattr__` isn't supported.
 
-    Methods of an instance are pytrees as well, with the instance as their child. Any transformation takes one as its
-    function, and traces, maps or differentiates what it holds where it is an argument. `jax.jit(model.method)` compiles
-    the arrays of the model into the code as constants; `eqx.filter_jit(model.method)` traces them. Methods of a base
-    class that is no `Module` stay Python's own methods. Such a base may be a `Module` without fields.
+    Methods of an instance are pytrees too. Their child is the instance. Every transformation takes a method as its
+    function. If a method is an argument, the transformation traces, maps or differentiates the arrays of its instance.
+    `jax.jit(model.method)` compiles the arrays of the model as constants. `eqx.filter_jit(model.method)` traces them.
+    If a method comes from a base class that is no `Module`, it stays an ordinary method of Python. Make that base class
+    a `Module` without fields to change this.
 
-    A class may define `__check_init__(self)`. It runs when the module is complete, that of the most derived class
-    first. `==` is `tree_equal`. A module without arrays has a hash, one with arrays has none.
+    A class may define `__check_init__(self)`. It runs when the module is complete. The method of the most derived class
+    runs first. `==` is `tree_equal`. A module has a hash if it holds no arrays.
 
-    `copy` and `pickle` take the fields as they are. A class may define `__getstate__` and `__setstate__`, which may
-    assign the fields. A pickle can run any code when it is loaded: load only pickles that you trust.
+    `copy` and `pickle` copy the fields unchanged. A class may define `__getstate__` and `__setstate__`. `__setstate__`
+    may assign the fields. A pickle can run any code when it is loaded: load only pickles that you trust.
 
     Raises:
-        ValueError: If a field was not set by the end of `__init__`.
-        AttributeError: If an attribute is assigned that is no field, or any attribute after `__init__`.
-        TypeError: If the arguments are wrong.
-        TypeError: If a static field holds an array, or can't be hashed.
+        ValueError: A field has no value at the end of `__init__`.
+        AttributeError: `__init__` assigns an attribute that is no field.
+        AttributeError: An attribute is assigned after `__init__`.
+        TypeError: The arguments are wrong.
+        TypeError: A static field holds an array or can't be hashed.
 
     Example:
         >>> class Affine(eqx.Module):
@@ -63,9 +65,9 @@ class Module(HasDecision, metaclass=ModuleMeta):
         leaves, treedef = tree_util.tree_flatten(self)
         if any(is_jax_array(x) or _compat.is_numpy_array(x) for x in leaves):
             raise TypeError(
-                "unhashable: `{0}` holds arrays. Where JAX wants a function, as `jax.jit` and `lax.cond` do, pass "
-                "`model.__call__` or use `eqx.filter_jit(model)`; to use it as a static argument, as a key or in a "
-                "set, keep its arrays elsewhere.".format(type(self).__name__)
+                "unhashable: `{0}` holds arrays. If JAX expects a function, as `jax.jit` and `lax.cond` do, pass "
+                "`model.__call__` or use `eqx.filter_jit(model)`. To use it as a static argument, as a key or in a "
+                "set, keep its arrays outside of it.".format(type(self).__name__)
             )
         return hash((treedef, tuple(leaves)))
 

@@ -1,7 +1,7 @@
-"""How functions made by JAX are pickled and deep-copied, in whatever object they are.
+"""Pickle and deep-copy functions made by JAX, in any object that holds them.
 
-`pickle` refuses `jax.nn.relu` and its like. `deepcopy` makes copies of them that no compiled function knows. Here
-`pickle` keeps such a function by its name, and `deepcopy` keeps it as it is.
+`pickle` refuses functions such as `jax.nn.relu`. `deepcopy` copies them, and a compiled function doesn't recognise the
+copies. With this file `pickle` writes the name of such a function, and `deepcopy` keeps the function itself.
 """
 
 import copy
@@ -23,7 +23,7 @@ from .. import _compat
 from .._trees.layout import layout_of
 from .._trees.predicates import is_jax_array
 
-# Looked in first, so that a pickle names no private module of JAX and can be read by another release.
+# These are searched first. So a pickle names no private module of JAX, and another release can read it.
 _PUBLIC_HOMES = ("jax.nn", "jax.numpy", "jax.lax", "jax.random", "jax.scipy.special")
 
 _READS_OR_WRITES_FILES = ("load", "save", "savez")  # of the functions in those modules
@@ -32,9 +32,10 @@ _ARRAYS_ARE_PACKED = _compat.pickles_arrays_as_numpy()
 
 
 def pack(x):
-    """Return what `pickle` takes in the place of `x`, and loads as `x`.
+    """Return an object that `pickle` can write instead of `x`, and that is loaded as `x`.
 
-    That is `x` itself, unless `x` holds a function to be kept by name. What packs its own parts isn't looked into.
+    It is `x` itself, unless `x` holds a function that must be written by name. Objects that pack their own parts aren't
+    searched.
     """
     if not any(_is_packed(part) for part in _candidates(x)):
         return x
@@ -42,7 +43,7 @@ def pack(x):
 
 
 def deepcopy(x, memo):
-    """`copy.deepcopy(x, memo)`, in which functions made by JAX stay the very same objects."""
+    """Return `copy.deepcopy(x, memo)`, but keep functions made by JAX as the same objects."""
     for part in _candidates(x):
         if is_function_of_jax(part):
             memo[id(part)] = part
@@ -52,11 +53,11 @@ def deepcopy(x, memo):
 
 
 def load_function(module, name):
-    """Find the function of JAX that a pickle names.
+    """Load a function made by JAX from a pickle, by its name.
 
     Raises:
-        AttributeError: The module has nothing of this name.
-        pickle.UnpicklingError: It is no function made by JAX. `pack` names no other.
+        AttributeError: The module has nothing with this name.
+        pickle.UnpicklingError: The object isn't a function made by JAX. `pack` writes no other names.
     """
     importlib.import_module(module)
     x = _look_up(module, name)
@@ -65,19 +66,19 @@ def load_function(module, name):
     plain = isinstance(x, types.FunctionType)
     if not is_function_of_jax(x) or plain and (module not in _PUBLIC_HOMES or name in _READS_OR_WRITES_FILES):
         raise pickle.UnpicklingError(
-            "the pickle names `{}.{}` as a function made by JAX, which it is not. It wasn't made by this library. Load "
-            "only pickles that you trust.".format(module, name)
+            "the pickle names `{}.{}` as a function made by JAX, but it is none. This library didn't write the pickle. "
+            "Load only pickles that you trust.".format(module, name)
         )
     return x
 
 
 def load_array(values):
-    """Make a JAX array of the NumPy array that stands for it in a pickle."""
+    """Load a JAX array from a pickle, which holds it as a NumPy array."""
     return jnp.asarray(values)
 
 
 def is_function_of_jax(x):
-    """Whether `x` is a function that JAX made, such as `jax.nn.relu` and what `jax.jit` returns, and no pytree."""
+    """Whether JAX made the function `x`, such as `jax.nn.relu` or a result of `jax.jit`. It must not be a pytree."""
     if isinstance(x, types.FunctionType):
         return _package(x) == "jax"
     if not callable(x) or isinstance(x, type):
@@ -93,14 +94,14 @@ def _package(x):
 
 
 class _StandIn:
-    """An object that is pickled as `original` is, with stand-ins for the parts of it that need one.
+    """An object that is pickled like `original`, with stand-ins for the parts that need one.
 
-    So it is loaded as `original` would be, and `original` is changed by none of this. It is made for one pickle, whose
-    memo keeps it alive. Meanwhile `pack` returns the same one, so that what is shared is pickled once.
+    It is loaded as `original` would be. `original` doesn't change. A stand-in is made for one pickle, whose memo keeps
+    it alive. Until then `pack` returns the same stand-in for the same object, so a shared object is pickled once.
     """
 
     __slots__ = ("__weakref__", "original")
-    __class__: Any = property(lambda self: type(self.original))  # `pickle` compares it with the class that it names
+    __class__: Any = property(lambda self: type(self.original))  # `pickle` checks it
 
     def __init__(self, original):
         self.original = original
@@ -112,11 +113,11 @@ class _StandIn:
             return load_function, address
         if _is_packed(x):
             return load_array, (np.asarray(x),)
-        if type(x) is tuple:  # what it reduces to holds an equal tuple again
+        if type(x) is tuple:  # its `__reduce_ex__` returns an equal tuple again
             return tuple, ([pack(item) for item in x],)
         reduce = copyreg.dispatch_table.get(type(x))
         function, args, *rest = x.__reduce_ex__(max(protocol, 2)) if reduce is None else reduce(x)
-        if function is copyreg.__newobj_ex__:  # `pickle` insists on a tuple and a dictionary
+        if function is copyreg.__newobj_ex__:  # `pickle` expects a tuple and a dictionary here
             cls, args, kwargs = args
             args = (cls, tuple(map(pack, args)), {name: pack(value) for name, value in kwargs.items()})
         else:
@@ -132,21 +133,21 @@ class _StandIn:
         )
 
 
-_stand_ins: Any = weakref.WeakValueDictionary()  # by the `id` of the original, which its stand-in keeps alive
+_stand_ins: Any = weakref.WeakValueDictionary()  # the `id` of the original -> the stand-in, which keeps it alive
 
 
 def _is_packed(x):
-    """Whether `x` by itself has to be packed: a function to be kept by name, or an array of the oldest JAX."""
+    """Whether `x` itself must be packed: a function that is written by name, or an array of the oldest JAX."""
     return _address(x) is not None or (_ARRAYS_ARE_PACKED and is_jax_array(x))
 
 
 def _address(x):
-    """The module and the name under which `x` is to be kept, or `None`."""
+    """The module and the name that a pickle writes for `x`. `None` if it doesn't write `x` by name."""
     if not is_function_of_jax(x):
         return None
     module = x.__module__
     plain = isinstance(x, types.FunctionType)
-    if plain and "._src" not in module:  # `pickle` finds it
+    if plain and "._src" not in module:  # `pickle` finds it without our help
         return None
     homes = _PUBLIC_HOMES if plain else (*_PUBLIC_HOMES, module)
     if plain and x.__name__ in _READS_OR_WRITES_FILES:
@@ -156,16 +157,16 @@ def _address(x):
 
 
 def is_found(x, module, name):
-    """Whether `x` is what has the qualified name `name` in `module`, here and where a pickle is loaded.
+    """Whether `x` has the qualified name `name` in `module`, in this process and in the one that loads the pickle.
 
-    A pickle of what a script defines is for the same script. That of cloudpickle is for another process, in which
-    `__main__` is something else: so cloudpickle packs by value what is defined there.
+    `pickle` assumes that the same script loads what it wrote, so `__main__` is the same there. cloudpickle assumes
+    another process with another `__main__`, so it pickles everything in `__main__` by value.
     """
     return _look_up(module, name) is x and (module != "__main__" or not _packs_main_by_value())
 
 
 def _packs_main_by_value():
-    """Whether the running pickler is cloudpickle's. `__reduce__` is not told it, so this asks the calling frames."""
+    """Whether cloudpickle is running. `__reduce__` doesn't get the pickler, so this searches the calling frames."""
     frame = sys._getframe()
     while frame is not None:
         pickler = frame.f_locals.get("self")
@@ -176,16 +177,18 @@ def _packs_main_by_value():
 
 
 def _look_up(module, name):
-    """What has the qualified name `name` in an imported module, or `None`. Only classes are looked into."""
+    """The object with the qualified name `name` in an imported module, or `None`. Only classes are searched."""
     first, *rest = name.split(".")
-    x = getattr(sys.modules.get(module), "__dict__", {}).get(first)  # a module's `__getattr__` may warn
+    x = getattr(sys.modules.get(module), "__dict__", {}).get(
+        first
+    )  # not `getattr`: the `__getattr__` of a Python module may warn
     for part in rest:
         x = getattr(x, part, None) if isinstance(x, type) else None
     return x
 
 
 def _candidates(x):
-    """Yield the functions of JAX and the JAX arrays that are in `x`, but not in a part that packs its own parts."""
+    """Yield the functions made by JAX and the JAX arrays in `x`. Parts that pack their own parts aren't searched."""
     seen, pending = {id(x)}, [x]
     while pending:
         x = pending.pop()
@@ -198,10 +201,10 @@ def _candidates(x):
 
 
 def _parts(x):
-    """What `x` refers to. Its type may be among it."""
-    if type(x) is dict:  # since Python 3.13 the `__dict__` of an object doesn't show its values
+    """The objects that `x` refers to. The type of `x` may be one of them."""
+    if type(x) is dict:  # since Python 3.13 the collector doesn't see the values of an object's `__dict__`
         return [*x.keys(), *x.values()]
-    if isinstance(x, np.ndarray) and x.dtype.hasobject:  # an array never shows its objects
+    if isinstance(x, np.ndarray) and x.dtype.hasobject:  # the collector doesn't see the objects of an array
         return x.ravel().tolist()
     return gc.get_referents(x)
 
@@ -211,5 +214,5 @@ _KEPT_BY_NAME = (type, types.ModuleType, types.FunctionType, types.BuiltinFuncti
 
 
 def _packs_its_parts(x):
-    """Whether `x` is a module, or of another class of this library that calls `pack` for what it holds."""
+    """Whether `x` is a module, or its class is another one of this library that calls `pack` for its parts."""
     return layout_of(x) is not None or _package(type(x)) == _package(_StandIn)

@@ -1,8 +1,8 @@
-"""How a module is copied and pickled: a new instance of its class, which is then given the state of the old one.
+"""Copy and pickle a module: make a new instance of its class, and give it the state of the old one.
 
-The state is what `__getstate__` returns: by default the fields, as a dictionary. `__setstate__` takes it. A class may
-define either, as for any Python object. Fields are set as they were, without their converters. `__check_init__` doesn't
-run: a copied tree may hold placeholders in the place of arrays.
+`__getstate__` returns the state: by default a dictionary of the fields. `__setstate__` takes it. A class may define
+both, like any class in Python. The fields get their values without their converters. `__check_init__` doesn't run,
+because a copied tree may hold placeholders instead of arrays.
 """
 
 import dataclasses
@@ -14,25 +14,31 @@ from .construction import assignable, finish
 from .packing import deepcopy, pack
 from .static_fields import places_of, set_decision
 
-_KEPT = "__orig_class__"  # beside the fields: `A[int]` in an instance made by `A[int]()`
+_KEPT = "__orig_class__"  # kept in addition to the fields: it is `A[int]` in an instance made by `A[int]()`
 
 
 def get_state(self):
-    """The fields that are set, by name. A value left beside them by `functools.cached_property` is none."""
+    """The fields that have a value, by name. Other values, such as a `functools.cached_property`, are left out."""
     names = type(self).__layout__.names
     return {name: x for name, x in self.__dict__.items() if name in names or name == _KEPT}
 
 
 def set_state(self, state):
-    """Set the fields to what `get_state` returned."""
+    """Set the fields to what `get_state` returned.
+
+    Raises:
+        FrozenInstanceError: The module isn't being loaded or copied.
+        TypeError: The state is no dictionary.
+        ValueError: The state has unknown fields.
+    """
     if id(self) not in unfinished:
         raise dataclasses.FrozenInstanceError(
             "cannot set the state of a `{}`: modules are immutable after `__init__`.".format(type(self).__name__)
         )
     if not isinstance(state, dict):
         raise TypeError(
-            "`{}.__setstate__` expects the fields as a dictionary, got {!r}. A class whose `__getstate__` returns "
-            "anything else defines `__setstate__` too.".format(type(self).__name__, type(state))
+            "`{}.__setstate__` expects the fields as a dictionary, got {!r}. If `__getstate__` of a class returns "
+            "anything else, define `__setstate__` too.".format(type(self).__name__, type(state))
         )
     layout = type(self).__layout__
     if layout.waiting is None and not layout.names.union([_KEPT]).issuperset(state):
@@ -41,33 +47,35 @@ def set_state(self, state):
 
 
 def reduce(self):
-    """What `pickle` makes of a module."""
+    """Return what `__reduce__` of a module returns, for `pickle`."""
     args, state = _identity(self), self.__getstate__()
-    if state is None or sys.version_info < (3, 8):  # where no function can be named that sets the state
+    if state is None or sys.version_info < (3, 8):  # Python 3.7 has no function that sets the state
         return restored, (args, pack(state))
     return new_module, args, pack(state), None, None, restore
 
 
 def shallow_copy(self):
+    """Return what `copy.copy` returns for a module."""
     return restored(_identity(self), self.__getstate__(), complete=id(self) not in unfinished)
 
 
 def deep_copy(self, memo):
+    """Return what `copy.deepcopy` returns for a module."""
     new = memo[id(self)] = new_module(*_identity(self))
     restore(new, deepcopy(self.__getstate__(), memo), complete=id(self) not in unfinished)
     return new
 
 
 def _identity(self):
-    """The arguments of `new_module`: what an instance has before its state."""
+    """The arguments of `new_module`: the class, and the decision about static values if there is one."""
     places = places_of(self)
     return (type(self), places) if places else (type(self),)
 
 
 def new_module(cls, places=None):
-    """Make an instance of the class of modules `cls` that has no state yet. `places` is what `places_of` returned."""
+    """Make an instance of the class `cls` that has no state yet. `places` is what `places_of` returned."""
     if not isinstance(cls, type) or not hasattr(cls, "__layout__"):
-        raise pickle.UnpicklingError("the pickle takes {!r} for a class of modules, which it is not.".format(cls))
+        raise pickle.UnpicklingError("the pickle uses {!r} as a class of modules, but it is none.".format(cls))
     self = object.__new__(cls)
     if places is not None:
         set_decision(self, places)
@@ -79,11 +87,15 @@ def restore(self, state, complete=True):
 
     Args:
         self: What `new_module` returned.
-        state: What `__getstate__` returned. `None` for nothing to be set, as in Python.
-        complete: Fill in defaults, and refuse a module that is not complete then.
+        state: What `__getstate__` returned. As in Python, `None` means that there is nothing to set.
+        complete: Whether the module must be complete afterwards. Then its defaults are filled in.
+
+    Raises:
+        pickle.UnpicklingError: `self` is no module, or it has a state already.
+        ValueError: `complete` is true, and fields are missing.
     """
     if layout_of(self) is None or self.__dict__:
-        raise pickle.UnpicklingError("the pickle sets the state of {!r}, which has one.".format(self))
+        raise pickle.UnpicklingError("the pickle sets the state of {!r}, which is no new module.".format(self))
     with assignable(self):
         if state is not None:
             self.__setstate__(state)
@@ -97,7 +109,7 @@ def restore(self, state, complete=True):
 
 
 def restored(args, state, complete=True):
-    """`new_module` and `restore` in one."""
+    """Call `new_module` and `restore`."""
     self = new_module(*args)
     restore(self, state, complete)
     return self
@@ -115,9 +127,9 @@ def _refuse_state(self, names):
         "missing fields": _missing(self, names),
     }
     raise ValueError(
-        "the state of this `{}` doesn't fit its class, which may have changed since it was pickled: {}. Give a new "
-        "field a default, or define `__setstate__`, which gets the old fields as a dictionary and may assign the new "
-        "ones.".format(
+        "the state of this `{}` doesn't fit its class: {}. The class may have changed after the module was pickled. "
+        "Give a new field a default, or define `__setstate__`: it gets the old fields as a dictionary and may assign "
+        "the new ones.".format(
             cls.__name__,
             "; ".join(
                 "{} {}".format(what, ", ".join(map("`{}`".format, which))) for what, which in fields.items() if which

@@ -1,11 +1,11 @@
-"""Which values of a module are static: part of the structure of the tree, and no children of its node.
+"""Decide which values of a module are static: part of the structure of the tree, and no children of its node.
 
-`field(static=True)` says it for a whole class. `field(static=predicate)` decides it for each module by itself. The
-predicates are asked once, when the module is complete. The answers are kept in a slot of the module and in the
-auxiliary data of its node. So they last through `tree_map`, `partition` and unflattening, whatever replaces a leaf.
+`field(static=True)` makes a field static in every instance of a class. `field(static=predicate)` decides for each
+instance. The predicates are called once, when the module is complete. Their answers are the "decision". It is kept in
+a slot of the module and in the auxiliary data of its node. So `tree_map`, `partition` and unflattening keep it, even if
+they replace leaves.
 
-A value that a predicate made static leaves `None` in its place among the children. So the other children keep their
-paths.
+If a predicate made a value static, its child of the node is `None`. So the other children keep their paths.
 """
 
 import contextlib
@@ -21,12 +21,13 @@ from .._trees.static import PLAIN_TYPES, types_of
 
 
 class Decision(NamedTuple):
-    """What the predicates of a class decided for one module: an entry for each field that has one, in their order.
+    """What the predicates of a class decided for one module. Each attribute has an entry for each predicate, in order.
 
     Attributes:
-        places: `True` for a static value, `False` for data. For a tuple with static items, a bool for each item.
-        values: The static values. For a tuple with static items, these items, and `None` in the place of the others.
-        types: The types of `values`.
+        places: `True` if the value of the field is static, `False` if it is data. For a tuple with static items, a
+            tuple with a bool for each item.
+        values: The static values. For a tuple with static items, a tuple of these items, with `None` for the others.
+        types: The types of `values`, from `types_of`.
     """
 
     places: tuple
@@ -35,10 +36,10 @@ class Decision(NamedTuple):
 
 
 class HasDecision:
-    """The base class of `Module` that has a slot for the decision, beside the fields.
+    """The base class of `Module`. It has a slot for the decision.
 
-    The slot is set in the complete modules of a class that has predicates. In a copy that isn't complete yet it holds a
-    dictionary, the places that are decided already.
+    If the class has predicates, the slot of a complete module holds a `Decision`. In an incomplete copy it holds a
+    dictionary instead: the places of the fields that are decided already, by name.
     """
 
     __slots__ = ("__decision__",)
@@ -49,7 +50,7 @@ get_decision, set_decision = _slot.__get__, _slot.__set__
 
 
 def decide(module):
-    """Ask the predicates of the complete `module` where its values belong, unless it is decided already. Keep it."""
+    """Call the predicates of the complete `module` and keep their decision. Fields that are decided already stay so."""
     predicates = layout_of(module).predicates
     if not predicates:
         return
@@ -72,7 +73,7 @@ def places_of(module):
 
 
 def data_part(value, place):
-    """What is a child of the node. `merge` undoes it."""
+    """The part of `value` that is a child of the node. `merge` puts the parts together again."""
     if place is True:
         return None
     if _fits(value, place):
@@ -81,14 +82,14 @@ def data_part(value, place):
 
 
 def static_part(value, place):
-    """What is static."""
+    """The part of `value` that is static."""
     if place is True:
         return value
     return tuple([x if static else None for x, static in zip(value, place)]) if place else None
 
 
 def merge(child, static, place):
-    """The value of a field from its two parts. What is static is there, whatever stands for it among the children."""
+    """The value of a field from its two parts. The static part is used even if its place in `child` isn't `None`."""
     if place is True:
         return static
     if _fits(child, place):
@@ -97,9 +98,9 @@ def merge(child, static, place):
 
 
 def _fits(value, place):
-    """Whether `place` says that something in `value` is static, and can say it of such a value.
+    """Whether `place` marks a part of `value` as static, and `value` has the form that `place` was made for.
 
-    Another object may stand for a tuple, where `is_leaf` let `tree_map` replace it for example. Such an object is data.
+    `tree_map` with `is_leaf` may replace a tuple by another object. Such an object is data.
     """
     return place is True or (type(place) is tuple and type(value) is tuple and len(value) == len(place))
 
@@ -116,21 +117,22 @@ def _is_static(predicate, value):
 
 
 def static_fault(value):
-    """Why `value` can't be static, in words; `None` if it can.
+    """Say in words why `value` can't be static. `None` if it can.
 
-    JAX compares and hashes the structure of a tree at each compiled call. Arrays can do neither.
+    JAX compares and hashes the structure of a tree at each compiled call. Arrays can't be hashed, and `==` of arrays is
+    no bool.
     """
     if type(value) in PLAIN_TYPES:
         return None
-    # The values of a dictionary by themselves: its keys, which JAX would sort, may not be comparable.
+    # JAX sorts the keys of a dictionary, which may not be comparable. So only the values are flattened.
     for leaf in tree_util.tree_leaves(list(value.values()) if isinstance(value, dict) else value):
         if is_jax_array(leaf) or _compat.is_numpy_array(leaf):
             return (
-                "holds an array ({}). Static fields are part of the tree's structure, which has to be comparable: "
-                "make it an ordinary field, and keep it out of the gradient with a filter.".format(describe_leaf(leaf))
+                "holds an array ({}). Static fields are part of the tree's structure, which must be comparable. Make "
+                "it an ordinary field, and use a filter to keep it out of the gradient.".format(describe_leaf(leaf))
             )
     try:
         hash(value)
     except TypeError:
-        return "must be hashable, got {!r}: use a tuple for a list, or make it an ordinary field.".format(value)
+        return "must be hashable, got {!r}. Use a tuple instead of a list, or make it an ordinary field.".format(value)
     return None

@@ -1,4 +1,4 @@
-"""What the rest of the library knows about modules. It never imports `_module`."""
+"""What the functions on trees and the transformations know about modules. They never import `_module`."""
 
 # The `id`s of the modules whose `__init__` is running. Each `id` belongs to one object. So modules that are made in
 # another thread, or inside another module's `__init__`, don't affect one another.

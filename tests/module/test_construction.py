@@ -192,7 +192,7 @@ def test_storing_a_method_of_oneself_is_refused():
         def method(self):
             pass
 
-    with pytest.raises(ValueError, match=r"`Loop.f` is being set to a method of the module itself"):
+    with pytest.raises(ValueError, match=r"`Loop.f` is set to a method of the module itself"):
         Loop()
 
 

@@ -79,7 +79,7 @@ def test_an_unhashable_static_field_is_reported_with_its_name():
     class Static(eqx.Module):
         n: Any = eqx.field(static=True)
 
-    with pytest.raises(TypeError, match=r"the static field `Static.n` must be hashable, got \[1\]: use a tuple"):
+    with pytest.raises(TypeError, match=r"the static field `Static.n` must be hashable, got \[1\]. Use a tuple"):
         Static([1])
 
 
