@@ -213,7 +213,7 @@ def test_a_method_that_has_moved_to_a_base_class_or_is_gone(monkeypatch):
     monkeypatch.delattr(Methods, "scaled")
     assert pickle.loads(pickled)(2) == ("base", 1, 2)
     monkeypatch.delattr(Base, "scaled")
-    with pytest.raises(AttributeError, match="the pickle holds the method `scaled` of `Methods`, but the class has no such method now"):
+    with pytest.raises(AttributeError, match="method `scaled` of `Methods`, but the class has no such method"):
         pickle.loads(pickled)
 
 
