@@ -1,4 +1,4 @@
-"""Pages in Markdown. Between two markers stands what is drawn; people write the rest."""
+"""Markdown pages with a generated part between two markers. People write the rest of the page."""
 
 import re
 from pathlib import Path
@@ -6,29 +6,32 @@ from pathlib import Path
 from harness.files import write_whole
 from harness.places import ROOT
 
-README = ROOT / "README.md"  # has the table in one line
-MATRIX = ROOT / "docs" / "matrix.md"  # has the table
+README = ROOT / "README.md"  # holds the summary of the table, in one line
+MATRIX = ROOT / "docs" / "matrix.md"  # holds the whole table
 
 BEGIN = "<!-- matrix:begin -->"
 END = "<!-- matrix:end -->"
 
 
 class PageError(Exception):
-    """The markers aren't there once each, in order: a message for the user."""
+    """The page doesn't have each marker once, in order. The message is for the user."""
 
 
 def written(text: str) -> str:
-    """What people wrote: the text without what is drawn."""
+    """The text without its generated part."""
     return re.sub("{}.*?{}".format(re.escape(BEGIN), re.escape(END)), BEGIN + END, text, flags=re.DOTALL)
 
 
 def tested(text: str) -> str:
-    """What the suite reads of a page in every cell: its Python code, and its rows of the API."""
+    """The parts of a page that the suite tests in every cell: its Python code, and its rows of the API."""
     return "\n".join(re.findall(r"^```python\n.*?^```$|^\| \[`[^\n]*$", text, re.MULTILINE | re.DOTALL))
 
 
 def update(path: Path, drawn: str) -> bool:
-    """Replace what is drawn, and leave each other byte as it is. Returns whether anything changed.
+    """Replace the generated part of a page. No other byte changes.
+
+    Returns:
+        Whether the page changed.
 
     Raises:
         PageError: The page doesn't have the two markers.
@@ -36,7 +39,7 @@ def update(path: Path, drawn: str) -> bool:
     """
     text = path.read_bytes().decode("utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(END) < text.index(BEGIN):
-        message = "{} has to have one line `{}` and, below it, one line `{}`: the table goes between them."
+        message = "{} needs one line `{}` and, below it, one line `{}`: the table goes between them."
         raise PageError(message.format(path, BEGIN, END))
     newline = "\r\n" if "\r\n" in text else "\n"
     begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)

@@ -1,11 +1,11 @@
-"""What others say of this process's accelerator: the driver of a GPU, the kernel for a TPU. For proof_of_place.
+"""Evidence, independent of JAX, that this process uses an accelerator. `proof_of_place` uses it.
 
-JAX may say that it runs on a GPU; the driver has to see it too. `nvidia-smi`, which comes with the driver, is asked
-which processes hold memory and how busy the GPU is. In a container the process numbers that it knows are those of the
-host: then the GPU's own memory has to rise by what an array takes that is made for the purpose.
+For a GPU the evidence comes from its driver: `nvidia-smi` says which processes hold memory, and how busy the GPU is. In
+a container `nvidia-smi` shows the process numbers of the host, so the process can't find its own. Then this module
+makes an array, and checks that the used memory of the GPU rises. For a TPU the evidence comes from the kernel.
 
-Some drivers don't tell: of a part of a GPU (MIG) in a container, or of a GPU that shares the host's memory. That is
-noted, and is no sign that the GPU wasn't used.
+Some drivers don't report: for a part of a GPU (MIG) in a container, or for a GPU that shares the host's memory. This is
+recorded as "not told". It doesn't mean that the GPU wasn't used.
 """
 
 import glob
@@ -19,8 +19,8 @@ import time
 
 import visible
 
-CANARY_MIB = 256
-BUSY_TIMEOUT_S = 20  # nvidia-smi tells how busy the GPU was in its last sample, up to a second ago
+CANARY_MIB = 256  # the size of the array that is made to see the used memory rise
+BUSY_TIMEOUT_S = 20  # long, because nvidia-smi reports a sample that may be a second old
 
 NVIDIA_SMI = "nvidia-smi"
 NVIDIA_SMI_ELSEWHERE = ("/usr/local/nvidia/bin/nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi")
@@ -28,7 +28,11 @@ GPU_FIELDS = ("index", "uuid", "name", "driver_version", "memory.used", "utiliza
 
 
 def gather(backend):
-    """What was seen, and what was missed: `(evidence, [what is wrong and the next move, ...])`."""
+    """Collect the evidence for a backend.
+
+    Returns:
+        The evidence, as a dictionary; and a list of complaints about missing evidence, each with the next move.
+    """
     if backend == "gpu":
         return gpu(ask_nvidia_smi, Canary())
     if backend == "tpu":
@@ -40,7 +44,12 @@ def gather(backend):
 
 
 def ask_nvidia_smi(*query):
-    """Rows of what `nvidia-smi --query-...` answers. Raises: OSError, subprocess.SubprocessError: it doesn't."""
+    """The rows that `nvidia-smi --query-...` prints.
+
+    Raises:
+        OSError: nvidia-smi can't be run.
+        subprocess.SubprocessError: nvidia-smi fails, or takes too long.
+    """
     program = shutil.which(NVIDIA_SMI) or next(filter(os.path.exists, NVIDIA_SMI_ELSEWHERE), NVIDIA_SMI)
     command = [program, "--format=csv,noheader,nounits"] + list(query) + visible.choose(os.environ)
     output = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60, text=True).stdout
@@ -48,10 +57,10 @@ def ask_nvidia_smi(*query):
 
 
 class Canary:
-    """Work for the GPU that can be seen from outside."""
+    """Work for the GPU that the driver can see."""
 
     def hold(self):
-        """Take `CANARY_MIB` of the device's memory, and keep it."""
+        """Allocate `CANARY_MIB` of the device's memory, and keep it."""
         jax = importlib.import_module("jax")
         self._held = jax.jit(lambda: jax.numpy.ones((CANARY_MIB, 1024, 256), "float32"))()
         self._held.block_until_ready()
@@ -66,7 +75,7 @@ class Canary:
 
 
 def gpu(ask, canary, pid=None, clock=time.monotonic):
-    """`ask(*query)` answers as nvidia-smi does; `canary` makes the work."""
+    """The evidence for a GPU. `ask(*query)` answers as nvidia-smi does; `canary` is a `Canary`."""
     pid = os.getpid() if pid is None else pid
     query = "--query-gpu=" + ",".join(GPU_FIELDS)
     try:
@@ -77,14 +86,14 @@ def gpu(ask, canary, pid=None, clock=time.monotonic):
         busy = _busy(lambda: _by_uuid(ask(query)), canary, clock)
     except (OSError, subprocess.SubprocessError) as error:
         return {}, [
-            "the driver can't be asked what it sees: {}. `nvidia-smi` has to work here; a container needs "
+            "the driver can't be queried: {}. `nvidia-smi` has to work here; a container needs "
             "NVIDIA_DRIVER_CAPABILITIES=compute,utility.".format(error)
         ]
-    except Exception as error:  # whatever JAX raises, as where another process holds the memory
-        return {}, ["the GPU can't be computed on: {}. See by `nvidia-smi` who else is on it.".format(error)]
+    except Exception as error:  # JAX raises many types, for example when another process holds the memory
+        return {}, ["JAX can't compute on the GPU: {}. `nvidia-smi` shows which other processes use it.".format(error)]
     rises = {uuid: _difference(after[uuid], before[uuid]) for uuid in after if uuid in before}
     told = bool(rises) and None not in rises.values()
-    # Half of it: some of it may have been taken before, as part of a larger piece.
+    # Half the size is enough: JAX allocates in large pieces, and part of the array may fit into an earlier piece.
     rose = {uuid: rise for uuid, rise in rises.items() if rise is not None and rise >= CANARY_MIB / 2}
     evidence = {
         "gpus": [gpu["name"] for gpu in after.values()],
@@ -97,17 +106,17 @@ def gpu(ask, canary, pid=None, clock=time.monotonic):
     missing = []
     if told and not listed and not rose:
         missing.append(
-            "the driver sees none of its memory held: process {} isn't in `nvidia-smi --query-compute-apps`, and {} "
-            "MiB for an array left the memory used as it was ({} MiB more). Is preallocation off "
+            "the driver doesn't see this process use GPU memory: process {} isn't in `nvidia-smi "
+            "--query-compute-apps`, and an array of {} MiB raised the used memory only by {} MiB. Is preallocation off "
             "(XLA_PYTHON_CLIENT_PREALLOCATE=false)?".format(pid, CANARY_MIB, rises)
         )
     if busy == 0:
-        missing.append("the driver saw the GPU idle while it was to multiply matrices for {} s.".format(BUSY_TIMEOUT_S))
+        missing.append("the driver saw an idle GPU while JAX multiplied matrices for {} s.".format(BUSY_TIMEOUT_S))
     return evidence, missing
 
 
 def _busy(ask, canary, clock):
-    """How busy the GPU is, in percent, when first seen at work; `None` where the driver doesn't tell."""
+    """How busy the GPU is while the canary works, in percent; `None` if the driver doesn't report it."""
     enough = threading.Event()
     worker = threading.Thread(target=canary.work, args=(enough,), daemon=True)
     worker.start()
@@ -121,14 +130,14 @@ def _busy(ask, canary, clock):
             if max(told) > 0:
                 return max(told)
             if clock() > deadline:
-                return 0 if len(told) == len(seen) else None  # it may be the one that isn't told of
+                return 0 if len(told) == len(seen) else None  # a GPU without a report may be the busy one
     finally:
         enough.set()
         worker.join()
 
 
 def _processes(ask):
-    """Those that the driver lists; none where it doesn't tell of processes, but does of GPUs."""
+    """The processes that the driver lists. Empty if the driver reports no processes."""
     try:
         return ask("--query-compute-apps=pid,gpu_uuid,used_memory")
     except subprocess.CalledProcessError:
@@ -146,7 +155,7 @@ def _difference(after, before):
 
 
 def _number(text):
-    """`None` for `[N/A]`, as a part of a GPU, or a GPU that shares the host's memory, has it."""
+    """The number, or `None` for `[N/A]`: parts of a GPU and GPUs that share the host's memory have no number."""
     return int(text) if text.isdigit() else None
 
 
@@ -154,19 +163,19 @@ def _number(text):
 
 
 def tpu(process):
-    """`process`: the folder of this process under /proc."""
+    """The evidence for a TPU. `process` is the folder of this process under /proc."""
     with open(os.path.join(process, "maps")) as maps:
         libraries = sorted({os.path.basename(line.split()[-1]) for line in maps if "libtpu" in line})
     opened = set()
     for link in glob.glob(os.path.join(process, "fd", "*")):
         try:
             opened.add(os.readlink(link))
-        except OSError:  # it was closed meanwhile
+        except OSError:  # the file was closed in the meantime
             pass
     devices = sorted(path for path in opened if re.match(r"/dev/(accel|vfio/)\d", path))
     missing = []
     if not libraries:
-        missing.append("libtpu isn't loaded. Install the cell's own, from its lock.")
+        missing.append("libtpu isn't loaded. Install the libtpu of the cell's lock.")
     if not devices:
-        missing.append("it has neither /dev/accel* nor /dev/vfio/* open. A container needs `--privileged`.")
+        missing.append("this process has opened no /dev/accel* or /dev/vfio/*. A container needs `--privileged`.")
     return {"libtpu": libraries, "devices": devices}, missing

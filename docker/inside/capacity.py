@@ -1,7 +1,7 @@
-"""How many cores and how much memory this process may use, in a container too. Standard library only.
+"""How many cores and how much memory this process may use. It works in a container too. Standard library only.
 
-For workers.py inside a cell, and for the harness on the host. A control group may be within others, each with limits of
-its own: the narrowest counts.
+`workers.py` uses it inside a cell, and the harness uses it on the host. Control groups (cgroups) can be nested, and
+each can have limits. The lowest limit counts.
 """
 
 import os
@@ -12,7 +12,7 @@ GROUPS = "sys/fs/cgroup"
 
 
 def cores(root: str = "/") -> int:
-    """Whole cores, at least one: those the process may run on, or fewer where a control group has a quota."""
+    """Whole cores that this process may use, at least one. The quota of a control group can lower the number."""
     try:
         allowed = len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
@@ -21,12 +21,12 @@ def cores(root: str = "/") -> int:
 
 
 def memory_mib(root: str = "/") -> Optional[int]:
-    """Memory that can still be had, in MiB; `None` where the system doesn't tell."""
+    """The memory that this process can still allocate, in MiB; `None` if the system doesn't say."""
     return min([*_available(root), *_below_limits(root)], default=None)
 
 
 def _quotas(root: str) -> Iterator[float]:
-    """Cores' worth of time, of each control group that has a limit."""
+    """The limit of each control group that has one, in cores."""
     for group in _groups(root, ""):
         share, _, period = _read(root, group + "/cpu.max").partition(" ")  # "150000 100000", or "max 100000"
         if share.isdigit():
@@ -44,7 +44,7 @@ def _available(root: str) -> Iterator[int]:
 
 
 def _below_limits(root: str) -> Iterator[int]:
-    """What the limit of each control group leaves. Above `memory.high` the kernel makes a group wait."""
+    """The memory that is left below each limit, in MiB. Above `memory.high` the kernel slows a group down."""
     for group in _groups(root, ""):
         for limit in ("memory.max", "memory.high"):
             yield from _left(root, group, limit, "memory.current", "{}_file")
@@ -56,15 +56,15 @@ def _left(root: str, group: str, limit: str, usage: str, cached: str) -> Iterato
     most, used = [_read(root, "{}/{}".format(group, name)) for name in (limit, usage)]
     if most.isdigit() and used.isdigit():
         counts = dict(line.rpartition(" ")[::2] for line in _read(root, group + "/memory.stat").splitlines())
-        # Files that were read stay in memory as long as nobody wants it.
+        # The used memory includes cached files. The kernel frees them when a process needs memory.
         given_back = sum(int(counts.get(cached.format(kind), 0)) for kind in ("active", "inactive"))
         yield max(0, int(most) - max(0, int(used) - given_back)) // MIB
 
 
 def _groups(root: str, controller: str) -> List[str]:
-    """The folders of the control groups that this process is in, innermost first. Version 2 has no controller's name.
+    """The folders of the control groups that contain this process, innermost first. For version 2, `controller` is "".
 
-    In a container the names may be those of the host, which aren't there: the group itself is then at the top.
+    In a container the names may be those of the host, and these folders don't exist. Then the top folder is the group.
     """
     top = os.path.join(GROUPS, controller).rstrip("/")
     for line in _read(root, "proc/self/cgroup").splitlines():  # "0::/a/b", or "4:cpu,cpuacct:/a/b"
@@ -76,7 +76,7 @@ def _groups(root: str, controller: str) -> List[str]:
 
 
 def _read(root: str, path: str) -> str:
-    """Nothing where there is no such file."""
+    """The content of a file, or an empty string if it can't be read."""
     try:
         with open(os.path.join(root, path), encoding="ascii") as f:
             return f.read().strip()

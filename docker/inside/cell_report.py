@@ -1,9 +1,12 @@
-"""A pytest plugin: what happened in this cell, as JSON for the host: `-p cell_report`, after `-p proof_of_place`.
+"""A pytest plugin that writes a JSON report for the host: `-p cell_report`, after `-p proof_of_place`.
 
-`EQX_REPORT` names the file, written when the tests end, whether they pass, fail or are refused; `EQX_PROGRESS` one that
-tells how far they are, at most twice a second. Both are replaced as a whole: who reads them never sees a half.
-`EQX_EACH` names one that gets a line of JSON for each test when it has ended: a run that is cut off has lost none.
-Without the variables nothing is written. With pytest-xdist the controller writes, to which all results come.
+Environment variables name the files to write. Without them the plugin writes nothing.
+
+- `EQX_REPORT`: the report. It is written when the tests end, also if they fail or are refused.
+- `EQX_PROGRESS`: how many tests are done. It is replaced at most twice a second.
+- `EQX_EACH`: a line of JSON for each test that ended, so that a run that is killed loses none.
+
+A reader of the first two never sees half a file. With pytest-xdist the controller writes, because it gets all results.
 """
 
 import json
@@ -18,7 +21,7 @@ import pytest
 
 try:
     from importlib.metadata import PackageNotFoundError, version
-except ImportError:  # Python 3.7, to which pytest brings it
+except ImportError:  # Python 3.7, where pytest installs the backport
     from importlib_metadata import PackageNotFoundError, version
 
 PACKAGES = (
@@ -28,7 +31,8 @@ PACKAGES = (
 MOST_FAILURES = 50
 PROGRESS_EVERY_S = 0.5
 HERE = os.path.dirname(os.path.abspath(__file__))
-# Each program prints its figures, by these names; in the place of one that it can't tell, the reason.
+# The programs that measure speed, with the names of the figures that each prints. Instead of a figure that can't be
+# measured, the program prints the reason.
 SPEEDS = {
     (sys.executable, os.path.join(HERE, "loop_speed.py")): ("loop_ratio",),
     (sys.executable, os.path.join(HERE, "dispatch_speed.py")): (
@@ -37,7 +41,7 @@ SPEEDS = {
         "train_step_100",
     ),
 }
-SPEED_TIMEOUT_S = 120  # on a healthy JAX each takes 10
+SPEED_TIMEOUT_S = 120  # a program usually takes 10 s
 
 
 def pytest_configure(config):
@@ -46,9 +50,12 @@ def pytest_configure(config):
 
 
 class Report:
-    """Counts as results come in.
+    """The plugin. It counts the results of the tests as they come in.
 
-    `environ` names the files, `clock` is in seconds, `measure` gives the figures that are taken when all is done.
+    Args:
+        environ: The environment variables, which name the files.
+        clock: A clock in seconds.
+        measure: A function that returns the figures. It is called after the tests.
     """
 
     def __init__(self, environ, clock=time.monotonic, measure=None):
@@ -88,7 +95,7 @@ class Report:
     def pytest_runtest_logreport(self, report):
         if self.each_path and (report.when == "call" or report.outcome != "passed"):
             self.add({"test": report.nodeid, "outcome": report.outcome, "seconds": round(report.duration, 3)})
-        if report.when not in ("setup", "call", "teardown"):  # the process that ran it crashed
+        if report.when not in ("setup", "call", "teardown"):  # xdist reports a crashed worker so
             self._count("failed", report.nodeid)
             self.done += 1
         elif report.failed:
@@ -101,17 +108,17 @@ class Report:
             self.done += 1
         self.progress()
 
-    # Last: after proof_of_place has had its say, and after the workers of pytest-xdist have ended.
+    # Runs last: after proof_of_place, and after the workers of pytest-xdist have ended.
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session):
         self.ended = self.clock()
         self.progress(now=True)
-        self.write()  # first, should the measuring take the process down
-        if self.path and self.done and session.exitstatus in (0, 1):  # not a run that was stopped
+        self.write()  # before measuring, which could crash
+        if self.path and self.done and session.exitstatus in (0, 1):  # not if the run was interrupted or refused
             self.measures = self.measure()
             self.write()
 
-    # What comes of it
+    # Counting and writing
 
     def _count(self, kind, nodeid=None):
         self.counts[kind] += 1
@@ -163,7 +170,7 @@ class Report:
 
 
 def versions():
-    """Of Python and of what is installed; of packages that aren't there, none."""
+    """The versions of Python and of those of `PACKAGES` that are installed."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -174,9 +181,10 @@ def versions():
 
 
 def measure_speeds(commands=SPEEDS):
-    """Each in a process of its own, after the tests: nothing else runs beside it, and what it takes is given back.
+    """Run the programs that measure speed, one after another, each in its own process.
 
-    Returns: the figures, by name; in the place of one that couldn't be taken, the reason.
+    Returns:
+        The figures by name. Instead of a figure that couldn't be measured, the reason.
     """
     measures = {}
     for command, names in commands.items():
@@ -186,13 +194,13 @@ def measure_speeds(commands=SPEEDS):
         except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
             sys.stderr.write("A speed wasn't measured: {}\n".format(error))
             slow = isinstance(error, subprocess.TimeoutExpired)
-            reason = "not done in {} s".format(SPEED_TIMEOUT_S) if slow else "the measuring failed; see the log"
+            reason = "not done in {} s".format(SPEED_TIMEOUT_S) if slow else "the measurement failed; see the log"
             measures.update(dict.fromkeys(names, reason))
     return measures
 
 
 def write_whole(path, content):
-    """Write a file so that a reader finds the old one or the new one."""
+    """Write a file so that a reader sees either the whole old content or the whole new content."""
     unfinished = "{}.{}.unfinished".format(path, os.getpid())
     with open(unfinished, "w", encoding="utf-8") as out:
         json.dump(content, out, indent=1, sort_keys=True)

@@ -1,8 +1,9 @@
-"""What a filtered jit costs beside `jax.jit` on a flat list of the same arrays: `python dispatch_speed.py` prints it.
+"""Measure how much slower `filter_jit` with a model is than `jax.jit` with a flat list of the same arrays.
 
-Three kinds of work on a model of so many arrays, among static leaves: passing it in; passing it in and out; a whole
-training step. Each is a dict of calls for `interleaved.race`. All of `equinox` that they use is public, so that any
-library with the same functions can be measured.
+`python dispatch_speed.py` prints the ratios as JSON. There are three kinds of work, on a model with `leaves` arrays and
+some static leaves: pass the model in; pass it in and out; do a whole training step. Each function for a kind of work
+returns the calls for `interleaved.race`. They use the public functions of `equinox` only, so any library with the same
+functions can be measured.
 """
 
 import json
@@ -18,7 +19,7 @@ from jax.tree_util import tree_flatten, tree_leaves, tree_map
 
 import equinox as eqx
 
-SIZE = 3  # of the arrays: as small as can be, so that what is measured is the cost of a call
+SIZE = 3  # of the arrays: small, so that the cost of the call dominates
 LEAVES = 100
 SECONDS = 0.8
 
@@ -38,32 +39,35 @@ class Net(eqx.Module):
 
 
 def net(leaves):
-    """A model that has so many arrays."""
+    """A model with this number of arrays."""
     layers = [Linear(weight, bias, SIZE, SIZE) for weight, bias in pairs(leaves)]
     return Net(tuple(layers), activation=jnp.tanh, steps=3, title="net")
 
 
 def pairs(leaves):
-    """The arrays of it: a weight and a bias for each layer."""
+    """The arrays of the model: a weight and a bias for each layer."""
     rng = np.random.RandomState(0)
     arrays = [jnp.asarray(rng.uniform(-1, 1, [SIZE] * (2 - i % 2)), jnp.float32) for i in range(leaves)]
     return list(zip(arrays[::2], arrays[1::2]))
 
 
 def wait(tree):
-    """Until it is there."""
+    """Wait until all arrays of the tree are computed."""
     for leaf in tree_leaves(tree):
         if hasattr(leaf, "block_until_ready"):
             leaf.block_until_ready()
 
 
 def wait_for_loss(state):
-    """It comes first, and is there when all the rest is. To look through the new model would be work of its own."""
+    """Wait for the loss, the first item of the state. The rest is computed together with it.
+
+    Flattening the new model to wait for it would add to the measured time.
+    """
     wait(state[0] if isinstance(state, (tuple, list)) else state)
 
 
 def chained(function, state):
-    """A call that feeds what `function` returns to its next call, as a training loop does."""
+    """A call that passes the last result of `function` to it again, as a training loop does."""
 
     def call():
         nonlocal state
@@ -91,7 +95,7 @@ def in_and_out(leaves):
 
 
 def loss_of(pairs, activation, x):
-    """Of a network whose layers follow one another."""
+    """The loss of a network. `pairs` holds the weight and the bias of each layer."""
     for weight, bias in pairs:
         x = activation(weight @ x + bias)
     return jnp.mean((x - 0.5) ** 2)
@@ -102,7 +106,7 @@ def model_loss(model, x):
 
 
 def train_step(leaves):
-    import optax  # noqa: PLC0415  (which the rest does without)
+    import optax  # noqa: PLC0415  (the other kinds of work run without it)
 
     optimiser = optax.adam(1e-3)
     x = jnp.ones(SIZE)
@@ -116,7 +120,7 @@ def train_step(leaves):
     model = net(leaves)
     filtered = chained(eqx.filter_jit(step), (jnp.zeros(()), model, optimiser.init(eqx.filter(model, eqx.is_array))))
 
-    # The floor keeps parameters and state in one flat list, in and out.
+    # The baseline takes and returns the parameters and the state of the optimiser in one flat list.
     params = flat_model(leaves)
     flat_state, treedef = tree_flatten((params, optimiser.init(params)))
 
@@ -130,7 +134,7 @@ def train_step(leaves):
     return {FLOOR: chained(jax.jit(flat_step), [jnp.zeros(())] + flat_state), "equinox": filtered}
 
 
-# Of a dispatch the time until it returns, of a training step the time until it is done.
+# A dispatch is timed until the call returns, a training step until its result is computed.
 dispatched = timed_by(time.perf_counter, wait)
 done = timed_by(time.perf_counter, wait, whole=True)
 trained = timed_by(time.perf_counter, wait_for_loss, whole=True)
@@ -143,12 +147,12 @@ WORKS = {
 
 
 def names(leaves=LEAVES):
-    """The ratio of each kind of work."""
+    """The name of the ratio of each kind of work."""
     return {work: "{}_{}".format(work, leaves) for work in WORKS}
 
 
 def measure(leaves=LEAVES, seconds=SECONDS):
-    """The ratios by name, without those that the machine was too noisy to tell."""
+    """The ratios by name. A ratio is left out if the machine was too noisy to measure it."""
     ratios = {}
     for name, (work, timed) in WORKS.items():
         times = race(work(leaves), seconds, timed)

@@ -1,38 +1,40 @@
-"""How many times slower one call is than another, on a machine that does other things too.
+"""Measure how many times slower one call is than another, on a machine that also does other things.
 
-All contenders take turns, for many rounds, in one process. Of each its fast rounds count, as what disturbs only ever
-slows down; their ratio is the figure. It is computed for each half of the rounds as well: where the two disagree, the
-machine was too noisy to tell.
+All contenders run in turns, for many rounds, in one process. A disturbance can only slow a call down, so only the fast
+rounds of each contender count. The ratio of two contenders is also computed for each half of the rounds. If the two
+halves disagree, the machine was too noisy.
 """
 
 import gc
 import time
 
 FLOOR = "floor"  # the contender that the others are compared with
-TOO_NOISY = 0.15  # halves that disagree by more than this
-FAST = 0.02  # the share of the rounds that is taken for undisturbed
+TOO_NOISY = 0.15  # the measurement is too noisy if its halves disagree by more than this
+FAST = 0.02  # this share of the rounds counts as undisturbed
 
-BATCH_S = 0.001  # a turn repeats the call for about so long: the clock is fine enough, and often nobody disturbs
-MOST_REPEATS = 100000
-COLD_S = 0.01  # a call that takes longer may come alone in its turn
+BATCH_S = (
+    0.001  # a turn repeats the call for about this long: long enough for the clock, short enough to be undisturbed
+)
+MAX_REPEATS = 100000
+COLD_S = 0.01  # a turn may consist of one call only if the call takes longer than this
 TRIES = 3
-FEWEST_ROUNDS, MOST_ROUNDS = 10, 200
-ATTEMPTS = 3  # measuring goes on for so many times its length while it is too noisy
+MIN_ROUNDS, MAX_ROUNDS = 10, 200
+ATTEMPTS = 3  # while the result is too noisy, measure again, at most this many times
 
 
 class Times:
-    """The seconds that one call took, of each contender in each round."""
+    """The seconds that one call of each contender took in each round."""
 
     def __init__(self, names):
         self.rounds = {name: [] for name in names}
 
     def seconds(self, name, half=slice(None)):
-        """Of an undisturbed call."""
+        """How long an undisturbed call takes."""
         times = sorted(self.rounds[name][half])
         return times[int(len(times) * FAST)]
 
     def ratio(self, name, half=slice(None)):
-        """To the floor."""
+        """How many times longer a call takes than one of the contender `FLOOR`."""
         return self.seconds(name, half) / self.seconds(FLOOR, half)
 
     def spread(self, name):
@@ -46,11 +48,14 @@ class Times:
 
 
 def race(calls, seconds, timed=None, clock=time.perf_counter):
-    """Let `calls`, a dict of functions without arguments, take turns for about `seconds`.
+    """Run the calls in turns for about `seconds`.
 
-    One of them is named `FLOOR`. `timed(call, repeats)` gives the seconds that so many calls took.
+    Args:
+        calls: Functions without arguments, by the names of their contenders. One name is `FLOOR`.
+        timed: `timed(call, repeats)` returns the seconds that this number of calls took.
 
-    Returns: Times.
+    Returns:
+        The `Times`.
     """
     timed = timed or timed_by(clock)
     for call in calls.values():
@@ -72,7 +77,7 @@ def race(calls, seconds, timed=None, clock=time.perf_counter):
 
 
 def timed_by(clock, wait=lambda result: None, whole=False):
-    """A `timed` for `race`. What is still to do when the last call returns is waited for, on the clock if `whole`."""
+    """A `timed` for `race`. It calls `wait` on the last result. With `whole` the time includes this wait."""
 
     def timed(call, repeats):
         turns = range(repeats)
@@ -89,27 +94,27 @@ def timed_by(clock, wait=lambda result: None, whole=False):
 
 
 def _repeats(call, timed):
-    """How many calls take `BATCH_S`; 1 only for one that takes so long that it doesn't matter how cold the caches are.
+    """How many calls take about `BATCH_S`. It is 1 only for a long call, for which cold caches don't matter.
 
-    By the best of several tries: were one disturbed call taken for a slow one, it would run alone in each turn, and be
-    two or three times slower than its like.
+    The best of several tries counts. Otherwise a disturbed call would look slow, and would run alone in its turns. With
+    cold caches each time, a short call is two or three times slower.
     """
     repeats = 1
     while True:
         elapsed = min(timed(call, repeats) for _ in range(TRIES))
-        if elapsed >= BATCH_S / 2 or repeats >= MOST_REPEATS:
+        if elapsed >= BATCH_S / 2 or repeats >= MAX_REPEATS:
             return 2 if repeats == 1 and elapsed < COLD_S else repeats
-        repeats = min(MOST_REPEATS, max(repeats * 2, int(repeats * BATCH_S / max(elapsed, 1e-9))))
+        repeats = min(MAX_REPEATS, max(repeats * 2, int(repeats * BATCH_S / max(elapsed, 1e-9))))
 
 
 def _run_rounds(calls, repeats, times, timed, clock, seconds):
     names = list(calls)
     stop = clock() + seconds
-    for i in range(MOST_ROUNDS):
-        if i >= FEWEST_ROUNDS and clock() > stop:
+    for i in range(MAX_ROUNDS):
+        if i >= MIN_ROUNDS and clock() > stop:
             break
-        first = i % len(names)  # nobody always runs after the same other one
+        first = i % len(names)  # so that no contender always runs after the same other one
         for name in names[first:] + names[:first]:
             if repeats[name] > 1:
-                timed(calls[name], 1)  # what the others left of the caches is for nobody to pay
+                timed(calls[name], 1)  # untimed: it fills the caches that the others emptied
             times.rounds[name].append(timed(calls[name], repeats[name]) / repeats[name])

@@ -1,6 +1,6 @@
-"""Print what is installed, a line each: `python -m inventory`. Environments with the same lines hold the same files.
+"""Print one line per installed package: `python -m inventory`. Environments with equal lines hold equal files.
 
-A line has the name, the version, and a hash of the list that the installer wrote, in which each file has its hash.
+A line has the name, the version, and a hash of the installer's list, which has the hash of each file.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import sys
 
 if sys.version_info >= (3, 8):
     from importlib.metadata import distributions
-else:  # pytest brings it there
+else:  # pytest installs the backport
     from importlib_metadata import distributions
 
 
@@ -20,7 +20,7 @@ def lines(found):
 def line(distribution):
     name = re.sub("[-_.]+", "-", distribution.metadata["Name"]).lower()
     listed = (distribution.read_text("RECORD") or "").splitlines()
-    # What Python compiled has no hash there, and not all that is there was compiled when the list was written.
+    # Compiled files have no hash in the list, and some are compiled after the list was written. So leave them out.
     record = "\n".join(sorted(entry for entry in listed if "__pycache__" not in entry))
     return "{}=={} sha256:{}".format(name, distribution.version, hashlib.sha256(record.encode("utf-8")).hexdigest())
 

@@ -1,9 +1,10 @@
-"""How much slower a step of a long loop is than one of a short loop: `python loop_speed.py` prints it as JSON.
+"""Measure how much slower a step of a long loop is than a step of a short loop.
 
-A compiled loop updates its buffers in place, so a step costs the same however long they are. Where a release of JAX
-copies them instead, each step costs as much as the whole loop is long. It happens, on the CPU: JAX 0.7.1 did it to the
-gradient of a recurrent network, and 0.11.1 to a plain `lax.scan`, while all results stayed right. So the figures are
-ratios, of times taken in turns in one process: about 1, on a busy machine too, and 9 or more where buffers are copied.
+`python loop_speed.py` prints the ratios as JSON. A compiled loop normally updates its buffers in place, so a step costs
+the same however long the loop is, and the ratio is about 1. Some releases of JAX copy the buffers in each step on the
+CPU, and the ratio is 9 or more: JAX 0.7.1 in the gradient of a recurrent network, 0.11.1 in a plain `lax.scan`. Their
+results are right, so no test of results finds this. Both loops run in turns in one process, so that a busy machine
+slows both.
 """
 
 import json
@@ -18,12 +19,12 @@ import equinox as eqx
 
 SHORT, LONG = 512, 16384
 HIDDEN = 8
-SECONDS = 2.0  # for each loop, beyond the time to compile it
-FEWEST, MOST = 3, 30  # how often each is timed
+SECONDS = 2.0  # for each kind of loop, after it is compiled
+MIN_TURNS, MAX_TURNS = 3, 30
 
 
 def rnn(length):
-    """The gradient of a recurrent network along a sequence."""
+    """The gradient of a recurrent network over a sequence, and its arguments."""
     cell = eqx.nn.GRUCell(2, HIDDEN, key=jax.random.PRNGKey(0))
 
     @eqx.filter_grad
@@ -38,7 +39,7 @@ def rnn(length):
 
 
 def outputs(length):
-    """The outputs of a plain recurrence, stacked by `lax.scan`."""
+    """A plain `lax.scan` that stacks its outputs, and its arguments."""
 
     def run(matrix, xs):
         def step(hidden, x):
@@ -51,14 +52,17 @@ def outputs(length):
 
 
 def slowdown(make, seconds=SECONDS, clock=time.perf_counter):
-    """`make(length)` gives a function and its arguments: the time of a step at LONG over that at SHORT."""
+    """The time of a step of the long loop, divided by that of the short loop.
+
+    `make(length)` returns a function that runs a loop of this length, and its arguments.
+    """
     calls = {length: make(length) for length in (SHORT, LONG)}
     for function, args in calls.values():
         _wait(function(*args))
     best = dict.fromkeys(calls, float("inf"))
     stop = clock() + seconds
-    for turn in range(MOST):
-        if turn >= FEWEST and clock() > stop:
+    for turn in range(MAX_TURNS):
+        if turn >= MIN_TURNS and clock() > stop:
             break
         for length, (function, args) in calls.items():
             start = clock()

@@ -1,14 +1,14 @@
-"""A pytest plugin: refuse to test anywhere but where the cell says. Every cell loads it first: `-p proof_of_place`.
+"""A pytest plugin that refuses to test in the wrong place. Every cell loads it first: `-p proof_of_place`.
 
-JAX falls back to the CPU when it finds no accelerator, in most of its releases without a word, and every test then
-passes. So before any test is collected each process that will run tests looks at what it really has, and compares that
-with what the cell expects (`EQX_EXPECT`, in JSON). Where they differ the run ends with exit status 70, having tested
-nothing. What was seen goes into the cell's report, and into JUnit's properties.
+When JAX finds no accelerator it falls back to the CPU, in most releases without a warning, and every test passes. So
+each process that will run tests first checks its Python, its packages and its devices. It compares them with what the
+cell expects (`EQX_EXPECT`, in JSON). If they differ, the run ends with exit status 70 before any test is collected.
+What the processes found goes into the cell's report and into the JUnit properties.
 
-`python proof_of_place.py FILE` does it without tests: it writes what was seen, and what is wrong, as JSON.
+`python proof_of_place.py FILE` does the same without tests. It writes what it found, and what is wrong, as JSON.
 
-With pytest-xdist the controller runs no tests, and starts no backend, which its workers may need for themselves. It
-checks the rest, and collects what the workers saw.
+With pytest-xdist the controller runs no tests. It starts no backend, because a backend could take the devices away from
+the workers. It checks the packages, and collects what the workers found.
 """
 
 import importlib
@@ -24,10 +24,10 @@ import pytest
 
 try:
     from importlib.metadata import version
-except ImportError:  # Python 3.7, to which pytest brings it
+except ImportError:  # Python 3.7, where pytest installs the backport
     from importlib_metadata import version
 
-EXIT_STATUS = 70  # EX_SOFTWARE: none of pytest's own, and none of the harness's
+EXIT_STATUS = 70  # EX_SOFTWARE: pytest and the harness don't use it for anything else
 KEYS = ("cell", "python", "jax", "jaxlib", "backend", "bridge")
 NEXT_MOVE = {
     "cpu": "Unset JAX_PLATFORMS, or choose the cell of that backend.",
@@ -37,11 +37,11 @@ NEXT_MOVE = {
     "`--privileged`. Else choose a `-cpu` cell.",
 }
 
-processes = []  # what each process that runs tests saw: this one, or the workers of this controller
+processes = []  # what each process that runs tests found: this one, or the workers of this controller
 refusal = None  # why this run was refused
 
 
-# What is expected, what is there, and whether they agree
+# Compare what the cell expects with what this process finds
 
 
 def expected(environ):
@@ -49,22 +49,22 @@ def expected(environ):
     text = environ.get("EQX_EXPECT")
     if not text:
         raise ValueError(
-            "`-p proof_of_place` is for the cells of the matrix, which say in EQX_EXPECT where they are, and it isn't "
-            "set. `make cell` names the cells that can be run. Or leave out `-p proof_of_place`."
+            "`-p proof_of_place` is for the cells of the matrix. They set EQX_EXPECT, and it isn't set here. "
+            "`make cell` lists the cells that can be run. Or leave out `-p proof_of_place`."
         )
     try:
         found = json.loads(text)
         missing = [key for key in KEYS if key not in found]
     except (ValueError, TypeError):
-        raise ValueError("EQX_EXPECT is expected to be a JSON object, and is `{}`.".format(text)) from None
+        raise ValueError("EQX_EXPECT should be a JSON object, and is `{}`.".format(text)) from None
     if missing or found["backend"] not in NEXT_MOVE:
-        message = "EQX_EXPECT is expected to have {}, with a backend among {}, and is `{}`."
+        message = "EQX_EXPECT should have the keys {}, with a backend among {}, and is `{}`."
         raise ValueError(message.format(", ".join(KEYS), ", ".join(NEXT_MOVE), text))
     return found
 
 
 def installation():
-    """What is installed in this process's Python. Starts no backend."""
+    """What is installed in the Python of this process. This starts no backend."""
     return {
         "python": platform.python_version(),
         "jax": _version("jax"),
@@ -75,45 +75,45 @@ def installation():
 
 
 def _version(name):
-    """The version of a package, as it was installed, or why it can't be imported."""
+    """The version of an installed package, or why it can't be imported."""
     try:
         importlib.import_module(name)
         return version(name)
-    except Exception as error:  # JAX refuses a jaxlib that it doesn't like by a RuntimeError
+    except Exception as error:  # for a jaxlib that JAX refuses, it raises RuntimeError
         return "none ({}: {})".format(type(error).__name__, error)
 
 
 def _folder(name):
-    """Where a package is. It isn't imported: what it warns of then is for the tests to meet."""
+    """The folder of a package. It isn't imported here, because the tests must see its warnings."""
     spec = importlib.util.find_spec(name)
     return "nowhere" if spec is None or spec.origin is None else os.path.dirname(os.path.abspath(spec.origin))
 
 
 def _bridge():
-    """What docker/bridge says of itself where it is active, or `None`. Ask after `import jax`."""
+    """The facts of docker/bridge if it is active, else `None`. Call it after `import jax`."""
     bridge = sys.modules.get("jax_bridge")
     facts = None if bridge is None else bridge.facts()
     return None if facts is None else dict(facts._asdict())
 
 
 def installation_complaints(expect, seen):
-    """What is installed otherwise than the cell expects, each with the next move."""
+    """The differences between what is installed and what the cell expects, each with the next move."""
     complaints = []
 
     def complain(what, wanted, got, next_move):
         message = "cell `{}` expects {} `{}`, but this is `{}`. {}"
         complaints.append(message.format(expect["cell"], what, wanted, got, next_move))
 
-    make_anew = "Make the cell's environment anew from its lock."
+    make_again = "Make the cell's environment again from its lock."
     if expect["python"] != ".".join(seen["python"].split(".")[:2]):
-        complain("Python", expect["python"], seen["python"], make_anew)
+        complain("Python", expect["python"], seen["python"], make_again)
     for name in ("jax", "jaxlib"):
-        # None: a floating cell takes what there is. `+cuda11.cudnn82` is not part of the number.
+        # A floating cell expects `None` and accepts any version. The part from `+` on is ignored: `+cuda11.cudnn82`.
         if expect[name] is not None and expect[name].split("+")[0] != seen[name].split("+")[0]:
-            complain(name, expect[name], seen[name], make_anew)
+            complain(name, expect[name], seen[name], make_again)
     if bool(expect["bridge"]) != bool(seen["bridge"]):
         words = {True: "on the bridge", False: "on its own jaxlib"}
-        complain("JAX to run", words[bool(expect["bridge"])], words[bool(seen["bridge"])], make_anew)
+        complain("JAX to run", words[bool(expect["bridge"])], words[bool(seen["bridge"])], make_again)
     if os.path.basename(os.path.dirname(seen["equinox"])) not in ("site-packages", "dist-packages"):
         complain(
             "equinox in",
@@ -125,14 +125,14 @@ def installation_complaints(expect, seen):
 
 
 def backend():
-    """What JAX computes with. Starts the backend."""
+    """What JAX computes on. This starts the backend."""
     jax = importlib.import_module("jax")
     try:
         devices = jax.local_devices()
         result = jax.jit(lambda x: x + 1)(jax.numpy.arange(3))
         if result.tolist() != [1, 2, 3]:
             return {"error": "jit computes {} for [1, 2, 3]".format(result.tolist())}
-    except Exception as error:  # whatever a backend raises that can't start
+    except Exception as error:  # a backend that can't start raises many types
         return {"error": "{}: {}".format(type(error).__name__, " ".join(str(error).split())[:500])}
     return {
         "platform": devices[0].platform,
@@ -167,9 +167,9 @@ def backend_complaints(expect, seen):
 
 
 def prove(expect, runs_tests):
-    """What this process saw, and what is wrong with it."""
+    """What this process found, and a list of complaints about it."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what JAX says as it starts; pytest would make errors of it
+        warnings.simplefilter("ignore")  # JAX may warn when it starts, and pytest turns warnings into errors
         return _prove(expect, runs_tests)
 
 
@@ -190,7 +190,7 @@ def _prove(expect, runs_tests):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session):
-    """Before anything is collected, and late enough for reports to be written of a run that is refused."""
+    """Check before any test is collected, and late enough that a refused run still writes its reports."""
     config = session.config
     is_controller = config.pluginmanager.hasplugin("dsession")
     worker = getattr(config, "workerinput", {}).get("workerid")
@@ -198,7 +198,7 @@ def pytest_collection(session):
         seen, complaints = prove(expected(os.environ), runs_tests=not is_controller)
     except ValueError as error:
         seen, complaints = {}, [str(error)]
-    if "equinox" in seen:  # only what was to be proven: the rest is of this machine, and results are published
+    if "equinox" in seen:  # results are published, so keep the last two parts of the path only
         seen["equinox"] = "/".join(seen["equinox"].split(os.sep)[-2:])
     if complaints:
         _refuse("\n".join(complaints), config)
@@ -220,10 +220,10 @@ def pytest_testnodedown(node):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session, exitstatus):
-    """Tests that ran where nobody looked prove nothing."""
+    """Refuse a run in which no process checked where it runs."""
     global refusal  # noqa: PLW0603  (a process is refused once)
     if exitstatus == 0 and not processes and not hasattr(session.config, "workerinput"):
-        refusal = "No process that ran tests has shown where it ran: was `-p proof_of_place` taken from the workers?"
+        refusal = "No process that ran tests checked where it runs: did the workers run without `-p proof_of_place`?"
         session.exitstatus = EXIT_STATUS
         sys.stderr.write(refusal + "\n")
 
@@ -239,7 +239,7 @@ def _refuse(message, config):
 def _keep(config, seen):
     processes.append(seen)
     for plugin in config.pluginmanager.get_plugins():
-        if hasattr(plugin, "add_global_property"):  # JUnit's, which has no public name
+        if hasattr(plugin, "add_global_property"):  # the JUnit plugin, which has no public name
             plugin.add_global_property("eqx_place_" + seen["process"], json.dumps(seen, sort_keys=True))
 
 

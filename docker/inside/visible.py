@@ -7,7 +7,10 @@ VARIABLE = "CUDA_VISIBLE_DEVICES"
 
 
 def gpus(environ: Mapping[str, str]) -> Optional[List[str]]:
-    """The names that stand before the first that is none; `None`: all GPUs. "-1,0", "none", "NoDevFiles" leave none."""
+    """The visible GPUs, or `None` if all are visible.
+
+    CUDA stops at the first name that isn't a GPU. So "-1,0", "none" and "NoDevFiles" leave no GPU visible.
+    """
     if VARIABLE not in environ:
         return None
     found: List[str] = []
@@ -19,6 +22,6 @@ def gpus(environ: Mapping[str, str]) -> Optional[List[str]]:
 
 
 def choose(environ: Mapping[str, str]) -> List[str]:
-    """The option by which nvidia-smi looks at these alone. It has no names for parts of a GPU."""
+    """The option that limits nvidia-smi to the visible GPUs. None for parts of a GPU, which nvidia-smi can't name."""
     names = gpus(environ) or []
     return ["--id=" + ",".join(names)] if names and not any(name.startswith("MIG") for name in names) else []

@@ -1,9 +1,11 @@
-"""A pytest plugin: how many processes share the tests of a cell, and which device each has: `-p workers -n auto`.
+"""A pytest plugin that decides how many workers run the tests of a cell, and on which device: `-p workers -n auto`.
 
-On the CPU as many as cores and memory allow. On GPUs, too: most of a test is compiling, which one core does while the
-others and the GPU wait, so that several workers share each GPU, and its memory by equal fractions. On TPUs one for each
-chip, which it has for itself. (A single one is still a process of its own: should it crash, that test fails and the
-others go on.) `EQX_WORKERS` overrides; `EQX_JOBS` says how many cells run side by side and share the machine.
+- On the CPU, as many workers as cores and memory allow.
+- On GPUs too. Most of a test is compilation, which uses one core and no GPU. So several workers share each GPU, and
+  each may use an equal part of its memory.
+- On TPUs, one worker for each chip. Even a single worker is a process of its own: if it crashes, only one test fails.
+
+`EQX_WORKERS` sets the number. `EQX_JOBS` says how many cells run in parallel and share the machine.
 """
 
 import glob
@@ -15,20 +17,20 @@ import capacity
 import pytest
 import visible
 
-MEMORY_MIB = 1536  # of one worker: JAX with the programs that the suite has compiled
-GPU_MEMORY_MIB = 4096  # of one worker: its context, what its programs and tests hold, and the canary of the proof
-GPU_SHARED = 0.9  # of a GPU's memory; the contexts of CUDA take the rest
-MOST = 4  # on the CPU; more save no time: each has to import JAX, and to compile what it needs, for itself
+MEMORY_MIB = 1536  # for one worker: JAX with the programs that it compiles for the suite
+GPU_MEMORY_MIB = 4096  # for one worker: the CUDA context, its programs and arrays, and the canary of proof_of_place
+GPU_SHARED = 0.9  # the part of a GPU's memory that the workers share; the CUDA contexts take the rest
+MAX_CPU_WORKERS = 4  # more save no time, because each worker imports JAX and compiles for itself
 
 
-@pytest.hookimpl(optionalhook=True, tryfirst=True)  # pytest-xdist has an answer itself
+@pytest.hookimpl(optionalhook=True, tryfirst=True)  # before pytest-xdist's own implementation
 def pytest_xdist_auto_num_workers():
     return number(os.environ, capacity.cores(), capacity.memory_mib(), device_ids, gpu_memory_mib)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests():
-    """In a worker, before anything imports JAX: choose its device."""
+    """In a worker, choose the device before anything imports JAX."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker.startswith("gw"):
         backend = backend_of(os.environ)
@@ -38,21 +40,21 @@ def pytest_load_initial_conftests():
 
 
 def number(environ, cores, memory_mib, device_ids, gpu_memory_mib):
-    """How many workers; 0: the tests run in pytest's own process."""
+    """How many workers to start. With 0 the tests run in pytest's own process."""
     if environ.get("EQX_WORKERS"):
         return int(environ["EQX_WORKERS"])
     backend = backend_of(environ)
     devices = [] if backend == "cpu" else device_ids(backend, environ)
     if backend == "tpu":
-        return len(devices) or 1  # proof_of_place says it better than we do if there is none
+        return len(devices) or 1  # without a chip, one worker starts, and proof_of_place reports what is missing
     by_memory = cores if memory_mib is None else memory_mib // MEMORY_MIB
     share = min(cores, by_memory) // max(1, int(environ.get("EQX_JOBS") or 1))
-    most = MOST if backend == "cpu" else sum(gpu_memory_mib(own) // GPU_MEMORY_MIB or 1 for own in devices)
+    most = MAX_CPU_WORKERS if backend == "cpu" else sum(gpu_memory_mib(own) // GPU_MEMORY_MIB or 1 for own in devices)
     return max(1, len(devices), min(most, share))
 
 
 def backend_of(environ):
-    """What the cell says that it runs on. Nonsense is for proof_of_place to refuse."""
+    """The backend that the cell expects. If EQX_EXPECT can't be read, proof_of_place refuses the run later."""
     try:
         return json.loads(environ["EQX_EXPECT"])["backend"]
     except (KeyError, TypeError, ValueError):
@@ -60,23 +62,31 @@ def backend_of(environ):
 
 
 def own_device(backend, worker, ids, workers=1):
-    """The environment that leaves this one of the `workers` one device of those with `ids`, or its share of it.
+    """The environment variables that give one worker its device, or its share of a device's memory.
 
-    Read when the backend starts.
+    JAX reads them when its backend starts.
+
+    Args:
+        backend: The backend of the cell.
+        worker: The number of this worker, from 0.
+        ids: The names of the devices.
+        workers: How many workers share the devices.
     """
     if not ids:
         return {}
     own = ids[worker % len(ids)]
     if backend == "gpu":
-        order = {"CUDA_VISIBLE_DEVICES": own, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # that of nvidia-smi
+        order = {"CUDA_VISIBLE_DEVICES": own, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # the order of nvidia-smi
         share = -(-workers // len(ids))
         return order if share == 1 else dict(order, XLA_PYTHON_CLIENT_MEM_FRACTION=str(round(GPU_SHARED / share, 3)))
     return {"TPU_VISIBLE_CHIPS": own, "ALLOW_MULTIPLE_LIBTPU_LOAD": "true"}
 
 
 def device_ids(backend, environ=os.environ):
-    """The devices that this process, and the workers it starts, may share out."""
-    # What was already chosen, by the user or by the controller of this worker, or else all there are.
+    """The devices that this process and its workers may use.
+
+    These are the devices that the user, or the controller of this worker, made visible. The default is all devices.
+    """
     if backend == "gpu":
         chosen = visible.gpus(environ)
         return _gpus() if chosen is None else chosen
@@ -96,7 +106,7 @@ def _gpus():
 
 
 def gpu_memory_mib(own):
-    """The free memory of a GPU; 0 where the driver doesn't tell, as of one that shares the host's."""
+    """The free memory of a GPU in MiB, or 0 if the driver doesn't say, as for a GPU that shares the host's memory."""
     command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits", "--id=" + own]
     try:
         output = subprocess.check_output(command, timeout=60, universal_newlines=True)

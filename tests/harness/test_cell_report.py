@@ -182,7 +182,7 @@ def test_a_measurement_that_fails_gives_the_reason(code, capsys):
     """The tests have passed all the same; what went wrong is said, and the others are taken."""
     good = 'print(\'{"other": 1.5, "noisy": "too noisy to tell"}\')'
     commands = {(sys.executable, "-c", code): ("one", "two"), (sys.executable, "-c", good): ("other", "noisy")}
-    reason = "the measuring failed; see the log"
+    reason = "the measurement failed; see the log"
     expected = {"one": reason, "two": reason, "other": 1.5, "noisy": "too noisy to tell"}
     assert cell_report.measure_speeds(commands) == expected
     assert "wasn't measured" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import itertools
 import random
 
 import pytest
-from interleaved import ATTEMPTS, FEWEST_ROUNDS, FLOOR, MOST_ROUNDS, race, timed_by
+from interleaved import ATTEMPTS, FLOOR, MAX_ROUNDS, MIN_ROUNDS, race, timed_by
 
 
 class Machine:
@@ -65,7 +65,7 @@ def test_halves_that_disagree_are_noisy_and_measured_for_longer():
 def test_it_ends(seconds):
     """After so many rounds, or when the time is over, but never after a few."""
     times = Machine({FLOOR: seconds, "other": seconds}).race()
-    assert {len(rounds) for rounds in times.rounds.values()} == {MOST_ROUNDS if seconds < 1 else FEWEST_ROUNDS}
+    assert {len(rounds) for rounds in times.rounds.values()} == {MAX_ROUNDS if seconds < 1 else MIN_ROUNDS}
 
 
 def test_one_disturbed_call_is_not_taken_for_a_slow_one():
@@ -88,7 +88,7 @@ def test_each_follows_each_other_one():
     machine = Machine({FLOOR: 1.0, "a": 1.0, "b": 1.0}, lambda name, now: order.append(name) or 1)
     machine.race()
     assert {(x, y) for x, y in itertools.pairwise(order) if x != y} >= {("b", FLOOR), (FLOOR, "a"), ("a", "b")}
-    begins = order[-3 * FEWEST_ROUNDS :: 3]
+    begins = order[-3 * MIN_ROUNDS :: 3]
     assert begins[:3] == [FLOOR, "a", "b"]
 
 

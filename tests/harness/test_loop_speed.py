@@ -61,4 +61,4 @@ def test_it_ends(loop_speed, step_s):
     machine = Machine(lambda length: length * step_s)
     loop_speed.slowdown(machine.make, seconds=2, clock=machine.clock)
     turns = machine.calls / 2 - 1  # one of each is for compiling
-    assert turns == (loop_speed.MOST if step_s < 1e-6 else loop_speed.FEWEST)
+    assert turns == (loop_speed.MAX_TURNS if step_s < 1e-6 else loop_speed.MIN_TURNS)

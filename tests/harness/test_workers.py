@@ -100,8 +100,8 @@ def test_memory(tmp_path, files, gib):
     [
         (1, 64, None, 1),
         (2, 64, None, 2),
-        (64, 64, None, workers.MOST),
-        (64, None, None, workers.MOST),
+        (64, 64, None, workers.MAX_CPU_WORKERS),
+        (64, None, None, workers.MAX_CPU_WORKERS),
         (4, 3.2, None, 2),  # 1.5 GiB each
         (4, 1, None, 1),  # never none
         (4, 64, "2", 2),  # cells side by side share

@@ -1,7 +1,6 @@
-"""The table: what is known of every cell, as Markdown for docs/matrix.md, as a page, and in the terminal.
+"""The table: the result of every cell, as Markdown for docs/matrix.md, as an HTML page, and in the terminal.
 
-What is drawn depends on the results and on nothing else, not even on the time, so that it stays as it is until one of
-them changes.
+The table depends on the results alone, not on the time. So it doesn't change until a result changes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,24 +23,24 @@ NOTHING: Mapping[str, str] = {}
 
 
 def markdown(cells: Iterable[Cell], results: Results, hashes: Hashes, unresolved: Mapping[str, str] = NOTHING) -> str:
-    """As Markdown: for docs/matrix.md, and for the summary of a job on GitHub."""
+    """The table as Markdown, for docs/matrix.md and for the summary of a GitHub job."""
     return in_markdown.draw(Grid.of(cells, results, hashes, unresolved))
 
 
 def html(cells: Iterable[Cell], results: Results, hashes: Hashes, unresolved: Mapping[str, str] = NOTHING) -> str:
-    """As a page that refers to nothing outside of itself."""
+    """The table as an HTML page. It loads no other file."""
     return in_html.draw(Grid.of(cells, results, hashes, unresolved))
 
 
 def terminal(
     cells: Iterable[Cell], results: Results, hashes: Hashes, unresolved: Mapping[str, str] = NOTHING
 ) -> RenderableType:
-    """For `rich.console.Console.print`."""
+    """The table for a terminal. Show it with `rich.console.Console.print`."""
     return in_terminal.draw(Grid.of(cells, results, hashes, unresolved))
 
 
 def read_results(cells: Iterable[Cell], folder: Path = RESULTS) -> dict[str, Result]:
-    """The results of the cells. One that can't be used is no result: its cell has not been run, and says why."""
+    """The results of the cells. If a result can't be used, its cell counts as not run, with the reason."""
     read = {}
     for cell in cells:
         try:
@@ -56,9 +55,12 @@ def read_results(cells: Iterable[Cell], folder: Path = RESULTS) -> dict[str, Res
 def known(
     cells: Iterable[Cell], folder: Path = RESULTS, record_path: Path = RECORD
 ) -> tuple[list[Cell], dict[str, Result]]:
-    """The cells, with what was found on machines, and what is known of them: recorded, or by a result of this checkout.
+    """The cells and their results, from the published record and from this checkout.
 
-    Raises: record.RecordError.
+    The runs of a Python as it was found on a machine (see `harness.found`) come as additional cells.
+
+    Raises:
+        record.RecordError: The record can't be used.
     """
     recorded = record.read(record_path)
     cells = found.among(cells, folder, recorded)
@@ -76,9 +78,9 @@ def draw(
     unresolved: Mapping[str, str] | None = None,
     record_path: Path = RECORD,
 ) -> None:
-    """Draw the table everywhere: in docs/matrix.md, in one line of the README, as a page, and in the terminal.
+    """Draw the table in docs/matrix.md, as an HTML page and in the terminal, and its summary in the README.
 
-    The record takes what the table shows.
+    This also adds new results to the published record.
 
     Raises:
         pages.PageError: A page doesn't have the two markers.
@@ -100,6 +102,6 @@ def draw(
     write_whole(html_path, in_html.draw(grid))
     console.print()
     for path, has_changed in changed.items():
-        console.print("{}: {}".format(path.name, "changed; commit it" if has_changed else "as it was"))
-    console.print("{}: {}".format(record_path.name, "with new results; commit it" if recorded else "as it was"))
-    console.print("As a page, with all details: {}".format(html_path), soft_wrap=True, markup=False)
+        console.print("{}: {}".format(path.name, "changed; commit it" if has_changed else "unchanged"))
+    console.print("{}: {}".format(record_path.name, "has new results; commit it" if recorded else "unchanged"))
+    console.print("A page with all details: {}".format(html_path), soft_wrap=True, markup=False)

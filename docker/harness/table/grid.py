@@ -1,4 +1,4 @@
-"""What is drawn, whatever it is drawn in: a row for each JAX, with what is known of each of its cells."""
+"""The content of the table, the same for each of its three forms: a row per JAX, with an entry for each cell."""
 
 import math
 import re
@@ -12,11 +12,11 @@ from harness.places import ROOT
 from harness.results import Outcome, Result, as_of_now
 from harness.rows import BACKENDS, Cell
 
-LONGEST_REASON = 240  # where there is little room
+LONGEST_REASON = 240  # characters, in Markdown and in the terminal
 TITLES = {"cpu": "CPU", "cuda": "CUDA", "tpu": "TPU"}
 RAN = (Outcome.PASSED, Outcome.FAILED)
-SHOWN = (*RAN, Outcome.STALE)  # what a run has shown stays in view, with its date, when it no longer holds
-LACKING = {
+SHOWN = (*RAN, Outcome.STALE)  # the facts of a run are shown, with the date even after it became stale
+WHY_NOT_RUN = {
     "cpu": "It hasn't been run yet: `make cell CELL={}`.",
     "cuda": "It needs an NVIDIA GPU, and hasn't been run on one yet: `make test-gpu` where there is one.",
     "tpu": "It needs a TPU, and hasn't been run on one yet: `make test-tpu` where there is one.",
@@ -25,12 +25,12 @@ LACKING = {
 
 @dataclass(frozen=True)
 class Measure:
-    """A figure that has a column: to add one, add it to `MEASURES`."""
+    """A figure that has a column of the table. To add a column, add a measure to `MEASURES`."""
 
     key: str  # in `Result.measures`
     title: str
     meaning: str
-    far: float  # flagged when it is more than so many times the median of the other rows
+    far: float  # a figure is flagged if it is more than `far` times the median of the other rows
 
     def explained(self, flag: str) -> str:
         return "{}: {}. {}: more than {:g} times the median of the others.".format(
@@ -70,7 +70,7 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A cell, and what is known of it now."""
+    """A cell and its result, as of now."""
 
     cell: Cell
     result: Result
@@ -81,11 +81,12 @@ class Entry:
 
     @property
     def bridged(self) -> bool:
-        """Whether what is known was shown across the bridge. What was never run was never on it."""
+        """Whether the result is of a run on the bridge."""
         return self.result.bridge and self.outcome in SHOWN
 
     @property
     def found(self) -> bool:
+        """Whether this was run in a Python as it was found on a machine, and not in a cell of the matrix."""
         return isinstance(self.cell, Found)
 
     @property
@@ -94,12 +95,12 @@ class Entry:
 
     @property
     def reason(self) -> str:
-        """Without the folder of the checkout, which means nothing elsewhere."""
+        """The reason for the outcome, without the folder of the checkout."""
         return self.result.reason.replace(str(ROOT) + "/", "")
 
     @property
     def tests(self) -> str:
-        """Those that ran, as in "512 tests"; or "2 of 512 tests", the ones that went wrong."""
+        """How many tests ran, as in "512 tests"; or how many of them failed, as in "2 of 512 tests"."""
         counts = self.result.counts
         wrong = counts.get("failed", 0) + counts.get("errors", 0)
         run = wrong + counts.get("passed", 0) + counts.get("xfailed", 0)
@@ -114,7 +115,7 @@ class Entry:
 
     @property
     def device(self) -> str:
-        """The accelerator that it ran on, as in "NVIDIA H200", or "4 x TPU v4"; empty for a CPU."""
+        """The accelerator of the run, as in "NVIDIA H200" or "4 x TPU v4"; empty for a CPU."""
         if self.cell.backend == "cpu" or self.outcome not in SHOWN:
             return ""
         kinds = [str(device.get("kind", "")) for device in self.result.devices]
@@ -123,7 +124,7 @@ class Entry:
 
     @property
     def facts(self) -> list[str]:
-        """What a cell that was run says beside its outcome."""
+        """What the table shows beside the outcome of a cell that was run."""
         where = "container" if self.result.where == "container" and self.outcome in SHOWN else ""
         driver = "driver " + self.result.driver if self.device and self.result.driver else ""
         date = self.result.started[:10] if self.outcome is Outcome.STALE else ""
@@ -132,7 +133,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Row:
-    """A JAX on its Python, on each backend; what was found on machines has rows of its own."""
+    """A JAX on its Python, with an entry per backend. Runs in a Python as it was found have rows of their own."""
 
     jax: str
     python: str
@@ -144,26 +145,26 @@ class Row:
 
     @property
     def remark(self) -> str:
-        """What a floating release was when it ran; whether it is a canary, which is shown and fails nothing."""
+        """The JAX that a floating row ran with, and whether the row is a canary. A canary can't fail the whole run."""
         found = [entry for entry in self.entries.values() if entry.cell.floating]
         releases = {entry.result.versions["jax"] for entry in found if "jax" in entry.result.versions}
         canary = any(entry.cell.tier == "canary" for entry in self.entries.values())
         return ", ".join(sorted(releases) + ["canary"] * canary)
 
     def measured(self, measure: Measure) -> float | None:
-        """On the CPU, on which all releases can be compared."""
+        """The figure on the CPU, where all releases can be compared; `None` if there is none."""
         entry = self.entries.get("cpu")
         value = entry.result.measures.get(measure.key) if entry and entry.outcome in SHOWN else None
         return value if value is not None and math.isfinite(value) else None
 
     def was_measured(self, measure: Measure) -> bool:
-        """Whether there is such a figure, or a reason why it couldn't be taken."""
+        """Whether the row has the figure, or a reason why it couldn't be measured."""
         entry = self.entries.get("cpu")
         reasons = entry.result.evidence.get("unmeasured") if entry else None
         return self.measured(measure) is not None or (isinstance(reasons, dict) and measure.key in reasons)
 
     def why_unmeasured(self, measure: Measure) -> str:
-        """Why there is no such figure."""
+        """Why the row doesn't have the figure."""
         entry = self.entries.get("cpu")
         if entry is None:
             return "not on the CPU"
@@ -175,7 +176,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Note:
-    """Why some cells have not passed: all that are as they are for the same reason."""
+    """The cells that have not passed for the same reason."""
 
     outcome: Outcome
     reason: str
@@ -183,12 +184,12 @@ class Note:
 
     @property
     def short(self) -> str:
-        """The reason, or how it begins: what a resolver says can be long."""
+        """The reason, shortened. The message of a resolver can be long."""
         return textwrap.shorten(self.reason, LONGEST_REASON, placeholder=" ...")
 
     @property
     def cells(self) -> str:
-        """As in "CUDA 0.4.30, 0.4.38; TPU 0.4.30"."""
+        """The cells in words, as in "CUDA 0.4.30, 0.4.38; TPU 0.4.30"."""
         by_backend: dict[str, list[str]] = {}
         for entry in self.entries:
             by_backend.setdefault(TITLES[entry.cell.backend], []).append(entry.cell.jax + " as found" * entry.found)
@@ -197,7 +198,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Grid:
-    """All that is known of all cells, as of now."""
+    """All rows of the table."""
 
     rows: Sequence[Row]
 
@@ -209,7 +210,14 @@ class Grid:
         hashes: Mapping[str, Mapping[str, str]],
         unresolved: Mapping[str, str],
     ) -> "Grid":
-        """From results by the names of their cells, of today's hashes or not, and the reasons for missing locks."""
+        """Make the rows.
+
+        Args:
+            cells: The cells, in the order of the table.
+            results: The results, by the names of their cells.
+            hashes: Today's hashes of each cell, by its name.
+            unresolved: The reasons for missing locks, by the names of cells.
+        """
         rows: dict[tuple[str, str, bool], dict[str, Entry]] = {}
         for cell in cells:
             entry = Entry(cell, known(cell, results.get(cell.name), hashes.get(cell.name, {}), unresolved))
@@ -222,7 +230,7 @@ class Grid:
 
     @property
     def cells(self) -> list[Entry]:
-        """Those of the matrix."""
+        """The entries of the matrix, without the runs in a Python as it was found."""
         return [entry for entry in self.entries if not entry.found]
 
     @property
@@ -231,7 +239,7 @@ class Grid:
 
     @property
     def measures(self) -> list[Measure]:
-        """Those that were taken, or that somebody tried to take."""
+        """The measures that at least one row has, or has a reason for not having."""
         return [one for one in MEASURES if any(row.was_measured(one) for row in self.rows)]
 
     @property
@@ -243,18 +251,18 @@ class Grid:
         return any(entry.found for entry in self.entries)
 
     @property
-    def besides(self) -> str:
-        """How many there are that are no cells, to follow the number of cells."""
+    def found_count(self) -> str:
+        """How many runs were in a Python as it was found, in words that follow the number of cells."""
         return ", and {} as found".format(len(self.entries) - len(self.cells)) if self.found else ""
 
     def tally(self, backend: str = "") -> dict[Outcome, int]:
-        """How many cells, of one backend or of all, have each outcome: all six, in their order."""
+        """How many cells have each of the six outcomes. Without a backend, all cells count."""
         found = [entry.outcome for entry in self.cells if backend in ("", entry.cell.backend)]
         return {outcome: found.count(outcome) for outcome in Outcome}
 
     @property
     def dates(self) -> str:
-        """Of the runs, as in "2026-11-20 to 2026-11-22"; empty: there was none."""
+        """The dates of the runs, as in "2026-11-20 to 2026-11-22"; empty if there was no run."""
         days = sorted({entry.result.started[:10] for entry in self.entries if entry.result.started})
         return " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""
 
@@ -264,28 +272,31 @@ class Grid:
         groups: dict[tuple[Outcome, str], list[Entry]] = {}
         for entry in self.entries:
             if entry.outcome is not Outcome.PASSED:
-                groups.setdefault((entry.outcome, unnamed(entry)), []).append(entry)
+                groups.setdefault((entry.outcome, reason_without_name(entry)), []).append(entry)
         order = list(Outcome)
         notes = [Note(outcome, reason, entries) for (outcome, reason), entries in groups.items()]
         return sorted(notes, key=lambda note: order.index(note.outcome))
 
     def is_far(self, measure: Measure, row: Row) -> bool:
-        """Whether a row's figure stands out from those of all the others."""
+        """Whether a row's figure is far above those of the other rows."""
         value = row.measured(measure)
         others = [other.measured(measure) for other in self.rows if other is not row]
         taken = [other for other in others if other is not None]
         return value is not None and bool(taken) and value > measure.far * statistics.median(taken)
 
 
-def unnamed(entry: Entry) -> str:
-    """Its reason without its name, as in `make cell CELL=...`: else no two were the same. Files keep theirs."""
+def reason_without_name(entry: Entry) -> str:
+    """The reason, with `...` for the name of the cell, so that cells with the same reason can share a note.
+
+    A file whose name contains that of the cell keeps its name.
+    """
     return re.sub(r"(?<![\w/.-]){}(?![\w.-]*\w)".format(re.escape(entry.cell.name)), "...", entry.reason)
 
 
 def known(cell: Cell, result: Result | None, hashes: Mapping[str, str], unresolved: Mapping[str, str]) -> Result:
-    """What is known of a cell, whether or not it was ever run."""
+    """The result to show for a cell, even if it was never run."""
     if result is not None:
         return as_of_now(result, hashes)
     if cell.name in unresolved:
         return Result(cell.name, Outcome.UNAVAILABLE, reason=unresolved[cell.name])
-    return Result(cell.name, Outcome.NOT_RUN, reason=LACKING[cell.backend].format(cell.name))
+    return Result(cell.name, Outcome.NOT_RUN, reason=WHY_NOT_RUN[cell.backend].format(cell.name))

@@ -1,4 +1,4 @@
-"""The table as one page, `page.html` filled in: a grid, and behind each of its cells all that is known of it."""
+"""The table as an HTML page. It fills in `page.html`: a grid, whose cells open the details of each result."""
 
 import json
 import re
@@ -20,7 +20,7 @@ PAGE = Path(__file__).with_name("page.html")
 
 
 def draw(grid: Grid) -> str:
-    """Refers to nothing outside of itself. Two grids that say the same look the same."""
+    """The whole page. It loads no other file. Equal grids give equal pages."""
     return Template(PAGE.read_text(encoding="utf-8")).substitute(
         summary=summary(grid),
         bar="".join(
@@ -45,7 +45,7 @@ def summary(grid: Grid) -> str:
     message = "One suite of tests on {} lines of JAX ({}): {} cells{}. {}"
     backends = ", ".join(TITLES[backend] for backend in grid.backends)
     lines = sum(not row.found for row in grid.rows)
-    return escape(message.format(lines, backends, len(grid.cells), grid.besides, when))
+    return escape(message.format(lines, backends, len(grid.cells), grid.found_count, when))
 
 
 def explained(outcome: Outcome, count: int) -> str:
@@ -54,7 +54,7 @@ def explained(outcome: Outcome, count: int) -> str:
 
 
 def head(grid: Grid) -> str:
-    """The backends, with the measures, which are taken on the CPU, behind the first."""
+    """The titles of the columns. The measures follow the first backend, the CPU, on which they are taken."""
     backends = ['<th scope="col">{}</th>'.format(TITLES[backend]) for backend in grid.backends]
     measures = ['<th scope="col" class="measure">{}</th>'.format(escape(one.title)) for one in grid.measures]
     return "".join(['<th scope="col">JAX</th>', *backends[:1], *measures, *backends[1:]])
@@ -137,7 +137,7 @@ def details(entry: Entry) -> str:
 
 
 def known(entry: Entry) -> Iterable[tuple[str, str]]:
-    """What there is to say, as HTML; empty where there is nothing."""
+    """Each kind of detail with its HTML, which is empty if the result has no such detail."""
     result = entry.result
     yield "Reason", text(entry.reason)
     yield "Failures", listed(result.failures)
@@ -154,7 +154,7 @@ def known(entry: Entry) -> Iterable[tuple[str, str]]:
 
 
 def run(result: Result) -> str:
-    """When, to the minute, and where."""
+    """When and where the run was."""
     if not result.started:
         return ""
     where = "in a container" if result.where == "container" else "on the host"
@@ -162,7 +162,7 @@ def run(result: Result) -> str:
 
 
 def ordered(facts: Mapping[str, T], first: Sequence[str]) -> list[tuple[str, T]]:
-    """As they are, but for some that come first."""
+    """The facts with those named in `first` at the front, and the others in their order."""
     return [(key, facts[key]) for key in dict.fromkeys((*first, *facts)) if key in facts]
 
 
@@ -187,5 +187,5 @@ def folded(facts: dict[str, object]) -> str:
 
 
 def text(reason: str) -> str:
-    """What is between backticks is code."""
+    """The reason as HTML. What is between backticks becomes code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(reason))

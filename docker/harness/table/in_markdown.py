@@ -1,4 +1,4 @@
-"""The table as Markdown: a line for each JAX, with why cells have not passed; and all of it in one line."""
+"""The table as Markdown: one line per JAX, then the reasons why cells have not passed. And a summary in one line."""
 
 import html
 import re
@@ -14,7 +14,7 @@ MOST_FAILURES = 5
 
 
 def draw(grid: Grid) -> str:
-    """Ends with a line's end. Two grids that say the same look the same."""
+    """The whole table. It ends with one newline. Equal grids give equal text."""
     lines = [DRAWN, summary(grid), ""]
     titles = ["JAX", "Python", *columns(grid)]
     lines += [line(titles), "|" + "---|" * len(titles)]
@@ -28,7 +28,7 @@ def draw(grid: Grid) -> str:
 
 
 def in_one_line(grid: Grid) -> str:
-    """On which JAX and Python a cell passed, and how many cells of each backend have each outcome. For the README."""
+    """The summary for the README: where cells passed, and how many cells of each backend have each outcome."""
     passed = [entry for entry in grid.cells if entry.outcome is Outcome.PASSED]
     releases = span(entry.cell.jax for entry in passed if entry.cell.jax[0].isdigit())
     bridged = sum(entry.bridged for entry in passed)
@@ -42,15 +42,15 @@ def in_one_line(grid: Grid) -> str:
 
 
 def span(releases: Iterable[str]) -> str:
-    """As in "0.2.18 to 0.12.0.1"; empty: there is none."""
+    """The first and the last release, as in "0.2.18 to 0.12.0.1"; empty if there is none."""
     in_order = sorted(releases, key=lambda release: [int(part) for part in release.split(".")])
     return " to ".join(dict.fromkeys(in_order[:1] + in_order[-1:]))
 
 
 def summary(grid: Grid) -> str:
-    """When, and how many of each."""
+    """The dates of the runs, and how many cells have each outcome."""
     when = "Runs of {}".format(escape(grid.dates)) if grid.dates else "No runs yet"
-    return "{}. Of {} cells: {}{}.".format(when, len(grid.cells), counted(grid.tally()), grid.besides)
+    return "{}. Of {} cells: {}{}.".format(when, len(grid.cells), counted(grid.tally()), grid.found_count)
 
 
 def counted(tally: Mapping[Outcome, int]) -> str:
@@ -58,7 +58,7 @@ def counted(tally: Mapping[Outcome, int]) -> str:
 
 
 def columns(grid: Grid) -> list[str]:
-    """The backends, with the measures, which are taken on the CPU, behind the first."""
+    """The titles of the columns. The measures follow the first backend, the CPU, on which they are taken."""
     titles = [TITLES[backend] for backend in grid.backends]
     return titles[:1] + [measure.title for measure in grid.measures] + titles[1:]
 
@@ -108,7 +108,7 @@ def noted(note: Note) -> list[str]:
 
 
 def escape(text: str) -> str:
-    """So that it reads as it was written: what is between backticks stays code, the rest is only text."""
+    """Escape Markdown's own characters. What is between backticks stays code."""
 
     def plain(part: str) -> str:
         return re.sub(r"([\\*|\[\]`])", r"\\\1", html.escape(part, quote=False))

@@ -1,4 +1,4 @@
-"""The table in a terminal: it fits into 80 columns."""
+"""The table in a terminal, at most 80 columns wide."""
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
@@ -10,7 +10,7 @@ from harness.signs import SIGNS
 from harness.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Measure, Row
 
 FLAG = "▲"
-NOT_RUN = [outcome.value for outcome in Outcome]
+OUTCOMES = [outcome.value for outcome in Outcome]
 
 
 def draw(grid: Grid) -> RenderableType:
@@ -51,7 +51,7 @@ def measured(grid: Grid, measure: Measure, row: Row) -> Text:
     value = row.measured(measure)
     if value is None:
         why = row.why_unmeasured(measure)
-        return Text("–" if why in NOT_RUN else why, style="dim")  # the column beside it says that
+        return Text("–" if why in OUTCOMES else why, style="dim")  # the CPU column already shows the outcome
     far = grid.is_far(measure, row)
     return Text("{:.1f}{}".format(value, FLAG if far else ""), style="bold red" if far else "")
 
@@ -64,7 +64,7 @@ def footnotes(grid: Grid) -> Text:
 
 
 def notes(grid: Grid) -> RenderableType:
-    """Why cells have not passed; each reason below its cells."""
+    """Why cells have not passed: the cells, and the reason below them."""
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column()
@@ -82,7 +82,7 @@ def summary(grid: Grid) -> Text:
     for outcome, count in counted:
         last = (outcome, count) == counted[-1]
         text.append("{} {}".format(count, outcome.value), style=SIGNS[outcome].style).append("" if last else ", ")
-    text.append(grid.besides + ".")
+    text.append(grid.found_count + ".")
     return text.append(" Runs of {}.".format(grid.dates)) if grid.dates else text
 
 
