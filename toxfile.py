@@ -165,7 +165,7 @@ def choose(cell: Cell, state: State, folder: Path, recreate: bool) -> None:
     SESSION.chosen[cell.name] = chosen
     recreate = recreate or not chosen.environment.is_made_from(chosen.made_from)
     if recreate:
-        chosen.environment.take_mark()  # first of all, as removing it may be interrupted, too
+        chosen.environment.remove_mark()  # first, because removing the environment may be interrupted
     state.conf.memory_seed_loaders[cell.name].append(
         MemoryLoader(deps="\n".join(environment.requirements(cell, source)), recreate=recreate)
     )
@@ -183,7 +183,7 @@ def tox_before_run_commands(tox_env: ToxEnv) -> None:
     try:
         environment.complete(chosen.cell, chosen.environment, chosen.made_from, uv, chosen.source)
         suite.copy(chosen.environment.suite, chosen.source)
-        chosen.environment.start_afresh()
+        chosen.environment.remove_reports()
     except suite.BuildFailed as error:
         print(safe(str(error)), file=sys.stderr)
         chosen.ended = True

@@ -183,10 +183,10 @@ def follow(
     copier = threading.Thread(target=copy, daemon=True)
     copier.start()
     try:
-        while not host.ended(process, cancel):
+        while not host.wait_briefly(process, cancel):
             meanwhile()
     finally:
-        host.end(process, STOP)
+        host.stop_group(process, STOP)
         copier.join()
     if unwritten:
         raise unwritten[0]

@@ -1,8 +1,9 @@
-"""The environment of a cell, a folder that tox makes with uv: what a cell sees there, and whether it is whole.
+"""The environment of a cell: a folder that tox makes with uv.
 
-uv takes a package for installed once a part of it is there. So an environment whose making was interrupted, by Ctrl-C,
-a kill or a full disk, looks finished and isn't. It has a mark, therefore, which is written last and taken away first.
-It says what the environment was made from, too: without that very mark, the environment is removed and made anew.
+uv believes that a package is installed as soon as a part of it is there. So an environment looks complete even if
+Ctrl-C, a kill or a full disk interrupted its installation. Therefore each environment has a mark: a file that is
+written last and removed first. The mark names what the environment was made from. If the mark is missing or different,
+the environment is removed and made again.
 """
 
 import datetime
@@ -27,12 +28,12 @@ Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 class SetupFailed(Exception):
-    """The environment could not be finished. The message is what the failed command said."""
+    """The environment could not be completed. The message is the output of the failed command."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Where things of a cell's environment are."""
+    """The paths in a cell's environment, and its mark."""
 
     folder: Path
 
@@ -58,14 +59,14 @@ class Environment:
 
     @property
     def log(self) -> Path:
-        return self.folder / "log"  # where tox writes what each command said
+        return self.folder / "log"  # tox writes the output of each command here
 
     @property
     def mark(self) -> Path:
         return self.folder / "whole.json"
 
     def is_made_from(self, made_from: Mapping[str, str]) -> bool:
-        """Whether the environment is whole, and was made from that; but for the wheel, which is changed in place."""
+        """Whether the environment is complete and was made from `made_from`. The wheel is not compared."""
         mark = self.read_mark()
         return mark is not None and {**mark, "wheel": ""} == {**made_from, "wheel": ""}
 
@@ -79,27 +80,32 @@ class Environment:
             return None
         return mark
 
-    def take_mark(self) -> None:
+    def remove_mark(self) -> None:
         self.mark.unlink(missing_ok=True)
 
     def write_mark(self, made_from: Mapping[str, str]) -> None:
-        """Vouch for the environment."""
+        """Mark the environment as complete."""
         write_whole(self.mark, json.dumps(made_from, indent=2) + "\n")
 
-    def start_afresh(self) -> None:
-        """Remove what an earlier run of the suite has left."""
+    def remove_reports(self) -> None:
+        """Remove the files that an earlier run of the suite left."""
         for path in (self.report, self.progress, self.junit):
             path.unlink(missing_ok=True)
 
 
 def requirements(cell: Cell, source: Path = ROOT) -> list[str]:
-    """The lines of requirements that tox has uv install. `source`: a snapshot, or the checkout.
+    """The requirements that uv installs for tox, one a line.
 
-    The lock is named as seen from the checkout, where tox runs uv: the way there may hold a space, or a `#`.
+    The path of the lock is relative to the checkout, because an absolute path may hold a space or a `#`. tox runs uv in
+    the checkout.
+
+    Args:
+        cell: The cell.
+        source: A snapshot of the source, or the checkout.
     """
     if not cell.floating:
         return ["--require-hashes", "-r {}".format(os.path.relpath(snapshot.lock(cell, source), ROOT))]
-    # uv takes a project from the first index that has it, and from that alone: JAX from its own.
+    # uv takes a project only from the first index that has it. So JAX comes from its own index.
     index = ["--extra-index-url {}".format(cell.index_url)] if cell.index_url else []
     pages = ["--find-links {}".format(page) for page in cell.find_links]
     return [*index, *pages, *(["--pre"] if cell.prerelease else []), *cell.requires]
@@ -108,7 +114,7 @@ def requirements(cell: Cell, source: Path = ROOT) -> list[str]:
 def made_from(
     cell: Cell, interpreter: Interpreter, source: Path = ROOT, today: datetime.date | None = None
 ) -> dict[str, str]:
-    """What a cell's environment is made from. What floats is made again each day, as it may have moved."""
+    """What a cell's environment is made from. A floating cell is made again each day, because its JAX may be newer."""
     bridge = source / "docker" / "bridge"
     if cell.floating:
         lock = "\n".join((*cell.requires, str(today or datetime.date.today())))
@@ -130,21 +136,23 @@ def complete(
     source: Path = ROOT,
     call: Call = subprocess.run,
 ) -> None:
-    """Put what the lock doesn't hold into an environment: the bridge, if it takes one, and the wheel. Then mark it.
+    """Install what isn't in the lock: the bridge if the cell needs it, and the wheel. Then mark the environment.
 
-    Raises: SetupFailed, suite.BuildFailed.
+    Raises:
+        SetupFailed: An installation failed.
+        suite.BuildFailed: The wheel can't be built.
     """
     wheel = suite.wheel(uv, source)
     name = wheel.parent.name
     if environment.is_made_from(made) and environment.has_wheel(name):
         return
-    whole = environment.is_made_from(made)
-    environment.take_mark()
+    complete = environment.is_made_from(made)
+    environment.remove_mark()
     python = str(environment.python)
-    if cell.bridge and not whole:
+    if cell.bridge and not complete:
         install = str(source / "docker" / "bridge" / "install.py")
         _call([sys.executable, install, "--only-bridge", "--python", python, "--jax", cell.jax], call)
-    # By its name alone: uv takes what follows a # in a path for a comment.
+    # Name the file without its folder: uv reads a # in a path as the start of a comment.
     command = [uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--reinstall", "./" + wheel.name]
     _call(command, call, cwd=wheel.parent)
     environment.write_mark({**made, "wheel": name})
@@ -157,28 +165,28 @@ def _call(command: list[str], call: Call, cwd: Path | None = None) -> None:
 
 
 def last_log(environment: Environment) -> str:
-    """What the last command that tox ran in the environment said, if that is what failed."""
+    """The output of the last command that tox ran in the environment, if that command failed."""
     logs = sorted(environment.log.glob("*.log"), key=lambda path: path.stat().st_mtime)
     said = logs[-1].read_text(encoding="utf-8", errors="replace") if logs else ""
     return "" if "\nexit_code: 0\n" in said else said
 
 
 def variables(cell: Cell, environment: Environment) -> dict[str, str]:
-    """The environment variables that a cell's run has beside those that tox lets through."""
-    platforms = cell.backend if cell.backend == "cpu" else cell.backend + ",cpu"  # callbacks need a CPU beside
+    """The environment variables that a cell's run gets, in addition to those that tox passes on."""
+    platforms = cell.backend if cell.backend == "cpu" else cell.backend + ",cpu"  # callbacks also need a CPU
     if cell.backend == "cuda" and not cell.floating and Version(cell.jax) < Version("0.3.11"):
-        platforms = "gpu,cpu"  # what CUDA was called then
+        platforms = "gpu,cpu"  # the name of CUDA before JAX 0.3.11
     return {
         "EQX_CELL": cell.name,
         "EQX_EXPECT": json.dumps(cell.expects),
         "EQX_REPORT": str(environment.report),
         "EQX_PROGRESS": str(environment.progress),
         "JAX_PLATFORMS": platforms,
-        "JAX_PLATFORM_NAME": cell.platform,  # what JAX before 0.2.22 asks
+        "JAX_PLATFORM_NAME": cell.platform,  # JAX before 0.2.22 reads this one
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         "PYTHONPATH": str(environment.suite / "docker" / "inside"),
         "PYTHONNOUSERSITE": "1",
         "MPLBACKEND": "agg",
-        # Each process has its own chips; and the lock file that a killed one has left keeps no other from them.
+        # Each process has its own chips. A killed process leaves libtpu's lock file, which must not block others.
         **({"ALLOW_MULTIPLE_LIBTPU_LOAD": "true"} if cell.backend == "tpu" else {}),
     }

@@ -1,4 +1,4 @@
-"""Files that are whole, or not there: whoever reads one never meets half of it, and nor does the next run."""
+"""Write files so that a reader never sees half of one, and read JSON that comes from an unknown source."""
 
 import json
 import os
@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-MOST_LEVELS = 50  # of JSON: whatever reads it goes down into it
+MOST_LEVELS = 50  # of nested JSON: code that reads it is recursive
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file by renaming a finished one, so that the old one stays until the new one is on the disk.
+    """Write a temporary file and rename it to `path`. The old file stays until the new one is on the disk.
 
-    Nothing is translated: the line ends of `text` are those of the file. What `kill -9` leaves behind is hidden, and
-    bears the number of the process, so that nobody else writes to it.
+    Line ends are written as they are in `text`. `kill -9` may leave the temporary file behind. Its name is hidden and
+    holds the process id, so no other process writes to it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(".{}.{}.unfinished".format(path.name, os.getpid()))
@@ -23,16 +23,17 @@ def write_whole(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
-    except BaseException:  # Ctrl-C is one
+    except BaseException:  # also Ctrl-C
         unfinished.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
 
 
 def from_json(data: bytes | str) -> Any:
-    """What JSON says, wherever it comes from.
+    """Read JSON from an unknown source.
 
-    Raises: ValueError: it isn't JSON, is nested too deep, or holds what JSON can't: NaN, half a character.
+    Raises:
+        ValueError: The data isn't JSON, is nested too deep, or holds NaN or half of a character.
     """
     try:
         found = json.loads(data)
@@ -54,7 +55,7 @@ def _items(value: Any) -> Iterable[Any]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Else a crash of the machine may undo the renaming, though not half of it."""
+    """Write the renaming to the disk. Otherwise a crash of the machine may undo it."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

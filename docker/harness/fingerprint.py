@@ -1,4 +1,4 @@
-"""What a result was shown for, as hashes. When none of them changed, nor did the result, and the cell needn't run."""
+"""Hashes of what a cell is made from. While no hash changes, an earlier result is still valid."""
 
 import datetime
 import hashlib
@@ -9,11 +9,11 @@ from harness import pages, suite
 from harness.places import ROOT
 from harness.rows import Cell
 
-# What a cell tests, and what it is tested by.
+# The files that a cell tests, and the files that it is tested with.
 BUILT_BY = (suite.SOURCE_BUILT_BY, suite.WHEEL_BUILT_BY)
 TESTED_BY = ("docker/bridge", *BUILT_BY, "docker/harness/environment.py", "tox.ini")
 SOURCE = tuple(dict.fromkeys((*suite.LIBRARY, *suite.SUITE, *TESTED_BY)))
-# Of these, what no cell reads: the tests of the harness, those of the bridge and its README, the pictures of the pages.
+# Files that no cell reads: the tests of the harness, those of the bridge and its README, and pictures in the docs.
 LEFT_OUT = (
     "tests/harness",
     "docker/bridge/README.md",
@@ -24,21 +24,21 @@ LEFT_OUT = (
 
 
 def hashes(cell: Cell, root: Path = ROOT) -> dict[str, str]:
-    """What a result of the cell, run on this host now, would be shown for."""
+    """The hashes that a result of the cell would have if it ran on this host now."""
     return {"lock": lock_hash(cell, root), "source": source_hash(root), "image": ""}
 
 
 def hashes_of(cells: Iterable[Cell], root: Path = ROOT) -> dict[str, dict[str, str]]:
-    """The `hashes` of many cells, by their names. The source is read once."""
+    """The `hashes` of many cells, by name. The source is read only once."""
     source = source_hash(root)
     return {cell.name: {"lock": lock_hash(cell, root), "source": source, "image": ""} for cell in cells}
 
 
 def lock_hash(cell: Cell, root: Path = ROOT, today: datetime.date | None = None) -> str:
-    """Of what the cell is installed from; empty: it has no lock. What floats has what it asks for, and the day.
+    """Hash what the cell is installed from. Returns an empty string if it has no lock.
 
-    A cell on the bridge may have a second lock, with the jaxlib of its time. Which of them is used hangs on what can be
-    reached at the moment, so that the hash is of both.
+    For a floating cell, this is the hash of its requirements and of the day. A cell on the bridge may have a second
+    lock, with the jaxlib of its own time. The network decides which of the two is used, so the hash is of both.
     """
     if cell.floating:
         asked = (*sorted(cell.requires), *cell.find_links, str(cell.index_url), str(today or datetime.date.today()))
@@ -49,7 +49,7 @@ def lock_hash(cell: Cell, root: Path = ROOT, today: datetime.date | None = None)
 
 
 def source_hash(root: Path = ROOT) -> str:
-    """Of the names and the contents of what a cell tests. Of a page in Markdown only what the suite reads counts."""
+    """Hash the names and contents of the files that a cell tests. Of a Markdown page, only the tested parts count."""
     return _hash((path.relative_to(root).as_posix(), _content(path)) for path in files(root))
 
 
@@ -61,7 +61,7 @@ def _content(path: Path) -> bytes:
 
 
 def files(root: Path) -> Iterator[Path]:
-    """What a cell tests, and what it is tested by."""
+    """The files that a cell tests, and the files that it is tested with."""
     for start in SOURCE:
         found = [root / start] if (root / start).is_file() else sorted((root / start).rglob("*"))
         for path in found:
@@ -73,10 +73,11 @@ def files(root: Path) -> Iterator[Path]:
 
 
 def _hash(named: Iterable[tuple[str, bytes]]) -> str:
-    """Empty: of nothing."""
+    """Hash names and contents. Returns an empty string if there are none."""
     total, anything = hashlib.sha256(), False
     for name, content in named:
         anything = True
-        total.update("{}\0{}\0".format(name, len(content)).encode("utf-8"))  # lengths: so that nothing can shift
+        # With the lengths, moving text from one file to the next changes the hash.
+        total.update("{}\0{}\0".format(name, len(content)).encode("utf-8"))
         total.update(content)
     return total.hexdigest() if anything else ""

@@ -1,9 +1,9 @@
-"""Run the suite on what a machine has, as it was found: on the JAX, and with the packages, of this very Python.
+"""Run the suite with the JAX and the packages that are installed in this Python.
 
-No cell of the matrix, whose packages are those of a lock, but proven like one: the same suite, the same proof of place,
-and a result that lists all that was installed. Its name says so: `py312-jax0.11.2-cuda-found`.
+This isn't a cell of the matrix, because its packages don't come from a lock. But it runs the same suite with the same
+proof of place, and its result lists all installed packages. Its name ends in `-found`: `py312-jax0.11.2-cuda-found`.
 
-What this module imports is in the standard library, or comes with pytest.
+This module imports only the standard library and packages that come with pytest.
 """
 
 import codecs
@@ -39,7 +39,7 @@ from harness.rows import Cell
 from harness.shown import safe
 
 NAME = re.compile(r"py(\d)(\d+)-jax([\w.]+)-(cpu|cuda|tpu)-found")
-# Of the plugins of pytest that happen to be here, only what the suite needs.
+# Load only the pytest plugins that the suite needs, even if more are installed.
 PYTEST = (sys.executable, "-m", "pytest", "-p", "xdist", "-p", "hypothesispytest")
 PLUGINS = ("-p", "proof_of_place", "-p", "cell_report", "-p", "workers", "-n", "auto")
 NEVER = threading.Event()
@@ -47,7 +47,7 @@ NEVER = threading.Event()
 
 @dataclass(frozen=True)
 class Found(Cell):
-    """What a machine has, in the place of a row's cell."""
+    """A cell that stands for the packages of this machine instead of a row of the matrix."""
 
     @property
     def name(self) -> str:
@@ -55,7 +55,7 @@ class Found(Cell):
 
     @property
     def floating(self) -> bool:
-        return False  # it is of that JAX, whatever comes
+        return False  # its JAX is known
 
 
 def cell(python: str, jax: str, backend: str, jaxlib: str | None = None) -> Found:
@@ -69,21 +69,24 @@ def this_python(backend: str) -> Found:
 
 
 def among(cells: Iterable[Cell], folder: Path = RESULTS, recorded: Iterable[str] = ()) -> list[Cell]:
-    """The cells, and what was found on machines, each behind the last JAX before it.
+    """Insert the `-found` runs into the list of cells. Each stands after the newest JAX that isn't newer than its own.
 
-    That are the runs whose results are in the folder, and those whose names are `recorded`.
+    Args:
+        cells: The cells of the matrix.
+        folder: The `-found` runs with a result in this folder are inserted.
+        recorded: The names of more `-found` runs.
     """
     found = list(cells)
     names = dict.fromkeys([*recorded, *(path.stem for path in sorted(folder.glob("*-found.json")))])
-    new = list(filter(None, map(named, names)))
+    new = list(filter(None, map(parse_name, names)))
     for one in sorted(new, key=lambda one: (Version(one.jax), one.name)):
         before = [i for i, other in enumerate(found) if not other.floating and Version(other.jax) <= Version(one.jax)]
         found.insert(max(before, default=-1) + 1, one)
     return found
 
 
-def named(name: str) -> Found | None:
-    """What has that name; None: nothing has, as no release of JAX is called so."""
+def parse_name(name: str) -> Found | None:
+    """The run of that name. `None`: it isn't the name of a `-found` run."""
     match = NAME.fullmatch(name)
     try:
         return match and cell("{}.{}".format(match[1], match[2]), str(Version(match[3])), match[4])
@@ -92,15 +95,15 @@ def named(name: str) -> Found | None:
 
 
 def missing(project: Path = ROOT / "pyproject.toml") -> list[str]:
-    """What the library and its suite need, and this Python hasn't, or has in a release that won't do."""
+    """The requirements of the library and its suite that this Python doesn't meet."""
     return [
-        line for line in ("jax", "jaxlib", *rows.suite_requires(project, markers=True)) if not met(Requirement(line))
+        line for line in ("jax", "jaxlib", *rows.suite_requires(project, markers=True)) if not is_met(Requirement(line))
     ]
 
 
-def met(requirement: Requirement) -> bool:
+def is_met(requirement: Requirement) -> bool:
     if requirement.marker is not None and not requirement.marker.evaluate():
-        return True  # it is for other Pythons
+        return True  # it is a requirement for other Pythons only
     try:
         return requirement.specifier.contains(version(requirement.name), prereleases=True)
     except PackageNotFoundError:
@@ -108,7 +111,7 @@ def met(requirement: Requirement) -> bool:
 
 
 def installed() -> list[str]:
-    """All that this Python has. What has no name is none: an interrupted pip leaves such a folder behind."""
+    """The installed packages. An interrupted pip leaves folders without a name: they don't count."""
     return inventory.lines(one for one in distributions() if "Name" in one.metadata)
 
 
@@ -120,7 +123,11 @@ def run(
     folder: Path = RESULTS,
     env: Mapping[str, str] = os.environ,
 ) -> int:
-    """Run the suite, in full view; keep its result, unless `args` make it a part of the suite. The exit status."""
+    """Run the suite, show its output and write its result. With `args` for pytest, write no result.
+
+    Returns:
+        The exit status.
+    """
 
     def test(found: Found, heard: Sequence[int]) -> int:
         with prepared(found) as ready:
@@ -134,9 +141,12 @@ def run(
 
 
 def attempt(backend: str, run: Callable[[Found, Sequence[int]], int]) -> int:
-    """Run what is here, if it can be run, with the signals that were heard meanwhile. The exit status.
+    """Check what the suite needs, and then call `run`. Returns the exit status.
 
-    `run` may raise Interrupted: by a signal. OSError: something can't be written.
+    Args:
+        backend: The backend to run on.
+        run: It gets the cell, and a list that fills with the signals that come meanwhile. It may raise `Interrupted`
+            and `OSError`.
     """
     lacking = missing()
     if lacking:
@@ -149,12 +159,13 @@ def attempt(backend: str, run: Callable[[Found, Sequence[int]], int]) -> int:
     if refusal is not None:
         print("{0.cell}: {0.outcome.value}: {0.reason}".format(refusal), file=sys.stderr)
         return 3
-    print("{}: JAX {} of {}, as it is".format(found.name, found.jax, sys.executable), flush=True)
+    print("{}: JAX {} of {}, as installed".format(found.name, found.jax, sys.executable), flush=True)
 
     heard: list[int] = []
 
     def hear(number: int) -> None:
-        # `follow` looks there: an exception, just when a process is started, would lose sight of it.
+        # Only note the first signal: `follow` reads the list. An exception could come while a process is starting, and
+        # then nothing would stop that process.
         heard.append(number)
         if len(heard) > 1:
             raise Interrupted(number)
@@ -165,16 +176,16 @@ def attempt(backend: str, run: Callable[[Found, Sequence[int]], int]) -> int:
     except Interrupted as ended:
         print("{}: interrupted; no result is written.".format(found.name), file=sys.stderr)
         return 128 + ended.number
-    except BrokenPipeError:  # nobody reads what it says, as behind `| head`
+    except BrokenPipeError:  # the reader of the output is gone, for example `| head`
         return 128 + signal.SIGPIPE
     except OSError as error:
-        print("It can't go on: {}. Mend that, and run it again.".format(error), file=sys.stderr)
+        print("It can't go on: {}. Correct that, and run it again.".format(error), file=sys.stderr)
         return 3
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The suite, and the library, in a folder of their own."""
+    """A temporary folder with the suite and the library."""
 
     found: Found
     place: Environment
@@ -191,14 +202,14 @@ class Prepared:
         deadline: float = math.inf,
         stop: host.Stop = host.STOP,
     ) -> int | None:
-        """Run a command there, see `follow`."""
+        """Run a command in the folder. See `follow`."""
         log.parent.mkdir(parents=True, exist_ok=True)
         return follow(command, self.place, variables(self.found, self.place, env), log, heard, deadline, stop)
 
 
 @contextlib.contextmanager
 def prepared(found: Found) -> Iterator[Prepared]:
-    began, inventoried = time.monotonic(), installed()  # as it is before the suite
+    began, inventoried = time.monotonic(), installed()  # list the packages before the suite can change them
     with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
         place = Environment(Path(scratch))
         source = snapshot.take(place.folder / "source", found)
@@ -215,9 +226,11 @@ def run_suite(
     heard: Sequence[int],
     deadline: float = math.inf,
 ) -> Result:
-    """The result of the whole suite; of as much of it as was done by the deadline, on the monotonic clock.
+    """Run the whole suite, or as much of it as is done by the deadline on the monotonic clock. Returns the result.
 
-    Raises: Interrupted: by a signal. OSError: something can't be written.
+    Raises:
+        Interrupted: A signal came.
+        OSError: A file can't be written.
     """
     found, place, clock = ready.found, ready.place, time.monotonic()
     started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
@@ -238,7 +251,7 @@ def run_suite(
 
 
 def cut_off(result: Result) -> Result:
-    """What is known where the time was over: that a test has failed, or nothing of the whole."""
+    """The result of a suite that was cut off: failed if a test has failed, and otherwise not run."""
     if result.failures:
         return result
     message = "the time was over after {} tests, of which none had failed; give it more"
@@ -246,7 +259,7 @@ def cut_off(result: Result) -> Result:
 
 
 def keep(result: Result, folder: Path) -> int:
-    """Write the result, unless it says less than the last one, and say it. The exit status."""
+    """Print the result, and write it unless the last one says more. Returns the exit status."""
     host.keep(result, folder)
     reason = result.reason and ": " + result.reason
     path = folder / (result.cell + ".json")
@@ -255,25 +268,25 @@ def keep(result: Result, folder: Path) -> int:
 
 
 def install(folder: Path, source: Path) -> None:
-    """Put the library where pip would: its files, and its name and version.
+    """Copy the library to where pip would install it, with its name and version.
 
-    No wheel is built, as what builds it can't be had here. The wheel holds these very files, which pyproject.toml asks
-    for and nothing else; and each cell of the matrix tests that.
+    No wheel is built, because the build tool may not be installed here. The wheel would hold the same files, and the
+    cells of the matrix test that.
     """
     shutil.copytree(source / "equinox", folder / "equinox", ignore=shutil.ignore_patterns("__pycache__"))
     text = (folder / "equinox" / "__init__.py").read_text(encoding="utf-8")
     number = re.findall(r'^__version__ = "(.*)"$', text, re.MULTILINE)[0]
-    # Else another `equinox`, which this Python may have, would give its own.
+    # Without this file, Python would report the version of another installed `equinox`.
     facts = folder / "equinox-{}.dist-info".format(number) / "METADATA"
     write_whole(facts, "Metadata-Version: 2.1\nName: equinox\nVersion: {}\n".format(number))
 
 
 def variables(found: Found, place: Environment, env: Mapping[str, str]) -> dict[str, str]:
-    """The environment variables of the run: of the machine's, those that its libraries may need."""
+    """The environment variables of the run. Of this machine's variables, it gets those that its libraries may need."""
     kept = {name: env[name] for name in isolation.chosen(env, isolation.REACH_TESTS + isolation.REACH_FOUND)}
-    kept.pop(isolation.INDEX, None)  # it may have a password
+    kept.pop(isolation.INDEX, None)  # its URL may hold a password
     own = environment.variables(found, place)
-    del own["PYTHONNOUSERSITE"]  # JAX may be the user's own
+    del own["PYTHONNOUSERSITE"]  # JAX may be in the user's own site-packages
     path = [str(place.folder / "site-packages"), own["PYTHONPATH"], *filter(None, [env.get("PYTHONPATH")])]
     return {
         **kept,
@@ -293,13 +306,16 @@ def follow(
     deadline: float = math.inf,
     stop: host.Stop = host.STOP,
 ) -> int | None:
-    """Run a command, and show what it writes to the log. However this ends, so does the command.
+    """Run a command, and show what it writes to the log. The command is always stopped before this returns or raises.
 
-    Returns: the exit status; None: the time was over, by the monotonic clock.
+    Returns:
+        The exit status, or `None` if the deadline on the monotonic clock has passed.
 
-    Raises: Interrupted: a signal was heard. OSError: the log can't be written.
+    Raises:
+        Interrupted: A signal came.
+        OSError: The log can't be written.
     """
-    with log.open("wb") as written, log.open("rb") as said, gone_with_this(place.folder) as tell:
+    with log.open("wb") as written, log.open("rb") as said, cleanup_if_killed(place.folder) as watch:
         process = subprocess.Popen(
             command,
             cwd=place.suite,
@@ -311,9 +327,9 @@ def follow(
         )
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         try:
-            tell(process.pid)
+            watch(process.pid)
             while True:
-                ended = host.ended(process, NEVER)
+                ended = host.wait_briefly(process, NEVER)
                 sys.stdout.buffer.write(safe(decoder.decode(said.read())).encode("utf-8"))
                 sys.stdout.flush()
                 if heard:
@@ -323,16 +339,19 @@ def follow(
                 if time.monotonic() > deadline:
                     return None
         finally:
-            host.end(process, stop)
+            host.stop_group(process, stop)
     return process.returncode
 
 
 @contextlib.contextmanager
-def gone_with_this(folder: Path) -> Iterator[Callable[[int], None]]:
-    """Should this process be killed meanwhile, the folder goes, and so does the process group that one is told of.
+def cleanup_if_killed(folder: Path) -> Iterator[Callable[[int], None]]:
+    """If this process is killed, kill a process group and remove `folder`.
 
-    A small process reads from a pipe between it and this one, which the kernel closes for a process that was killed:
-    the number of the group, and then, if all goes well, that it has ended.
+    A small helper process reads a pipe from this process. First it gets the number of the group. Then it gets "ended"
+    if all goes well. If this process is killed, the kernel closes the pipe, and the helper cleans up.
+
+    Yields:
+        A function that sets the process group.
     """
     script = 'read -r group; read -r ended || { kill -s KILL -- "-$group"; rm -rf -- "$0"; }'
     watcher = subprocess.Popen(
@@ -345,17 +364,17 @@ def gone_with_this(folder: Path) -> Iterator[Callable[[int], None]]:
     assert watcher.stdin is not None
     pipe = watcher.stdin.fileno()
 
-    def tell(group: int) -> None:
+    def watch(group: int) -> None:
         os.write(pipe, b"%d\n" % group)
 
     try:
-        yield tell
+        yield watch
     finally:
         watcher.communicate(b"ended\n")
 
 
 class Interrupted(BaseException):
-    """A signal wants this process to end."""
+    """A signal asks this process to end."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

@@ -1,6 +1,6 @@
-"""Which accelerators are here, with their drivers; and whether a cell's wheels run on them.
+"""Find the accelerators and drivers of this machine, and decide whether a cell's wheels run on them.
 
-Nothing here needs CUDA, libtpu or a network: what the driver and the kernel say is enough.
+The facts come from the driver and the kernel. CUDA, libtpu and a network are not needed.
 """
 
 import functools
@@ -23,9 +23,9 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Which = Callable[[str], str | None]
 Capability = tuple[int, int]
 
-ASK_S = 60  # the first question wakes the driver up
+ASK_S = 60  # the first call of nvidia-smi starts the driver
 NOT_ON_THE_PATH = ("/usr/local/nvidia/bin/nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi")
-# Generations by the PCI device number, under Google's vendor number; the oldest two differ in the subsystem's.
+# TPU generations by PCI device number, for Google's vendor number. v2 and v3 differ in the subsystem number only.
 GOOGLE = "0x1ae0"
 TPU_GENERATIONS = {"0x005e": "v4", "0x0062": "v5p", "0x0063": "v5e", "0x006f": "v6e", "0x0076": "v7x"}
 TPU_SUBSYSTEMS = {"0x004e": "v2", "0x004f": "v3"}
@@ -34,20 +34,20 @@ TPU_SUBSYSTEMS = {"0x004e": "v2", "0x004f": "v3"}
 @dataclass(frozen=True)
 class GPU:
     name: str
-    compute_capability: Capability | None  # None: the driver is too old to tell
+    compute_capability: Capability | None  # None: the driver is too old to report it
     driver: str
     memory_mib: int | None
 
 
 @dataclass(frozen=True)
 class TPU:
-    generation: str | None  # "v5e"; None: not known
+    generation: str | None  # "v5e"; None: unknown
     chips: int
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a machine has. Where there is no GPU or no TPU, `why_no_...` says why, with the next move."""
+    """The hardware of a machine. If there is no GPU or TPU, `why_no_...` gives the reason and the next move."""
 
     cores: int
     memory_mib: int | None
@@ -57,12 +57,12 @@ class Hardware:
     why_no_tpu: str = ""
 
 
-# ---- What is here ----------------------------------------------------------------------------------------------------
+# ---- What a machine has ----------------------------------------------------------------------------------------------
 
 
 @functools.cache
 def here() -> Hardware:
-    """The hardware of this machine. Asked once."""
+    """The hardware of this machine. It is looked up once."""
     return look()
 
 
@@ -79,7 +79,7 @@ def look(
 
 
 def _gpus(run: Run, which: Which, root: Path, env: Mapping[str, str]) -> tuple[tuple[GPU, ...], str]:
-    """The GPUs that CUDA_VISIBLE_DEVICES leaves visible, or why there are none."""
+    """The GPUs that CUDA_VISIBLE_DEVICES doesn't hide, or why there are none."""
     if visible.gpus(env) == []:
         return (), "{0}={1} hides all GPUs; unset it".format(visible.VARIABLE, shlex.quote(env[visible.VARIABLE]))
     elsewhere = (path for path in NOT_ON_THE_PATH if (root / path.lstrip("/")).exists())
@@ -95,13 +95,13 @@ def _gpus(run: Run, which: Which, root: Path, env: Mapping[str, str]) -> tuple[t
     fields = "name,driver_version,memory.total,compute_cap"
     try:
         said = _ask(run, [*query, "--query-gpu=" + fields])
-        if "not a valid field" in said:  # drivers before 510 don't tell the compute capability
+        if "not a valid field" in said:  # drivers before 510 don't report the compute capability
             said = _ask(run, [*query, "--query-gpu=" + fields.removesuffix(",compute_cap")])
         gpus = tuple(_gpu(line) for line in said.splitlines() if line.strip())
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         words = " ".join(str(error).split())
-        return (), "nvidia-smi doesn't tell which GPUs are here ({}); see what it says by itself".format(words)
-    return gpus, "" if gpus else "nvidia-smi finds no GPU; see what it says by itself"
+        return (), "nvidia-smi doesn't list the GPUs ({}); run it by itself to see its whole output".format(words)
+    return gpus, "" if gpus else "nvidia-smi finds no GPU; run it by itself to see its whole output"
 
 
 def _ask(run: Run, command: list[str]) -> str:
@@ -125,7 +125,7 @@ def _gpu(line: str) -> GPU:
 def _tpu(root: Path, env: Mapping[str, str]) -> tuple[TPU | None, str]:
     chips = list((root / "dev").glob("accel[0-9]*"))
     generations = set(_generations_on_the_bus(root))
-    if generations:  # else /dev/vfio is of something else
+    if generations:  # without a TPU on the bus, /dev/vfio belongs to other devices
         chips = chips or list((root / "dev" / "vfio").glob("[0-9]*"))
     if not chips:
         if generations:
@@ -154,9 +154,9 @@ def _word(path: Path) -> str:
 
 
 def identity(cell: Cell, hardware: Hardware | None = None) -> dict[str, str]:
-    """The device that a result of the cell would be shown on, beside its hashes; empty: there is none.
+    """Name the device that the cell runs on. The name is stored with the hashes of a result.
 
-    A cell on the CPU is the same on all machines, and has no such entry.
+    It is empty if there is no such device. A cell on the CPU is the same on all machines, so it has no entry.
     """
     if cell.backend == "cpu":
         return {}
@@ -169,11 +169,14 @@ def identity(cell: Cell, hardware: Hardware | None = None) -> dict[str, str]:
     return {"device": "; ".join(one if count == 1 else "{} x {}".format(count, one) for one, count in counted.items())}
 
 
-# ---- Does a cell run on it? ------------------------------------------------------------------------------------------
+# ---- Which cells run on it -------------------------------------------------------------------------------------------
 
 
 def check(cell: Cell, hardware: Hardware | None = None) -> Result | None:
-    """Why this hardware can't run the cell: for want of a device (not run), or ever (unsupported). None: it may."""
+    """Say why this hardware can't run the cell. `None` means that it may.
+
+    The outcome is "not run" if the device is missing, and "unsupported" if the device can't run this JAX.
+    """
     if cell.backend == "cpu":
         return None
     hardware = here() if hardware is None else hardware

@@ -1,6 +1,6 @@
-"""Run one cell on this host: tox does it, in processes of its own that can be stopped.
+"""Run one cell on this host with tox, in a process group that can be stopped.
 
-What tox sets up, runs and writes is in `tox.ini` and `toxfile.py`, the same as when a user types `tox -e CELL`.
+`tox.ini` and `toxfile.py` define what tox does. It is the same as when a user types `tox -e CELL`.
 """
 
 import functools
@@ -25,26 +25,26 @@ from harness.rows import Cell
 
 OnProgress = Callable[[str, int, int, int], None]  # phase, tests done, tests in all (0: not known), tests failed
 
-# Exit statuses of toxfile.py after which there is no result, and the last one stays.
+# With these exit statuses toxfile.py has written no result. The last result stays.
 BUSY, CHANGED, INTERRUPTED = 75, 76, 130
 NO_RESULT = {
-    BUSY: "it is being run by somebody else in this checkout",
+    BUSY: "another process is running it in this checkout",
     CHANGED: snapshot.CHANGED,
     INTERRUPTED: "it was interrupted",
 }
 POLL_S, STEP_S = 0.5, 0.05
 Stop = Sequence[tuple[signal.Signals, float]]
-# What a process group gets, one after the other, to end by itself. tox itself gives pytest 10 and then 5 seconds.
+# The signals that stop a process group, and how long each may take. tox gives pytest 10 and then 5 seconds.
 STOP: Stop = ((signal.SIGINT, 20.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 
 
 def preflight(cell: Cell) -> Result | None:
-    """Why the cell can't be run here, as far as that is known before anything is made."""
+    """Say why the cell can't run here. `None`: nothing that can be checked beforehand forbids it."""
     refusal = hardware.check(cell) or without_lock(cell)
     if refusal is not None:
         return refusal
     if cell.floating and os.environ.get("UV_OFFLINE"):
-        reason = "what JAX {} is today can't be asked with UV_OFFLINE set; unset it".format(cell.jax)
+        reason = "UV_OFFLINE is set, so uv can't look up which release JAX {} is today; unset it".format(cell.jax)
         return Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason=reason, bridge=cell.bridge)
     if interpreters.obtain(cell.python) is None:
         reason = interpreters.missing(cell.python)
@@ -53,17 +53,17 @@ def preflight(cell: Cell) -> Result | None:
 
 
 def without_lock(cell: Cell) -> Result | None:
-    """What a cell is that has no lock, and needs one."""
+    """The result of a cell that needs a lock and has none. `None`: it has one, or needs none."""
     if cell.floating or preferred(cell).lock.is_file():
         return None
     known = locks.unresolved(LOCKS).get(cell.name)
-    known = known and "{}. Where that has changed: make lock CELL={}".format(known.rstrip("."), cell.name)
+    known = known and "{}. If that has changed: make lock CELL={}".format(known.rstrip("."), cell.name)
     reason = known or "it has no lock; make it: make lock CELL={}".format(cell.name)
     return Result(cell=cell.name, outcome=Outcome.UNAVAILABLE, reason=reason, bridge=cell.bridge)
 
 
 def preferred(cell: Cell) -> Cell:
-    """The cell as it runs here: on the jaxlib of its own time, rather than across the bridge, where that can be had."""
+    """The cell as it runs here: with the jaxlib of its own time if that can be downloaded, and else on the bridge."""
     return locks.preferred(cell, _reachable)
 
 
@@ -73,14 +73,14 @@ def _reachable(url: str) -> bool:
 
 
 def hashes_of(cells: Iterable[Cell], source: Path = ROOT) -> dict[str, dict[str, str]]:
-    """What results of cells, run on this host now, would be shown for, by their names."""
+    """For each cell, by name: the hashes that its result would have if it ran on this host now."""
     cells = list(cells)
     hashes = fingerprint.hashes_of(cells, source)
     return {cell.name: {**hashes[cell.name], **hardware.identity(cell)} for cell in cells}
 
 
 def keep(result: Result, folder: Path = RESULTS) -> None:
-    """Write what is known before a run, unless it says less than the last result."""
+    """Write the result, unless the last result says more."""
     if displaces(result, results.last(result.cell, folder)):
         results.write(result, folder)
 
@@ -96,22 +96,23 @@ def run(
     work: Path = WORK,
     stop: Stop = STOP,
 ) -> Result:
-    """Run the cell and write its result. Once `cancel` is set, stop, and write none; nor if tox couldn't go on.
+    """Run the cell and write its result. No result is written if `cancel` is set meanwhile, or if tox can't go on.
 
-    Raises: OSError: the log, or the result, can't be written.
+    Raises:
+        OSError: The log or the result can't be written.
     """
     environment = Environment(work / cell.name)
     environment.progress.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / (cell.name + ".log")
-    hashes = hashes_of([cell])[cell.name]  # for want of toxfile.py's, which are of its snapshot
+    hashes = hashes_of([cell])[cell.name]  # used only if toxfile.py, which hashes its snapshot, writes no result
     clock, began = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     this_run = uuid.uuid4().hex
     with log.open("wb") as file:
         process = subprocess.Popen(
             [*command, cell.name],
             cwd=ROOT,
-            env={**clean(env, folder), "EQX_RUN": this_run},
+            env={**tox_variables(env, folder), "EQX_RUN": this_run},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -119,15 +120,15 @@ def run(
         )
         try:
             on_progress("environment", 0, 0, 0)
-            while not ended(process, cancel):
-                tell(environment.progress, on_progress)
+            while not wait_briefly(process, cancel):
+                pass_on_progress(environment.progress, on_progress)
         finally:
-            end(process, stop)
+            stop_group(process, stop)
     status = INTERRUPTED if cancel.is_set() else process.returncode
     if status in NO_RESULT:
         return Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason=NO_RESULT[status], bridge=cell.bridge)
     result = results.last(cell.name, folder)
-    if result is not None and result.run == this_run:  # its date says little: it may be of another clock
+    if result is not None and result.run == this_run:  # not by its date, which may come from a wrong clock
         return result
     result = replace(
         without_result(cell, status, log),
@@ -140,19 +141,23 @@ def run(
     return result
 
 
-def clean(env: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The environment variables for tox: not those that would have it do something else."""
+def tox_variables(env: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The environment variables for tox. The caller's `TOX...` variables are left out: they change what tox does."""
     kept = {name: value for name, value in env.items() if not name.startswith("TOX")}
     return {**kept, "EQX_RESULTS": str(folder), "EQX_PARENT": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
 
 
-def ended(process: "subprocess.Popen[bytes]", cancel: threading.Event) -> bool:
-    """Wait a little, and say whether there is nothing more to wait for. `end` has to follow."""
-    return gone(process, POLL_S) or cancel.is_set()
+def wait_briefly(process: "subprocess.Popen[bytes]", cancel: threading.Event) -> bool:
+    """Wait a little. Returns whether the process has ended or `cancel` is set. Call `stop_group` afterwards."""
+    return ends_within(process, POLL_S) or cancel.is_set()
 
 
-def gone(process: "subprocess.Popen[bytes]", patience_s: float) -> bool:
-    """Wait for a process to end. It stays a zombie: its number, which is that of its group, is given to no other."""
+def ends_within(process: "subprocess.Popen[bytes]", patience_s: float) -> bool:
+    """Wait for a process to end. Returns whether it has ended.
+
+    The process stays a zombie. So the kernel can't give its number, which is also the number of its group, to another
+    process.
+    """
     if process.returncode is not None:
         return True
     deadline, step_s = time.monotonic() + patience_s, 0.001
@@ -164,31 +169,31 @@ def gone(process: "subprocess.Popen[bytes]", patience_s: float) -> bool:
     return True
 
 
-def tell(progress: Path, on_progress: OnProgress) -> None:
-    """Pass on what docker/inside/cell_report.py says; nothing before the tests have begun."""
+def pass_on_progress(progress: Path, on_progress: OnProgress) -> None:
+    """Pass on the progress that docker/inside/cell_report.py writes. Before the tests begin, there is none."""
     said = left.read_progress(progress)
     if said is not None:
         on_progress("tests", *said)
 
 
-def end(process: "subprocess.Popen[bytes]", stop: Stop = STOP) -> None:
-    """Leave nothing of the process group behind, not even what outlives its leader."""
+def stop_group(process: "subprocess.Popen[bytes]", stop: Stop = STOP) -> None:
+    """Stop the whole process group, including processes that outlive its leader."""
     if process.returncode is not None:
-        return  # it was waited for: its number may be another's
+        return  # the process was waited for, so its number may belong to another process now
     try:
-        if not gone(process, 0):
+        if not ends_within(process, 0):
             for number, patience_s in stop:
                 os.killpg(process.pid, number)
-                if gone(process, patience_s):
+                if ends_within(process, patience_s):
                     break
-    finally:  # whoever loses patience meanwhile presses Ctrl-C again
+    finally:  # also if a second Ctrl-C interrupts the loop
         os.killpg(process.pid, signal.SIGKILL)
-        if gone(process, 5.0):  # else the kernel holds it
+        if ends_within(process, 5.0):  # if not, the process hangs in the kernel
             process.wait()
 
 
 def without_result(cell: Cell, status: int, log: Path) -> Result:
-    """tox went without leaving a result."""
+    """The result for the case that tox ended and wrote none."""
     said = log.read_text(encoding="utf-8", errors="replace")
     if status < 0:
         reason = "tox {}; the end of {} says more".format(verdict.how_it_ended(status), log)

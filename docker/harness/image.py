@@ -1,4 +1,4 @@
-"""The image of a cell: the Dockerfile that makes it, the build arguments for it, and where things are inside."""
+"""The image of a cell: its Dockerfile, its build arguments, and the paths inside it."""
 
 import datetime
 import json
@@ -13,14 +13,14 @@ from harness.environment import Environment
 from harness.places import ROOT
 from harness.rows import Cell
 
-# What comes from JAX's own index, where a cell has one.
+# The packages that come from JAX's own index, if the cell has one.
 JAX = r"(jax|jaxlib|libtpu|jax-cuda\d+-[\w-]+)(?![\w-])"
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 class InImage(Environment):
-    """What a run leaves is in a folder of its own, from which it is copied out; the suite is beside it."""
+    """The paths in an image. The results are in a folder of their own, to be copied out. The suite is outside of it."""
 
     @property
     def suite(self) -> Path:
@@ -41,16 +41,21 @@ def dockerfile(cell: Cell, source: Path = ROOT) -> Path:
 def build_args(
     cell: Cell, revision: str = "", today: datetime.date | None = None, source: Path = ROOT
 ) -> dict[str, str]:
-    """What the Dockerfile is told of the cell. Each has a default there, from the newest cell.
+    """The build arguments of the cell's Dockerfile. The Dockerfile has defaults for all of them: the newest cell's.
 
-    Args: revision: of the source, for a label.  today: what floats is installed again each day.  source: a snapshot, or
-        the checkout.
+    Args:
+        cell: The cell.
+        revision: The revision of the source, for a label.
+        today: The day. A floating cell is installed again each day.
+        source: A snapshot of the source, or the checkout.
     """
     base, toolkit = bases(cell)
     first = ""
-    if not cell.floating:  # --no-deps: a lock is complete, and pip 23.0 finds no `etils[epy]` in it
+    if not cell.floating:
+        # A lock is complete, so --no-deps is right. Without it, pip 23.0 fails to find `etils[epy]` in the lock.
         install = "--no-deps " + " ".join(environment.requirements(cell)).replace("docker/locks", "/locks")
-    elif cell.index_url:  # pip would take what is newer from whichever index has it, and so a `jax` that isn't JAX's
+    elif cell.index_url:
+        # With two indexes, pip takes the newer release of either. So JAX is installed first, from its own index alone.
         own = filter(re.compile(JAX).match, cell.requires)
         pages = ["--find-links={}".format(page) for page in cell.find_links]
         first = " ".join(["--no-deps", *["--pre"] * cell.prerelease, "--index-url", cell.index_url, *pages, *own])
@@ -61,7 +66,7 @@ def build_args(
         "CELL": cell.name,
         "BASE": base,
         "INSTALL_FIRST": first,
-        "INSTALL": install,  # as on the host; a floating cell has no lock, but its requirements here
+        "INSTALL": install,  # the lock, or the requirements of a floating cell
         "AS_OF": str(cell.as_of or today or datetime.date.today()),
         "BRIDGE": cell.jax if cell.bridge else "",
         "EXPECT": json.dumps(cell.expects),
@@ -75,13 +80,13 @@ def build_args(
 
 
 def bases(cell: Cell) -> tuple[str, str]:
-    """What the image begins with, and what CUDA is taken from; see harness.bases."""
+    """The base image, and the image that CUDA is copied from, each with its digest. See harness.bases."""
     base, toolkit = of(cell)
     return pinned(base), pinned(toolkit)
 
 
 def revision(call: Call = subprocess.run, root: Path = ROOT) -> str:
-    """The commit, `-dirty` if there is more than it; nothing where there is no git, or no repository."""
+    """The commit, with `-dirty` if files have changed since. It is empty without git or without a repository."""
     command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         done = call(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)

@@ -1,6 +1,6 @@
-"""The package index: which releases of a project there are, since when, and for which Pythons.
+"""Ask the package index which releases a project has, when they were uploaded, and which Pythons they support.
 
-It asks the index that pip and uv are told to ask, through the JSON of PEP 691 and PEP 700.
+This is the same index that pip and uv use in the harness. It is read as JSON (PEP 691 and PEP 700).
 """
 
 import base64
@@ -29,14 +29,14 @@ from harness.shown import redact, safe
 JSON = "application/vnd.pypi.simple.v1+json"
 TIMEOUT_S = 30
 
-# urllib's own errors are a kind of OSError. HTTPException: it isn't HTTP; InvalidURL, which quotes the URL, is one.
+# The errors of urllib. Its own errors are OSErrors. HTTPException: the answer isn't HTTP, or the URL is invalid.
 UNREACHABLE = (OSError, http.client.HTTPException)
 
 Opener = Callable[..., Any]  # as `urllib.request.urlopen`
 
 
 class IndexUnreachable(Exception):
-    """The index, or a page, can't be asked: a message for the user."""
+    """The index or a page can't be read. The message is for the user."""
 
     def __init__(self, message: str) -> None:
         super().__init__(safe(message))
@@ -44,7 +44,7 @@ class IndexUnreachable(Exception):
 
 @dataclass(frozen=True)
 class File:
-    """A wheel, or the source, of a release."""
+    """A wheel or a source archive of a release."""
 
     name: str
     url: str
@@ -53,7 +53,12 @@ class File:
     yanked: bool = False
 
     def fits(self, python: str, platforms: Sequence[str] | None = None) -> bool:
-        """Whether it is a wheel for this Python, here or on the platforms given as in a wheel's name."""
+        """Whether the file is a wheel for this Python.
+
+        Args:
+            python: For example "3.11".
+            platforms: The platforms as in the names of wheels. `None`: this machine.
+        """
         if not self.name.endswith(".whl"):
             return False
         major, minor = map(int, python.split("."))
@@ -75,7 +80,7 @@ class Release:
 
     @property
     def uploaded(self) -> datetime.date | None:
-        """The day of its first file. An index that tells no days gives `None`."""
+        """The day when its first file was uploaded. `None`: the index doesn't say."""
         return min((file.uploaded for file in self.files if file.uploaded is not None), default=None)
 
     @property
@@ -84,7 +89,7 @@ class Release:
 
     @property
     def yanked(self) -> bool:
-        """Whether it was withdrawn: then it is installed only by those who pin it."""
+        """Whether the release was withdrawn. Installers then take it only if it is pinned."""
         return all(file.yanked for file in self.files)
 
     def has_wheel(self, python: str, platforms: Sequence[str] | None = None) -> bool:
@@ -92,36 +97,39 @@ class Release:
 
 
 def index_url(environ: Mapping[str, str] = os.environ) -> str:
-    """The index that all tools ask; see `isolation`.
+    """The URL of the index that all tools use. See `isolation`.
 
-    Raises: IndexUnreachable: uv doesn't say which it asks by default.
+    Raises:
+        IndexUnreachable: uv doesn't say which index is its default.
     """
     return (environ.get(isolation.INDEX) or default_index()).rstrip("/")
 
 
 @functools.cache
 def default_index(run: Callable[..., "subprocess.CompletedProcess[str]"] = subprocess.run) -> str:
-    """The index that uv asks if it is told nothing: it notes it in what it makes of no requirements at all.
+    """The URL of uv's default index. uv writes it as a comment when it compiles an empty list of requirements.
 
-    Raises: IndexUnreachable.
+    Raises:
+        IndexUnreachable: There is no uv, or it doesn't name an index.
     """
     uv = interpreters.uv_path()
     if uv is None:
-        raise IndexUnreachable("There is no uv here to say which index it asks: `make doctor` installs it.")
+        raise IndexUnreachable("There is no uv here to name its default index. `make doctor` installs it.")
     command = [uv, "pip", "compile", "-", "--quiet", "--no-header", "--emit-index-url"]
     env = isolation.isolated({name: value for name, value in os.environ.items() if name != isolation.INDEX})
     done = run(command, input="", capture_output=True, text=True, check=False, env=env)
     found = re.search(r"^--index-url (\S+)$", done.stdout, re.MULTILINE)
     if found is None:
-        message = "uv doesn't say which index it asks ({}). Name one by {}."
-        raise IndexUnreachable(message.format(done.stderr.strip() or "nothing was said", isolation.INDEX))
+        message = "uv doesn't name its default index ({}). Set {} to an index."
+        raise IndexUnreachable(message.format(done.stderr.strip() or "it printed nothing", isolation.INDEX))
     return found[1]
 
 
 def releases(project: str, opener: Opener = urllib.request.urlopen, url: str | None = None) -> list[Release]:
-    """All releases of a project, oldest version first; none where the index has no such project.
+    """All releases of a project, oldest version first. The list is empty if the index has no such project.
 
-    Raises: IndexUnreachable.
+    Raises:
+        IndexUnreachable: The index can't be read.
     """
     page = "{}/{}/".format(url or index_url(), canonical(project))
     try:
@@ -144,7 +152,8 @@ def releases(project: str, opener: Opener = urllib.request.urlopen, url: str | N
 def read_page(url: str, opener: Opener = urllib.request.urlopen) -> str:
     """The text of a page.
 
-    Raises: IndexUnreachable.
+    Raises:
+        IndexUnreachable: The page can't be read.
     """
     try:
         with opener(request(url, "*/*"), timeout=TIMEOUT_S) as answer:
@@ -159,21 +168,21 @@ def _json(page: str, opener: Opener) -> Mapping[str, Any]:
             found: Mapping[str, Any] = json.loads(answer.read())
     except urllib.error.HTTPError:
         raise
-    except UNREACHABLE as error:  # of which urllib's own are a kind
+    except UNREACHABLE as error:
         raise IndexUnreachable(_unreachable(page, error)) from error
     except ValueError as error:
-        message = "{} answers, but not with the JSON of PEP 691. Choose another index by EQX_INDEX_URL."
+        message = "{} answers, but not with the JSON of PEP 691. Set EQX_INDEX_URL to another index."
         raise IndexUnreachable(message.format(redact(page))) from error
     return found
 
 
 def request(url: str, accept: str, method: str = "GET") -> urllib.request.Request:
-    """A request, with the name and password that the URL may hold in the header where they belong."""
+    """A request for the URL. A name and password in the URL go to the `Authorization` header instead."""
     asked = urllib.request.Request(redact(url), headers={"Accept": accept}, method=method)
     who = urllib.parse.urlsplit(url).netloc.rpartition("@")[0]
     if who:
         encoded = base64.b64encode(urllib.parse.unquote(who).encode()).decode()
-        asked.add_unredirected_header("Authorization", "Basic " + encoded)  # another host isn't told
+        asked.add_unredirected_header("Authorization", "Basic " + encoded)  # not sent to another host on a redirect
     return asked
 
 
@@ -183,7 +192,7 @@ def _unreachable(url: str, error: Exception, next_move: str = "Look at the netwo
 
 
 def _version(filename: str) -> str | None:
-    """The version in a file's name; `None` for what neither pip nor uv would install, as eggs."""
+    """The version in a file's name. `None` for files that pip and uv don't install, such as eggs."""
     try:
         if filename.endswith(".whl"):
             return str(parse_wheel_filename(filename)[1])
@@ -199,5 +208,5 @@ def _file(entry: Mapping[str, Any]) -> File:
         url=entry["url"],
         sha256=entry["hashes"].get("sha256", ""),
         uploaded=datetime.date.fromisoformat(uploaded[:10]) if uploaded else None,
-        yanked=bool(entry.get("yanked")),  # or the reason
+        yanked=bool(entry.get("yanked")),  # the entry is `true`, or the reason as text
     )

@@ -1,7 +1,7 @@
-"""Which Pythons are here: on the PATH, of pyenv's, of uv's own; and, where there is a network, what uv can fetch.
+"""Find the Pythons of this machine: on the PATH, from pyenv, or from uv. uv may also download one.
 
-Each candidate is asked what it is. That a `python3.9` is on the PATH says little: pyenv puts one there that refuses to
-run unless its version is switched on, and in an environment it is a link to an interpreter somewhere else.
+Each candidate runs a short program that reports its version. The name alone says little: a `python3.9` on the PATH may
+be a shim of pyenv that refuses to run, or a link in an environment to an interpreter somewhere else.
 """
 
 import functools
@@ -17,8 +17,8 @@ from pathlib import Path
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-# Run by the candidate, which may be as old as Python 3.7. The interpreter that an environment was made from is what
-# lasts when the environment goes.
+# The candidate runs this program. It may be as old as Python 3.7. In an environment, the program reports the base
+# interpreter, because that one stays when the environment is removed.
 PROBE = """
 import json, os, sys
 base = getattr(sys, "_base_executable", None) or sys.executable
@@ -34,7 +34,7 @@ FETCH_S = 600
 class Interpreter:
     """A Python that runs."""
 
-    path: Path  # in no environment
+    path: Path  # of the base interpreter, never in an environment
     version: str  # "3.9.18"
     source: str  # "the PATH", "pyenv", or "uv"
 
@@ -45,14 +45,14 @@ class Interpreter:
 
 @dataclass(frozen=True)
 class Here:
-    """This machine, or what stands for it in a test."""
+    """This machine, or a fake one in a test."""
 
     env: Mapping[str, str]
     run: Run = subprocess.run
     uv: str | None = None
 
     def find(self, version: str) -> Interpreter | None:
-        """The first Python `version`, as "3.9", that runs; without looking further than this machine."""
+        """The first Python of this machine that runs and has the version, such as "3.9"."""
         for source, path in self.candidates(version):
             found = self.ask(path, source)
             if found is not None and found.version.split(".")[:2] == version.split("."):
@@ -60,7 +60,7 @@ class Here:
         return None
 
     def fetch(self, version: str) -> Interpreter | None:
-        """Have uv download Python `version`, unless `UV_PYTHON_DOWNLOADS=never`; None if that fails."""
+        """Let uv download Python `version`. Returns `None` if that fails, or if the user's settings forbid it."""
         if self.uv is None or self.env.get("UV_PYTHON_DOWNLOADS") in ("never", "false") or self.env.get("UV_OFFLINE"):
             return None
         if self.call([self.uv, "python", "install", "--no-bin", version], FETCH_S) is None:
@@ -68,7 +68,7 @@ class Here:
         return self.find(version)
 
     def candidates(self, version: str) -> Iterator[tuple[str, str]]:
-        """What may be Python `version`, and where it is from, in the order of preference."""
+        """The sources and paths where Python `version` may be, best first."""
         name = "python" + version
         for folder in self.env.get("PATH", "").split(os.pathsep):
             path = shutil.which(name, path=folder) if folder else None
@@ -82,7 +82,7 @@ class Here:
                 yield "uv", found.strip()
 
     def pyenv_versions(self, version: str) -> list[Path]:
-        """The folders in which pyenv has a Python `version`, the newest first. Its shims needn't be on the PATH."""
+        """The folders of pyenv's Pythons of that version, newest first. pyenv needn't be on the PATH."""
         root = self.env.get("PYENV_ROOT") or os.path.join(self.env.get("HOME", ""), ".pyenv")
         form = re.compile(re.escape(version) + r"\.(\d+)")
         found = [
@@ -91,7 +91,7 @@ class Here:
         return [path for _, path in sorted(found, reverse=True)]
 
     def ask(self, path: str, source: str) -> Interpreter | None:
-        """What the Python at `path` is; None if it doesn't run, or is no release."""
+        """Ask the Python at `path` for its version. Returns `None` if it doesn't run, or isn't a final release."""
         said = self.call([path, "-I", "-c", PROBE], ASK_S)
         try:
             version, level, base = json.loads(said or "")
@@ -100,7 +100,7 @@ class Here:
         return Interpreter(Path(base), ".".join(map(str, version)), source) if level == "final" else None
 
     def call(self, command: list[str], timeout_s: float) -> str | None:
-        """What a command prints; None if it fails."""
+        """The output of a command. `None` if it fails."""
         try:
             done = self.run(
                 command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False
@@ -111,7 +111,7 @@ class Here:
 
 
 def uv_path(env: Mapping[str, str] = os.environ) -> str | None:
-    """Where uv is: beside the Python that runs this, where docker/requirements.txt puts it, or on the PATH."""
+    """The path of uv: next to this Python, where docker/requirements.txt installs it, or else on the PATH."""
     beside = shutil.which("uv", path=str(Path(sys.executable).parent))
     return beside or shutil.which("uv", path=env.get("PATH"))
 
@@ -124,15 +124,17 @@ def find(version: str) -> Interpreter | None:
 
 @functools.cache
 def obtain(version: str) -> Interpreter | None:
-    """The Python `version` of this machine, downloaded by uv if need be and if it can."""
+    """The Python `version` of this machine. If there is none, uv downloads it if it can."""
     return find(version) or Here(os.environ, uv=uv_path()).fetch(version)
 
 
 def missing(version: str, env: Mapping[str, str] = os.environ) -> str:
-    """What to do about a Python that isn't here."""
+    """The message for a Python that isn't here, with how to install it."""
     told = next((name for name in ("UV_OFFLINE", "UV_PYTHON_DOWNLOADS") if env.get(name)), None)
     message = (
-        "There is no Python {0} here: not on the PATH, not of pyenv's, not of uv's, and uv {1}. "
+        "There is no Python {0} here: not on the PATH, not in pyenv, not in uv, and uv {1}. "
         "Install one: `pyenv install {0}`, or `uv python install {0}`."
     )
-    return message.format(version, "may not fetch it ({}={})".format(told, env[told]) if told else "could not fetch it")
+    return message.format(
+        version, "may not download it ({}={})".format(told, env[told]) if told else "could not download it"
+    )

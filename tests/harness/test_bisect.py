@@ -1,4 +1,4 @@
-"""Bisecting JAX's releases, from the command line to what is printed: with tests that are made up."""
+"""Bisect JAX's releases, from the command line to the output. The results of the tests are invented."""
 
 import datetime
 import io
@@ -35,7 +35,7 @@ def candidates(number, refused=(), python="3.11"):
 
 
 class Searching:
-    """Searches that share what they remember, as on the disk."""
+    """Searches that share one memory on the disk."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -71,7 +71,7 @@ def search(tmp_path):
     return Searching(tmp_path / "bisect")
 
 
-def test_says_what_was_found_and_where_to_read_on(search):
+def test_the_conclusion_names_the_releases_and_where_to_read_on(search):
     assert search([GOOD] * 4 + [BAD] * 3) == 0
     assert "First bad is 0.5.4 (2025-01-05), last good 0.5.3 (2025-01-04)." in search.said
     assert "assert 1 == 2" in search.said
@@ -85,12 +85,12 @@ def test_looks_for_the_first_good_when_good_is_newer(search):
     assert "compare/jax-v0.5.2...jax-v0.5.3" in search.said
 
 
-def test_gives_the_range_when_only_what_cannot_be_tried_is_between(search):
+def test_the_conclusion_is_a_range_if_releases_between_cannot_be_tried(search):
     assert search([GOOD, GOOD, SKIPPED, SKIPPED, BAD]) == 1
-    assert "one of several releases, as 0.5.2, 0.5.3 can't be tried" in search.said
+    assert "one of several releases, because 0.5.2, 0.5.3 can't be tried" in search.said
 
 
-def test_what_is_refused_beforehand_is_never_tried(search):
+def test_a_refused_release_is_never_tried(search):
     search([GOOD, GOOD, BAD, BAD, BAD], refused=(2,))
     assert "0.5.2" not in search.tried
     assert "withdrawn" in search.said
@@ -110,16 +110,16 @@ def test_an_interruption_loses_nothing(search, stop_at):
     assert "First bad is 0.5.5" in search.said
 
 
-def test_says_what_it_remembers(search):
+def test_kept_results_are_counted(search):
     truth = [GOOD] * 3 + [BAD] * 3
     search(truth)
     number = len(search.tried)
     assert search(truth) == 0
     assert search.tried == []
-    assert "{} releases were tried before".format(number) in search.said
+    assert "Results of {} releases are kept from before".format(number) in search.said
 
 
-def test_what_could_not_be_set_up_is_tried_again_the_next_time(search):
+def test_a_release_that_could_not_be_set_up_is_tried_again_the_next_time(search):
     offline = Trial(SKIPPED, "no network", lasting=False)
     assert search([GOOD, offline, BAD]) == 1
     assert search([GOOD, GOOD, BAD]) == 0
@@ -135,7 +135,7 @@ def test_what_could_not_be_set_up_is_tried_again_the_next_time(search):
         ([GOOD, GOOD, Trial(SKIPPED, "no network", lasting=False)], SetupFailed, "no network"),
     ],
 )
-def test_ends_that_are_not_as_said(search, truth, problem, message):
+def test_an_end_whose_result_is_not_as_given_is_refused(search, truth, problem, message):
     with pytest.raises(problem, match=message):
         search(truth)
 
@@ -146,10 +146,10 @@ def test_an_end_that_is_refused_is_wrong_usage(search):
     assert search.tried == []
 
 
-def test_says_that_python_changes_too(search):
+def test_the_conclusion_mentions_a_change_of_python(search):
     row = [*candidates(2, python="3.9"), *candidates(4, python="3.12")[2:]]
     search([GOOD, GOOD, BAD, BAD], row=row)
-    assert "Python changes there too, from 3.9 to 3.12" in search.said
+    assert "Python also changes there, from 3.9 to 3.12" in search.said
 
 
 # The command line
@@ -172,7 +172,7 @@ def test_ids_may_come_as_one_word(tmp_path):
         bisect.test_ids([""], tmp_path)
 
 
-def test_the_nearest_file_is_one_that_can_be_given(tmp_path):
+def test_the_nearest_file_is_a_file_of_the_suite(tmp_path):
     """A test that moved to another folder is found by its name. A test of the harness is never suggested."""
     for name in ("transforms/test_jit.py", "transforms/test_vmap.py", "trees/test_at.py", "harness/test_at_it.py"):
         (tmp_path / "tests" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -207,7 +207,7 @@ def test_exit_statuses(problem, status, capsys):
     assert said.out == ""
 
 
-def test_what_is_on_the_disk_can_be_read(search):
+def test_the_file_of_results_is_readable(search):
     search([GOOD, BAD])
     (path,) = search.folder.glob("*.json")
     stored = json.loads(path.read_text())

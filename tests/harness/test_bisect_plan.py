@@ -1,4 +1,4 @@
-"""What a bisection would try: of releases that are made up."""
+"""Plan a bisection: the candidates, and the Python for each. The releases are invented."""
 
 import datetime
 
@@ -68,16 +68,16 @@ def test_all_final_releases_between_are_candidates():
 
 @pytest.mark.parametrize("unknown", ["0.6.3", "0.7.0rc1"])
 def test_an_unknown_release_is_refused_with_its_neighbours(unknown):
-    with pytest.raises(WrongUsage, match=r"GOOD={} .*Nearest to it: 0\.6\.2 and 0\.7\.0\.".format(unknown)):
+    with pytest.raises(WrongUsage, match=r"GOOD={} .*The nearest: 0\.6\.2 and 0\.7\.0\.".format(unknown)):
         planned(unknown, "0.9.0")
-    with pytest.raises(WrongUsage, match=r"BAD=99 .*Nearest to it: 0\.11\.0\."):
+    with pytest.raises(WrongUsage, match=r"BAD=99 .*The nearest: 0\.11\.0\."):
         planned("0.6.2", "99")
 
 
-def test_what_is_no_release_is_refused():
-    with pytest.raises(WrongUsage, match="BAD is a release of JAX.*`newest`"):
+def test_an_end_that_is_no_release_is_refused():
+    with pytest.raises(WrongUsage, match="BAD must be a release of JAX.*`newest`"):
         planned("0.6.2", "newest")
-    with pytest.raises(WrongUsage, match="GOOD is a release of JAX"):
+    with pytest.raises(WrongUsage, match="GOOD must be a release of JAX"):
         planned("", "0.6.2")
     with pytest.raises(WrongUsage, match=r"both 0\.6\.2"):
         planned("0.6.2", "0.6.2")
@@ -89,7 +89,7 @@ def test_one_python_that_runs_both_ends_is_preferred():
     assert {candidate.python for candidate in made.candidates} == {"3.11"}
 
 
-def test_of_several_pythons_the_one_of_the_rows_nearby():
+def test_the_python_of_nearby_rows_is_preferred():
     near = [*JAX, release("0.4.20")]
     assert planned("0.4.13", "0.4.30", jax=near).one_python == "3.10"
     assert planned("0.2.18", "0.4.9").one_python == "3.9"
@@ -106,16 +106,16 @@ def test_each_has_its_own_python_when_none_runs_both():
 def test_the_python_that_is_asked_for_is_used():
     assert planned("0.4.30", "0.9.0", python="3.11").one_python == "3.11"
     with pytest.raises(
-        WrongUsage, match=r"JAX 0\.4\.30 can't be tried: .*no jaxlib.*3\.12.*Choose of 3\.9, 3\.10, 3\.11"
+        WrongUsage, match=r"JAX 0\.4\.30 can't be tried: .*no jaxlib.*3\.12.*Choose one of 3\.9, 3\.10, 3\.11"
     ):
         planned("0.4.30", "0.9.0", python="3.12")
     with pytest.raises(WrongUsage, match=r"needs Python >=3\.11"):
         planned("0.7.0", "0.6.2", python="3.10")
-    with pytest.raises(WrongUsage, match=r"given as in 3\.11, and not `python3`"):
+    with pytest.raises(WrongUsage, match=r"a version such as 3\.11, and not `python3`"):
         planned("0.6.2", "0.9.0", python="python3")
 
 
-def test_what_is_known_to_be_impossible_is_refused_beforehand():
+def test_releases_that_cannot_be_installed_are_refused_beforehand():
     jax = [*JAX, Release("0.4.0", (File("jax-0.4.0.tar.gz", "", "", DAY, yanked=True),))]
     refused = {each.jax: each.refusal for each in planned("0.2.18", "0.6.2", jax=jax).candidates if each.refusal}
     assert list(refused) == ["0.3.1", "0.4.0"]
@@ -123,7 +123,7 @@ def test_what_is_known_to_be_impossible_is_refused_beforehand():
     assert "withdrawn" in refused["0.4.0"]
 
 
-def test_the_rest_is_of_a_month_later_and_never_older_than_the_row():
+def test_other_packages_are_of_a_month_later_and_never_older_than_the_row():
     day = datetime.date(2020, 1, 1)
     early = Release("0.4.31", (File("jax-0.4.31.tar.gz", "", "", day),))
     made = {each.jax: each for each in planned("0.4.9", "0.6.2", jax=[*JAX, early]).candidates}

@@ -1,4 +1,4 @@
-"""The search of a bisection: which release is tried next, against trying them all."""
+"""The search of a bisection finds the same as trying all releases, in fewer steps."""
 
 import itertools
 import math
@@ -9,7 +9,7 @@ GOOD, BAD, SKIPPED = Verdict.GOOD, Verdict.BAD, Verdict.SKIPPED
 
 
 def truths():
-    """Every row of up to 12 releases: where the first bad one is, and which up to two between the ends are skipped."""
+    """All lists of 2 to 12 verdicts with one change from good to bad, and up to two skipped between the ends."""
     for number in range(2, 13):
         for first_bad in range(1, number):
             inner = range(1, number - 1)
@@ -18,24 +18,24 @@ def truths():
 
 
 def linear(truth):
-    """The oracle: try all, and look."""
+    """The oracle tries all releases."""
     bad = next(index for index, verdict in enumerate(truth) if verdict is BAD)
     return max(index for index, verdict in enumerate(truth[:bad]) if verdict is GOOD), bad
 
 
 def halve(truth, known=None):
-    """Search to the end; the last good, the first bad, and what was tried in order."""
+    """Search to the end. Returns the last good and the first bad release, and the tries in order."""
     verdicts = known or [None] * len(truth)
     tried = []
     while (index := next_to_try(verdicts)) is not None:
-        assert verdicts[index] is None, "it is tried twice"
+        assert verdicts[index] is None, "a release is tried twice"
         verdicts[index] = truth[index]
         tried.append(index)
     found = bracket(verdicts)
     return (found.good, found.bad), tried
 
 
-def test_finds_what_trying_all_finds_in_few_steps():
+def test_the_search_finds_the_change_in_few_steps():
     for truth in truths():
         found, tried = halve(truth)
         assert found == linear(truth), truth
@@ -54,7 +54,7 @@ def test_the_number_of_steps_that_is_shown_is_never_exceeded():
             assert len(halve(truth, list(ends))[1]) <= bracket(ends).steps
 
 
-def test_goes_on_from_wherever_it_was_stopped():
+def test_a_stopped_search_goes_on_from_its_verdicts():
     for truth in truths():
         found, tried = halve(truth)
         for stop in range(len(tried)):
@@ -62,7 +62,7 @@ def test_goes_on_from_wherever_it_was_stopped():
             assert halve(truth, known) == (found, tried[stop:])
 
 
-def test_what_was_tried_between_other_ends_helps():
+def test_verdicts_of_a_search_with_other_ends_are_used():
     truth = [GOOD] * 6 + [BAD] * 6
     known = [None] * 12
     known[5], known[6] = GOOD, BAD

@@ -1,4 +1,4 @@
-"""Trying one release: the environment, and what the test says; with commands that are made up."""
+"""Try one release: its environment, and the verdict. Fake commands replace uv and pytest."""
 
 import datetime
 import subprocess
@@ -28,7 +28,7 @@ FAILURE = (
         (1, ["", FAILURE], BAD, "test_y"),
         (1, ["<error message='setup'/>"], BAD, "test_y"),
         (4, ["<error message='collection failure'>E   ImportError: no</error>"], BAD, "test_y"),
-        (0, ["<skipped/>"], SKIPPED, "skip themselves"),
+        (0, ["<skipped/>"], SKIPPED, "tests are skipped"),
         (4, [], SKIPPED, "finds no such test"),
         (5, [], SKIPPED, "finds no such test"),
         (3, [], SKIPPED, "exits with 3"),
@@ -48,14 +48,14 @@ def test_the_lines_of_the_failed_assertion_are_kept():
     assert verdict_of(1, REPORT.format(CASE.format(FAILURE)).encode()).lines == ("AssertionError: no", "assert 1 == 2")
 
 
-def test_each_release_has_the_same_random_numbers_and_none_of_our_paths():
+def test_each_release_gets_the_same_seed_and_no_pythonpath():
     seen = environment_variables({"PYTHONPATH": "docker", "HOME": "/home"})
     assert "PYTHONPATH" not in seen
     assert (seen["EQX_SEED"], seen["JAX_PLATFORMS"], seen["HOME"]) == ("0", "cpu", "/home")
     assert environment_variables({"EQX_SEED": "7"})["EQX_SEED"] == "7"
 
 
-def test_what_runs_packages_gets_no_secret_of_the_user():
+def test_commands_that_run_packages_get_no_secret_of_the_user():
     secrets = {
         "SSH_AUTH_SOCK": "/s",
         "NETRC": "/n",
@@ -64,18 +64,18 @@ def test_what_runs_packages_gets_no_secret_of_the_user():
     }
     seen = environment_variables({**secrets, "HOME": "/home", "PATH": "/bin"})
     assert not set(secrets) & set(seen) and seen["HOME"] == "/home" and seen["PATH"] == "/bin"
-    assert set(secrets) < set(environment_variables(secrets, installs=True))  # it has to reach the index
+    assert set(secrets) < set(environment_variables(secrets, installs=True))  # an installer must reach the index
 
 
 @pytest.mark.parametrize(
     "report", [b"", b"<", b'<?xml version="1.0" encoding="utf-7"?><a/>', b'<?xml version="1.0" encoding="no"?><a/>']
 )
-def test_a_report_that_cannot_be_read_says_nothing(report):
+def test_a_report_that_cannot_be_read_gives_no_verdict(report):
     assert verdict_of(0, report).verdict is SKIPPED
 
 
 class Commands:
-    """In place of `subprocess.run`: records what is called; makes folders as uv does, and reports as pytest does."""
+    """Replace `subprocess.run`: record the commands, make a folder like uv, and write a report like pytest."""
 
     def __init__(self, failing=None):
         self.called = []
@@ -120,10 +120,10 @@ ONE = Candidate("0.5.0", DAY, "3.11", datetime.date(2025, 1, 31))
 
 
 def quietly(doing):
-    """Nobody looks."""
+    """Ignore the status text."""
 
 
-def test_an_environment_is_made_once_and_the_library_put_into_it_each_time(bench):
+def test_an_environment_is_made_once_and_the_library_is_installed_each_time(bench):
     commands = Commands()
     assert bench(commands)(ONE, quietly).verdict is GOOD
     assert bench(commands)(ONE, quietly).verdict is GOOD
@@ -131,12 +131,12 @@ def test_an_environment_is_made_once_and_the_library_put_into_it_each_time(bench
     assert commands.count("equinox.whl") == commands.count("-m pytest") == 2
     assert commands.count("--exclude-newer 2025-01-31") == 1
     assert commands.count("numpy<2 pytest") == 1
-    # As an option: uv splits the variable for it at spaces, and where the checkout is may have some.
+    # The constraint is an option. uv would split the variable at spaces, and the path of the checkout may hold some.
     assert commands.count("uv pip install") == commands.count("--build-constraint") == 3
     assert "UV_BUILD_CONSTRAINT" not in environment_variables({}, installs=True)
 
 
-def test_an_environment_is_made_anew_when_it_would_be_made_of_something_else(bench):
+def test_an_environment_is_made_again_when_its_recipe_changes(bench):
     commands = Commands()
     bench(commands)(ONE, quietly)
     bench(commands, requires=("numpy<1.24",))(ONE, quietly)
@@ -144,7 +144,7 @@ def test_an_environment_is_made_anew_when_it_would_be_made_of_something_else(ben
 
 
 @pytest.mark.parametrize("failing", ["jax[cpu]", "import jax"])
-def test_an_environment_that_could_not_be_finished_is_not_trusted(bench, failing):
+def test_an_incomplete_environment_is_not_trusted(bench, failing):
     trial = bench(Commands(failing))(ONE, quietly)
     assert trial.verdict is SKIPPED
     assert "there is no such thing" in trial.reason
@@ -167,14 +167,14 @@ def test_an_interrupted_environment_is_not_trusted(bench):
     assert commands.count("uv venv") == 1
 
 
-def test_an_old_release_is_made_across_the_bridge(bench):
+def test_an_old_release_runs_on_the_bridge(bench):
     commands = Commands()
     bench(commands)(Candidate("0.4.1", DAY, "3.11", DAY, bridge=True), quietly)
     assert commands.count("bridge/requirements.txt") == commands.count("install.py --only-bridge") == 1
     assert commands.count("jax[cpu]") == 0
 
 
-def test_a_python_that_is_not_here_is_said(bench):
+def test_a_missing_python_is_reported(bench):
     def missing(python):
         raise NotSetUp("There is no Python {} here".format(python))
 

@@ -1,4 +1,4 @@
-"""Environments: one whose making was interrupted, or that was made from something else, is never trusted."""
+"""An environment is never trusted if its making was interrupted, or if it was made from something else."""
 
 import datetime
 import json
@@ -23,7 +23,7 @@ PYTHON = Interpreter(Path("/python"), "3.11.7", "the PATH")
 
 @pytest.fixture
 def wheel(tmp_path, monkeypatch):
-    """The wheel, in a folder named for what it was built from; `wheel.parent.name` is that name."""
+    """The wheel. The name of its folder says what the wheel was built from."""
     path = tmp_path / "wheel" / "one" / "equinox-1-py3-none-any.whl"
     monkeypatch.setattr(suite, "wheel", lambda uv, source: path)
     return path
@@ -31,13 +31,13 @@ def wheel(tmp_path, monkeypatch):
 
 @pytest.fixture
 def made(tmp_path):
-    """A folder that tox has made, and installed a lock into."""
+    """An environment after tox has installed the lock."""
     (tmp_path / "env").mkdir()
     return Environment(tmp_path / "env")
 
 
 class Call:
-    """In place of `subprocess.run`: notes what would be run, and whether the environment had its mark then."""
+    """Replace `subprocess.run`: record each command, and whether the environment had its mark at that time."""
 
     def __init__(self, made, fail_at=None):
         self.made, self.fail_at = made, fail_at
@@ -50,7 +50,7 @@ class Call:
         return subprocess.CompletedProcess(command, int(failed), "error: No space left on device" if failed else "", "")
 
 
-def test_complete_installs_the_wheel_alone_and_then_marks(made, wheel):
+def test_complete_installs_only_the_wheel_and_then_marks(made, wheel):
     call = Call(made)
     environment.complete(CELL, made, MADE, "uv", call=call)
     assert len(call.commands) == 1 and call.marked == [False]
@@ -65,7 +65,7 @@ def test_complete_a_second_time_does_nothing(made, wheel):
     assert call.commands == [] and made.is_made_from(MADE)
 
 
-def test_bridge_comes_before_the_wheel_by_the_python_of_the_harness(made, wheel):
+def test_the_python_of_the_harness_installs_the_bridge_before_the_wheel(made, wheel):
     call = Call(made)
     environment.complete(BRIDGED, made, MADE, "uv", call=call)
     bridge, installed = call.commands
@@ -76,7 +76,7 @@ def test_bridge_comes_before_the_wheel_by_the_python_of_the_harness(made, wheel)
 
 
 def test_another_wheel_replaces_the_old_one_and_the_rest_stays(made, wheel, monkeypatch):
-    """While it does, the environment has no mark."""
+    """Meanwhile the environment has no mark."""
     environment.complete(BRIDGED, made, MADE, "uv", call=Call(made))
     other = wheel.parent.parent / "two" / wheel.name
     monkeypatch.setattr(suite, "wheel", lambda uv, source: other)
@@ -88,7 +88,7 @@ def test_another_wheel_replaces_the_old_one_and_the_rest_stays(made, wheel, monk
 
 
 @pytest.mark.parametrize("fail_at", [1, 2])
-def test_what_fails_leaves_no_mark_and_says_what_was_said(made, wheel, fail_at):
+def test_a_failed_command_leaves_no_mark_and_its_output_is_reported(made, wheel, fail_at):
     with pytest.raises(SetupFailed, match="No space left"):
         environment.complete(BRIDGED, made, MADE, "uv", call=Call(made, fail_at))
     assert not made.is_made_from(MADE)
@@ -102,12 +102,12 @@ def test_made_from_something_else(made, what):
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"lock": "l"}', "{}"])
-def test_a_broken_mark_is_none(made, text):
+def test_a_broken_mark_counts_as_missing(made, text):
     made.mark.write_text(text)
     assert not made.is_made_from(MADE)
 
 
-def test_no_environment_is_not_whole(tmp_path):
+def test_a_missing_environment_is_not_complete(tmp_path):
     assert not Environment(tmp_path / "no").is_made_from(MADE)
 
 
@@ -129,8 +129,8 @@ environment.complete(cell, made, {"lock": "l", "python": "3.11.7 /python", "brid
 
 
 @pytest.mark.parametrize("before", ["new", "whole"])
-def test_killed_in_the_midst(made, before):
-    """A real kill -9, as the first package goes in: the environment isn't trusted, though it was before."""
+def test_an_environment_is_not_trusted_after_a_kill(made, before):
+    """A real `kill -9` comes while the first package is installed. The environment may have been complete before."""
     if before == "whole":
         made.write_mark({**MADE, "wheel": "one"})
         assert made.is_made_from(MADE)
@@ -140,12 +140,12 @@ def test_killed_in_the_midst(made, before):
     assert not made.is_made_from(MADE)
 
 
-# What it is made from
+# What an environment is made from
 
 
 @pytest.fixture
 def locked(tmp_path):
-    """`locked(cell, text)`: what the cell is made from, if its lock is that text."""
+    """`locked(cell, text)`: what the cell is made from if its lock holds that text."""
     (tmp_path / "docker" / "locks").mkdir(parents=True)
 
     def locked(cell, text="jax==0.4.30", interpreter=PYTHON, constraints="hatchling==1"):
@@ -157,7 +157,7 @@ def locked(tmp_path):
 
 
 def test_made_from_the_lock_and_the_interpreter(locked):
-    """A release of Python more, or another place for it, is another interpreter."""
+    """Another release of Python, or another path, counts as another interpreter."""
     others = [
         locked(CELL, "jax==0.4.31"),
         locked(CELL, constraints="hatchling==2"),
@@ -173,21 +173,21 @@ def test_made_from_the_bridge_if_there_is_one(locked):
     assert not locked(CELL)["bridge"]
 
 
-def test_what_floats_is_made_anew_each_day():
+def test_a_floating_cell_is_made_again_each_day():
     day, next_day = datetime.date(2026, 11, 22), datetime.date(2026, 11, 23)
     floating = next(cell for cell in CELLS.values() if cell.floating)
     first, again, next_one = (environment.made_from(floating, PYTHON, today=today) for today in (day, day, next_day))
     assert first == again != next_one
 
 
-# What tox installs, and what a cell sees
+# What tox installs, and which variables a cell gets
 
 
 def test_a_lock_is_installed_with_hashes():
     assert environment.requirements(CELL) == ["--require-hashes", "-r docker/locks/{}.txt".format(CELL.name)]
 
 
-def test_what_floats_is_installed_by_what_it_requires():
+def test_a_floating_cell_is_installed_from_its_requirements():
     nightly = next(cell for cell in CELLS.values() if cell.jax == "nightly" and cell.backend == "cpu")
     lines = environment.requirements(nightly)
     assert "--pre" in lines and "--extra-index-url {}".format(nightly.index_url) in lines
@@ -196,7 +196,7 @@ def test_what_floats_is_installed_by_what_it_requires():
 
 @pytest.mark.parametrize("name", list(CELLS))
 def test_variables_choose_the_platform_of_the_cell(made, name):
-    """And a CPU beside an accelerator, which callbacks need; by the name that the JAX of the cell has for it."""
+    """An accelerator comes with the CPU, which callbacks need. Its name is the one that the cell's JAX uses."""
     cell = CELLS[name]
     variables = environment.variables(cell, made)
     platforms = variables["JAX_PLATFORMS"].split(",")

@@ -1,4 +1,4 @@
-"""Fingerprints: they change with what a cell tests, and with nothing else."""
+"""A fingerprint changes if something changes that a cell tests, and only then."""
 
 import datetime
 import re
@@ -68,8 +68,8 @@ TESTED = [
 
 
 @pytest.mark.parametrize("name", TESTED)
-def test_a_change_of_what_is_tested_shows(root, name):
-    """Of its contents, its name, and whether it is there."""
+def test_a_change_of_a_tested_file_changes_the_hash(root, name):
+    """The hash changes with the content of the file, with its name, and when it is removed."""
     before = fingerprint.source_hash(root)
     write(root / name, FILES[name] + "!")
     changed = fingerprint.source_hash(root)
@@ -98,7 +98,7 @@ def test_a_change_of_what_is_tested_shows(root, name):
         "results/py311-jax0.4.30-cpu.json",
     ],
 )
-def test_a_change_of_anything_else_does_not(root, name):
+def test_a_change_of_any_other_file_does_not_change_the_hash(root, name):
     before = fingerprint.source_hash(root)
     write(root / name, "changed")
     assert fingerprint.source_hash(root) == before
@@ -108,7 +108,7 @@ def test_a_change_of_anything_else_does_not(root, name):
 @pytest.mark.parametrize(
     "old, new, shows",
     [
-        ("a table", "| another |\n| table |", False),  # else drawing the results would make them stale
+        ("a table", "| another |\n| table |", False),  # otherwise drawing the results would make them stale
         ("More, by people.", "Less.", False),
         ("More, by people.", "```sh\nmake test\n```", False),
         ("print(1)  # 1", "print(1)  # 2", True),
@@ -116,8 +116,8 @@ def test_a_change_of_anything_else_does_not(root, name):
         ("More, by people.", "| [`jitf`](equinox/_transforms/jit.py) | what it does |", True),
     ],
 )
-def test_of_a_page_what_the_suite_reads_counts(root, page, old, new, shows):
-    """Its Python code, and its rows of the API."""
+def test_only_the_tested_parts_of_a_page_count(root, page, old, new, shows):
+    """These are its Python code and its rows of the API."""
     before = fingerprint.source_hash(root)
     text = (root / page).read_text()
     assert old in text
@@ -125,8 +125,8 @@ def test_of_a_page_what_the_suite_reads_counts(root, page, old, new, shows):
     assert (fingerprint.source_hash(root) != before) is shows
 
 
-def test_all_that_the_suite_reads_of_our_pages_counts():
-    """As tests/test_pages.py finds it: the code in all pages, and the rows of the API."""
+def test_all_tested_parts_of_our_pages_count():
+    """tests/test_pages.py reads the code in all pages, and the rows of the API."""
     found = {"code": [], "rows": []}
     for path in [pages.README, *sorted(pages.MATRIX.parent.glob("*.md"))]:
         text = path.read_text(encoding="utf-8")
@@ -138,8 +138,8 @@ def test_all_that_the_suite_reads_of_our_pages_counts():
     assert len(pages.tested(text)) < len(text) / 2
 
 
-def test_nothing_can_shift_from_one_file_to_the_next(root):
-    """Moving the border between two files, or between a name and a content, is a change."""
+def test_moving_text_between_files_changes_the_hash(root):
+    """So does moving text from a content into a name."""
     write(root / "equinox/a", "xy")
     write(root / "equinox/b", "z")
     before = fingerprint.source_hash(root)
@@ -151,7 +151,7 @@ def test_nothing_can_shift_from_one_file_to_the_next(root):
     assert fingerprint.source_hash(root) != before
 
 
-def test_the_place_and_the_time_do_not_matter(root, tmp_path_factory):
+def test_the_folder_and_the_time_do_not_matter(root, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     for name in reversed(list(FILES)):
         write(elsewhere / name, FILES[name])
@@ -159,7 +159,7 @@ def test_the_place_and_the_time_do_not_matter(root, tmp_path_factory):
 
 
 def test_all_that_a_cell_is_given_is_hashed():
-    """Of the checkout that this is, in which the hash is found anew by the paths."""
+    """This test looks at the files of the real checkout."""
     paths = {path.relative_to(fingerprint.ROOT).as_posix() for path in fingerprint.files(fingerprint.ROOT)}
     assert {"equinox/__init__.py", "tests/conftest.py", "README.md", "docker/bridge/install.py"} <= paths
     assert not [path for path in paths if Path(path).match("tests/harness/*") or ".pyc" in path]
@@ -168,8 +168,8 @@ def test_all_that_a_cell_is_given_is_hashed():
 # ---- Locks -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_lock_is_its_contents(root):
-    """None: empty, so that one that comes, or goes, is a change. Other cells' locks don't matter."""
+def test_a_lock_is_hashed_by_its_contents(root):
+    """Without a lock the hash is empty, so adding or removing a lock changes it. Other cells' locks don't matter."""
     assert fingerprint.hashes(cell(), root)["lock"] == ""
     write(root / "docker/locks/py311-jax0.4.30-cpu.txt", "jax==0.4.30")
     one = fingerprint.hashes(cell(), root)["lock"]
@@ -181,7 +181,7 @@ def test_a_lock_is_its_contents(root):
 
 
 def test_both_locks_of_a_cell_on_the_bridge_count(root):
-    """The same hash, whichever of them was installed from."""
+    """The hash is the same, no matter which of the two locks is installed."""
     bridged = replace(cell("0.2.18"), bridge=True, original=replace(cell("0.2.18"), suffix=".archive"))
     write(root / "docker/locks/py311-jax0.2.18-cpu.txt", "jaxlib==0.4.13")
     without = fingerprint.lock_hash(bridged, root)
@@ -189,7 +189,7 @@ def test_both_locks_of_a_cell_on_the_bridge_count(root):
     assert fingerprint.lock_hash(bridged, root) == fingerprint.lock_hash(bridged.original, root) != without
 
 
-def test_what_floats_is_what_it_asks_for(root):
+def test_a_floating_cell_is_hashed_by_its_requirements(root):
     asked = fingerprint.lock_hash(cell("latest", floating=True), root)
     write(root / "docker/locks/py311-jaxlatest-cpu.txt", "no lock of its own")
     assert fingerprint.lock_hash(cell("latest", floating=True), root) == asked
@@ -197,13 +197,13 @@ def test_what_floats_is_what_it_asks_for(root):
     assert fingerprint.lock_hash(cell("latest", floating=True, requires=("jax", "numpy<3")), root) != asked
 
 
-def test_what_floats_may_have_moved_by_another_day(root):
+def test_a_floating_cell_has_another_hash_each_day(root):
     floating, day = cell("latest", floating=True), datetime.date(2026, 11, 22)
     hashes = {fingerprint.lock_hash(floating, root, day + datetime.timedelta(days)) for days in (0, 0, 1)}
     assert len(hashes) == 2
     assert fingerprint.lock_hash(cell(), root, day) == fingerprint.lock_hash(cell(), root)
 
 
-def test_many_cells_have_the_hashes_that_each_has(root):
+def test_hashes_of_many_cells_equal_those_of_each(root):
     cells = [cell(), cell("latest", floating=True)]
     assert fingerprint.hashes_of(cells, root) == {one.name: fingerprint.hashes(one, root) for one in cells}

@@ -1,6 +1,6 @@
-"""What a machine has, as it was found: named for what it is, run like a cell, and never taken for one of the matrix.
+"""A `-found` run tests the installed packages of a machine. It is never mistaken for a cell of the matrix.
 
-A small program stands for pytest.
+A small program replaces pytest.
 """
 
 import json
@@ -24,7 +24,7 @@ DOCKER = Path(found.__file__).resolve().parents[1]
 VERSIONS = {"jax": "0.11.2", "jaxlib": "0.11.2+cuda13"}
 NAME = "py{}{}-jax0.11.2-cpu-found".format(*sys.version_info)
 
-# What the programs that stand for pytest have at hand.
+# The beginning of each program that replaces pytest.
 BEGIN = """
 import importlib.metadata, importlib.util, json, os, pathlib, signal, sys, time
 
@@ -40,7 +40,7 @@ PASSES = "print('3 passed'); report()"
 
 @pytest.fixture(autouse=True)
 def jax_is_here(monkeypatch):
-    """A Python that has that JAX, and lacks nothing."""
+    """This Python seems to have that JAX and all other packages."""
     monkeypatch.setattr(found.host, "POLL_S", 0.02)
     monkeypatch.setattr(found, "version", VERSIONS.__getitem__)
     monkeypatch.setattr(found, "missing", list)
@@ -68,33 +68,33 @@ def result(tmp_path):
     return lambda: results.read(NAME, tmp_path / "results")
 
 
-# Which it is
+# Its name and its place in the list
 
 
 @pytest.mark.parametrize("backend, platform", [("cpu", "cpu"), ("cuda", "gpu"), ("tpu", "tpu")])
-def test_it_claims_to_be_what_is_installed(backend, platform):
-    """No floating release: the proof of place holds it to its JAX and its jaxlib."""
+def test_it_expects_the_installed_versions(backend, platform):
+    """So the proof of place checks the exact JAX and jaxlib."""
     python = "{}.{}".format(*sys.version_info)
     expects = {"python": python, "jax": "0.11.2", "jaxlib": "0.11.2", "backend": platform, "bridge": False}
     assert found.this_python(backend).expects == {"cell": NAME.replace("cpu", backend), **expects}
 
 
-def test_its_name_is_that_of_no_cell():
-    """So that neither's result takes the other's place."""
+def test_no_cell_has_its_name():
+    """So its result never replaces the result of a cell, or the other way round."""
     for cell in rows.load():
         twin = found.cell(cell.python, cell.jax, cell.backend)
         assert twin.name != cell.name and found.NAME.fullmatch(twin.name) and not found.NAME.fullmatch(cell.name)
 
 
 @pytest.mark.parametrize("name", ["py312-jax-cpu-found", "py312-jaxlatest-cpu-found", "py312-jax0.11..2-cpu-found"])
-def test_a_file_with_another_name_is_none(tmp_path, name):
-    """As somebody may have put it there by hand."""
+def test_a_file_with_another_name_is_ignored(tmp_path, name):
+    """A user may have put the file there."""
     (tmp_path / (name + ".json")).write_text("{}")
     assert found.among([], tmp_path) == []
 
 
-def test_among_the_cells_it_stands_behind_the_last_jax_before_it(tmp_path):
-    """Known by its result alone, on a machine that may have nothing of it."""
+def test_in_the_list_it_follows_the_last_older_jax(tmp_path):
+    """Its result file is enough to list it. The machine needn't have its packages."""
     names = ["py312-jax0.11.2-cuda-found", "py39-jax0.2.0-cpu-found", "py313-jax99.0-tpu-found"]
     for name in names:
         results.write(Result(name, Outcome.PASSED), tmp_path)
@@ -110,10 +110,10 @@ def test_among_the_cells_it_stands_behind_the_last_jax_before_it(tmp_path):
     assert (one.python, one.jax, one.backend, one.platform) == ("3.12", "0.11.2", "cuda", "gpu")
 
 
-# What has to be there
+# What it needs
 
 
-def test_what_is_missing_is_named_with_the_command_that_installs_it(run, monkeypatch, capsys, tmp_path):
+def test_missing_packages_are_named_with_the_command_that_installs_them(run, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(found, "missing", lambda: ["hypothesis", "optax!=0.1.8"])
     assert run(PASSES) == 3
     said = capsys.readouterr().err
@@ -122,7 +122,7 @@ def test_what_is_missing_is_named_with_the_command_that_installs_it(run, monkeyp
     assert not (tmp_path / "results").exists()
 
 
-def test_missing_is_what_is_not_there_or_of_a_release_that_will_not_do(monkeypatch, tmp_path):
+def test_a_package_is_missing_if_it_is_absent_or_of_a_wrong_release(monkeypatch, tmp_path):
     monkeypatch.undo()
     there = {"jax": "0.11.2", "numpy": "2.4.0", "optax": "0.1.8", "tqdm": "5.0rc1"}
 
@@ -145,8 +145,8 @@ def test_missing_is_what_is_not_there_or_of_a_release_that_will_not_do(monkeypat
     assert found.missing(project) == ["jaxlib", 'new; python_version >= "3.10"', "optax!=0.1.8", "pytest"]
 
 
-def test_a_device_that_is_not_there_is_no_result(run, monkeypatch, capsys, tmp_path):
-    """And no test is run."""
+def test_without_the_device_nothing_is_run(run, monkeypatch, capsys, tmp_path):
+    """No result is written."""
     nothing = Hardware(1, None, why_no_gpu="there is no NVIDIA GPU here", why_no_tpu="there is no TPU here")
     monkeypatch.setattr(found.hardware, "here", lambda: nothing)
     for backend in ("cuda", "tpu"):
@@ -158,7 +158,7 @@ def test_a_device_that_is_not_there_is_no_result(run, monkeypatch, capsys, tmp_p
 # The run
 
 
-def test_a_pass_is_kept_with_all_that_was_installed(run, result, capfd, tmp_path):
+def test_a_pass_is_kept_with_the_installed_packages(run, result, capfd, tmp_path):
     assert run(PASSES) == 0
     assert (result().outcome, result().counts, result().where) == (Outcome.PASSED, {"passed": 3}, "host")
     assert any(line.startswith("pytest==") for line in result().evidence["installed"])
@@ -167,8 +167,8 @@ def test_a_pass_is_kept_with_all_that_was_installed(run, result, capfd, tmp_path
     assert (tmp_path / "results" / (NAME + ".log")).read_text() == "3 passed\n"
 
 
-def test_what_was_installed_is_known_before_the_tests(run, result, monkeypatch, tmp_path):
-    """And what an interrupted pip has left, which has no name, is no package."""
+def test_the_packages_are_listed_before_the_tests(run, result, monkeypatch, tmp_path):
+    """A folder that an interrupted pip left has no name, so it isn't listed."""
     site = tmp_path / "site"
     monkeypatch.setattr(found, "distributions", lambda: metadata.distributions(path=[str(site)]))
     (site / "~umpy-2.4.0.dist-info").mkdir(parents=True)
@@ -184,8 +184,8 @@ def test_what_was_installed_is_known_before_the_tests(run, result, monkeypatch, 
     assert [line.split()[0] for line in result().evidence["installed"]] == ["before==1"]
 
 
-def test_nobody_who_reads_is_no_trouble(run, monkeypatch, capsys):
-    """As behind `| head`."""
+def test_a_closed_output_is_no_error(run, monkeypatch, capsys):
+    """`| head` closes the output early."""
 
     def broken(*_):
         raise BrokenPipeError
@@ -222,7 +222,7 @@ def test_a_part_of_the_suite_is_no_result(run, result, notes):
 
 
 def test_the_library_is_installed_away_from_the_checkout(run, notes):
-    """It, its version, and the suite are in a folder of their own, which goes."""
+    """The library, its version and the suite are in a temporary folder, which is removed at the end."""
     run(
         """
         note([importlib.util.find_spec("equinox").origin, importlib.metadata.version("equinox"), os.getcwd(),
@@ -237,7 +237,7 @@ def test_the_library_is_installed_away_from_the_checkout(run, notes):
     assert not Path(origin).is_relative_to(found.ROOT) and not Path(folder).exists() and not Path(origin).exists()
 
 
-def test_the_machine_keeps_its_settings_but_for_those_of_jax_and_pytest(tmp_path):
+def test_variables_of_libraries_are_kept_and_those_of_jax_and_pytest_are_not(tmp_path):
     machine = {"PYTHONPATH": "/their/own", "LD_LIBRARY_PATH": "/cuda", "JAX_ENABLE_X64": "1", "PYTEST_ADDOPTS": "-x"}
     machine.update(NETRC="/n", SSH_AUTH_SOCK="/s", https_proxy="http://me:secret@proxy", AWS_SECRET_ACCESS_KEY="secret")
     seen = found.variables(found.this_python("cuda"), Environment(tmp_path), machine)
@@ -247,7 +247,7 @@ def test_the_machine_keeps_its_settings_but_for_those_of_jax_and_pytest(tmp_path
     assert not [value for value in seen.values() if "secret" in value]
 
 
-def test_of_the_plugins_of_pytest_here_only_ours_are_loaded(run, notes):
+def test_only_the_pytest_plugins_of_the_suite_are_loaded(run, notes):
     run("note([os.environ['PYTEST_DISABLE_PLUGIN_AUTOLOAD'], sys.argv]); report()")
     assert notes()[0] == "1" and "proof_of_place" in notes()[1] and notes()[1][-1] == "tests"
 
@@ -255,7 +255,7 @@ def test_of_the_plugins_of_pytest_here_only_ours_are_loaded(run, notes):
 # Stopping it
 
 
-# In a process of its own: what stands for pytest holds a named pipe open until it is gone.
+# This program runs in its own process. The program that replaces pytest holds a named pipe open until it ends.
 RUNS = """
 import pathlib, sys, tempfile
 sys.path.insert(0, {docker!r})
@@ -269,7 +269,7 @@ sys.exit(found.run("cpu", pytest=[sys.executable, "-c", waits], folder=pathlib.P
 
 @pytest.fixture
 def stopped(tmp_path):
-    """`stopped(number)`: a run whose tests had begun, after that signal: its exit status, and what it said."""
+    """`stopped(number)`: start a run, send the signal once its tests have begun. Returns the exit status and stderr."""
     for name in ("scratch", "results"):
         (tmp_path / name).mkdir()
     os.mkfifo(tmp_path / "pipe")
@@ -282,7 +282,7 @@ def stopped(tmp_path):
         assert select.select([pipe], [], [], 60)[0] and os.read(pipe, 1) == b"!"
         process.send_signal(number)
         said = process.communicate(timeout=60)[1]
-        assert select.select([pipe], [], [], 60)[0] and os.read(pipe, 1) == b""  # whoever held it has gone
+        assert select.select([pipe], [], [], 60)[0] and os.read(pipe, 1) == b""  # the tests' process has ended
         return process.returncode, said
 
     yield stopped
@@ -291,7 +291,7 @@ def stopped(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_tests_and_leaves_nothing(number, stopped, tmp_path):
-    """Though it was started by a script in the background: there SIGINT is ignored."""
+    """This holds even if a script started it in the background, where SIGINT is ignored."""
     before = signal.getsignal(signal.SIGINT)
     if number == signal.SIGTERM:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -304,7 +304,7 @@ def test_a_signal_ends_the_tests_and_leaves_nothing(number, stopped, tmp_path):
 
 
 def test_kill_9_ends_the_tests_and_leaves_nothing(stopped, tmp_path):
-    """Though nobody is there any more to see to that."""
+    """A helper process cleans up after the run was killed."""
     assert stopped(signal.SIGKILL) == (-signal.SIGKILL, "")
     deadline = time.monotonic() + 60
     while list((tmp_path / "scratch").iterdir()) and time.monotonic() < deadline:

@@ -1,4 +1,7 @@
-"""Accelerators and drivers: what is found, with a fake nvidia-smi and a fake /dev; and which cells that refuses."""
+"""Accelerators and drivers are found, and cells that can't run on them are refused.
+
+The tests use a fake nvidia-smi and a fake /dev.
+"""
 
 import subprocess
 from dataclasses import replace
@@ -13,7 +16,7 @@ ASKED = "H100, 580.65.06, 81559, 9.0\n"
 
 
 class NvidiaSmi:
-    """In place of `subprocess.run`; `knows` the field compute_cap, or is of a driver that is too old to."""
+    """Replace `subprocess.run` with a fake nvidia-smi. With `knows=False` its driver has no field compute_cap."""
 
     def __init__(self, answer=ASKED, status=0, knows=True, error=None):
         self.answer, self.status, self.knows, self.error = answer, status, knows, error
@@ -30,7 +33,7 @@ class NvidiaSmi:
 
 
 def look(root, smi=None, env=None):
-    """The hardware of a machine with the files under `root`, and an nvidia-smi or none."""
+    """The hardware of a fake machine: its files are under `root`, and nvidia-smi is `smi` or missing."""
     which = {"nvidia-smi": "/usr/bin/nvidia-smi"}.get if smi else {}.get
     return hardware.look(run=smi or NvidiaSmi(error=AssertionError), which=which, root=root, env=env or {})
 
@@ -39,19 +42,19 @@ def look(root, smi=None, env=None):
 
 
 def test_gpus(tmp_path):
-    """Each with its name, compute capability, driver and memory."""
+    """Each GPU has its name, compute capability, driver and memory."""
     found = look(tmp_path, NvidiaSmi(ASKED + "Tesla T4, 580.65.06, 15360, 7.5\n"))
     assert found.gpus == (GPU("H100", (9, 0), "580.65.06", 81559), GPU("Tesla T4", (7, 5), "580.65.06", 15360))
     assert found.why_no_gpu == ""
 
 
-def test_a_driver_that_does_not_tell_the_compute_capability(tmp_path):
-    """It is asked for the rest."""
+def test_an_old_driver_without_compute_capability(tmp_path):
+    """The driver is asked again for the other fields."""
     found = look(tmp_path, NvidiaSmi("Tesla T4, 470.57.02, 15360\n", knows=False))
     assert found.gpus == (GPU("Tesla T4", None, "470.57.02", 15360),)
 
 
-def test_memory_that_is_not_told(tmp_path):
+def test_a_driver_may_not_report_the_memory(tmp_path):
     assert look(tmp_path, NvidiaSmi("GB10, 580.1, [N/A], 12.1\n")).gpus == (GPU("GB10", (12, 1), "580.1", None),)
 
 
@@ -60,7 +63,7 @@ def test_memory_that_is_not_told(tmp_path):
     [("1,0", "--id=1,0"), ("GPU-a-b", "--id=GPU-a-b"), ("1,-1,0", "--id=1"), ("MIG-x", None), (None, None)],
 )
 def test_only_visible_gpus_count(tmp_path, visible, told):
-    """nvidia-smi, which doesn't heed CUDA_VISIBLE_DEVICES, is told."""
+    """nvidia-smi ignores CUDA_VISIBLE_DEVICES, so it gets the ids as an option."""
     smi = NvidiaSmi()
     look(tmp_path, smi, {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
     ids = [argument for argument in smi.commands[0] if argument.startswith("--id")]
@@ -82,14 +85,14 @@ def test_no_gpu(tmp_path):
 
 
 def test_a_gpu_without_nvidia_smi(tmp_path):
-    """A container, say, without the driver's utilities: another matter than no GPU."""
+    """A container may lack the driver's utilities. The message differs from the one for no GPU."""
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev" / "nvidia0").touch()
     assert "there is a GPU (/dev/nvidia0), but no nvidia-smi" in look(tmp_path).why_no_gpu
 
 
 def test_nvidia_smi_off_the_path(tmp_path):
-    """Where some hosts mount it."""
+    """Some hosts mount nvidia-smi outside of the PATH."""
     program = tmp_path / "usr" / "local" / "nvidia" / "bin" / "nvidia-smi"
     program.parent.mkdir(parents=True)
     program.touch()
@@ -108,12 +111,12 @@ def test_nvidia_smi_off_the_path(tmp_path):
         (NvidiaSmi("", 6), "exit status 6"),
         (NvidiaSmi(error=subprocess.TimeoutExpired("nvidia-smi", 60)), "timed out"),
         (NvidiaSmi(error=PermissionError("no")), "no"),
-        (NvidiaSmi("nonsense\n"), "doesn't tell"),
+        (NvidiaSmi("nonsense\n"), "doesn't list the GPUs"),
         (NvidiaSmi(""), "finds no GPU"),
     ],
 )
 def test_an_nvidia_smi_that_fails(tmp_path, smi, words):
-    """There is no GPU to count on, and the reason is in its words."""
+    """No GPU is found, and the reason quotes the output."""
     found = look(tmp_path, smi)
     assert found.gpus == ()
     assert words in found.why_no_gpu
@@ -137,7 +140,7 @@ def device_files(root, *names):
     [("0x0063", "0x0000", "v5e"), ("0x0027", "0x004e", "v2"), ("0x0027", "0x004f", "v3"), ("0x005e", "0x0000", "v4")],
 )
 def test_tpus(tmp_path, device, subsystem, generation):
-    """The generation from the bus, the chips from the devices."""
+    """The PCI bus gives the generation, and the device files give the number of chips."""
     pci(tmp_path, device, subsystem)
     device_files(tmp_path, "accel0", "accel1", "accel2", "accel3")
     assert look(tmp_path).tpu == TPU(generation, 4)
@@ -150,7 +153,7 @@ def test_newer_tpus_are_under_vfio(tmp_path):
 
 
 def test_other_things_under_vfio_are_no_tpu(tmp_path):
-    """A GPU that is handed to a virtual machine is there too."""
+    """For example, a GPU that is given to a virtual machine is there too."""
     pci(tmp_path, "0x0063", vendor="0x10de")
     device_files(tmp_path, "vfio/0")
     found = look(tmp_path)
@@ -159,8 +162,8 @@ def test_other_things_under_vfio_are_no_tpu(tmp_path):
 
 
 @pytest.mark.parametrize("told, generation", [("v5litepod-8", "v5e"), ("v4-8", "v4"), ("", None)])
-def test_a_tpu_told_by_the_environment(tmp_path, told, generation):
-    """Where the bus isn't shown, as in a container."""
+def test_the_generation_may_come_from_a_variable(tmp_path, told, generation):
+    """A container may not see the PCI bus."""
     device_files(tmp_path, "accel0")
     assert look(tmp_path, env={"TPU_ACCELERATOR_TYPE": told}).tpu == TPU(generation, 1)
 
@@ -172,7 +175,7 @@ def test_a_tpu_that_a_container_may_not_use(tmp_path):
     assert "--privileged" in found.why_no_tpu
 
 
-# Which cells that refuses
+# Which cells are refused
 
 
 def cell(backend, jax="0.3.25", **supports):
@@ -203,7 +206,7 @@ def test_the_cpu_is_always_there():
 
 @pytest.mark.parametrize("backend, reason", [("cuda", "no GPU, get one"), ("tpu", "no TPU, get one")])
 def test_no_device_is_not_run(backend, reason):
-    """What is missing could be added: that is another thing than unsupported."""
+    """A missing device is "not run", not "unsupported"."""
     result = hardware.check(cell(backend), machine())
     assert (result.cell, result.outcome, result.reason) == ("py310-jax0.3.25-" + backend, Outcome.NOT_RUN, reason)
 
@@ -221,12 +224,12 @@ def test_no_device_is_not_run(backend, reason):
         (T4, {"driver_min": "525.60.13"}, True),
         (T4, {"driver_min": "580"}, True),
         (H100, {"driver_min": "580"}, False),
-        (GPU("Tesla T4", None, "999", 1), {"compute_capability_max": (3, 0)}, False),  # not known: it is tried
+        (GPU("Tesla T4", None, "999", 1), {"compute_capability_max": (3, 0)}, False),  # unknown: the cell may try
         (GPU("Tesla T4", (7, 5), "[N/A]", 1), {"driver_min": "580"}, False),
     ],
 )
 def test_gpus_within_a_cells_bounds(gpu, supports, refused):
-    """Unsupported just outside of what the row says of compute capability and driver."""
+    """A GPU is unsupported if its compute capability or its driver is outside of the bounds of the row."""
     result = hardware.check(cell("cuda", **supports), machine(gpu))
     assert (result is not None) == refused
     if refused:
@@ -234,7 +237,7 @@ def test_gpus_within_a_cells_bounds(gpu, supports, refused):
 
 
 def test_the_reason_has_both_numbers():
-    """What is here, what the cell's wheels run on, and the next move."""
+    """The reason names what the machine has, what the cell's wheels need, and the next move."""
 
     def reason(gpu, **supports):
         return hardware.check(cell("cuda", **supports), machine(gpu)).reason
@@ -249,8 +252,8 @@ def test_the_reason_has_both_numbers():
     assert "is 470.57.02, and the CUDA of JAX 0.3.25 needs 525.60.13 or later" in reason(T4, driver_min="525.60.13")
 
 
-def test_each_gpu_has_to_do():
-    """Every one gets tests: with one that can't, the cell isn't supported, and the others can be chosen."""
+def test_every_gpu_must_be_supported():
+    """The tests use all GPUs. If one isn't supported, the user can choose the others with CUDA_VISIBLE_DEVICES."""
     result = hardware.check(cell("cuda", compute_capability_min=(8, 0)), machine(H100, T4))
     assert result.outcome is Outcome.UNSUPPORTED
     assert "CUDA_VISIBLE_DEVICES" in result.reason
@@ -261,7 +264,7 @@ def test_each_gpu_has_to_do():
     [("v2", ("v2", "v3"), False), ("v6e", ("v2", "v3"), True), ("v6e", (), False), (None, ("v2",), False)],
 )
 def test_tpu_generations(generation, known, refused):
-    """Unsupported where both are known and differ."""
+    """A TPU is unsupported if its generation is known and the row lists other generations."""
     result = hardware.check(cell("tpu", tpu=known), machine(tpu=TPU(generation, 4)))
     assert (result is not None) == refused
     if refused:
@@ -269,7 +272,7 @@ def test_tpu_generations(generation, known, refused):
         assert "the TPU here is a v6e, and the libtpu of JAX 0.3.25 is for v2, v3" in result.reason
 
 
-def test_the_device_of_a_result_is_its_kind_its_number_and_its_driver():
+def test_the_identity_of_a_device_is_its_model_number_and_driver():
     assert hardware.identity(cell("cpu"), machine(H100)) == {}
     assert hardware.identity(cell("cuda"), machine()) == hardware.identity(cell("tpu"), machine(H100)) == {"device": ""}
     one, two = (hardware.identity(cell("cuda"), machine(*gpus))["device"] for gpus in ([H100], [H100, H100]))

@@ -1,6 +1,6 @@
-"""Running a cell on this host: progress is passed on, nothing outlives it, and a result is told from its absence.
+"""Run a cell on this host: progress is passed on, all processes are stopped, and an old result is never reused.
 
-A small program stands for tox. The real one is in test_tox.py.
+A small program replaces tox. test_tox.py runs the real one.
 """
 
 import os
@@ -19,7 +19,7 @@ from harness.results import Outcome, Result
 CELL = next(cell for cell in rows.load() if cell.name == "py311-jax0.4.30-cpu")
 DOCKER = Path(host.__file__).resolve().parents[1]
 
-# What the programs that stand for tox have at hand.
+# The beginning of each program that replaces tox.
 BEGIN = """
 import datetime, json, os, pathlib, signal, subprocess, sys, time
 sys.path.insert(0, {docker!r})
@@ -40,7 +40,7 @@ PASSED = "results.write(Result(cell, Outcome.PASSED, run=os.environ['EQX_RUN']),
 
 @pytest.fixture
 def run(tmp_path):
-    """`run(program, cancel=..., on_progress=...)`: run a cell, with that Python program in place of tox."""
+    """`run(program, cancel=..., on_progress=...)`: run a cell with that Python program instead of tox."""
 
     def run(program, cancel=None, on_progress=lambda *said: None, env=None, stop=host.STOP):
         begin = BEGIN.format(docker=str(DOCKER), work=str(tmp_path / "work"))
@@ -64,13 +64,13 @@ def test_result_is_the_one_that_tox_wrote(run, tmp_path):
     assert results.read(CELL.name, tmp_path / "results") == result
 
 
-def test_log_has_all_that_was_said(run, tmp_path):
+def test_the_log_has_all_output(run, tmp_path):
     run("print('out'); print('err', file=sys.stderr); subprocess.run(['echo', 'child']);" + PASSED)
     assert sorted((tmp_path / "results" / (CELL.name + ".log")).read_text().split()) == ["child", "err", "out"]
 
 
 def test_an_old_result_is_not_taken_for_the_new_one(run, tmp_path):
-    """tox could not set the cell up, and left no result of its own."""
+    """tox can't set the cell up and writes no result."""
     results.write(Result(CELL.name, Outcome.PASSED, started="2026-11-20T10:00:00.000+00:00"), tmp_path / "results")
     result = run("print('error: No space left on device'); sys.exit(1)")
     assert result.outcome is Outcome.UNAVAILABLE and "free some space" in result.reason
@@ -79,7 +79,7 @@ def test_an_old_result_is_not_taken_for_the_new_one(run, tmp_path):
 
 
 def test_a_result_of_another_run_is_not_taken_whatever_its_date(run, tmp_path):
-    """As one that was committed, or that was written by a clock that goes wrong: tox crashed, and wrote none."""
+    """tox crashes and writes no result. The old one has a later date, because a clock was wrong."""
     future = Result(CELL.name, Outcome.PASSED, started="2999-01-01T00:00:00.000+00:00", run="a guess")
     results.write(future, tmp_path / "results")
     result = run("sys.exit(1)")
@@ -88,8 +88,8 @@ def test_a_result_of_another_run_is_not_taken_whatever_its_date(run, tmp_path):
 
 
 @pytest.mark.parametrize("broken", ["", "{}", "[" * 100000])
-def test_a_broken_result_is_no_trouble(run, tmp_path, broken):
-    """tox crashed, and what lies there is of nobody knows whom."""
+def test_a_broken_result_file_is_replaced(run, tmp_path, broken):
+    """tox crashes and writes no result. The file of an earlier run can't be read."""
     path = tmp_path / "results" / (CELL.name + ".json")
     path.parent.mkdir(exist_ok=True)
     path.write_text(broken)
@@ -105,7 +105,7 @@ def test_tox_that_was_killed_is_a_failure(run):
     assert result.outcome is Outcome.FAILED and "SIGSEGV" in result.reason and ".log" in result.reason
 
 
-@pytest.mark.parametrize("status, words", [(130, "interrupted"), (75, "somebody else")])
+@pytest.mark.parametrize("status, words", [(130, "interrupted"), (75, "another process")])
 def test_tox_that_could_not_go_on_leaves_the_last_result(run, tmp_path, status, words):
     last = Result(CELL.name, Outcome.PASSED, started="2026-11-20T10:00:00.000+00:00")
     results.write(last, tmp_path / "results")
@@ -115,7 +115,7 @@ def test_tox_that_could_not_go_on_leaves_the_last_result(run, tmp_path, status, 
 
 
 def test_progress(run, tmp_path):
-    """First the environment, then the tests: how many are done, of how many, how many failed. Nothing of last time."""
+    """Progress reports the environment first, then the tests: done, total, failed. An old file is ignored."""
     (tmp_path / "work" / CELL.name).mkdir(parents=True)
     (tmp_path / "work" / CELL.name / "progress.json").write_text('{"done": 99, "total": 99, "failed": 9}')
     heard, seen = [], tmp_path / "seen"
@@ -139,7 +139,7 @@ def test_progress(run, tmp_path):
 
 # Stopping it
 
-# Each starts a child of its own, tells its number, and waits; what they do about signals differs.
+# Each program starts a child, reports both process ids, and waits. The programs differ in how they handle signals.
 WAITS = """
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 progress(done=os.getpid(), total=child.pid, failed=0)
@@ -153,7 +153,7 @@ IMPATIENT = tuple((number, 0.2) for number, _ in host.STOP)
 
 
 def is_running(process):
-    """Whether there is a process of that number that isn't merely waiting to be reaped."""
+    """Whether the process exists and isn't a zombie."""
     try:
         return Path("/proc/{}/stat".format(process)).read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -161,7 +161,7 @@ def is_running(process):
 
 
 def gone(process):
-    """Wait for a process to go, as one that was killed does, some time after."""
+    """Wait until a process has ended."""
     deadline = time.monotonic() + 30
     while is_running(process) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -174,7 +174,7 @@ needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="a
 @needs_proc
 @pytest.mark.parametrize("do", [HEEDS, IGNORES_INTERRUPT, IGNORES_ALL])
 def test_cancel_leaves_no_process_and_writes_no_result(run, tmp_path, do):
-    """Whatever tox does about the signals; the last result stays."""
+    """This holds even if tox ignores signals. The last result stays."""
     last = Result(CELL.name, Outcome.FAILED, started="2026-11-20T10:00:00.000+00:00")
     results.write(last, tmp_path / "results")
     cancel, processes = threading.Event(), []
@@ -191,8 +191,8 @@ def test_cancel_leaves_no_process_and_writes_no_result(run, tmp_path, do):
 
 
 @needs_proc
-def test_what_outlives_tox_goes_too(run, tmp_path):
-    """A process of its group that tox has forgotten."""
+def test_a_process_that_outlives_tox_is_stopped(run, tmp_path):
+    """tox may leave a process of its group behind."""
     run(
         """
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -204,18 +204,18 @@ def test_what_outlives_tox_goes_too(run, tmp_path):
 
 
 @needs_proc
-def test_the_number_of_a_process_that_was_waited_for_is_left_alone(monkeypatch):
-    """Another process may have it by now, and a group of its own."""
+def test_a_process_that_was_waited_for_gets_no_signal(monkeypatch):
+    """Its number may belong to another process by now."""
     process = subprocess.Popen(["true"])
     process.wait()
-    monkeypatch.setattr(os, "killpg", lambda *_: pytest.fail("it may be another's"))
-    host.end(process)
+    monkeypatch.setattr(os, "killpg", lambda *_: pytest.fail("the number may belong to another process"))
+    host.stop_group(process)
 
 
 @needs_proc
 @pytest.mark.parametrize("command", [["true"], ["sleep", "60"]])
-def test_a_group_is_ended_before_its_number_is_given_back(monkeypatch, command):
-    """As long as nobody has waited for the leader, its number can be given to no other."""
+def test_a_group_is_stopped_before_its_leader_is_waited_for(monkeypatch, command):
+    """Until then, the kernel can't give the leader's number to another process."""
     there = []
 
     def killpg(leader, number):
@@ -225,13 +225,13 @@ def test_a_group_is_ended_before_its_number_is_given_back(monkeypatch, command):
     kill = os.killpg
     monkeypatch.setattr(os, "killpg", killpg)
     process = subprocess.Popen(command, start_new_session=True)
-    assert host.gone(process, 5 if command == ["true"] else 0) is (command == ["true"])
-    host.end(process)
+    assert host.ends_within(process, 5 if command == ["true"] else 0) is (command == ["true"])
+    host.stop_group(process)
     assert process.returncode is not None and there and all(there)
 
 
-def test_variables_of_tox_do_not_reach_it(run, tmp_path):
-    """`TOXENV` would have it run something else."""
+def test_the_callers_tox_variables_are_removed(run, tmp_path):
+    """With `TOXENV`, tox would run something else."""
     run(
         "print(sorted(name for name in os.environ if name.startswith('TOX')), os.environ['MINE'])",
         env={**os.environ, "TOXENV": "x", "TOX_OVERRIDE": "y", "MINE": "kept"},
@@ -239,7 +239,7 @@ def test_variables_of_tox_do_not_reach_it(run, tmp_path):
     assert (tmp_path / "results" / (CELL.name + ".log")).read_text() == "[] kept\n"
 
 
-# Before it is run
+# Before the run
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ def all_is_here(monkeypatch, tmp_path):
     CELL.lock.write_text("jax==0.4.30\n")
 
 
-def test_preflight_has_nothing_against_it(all_is_here):
+def test_preflight_lets_a_cell_run(all_is_here):
     assert host.preflight(CELL) is None
 
 
@@ -263,7 +263,7 @@ def test_preflight_hardware(all_is_here, monkeypatch):
 
 
 def test_preflight_no_lock(all_is_here, tmp_path):
-    """With the reason for which there is none."""
+    """The reason is the one that `make lock` wrote."""
     CELL.lock.unlink()
     (tmp_path / "unresolved.toml").write_text('"{}" = "the archive can\'t be reached"'.format(CELL.name))
     result = host.preflight(CELL)
@@ -271,14 +271,14 @@ def test_preflight_no_lock(all_is_here, tmp_path):
     assert "the archive can't be reached" in result.reason and "make lock CELL=" in result.reason
 
 
-def test_preflight_what_floats_needs_no_lock(all_is_here, monkeypatch):
+def test_preflight_needs_no_lock_for_a_floating_cell(all_is_here, monkeypatch):
     monkeypatch.delenv("UV_OFFLINE", raising=False)
     floating = replace(CELL, jax="latest", as_of=None)
     assert floating.floating and host.preflight(floating) is None
 
 
-def test_preflight_what_was_the_latest_once_is_not_taken_for_it(all_is_here, monkeypatch):
-    """Offline, uv takes the latest that its cache knows. What a lock names is the same there."""
+def test_preflight_refuses_a_floating_cell_offline(all_is_here, monkeypatch):
+    """Offline, uv would take the newest release in its cache, which may be old. A cell with a lock can run."""
     monkeypatch.setenv("UV_OFFLINE", "1")
     result = host.preflight(replace(CELL, jax="latest", as_of=None))
     assert result.outcome is Outcome.NOT_RUN and "UV_OFFLINE" in result.reason
@@ -301,7 +301,7 @@ def test_preflight_no_interpreter(all_is_here, monkeypatch):
     ],
 )
 def test_keep(tmp_path, outcome, last, kept):
-    """What is missing on this machine doesn't displace what a run has shown."""
+    """A cell that could not run here doesn't replace the result of a real run."""
     if last is not None:
         results.write(Result(CELL.name, last), tmp_path)
     host.keep(Result(CELL.name, outcome), tmp_path)

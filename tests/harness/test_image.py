@@ -1,4 +1,4 @@
-"""The images: their Dockerfiles say what docker/matrix.toml and tox.ini say; what they hold is the same each time."""
+"""The Dockerfiles agree with docker/matrix.toml and tox.ini, and a second build gives the same image."""
 
 import configparser
 import datetime
@@ -43,7 +43,7 @@ def instructions(text):
 
 
 def variables_set(text, args):
-    """What a stage of the name `cell` sets with ENV."""
+    """The variables that the stage `cell` sets with ENV."""
     stage = "\n".join(instructions(text)).split("\nFROM dependencies AS cell\n")[1]
     found = {}
     for line in stage.splitlines():
@@ -55,7 +55,7 @@ def variables_set(text, args):
 
 @backends
 def test_defaults_are_the_newest_cell(backend):
-    """A bare `docker build -f docker/cpu.Dockerfile .` makes it, on whatever the tag is at."""
+    """`docker build -f docker/cpu.Dockerfile .` without arguments builds the newest cell."""
     expected = dict(image.build_args(newest(backend), today=TODAY), LOCK="", BASE=bases.of(newest(backend))[0])
     assert defaults(DOCKERFILES[backend]) == expected
 
@@ -68,8 +68,8 @@ def test_every_argument_is_declared_and_on_one_line(cell):
 
 
 @each_cell
-def test_what_is_installed_can_be_split_at_spaces(cell):
-    """As the Dockerfile does: a requirement with a space in it, a marker, would come apart."""
+def test_requirements_hold_no_spaces(cell):
+    """The Dockerfile splits them at spaces. A requirement with a marker would be split in two."""
     words = image.build_args(cell, today=TODAY)["INSTALL"].split()
     if cell.floating:
         assert set(cell.requires) <= set(words)
@@ -79,7 +79,7 @@ def test_what_is_installed_can_be_split_at_spaces(cell):
 
 @each_cell
 def test_variables_are_those_of_the_host(cell):
-    """In its image a cell sees what tox shows it on the host."""
+    """In its image, a cell gets the same variables as from tox on the host."""
     args = image.build_args(cell, today=TODAY)
     found = variables_set(DOCKERFILES[cell.backend], args)
     for_container = {name: found.pop(name) for name in list(found) if name.startswith("NVIDIA_")}
@@ -96,14 +96,14 @@ def test_command_is_that_of_tox(backend):
     assert json.loads(found[4:]) == command.replace("../junit.xml", str(image.INSIDE.junit)).split()
 
 
-def test_the_three_differ_only_where_they_say():
+def test_the_common_part_of_the_three_dockerfiles_is_the_same():
     common = [text.split("\n# --- ")[1] for text in DOCKERFILES.values()]
     assert common[0] == common[1] == common[2]
 
 
 @backends
-def test_nothing_but_documented_public_bases(backend):
-    """No registry of one's own, no home of a user; and what BuildKit of 2020 does not know is not used."""
+def test_only_public_bases_and_old_syntax(backend):
+    """There is no private registry and no user's home. BuildKit of 2020 understands the file."""
     text = DOCKERFILES[backend]
     sources = {line.split()[1] for line in instructions(text) if line.startswith("FROM ")}
     assert sources <= {"${BASE}", "${TOOLKIT}", "base", "python", "dependencies"}
@@ -115,7 +115,7 @@ WHEEL_CONSTRAINTS = DOCKER / "wheel-constraints.txt"
 
 
 def builders(python, *files):
-    """What builds source on a Python, and how it is pinned."""
+    """The packages that build source archives on a Python, with their pins."""
     lines = re.findall(r"(?m)^[a-z].*(?= \\$)", "".join(file.read_text(encoding="utf-8") for file in files))
     pins = [Requirement(line) for line in lines]
     here = {"python_version": python, "python_full_version": python + ".0"}
@@ -123,23 +123,23 @@ def builders(python, *files):
 
 
 @pytest.mark.parametrize("python", sorted({cell.python for cell in CELLS}, key=Version))
-def test_what_builds_source_is_one_release(python):
-    """JAX came as source below Python 3.12, and our wheel always does."""
+def test_build_tools_are_pinned(python):
+    """Below Python 3.12, JAX is built from source. Our wheel always is."""
     pinned = builders(python, BUILD_CONSTRAINTS, WHEEL_CONSTRAINTS)
     assert pinned.keys() >= {"hatchling", *(["setuptools", "wheel"] if Version(python) < Version("3.12") else [])}
     assert all(re.fullmatch(r"==[\d.]+", specifier) for specifier in pinned.values())
 
 
 @each_cell
-def test_what_builds_source_is_not_what_a_lock_installs(cell):
-    """pip before 25.3 would hold that to the same releases, which a lock with others can't be installed by."""
+def test_build_tools_are_in_no_lock(cell):
+    """pip before 25.3 applies build constraints to the lock as well, and refuses a lock with other releases."""
     pins = locks.read(cell.lock).pins if not cell.floating and cell.lock.exists() else ()
     assert builders(cell.python, BUILD_CONSTRAINTS).keys().isdisjoint(pin.project for pin in pins)
 
 
 @pytest.mark.parametrize("file", [BUILD_CONSTRAINTS, WHEEL_CONSTRAINTS], ids=lambda file: file.name)
-def test_what_builds_source_is_known_by_its_hash(file):
-    """All of it: what hatchling needs, too. And each image asks for the hashes."""
+def test_build_tools_have_hashes(file):
+    """So do the packages that they depend on. Each image requires the hashes."""
     pins = locks.read(file).pins
     assert pins and all(pin.hashes for pin in pins)
     for text in DOCKERFILES.values():
@@ -148,8 +148,8 @@ def test_what_builds_source_is_known_by_its_hash(file):
         assert {"hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers"} <= {pin.project for pin in pins}
 
 
-def test_nightly_jax_comes_from_its_own_index_alone():
-    """pip merges indexes: a `jax` of a higher number elsewhere would be taken for it."""
+def test_nightly_jax_comes_only_from_its_own_index():
+    """pip merges indexes, and would take a `jax` with a higher version from another one."""
     nightly = [cell for cell in CELLS if cell.index_url]
     assert nightly and all(not image.build_args(cell)["INSTALL_FIRST"] for cell in CELLS if cell not in nightly)
     for cell in nightly:
@@ -172,13 +172,13 @@ def test_bridge_and_lock():
     assert original["BRIDGE"] == "" and original["INSTALL"].endswith("/locks/py39-jax0.2.18-cpu.archive.txt")
 
 
-def test_what_floats_is_made_anew_each_day():
+def test_a_floating_cell_is_built_again_each_day():
     cell = [cell for cell in CELLS if cell.floating][0]
     first, second = [image.build_args(cell, today=TODAY + datetime.timedelta(days)) for days in (0, 1)]
     assert first != second and dict(first, AS_OF="") == dict(second, AS_OF="")
 
 
-def test_cuda_is_taken_from_its_image_and_python_from_its_own():
+def test_cuda_and_python_come_from_different_images():
     (old,) = rows.select(CELLS, ["py39-jax0.2.18-cuda"])
     args = image.build_args(old)
     assert args["BASE"].startswith("python:3.9-slim-bookworm") and args["TOOLKIT"].startswith("nvidia/cuda:11.1.1")
@@ -205,8 +205,8 @@ def test_revision(tmp_path):
 
 
 @backends
-def test_the_context_is_what_is_copied(backend):
-    """What stands in .dockerignore is all that the engine is sent, and that changes an image."""
+def test_the_build_context_is_what_the_dockerfile_copies(backend):
+    """.dockerignore lists all files that the engine gets. Only these can change an image."""
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     sent = {line[1:] for line in lines if line.startswith("!")}
     assert "*" in lines and "tests/harness" in lines
@@ -219,7 +219,7 @@ def test_the_context_is_what_is_copied(backend):
     assert used == sent
 
 
-# ---- What is inside --------------------------------------------------------------------------------------------------
+# ---- What an image holds ---------------------------------------------------------------------------------------------
 
 
 def installed(folder, name, record):
@@ -230,8 +230,8 @@ def installed(folder, name, record):
     return folder
 
 
-def test_inventory_tells_apart_what_holds_other_files(tmp_path):
-    """And not what holds the same, listed in another order, or compiled."""
+def test_inventory_distinguishes_packages_by_their_files(tmp_path):
+    """The order of the files, and compiled files, don't matter."""
     record = ["an/__init__.py,sha256=one,3", "an_x-1.0.dist-info/RECORD,,"]
     folders = [
         installed(tmp_path / "1", "An_x", record),
@@ -245,7 +245,7 @@ def test_inventory_tells_apart_what_holds_other_files(tmp_path):
 
 @pytest.fixture
 def docker(request):
-    """Where `--run-docker` asks for it: what docker answers."""
+    """`engine.ask`. The test is skipped without `--run-docker`."""
     if not request.config.getoption("--run-docker", default=False):
         pytest.skip("builds images, in minutes: only with --run-docker")
     try:
@@ -255,8 +255,8 @@ def docker(request):
     return engine.ask
 
 
-def test_built_again_it_holds_the_same(docker, tmp_path):
-    """The same versions, files and wheel, though nothing was taken from the first build."""
+def test_a_second_build_holds_the_same(docker, tmp_path):
+    """The versions, files and wheel are the same, although the second build uses no cache."""
     cell = newest("cpu")
     args = ["--build-arg={}={}".format(*item) for item in image.build_args(cell).items()]
     found = []

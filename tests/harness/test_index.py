@@ -1,4 +1,4 @@
-"""The package index, as a fake that answers with the JSON of PEP 691."""
+"""Releases are read from a package index. A fake index answers with the JSON of PEP 691."""
 
 import base64
 import datetime
@@ -27,7 +27,7 @@ def entry(name, day=None, **more):
 
 
 class Opener:
-    """Stands in for `urllib.request.urlopen`: answers with the pages given, and remembers what was asked."""
+    """Replace `urllib.request.urlopen`: answer with the given pages, and record the requests."""
 
     def __init__(self, pages):
         self.pages = pages
@@ -49,7 +49,7 @@ def releases(*entries, project="jax"):
     return index.releases(project, opener, "https://index.example/simple")
 
 
-def test_files_are_gathered_into_releases_oldest_version_first():
+def test_files_are_grouped_into_releases_oldest_version_first():
     found = releases(
         entry("jax-0.10.0-py3-none-any.whl", "2026-04-16T12:33:15.930324Z", **{"requires-python": ">=3.11"}),
         entry("jax-0.9.2.tar.gz", "2026-03-18T01:00:00Z"),
@@ -71,7 +71,7 @@ def test_a_release_is_as_old_as_its_first_file():
     assert release.uploaded == datetime.date(2025, 3, 19)
 
 
-def test_an_index_that_tells_no_days_gives_none():
+def test_without_dates_in_the_index_a_release_has_none():
     assert releases(entry("jax-0.9.2.tar.gz"))[0].uploaded is None
 
 
@@ -80,7 +80,7 @@ def test_previews_are_not_final():
     assert [release.final for release in found] == [False, True, True]
 
 
-def test_a_release_is_yanked_once_all_of_its_files_are():
+def test_a_release_is_yanked_if_all_of_its_files_are():
     yanked, half = releases(
         entry("jax-0.1.tar.gz", yanked="broken"),
         entry("jax-0.2.tar.gz", yanked=True),
@@ -109,7 +109,7 @@ def test_a_project_that_the_index_lacks_has_no_releases():
     assert index.releases("jax", Opener({}), "https://index.example/simple") == []
 
 
-def test_names_are_asked_for_as_the_index_spells_them():
+def test_project_names_are_normalised():
     assert len(releases(entry("ml_dtypes-0.2.0.tar.gz"), project="ml-dtypes")) == 1
     opener = Opener({})
     index.releases("Ml_Dtypes", opener, "https://index.example/simple")
@@ -127,7 +127,7 @@ def test_names_are_asked_for_as_the_index_spells_them():
         "<html>links</html>",
     ],
 )
-def test_an_index_that_cannot_be_asked_says_so_without_its_password(page):
+def test_the_error_of_an_unreachable_index_hides_the_password(page):
     opener = Opener({"https://index.example/simple/jax/": page})
     with pytest.raises(index.IndexUnreachable, match="EQX_INDEX_URL") as refused:
         index.releases("jax", opener, "https://me:secret@index.example/simple")
@@ -142,8 +142,8 @@ def test_a_password_is_sent_as_a_header():
     assert request.get_header("Authorization") == "Basic " + base64.b64encode(b"me:s@cret").decode()
 
 
-def test_the_index_is_named_in_one_way(monkeypatch):
-    """What else uv and pip take an index from is the caller's, and isn't asked."""
+def test_only_one_variable_names_the_index(monkeypatch):
+    """The caller's own variables of uv and pip are ignored."""
     others = dict.fromkeys(("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"), "https://other.example/simple")
     monkeypatch.setattr(index, "default_index", lambda: "https://default.example/simple/")
     assert index.index_url(others) == "https://default.example/simple"
@@ -157,8 +157,8 @@ def uv_is_asked():
     index.default_index.cache_clear()
 
 
-def test_no_setting_of_the_callers_changes_the_default_index(uv_is_asked, tmp_path, monkeypatch):
-    """The real uv says it."""
+def test_the_callers_settings_do_not_change_the_default_index(uv_is_asked, tmp_path, monkeypatch):
+    """This test asks the real uv."""
     expected = index.default_index()
     assert re.match("https://[^/]+/", expected)
     configuration = tmp_path / "uv.toml"
@@ -170,7 +170,7 @@ def test_no_setting_of_the_callers_changes_the_default_index(uv_is_asked, tmp_pa
     assert index.default_index() == expected
 
 
-def test_what_uv_does_not_say_is_said(uv_is_asked, monkeypatch):
+def test_without_an_answer_from_uv_there_is_a_clear_error(uv_is_asked, monkeypatch):
     def silent(command, **options):
         return subprocess.CompletedProcess(command, 2, "", "error: no such option\n")
 
@@ -186,4 +186,4 @@ def test_pages_are_read_as_text_or_refused():
     assert index.read_page("https://archive.example/jax.html", opener) == "<a href='jaxlib-0.1.69'>"
     with pytest.raises(index.IndexUnreachable, match="can't be reached") as refused:
         index.read_page("https://archive.example/other.html", opener)
-    assert "EQX_INDEX_URL" not in str(refused.value)  # which isn't where the page is
+    assert "EQX_INDEX_URL" not in str(refused.value)  # the page isn't on the index

@@ -1,4 +1,4 @@
-"""Finding interpreters: each place where one may be, in order, and only those that run and are what they say."""
+"""Interpreters are found in each place where one may be, in order. They must run and have the right version."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from harness.interpreters import Here, Interpreter
 
 
 def fake_python(path, version, level="final", base=None, broken=False):
-    """A program that answers the probe as a Python of that version would, or refuses as a shim of pyenv's."""
+    """A program that answers the probe like a Python of that version. A broken one fails like a shim of pyenv."""
     path.parent.mkdir(parents=True, exist_ok=True)
     answer = json.dumps([[int(part) for part in version.split(".")], level, str(base or path)])
     path.write_text(
@@ -23,7 +23,7 @@ def fake_python(path, version, level="final", base=None, broken=False):
 
 
 def fake_uv(path, finds=None, installs=None):
-    """A program that, as uv does, finds an interpreter; or finds it once it was told to install it."""
+    """A program that finds an interpreter like uv. With `installs`, it finds one only after it has installed it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     found = path.with_name("found")
     if finds:
@@ -36,7 +36,7 @@ def fake_uv(path, finds=None, installs=None):
 
 @pytest.fixture
 def here(tmp_path):
-    """`here(uv=..., **env)`: a machine with nothing but what the test puts into its PATH, `tmp_path/bin`."""
+    """`here(uv=..., **env)`: a machine whose PATH is `tmp_path/bin`."""
 
     def here(uv=None, **env):
         return Here({"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path / "home"), **env}, uv=uv)
@@ -49,8 +49,8 @@ def test_from_the_path(here, tmp_path):
     assert here().find("3.9") == Interpreter(path, "3.9.18", "the PATH")
 
 
-def test_the_path_is_searched_on_past_what_does_not_run(here, tmp_path):
-    """As a shim of pyenv's doesn't, whose version is switched off."""
+def test_a_python_on_the_path_that_does_not_run_is_passed_over(here, tmp_path):
+    """A shim of pyenv doesn't run if its version isn't active."""
     fake_python(tmp_path / "bin" / "python3.9", "3.9.1", broken=True)
     second = fake_python(tmp_path / "second" / "python3.9", "3.9.2")
     found = here(PATH="{}:{}".format(tmp_path / "bin", tmp_path / "second")).find("3.9")
@@ -59,7 +59,7 @@ def test_the_path_is_searched_on_past_what_does_not_run(here, tmp_path):
 
 @pytest.mark.parametrize("where", ["home/.pyenv", "elsewhere"])
 def test_from_pyenv_with_no_shim_on_the_path(here, tmp_path, where):
-    """The newest of its versions, by number; and not 3.10's for 3.1, nor one without the GIL."""
+    """The newest patch release is taken. 3.10 is no 3.1, and free-threaded and development builds don't count."""
     for version in ["3.1.9", "3.1.10", "3.10.2", "3.1.11t", "3.1-dev"]:
         fake_python(tmp_path / where / "versions" / version / "bin" / "python3.1", version.rstrip("t-dev"))
     env = {"PYENV_ROOT": str(tmp_path / where)} if where == "elsewhere" else {}
@@ -74,7 +74,7 @@ def test_from_uv(here, tmp_path):
 
 
 def test_order(here, tmp_path):
-    """First the PATH, then pyenv, then uv."""
+    """The PATH comes first, then pyenv, then uv."""
     from_uv = fake_python(tmp_path / "managed" / "python3.9", "3.9.3")
     machine = here(uv=fake_uv(tmp_path / "uv", finds=from_uv))
     assert machine.find("3.9").source == "uv"
@@ -90,13 +90,13 @@ def test_only_a_release_of_that_version(here, tmp_path, version, level):
     assert here().find("3.9") is None
 
 
-def test_nonsense_is_no_python(here, tmp_path):
+def test_a_program_that_is_no_python_is_ignored(here, tmp_path):
     path = fake_python(tmp_path / "bin" / "python3.9", "3.9.1")
     path.write_text("#!/bin/sh\necho hello\n")
     assert here().find("3.9") is None
 
 
-def test_one_that_hangs_is_no_python(here, tmp_path):
+def test_a_program_that_hangs_is_ignored(here, tmp_path):
     fake_python(tmp_path / "bin" / "python3.9", "3.9.1")
 
     def run(command, **options):
@@ -106,7 +106,7 @@ def test_one_that_hangs_is_no_python(here, tmp_path):
 
 
 def test_fetch(here, tmp_path):
-    """What isn't here is fetched by uv."""
+    """uv downloads a Python that isn't here."""
     path = fake_python(tmp_path / "managed" / "python3.9", "3.9.20")
     machine = here(uv=fake_uv(tmp_path / "uv", installs=path))
     assert machine.find("3.9") is None
@@ -118,14 +118,14 @@ def test_fetch_without_network_or_uv(here, tmp_path):
     assert here(uv=fake_uv(tmp_path / "uv")).fetch("3.9") is None
 
 
-def test_uv_is_not_blamed_for_what_it_may_not_do():
-    assert "could not fetch it" in interpreters.missing("3.9", {})
+def test_the_message_says_whether_a_setting_forbids_the_download():
+    assert "could not download it" in interpreters.missing("3.9", {})
     for name, value in [("UV_OFFLINE", "1"), ("UV_PYTHON_DOWNLOADS", "never")]:
-        assert "may not fetch it ({}={})".format(name, value) in interpreters.missing("3.9", {name: value})
+        assert "may not download it ({}={})".format(name, value) in interpreters.missing("3.9", {name: value})
 
 
 @pytest.mark.parametrize("env", [{"UV_PYTHON_DOWNLOADS": "never"}, {"UV_OFFLINE": "1"}])
-def test_fetch_only_if_the_user_lets_uv(here, tmp_path, env):
+def test_fetch_only_if_the_settings_allow_it(here, tmp_path, env):
     path = fake_python(tmp_path / "managed" / "python3.9", "3.9.20")
     uv = fake_uv(tmp_path / "uv", installs=path)
     assert here(uv=uv, **env).fetch("3.9") is None
@@ -133,7 +133,7 @@ def test_fetch_only_if_the_user_lets_uv(here, tmp_path, env):
 
 
 def test_this_python_is_found_outside_of_its_environment(tmp_path):
-    """The real probe, by a real Python in a real environment: it names the interpreter that stays when that goes."""
+    """The real probe runs in a real environment. It names the base interpreter, which stays without the environment."""
     version = "{}.{}".format(*sys.version_info)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
     here = Here({"PATH": str(tmp_path / "env" / "bin"), "HOME": str(tmp_path)})
@@ -148,13 +148,13 @@ def test_this_python_is_found_outside_of_its_environment(tmp_path):
     assert found.version == "{}.{}.{}".format(*sys.version_info)
 
 
-def test_missing_says_what_to_do():
+def test_the_message_names_the_commands_that_install_a_python():
     message = interpreters.missing("3.9")
     assert "pyenv install 3.9" in message and "uv python install 3.9" in message
 
 
 def test_uv_beside_this_python_comes_first(tmp_path):
-    """Else the one on the PATH, else none."""
+    """Otherwise uv is taken from the PATH."""
     beside = Path(sys.executable).parent / "uv"
     on_path = tmp_path / "uv"
     on_path.write_text("")

@@ -28,7 +28,7 @@ def judge(tmp_path):
 
     def judge(status, report=REPORT, **changes):
         environment = Environment(tmp_path)
-        environment.start_afresh()
+        environment.remove_reports()
         if report is not None:
             environment.report.write_text(json.dumps({**report, **changes}))
         return verdict.of_run(CELL, environment, status)

@@ -1,12 +1,12 @@
-"""Find the release of JAX that broke a test, by halving what lies between one that is good and one that is bad.
+"""Find the release of JAX that broke a test, by binary search between a good release and a bad one.
 
     make bisect TEST=tests/test_x.py::test_y GOOD=0.6.2 BAD=0.8.3
 
 All final releases on the package index between the two are candidates, not only the rows of the matrix. If GOOD is the
-newer one, what is looked for is the first release that is good again.
+newer one, the search finds the first release that is good again.
 
-Exit status: 0 found, 1 found only to be among several that can't be tried, 2 wrong usage, 3 could not be set up, 130
-interrupted. What was tried is remembered, however it ends.
+Exit status: 0 found; 1 only a range is found, because some releases can't be tried; 2 wrong usage; 3 it could not be
+set up; 130 interrupted. The results of all tries are kept, and the next run uses them.
 """
 
 import argparse
@@ -36,11 +36,12 @@ Try = Callable[[Candidate, Say], Trial]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("test", nargs="+", help="as pytest takes it: tests/test_x.py::test_y; of several, any may fail")
-    parser.add_argument("--good", required=True, metavar="JAX", help="a release on which the test passes, as in 0.6.2")
-    parser.add_argument("--bad", required=True, metavar="JAX", help="one on which it fails")
-    parser.add_argument("--python", metavar="3.12", help="the Python to use; by default, one that runs both")
-    parser.add_argument("--forget", action="store_true", help="try again what was tried before")
+    test_help = "a test as pytest takes it: tests/test_x.py::test_y; a release is bad if any of several tests fails"
+    parser.add_argument("test", nargs="+", help=test_help)
+    parser.add_argument("--good", required=True, metavar="JAX", help="a release that passes the test, such as 0.6.2")
+    parser.add_argument("--bad", required=True, metavar="JAX", help="a release that fails the test")
+    parser.add_argument("--python", metavar="3.12", help="the Python to use; default: one that runs both releases")
+    parser.add_argument("--forget", action="store_true", help="forget the results of earlier tries")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def reporting(do: Callable[[], int]) -> int:
-    """The exit status of `do`; where it ends early, say why."""
+    """Call `do` and return its exit status. If it raises a known error, print the error and return its exit status."""
     try:
         return do()
     except Problem as problem:
@@ -64,10 +65,11 @@ def reporting(do: Callable[[], int]) -> int:
     except (index.IndexUnreachable, suite.BuildFailed, NotAlone) as error:
         status, message = SetupFailed.status, str(error)
     except OSError as error:
-        status, message = SetupFailed.status, "{}. Mend that; the same command goes on from there.".format(error)
+        status = SetupFailed.status
+        message = "{}. Correct that. The same command then goes on from here.".format(error)
     except KeyboardInterrupt:
         status = INTERRUPTED
-        message = "Interrupted. What was tried is remembered: the same command goes on from there."
+        message = "Interrupted. The results so far are kept: the same command goes on from here."
     Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(safe(message))
     return status
 
@@ -80,7 +82,7 @@ def bisect(options: argparse.Namespace, console: Console) -> int:
     what = plan(found, cells, options.good, options.bad, options.python, pythons)
     uv = interpreters.uv_path()
     if uv is None:
-        raise SetupFailed("There is no uv here. It is among the tools: pip install -r docker/requirements.lock")
+        raise SetupFailed("There is no uv here. Install the tools: pip install -r docker/requirements.lock")
     folder = WORK / "bisect"
     with alone(folder / "lock"):
         source = snapshot.take(folder / "source", cells[0])
@@ -114,7 +116,7 @@ def interpreter(python: str) -> str:
 
 
 def test_ids(given: Sequence[str], root: Path) -> list[str]:
-    """The ids, which may have come as one word; each begins with its file."""
+    """Split and check the ids of tests. make passes several ids as one word."""
     ids = [test for words in given for test in re.split(r"\s+(?=tests/)", words.strip()) if test]
     if not ids:
         raise WrongUsage("Which test? make bisect TEST=tests/test_x.py::test_y GOOD=0.6.2 BAD=0.8.3")
@@ -122,13 +124,13 @@ def test_ids(given: Sequence[str], root: Path) -> list[str]:
         path = test.split("::")[0]
         if not path.startswith("tests/") or path.startswith("tests/harness") or not (root / path).exists():
             near = nearest(path, root)
-            advice = "The nearest: {}.".format(", ".join(near)) if near else "Give it as tests/test_x.py::test_y."
+            advice = "The nearest: {}.".format(", ".join(near)) if near else "Write it as tests/test_x.py::test_y."
             raise WrongUsage("The suite has no file for the test `{}`. {}".format(test, advice))
     return ids
 
 
 def nearest(path: str, root: Path) -> list[str]:
-    """The files of the suite that `path` may have meant: the same name in another folder, or else a similar path."""
+    """The test files that the user may have meant: the same name in another folder, or else a similar path."""
     files = sorted(file.relative_to(root).as_posix() for file in root.glob("tests/**/test_*.py"))
     files = [file for file in files if not file.startswith("tests/harness/")]
     namesakes = [file for file in files if Path(file).name == Path(path).name]
@@ -136,7 +138,7 @@ def nearest(path: str, root: Path) -> list[str]:
 
 
 def search(what: Plan, memory: Memory, try_: Try, report: Report, tests: Sequence[str]) -> int:
-    """Try one release after another, until the change is found."""
+    """Try one release after another until the change is found. Returns the exit status."""
     candidates = what.candidates
     refuse_ends(candidates)
     known = {candidate.jax: memory.trials[candidate.jax] for candidate in candidates if candidate.jax in memory.trials}
@@ -168,12 +170,12 @@ def search(what: Plan, memory: Memory, try_: Try, report: Report, tests: Sequenc
 def refuse_ends(candidates: Sequence[Candidate]) -> None:
     for end in (candidates[0], candidates[-1]):
         if end.refusal:
-            message = "Each end has to be a release that can be tried, and {} can't: {}."
+            message = "Each end must be a release that can be tried, and {} can't: {}."
             raise WrongUsage(message.format(end.jax, end.refusal))
 
 
 def check_ends(candidates: Sequence[Candidate], trials: Mapping[str, Trial], logs: Path) -> None:
-    """What is said to be good is good, and what is said to be bad is bad, as far as they have been tried."""
+    """Refuse an end whose result isn't what the user said. An end without a result is not checked yet."""
     for end, expected in ((candidates[0], Verdict.GOOD), (candidates[-1], Verdict.BAD)):
         trial = trials.get(end.jax)
         if trial is None or trial.verdict is expected:

@@ -1,4 +1,4 @@
-"""What a bisection has tried, on the disk: the next one of the same test, source and Python goes on from there."""
+"""The results of a bisection, in a file. A bisection with the same tests, source and Python goes on from them."""
 
 import hashlib
 import json
@@ -14,17 +14,17 @@ from harness.files import write_whole
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of one release."""
+    """The result of one release."""
 
     verdict: Verdict
     reason: str = ""  # why it is skipped, or what failed
-    lines: tuple[str, ...] = ()  # of the failed assertion
+    lines: tuple[str, ...] = ()  # the failed assertion
     seconds: float = 0.0
-    lasting: bool = True  # False: it might be set up another time, as when the network is back
+    lasting: bool = True  # False: another try may end differently, for example when the network is back
 
 
 class Memory:
-    """The trials so far, by release. Each is on the disk before the next begins."""
+    """The results so far, by release. Each is written to the file before the next try begins."""
 
     def __init__(self, folder: Path, tests: Sequence[str], source: str, python: str) -> None:
         self._identity: dict[str, Any] = {"schema": 1, "tests": list(tests), "source": source, "python": python}
@@ -34,14 +34,18 @@ class Memory:
         self.trials: dict[str, Trial] = {}
 
     def recall(self) -> Mapping[str, Trial]:
-        """Read what was tried before."""
+        """Read the results of earlier runs.
+
+        Raises:
+            SetupFailed: The file can't be read.
+        """
         try:
             stored = json.loads(self.path.read_text(encoding="utf-8"))["trials"]
             self.trials = {jax: _trial(fields) for jax, fields in stored.items()}
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            message = "The memory of trials can't be read from {}: {!r}. Forget it: `make bisect` with ARGS=--forget."
+            message = "The earlier results can't be read from {}: {!r}. Forget them: `make bisect` with ARGS=--forget."
             raise SetupFailed(message.format(self.path, error)) from None
         return self.trials
 
@@ -50,7 +54,7 @@ class Memory:
         self.trials = {}
 
     def remember(self, jax: str, trial: Trial) -> None:
-        """What doesn't last isn't kept: the next bisection tries it again."""
+        """Keep a result. One that isn't `lasting` doesn't go to the file, so the next bisection tries again."""
         self.trials[jax] = trial
         kept = {jax: asdict(trial) for jax, trial in self.trials.items() if trial.lasting}
         write_whole(self.path, json.dumps({**self._identity, "trials": kept}, indent=2) + "\n")

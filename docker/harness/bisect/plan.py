@@ -1,4 +1,4 @@
-"""What a bisection would try: the releases between the two ends, and the Python that each is tried on."""
+"""Plan a bisection: the releases between the two ends, and the Python for each."""
 
 import datetime
 import re
@@ -18,8 +18,8 @@ sys.path.append(str(BRIDGE))
 
 from jax_bridge import releases as bridge
 
-# What a release is tested with is what there was a month after it: JAX's own mistakes, such as a cap that it forgot to
-# declare, show on the day; what others released years later would fail in ways that nobody had then.
+# A release is tested with the other packages as they were a month after it. Packages from years later would fail in
+# ways that no user saw at the time. Packages from the same day would have bugs that JAX and others soon corrected.
 MONTH = datetime.timedelta(days=30)
 
 
@@ -28,11 +28,11 @@ class Candidate:
     """A release that may be tried, and how."""
 
     jax: str
-    date: datetime.date | None  # None: the index doesn't say
+    date: datetime.date | None  # of its upload; None: the index doesn't say
     python: str  # "3.11"
     as_of: datetime.date | None
     bridge: bool = False
-    refusal: str = ""  # why it can't be tried, where that is known beforehand
+    refusal: str = ""  # why it can't be tried, if that is known before the try
 
     @property
     def environment(self) -> str:
@@ -42,11 +42,11 @@ class Candidate:
 @dataclass(frozen=True)
 class Plan:
     candidates: tuple[Candidate, ...]  # from the good end to the bad end
-    one_python: str | None  # None: no Python runs both ends, and each release has its own
+    one_python: str | None  # None: no Python runs both ends, so each release has its own
 
 
 class Index:
-    """What the package index says of JAX and jaxlib, as far as a bisection asks. Only final releases count."""
+    """The final releases of JAX and jaxlib on the package index."""
 
     def __init__(self, jax: Iterable[Release], jaxlib: Iterable[Release]) -> None:
         self._jax = sorted((release for release in jax if release.final), key=_version)
@@ -54,10 +54,10 @@ class Index:
         self._wheels: dict[tuple[str, str], bool] = {}
 
     def between(self, good: str, bad: str) -> list[Release]:
-        """The releases from `good` to `bad`, in that order, whichever is the older."""
+        """The releases from `good` to `bad`, in this order. Either end may be the older one."""
         first, last = self._position(good, "GOOD"), self._position(bad, "BAD")
         if first == last:
-            raise WrongUsage("GOOD and BAD are both {}: there is nothing between. Give two releases.".format(good))
+            raise WrongUsage("GOOD and BAD are both {}. Give two different releases.".format(good))
         if first < last:
             return self._jax[first : last + 1]
         return self._jax[last : first + 1][::-1]
@@ -66,18 +66,18 @@ class Index:
         try:
             wanted = Version(version)
         except InvalidVersion:
-            message = "{} is a release of JAX, as in {}=0.6.2, and not `{}`."
+            message = "{} must be a release of JAX, such as {}=0.6.2, and not `{}`."
             raise WrongUsage(message.format(which, which, version)) from None
         versions = list(map(_version, self._jax))
         if wanted in versions:
             return versions.index(wanted)
         below = [str(version) for version in versions if version < wanted][-1:]
         above = [str(version) for version in versions if version > wanted][:1]
-        message = "{}={} is no final release of JAX on the package index. Nearest to it: {}."
+        message = "{}={} is not a final release of JAX on the package index. The nearest: {}."
         raise WrongUsage(message.format(which, version, " and ".join(below + above)))
 
     def refusal(self, release: Release, python: str) -> str:
-        """Why this release can't be had on this Python, or ""."""
+        """Say why this release can't be installed on this Python. An empty string means that it can."""
         if release.yanked:
             return "withdrawn from the package index"
         if needs_bridge(release):
@@ -92,12 +92,12 @@ class Index:
         return ""
 
     def _has_jaxlib(self, release: Release, python: str) -> bool:
-        """Of the jaxlibs that are no newer than this JAX, which it wouldn't take, the newest is what is installed."""
+        """Whether the jaxlib that would be installed has a wheel. It is the newest one that isn't newer than JAX."""
         older = [jaxlib for jaxlib in self._jaxlib if _version(jaxlib) <= _version(release)]
         if not older:
             return False
         key = older[-1].version, python
-        if key not in self._wheels:  # reading the names of wheels takes a while
+        if key not in self._wheels:  # parsing the names of wheels is slow
             self._wheels[key] = older[-1].has_wheel(python)
         return self._wheels[key]
 
@@ -111,9 +111,18 @@ def needs_bridge(release: Release) -> bool:
 
 
 def plan(index: Index, cells: Sequence[Cell], good: str, bad: str, python: str | None, pythons: Sequence[str]) -> Plan:
-    """How to try each release between the two.
+    """Plan how to try each release between two ends.
 
-    Args: python: the one to use, or `None` to choose of `pythons`, those that can be had here.
+    Args:
+        index: The releases.
+        cells: The cells of the matrix.
+        good: The good end.
+        bad: The bad end.
+        python: The Python to use. `None`: choose one of `pythons`.
+        pythons: The Pythons of this machine.
+
+    Raises:
+        WrongUsage: An end isn't a release, or can't be tried on `python`.
     """
     between = index.between(good, bad)
     rows = sorted((cell for cell in cells if _is_row(cell)), key=lambda cell: Version(cell.jax))
@@ -130,21 +139,22 @@ def plan(index: Index, cells: Sequence[Cell], good: str, bad: str, python: str |
 
 def refuse_python(index: Index, ends: Sequence[Release], python: str, pythons: Sequence[str]) -> None:
     if not re.fullmatch(r"3\.\d+", python):
-        raise WrongUsage("--python is given as in 3.11, and not `{}`.".format(python))
+        raise WrongUsage("--python must be a version such as 3.11, and not `{}`.".format(python))
     for release in ends:
         refusal = index.refusal(release, python)
         if refusal:
             others = [other for other in pythons if not index.refusal(release, other)]
-            advice = "Choose of {}, or leave --python out.".format(", ".join(others)) if others else "Choose another."
+            choice = "one of {}, or leave --python out".format(", ".join(others)) if others else "another Python"
+            advice = "Choose {}.".format(choice)
             raise WrongUsage("JAX {} can't be tried: {}. {}".format(release.version, refusal, advice))
 
 
 def spanning_python(
     index: Index, between: Sequence[Release], rows: Sequence[Cell], pythons: Sequence[str]
 ) -> str | None:
-    """One for all, so that JAX alone changes.
+    """Choose one Python for all releases, so that only JAX changes. Returns `None` if no Python runs both ends.
 
-    It runs both ends. Of several, the one that runs most of what is between, and then the one of most rows nearby.
+    If several do, the one that runs the most releases wins, and then the one that the most nearby rows use.
     """
     runs = {python: [not index.refusal(release, python) for release in between] for python in pythons}
     nearby = [nearest_row(rows, release.version).python for release in between]
@@ -157,14 +167,14 @@ def spanning_python(
 
 
 def own_python(index: Index, release: Release, rows: Sequence[Cell], pythons: Sequence[str]) -> str:
-    """That of the row that is nearest below; if it can't be that one, the newest that can."""
+    """Choose a Python for one release: the one of the nearest older row, or else the newest that can run it."""
     of_row = nearest_row(rows, release.version).python
     can = [python for python in sorted(pythons, key=Version) if not index.refusal(release, python)]
     return of_row if of_row in can or not can else can[-1]
 
 
 def nearest_row(rows: Sequence[Cell], jax: str) -> Cell:
-    """The nearest that isn't newer, if there is one."""
+    """The nearest row that isn't newer. If all rows are newer, the oldest row."""
     below = [row for row in rows if Version(row.jax) <= Version(jax)]
     return below[-1] if below else rows[0]
 
@@ -175,7 +185,7 @@ def _is_row(cell: Cell) -> bool:
 
 def _candidate(index: Index, release: Release, python: str, rows: Sequence[Cell]) -> Candidate:
     row = nearest_row(rows, release.version)
-    # Not before the day of the row, when there was what the bridge pins, and what caps ask for.
+    # Never before the day of the row: from that day on, the index has what the bridge pins and what the caps need.
     days = [row.as_of, release.uploaded + MONTH if release.uploaded else None]
     return Candidate(
         jax=release.version,

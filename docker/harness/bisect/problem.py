@@ -1,4 +1,4 @@
-"""Why a bisection can't be done; each with its exit status."""
+"""The reasons why a bisection can't be done. Each has its own exit status."""
 
 
 class Problem(Exception):
@@ -8,12 +8,12 @@ class Problem(Exception):
 
 
 class WrongUsage(Problem):
-    """What was asked for makes no sense, or has no answer."""
+    """The arguments are wrong, or there is nothing to find between them."""
 
     status = 2
 
 
 class SetupFailed(Problem):
-    """It could be done, but not here and now."""
+    """The bisection can't be done now, for example without a network."""
 
     status = 3

@@ -1,4 +1,4 @@
-"""What a bisection shows while it runs, and what it says in the end."""
+"""Print the progress and the conclusion of a bisection."""
 
 import os
 import urllib.parse
@@ -40,10 +40,10 @@ class Report:
             self.line("All of them on Python {}.".format(python))
         else:
             self.line(
-                "No Python runs both ends, so that two things change: JAX and Python. Each release runs on its own."
+                "No Python runs both ends. So each release runs on a Python of its own, and both JAX and Python change."
             )
         if remembered:
-            self.line("{} were tried before, and are remembered; --forget starts anew.".format(_releases(remembered)))
+            self.line("Results of {} are kept from before. --forget drops them.".format(_releases(remembered)))
 
     def left(self, bracket: Bracket) -> None:
         if bracket.untried:
@@ -52,7 +52,7 @@ class Report:
 
     @contextmanager
     def trying(self, candidate: Candidate) -> Iterator[Say]:
-        """`say` what is being done with it."""
+        """Show a status line while a release is tried. Yields a function that changes its text."""
         text = "{}: {{}}, Python {}".format(candidate.jax, candidate.python)
         if not self.console.is_terminal:
             yield lambda doing: None
@@ -66,7 +66,7 @@ class Report:
         self.console.print(safe(text.rstrip()), highlight=False, soft_wrap=True)
 
     def table(self, trials: Mapping[str, Trial], remembered: Mapping[str, Trial]) -> None:
-        """All the releases."""
+        """Print a table of all releases."""
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for heading in ("JAX", "released", "verdict", "Python", ""):
             table.add_column(heading)
@@ -78,7 +78,7 @@ class Report:
                 verdict = "[{}]{}[/]".format(STYLES[trial.verdict], trial.verdict.value)
                 note = escape(trial.reason) if trial.verdict is Verdict.SKIPPED else ""
             notes = filter(
-                None, (note, "across the bridge" * candidate.bridge, "remembered" * (candidate.jax in remembered))
+                None, (note, "on the bridge" * candidate.bridge, "from before" * (candidate.jax in remembered))
             )
             table.add_row(candidate.jax, str(candidate.date or ""), verdict, candidate.python, "; ".join(notes))
         self.line()
@@ -86,7 +86,7 @@ class Report:
         self.line()
 
     def found(self, bracket: Bracket, trials: Mapping[str, Trial]) -> bool:
-        """Say where the change is. Whether it is between two releases that follow each other."""
+        """Print where the change is. Returns whether it is between two neighbouring releases."""
         candidates = self.plan.candidates
         good, bad = candidates[bracket.good], candidates[bracket.bad]
         between = candidates[bracket.good + 1 : bracket.bad]
@@ -97,14 +97,14 @@ class Report:
             conclusion = "First bad is {}, last good {}.".format(_dated(bad), _dated(good))
         if between:
             which = ", ".join(candidate.jax for candidate in between)
-            message = "It is in one of several releases, as {} can't be tried. Known:"
+            message = "The change is in one of several releases, because {} can't be tried. Known:"
             self.line(message.format(which))
         self.console.print("[bold]{}[/]".format(escape(safe(conclusion))), highlight=False, soft_wrap=True)
         if good.python != bad.python:
-            message = "Python changes there too, from {} to {}: it may be either."
+            message = "Python also changes there, from {} to {}. Either may be the cause."
             self.line(message.format(good.python, bad.python))
         if good.bridge != bad.bridge:
-            self.line("On one side JAX runs on its own jaxlib, on the other across the bridge: it may be that.")
+            self.line("One of the two runs on its own jaxlib, the other on the bridge. That may be the cause too.")
         trial = trials[bad.jax]
         self.line("\n{} fails on {}:".format(trial.reason, bad.jax))
         for line in trial.lines:
@@ -118,7 +118,7 @@ class Report:
 
 
 def changelog(jax: str) -> str:
-    """The place in JAX's changelog. By its words: the anchors there have dates in them, spelt in several ways."""
+    """The URL of the release in JAX's changelog. It searches for the text, because the anchors hold dates."""
     return CHANGELOG + urllib.parse.quote("jax " + jax)
 
 

@@ -1,7 +1,7 @@
-"""Which release to try next, and what the tries say: of verdicts alone, whatever it is that is being tried.
+"""Choose the release to try next, and find the change. This module knows only verdicts, not what is tried.
 
-The releases stand in a row, from the end said to be good to the end said to be bad; with each goes its verdict, or
-`None` where it has none yet. All that a search knows is in that row: one that is stopped goes on from the row it left.
+The input is a list of verdicts, from the good end to the bad end. A release without a verdict has `None`. The list
+holds the whole state of the search, so a search that was stopped goes on from its list.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from typing import NamedTuple
 class Verdict(str, Enum):
     GOOD = "good"
     BAD = "bad"
-    SKIPPED = "skipped"  # nothing can be learnt from this release: it can't be set up, or doesn't have the test
+    SKIPPED = "skipped"  # this release shows nothing: it can't be set up, or the test doesn't run on it
 
 
 Verdicts = Sequence[Verdict | None]
 
 
 class Bracket(NamedTuple):
-    """The last that is good, the first that is bad after it, and those between that may be tried yet."""
+    """The last good release, the first bad release after it, and the releases between them without a verdict."""
 
     good: int
     bad: int
@@ -27,19 +27,19 @@ class Bracket(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """About how many more tries it takes, where none of them is skipped."""
+        """How many more tries are needed at most if none is skipped."""
         return len(self.untried).bit_length()
 
 
 def bracket(verdicts: Verdicts) -> Bracket:
-    """Where the change is, as far as is known. Both ends have their verdicts."""
+    """Find the range that holds the change. Both ends must have their verdicts."""
     bad = verdicts.index(Verdict.BAD)
     good = max(index for index in range(bad) if verdicts[index] is Verdict.GOOD)
     return Bracket(good, bad, tuple(index for index in range(good + 1, bad) if verdicts[index] is None))
 
 
 def next_to_try(verdicts: Verdicts) -> int | None:
-    """The two ends first, as all else relies on them; then halve what is left. `None`: nothing is left."""
+    """Try the two ends first, because all else depends on them. Then halve the rest. `None`: nothing is left."""
     for end in (0, len(verdicts) - 1):
         if verdicts[end] is None:
             return end

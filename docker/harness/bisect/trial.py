@@ -1,4 +1,4 @@
-"""Try one release: make its environment, or take the one that is there, and run the tests in it."""
+"""Try one release: make its environment if there is none, and run the tests in it."""
 
 import os
 import re
@@ -21,38 +21,40 @@ from harness.bisect.search import Verdict
 from harness.environment import Environment
 from harness.places import BRIDGE, BUILD_CONSTRAINTS
 
-# JAX itself has to run before a test can say anything.
+# JAX itself must run, or the result of a test would mean nothing.
 CHECK = """
 import jax, jax.numpy as jnp
 assert jax.__version__ == {jax!r}, "this is jax " + jax.__version__
 assert jax.jit(lambda x: x + 1)(jnp.arange(3)).tolist() == [1, 2, 3], "jit gives wrong numbers"
 """
 
-# These stop a process from outside, and say nothing of what it ran.
+# Somebody stops a process with these signals. They say nothing about the tests.
 STOPPED = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-OF_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")  # these would mix an environment with another
+OF_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")  # these would mix two environments
 
 Say = Callable[[str], None]
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 class NotSetUp(Exception):
-    """The environment can't be made; the message says why."""
+    """The environment can't be made. The message says why."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """All that a release is tried with.
+    """Try releases. All tries share these settings.
 
     Args:
-        tests: the ids, as pytest takes them.
-        suite: a copy of the suite, away from the source tree; the tests run in it.
-        wheel: the library that is tested.
-        environments: where there is one for each Python and release. They are kept.
-        logs: where what the commands print goes, a file for each release.
-        requires: what is installed beside a release of JAX.
-        interpreter: what makes an environment of a Python, "3.11".
+        tests: The ids of the tests, as pytest takes them.
+        suite: A copy of the suite, outside of the source tree. The tests run in it.
+        wheel: The library that is tested.
+        environments: The folder with one environment for each Python and release. They are kept.
+        logs: The folder with one log for each release.
+        requires: Returns what else is installed with a release of JAX.
+        interpreter: Returns the path of a Python such as "3.11".
+        uv: The path of uv.
+        run: Runs a command.
     """
 
     tests: Sequence[str]
@@ -78,7 +80,7 @@ class Bench:
         return replace(trial, seconds=round(time.monotonic() - start, 1))
 
     def _environment(self, candidate: Candidate, say: Say, log: BinaryIO) -> Path:
-        """The Python of the environment, which is whole if its mark says that it was made from this recipe."""
+        """Make the environment unless its mark says that it is complete and made from the same recipe."""
         environment = Environment(self.environments / candidate.environment)
         recipe = self._recipe(candidate, environment.python)
         made_from = {"recipe": "\n".join(map(shlex.join, recipe))}
@@ -86,8 +88,8 @@ class Bench:
             say("setting up")
             self._make(environment.folder, self.interpreter(candidate.python), recipe, log)
             environment.write_mark(made_from)
-        # The library isn't part of what lasts: it changes from one bisection to the next.
-        # Its path may hold what uv takes for a comment.
+        # Install the library each time, because it may change from one bisection to the next. Name the wheel without
+        # its folder: uv reads a # in a path as the start of a comment.
         install = [*self._install(environment.python), "--no-deps", "--reinstall", "./" + self.wheel.name]
         self._call(install, log, cwd=self.wheel.parent)
         return environment.python
@@ -100,7 +102,7 @@ class Bench:
             self._call(command, log)
 
     def _install(self, python: Path) -> list[str]:
-        # Not by UV_BUILD_CONSTRAINT, which uv splits at spaces: where the checkout is may have some.
+        # UV_BUILD_CONSTRAINT would do the same, but uv splits it at spaces, and the path of the checkout may hold some.
         constraint = ["--build-constraint", str(BUILD_CONSTRAINTS)]
         return [self.uv, "pip", "install", "--quiet", "--python", str(python), *constraint]
 
@@ -108,13 +110,13 @@ class Bench:
         install = [
             *self._install(python),
             *(("--exclude-newer", candidate.as_of.isoformat()) if candidate.as_of else ()),
-            *("--exclude-newer-package", "jaxlib=false"),  # old wheels of it were uploaded again, years later
+            *("--exclude-newer-package", "jaxlib=false"),  # old wheels of jaxlib were uploaded again years later
             *self.requires(candidate.jax),
         ]
         check = [str(python), "-I", "-c", CHECK.format(jax=candidate.jax)]
         if not candidate.bridge:
             return [[*install, "jax[cpu]==" + candidate.jax], check]
-        # As a cell across the bridge is made, see docker/matrix.toml.
+        # The same steps as for a cell on the bridge: see docker/matrix.toml.
         activate = [str(BRIDGE / "install.py"), "--only-bridge", "--python", str(python), "--jax", candidate.jax]
         requirements = ["-r", str(BRIDGE / "requirements.txt"), "jax==" + candidate.jax]
         return [[*install, *requirements], [sys.executable, *activate], check]
@@ -124,7 +126,7 @@ class Bench:
         status = self._execute(command, log, cwd)
         if status != 0:
             said = Path(log.name).read_bytes()[start:].decode(errors="replace")
-            raise NotSetUp(_gist(said) or "`{}` exits with {}".format(command[0], status))
+            raise NotSetUp(_summary(said) or "`{}` exits with {}".format(command[0], status))
 
     def _execute(self, command: Sequence[str], log: BinaryIO, cwd: Path | None = None) -> int:
         return self.run(
@@ -146,15 +148,15 @@ class Bench:
 
 
 def log_of(candidate: Candidate, logs: Path) -> Path:
-    """Where all is that the commands printed."""
+    """The log of a release: the output of all commands."""
     return logs / (candidate.environment + ".log")
 
 
 def verdict_of(status: int, report: bytes | None) -> Trial:
-    """What pytest's exit status and its JUnit report say.
+    """The verdict from pytest's exit status and its JUnit report.
 
-    A test module that can't be imported is as bad as a test that fails: that is how a removed name shows. What was
-    skipped, or expected to fail, shows nothing.
+    A test module that can't be imported counts as a failure, because that is what happens if JAX removes a name. Tests
+    that are skipped, or expected to fail, show nothing.
     """
     if status < 0:
         name = signal.Signals(-status).name
@@ -165,7 +167,7 @@ def verdict_of(status: int, report: bytes | None) -> Trial:
         return Trial(Verdict.SKIPPED, "pytest can't start", lasting=False)
     try:
         cases = list(xml.etree.ElementTree.fromstring(report).iter("testcase"))
-    except (xml.etree.ElementTree.ParseError, ValueError, LookupError):  # the last two: of an encoding
+    except (xml.etree.ElementTree.ParseError, ValueError, LookupError):  # the last two: a wrong encoding
         return Trial(Verdict.SKIPPED, "pytest's report can't be read", lasting=False)
     ran = 0
     for case in cases:
@@ -178,8 +180,8 @@ def verdict_of(status: int, report: bytes | None) -> Trial:
     if status == 0 and ran:
         return Trial(Verdict.GOOD)
     if status == 0:
-        return Trial(Verdict.SKIPPED, "the tests skip themselves")
-    if status in (4, 5):  # pytest's own numbers for what it can't find, and for finding nothing
+        return Trial(Verdict.SKIPPED, "all of the tests are skipped")
+    if status in (4, 5):  # pytest's statuses for a test that it can't find, and for no tests at all
         return Trial(Verdict.SKIPPED, "pytest finds no such test")
     return Trial(Verdict.SKIPPED, "pytest exits with {}, and no test failed".format(status), lasting=False)
 
@@ -190,18 +192,21 @@ def _asserted(text: str) -> tuple[str, ...]:
     return tuple(marked or text.splitlines())[:6]
 
 
-def _gist(said: str) -> str:
-    """What is left of an installer's message in a line: the reason, if it gives one."""
+def _summary(said: str) -> str:
+    """The message of an installer in one line. If it gives a reason, only the reason is kept."""
     words = " ".join(said.replace("╰─▶", "").split())
     because = re.search(r"\b[Bb]ecause (.+?)(, we can conclude|\. |\.?$)", words)
-    gist = because[1] if because else words
-    return gist if len(gist) <= 200 else gist[:200] + " ..."
+    summary = because[1] if because else words
+    return summary if len(summary) <= 200 else summary[:200] + " ..."
 
 
 def environment_variables(inherited: Mapping[str, str] = os.environ, *, installs: bool = False) -> dict[str, str]:
-    """The same for each release: on the CPU, and with the same random numbers, whether or not the user chose them.
+    """The environment variables, the same for each release: on the CPU, with the same seed.
 
-    What installs packages has to reach the index. What runs them gets what the tests of a cell get.
+    Args:
+        inherited: The caller's variables.
+        installs: Whether the command installs packages. Then it keeps the variables that it needs to reach the index.
+            Other commands get only the variables that the tests of a cell get.
     """
     kept = list(inherited) if installs else isolation.chosen(inherited, [*isolation.REACH_TESTS, "PATH"])
     seed = {"EQX_SEED": inherited.get("EQX_SEED", "0")}
