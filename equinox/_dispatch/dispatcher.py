@@ -185,7 +185,7 @@ class Dispatcher:
     def _classify(self, callee, args, kwargs):
         """The inputs, with the kinds of their leaves.
 
-        The filter is asked about the inputs that are neither static nor bound. It gets them in the order of the
+        The filter is asked about each input that isn't static and isn't bound. It gets them in the order of the
         parameters, even those that are passed by keyword. Of a bound input, the arrays are traced.
         """
         inputs = callee.inputs(args, kwargs)

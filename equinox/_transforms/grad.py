@@ -42,10 +42,10 @@ def value_and_grad_f(fun=None, *, filter_fn=None, filter_tree=None, argnums=0, h
         ValueError: `argnums` names an input twice, or an input that wasn't passed by position.
         ValueError: With `has_aux`, `fun` returns a tuple or list that isn't a pair.
         TypeError: `fun` isn't callable.
-        TypeError: `filter_fn` isn't a function, or a leaf of `filter_tree` is neither a bool nor a function.
-        TypeError: `argnums` is neither an int nor a sequence of ints.
+        TypeError: `filter_fn` isn't a function, or a leaf of `filter_tree` is something other than a bool or function.
+        TypeError: `argnums` isn't an int or a sequence of ints.
         TypeError: A selected leaf isn't a floating-point or complex array or number.
-        TypeError: With `has_aux`, `fun` returns neither a tuple nor a list.
+        TypeError: With `has_aux`, `fun` doesn't return a tuple or a list.
         TypeError: The value of `fun` isn't a real scalar. JAX raises this error.
         TypeError: The running JAX doesn't accept a keyword argument.
 
@@ -88,10 +88,10 @@ def gradf(fun=None, *, filter_fn=None, filter_tree=None, argnums=0, has_aux=Fals
         ValueError: `argnums` names an input twice, or an input that wasn't passed by position.
         ValueError: With `has_aux`, `fun` returns a tuple or list that isn't a pair.
         TypeError: `fun` isn't callable.
-        TypeError: `filter_fn` isn't a function, or a leaf of `filter_tree` is neither a bool nor a function.
-        TypeError: `argnums` is neither an int nor a sequence of ints.
+        TypeError: `filter_fn` isn't a function, or a leaf of `filter_tree` is something other than a bool or function.
+        TypeError: `argnums` isn't an int or a sequence of ints.
         TypeError: A selected leaf isn't a floating-point or complex array or number.
-        TypeError: With `has_aux`, `fun` returns neither a tuple nor a list.
+        TypeError: With `has_aux`, `fun` doesn't return a tuple or a list.
         TypeError: The value of `fun` isn't a real scalar. JAX raises this error.
         TypeError: The running JAX doesn't accept a keyword argument.
 
@@ -128,8 +128,8 @@ def filter_value_and_grad(fun=None, *, argnums=0, has_aux=False, **kwargs):
         ValueError: `argnums` names an input twice, or an input that wasn't passed by position.
         ValueError: With `has_aux`, `fun` returns a tuple or list that isn't a pair.
         TypeError: `fun` isn't callable.
-        TypeError: `argnums` is neither an int nor a sequence of ints.
-        TypeError: With `has_aux`, `fun` returns neither a tuple nor a list.
+        TypeError: `argnums` isn't an int or a sequence of ints.
+        TypeError: With `has_aux`, `fun` doesn't return a tuple or a list.
         TypeError: The value of `fun` isn't a real scalar. JAX raises this error.
         TypeError: The running JAX doesn't accept a keyword argument.
 
@@ -165,8 +165,8 @@ def filter_grad(fun=None, *, argnums=0, has_aux=False, **kwargs):
         ValueError: `argnums` names an input twice, or an input that wasn't passed by position.
         ValueError: With `has_aux`, `fun` returns a tuple or list that isn't a pair.
         TypeError: `fun` isn't callable.
-        TypeError: `argnums` is neither an int nor a sequence of ints.
-        TypeError: With `has_aux`, `fun` returns neither a tuple nor a list.
+        TypeError: `argnums` isn't an int or a sequence of ints.
+        TypeError: With `has_aux`, `fun` doesn't return a tuple or a list.
         TypeError: The value of `fun` isn't a real scalar. JAX raises this error.
         TypeError: The running JAX doesn't accept a keyword argument.
 

@@ -48,7 +48,7 @@ def jitf(fun=None, *, filter_fn=None, filter_tree=None, **kwargs):
         ValueError: A keyword argument names a parameter that `fun` doesn't have.
         ValueError: A sharding doesn't fit the inputs or the output.
         TypeError: `fun` isn't callable.
-        TypeError: `filter_fn` isn't a function, or a leaf of `filter_tree` is neither a bool nor a function.
+        TypeError: `filter_fn` isn't a function, or a leaf of `filter_tree` is something other than a bool or function.
         TypeError: JAX can't trace a selected leaf.
         TypeError: A static leaf can't be hashed, or is an array with more than its bytes, such as a masked array.
         TypeError: An outer transformation traces a static leaf.

@@ -27,7 +27,7 @@ BATCH = 2 * HOW_MANY
 several = pytest.mark.skipif(
     HOW_MANY < 2,
     reason="needs several devices, but JAX has only {}. On accelerators, use a machine with more of them and a single "
-    "process (`-n 0`, in a cell EQX_WORKERS=0). On the CPU, unset XLA_FLAGS, and start JAX only after tests/conftest.py "
+    "process (`-n 0`, in a cell EQX_WORKERS=0). On the CPU, unset XLA_FLAGS, and start JAX after tests/conftest.py "
     "has asked for eight devices".format(DEVICES),
 )
 shards = pytest.mark.skipif(

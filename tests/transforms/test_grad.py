@@ -255,7 +255,7 @@ def test_allow_int():
 
 
 def test_unknown_keyword_arguments_are_refused_when_decorating():
-    with pytest.raises(TypeError, match="`gradf` hands its keyword arguments to `jax.value_and_grad`.*nonsense"):
+    with pytest.raises(TypeError, match="`gradf` passes its keyword arguments to `jax.value_and_grad`.*nonsense"):
         eqx.gradf(lambda x: x, filter_fn=eqx.is_array, nonsense=1)
 
 

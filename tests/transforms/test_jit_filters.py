@@ -179,7 +179,7 @@ FLAGS = tree_util.tree_map(lambda _: False, Model(1, Model(2, 3)))
 def test_tree_of_bools_is_no_filter_fn(transform):
     """A tree of bools with the class of a callable module is callable. The error says to pass it as `filter_tree`."""
     for tree in (FLAGS, True, np.bool_(False), [True], {"a": False}):
-        with pytest.raises(TypeError, match="got a tree of bools as `filter_fn`, .*: that is a `filter_tree`"):
+        with pytest.raises(TypeError, match="got a tree of bools as `filter_fn`, .* Pass it as `filter_tree`"):
             transform(lambda x: x, filter_fn=tree)
     for other in (1, [1], {"a": 1, "b": True}):
         with pytest.raises(TypeError, match="expects `filter_fn` to be a function from a leaf to a bool, got"):
