@@ -4,6 +4,7 @@ from . import nn
 from ._module import Module, field, replace
 from ._transforms.grad import filter_grad, filter_value_and_grad, gradf, value_and_grad_f
 from ._transforms.jit import filter_jit, jitf
+from ._transforms.vmap import filter_vmap, if_array
 from ._trees.at import tree_at
 from ._trees.equal import tree_equal
 from ._trees.partition import combine, filter, partition
@@ -21,7 +22,9 @@ __all__ = [
     "filter_grad",
     "filter_jit",
     "filter_value_and_grad",
+    "filter_vmap",
     "gradf",
+    "if_array",
     "is_array",
     "is_array_like",
     "is_inexact_array",

@@ -7,6 +7,7 @@ from .release import jax_release
 # The public name -> the first JAX release that it works on, and what came with that release.
 SINCE = {
     "lower": ((0, 2, 25), "ahead-of-time lowering"),
+    "spmd_axis_name": ((0, 3, 17), "it to `jax.vmap`"),
 }
 
 

@@ -71,11 +71,24 @@ def separate(tree, is_selected):
         The list of the selected leaves, and a function that rebuilds the tree from such a list.
     """
     leaves, treedef = tree_util.tree_flatten(tree)
-    is_other = [not is_selected(x) for x in leaves]
-    selected = [x for x, other in zip(leaves, is_other) if not other]
-    others = [x for x, other in zip(leaves, is_other) if other]
+    return separate_leaves(leaves, treedef, map(is_selected, leaves))
+
+
+def separate_leaves(leaves, treedef, selected):
+    """Split a flattened tree as `separate` does.
+
+    Args:
+        leaves: The leaves of the tree.
+        treedef: The structure of the tree.
+        selected: For each leaf, whether it is selected.
+
+    Returns:
+        As for `separate`.
+    """
+    is_other = [not x for x in selected]
+    others = list(itertools.compress(leaves, is_other))
     groups = LeafGroups(treedef, is_other)
-    return selected, lambda selected: groups.merge([*selected, *others])
+    return [x for x, other in zip(leaves, is_other) if not other], lambda selected: groups.merge([*selected, *others])
 
 
 def pack_output(tree, is_array, group_of=None, number_of_groups=1):

@@ -8,6 +8,7 @@ from jax import tree_util
 
 from .layout import layout_of
 from .paths import describe_leaf, first_difference, leaf_paths
+from .predicates import is_none
 
 
 def values_of_leaves(prefix, leaves, treedef, is_value, name, expected):
@@ -44,18 +45,30 @@ def values_of_leaves(prefix, leaves, treedef, is_value, name, expected):
             return None
     values = []
     for i, (item, subtree) in enumerate(zip(items, below)):
-        indices, structure = tree_util.tree_flatten(subtree)
-        if is_value(item):
-            values += [item] * len(indices)
-        elif callable(item):
-            parts, its_structure = tree_util.tree_flatten(item)
-            if its_structure != structure or not all(is_value(x) or callable(x) for x in parts):
-                parts = [item] * len(indices)  # `item` is one function, not a tree of functions that `tree_map` made
-            values += [x if is_value(x) else x(leaves[j]) for x, j in zip(parts, indices)]
-        elif indices or item is not None:
-            path = leaf_paths(prefix, name, is_leaf)[i]
-            raise TypeError("`{}` must be {}, got {}.".format(path, expected, describe_leaf(item)))
+        for part, part_below in _parts(item, subtree, is_value):
+            indices = tree_util.tree_leaves(part_below)
+            if is_value(part):
+                values += [part] * len(indices)
+            elif callable(part):
+                values += [part(leaves[j]) for j in indices]
+            elif indices or part is not None:
+                path = leaf_paths(prefix, name, is_leaf)[i]
+                raise TypeError("`{}` must be {}, got {}.".format(path, expected, describe_leaf(part)))
     return values
+
+
+def _parts(item, subtree, is_value):
+    """Pairs of a value or function and the part of `subtree` below it.
+
+    A function that is a pytree node counts as one function. It counts as a tree if `tree_map` made it from `subtree`.
+    """
+    parts, structure = tree_util.tree_flatten(item, is_leaf=is_none)
+    try:
+        pairs = list(zip(parts, structure.flatten_up_to(subtree)))
+    except ValueError:
+        return [(item, subtree)]
+    are_values = all(is_value(x) or callable(x) or not tree_util.tree_leaves(below) for x, below in pairs)
+    return pairs if are_values else [(item, subtree)]
 
 
 def mismatch(tree, prefix, root, is_leaf=None):

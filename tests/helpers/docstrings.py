@@ -39,7 +39,11 @@ def raised(function, seen=None):
         return set()
     seen.add(function)
     found = set()
-    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))):
+    try:
+        source = inspect.getsource(function)
+    except OSError:  # `dataclasses` keeps no source of what it makes
+        return found
+    for node in ast.walk(ast.parse(textwrap.dedent(source))):
         if isinstance(node, ast.Raise) and node.exc is not None:
             names = [n.id for n in ast.walk(node.exc) if isinstance(n, ast.Name)]
             found.update(name for name in names if _is_exception(getattr(builtins, name, None)))

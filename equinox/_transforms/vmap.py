@@ -1,0 +1,215 @@
+"""`filter_vmap` and `if_array`: `jax.vmap` for functions of models."""
+
+import dataclasses
+import itertools
+import operator
+
+import jax
+import numpy as np
+from jax import tree_util
+
+from .. import _compat
+from .._dispatch.arguments import inputs_of, path_of_leaf, positional_names
+from .._dispatch.leaf_groups import separate_leaves
+from .._trees.paths import describe_leaf, leaf_paths
+from .._trees.predicates import is_array
+from .axes import Axes
+from .wrap import Options, Transformed, transform, transformation
+
+_MOST_SHOWN = 8  # leaves of one size in an error message
+
+
+def if_array(axis):
+    """Map arrays along `axis`, and nothing else: for the `in_axes` and `out_axes` of `filter_vmap`.
+
+    Args:
+        axis: The number of an axis.
+
+    Returns:
+        A function from a leaf to an axis. It returns `axis` for an array (see `is_array`), and else `None`. Two such
+        functions of the same axis are equal.
+
+    Example:
+        >>> eqx.if_array(1)(jnp.ones((2, 3))), eqx.if_array(1)("text")
+        (1, None)
+    """
+    return _IfArray(axis)
+
+
+@dataclasses.dataclass(frozen=True)
+class _IfArray:
+    axis: int
+
+    def __call__(self, leaf):
+        return self.axis if is_array(leaf) else None
+
+    def __repr__(self):
+        return "if_array({!r})".format(self.axis)
+
+
+_ALONG_FIRST = if_array(0)
+
+
+@transformation
+def filter_vmap(fun=None, *, in_axes=_ALONG_FIRST, out_axes=_ALONG_FIRST, axis_name=None, axis_size=None, **kwargs):
+    """Wrap `jax.vmap`: map a function over an axis of the arrays in its inputs. Everything else passes as it is.
+
+    JAX arrays count, NumPy arrays and NumPy scalars. Any other leaf, such as a Python number or a function, is the same
+    for all examples, and is returned as it is, whatever the axes say. If `fun` is a model, or a method of one, it isn't
+    mapped: only inputs are.
+
+    Args:
+        fun: A function, or anything else that is callable. Without it, the result is a decorator.
+        in_axes: Along which axis each array is mapped: an int, or `None` for what isn't mapped, or a function from a
+            leaf to one of these, such as `if_array(0)`. Or a pytree of these whose structure is a prefix of that of the
+            tuple of positional inputs. Each applies to all leaves below it. Arrays in inputs that are passed by keyword
+            are mapped along axis 0.
+        out_axes: Where the mapped axis is in each array of the output, given as `in_axes` are. `None` stands for an
+            array that is the same for all examples.
+        axis_name: The name of the axis, for collectives such as `jax.lax.psum`.
+        axis_size: The size of the axis. It is needed only where no array is mapped.
+        **kwargs: As for `jax.vmap`, such as `spmd_axis_name`.
+
+    Returns:
+        A function with the inputs of `fun`. The result is a pytree whose child is `fun`.
+
+    Raises:
+        TypeError: A leaf of `in_axes` or `out_axes`, or what a function there returned, is none of these.
+        TypeError: `axis_size` is no int, or JAX does not know a keyword argument.
+        ValueError: `in_axes` or `out_axes` does not fit the inputs or the output.
+        ValueError: An array has no such axis.
+        ValueError: The axes differ in size, or there are none and no `axis_size`.
+        ValueError: `out_axes` is `None` for an array that differs between examples.
+
+    Example:
+        >>> make = lambda key: eqx.nn.Linear(2, 3, key=key)
+        >>> models = eqx.filter_vmap(make)(jax.random.split(jax.random.PRNGKey(0), 5))  # an ensemble
+        >>> models.weight.shape
+        (5, 3, 2)
+        >>> call = lambda model, x: model(x)
+        >>> eqx.filter_vmap(call, in_axes=(eqx.if_array(0), None))(models, jnp.ones(2)).shape
+        (5, 3)
+    """
+    return transform(_Vmapped, fun, _VmapOptions(in_axes, out_axes, axis_name, axis_size, kwargs))
+
+
+class _VmapOptions(Options):
+    def __init__(self, in_axes, out_axes, axis_name, axis_size, kwargs):
+        given = dict(kwargs, in_axes=in_axes, out_axes=out_axes, axis_name=axis_name, axis_size=axis_size)
+        super().__init__("filter_vmap", given)
+        if kwargs.get("spmd_axis_name") is not None:
+            _compat.require("spmd_axis_name")
+        if kwargs:
+            _compat.check_options(self.name, jax.vmap, kwargs)
+        by_position = tuple(in_axes) if type(in_axes) is list else in_axes
+        self.in_axes = Axes(self.name, "in_axes", by_position, "the tuple of the inputs passed by position", 0)
+        self.keyword_axes = Axes(self.name, "in_axes", 0, "the inputs passed by keyword", 0)
+        self.out_axes = Axes(self.name, "out_axes", out_axes, "the output", 1)
+        self.axis_size = _check_axis_size(self.name, axis_size)
+        self.kwargs = kwargs if axis_name is None else dict(kwargs, axis_name=axis_name)
+
+
+class _Vmapped(Transformed):
+    """What `filter_vmap` returns."""
+
+    def __call__(__self, *args, **kwargs):  # `self` may be the name of a keyword argument
+        return _vmap(__self.__wrapped__, __self._options, args, kwargs)
+
+
+def _vmap(fun, options, args, kwargs):
+    """`jax.vmap` of `fun` over the mapped arrays alone."""
+
+    def path(i):
+        return path_of_leaf(inputs_of(positional_names(fun), args, kwargs), i)
+
+    leaves, treedef = tree_util.tree_flatten((args, kwargs))
+    axes = _axes_of_inputs(options, args, kwargs, leaves, treedef, path)
+    size = _axis_size(options, leaves, axes, path)
+    mapped, merge = separate_leaves(leaves, treedef, [axis is not None for axis in axes])
+    # JAX before 0.2.28 takes the size of the axis from an array alone.
+    only_size = [] if mapped else [np.zeros(size, bool)]
+    in_axes = [axis for axis in axes if axis is not None], 0
+    out_axes, merge_output = [], None  # JAX reads `out_axes` after the function has run, which fills it
+
+    def of_mapped(mapped, _):
+        nonlocal merge_output
+        args, kwargs = merge(mapped)
+        out = fun(*args, **kwargs)
+        leaves, treedef = tree_util.tree_flatten(out)
+        axes = options.out_axes.of(out, leaves, treedef, lambda i: leaf_paths(out, "output")[i])
+        are_arrays = list(map(is_array, leaves))
+        out_axes.extend(itertools.compress(axes, are_arrays))
+        arrays, merge_output = separate_leaves(leaves, treedef, are_arrays)
+        return arrays
+
+    try:
+        arrays = jax.vmap(of_mapped, in_axes, out_axes, **options.kwargs)(mapped, only_size)
+    except ValueError as error:
+        if merge_output is None or None not in out_axes:
+            raise
+        raise ValueError(
+            "`{}` got `None` from `out_axes` for what differs between the examples. It is {}. Give the axis along "
+            "which to put the examples together, such as 0.".format(
+                options.name, " or ".join(map("`{}`".format, _unmapped_paths(merge_output, out_axes)))
+            )
+        ) from error
+    return merge_output(arrays)
+
+
+def _axes_of_inputs(options, args, kwargs, leaves, treedef, path):
+    """For each leaf of the inputs the number of its mapped axis, or `None`."""
+    of_args, of_kwargs = treedef.children()
+    number = of_args.num_leaves
+    axes = options.in_axes.of(args, leaves[:number], of_args, path)
+    if kwargs:
+        axes += options.keyword_axes.of(kwargs, leaves[number:], of_kwargs, lambda i: path(number + i))
+    return axes
+
+
+def _axis_size(options, leaves, axes, path):
+    """The size of the mapped axis."""
+    sizes = {x.shape[axis] for x, axis in zip(leaves, axes) if axis is not None}
+    if options.axis_size is not None:
+        sizes.add(options.axis_size)
+    if len(sizes) == 1:
+        return sizes.pop()
+    if not sizes:
+        raise ValueError(
+            "`{}` has nothing to map: no input has an array for which `in_axes` has an axis. Pass such an input, or "
+            "`axis_size`.".format(options.name)
+        )
+    lines = []
+    for size in sorted(sizes):
+        of_size = [i for i, axis in enumerate(axes) if axis is not None and leaves[i].shape[axis] == size]
+        shown = [
+            "axis {} of `{}`, {}".format(axes[i], path(i), describe_leaf(leaves[i])) for i in of_size[:_MOST_SHOWN]
+        ]
+        if size == options.axis_size:
+            shown.insert(0, "`axis_size`")
+        if len(of_size) > _MOST_SHOWN:
+            shown.append("{} more".format(len(of_size) - _MOST_SHOWN))
+        lines.append("  size {}: {}".format(size, "; ".join(shown)))
+    raise ValueError(
+        "`{}` maps along axes of one size, but these differ:\n{}\nGive `None` in `in_axes` for what is not to be "
+        "mapped.".format(options.name, "\n".join(lines))
+    )
+
+
+def _unmapped_paths(merge, out_axes):
+    """The paths of those arrays of an output for which `out_axes` is `None`."""
+    marks = [object() for _ in out_axes]
+    unmapped = {id(mark) for mark, axis in zip(marks, out_axes) if axis is None}
+    tree = merge(marks)
+    return [path for path, x in zip(leaf_paths(tree, "output"), tree_util.tree_leaves(tree)) if id(x) in unmapped]
+
+
+def _check_axis_size(name, axis_size):
+    if axis_size is None:
+        return None
+    try:
+        size = operator.index(axis_size)
+    except TypeError:
+        raise TypeError("`{}` expects `axis_size` to be an int, got {!r}.".format(name, axis_size)) from None
+    if size < 0:
+        raise ValueError("`{}` expects an `axis_size` of zero or more, got {}.".format(name, size))
+    return size
