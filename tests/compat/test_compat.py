@@ -1,4 +1,4 @@
-"""The one door to JAX's versions: each arm of each function, on any JAX, by stand-ins for the `jax` module."""
+"""Each function of `_compat` in each of its branches. Stand-ins for the `jax` module make this work on any JAX."""
 
 import collections
 import copy
@@ -19,7 +19,7 @@ from equinox import _compat
 
 
 class Only:
-    """A stand-in for a module that has these names and no others, and keeps which of them were asked for."""
+    """A stand-in for a module that has only these names. It records which of them were used."""
 
     def __init__(self, **names):
         self.names = names
@@ -51,7 +51,7 @@ def make_node_class():
 
 
 def old_jax(version="0.4.7"):
-    """A stand-in for an old JAX, with what pytrees need. It calls the real one."""
+    """A stand-in for an old JAX, with what pytrees need. It calls the real JAX."""
     return Only(
         __version__=version,
         tree_util=Only(
@@ -71,7 +71,7 @@ class Attribute:
 
 
 def new_jax(version="0.4.8"):
-    """As much of a newer JAX as pytrees need, written here: a registry of its own, of the classes put in it."""
+    """A stand-in for a newer JAX, with what pytrees need. It has its own registry of classes."""
     registry = {}
 
     def register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten_func):
@@ -105,7 +105,7 @@ ARMS = pytest.mark.parametrize(
 
 @ARMS
 def test_register_node_and_named_children(jax):
-    """A registered class is a pytree node, and its children have their names: with JAX's help and without."""
+    """A registered class is a pytree node, and its children have names. This holds with and without JAX's support."""
     cls, *functions = make_node_class()
     _compat.register_node(cls, *functions, jax=jax)
     node = cls([1], None)
@@ -120,7 +120,7 @@ def test_register_node_and_named_children(jax):
 
 
 def test_newest_names_alone():
-    """From 0.4.8 on, no name of the older way is asked for, and before it none of the newer."""
+    """From 0.4.8 on, no name of the old API is used. Before it, no name of the new API is used."""
     for stand_in, expected in (
         (new_jax(), {"GetAttrKey", "register_pytree_with_keys", "tree_flatten_with_path", "keystr", "all_leaves"}),
         (old_jax(), {"register_pytree_node", "tree_flatten", "all_leaves"}),
@@ -137,7 +137,7 @@ class Unnamed:
 
 
 class Keyed(dict):
-    """A dictionary that is registered as something else."""
+    """A dictionary that is registered with other children."""
 
 
 tree_util.register_pytree_node(Unnamed, lambda x: (x.children, None), lambda _, children: Unnamed(*children))
@@ -164,19 +164,19 @@ CHILDREN = {
 @pytest.mark.parametrize("name", CHILDREN)
 @pytest.mark.parametrize("version", ["old", "real"])
 def test_children_of_jax_containers(name, version):
-    """The children of what JAX itself registers, named as `keystr` names them, by it or without it."""
+    """The children of JAX's own containers have the names that `keystr` gives, with and without `keystr`."""
     node, expected = CHILDREN[name]
     children = _compat.named_children(node, jax=old_jax() if version == "old" else jax)
     assert children == expected
 
 
 def test_children_of_modules():
-    """A module's children have the names of its fields, on the running JAX."""
+    """The children of a module have the names of its fields, on the running JAX."""
     assert _compat.named_children(Pair(1, [2])) == [(".first", 1), (".second", [2])]
 
 
 class Dtype:
-    """Stands for the dtype of typed keys, which isn't NumPy's."""
+    """Stands for the dtype of typed keys. It isn't NumPy's."""
 
 
 KEY, OTHER = Dtype(), Dtype()
@@ -189,7 +189,7 @@ AFTER = Only(
 
 
 def test_is_typed_key():
-    """Before 0.4.11, between it and 0.4.16, after that, and on the running JAX."""
+    """Typed keys are recognised before 0.4.11, from 0.4.11 to 0.4.15, after that, and on the running JAX."""
     numpy_dtype, key, other = (SimpleNamespace(dtype=dtype) for dtype in (np.dtype("uint32"), KEY, OTHER))
     assert _compat.is_typed_key(numpy_dtype, BEFORE) is False
     assert _compat.is_typed_key(key, BETWEEN) is True
@@ -206,7 +206,7 @@ def test_is_typed_key():
 
 
 class Array:
-    """Stands for a JAX array; without its values if `error` says so."""
+    """Stands for a JAX array. If `error` is given, reading its values raises it."""
 
     dtype = np.dtype("float32")
 
@@ -221,7 +221,10 @@ class Array:
 
 
 def test_to_numpy():
-    """Values where they can be seen, `None` where other processes have some; other errors are passed on."""
+    """The values are returned if this process sees them. If other processes hold some, the result is `None`.
+
+    Other errors are passed on.
+    """
     assert _compat.to_numpy(Array(), BEFORE).tolist() == [0, 1]
     assert _compat.to_numpy(Array(RuntimeError("spans"), is_fully_addressable=False), BEFORE) is None
     for array in (Array(RuntimeError("deleted"), is_fully_addressable=True), Array(RuntimeError("deleted"))):
@@ -245,7 +248,7 @@ def test_to_numpy():
     ],
 )
 def test_is_numpy_array(name, module, expected):
-    """NumPy's, and what JAX 0.7.2 to 0.9.1 has in its place for a constant of a trace: by its name, and whose it is."""
+    """NumPy arrays count, and so do the wrappers of JAX 0.7.2 to 0.9.1, which are known by their name and package."""
     constant = type(name, (), {"__module__": module})()
     assert _compat.is_numpy_array(constant, jax=Only(__name__="jax")) is expected
     assert _compat.is_numpy_array(np.ones(2)) and _compat.is_numpy_array(np.ma.array([1.0]))
@@ -269,6 +272,7 @@ def test_pickles_arrays_as_numpy_is_true_of_this_jax():
 
 @pytest.mark.parametrize("feature", sorted(_compat.SINCE))
 def test_what_a_release_lacks_is_refused_by_its_name(feature):
+    """The error names the feature, the release that it needs and the running JAX."""
     release, _ = _compat.SINCE[feature]
     first = ".".join(map(str, release))
     _compat.require(feature, jax=Only(__version__=first))
@@ -290,13 +294,13 @@ def test_what_a_release_lacks_is_refused_by_its_name(feature):
     ],
 )
 def test_jax_version(version, expected):
-    """The first three numbers, whatever follows them."""
+    """The first three numbers are read. What follows is ignored."""
     assert _compat.release.jax_release(Only(__version__=version)) == expected
     assert _compat.release.jax_release(jax) == tuple(map(int, jax.__version__.split(".")[:3]))
 
 
 def test_import_touches_nothing_deprecated():
-    """Once JAX is there, importing and using what stands before it warns of nothing."""
+    """After JAX is imported, importing and using the library raises no warning."""
     program = """
 import jax, jax.numpy as jnp, jax.random, warnings
 x = jnp.ones(2)

@@ -1,4 +1,4 @@
-"""`tree_at`, against trees edited by hand."""
+"""`tree_at`, against trees that are edited by hand."""
 
 import dataclasses
 
@@ -27,12 +27,15 @@ import equinox as eqx
 
 
 def look_up(path):
-    """The `where` that follows a path such as `.layers[0].weight`."""
+    """Make the `where` that follows a path such as `.layers[0].weight`."""
     return eval("lambda tree: tree" + path)
 
 
 def test_one_leaf():
-    """One leaf is another, the rest is the same, the tree itself unchanged; against `dataclasses.replace`."""
+    """One leaf is replaced, and the others are the same objects. The tree itself doesn't change.
+
+    The oracle is `dataclasses.replace`.
+    """
     net = make_net()
     before = flat_ids(net)
     new = jnp.arange(4.0)
@@ -50,7 +53,7 @@ def flat_ids(tree):
 
 @given(trees(), st.data())
 def test_replace_any_node(tree, data):
-    """Any node of any tree, by what else it may be replaced, against a tree rebuilt by hand."""
+    """Any node of any tree can be replaced by anything. The oracle is a tree that is rebuilt by hand."""
     path, node = data.draw(st.sampled_from(nodes(tree)))
     new = data.draw(st.one_of(st.none(), st.integers(), st.sampled_from([(), (1, 2), [3], jnp.ones(2)])))
     expected = replace_at(tree, path, new)
@@ -64,7 +67,7 @@ def test_replace_any_node(tree, data):
 
 @given(trees(), st.data())
 def test_replace_several_leaves(tree, data):
-    """Several leaves and `None`s in any order, as a tuple or list, against one after the other by hand."""
+    """Several leaves and `None`s can be replaced in any order. The oracle replaces them one after another."""
     places = [path for path, node in nodes(tree) if not children(node)]
     paths = data.draw(st.lists(st.sampled_from(places), unique=True)) if places else []
     expected = tree
@@ -79,7 +82,7 @@ def test_replace_several_leaves(tree, data):
 
 
 def test_replace_fn_gets_the_old_node():
-    """`replace_fn` is called once for each node, in the order of `where`, with what is there: a leaf or a subtree."""
+    """`replace_fn` is called once for each node, in the order of `where`. It gets the old node: a leaf or a subtree."""
     net = make_net()
     got = eqx.tree_at(lambda n: (n.layers[1].weight, n.layers[0].weight), net, replace_fn=lambda w: w.shape)
     assert got.layers[0].weight == (2, 2)
@@ -93,7 +96,10 @@ def test_replace_fn_gets_the_old_node():
 
 
 def test_one_of_a_tuple():
-    """A tuple of one node takes a tuple of one replacement; a node alone takes what it gets, even a tuple."""
+    """If `where` returns a tuple of one node, `replace` is a tuple of one item.
+
+    If it returns a node, `replace` may be any tuple.
+    """
     net = make_net()
     assert eqx.tree_at(lambda n: (n.scale,), net, (2.0,)).scale == 2.0
     assert eqx.tree_at(lambda n: [n.scale], net, [2.0]).scale == 2.0
@@ -102,7 +108,7 @@ def test_one_of_a_tuple():
 
 
 def test_subtrees():
-    """Nodes may be subtrees, mixed with leaves; replaced by whatever there is."""
+    """Nodes may be subtrees or leaves. They may be replaced by anything."""
     net = make_net()
     new = Layer(1, 2)
     got = eqx.tree_at(lambda n: (n.layers[1], n.scale, n.layers[0].bias), net, [new, 0.0, {"a": 1}])
@@ -115,7 +121,7 @@ def test_subtrees():
 
 @pytest.mark.parametrize("kind", [tuple, list, lambda items: Point(*items)], ids=["tuple", "list", "namedtuple"])
 def test_subtree_that_is_a_sequence(kind):
-    """A tuple or list of the tree itself is one node, not several; one made by `where` is several."""
+    """A tuple or list of the tree itself is one node. A tuple or list that `where` makes is several nodes."""
     tree = {"a": kind([1, 2]), "b": 3}
     assert eqx.tree_at(lambda t: t["a"], tree, "new") == {"a": "new", "b": 3}
     assert eqx.tree_at(lambda t: t["a"], tree, ("x", "y")) == {"a": ("x", "y"), "b": 3}
@@ -125,7 +131,7 @@ def test_subtree_that_is_a_sequence(kind):
 
 
 def test_none_by_array_and_back():
-    """A `None` can be picked like any node, without `is_leaf`; and a leaf can become `None`."""
+    """A `None` can be picked without `is_leaf`, and a leaf can become `None`."""
     net = make_net()
     bias = jnp.ones(1)
     got = eqx.tree_at(lambda n: n.layers[1].bias, net, bias)
@@ -138,7 +144,7 @@ def test_none_by_array_and_back():
 
 
 def test_empty_containers():
-    """Empty containers are nodes too, also `()`, of which Python has only one."""
+    """Empty containers are nodes too. This includes `()`, of which Python has only one."""
     tree = {"a": [], "b": (), "c": {}, "d": (), "e": Point([], ())}
     for path, _ in nodes(tree):
         assert same(eqx.tree_at(look_up(path), tree, "new"), replace_at(tree, path, "new"))
@@ -148,7 +154,7 @@ def test_empty_containers():
 @pytest.mark.parametrize("nothing", [(), []], ids=["tuple", "list"])
 @pytest.mark.parametrize("tree", [[1, 2], {"a": (), "b": [], "c": 1}, None, 1], ids=str)
 def test_where_returns_nothing(tree, nothing):
-    """Without nodes and replacements nothing changes, even where the tree holds an empty tuple itself."""
+    """Without nodes and replacements nothing changes, even if the tree holds an empty tuple."""
     assert eqx.tree_at(lambda t: type(nothing)(), tree, ()) == tree
     assert eqx.tree_at(lambda t: type(nothing)(), tree, replace_fn=lambda x: 1 / 0) == tree
     with pytest.raises(ValueError, match="returned 0 nodes, so `replace` must be .* got 1 of them"):
@@ -156,7 +162,7 @@ def test_where_returns_nothing(tree, nothing):
 
 
 def test_is_leaf():
-    """`is_leaf` makes one leaf of a subtree: `where` can pick it, and can't look into it."""
+    """`is_leaf` makes a leaf of a subtree. `where` can pick it, and can't use its parts."""
     net = make_net()
     is_layer = lambda x: isinstance(x, Layer)  # noqa: E731
     got = eqx.tree_at(lambda n: n.layers[0], net, 0, is_leaf=is_layer)
@@ -172,7 +178,7 @@ def test_is_leaf():
 
 
 def test_shared_leaf():
-    """Where one object is at two places, only the picked place changes."""
+    """If one object is at two places, only the picked place changes."""
     x = jnp.ones(2)
     layer = Layer(x, x)
     got = eqx.tree_at(lambda t: t["b"].weight, {"a": layer, "b": layer}, 0)
@@ -188,7 +194,7 @@ def test_shared_leaf():
 
 
 def test_structure_in_where():
-    """`where` may look at all that is structure: which class, which keys, how many, what is `None`."""
+    """`where` may use everything that is structure: classes, keys, lengths and `None`s."""
     net = make_net()
     where = lambda n: tuple(x.bias for x in n.layers if x.bias is not None and isinstance(x, Layer))  # noqa: E731
     assert eqx.tree_at(where, net, (1,)).layers[0].bias == 1
@@ -206,7 +212,7 @@ def test_nested_tree_at():
 
 
 def test_tree_at_on_traced_arrays(run):
-    """Eagerly, under `jit` and under `vmap`: what is put in is computed on, the rest is as it was."""
+    """The result is the same eagerly, under `jit` and under `vmap`."""
 
     def function(x, y):
         pair = Pair(x, {"y": y, "text": "a"})
@@ -221,7 +227,7 @@ def test_tree_at_on_traced_arrays(run):
 
 
 def test_seed_example():
-    """The example of the specification: a tree of `False` in which the weights to train become `True`."""
+    """The example of the specification: in a tree of `False`, the weights to train become `True`."""
     net = make_net()
     trainable = tree_util.tree_map(lambda _: False, net)
     trainable = eqx.tree_at(lambda n: n.layers[-1].weight, trainable, replace=True)
@@ -229,7 +235,7 @@ def test_seed_example():
 
 
 def test_where_is_called_with_placeholders_and_with_leaves():
-    """A placeholder can be hashed, and its repr is the path of its leaf. It has nothing else."""
+    """A placeholder has a hash, and a `repr` that is the path of its leaf. It has nothing else."""
     net, scales = make_net(), []
 
     def where(n):
@@ -244,7 +250,7 @@ def test_where_is_called_with_placeholders_and_with_leaves():
 
 @each_wrap
 def test_tree_at_on_deep_trees(wrap):
-    """Trees may be deeper than Python's recursion, in the error messages too."""
+    """Trees may be deeper than Python's limit of recursion. This holds for the error messages too."""
 
     def where(tree, levels=1100):
         for _ in range(levels):

@@ -1,4 +1,4 @@
-"""What `tree_at` refuses: nodes that can't be told or aren't there, and a `where` that looks at values."""
+"""What `tree_at` refuses: ambiguous or missing nodes, and a `where` that uses the values of leaves."""
 
 import operator
 
@@ -14,7 +14,7 @@ import equinox as eqx
 
 
 def test_neither_or_both():
-    """Exactly one of `replace` and `replace_fn`; `None` is a replacement."""
+    """Exactly one of `replace` and `replace_fn` must be given. `None` is a replacement."""
     with pytest.raises(ValueError, match="exactly one of `replace` and `replace_fn`, got neither"):
         eqx.tree_at(lambda t: t[0], [1])
     with pytest.raises(ValueError, match="exactly one of `replace` and `replace_fn`, got both"):
@@ -25,7 +25,7 @@ def test_neither_or_both():
 
 
 def test_no_function():
-    """What should be a function is named if it isn't one."""
+    """The error names the argument that must be a function."""
     with pytest.raises(TypeError, match="`tree_at` expects `where` to be a function, got `str` 'weight'"):
         eqx.tree_at("weight", make_net(), 1)
     with pytest.raises(TypeError, match="`tree_at` expects `replace_fn` to be a function, got `int` 1"):
@@ -62,7 +62,7 @@ TWICE = {
 
 @pytest.mark.parametrize("name", TWICE)
 def test_node_twice(name):
-    """A node returned twice is an error, which names it: which of the replacements should it get?"""
+    """If a node is returned twice, it isn't known which replacement it gets. The error names the node."""
     where, path = TWICE[name]
     with pytest.raises(ValueError, match="`where` returned the node `{}` twice".format(path)):
         eqx.tree_at(where, make_net(), replace_fn=lambda x: x)
@@ -78,7 +78,7 @@ INSIDE = {
 
 @pytest.mark.parametrize("name", INSIDE)
 def test_node_inside_another(name):
-    """A node and one inside it can't both be replaced: the error names both."""
+    """A node and a node inside it can't both be replaced. The error names both."""
     where, outer, inner = INSIDE[name]
     message = "`where` returned the node `({})`, and `{}` which lies inside it".format(outer, inner)
     with pytest.raises(ValueError, match=message):
@@ -104,14 +104,14 @@ NO_NODES = {
 
 @pytest.mark.parametrize("name", NO_NODES)
 def test_no_node_of_the_tree(name):
-    """What isn't in the tree can't be replaced in it: the error says what it is."""
+    """What isn't a node of the tree can't be replaced. The error says what it is."""
     where, message = NO_NODES[name]
     with pytest.raises(ValueError, match="`where` returned " + message):
         eqx.tree_at(where, make_net(), replace_fn=lambda x: x)
 
 
 class Single:
-    """A pytree node of which there is only one."""
+    """A pytree node that exists only once."""
 
 
 SINGLE = Single()
@@ -119,7 +119,7 @@ tree_util.register_pytree_node(Single, lambda single: ((), None), lambda _, chil
 
 
 def test_node_without_identity():
-    """A node that is one object at several places of the tree is refused: which place is meant is unknown."""
+    """If a node is the same object at several places of the tree, it isn't known which place to replace."""
     tree = [SINGLE, (SINGLE, 1)]
     assert eqx.tree_at(lambda t: t[1], tree, 2) == [SINGLE, 2]
     with pytest.raises(ValueError, match=r"returned a `Single` that is in the tree 2 times, the first at `tree\[0\]`"):
@@ -170,20 +170,20 @@ VALUES = {
 
 @pytest.mark.parametrize("name", VALUES)
 def test_value_in_where(name):
-    """`where` can't use the value of a leaf: the error says which, and what to do."""
+    """`where` can't use the value of a leaf. The error names the leaf and says what to do."""
     with pytest.raises(TypeError, match=r"used the leaf `tree.layers\[1\].weight`. It must pick nodes by the str"):
         eqx.tree_at(lambda n: VALUES[name](n.layers[1].weight), make_net(), 1)
 
 
 def test_jax_function_in_where():
-    """JAX's functions refuse a placeholder, with errors of their own."""
+    """JAX's functions refuse a placeholder with their own errors."""
     with pytest.raises(TypeError, match="_Placeholder"):
         eqx.tree_at(lambda n: jnp.sin(n.scale), make_net(), 1)
 
 
 @pytest.mark.parametrize("attribute", ["shape", "dtype", "at", "T", "sum", "__jax_array__", "nonsense"])
 def test_attribute_in_where(attribute):
-    """`where` can't use an attribute of a leaf either. `hasattr` answers no."""
+    """`where` can't use an attribute of a leaf. `hasattr` is false."""
     with pytest.raises(AttributeError, match=r"used the leaf `tree.scale`.*It asked for `.{}`".format(attribute)):
         eqx.tree_at(lambda n: getattr(n.scale, attribute), make_net(), 1)
     assert eqx.tree_at(lambda n: n.layers if hasattr(n.scale, attribute) else n.scale, make_net(), 2).scale == 2
@@ -201,7 +201,7 @@ PICKED_FOR_BEING_NONE = [
 
 @pytest.mark.parametrize("where", PICKED_FOR_BEING_NONE)
 def test_none_picked_for_being_none(where):
-    """`where` can't pick a node for being `None`, because a placeholder stands for it. That is an error."""
+    """`where` can't pick a node because it is `None`: a placeholder replaces it. This is an error."""
     with pytest.raises(
         ValueError, match=r"something else when .* whether the node that it returns is `None`. Pick the"
     ):
@@ -259,7 +259,7 @@ TWO_LEAVES = {
 @pytest.mark.parametrize("question", QUESTIONS)
 @pytest.mark.parametrize("name", TWO_LEAVES)
 def test_right_node_or_an_error(name, question):
-    """Whatever `where` asks of the leaves, it gets the node that it would pick by hand, or an error: never another."""
+    """If `where` uses the leaves, the result is the node that the same question picks by hand, or an error."""
     asks = QUESTIONS[question]
     tree = dict(zip("ab", TWO_LEAVES[name]), c=[False, ARRAY])
     for of in "ab":
@@ -277,7 +277,7 @@ def test_right_node_or_an_error(name, question):
 @pytest.mark.parametrize("question", QUESTIONS)
 @pytest.mark.parametrize("name", TWO_LEAVES)
 def test_right_nodes_or_an_error(name, question):
-    """The same holds where it returns all nodes that answer a question with yes."""
+    """The same holds if `where` returns all nodes for which a question is true."""
     asks = QUESTIONS[question]
     tree = [*TWO_LEAVES[name], False]
     where = lambda t: [x for x in t if asks(x)]  # noqa: E731
@@ -291,7 +291,7 @@ def test_right_nodes_or_an_error(name, question):
 
 
 def test_question_about_a_subtree():
-    """A subtree is picked by a question about a leaf in it, or beside it: an error, too."""
+    """It is an error to pick a subtree by a question about a leaf inside it or beside it."""
     net = make_net()
     for where in (
         lambda n: n.layers[0] if eqx.is_array(n.layers[0].bias) else n.layers[1],
@@ -303,7 +303,7 @@ def test_question_about_a_subtree():
 
 
 def test_shared_subtree_keeps_its_places():
-    """One layer at two places: a question about a leaf beside it doesn't pick the other place."""
+    """One layer is at two places. A question about a leaf beside it doesn't pick the other place."""
     layer = make_net().layers[0]
     tree = {"a": layer, "b": layer, "flag": True}
     assert eqx.tree_at(lambda t: t["b"], tree, 0)["a"].weight is layer.weight
@@ -312,7 +312,7 @@ def test_shared_subtree_keeps_its_places():
 
 
 def test_question_about_a_traced_leaf():
-    """Inside `jit`, too."""
+    """The same is an error inside `jit`."""
 
     @jax.jit
     def function(x):
@@ -332,7 +332,7 @@ def test_error_in_where_is_passed_on():
 
 
 def test_static_field():
-    """What is static is named, and so is the call that changes it."""
+    """The error names the static field and the call that changes it."""
     linear = eqx.nn.Linear(2, 3, bias=False, key=jax.random.PRNGKey(0))
     mlp = eqx.nn.MLP(2, 2, 4, 1, activation=jnp.tanh, key=jax.random.PRNGKey(0))
     sequential = eqx.nn.Sequential([linear, jnp.tanh])

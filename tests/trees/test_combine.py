@@ -1,4 +1,4 @@
-"""The laws of `combine`, and what it says of trees that don't fit."""
+"""The laws of `combine`, and its errors for trees that don't fit."""
 
 import re
 
@@ -14,14 +14,14 @@ pytestmark = pytest.mark.filters
 
 
 def fill(tree, values):
-    """`tree` with other leaves."""
+    """Copy `tree` with other leaves."""
     values = iter(values)
     return map_tree(lambda _: next(values), tree)
 
 
 @given(trees(st.integers()), trees(st.integers()), st.data())
 def test_combine_any(a, b, data):
-    """Any two trees either fit, with nothing lost, or are an error that names a place."""
+    """Two trees either fit and no leaf is lost, or the error names a place."""
     paths = [path for path, _ in nodes(a)]
     for other in (b, replace_at(map_tree(lambda x: None, a), data.draw(st.sampled_from(paths)), b)):
         try:
@@ -45,14 +45,14 @@ def test_combine_takes_the_first(tree, number, data):
 
 
 def test_combine_keeps_what_is_false():
-    """Only `None` is left out, and arrays are never compared."""
+    """Only `None` is left out. Arrays are never compared."""
     array = jnp.zeros(3)
     assert eqx.combine([0, False, "", None], [1, 1, 1, 1]) == [0, False, "", 1]
     assert eqx.combine([array, None], [array, array]) == [array, array]
 
 
 def test_combine_is_leaf():
-    """`is_leaf` makes leaves of nodes, which are taken as a whole."""
+    """`is_leaf` makes leaves of nodes. Such a node is taken as a whole."""
     is_list = lambda x: isinstance(x, list)  # noqa: E731
     assert eqx.combine({"a": [1, None], "b": None}, {"a": [2], "b": [3]}, is_leaf=is_list) == {"a": [1, None], "b": [3]}
 
@@ -79,7 +79,7 @@ COMBINE_MISMATCHES = {
 
 @pytest.mark.parametrize("name", COMBINE_MISMATCHES)
 def test_combine_mismatch_names_the_place(name):
-    """Trees of different structure are an error, which names where and which tree."""
+    """Trees of different structures are an error. It names the place and the tree."""
     left, right, message = COMBINE_MISMATCHES[name]
     with pytest.raises(ValueError, match="`combine` expects trees of the same structure.*" + message):
         eqx.combine(left, right)
@@ -88,7 +88,7 @@ def test_combine_mismatch_names_the_place(name):
 
 
 def test_combine_mismatch_with_is_leaf():
-    """What `is_leaf` makes a leaf of may differ; the error names what may not."""
+    """Nodes that `is_leaf` makes leaves of may differ. The error names a place that may not differ."""
     is_list = lambda x: isinstance(x, list)  # noqa: E731
     with pytest.raises(ValueError, match=r"At `tree\['b'\]` expected a leaf \(`int` 1\), got a `tuple`"):
         eqx.combine({"a": [1, 2], "b": 1}, {"a": [3], "b": (1,)}, is_leaf=is_list)

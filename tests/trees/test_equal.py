@@ -1,4 +1,4 @@
-"""`tree_equal`, against comparing by hand."""
+"""`tree_equal`, against a comparison by hand."""
 
 import collections
 from typing import Any
@@ -32,7 +32,7 @@ NAN = float("nan")
 
 
 def nested(array):
-    """An object array that holds an array."""
+    """Make an object array that holds an array."""
     box = np.empty(2, object)
     box[:] = [array, None]
     return box
@@ -140,7 +140,7 @@ if hasattr(jrandom, "key_impl"):  # of several kinds, in 0.4.30
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_equal_pairs(name):
-    """The table: alone and in a tree, both ways, and always as a `bool`."""
+    """Each pair of the table gives the same `bool` alone and in a tree, in both orders."""
     left, right, expected = PAIRS[name]
     assert eqx.tree_equal(left(), right()) is expected
     assert eqx.tree_equal(right(), left()) is expected
@@ -150,7 +150,7 @@ def test_equal_pairs(name):
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_equal_to_itself(name):
-    """The very same leaf is equal to itself, unless it holds a NaN."""
+    """A leaf is equal to itself, unless it holds a NaN."""
     leaf = PAIRS[name][0]()
     assert eqx.tree_equal(leaf, leaf) is ("nan" not in name)
 
@@ -173,7 +173,7 @@ def equal_by_hand(a, b):
 
 @given(trees(), trees(), st.data())
 def test_equal_trees(a, b, data):
-    """Any two trees, and any two that differ in one leaf at most, against comparing by hand."""
+    """Two random trees, and two trees that differ in at most one leaf, are compared as by hand."""
     assert eqx.tree_equal(a, b) is equal_by_hand(a, b)
     copy = map_tree(lambda x: jnp.array(np.asarray(x)) if any(x is array for array in JAX_ARRAYS) else x, a)
     assert eqx.tree_equal(a, copy) is True
@@ -184,7 +184,7 @@ def test_equal_trees(a, b, data):
 
 
 def test_equal_many():
-    """Any number of trees: all must be equal to the first. None at all, and one, are."""
+    """All of several trees must be equal to the first. No tree and one tree are equal."""
     assert eqx.tree_equal() is True
     assert eqx.tree_equal([jnp.array(NAN)]) is True
     equal = [Layer(jnp.ones(2), 1) for _ in range(4)]
@@ -195,7 +195,7 @@ def test_equal_many():
 
 
 def test_equal_on_traced_arrays(run):
-    """Eagerly, under `jit` and under `vmap`, the answer is that of comparing by NumPy."""
+    """The answer is the same as NumPy's eagerly, under `jit` and under `vmap`."""
 
     def function(x, y):
         tree = lambda x, y: Pair([x, "a"], {"y": y, "f": len})  # noqa: E731
@@ -238,14 +238,14 @@ def test_equal_inside_jit():
 
 
 def test_equal_under_vmap():
-    """One answer for each example."""
+    """There is one answer for each example."""
     x = jnp.array([[1.0, 2.0], [3.0, 4.0], [5.0, NAN]])
     answers = jax.vmap(lambda x, y: eqx.tree_equal([x, "a"], [y, "a"]))(x, x.at[1, 0].set(0))
     np.testing.assert_array_equal(answers, [True, False, False])
 
 
 def test_equal_under_grad():
-    """The answer can be used where the derivative is taken."""
+    """The answer can be used in a function that is differentiated."""
 
     def function(x, y):
         return jnp.where(eqx.tree_equal({"a": x}, {"a": y}), 2.0, 3.0) * x.sum()
@@ -268,7 +268,7 @@ def test_equal_typed_keys_inside_jit():
 
 @each_wrap
 def test_equal_deep_trees(wrap):
-    """Trees may be deeper than Python's recursion."""
+    """Trees may be deeper than Python's limit of recursion."""
     with room_for(1100):
         assert eqx.tree_equal(deep(1100, wrap, "leaf"), deep(1100, wrap, "leaf")) is True
         assert eqx.tree_equal(deep(1100, wrap, "leaf"), deep(1100, wrap, "other")) is False
@@ -276,7 +276,7 @@ def test_equal_deep_trees(wrap):
 
 
 class Spanning:
-    """Stands for an array that spans several processes, of which NumPy sees no values."""
+    """Stands for an array that spans several processes. NumPy can't read its values."""
 
     shape = (2,)
     dtype = np.dtype("float32")
@@ -294,7 +294,7 @@ class Spanning:
 
 
 def test_equal_where_numpy_sees_no_values(monkeypatch):
-    """Arrays of several processes are compared by JAX itself."""
+    """JAX itself compares arrays that span several processes."""
     monkeypatch.setattr("equinox._trees.equal.is_jax_array", lambda x: isinstance(x, Spanning))
     monkeypatch.setattr("equinox._trees.equal.concrete_array_types", {Spanning})
     assert eqx.tree_equal(Spanning([1.0, 2.0]), Spanning([1.0, 2.0])) is True

@@ -1,4 +1,4 @@
-"""What a `filter_spec` may be, and what is said of one that doesn't fit the tree."""
+"""What a `filter_spec` may be, and the errors for one that doesn't fit the tree."""
 
 import re
 from typing import Any
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filters
 
 
 def test_module_as_spec_is_a_tree():
-    """A module of bools is a spec like any tree, although it can be called; also as part of another."""
+    """A module of bools is a spec like any tree, although it can be called. It may be a part of another spec."""
     model = Pair(jnp.ones(2), Pair("a", 1))
     spec = tree_util.tree_map(lambda _: False, model)
     assert callable(spec)
@@ -44,7 +44,7 @@ class Plain:
 
 
 def test_bound_method_as_spec_is_a_function():
-    """A bound method is a function from a leaf to a bool, although that of a module is a pytree too."""
+    """A bound method is a function from a leaf to a bool, although it is a pytree."""
     chooser = Chooser(2)
     for spec in (chooser.chooses, chooser.__call__, Plain().chooses, [2].__contains__):
         assert eqx.filter({"a": 1, "b": [2]}, spec) == {"a": None, "b": [2]}
@@ -52,7 +52,7 @@ def test_bound_method_as_spec_is_a_function():
 
 
 def test_bound_method_as_tree():
-    """A bound method is a pytree like its module: it can be split, by a function or a tree like itself."""
+    """A bound method is a pytree. It can be split by a function, or by a tree of the same structure."""
     method = Pair(jnp.ones(2), "a").__call__
     selected, others = eqx.partition(method, eqx.is_array)
     assert tree_util.tree_leaves(others) == ["a"]
@@ -63,7 +63,7 @@ def test_bound_method_as_tree():
 
 @pytest.mark.parametrize("wrap", [eqx.filter_jit, tree_util.Partial])
 def test_wrapped_function_as_spec(wrap):
-    """A `Partial` and what a transformation returns are functions too, although they are pytrees."""
+    """A `Partial` and what a transformation returns are functions, although they are pytrees."""
     spec = wrap(lambda leaf: leaf == 2)
     assert eqx.filter({"a": 1, "b": [2]}, spec) == {"a": None, "b": [2]}
     assert eqx.filter([[1, 2], [1, 2], 2], [spec, True, spec]) == [[None, 2], [1, 2], 2]
@@ -71,7 +71,7 @@ def test_wrapped_function_as_spec(wrap):
 
 @pytest.mark.parametrize("wrap", [lambda model: model.__call__, eqx.filter_grad, tree_util.Partial])
 def test_tree_like_a_function_as_part_of_a_spec(wrap):
-    """What `tree_map` makes of such a function is a tree of bools or functions, although it can be called."""
+    """`tree_map` makes a tree of bools or functions of such a function. It is a tree, although it can be called."""
     function = wrap(Chooser(jnp.ones(2)))
     spec = tree_util.tree_map(eqx.is_array, function)
     for tree in (spec, tree_util.tree_map(lambda _: eqx.is_array, function)):
@@ -82,13 +82,13 @@ def test_tree_like_a_function_as_part_of_a_spec(wrap):
 
 
 def test_callable_node_as_spec():
-    """A callable pytree is a tree: where it has not the structure of `tree`, that is an error."""
+    """A callable pytree is a tree. If it doesn't have the structure of `tree`, this is an error."""
     with pytest.raises(ValueError, match="`filter_spec` must have the structure of `tree`"):
         eqx.filter([1, 2], Chooser())
 
 
 def test_none_in_spec():
-    """`None` in a spec stands where the tree has nothing, and nowhere else, on every JAX."""
+    """`None` in a spec fits `None` in the tree, and nothing else. This is the same on every JAX."""
     tree = {"a": None, "b": 1, "c": [[], None]}
     assert eqx.filter(tree, {"a": None, "b": True, "c": [[], None]}) == tree
     assert eqx.filter(tree, {"a": None, "b": True, "c": None}) == tree
@@ -144,7 +144,7 @@ MISMATCHES = {
 
 @pytest.mark.parametrize("name", MISMATCHES)
 def test_mismatch_names_the_place(name):
-    """A spec that is no prefix of the tree is an error, which names where it departs."""
+    """A spec that is no prefix of the tree is an error. It names the place where they differ."""
     tree, spec, message = MISMATCHES[name]
     for function in (eqx.filter, eqx.partition):
         with pytest.raises(ValueError, match="`filter_spec` must have the structure .*" + message):
@@ -152,7 +152,7 @@ def test_mismatch_names_the_place(name):
 
 
 def test_mismatch_below_is_leaf():
-    """A spec can't go deeper than `is_leaf` lets the tree go."""
+    """A spec can't be deeper than the tree that `is_leaf` defines."""
     is_list = lambda x: isinstance(x, list)  # noqa: E731
     with pytest.raises(ValueError, match=r"At `tree\['a'\]` expected a leaf \(`list` \[1, 2\]\), got a `list`"):
         eqx.filter({"a": [1, 2], "b": 1}, {"a": [True, False], "b": True}, is_leaf=is_list)
@@ -162,7 +162,7 @@ def test_mismatch_below_is_leaf():
     "leaf", [1, "yes", 0.0, np.ones(2), NUMPY_ARRAYS[0], np.array(True), jnp.array(True), object()]
 )
 def test_wrong_spec_leaf(leaf):
-    """A spec of anything but bools and functions is an error, which names the leaf."""
+    """A spec holds only bools and functions. The error names any other leaf."""
     with pytest.raises(
         TypeError, match=r"`filter_spec\['a'\]\[1\]` must be a bool or a function .* `{}`".format(type(leaf).__name__)
     ):
@@ -179,7 +179,7 @@ def test_wrong_spec_leaf(leaf):
 
 @given(trees(), trees(st.booleans()), st.data())
 def test_any_spec(tree, other, data):
-    """A spec either fits or is an error that names a place in the tree or in the spec."""
+    """A random spec either fits, or the error names a place in the tree or in the spec."""
     paths = [path for path, _ in nodes(tree)]
     for spec in (other, replace_at(map_tree(lambda x: True, tree), data.draw(st.sampled_from(paths)), other)):
         try:

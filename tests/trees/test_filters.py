@@ -34,7 +34,10 @@ filter_functions = st.sampled_from([eqx.is_array, eqx.is_inexact_array_like, is_
 
 @given(trees(), filter_functions)
 def test_partition_and_filter(tree, function):
-    """Each leaf is on one side, `None` on the other; `filter` gives one of them; `combine` gives the tree back."""
+    """Each leaf is in one of the two trees, and `None` is in the other. `filter` returns one of them.
+
+    `combine` restores the tree.
+    """
     selected, others = eqx.partition(tree, function)
     assert same(selected, map_tree(lambda x: x if function(x) else None, tree))
     assert same(others, map_tree(lambda x: None if function(x) else x, tree))
@@ -46,7 +49,7 @@ def test_partition_and_filter(tree, function):
 
 @given(trees(), filter_functions)
 def test_filter_is_idempotent(tree, function):
-    """What was selected is selected again, and nothing is in what was left out."""
+    """Filtering the selected leaves again selects all of them. Filtering the other leaves selects none."""
     selected, others = eqx.partition(tree, function)
     assert same(eqx.filter(selected, function), selected)
     assert flat(eqx.filter(others, function)) == []
@@ -54,7 +57,7 @@ def test_filter_is_idempotent(tree, function):
 
 @given(trees(), filter_functions)
 def test_tree_of_bools(tree, function):
-    """A tree of bools, of NumPy's bools or of functions selects what the function selects."""
+    """A tree of bools, of NumPy's bools or of functions selects the same leaves as the function."""
     expected = eqx.filter(tree, function)
     assert same(eqx.filter(tree, map_tree(lambda x: bool(function(x)), tree)), expected)
     assert same(eqx.filter(tree, map_tree(lambda x: np.bool_(function(x)), tree)), expected)
@@ -81,21 +84,21 @@ def test_prefix(tree, data):
 
 
 def test_bare_bool():
-    """A bool alone is the smallest prefix."""
+    """A single bool is a prefix of every tree."""
     tree = {"a": [1, None], "b": "x"}
     assert eqx.filter(tree, True) == tree
     assert eqx.filter(tree, False) == {"a": [None, None], "b": None}
 
 
 def test_replace():
-    """`replace` stands for what isn't there, whatever it is; even a tree."""
+    """`replace` may be anything, even a tree. It replaces each leaf that isn't kept."""
     assert eqx.filter([1, "a"], is_text, replace=0) == [0, "a"]
     assert eqx.filter([1, "a"], is_text, inverse=True, replace=(2, 3)) == [1, (2, 3)]
     assert eqx.partition({"a": 1, "b": "x"}, is_text, replace=...) == ({"a": ..., "b": "x"}, {"a": 1, "b": ...})
 
 
 def test_filter_is_leaf():
-    """`is_leaf` makes leaves of nodes: they are asked for, kept and left out as a whole. `None` too."""
+    """`is_leaf` makes leaves of nodes, also of `None`. The filter selects such a node as a whole."""
     tree = {"a": [1, 2], "b": (3, None)}
     is_list = lambda x: isinstance(x, list)  # noqa: E731
     assert eqx.filter(tree, is_list, is_leaf=is_list) == {"a": [1, 2], "b": (None, None)}
@@ -114,13 +117,13 @@ def test_filter_is_leaf():
 
 
 def test_truth_of_answers():
-    """A filter may answer by anything that is true or false."""
+    """A filter may return anything that is true or false."""
     assert eqx.filter([1, 0, "a", ""], lambda x: x) == [1, None, "a", None]
     assert eqx.filter([1.0, 2.0], lambda x: jnp.array(x) > 1) == [None, 2.0]
 
 
 def test_partition_of_traced_arrays(run):
-    """Eagerly, under `jit` and under `vmap`: only the floating-point arrays are scaled, all else stays."""
+    """Only the floating-point arrays are scaled. The result is the same eagerly, under `jit` and under `vmap`."""
 
     def function(x, n):
         tree = Pair({"x": x, "n": n, "text": "a"}, [None, x + 1])
@@ -140,7 +143,7 @@ def test_partition_of_traced_arrays(run):
 
 @each_wrap
 def test_deep_trees(wrap):
-    """Trees may be deeper than Python's recursion, in the error message too."""
+    """Trees may be deeper than Python's limit of recursion. This holds for the error message too."""
     with room_for(1100):
         tree = deep(1100, wrap, "leaf")
         selected, others = eqx.partition(tree, is_text)
@@ -159,7 +162,7 @@ def test_deep_trees(wrap):
 
 
 def test_weights_from_numpy_are_arrays():
-    """A model whose weights are NumPy arrays, as loaded from a file, is split like one of JAX arrays."""
+    """A model with NumPy arrays as weights, as loaded from a file, is split like one with JAX arrays."""
     of_numpy = Pair(np.ones((2, 2), np.float32), [np.arange(3), np.float32(2), "name", np.array(["text"])])
     of_jax = tree_util.tree_map(lambda x: jnp.asarray(x) if eqx.is_array(x) else x, of_numpy)
     for split in (lambda x: eqx.partition(x, eqx.is_array), lambda x: (eqx.filter(x, eqx.is_array),)):

@@ -1,4 +1,4 @@
-"""How a model is shown: its structure with shapes and dtypes, and short however big it is."""
+"""The `repr` of a model: its structure with shapes and dtypes. It is short for models of any size."""
 
 import collections
 import functools as ft
@@ -10,8 +10,8 @@ import jax.random as jrandom
 import numpy as np
 import pytest
 from hypothesis import given
-from odd_leaves import Broken, Tall
 from random_trees import Point, deep, room_for, trees
+from unusual_repr import FailingRepr, MultilineRepr
 
 import equinox as eqx
 from equinox._trees.format import tree_repr
@@ -83,7 +83,7 @@ SHOWN = {
         Linear({i: i for i in range(10)}),
         "Linear(weight={0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, ... 4 more}, bias=None)",
     ),
-    "tall leaf": (Linear(Tall()), "Linear(weight=Tall( 1, 2 ), bias=None)"),
+    "tall leaf": (Linear(MultilineRepr()), "Linear(weight=MultilineRepr( 1, 2 ), bias=None)"),
     "shape": (
         jax.eval_shape(lambda: jnp.ones(2)) and Linear(slice(1), ...),
         "Linear(weight=slice(None, 1, None), bias=Ellipsis)",
@@ -129,7 +129,7 @@ if hasattr(jrandom, "key"):  # typed keys came in JAX 0.4.11
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_exact_text(name):
-    """The table."""
+    """Each entry of the table has exactly this text."""
     tree, text = SHOWN[name]
     assert tree_repr(tree) == text
     if isinstance(tree, eqx.Module):
@@ -137,7 +137,7 @@ def test_exact_text(name):
 
 
 def test_weak_types_are_shown():
-    """A weakly typed array says so, concrete or traced: it is why a function was compiled again."""
+    """A weakly typed array is marked, concrete or traced. It may be the reason why a function was compiled again."""
     strong = jnp.array(2.0, jnp.float32)
     weak = next(x for x in (jnp.asarray(2.0), jnp.array(2.0), jax.jit(lambda: 2.0)()) if x.weak_type)
     assert repr(Linear(weak, strong)) == "Linear(weight=weak_f32[], bias=f32[])"
@@ -152,7 +152,10 @@ def test_weak_types_are_shown():
 
 @pytest.mark.parametrize("n", [1, *range(53, 58), *range(69, 75), 80])
 def test_width(n):
-    """What fits a line of 88 characters, with its label and comma, is one line; what doesn't is one item a line."""
+    """A node that fits into 88 characters with its label and comma is one line.
+
+    A longer node has one line for each item.
+    """
     item = "['{}', 1]".format("a" * n)
     if len("Linear(weight={}, bias=None)".format(item)) <= 88:
         expected = "Linear(weight={}, bias=None)".format(item)
@@ -164,7 +167,7 @@ def test_width(n):
 
 
 def test_thousand_layers():
-    """A model of a thousand layers is told in a few lines."""
+    """A model of a thousand layers has a text of a few lines."""
     layers = [Linear(jnp.ones((3, 2)), jnp.zeros(3)) for _ in range(1000)]
     text = repr(Linear(layers, {"layers": {str(i): x for i, x in enumerate(layers)}}))
     assert len(text) < 2500
@@ -174,7 +177,7 @@ def test_thousand_layers():
 
 @pytest.mark.parametrize("breadth", [2, 3, 6, 20])
 def test_broad_and_deep(breadth):
-    """What is nested deepest is left out first, everywhere at once, and quickly."""
+    """The deepest levels are left out first, at all places. This is fast."""
 
     def build(depth):
         return jnp.ones(2) if depth == 0 else [build(depth - 1)] * breadth
@@ -186,7 +189,7 @@ def test_broad_and_deep(breadth):
 
 
 def test_many_fields():
-    """The fields of a module are all there, as many as its class has."""
+    """All fields of a module are shown, however many there are."""
     many = type("Many", (eqx.Module,), {"__annotations__": {"field{}".format(i): int for i in range(50)}})
     text = repr(many(*range(50)))
     assert [line.strip(" ,") for line in text.splitlines()[1:-1]] == ["field{0}={0}".format(i) for i in range(50)]
@@ -194,7 +197,7 @@ def test_many_fields():
 
 @pytest.mark.parametrize("wrap", [lambda x: [x], lambda x: Linear(x)], ids=["lists", "modules"])
 def test_deep_trees(wrap):
-    """Trees may be deeper than Python's recursion: they are cut short before."""
+    """Trees may be deeper than Python's limit of recursion. They are cut short before it is reached."""
     with room_for(1100):
         text = tree_repr(deep(5000, wrap, 1))
     assert len(text) < 2500
@@ -202,14 +205,14 @@ def test_deep_trees(wrap):
 
 
 def test_loop():
-    """A list that holds itself is only deep."""
+    """A list that holds itself is treated as a deep tree."""
     loop = [1]
     loop.append(loop)
     assert "..." in repr(Linear(loop))
 
 
 def test_inside_transformations():
-    """Tracers are shown as the arrays that they stand for."""
+    """Tracers are shown like the arrays that they stand for."""
     shown = []
     model = Linear(jnp.ones((3, 2)), jnp.zeros(3))
 
@@ -224,7 +227,7 @@ def test_inside_transformations():
 
 
 def test_unfinished_module():
-    """Inside its `__init__` a module is shown with the fields that it has."""
+    """Inside its `__init__` a module is shown with the fields that it has so far."""
     shown = []
 
     class Unfinished(eqx.Module):
@@ -242,15 +245,15 @@ def test_unfinished_module():
 
 
 def test_broken_leaf():
-    """Nothing that a leaf does breaks the text."""
-    assert "weight=<odd_leaves.Broken object at 0x" in repr(Linear(Broken(), [Broken()]))
-    assert "Broken object" in repr(Linear({Broken(): 1}))
+    """A leaf whose `repr` fails doesn't break the text."""
+    assert "weight=<unusual_repr.FailingRepr object at 0x" in repr(Linear(FailingRepr(), [FailingRepr()]))
+    assert "FailingRepr object" in repr(Linear({FailingRepr(): 1}))
     assert "functools.partial(" in repr(Linear(ft.partial(local_function, 1)))
     assert repr(Linear(object.__new__(Linear))) == "Linear(weight=Linear(), bias=None)"
 
 
 def test_values_are_not_asked_for():
-    """An array whose values are gone, or aren't there yet, is shown like any other."""
+    """An array that was deleted or isn't computed yet is shown like any other."""
     x = jnp.ones((3, 2))
     x.delete()
     assert repr(Linear(x)) == "Linear(weight=f32[3,2], bias=None)"
@@ -258,6 +261,6 @@ def test_values_are_not_asked_for():
 
 @given(trees())
 def test_any_tree(tree):
-    """No tree is too odd, and no text too long."""
+    """Every random tree has a text, and no text is too long."""
     assert 0 < len(tree_repr(tree)) < 2500
     assert repr(Linear(tree)).startswith("Linear(")

@@ -1,4 +1,4 @@
-"""Paths of leaves and what error messages say of trees: against JAX's own paths, and against names written out."""
+"""The paths of leaves, and the description of trees in error messages. The oracles are JAX's paths, and a table."""
 
 import collections
 from typing import Any
@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jax import tree_util
-from odd_leaves import Broken, Tall
 from random_trees import Pair, Point, children, deep, each_wrap, nodes, path_down, replace_at, room_for, trees
+from unusual_repr import FailingRepr, MultilineRepr
 
 import equinox as eqx
 from equinox._trees.paths import describe_leaf, first_difference, leaf_paths, short_repr
 
 
 class Custom:
-    """A node registered without names for its children."""
+    """A node that is registered without names for its children."""
 
     def __init__(self, *children):
         self.children = children
@@ -34,7 +34,7 @@ class Functions(eqx.Module):
 
 
 class Unregistered(dict):
-    """Not known to JAX, and so a leaf; with keys that can't be sorted."""
+    """A class that JAX doesn't know, so it is a leaf. Its keys can't be sorted."""
 
 
 class Block(eqx.Module):
@@ -64,7 +64,7 @@ TREES = {
 
 @pytest.mark.parametrize("name", TREES)
 def test_paths_of_known_trees(name):
-    """The table, below a root of any name."""
+    """Each tree of the table has these paths, below any root."""
     tree, paths = TREES[name]
     assert leaf_paths(tree) == paths
     assert leaf_paths(tree, "model") == ["model" + path for path in paths]
@@ -72,7 +72,7 @@ def test_paths_of_known_trees(name):
 
 @given(trees())
 def test_paths_of_any_tree(tree):
-    """Against the oracle's; and each path, evaluated, leads to its leaf."""
+    """The paths are those of the oracle. Each path, evaluated, gives its leaf."""
     paths = leaf_paths(tree, "tree")
     assert paths == ["tree" + path for path, node in nodes(tree) if children(node) is None]
     for path, leaf in zip(paths, tree_util.tree_leaves(tree)):
@@ -81,7 +81,7 @@ def test_paths_of_any_tree(tree):
 
 @given(trees())
 def test_paths_are_those_of_jax(tree):
-    """Where JAX knows paths, since 0.4.6, they are the same."""
+    """The paths are those of JAX, since 0.4.6."""
     if not hasattr(tree_util, "tree_flatten_with_path"):
         pytest.skip("this JAX has no `tree_flatten_with_path`")
     with_path, _ = tree_util.tree_flatten_with_path(tree)
@@ -89,7 +89,7 @@ def test_paths_are_those_of_jax(tree):
 
 
 def test_paths_with_is_leaf():
-    """`is_leaf` makes leaves of nodes, as it does in JAX."""
+    """`is_leaf` makes leaves of nodes, as in JAX."""
     tree = {"a": [1, 2], "b": (None, 3)}
     assert leaf_paths(tree, "", lambda x: isinstance(x, list)) == ["['a']", "['b'][1]"]
     assert leaf_paths(tree, "", lambda x: x is None) == ["['a'][0]", "['a'][1]", "['b'][0]", "['b'][1]"]
@@ -97,7 +97,7 @@ def test_paths_with_is_leaf():
 
 
 def test_paths_of_an_unfinished_module():
-    """A module flattened in its own `__init__` has the fields that are set."""
+    """A module that is flattened in its own `__init__` has the fields that are set so far."""
     found = []
 
     class Unfinished(eqx.Module):
@@ -115,7 +115,7 @@ def test_paths_of_an_unfinished_module():
 
 @given(trees(), trees(), st.data())
 def test_first_difference(a, b, data):
-    """There is one where JAX says that the structures differ; its path leads to a node in both."""
+    """A difference is found if JAX says that the structures differ. Its path leads to a node in both trees."""
     path = data.draw(st.sampled_from([path for path, _ in nodes(a)]))
     for left, right in ((a, b), (a, replace_at(a, path, b))):
         difference = first_difference(left, right, "")
@@ -159,7 +159,7 @@ DIFFERENCES = {
 
 @pytest.mark.parametrize("name", DIFFERENCES)
 def test_words_of_a_difference(name):
-    """What the message says of each side."""
+    """The message describes both sides."""
     left, right, expected = DIFFERENCES[name]
     if expected is not None:
         expected = tuple(text.format(type(jnp.ones(1)).__name__) for text in expected)
@@ -167,7 +167,7 @@ def test_words_of_a_difference(name):
 
 
 def test_difference_with_leaves_and_covers():
-    """What counts as a leaf on either side, and what in the second covers anything in the first."""
+    """`is_leaf` and `got_is_leaf` make leaves of nodes. A node that `covers` accepts matches any subtree."""
     is_list = lambda x: isinstance(x, list)  # noqa: E731
     assert first_difference([1], [1, 2], is_leaf=is_list) == ("", "a leaf (`list` [1])", "a `list`")
     assert first_difference([1], [1, 2], got_is_leaf=is_list) == ("", "a `list`", "a leaf (`list` [1, 2])")
@@ -185,25 +185,25 @@ LEAVES = {
     "numpy array": (np.ones(()), "`ndarray` float64[]"),
     "shape": (jax.ShapeDtypeStruct((2,), jnp.float32), "`ShapeDtypeStruct` float32[2]"),
     "numpy class": (np.float32, "`type` <class 'numpy.float32'>"),
-    "tall": (Tall(), "`Tall` Tall( 1, 2 )"),
+    "tall": (MultilineRepr(), "`MultilineRepr` MultilineRepr( 1, 2 )"),
 }
 
 
 @pytest.mark.parametrize("name", LEAVES)
 def test_words_of_a_leaf(name):
-    """A leaf in a few words, on one line."""
+    """A leaf is described in a few words, on one line."""
     leaf, words = LEAVES[name]
     assert describe_leaf(leaf) == words.format(type(leaf).__name__)
 
 
-def test_words_of_a_leaf_that_has_none():
-    """An object whose `repr` is broken doesn't break the message."""
-    assert describe_leaf(Broken()).startswith("`Broken` <")
-    assert len(short_repr(Broken(), 20)) == 20
+def test_words_of_a_leaf_with_a_broken_repr():
+    """An object whose `repr` fails doesn't break the message."""
+    assert describe_leaf(FailingRepr()).startswith("`FailingRepr` <")
+    assert len(short_repr(FailingRepr(), 20)) == 20
 
 
 def test_words_of_a_tracer():
-    """Inside a transformation, arrays have no values, and none are asked for."""
+    """Inside a transformation arrays are described without their values."""
     seen = []
     jax.jit(lambda x: seen.append(describe_leaf(x)) or x)(jnp.ones(2))
     assert seen[0].endswith("Tracer` float32[2]")
@@ -211,7 +211,7 @@ def test_words_of_a_tracer():
 
 @each_wrap
 def test_deep_trees(wrap):
-    """Paths of trees deeper than Python's recursion."""
+    """Trees may be deeper than Python's limit of recursion."""
     with room_for(1100):
         path = path_down(1100, wrap)
         assert leaf_paths(deep(1100, wrap, "leaf"))[0] == path
@@ -220,6 +220,8 @@ def test_deep_trees(wrap):
 
 
 def test_a_bound_method_names_its_module():
+    """The path of a leaf in a bound method goes through `__self__`."""
+
     class Named(eqx.Module):
         weight: Any
 

@@ -1,4 +1,4 @@
-"""Predicates: what each says of each kind of leaf, and that it is what JAX takes."""
+"""What each predicate says of each kind of leaf, and that it agrees with JAX."""
 
 import enum
 import functools as ft
@@ -26,7 +26,7 @@ class HasJaxArray:
 
 
 class Attributes:
-    """What an array has, in an object that is none."""
+    """An object that has the attributes of an array and is none."""
 
     aval = None
     shape = (2,)
@@ -137,7 +137,7 @@ each_element = pytest.mark.parametrize("name", ELEMENTS)
 
 
 def says(predicates, element):
-    """The answers of the predicates, each of which must be `True` or `False`."""
+    """The answers of the predicates. Each must be `True` or `False`."""
     answers = [predicate(element) for predicate in predicates]
     assert all(type(answer) is bool for answer in answers)
     return answers
@@ -145,7 +145,7 @@ def says(predicates, element):
 
 @each_element
 def test_predicates(name):
-    """The table; asked twice, as the first answer for a type may be remembered for the second."""
+    """The answers are those of the table. Each is asked twice, because a predicate may remember the type."""
     element, expected = ELEMENTS[name]
     assert says(PREDICATES, element) == [bool(x) for x in expected]
     assert says(PREDICATES, element) == [bool(x) for x in expected]
@@ -153,7 +153,7 @@ def test_predicates(name):
 
 @pytest.mark.parametrize("name", [*ELEMENTS, *UNSETTLED])
 def test_array_like_is_what_jax_takes(name):
-    """`is_array_like` and `is_inexact_array_like` against `jnp.array`: does it throw, and what does it make?"""
+    """`is_array_like` says whether `jnp.array` succeeds, and `is_inexact_array_like` whether its dtype is inexact."""
     element = UNSETTLED[name] if name in UNSETTLED else ELEMENTS[name][0]
     try:
         made = jnp.array(element)
@@ -176,7 +176,7 @@ def x64():
 
 @pytest.mark.parametrize("number", [2**31, -(2**31) - 1, 2**40, 2**63 - 1, -(2**63), 2**64, 2**70])
 def test_great_ints_with_x64(x64, number):
-    """How great an int is array-like depends on the default integer, also after the first answer."""
+    """Which ints are array-like depends on the default integer. This also holds after a first answer."""
     assert eqx.is_array_like(number) == (-(2**63) <= number < 2**63)
 
 
@@ -196,7 +196,7 @@ TRANSFORMATIONS = {
     "name", ["jax float32", "jax bfloat16", "jax int32", "jax bool", "old-style key", "typed keys"]
 )
 def test_predicates_on_tracers(name, transformation):
-    """A predicate says of a tracer what it says of the array."""
+    """A predicate gives the same answer for a tracer and for its array."""
     if name not in ELEMENTS:
         pytest.skip("this JAX has no `jax.random.key`")
     element, expected = ELEMENTS[name]
@@ -213,7 +213,7 @@ def test_predicates_on_tracers(name, transformation):
 
 
 def test_predicates_inside_jit():
-    """Arrays, and what is no array, are the same inside a compiled function, where JAX traces all that it makes."""
+    """Inside a compiled function the answers are the same, although JAX traces everything that it makes."""
 
     @jax.jit
     def function(x):
@@ -229,7 +229,7 @@ CONSTANTS = {"numpy": np.array([2.0, 3.0], np.float32), "jax": jnp.array([2.0, 3
 
 
 def seen_by_a_rule(constant):
-    """`constant` as the rule of a `custom_vjp` gets it, forwards and backwards."""
+    """What the rule of a `custom_vjp` gets for `constant`, in the forward and in the backward pass."""
     seen = []
 
     @jax.custom_vjp
@@ -251,7 +251,7 @@ def seen_by_a_rule(constant):
 
 @pytest.mark.parametrize("name", CONSTANTS)
 def test_predicates_on_constants_of_a_trace(name):
-    """An array that isn't traced, among those that are, is what it was. Since 0.7.2 JAX has a class for NumPy's."""
+    """A constant among traced arrays has the same answers. Since 0.7.2 JAX wraps NumPy arrays in its own class."""
     for constant in seen_by_a_rule(CONSTANTS[name]):
         assert says(PREDICATES, constant) == says(PREDICATES, CONSTANTS[name])
         selected, others = eqx.partition([constant, "text"], eqx.is_inexact_array_like)
@@ -260,7 +260,7 @@ def test_predicates_on_constants_of_a_trace(name):
 
 @pytest.mark.parametrize("filter_fn", [eqx.is_array, eqx.is_array_like])
 def test_constants_of_a_trace_are_compiled_for(filter_fn):
-    """`jitf` and `tree_equal` treat such a constant as the array that it stands for."""
+    """`jitf` and `tree_equal` treat such a constant like the array that it stands for."""
     for constant in seen_by_a_rule(CONSTANTS["numpy"]):
         np.testing.assert_array_equal(eqx.jitf(lambda c: c * 2, filter_fn=filter_fn)(constant), [4, 6])
         np.testing.assert_array_equal(eqx.filter_jit(lambda c: c * 2)(constant), [4, 6])

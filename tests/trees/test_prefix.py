@@ -1,4 +1,4 @@
-"""What a prefix says of the leaves of a tree, where `None` is a value too. See also `test_filter_specs`."""
+"""The value that a prefix has for each leaf of a tree. `None` is a value too. See also `test_filter_specs`."""
 
 import pytest
 from hypothesis import given
@@ -20,7 +20,10 @@ def values(prefix, tree):
 
 @given(trees(st.text(max_size=2)), st.data())
 def test_a_value_or_a_function_holds_for_all_leaves_below_it(tree, data):
-    """Cut the tree off at random nodes, put a value or a function there, and note what that says of each leaf."""
+    """A prefix is made by hand from a random tree: some nodes are replaced by a value or a function.
+
+    All leaves below get its value.
+    """
     expected = []
 
     def cut(node):
@@ -35,10 +38,12 @@ def test_a_value_or_a_function_holds_for_all_leaves_below_it(tree, data):
 
 
 def test_what_is_no_prefix_gives_nothing():
+    """The result is `None` if the structures don't fit."""
     for prefix, tree in [((1,), (1, 2)), ([1, 2], (1, 2)), ({"a": 1}, {"b": 1}), (Pair(1, (2,)), Pair(1, 2))]:
         assert values(prefix, tree) is None
 
 
 def test_a_leaf_that_is_no_value_is_named():
+    """The error names the path, what was expected and what came."""
     with pytest.raises(TypeError, match=r"`prefix\['a'\]\[1\]` must be an int, got `str` 'x'"):
         values({"a": (1, "x")}, {"a": (1, 2)})

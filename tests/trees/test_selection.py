@@ -1,4 +1,4 @@
-"""`Selection`: what a filter depends on, and which filters are the same. Dispatch relies on both."""
+"""`Selection`: what a filter depends on, and which selections are equal. The dispatcher relies on both."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -41,7 +41,10 @@ DEPENDS_ON = {
 
 @pytest.mark.parametrize("name", DEPENDS_ON)
 def test_what_a_filter_depends_on(name):
-    """The table. A filter that depends on less than "anything" has one answer where those are the same."""
+    """Each filter of the table depends on this.
+
+    If a filter depends on less than "anything", leaves that agree in it get one answer.
+    """
     given, expected = DEPENDS_ON[name]
     assert Selection("jitf", **given).depends_on == expected
     assert expected in DEPENDENCIES
@@ -49,7 +52,7 @@ def test_what_a_filter_depends_on(name):
 
 @pytest.mark.parametrize("function", [eqx.is_array, eqx.is_inexact_array, is_inexact_jax_or_numpy])
 def test_it_depends_on_no_more(function):
-    """Leaves of one type, and of one dtype where that counts, have one answer, whatever their values and shapes."""
+    """Leaves of the same type, and dtype if it matters, get the same answer for any value and shape."""
     by_dtype = Selection("jitf", function).depends_on == "dtype"
     answers = {}
     for dtype in (np.float32, np.int32, np.bool_, np.complex64):
@@ -81,7 +84,7 @@ SAME = [
 
 @pytest.mark.parametrize("i", range(len(SAME)))
 def test_equal_by_value(i):
-    """A selection made a second time is equal to the first, and to no other: by name, functions, and trees of bools."""
+    """Two selections are equal if they have the same name, functions and trees of bools."""
     first, second = SAME[i](), SAME[i]()
     assert first == second and not first != second
     assert hash(first) == hash(second)
@@ -90,18 +93,19 @@ def test_equal_by_value(i):
 
 
 def test_numpy_bools_are_bools():
+    """A tree of NumPy's bools makes the same selection as a tree of bools."""
     assert Selection("jitf", filter_tree=[np.bool_(True)]) == Selection("jitf", filter_tree=[True])
 
 
 def test_equal_functions_are_not_the_same():
-    """A function counts by identity: what is equal to it may answer otherwise later."""
+    """Functions are compared by identity. An equal function may answer otherwise later."""
     tests = [[1, 2].__contains__, [1, 2].__contains__]
     assert Selection("jitf", tests[0]) != Selection("jitf", tests[1])
     assert Selection("jitf", filter_tree=[tests[0]]) != Selection("jitf", filter_tree=[tests[1]])
 
 
 def test_a_tree_that_is_changed_later():
-    """A selection keeps the tree as it was: a list may be changed after the function was made."""
+    """A selection keeps a copy of the tree: the user may change a list later."""
     tree = [True, {"a": False}]
     selection = Selection("jitf", filter_tree=tree)
     tree[0], tree[1]["a"] = False, True

@@ -1,4 +1,4 @@
-"""Static values are the same if they are equal and made of the same types."""
+"""Two static values are the same if they are equal and have the same types, also inside."""
 
 import collections
 import dataclasses
@@ -52,7 +52,7 @@ class Model(eqx.Module):
 
 @pytest.mark.parametrize("name", HOLDERS)
 def test_equal_numbers_of_different_types_are_different(name):
-    """In the structure of a tree, and so for every transformation of JAX."""
+    """`True`, `1` and `1.0` make different structures. So every transformation of JAX tells them apart."""
     hold = HOLDERS[name]
     for n, m in [*itertools.combinations(NUMBERS, 2), *itertools.combinations(ZEROS, 2)]:
         assert hold(n) == hold(m)
@@ -62,19 +62,21 @@ def test_equal_numbers_of_different_types_are_different(name):
 
 
 def test_dates_of_different_units_are_different():
+    """Dates that are equal and have different units are different static values."""
     day, second = np.datetime64("2020-01-01", "D"), np.datetime64("2020-01-01", "s")
     assert day == second
     assert tree_util.tree_structure(Model(1, day)) != tree_util.tree_structure(Model(1, second))
 
 
 def test_what_a_class_does_not_compare_is_not_compared():
-    """A field with `compare=False`, and the contents of an object with an `__eq__` of its own."""
+    """A field with `compare=False` doesn't count. An object with its own `__eq__` counts as a whole."""
     for a, b in [(Config(1, note=1), Config(1, note=1.0)), (ComparesAsItSays(1), ComparesAsItSays(1.0))]:
         assert tree_util.tree_structure(Model(1, a)) == tree_util.tree_structure(Model(1, b))
 
 
 @pytest.mark.parametrize("name", HOLDERS)
 def test_a_static_field_that_differs_in_a_type_is_compiled_for(name):
+    """A function is compiled again if the type of a static value changes."""
     seen = []
     f = eqx.filter_jit(lambda m: seen.append(m.config) or m.weight)
     for n in (1, 1.0, True, 1, 1.0):

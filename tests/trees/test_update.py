@@ -1,4 +1,4 @@
-"""`apply_updates`: one step of training, against adding by hand."""
+"""`apply_updates`, against additions by hand."""
 
 import re
 
@@ -32,7 +32,7 @@ import equinox as eqx
 @pytest.mark.none_gradients
 @given(trees(st.integers()), st.data())
 def test_adds_leaf_by_leaf(model, data):
-    """Each leaf becomes its sum with the update. A leaf or subtree with the update `None` stays as it is."""
+    """Each leaf becomes its sum with the update. If the update of a leaf or subtree is `None`, it doesn't change."""
 
     def updates_and_expected(model):
         if data.draw(st.integers(0, 4)) == 0:
@@ -51,13 +51,13 @@ def test_adds_leaf_by_leaf(model, data):
 @pytest.mark.none_gradients
 @given(trees())
 def test_none_changes_nothing(model):
-    """Without updates the model comes back, whatever its leaves."""
+    """If all updates are `None`, the model is returned with the same leaves."""
     assert same(eqx.apply_updates(model, map_tree(lambda x: None, model)), model)
     assert same(eqx.apply_updates(model, None), model)
 
 
 def test_kinds_of_leaves():
-    """The sum is what `+` makes of it."""
+    """The sum is what `+` returns."""
     x = jnp.arange(3.0)
     new = eqx.apply_updates([x, np.ones(2), 1, 1.5, "a", x], [x, jnp.ones(2), 2, 2, "b", None])
     assert isinstance(new[1], jnp.ndarray)
@@ -103,7 +103,7 @@ def test_update_of_higher_precision_is_rounded_once():
 
 
 def test_numpy_keeps_its_dtype():
-    """NumPy arrays and scalars keep their dtype as far as JAX has it, and don't become JAX arrays of themselves."""
+    """NumPy arrays and scalars keep their dtype if JAX has it. They don't become JAX arrays by themselves."""
     for leaf in (np.ones(2, np.float32), np.float32(1), np.float16(1), np.complex64(1), np.float64(1)):
         new = eqx.apply_updates([leaf], [np.asarray(leaf, np.complex128 if np.iscomplexobj(leaf) else np.float64)])[0]
         assert new.dtype == leaf.dtype and isinstance(new, (np.ndarray, np.generic))
@@ -112,7 +112,7 @@ def test_numpy_keeps_its_dtype():
 
 
 def test_everything_else_is_the_sum():
-    """Integers, bools and Python numbers become what `+` makes of them."""
+    """For integers, bools and Python numbers, the result is what `+` returns."""
     new = eqx.apply_updates([jnp.arange(2), np.arange(2), 1, 1.5, True], [0.5, 0.5, 0.5, jnp.ones(2, jnp.bfloat16), 1])
     assert [getattr(x, "dtype", type(x)) for x in new] == [jnp.float32, np.float64, float, jnp.bfloat16, int]
 
@@ -137,7 +137,7 @@ def test_dtype_is_kept_inside_jit_and_a_step_is_not_compiled_again():
 
 
 def test_model_is_not_changed():
-    """The model stays as it is, also where it holds what can be changed in place."""
+    """The model doesn't change, even if it holds NumPy arrays and lists."""
     array = np.ones(2)
     model = {"a": [array]}
     new = eqx.apply_updates(model, {"a": [np.ones(2)]})
@@ -183,7 +183,7 @@ MISMATCHES = {
 
 @pytest.mark.parametrize("name", MISMATCHES)
 def test_mismatch_names_the_place(name):
-    """Updates of another structure are an error, which names where: nothing is broadcast over a subtree."""
+    """Updates of another structure are an error. It names the place. Nothing is broadcast over a subtree."""
     model, updates, message = MISMATCHES[name]
     with pytest.raises(ValueError, match="`apply_updates` expects .* At " + message):
         eqx.apply_updates(model, updates)
@@ -191,7 +191,7 @@ def test_mismatch_names_the_place(name):
 
 @given(trees(st.integers()), trees(st.integers()), st.data())
 def test_any_updates(model, other, data):
-    """Updates either fit or are an error that names a place in the model."""
+    """Random updates either fit, or the error names a place in the model."""
     paths = [path for path, _ in nodes(model)]
     for updates in (other, replace_at(model, data.draw(st.sampled_from(paths)), other)):
         try:
@@ -203,7 +203,7 @@ def test_any_updates(model, other, data):
 
 
 def test_on_traced_arrays(run):
-    """Eagerly, under `jit` and under `vmap`."""
+    """The result is the same eagerly, under `jit` and under `vmap`."""
 
     def function(x, u):
         new = eqx.apply_updates(Pair(x, {"text": "a", "y": x}), Pair(u, {"text": None, "y": None}))
@@ -230,7 +230,7 @@ Y = np.array([1.0, -2.0, 0.5, 3.0], np.float32)
 
 
 def train(optimiser, steps):
-    """Train the weight and the bias, by JAX's own gradient of the part that is to be trained."""
+    """Train the weight and the bias with JAX's own gradient of these parts."""
 
     @jax.jit
     def step(part, rest, state):
@@ -249,7 +249,7 @@ def train(optimiser, steps):
 
 @pytest.mark.none_gradients
 def test_training_with_sgd():
-    """Gradient descent by Optax, against the formula in NumPy; what isn't trained stays the same object."""
+    """Optax's gradient descent gives what the formula in NumPy gives. What isn't trained stays the same object."""
     weight, bias = np.zeros(2), 0.0
     for _ in range(20):
         error = X @ weight + bias + 0.5 - Y
@@ -271,7 +271,7 @@ def test_training_with_adam():
 
 @each_wrap
 def test_deep_trees(wrap):
-    """Trees may be deeper than Python's recursion, in the error message too."""
+    """Trees may be deeper than Python's limit of recursion. This holds for the error message too."""
     with room_for(1100):
         tree = deep(1100, wrap, 1)
         assert tree_util.tree_leaves(eqx.apply_updates(tree, tree)) == [2] * 1101
@@ -294,7 +294,7 @@ CANNOT_BE_ADDED = {
 
 @pytest.mark.parametrize("name", CANNOT_BE_ADDED)
 def test_what_cannot_be_added_is_named(name):
-    """The error has the path of the leaf, and both sides."""
+    """The error has the path of the leaf, the leaf and the update."""
     leaf, update, error, message = CANNOT_BE_ADDED[name]
     with pytest.raises(error, match=r"can't add the update .* to the leaf `model\['a'\]\[1\]`.*" + message):
         eqx.apply_updates({"a": [1, leaf], "b": 2}, {"a": [1, update], "b": None})
