@@ -78,9 +78,9 @@ def train(model, optim, held_out, steps, batch_size, key):
             for i in range(steps):
                 if i % 10 == 0:
                     history["accuracy"].append((i, float(accuracy(model, *held_out))))
-                batch = make_spirals(batch_size, jrandom.fold_in(key, i))
+                spirals, anticlockwise = make_spirals(batch_size, jrandom.fold_in(key, i))
                 # One assignment: an interrupt leaves the model of the last step, whole.
-                loss, model, opt_state = make_step(model, opt_state, *batch, optim)
+                loss, model, opt_state = make_step(model, opt_state, spirals, anticlockwise, optim)
                 history["loss"].append((i, float(loss)))
                 bar.update()
                 bar.set_postfix(loss="{:.3f}".format(float(loss)), refresh=False)

@@ -356,7 +356,14 @@ jax.core.Tracer = type("Tracer", (), {})
 jax.tree_util.tree_leaves = lambda tree: [tree]
 """,
     "numpy.py": "class ndarray: pass\nclass generic: pass\nclass bool_: pass\n",
-    "typing_extensions.py": "def dataclass_transform(**options): return lambda cls: cls\n",
+    "typing_extensions.py": """
+from typing import TypeVar as ParamSpec
+
+Concatenate = Literal = TypeGuard = None  # only in annotations, which nothing evaluates here
+
+def dataclass_transform(**options):
+    return lambda cls: cls
+""",
 }
 
 USE = """

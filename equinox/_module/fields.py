@@ -1,26 +1,74 @@
 """`field`, and what the metaclass knows of the fields of a class."""
 
+from __future__ import annotations
+
 import dataclasses
 import keyword
 import sys
 import unicodedata
-from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any, Callable, Mapping, Optional, TypeVar, Union, overload
 
-MISSING = dataclasses.MISSING
+MISSING: Any = dataclasses.MISSING
+Value = TypeVar("Value")
+Static = Union[bool, Callable[[Any], bool]]
 
 
+@overload  # the result is, to a type checker, what the field will hold: what the converter returns,
 def field(
     *,
-    static=False,
-    converter=None,
-    kw_only=MISSING,
-    default=MISSING,
-    default_factory=MISSING,
-    init=True,
-    repr=True,
-    metadata=MappingProxyType({}),
-):
+    static: Static = ...,
+    converter: Callable[[Any], Value],
+    kw_only: bool = ...,
+    default: Any = ...,
+    default_factory: Callable[[], Any] = ...,
+    init: bool = ...,
+    repr: bool = ...,
+    metadata: Mapping[Any, Any] = ...,
+) -> Value: ...
+@overload  # the default,
+def field(
+    *,
+    static: Static = ...,
+    converter: None = ...,
+    kw_only: bool = ...,
+    default: Value,
+    init: bool = ...,
+    repr: bool = ...,
+    metadata: Mapping[Any, Any] = ...,
+) -> Value: ...
+@overload  # what the factory returns,
+def field(
+    *,
+    static: Static = ...,
+    converter: None = ...,
+    kw_only: bool = ...,
+    default_factory: Callable[[], Value],
+    init: bool = ...,
+    repr: bool = ...,
+    metadata: Mapping[Any, Any] = ...,
+) -> Value: ...
+@overload  # or anything
+def field(
+    *,
+    static: Static = ...,
+    converter: None = ...,
+    kw_only: bool = ...,
+    init: bool = ...,
+    repr: bool = ...,
+    metadata: Mapping[Any, Any] = ...,
+) -> Any: ...
+def field(
+    *,
+    static: Static = False,
+    converter: Optional[Callable[[Any], Any]] = None,
+    kw_only: bool = MISSING,
+    default: Any = MISSING,
+    default_factory: Callable[[], Any] = MISSING,
+    init: bool = True,
+    repr: bool = True,
+    metadata: Mapping[Any, Any] = MappingProxyType({}),
+) -> Any:
     """Set the options of a field of a `Module`, as `dataclasses.field` does for a dataclass.
 
     If `static` is a predicate, it decides for each module. It is called once, when the module is complete: on the value
@@ -71,10 +119,9 @@ def field(
     if not isinstance(metadata, Mapping):
         raise TypeError("`field` expects `metadata` to be a mapping, got {!r}.".format(metadata))
     metadata = dict(metadata, **{OPTIONS: Options(static or metadata.get("static", False), converter, kw_only)})
-    keywords = {"kw_only": kw_only} if _KNOWS_KW_ONLY else {}
-    return dataclasses.field(
-        default=default, default_factory=default_factory, init=init, repr=repr, metadata=metadata, **keywords
-    )
+    keywords: Any = {"kw_only": kw_only} if _KNOWS_KW_ONLY else {}
+    keywords.update(default=default, default_factory=default_factory, init=init, repr=repr, metadata=metadata)
+    return dataclasses.field(**keywords)
 
 
 OPTIONS = "equinox"  # the key in the `metadata` of a field for the options that dataclasses don't know
@@ -87,7 +134,9 @@ class Options:
 
     __slots__ = ("converter", "kw_only", "static")
 
-    def __init__(self, static=False, converter=None, kw_only=MISSING):
+    def __init__(
+        self, static: Any = False, converter: Optional[Callable[[Any], Any]] = None, kw_only: Any = MISSING
+    ) -> None:
         self.static = static
         self.converter = converter
         self.kw_only = kw_only

@@ -3,18 +3,13 @@
 import abc
 import dataclasses
 import inspect
-import sys
 import threading
 
+from .._compat.types import dataclass_transform
 from .construction import assignable, construct, delete_field, finish, is_constructed, set_field, settle_init
 from .fields import Layout, check_fields, declared_fields, drop_overridden, field, restore_constants
 from .flattening import register
 from .methods import Method, is_method
-
-if sys.version_info >= (3, 11):
-    from typing import dataclass_transform
-else:  # not on newer Pythons, because its import is slow
-    from typing_extensions import dataclass_transform
 
 
 # `frozen_default` isn't set. With it, type checkers refuse the assignments in an `__init__` written by hand.

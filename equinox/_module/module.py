@@ -1,5 +1,9 @@
 """`Module`: the base class of models."""
 
+from __future__ import annotations
+
+from typing import Any, Dict
+
 from jax import tree_util
 
 from .. import _compat
@@ -56,12 +60,12 @@ class Module(HasDecision, metaclass=ModuleMeta):
         3.0
     """
 
-    def __eq__(self, other):
+    def __eq__(self, other: Any) -> bool:
         if not isinstance(other, Module):
             return NotImplemented
         return tree_equal(self, other)
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         leaves, treedef = tree_util.tree_flatten(self)
         if any(is_jax_array(x) or _compat.is_numpy_array(x) for x in leaves):
             raise TypeError(
@@ -71,13 +75,13 @@ class Module(HasDecision, metaclass=ModuleMeta):
             )
         return hash((treedef, tuple(leaves)))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return tree_repr(self)
 
-    def __getstate__(self):
+    def __getstate__(self) -> Dict[str, Any]:
         return get_state(self)
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         set_state(self, state)
 
     __reduce__ = reduce

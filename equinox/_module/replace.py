@@ -1,13 +1,20 @@
 """`replace`: a copy of a module with some of its fields changed."""
 
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
 from .._trees.layout import layout_of
 from .._trees.paths import describe_leaf
 from .construction import assignable, finish, set_field
+from .module import Module
 from .pickling import get_state, new_module
 from .static_fields import decide, places_of
 
+M = TypeVar("M", bound=Module)
 
-def replace(__module, **fields):  # this name lets a field have the name `module`
+
+def replace(__module: M, **fields: Any) -> M:  # this name lets a field have the name `module`
     """Copy a module with some of its fields changed. The fields may be static.
 
     Each new value is treated as in the construction of a module: it is converted and checked, and the option `static`

@@ -1,11 +1,15 @@
 """`gradf`, `value_and_grad_f`, `filter_grad` and `filter_value_and_grad`: `jax.grad` with a choice of leaves."""
 
+from __future__ import annotations
+
 import operator
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar, Union, overload
 
 import jax
 from jax import tree_util
 
 from .. import _compat
+from .._compat.types import Concatenate, FilterSpec, Literal, P, PyTree, R
 from .._dispatch.arguments import inputs_of, path_of_leaf, positional_names
 from .._dispatch.leaf_groups import LeafGroups
 from .._trees.paths import describe_leaf
@@ -13,9 +17,84 @@ from .._trees.predicates import is_inexact_array_like, is_inexact_jax_or_numpy
 from .._trees.selection import Selection
 from .wrap import Options, Transformed, transform, transformation
 
+X = TypeVar("X")  # the first input, with respect to which the function is differentiated
+Value = TypeVar("Value")
+Aux = TypeVar("Aux")
+Argnums = Union[int, Sequence[int]]
 
+
+@overload
+def value_and_grad_f(
+    fun: Callable[Concatenate[X, P], Tuple[Value, Aux]],
+    *,
+    filter_fn: Optional[Callable[[Any], bool]] = ...,
+    filter_tree: FilterSpec = ...,
+    argnums: Literal[0] = ...,
+    has_aux: Literal[True],
+    **kwargs: Any,
+) -> Transformed[Concatenate[X, P], Tuple[Tuple[Value, Aux], X]]: ...
+@overload
+def value_and_grad_f(
+    fun: Callable[Concatenate[X, P], Value],
+    *,
+    filter_fn: Optional[Callable[[Any], bool]] = ...,
+    filter_tree: FilterSpec = ...,
+    argnums: Literal[0] = ...,
+    has_aux: Literal[False] = ...,
+    **kwargs: Any,
+) -> Transformed[Concatenate[X, P], Tuple[Value, X]]: ...
+@overload
+def value_and_grad_f(
+    fun: Callable[P, Any],
+    *,
+    filter_fn: Optional[Callable[[Any], bool]] = ...,
+    filter_tree: FilterSpec = ...,
+    argnums: Argnums = ...,
+    has_aux: bool = ...,
+    **kwargs: Any,
+) -> Transformed[P, Tuple[Any, Any]]: ...
+@overload
+def value_and_grad_f(
+    fun: None = ...,
+    *,
+    filter_fn: Optional[Callable[[Any], bool]] = ...,
+    filter_tree: FilterSpec = ...,
+    argnums: Literal[0] = ...,
+    has_aux: Literal[True],
+    **kwargs: Any,
+) -> Callable[
+    [Callable[Concatenate[X, P], Tuple[Value, Aux]]], Transformed[Concatenate[X, P], Tuple[Tuple[Value, Aux], X]]
+]: ...
+@overload
+def value_and_grad_f(
+    fun: None = ...,
+    *,
+    filter_fn: Optional[Callable[[Any], bool]] = ...,
+    filter_tree: FilterSpec = ...,
+    argnums: Literal[0] = ...,
+    has_aux: Literal[False] = ...,
+    **kwargs: Any,
+) -> Callable[[Callable[Concatenate[X, P], Value]], Transformed[Concatenate[X, P], Tuple[Value, X]]]: ...
+@overload
+def value_and_grad_f(
+    fun: None = ...,
+    *,
+    filter_fn: Optional[Callable[[Any], bool]] = ...,
+    filter_tree: FilterSpec = ...,
+    argnums: Argnums = ...,
+    has_aux: bool = ...,
+    **kwargs: Any,
+) -> Callable[[Callable[P, Any]], Transformed[P, Tuple[Any, Any]]]: ...
 @transformation
-def value_and_grad_f(fun=None, *, filter_fn=None, filter_tree=None, argnums=0, has_aux=False, **kwargs):
+def value_and_grad_f(
+    fun: Optional[Callable[..., Any]] = None,
+    *,
+    filter_fn: Optional[Callable[[Any], bool]] = None,
+    filter_tree: FilterSpec = None,
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    **kwargs: Any,
+) -> Any:
     """Wrap `jax.value_and_grad`, and differentiate with respect to the selected leaves of the inputs.
 
     Exactly one of `filter_fn` and `filter_tree` must be given.
@@ -56,12 +135,80 @@ def value_and_grad_f(fun=None, *, filter_fn=None, filter_tree=None, argnums=0, h
         (36.0, 24.0, None)
     """
     selection = Selection("value_and_grad_f", filter_fn, filter_tree)
-    spec = {"filter_fn": filter_fn, "filter_tree": filter_tree}
+    spec: Dict[str, Any] = {"filter_fn": filter_fn, "filter_tree": filter_tree}
     return transform(_ValueAndGrad, fun, _GradientOptions(selection, argnums, has_aux, kwargs, **spec))
 
 
+@overload
+def gradf(
+    fun: Callable[Concatenate[X, P], Tuple[Any, Aux]],
+    *,
+    filter_fn: Optional[Callable[[Any], bool]] = ...,
+    filter_tree: FilterSpec = ...,
+    argnums: Literal[0] = ...,
+    has_aux: Literal[True],
+    **kwargs: Any,
+) -> Transformed[Concatenate[X, P], Tuple[X, Aux]]: ...
+@overload
+def gradf(
+    fun: Callable[Concatenate[X, P], Any],
+    *,
+    filter_fn: Optional[Callable[[Any], bool]] = ...,
+    filter_tree: FilterSpec = ...,
+    argnums: Literal[0] = ...,
+    has_aux: Literal[False] = ...,
+    **kwargs: Any,
+) -> Transformed[Concatenate[X, P], X]: ...
+@overload
+def gradf(
+    fun: Callable[P, Any],
+    *,
+    filter_fn: Optional[Callable[[Any], bool]] = ...,
+    filter_tree: FilterSpec = ...,
+    argnums: Argnums = ...,
+    has_aux: bool = ...,
+    **kwargs: Any,
+) -> Transformed[P, Any]: ...
+@overload
+def gradf(
+    fun: None = ...,
+    *,
+    filter_fn: Optional[Callable[[Any], bool]] = ...,
+    filter_tree: FilterSpec = ...,
+    argnums: Literal[0] = ...,
+    has_aux: Literal[True],
+    **kwargs: Any,
+) -> Callable[[Callable[Concatenate[X, P], Tuple[Any, Aux]]], Transformed[Concatenate[X, P], Tuple[X, Aux]]]: ...
+@overload
+def gradf(
+    fun: None = ...,
+    *,
+    filter_fn: Optional[Callable[[Any], bool]] = ...,
+    filter_tree: FilterSpec = ...,
+    argnums: Literal[0] = ...,
+    has_aux: Literal[False] = ...,
+    **kwargs: Any,
+) -> Callable[[Callable[Concatenate[X, P], Any]], Transformed[Concatenate[X, P], X]]: ...
+@overload
+def gradf(
+    fun: None = ...,
+    *,
+    filter_fn: Optional[Callable[[Any], bool]] = ...,
+    filter_tree: FilterSpec = ...,
+    argnums: Argnums = ...,
+    has_aux: bool = ...,
+    **kwargs: Any,
+) -> Callable[[Callable[P, Any]], Transformed[P, Any]]: ...
 @transformation
-def gradf(fun=None, *, filter_fn=None, filter_tree=None, argnums=0, has_aux=False, **kwargs):
+def gradf(
+    fun: Optional[Callable[..., Any]] = None,
+    *,
+    filter_fn: Optional[Callable[[Any], bool]] = None,
+    filter_tree: FilterSpec = None,
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    **kwargs: Any,
+) -> Any:
     """Wrap `jax.grad`, and differentiate with respect to the selected leaves of the inputs.
 
     Exactly one of `filter_fn` and `filter_tree` must be given.
@@ -102,12 +249,68 @@ def gradf(fun=None, *, filter_fn=None, filter_tree=None, argnums=0, has_aux=Fals
         (3.0, None)
     """
     selection = Selection("gradf", filter_fn, filter_tree)
-    spec = {"filter_fn": filter_fn, "filter_tree": filter_tree}
+    spec: Dict[str, Any] = {"filter_fn": filter_fn, "filter_tree": filter_tree}
     return transform(_Grad, fun, _GradientOptions(selection, argnums, has_aux, kwargs, **spec))
 
 
+@overload
+def filter_value_and_grad(
+    fun: Callable[Concatenate[X, P], Tuple[Value, Aux]],
+    *,
+    argnums: Literal[0] = ...,
+    has_aux: Literal[True],
+    **kwargs: Any,
+) -> Transformed[Concatenate[X, P], Tuple[Tuple[Value, Aux], X]]: ...
+@overload
+def filter_value_and_grad(
+    fun: Callable[Concatenate[X, P], Value],
+    *,
+    argnums: Literal[0] = ...,
+    has_aux: Literal[False] = ...,
+    **kwargs: Any,
+) -> Transformed[Concatenate[X, P], Tuple[Value, X]]: ...
+@overload
+def filter_value_and_grad(
+    fun: Callable[P, Any],
+    *,
+    argnums: Argnums = ...,
+    has_aux: bool = ...,
+    **kwargs: Any,
+) -> Transformed[P, Tuple[Any, Any]]: ...
+@overload
+def filter_value_and_grad(
+    fun: None = ...,
+    *,
+    argnums: Literal[0] = ...,
+    has_aux: Literal[True],
+    **kwargs: Any,
+) -> Callable[
+    [Callable[Concatenate[X, P], Tuple[Value, Aux]]], Transformed[Concatenate[X, P], Tuple[Tuple[Value, Aux], X]]
+]: ...
+@overload
+def filter_value_and_grad(
+    fun: None = ...,
+    *,
+    argnums: Literal[0] = ...,
+    has_aux: Literal[False] = ...,
+    **kwargs: Any,
+) -> Callable[[Callable[Concatenate[X, P], Value]], Transformed[Concatenate[X, P], Tuple[Value, X]]]: ...
+@overload
+def filter_value_and_grad(
+    fun: None = ...,
+    *,
+    argnums: Argnums = ...,
+    has_aux: bool = ...,
+    **kwargs: Any,
+) -> Callable[[Callable[P, Any]], Transformed[P, Tuple[Any, Any]]]: ...
 @transformation
-def filter_value_and_grad(fun=None, *, argnums=0, has_aux=False, **kwargs):
+def filter_value_and_grad(
+    fun: Optional[Callable[..., Any]] = None,
+    *,
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    **kwargs: Any,
+) -> Any:
     """Wrap `jax.value_and_grad`, and differentiate with respect to all floating-point and complex arrays.
 
     These may be JAX arrays, NumPy arrays or NumPy scalars. Python numbers have the gradient `None`.
@@ -143,8 +346,62 @@ def filter_value_and_grad(fun=None, *, argnums=0, has_aux=False, **kwargs):
     return transform(_ValueAndGrad, fun, _GradientOptions(selection, argnums, has_aux, kwargs))
 
 
+@overload
+def filter_grad(
+    fun: Callable[Concatenate[X, P], Tuple[Any, Aux]],
+    *,
+    argnums: Literal[0] = ...,
+    has_aux: Literal[True],
+    **kwargs: Any,
+) -> Transformed[Concatenate[X, P], Tuple[X, Aux]]: ...
+@overload
+def filter_grad(
+    fun: Callable[Concatenate[X, P], Any],
+    *,
+    argnums: Literal[0] = ...,
+    has_aux: Literal[False] = ...,
+    **kwargs: Any,
+) -> Transformed[Concatenate[X, P], X]: ...
+@overload
+def filter_grad(
+    fun: Callable[P, Any],
+    *,
+    argnums: Argnums = ...,
+    has_aux: bool = ...,
+    **kwargs: Any,
+) -> Transformed[P, Any]: ...
+@overload
+def filter_grad(
+    fun: None = ...,
+    *,
+    argnums: Literal[0] = ...,
+    has_aux: Literal[True],
+    **kwargs: Any,
+) -> Callable[[Callable[Concatenate[X, P], Tuple[Any, Aux]]], Transformed[Concatenate[X, P], Tuple[X, Aux]]]: ...
+@overload
+def filter_grad(
+    fun: None = ...,
+    *,
+    argnums: Literal[0] = ...,
+    has_aux: Literal[False] = ...,
+    **kwargs: Any,
+) -> Callable[[Callable[Concatenate[X, P], Any]], Transformed[Concatenate[X, P], X]]: ...
+@overload
+def filter_grad(
+    fun: None = ...,
+    *,
+    argnums: Argnums = ...,
+    has_aux: bool = ...,
+    **kwargs: Any,
+) -> Callable[[Callable[P, Any]], Transformed[P, Any]]: ...
 @transformation
-def filter_grad(fun=None, *, argnums=0, has_aux=False, **kwargs):
+def filter_grad(
+    fun: Optional[Callable[..., Any]] = None,
+    *,
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    **kwargs: Any,
+) -> Any:
     """Wrap `jax.grad`, and differentiate with respect to all floating-point and complex arrays.
 
     These may be JAX arrays, NumPy arrays or NumPy scalars. Python numbers have the gradient `None`.
@@ -185,7 +442,9 @@ class _GradientOptions(Options):
     `spec` has the filters that the user gave, if any.
     """
 
-    def __init__(self, selection, argnums, has_aux, kwargs, **spec):
+    def __init__(
+        self, selection: Selection, argnums: Argnums, has_aux: bool, kwargs: Dict[str, Any], **spec: Any
+    ) -> None:
         super().__init__(selection.name, dict(kwargs, argnums=argnums, has_aux=has_aux, **spec))
         if kwargs:
             _compat.check_options(selection.name, jax.value_and_grad, kwargs)
@@ -194,7 +453,7 @@ class _GradientOptions(Options):
         self.has_aux = has_aux
         self.kwargs = kwargs
 
-    def positions(self, number_of_args):
+    def positions(self, number_of_args: int) -> List[int]:
         """The positions of the inputs in `argnums`, as non-negative ints."""
         for i in self.argnums:
             if not -number_of_args <= i < number_of_args:
@@ -208,22 +467,22 @@ class _GradientOptions(Options):
         return positions
 
 
-class _ValueAndGrad(Transformed):
+class _ValueAndGrad(Transformed[P, R]):
     """What `value_and_grad_f` and `filter_value_and_grad` return."""
 
-    def __call__(__self, *args, **kwargs):  # `self` may be the name of a keyword argument
+    def __call__(__self, *args: P.args, **kwargs: P.kwargs) -> R:  # `self` may be the name of a keyword argument
         return _value_and_grad(__self.__wrapped__, __self._options, args, kwargs)
 
 
-class _Grad(Transformed):
+class _Grad(Transformed[P, R]):
     """What `gradf` and `filter_grad` return."""
 
-    def __call__(__self, *args, **kwargs):
+    def __call__(__self, *args: P.args, **kwargs: P.kwargs) -> Any:
         value, grads = _value_and_grad(__self.__wrapped__, __self._options, args, kwargs)
         return (grads, value[1]) if __self._options.has_aux else grads
 
 
-def _value_and_grad(fun, options, args, kwargs):
+def _value_and_grad(fun: Callable[..., Any], options: _GradientOptions, args: Any, kwargs: Any) -> Any:
     """`jax.value_and_grad` of `fun` with respect to the selected leaves only."""
     where = options.positions(len(args))
     chosen = tuple(args[i] for i in where)
@@ -232,7 +491,7 @@ def _value_and_grad(fun, options, args, kwargs):
     constants = [x for x, constant in zip(leaves, is_constant) if constant]
     groups = LeafGroups(treedef, is_constant)
 
-    def of_differentiated_leaves(diff):
+    def of_differentiated_leaves(diff: List[Any]) -> Any:
         inputs = list(args)
         for i, x in zip(where, groups.merge([*diff, *constants])):
             inputs[i] = x
@@ -250,7 +509,7 @@ def _value_and_grad(fun, options, args, kwargs):
     return value, grads[0] if options.single else grads
 
 
-def _check_argnums(name, argnums):
+def _check_argnums(name: str, argnums: Any) -> Tuple[bool, Tuple[int, ...]]:
     """`(whether argnums is a single int, argnums as a tuple)`."""
     try:
         if hasattr(argnums, "__index__"):
@@ -262,7 +521,7 @@ def _check_argnums(name, argnums):
         ) from None
 
 
-def _pair(name, out):
+def _pair(name: str, out: Any) -> Any:
     """The output of a function with `has_aux`, if it is a pair."""
     message = "`{}` with `has_aux=True` expects the function to return a pair `(value, aux)`, got {}."
     if not isinstance(out, (tuple, list)):
@@ -272,7 +531,14 @@ def _pair(name, out):
     return out
 
 
-def _refuse_undifferentiable(options, fun, args, where, leaves, is_constant):
+def _refuse_undifferentiable(
+    options: _GradientOptions,
+    fun: Callable[..., Any],
+    args: Sequence[PyTree],
+    where: List[int],
+    leaves: List[Any],
+    is_constant: List[bool],
+) -> None:
     """Raise an error that names the leaf, if `fun` can't be differentiated with respect to a selected leaf."""
     if options.kwargs.get("allow_int"):
         return

@@ -1,16 +1,44 @@
 """`jitf` and `filter_jit`: `jax.jit` with a choice of leaves to trace. Both use the engine in `_dispatch`."""
 
-import functools as ft
+from __future__ import annotations
 
+import functools as ft
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, overload
+
+from .._compat.types import Concatenate, FilterSpec, P, R
 from .._dispatch.dispatcher import dispatcher_of
+from .._dispatch.lowered import Lowered
 from .._dispatch.options import InputOptions
+from .._module import Module
 from .._trees.predicates import is_array
 from .._trees.selection import Selection
-from .wrap import Options, Transformed, transform, transformation
+from .wrap import Options, Q, Self, Transformed, transform, transformation
 
 
+@overload
+def jitf(
+    fun: Callable[P, R],
+    *,
+    filter_fn: Optional[Callable[[Any], bool]] = ...,
+    filter_tree: FilterSpec = ...,
+    **kwargs: Any,
+) -> Jitted[P, R]: ...
+@overload
+def jitf(
+    fun: None = ...,
+    *,
+    filter_fn: Optional[Callable[[Any], bool]] = ...,
+    filter_tree: FilterSpec = ...,
+    **kwargs: Any,
+) -> Callable[[Callable[P, R]], Jitted[P, R]]: ...
 @transformation
-def jitf(fun=None, *, filter_fn=None, filter_tree=None, **kwargs):
+def jitf(
+    fun: Optional[Callable[..., Any]] = None,
+    *,
+    filter_fn: Optional[Callable[[Any], bool]] = None,
+    filter_tree: FilterSpec = None,
+    **kwargs: Any,
+) -> Any:
     """Wrap `jax.jit`: trace the selected leaves of the inputs, and hold the others static.
 
     Exactly one of `filter_fn` and `filter_tree` must be given.
@@ -61,12 +89,16 @@ def jitf(fun=None, *, filter_fn=None, filter_tree=None, **kwargs):
         >>> forward(eqx.nn.Linear(2, 3, key=jax.random.PRNGKey(0)), jnp.ones(2)).shape
         (3,)
     """
-    spec = {"filter_fn": filter_fn, "filter_tree": filter_tree}
+    spec: Dict[str, Any] = {"filter_fn": filter_fn, "filter_tree": filter_tree}
     return transform(Jitted, fun, _JitOptions(Selection("jitf", **spec), False, kwargs, **spec))
 
 
+@overload
+def filter_jit(fun: Callable[P, R], **kwargs: Any) -> Jitted[P, R]: ...
+@overload
+def filter_jit(fun: None = ..., **kwargs: Any) -> Callable[[Callable[P, R]], Jitted[P, R]]: ...
 @transformation
-def filter_jit(fun=None, **kwargs):
+def filter_jit(fun: Optional[Callable[..., Any]] = None, **kwargs: Any) -> Any:
     """Wrap `jax.jit`: trace all arrays in the inputs, of JAX and of NumPy, and hold everything else static.
 
     A new value or type of a static leaf causes a new compilation. As for `jax.jit`, a static object must not change.
@@ -111,35 +143,35 @@ def filter_jit(fun=None, **kwargs):
 class _JitOptions(Options):
     """Which leaves to trace, and the keyword arguments of `jax.jit`. `spec` has the filters that the user gave."""
 
-    def __init__(self, selection, keeps_numbers, kwargs, **spec):
+    def __init__(self, selection: Selection, keeps_numbers: bool, kwargs: Dict[str, Any], **spec: Any) -> None:
         super().__init__(selection.name, dict(kwargs, **spec))
         self.selection = selection
         self.inputs = InputOptions(selection.name, keeps_numbers, **kwargs)
 
 
-def _options_of_filter_jit(kwargs):
+def _options_of_filter_jit(kwargs: Dict[str, Any]) -> _JitOptions:
     return _JitOptions(Selection("filter_jit", is_array), True, kwargs)
 
 
 @ft.lru_cache(maxsize=None)
-def _defaults_of_filter_jit():
+def _defaults_of_filter_jit() -> _JitOptions:
     return _options_of_filter_jit({})
 
 
-class Jitted(Transformed):
+class Jitted(Transformed[P, R]):
     """What `jitf` and `filter_jit` return."""
 
     _target = None  # `(dispatcher, callee)` after the first call
 
-    def __init__(self, fun, options):
+    def __init__(self, fun: Callable[P, R], options: _JitOptions) -> None:
         super().__init__(fun, options)
         options.inputs.check(fun)
 
-    def __call__(__self, *args, **kwargs):  # `self` may be the name of a keyword argument
+    def __call__(__self, *args: P.args, **kwargs: P.kwargs) -> R:  # `self` may be the name of a keyword argument
         dispatcher, callee = __self._target or __self._find_target()
         return dispatcher.call(callee, args, kwargs)
 
-    def lower(__self, *args, **kwargs):
+    def lower(__self, *args: Any, **kwargs: Any) -> Lowered[P, R]:
         """Trace and lower the function for these inputs without running it, as `jax.jit(...).lower` does.
 
         Args:
@@ -163,7 +195,7 @@ class Jitted(Transformed):
         dispatcher, callee = __self._target or __self._find_target()
         return dispatcher.lower(callee, args, kwargs)
 
-    def clear_cache(self):
+    def clear_cache(self) -> None:
         """Forget all compiled functions.
 
         They belong to the plain function and the options. So this also clears the cache of other transformed functions
@@ -184,6 +216,18 @@ class Jitted(Transformed):
         dispatcher, _ = self._target or self._find_target()
         dispatcher.clear()
 
-    def _find_target(self):
+    if TYPE_CHECKING:  # a method of a module has `lower` and `clear_cache` too
+
+        @overload
+        def __get__(self: Self, instance: None, owner: Any = ...) -> Self: ...
+        @overload
+        def __get__(self: Jitted[Concatenate[Any, Q], R], instance: Module, owner: Any = ...) -> Jitted[Q, R]: ...
+        @overload
+        def __get__(self: Jitted[Concatenate[Any, Q], R], instance: object, owner: Any = ...) -> Callable[Q, R]: ...
+        def __get__(  # pyright: ignore[reportIncompatibleMethodOverride]  # it can't compare these types of `self`
+            self, instance: Any, owner: Any = None
+        ) -> Any: ...
+
+    def _find_target(self) -> Any:
         self._target = dispatcher_of(self.__wrapped__, self._options)
         return self._target

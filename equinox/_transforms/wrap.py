@@ -2,16 +2,32 @@
 
 A transformation consists of three parts: a public function, a subclass of `Options` that checks the arguments, and a
 subclass of `Transformed` whose `__call__` does the work. Everything else that a transformed function can do is here.
+
+Type checkers read two overloads of the public function. `P` stands for the parameters of the user's function, and `R`
+for its result:
+
+    @overload
+    def filter_twice(fun: Callable[P, R], *, option: int = ...) -> Transformed[P, List[R]]: ...
+    @overload  # without a function: a decorator
+    def filter_twice(fun: None = ..., *, option: int = ...) -> Callable[[Callable[P, R]], Transformed[P, List[R]]]: ...
+    @transformation
+    def filter_twice(fun: Optional[Callable[..., Any]] = None, *, option: int = 1) -> Any: ...
+
+`grad.py` shows how the type of the first parameter is named. An option that changes the type of the result has an
+overload for each of its values, with `Literal`. The files in `tests/typing` say what mypy and pyright must answer.
 """
+
+from __future__ import annotations
 
 import functools as ft
 import pickle
 import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, Type, TypeVar, overload
 
 from jax import tree_util
 
 from .. import _compat
+from .._compat.types import Concatenate, P, ParamSpec, PyTree, R
 from .._module.packing import deepcopy, is_found, pack
 from .._trees.paths import describe_leaf
 from .._trees.static import hashable_key
@@ -19,16 +35,20 @@ from .._trees.static import hashable_key
 # What `functools.wraps` would copy. `Transformed` looks it up in the function instead.
 _WRAPPED_ATTRIBUTES = frozenset(["__name__", "__qualname__", "__annotations__", "__type_params__"])
 
-_transformations = {}  # public name -> public function. A pickle may call these, and no others.
+F = TypeVar("F", bound=Callable[..., Any])
+Q = ParamSpec("Q")  # the parameters of a method after the first
+Self = TypeVar("Self", bound="Transformed")
+
+_transformations: Dict[str, Callable[..., Any]] = {}  # public name -> function. A pickle may call only these.
 
 
-def transformation(function):
+def transformation(function: F) -> F:
     """Register a public function under its name, so that the functions which it returns can be pickled."""
     _transformations[function.__name__] = function
     return function
 
 
-def transform(cls, fun, options):
+def transform(cls: Type[Transformed], fun: Any, options: Options) -> Any:
     """`cls(fun, options)`. If `fun` is `None`, a decorator that makes it, so that `@f(option=...)` works like `@f`."""
     return ft.partial(cls, options=options) if fun is None else cls(fun, options)
 
@@ -42,20 +62,20 @@ class Options:
             hashed, the options are equal only to themselves.
     """
 
-    def __init__(self, name, given):
+    def __init__(self, name: str, given: Dict[str, PyTree]) -> None:
         self.name = name
         self.given = tree_util.tree_map(lambda x: x, given)  # a copy, because the user may change a list later
         self._key = (name, hashable_key(given))
         self._hash = hash(self._key)
 
-    def __eq__(self, other):
+    def __eq__(self, other: Any) -> bool:
         return self is other or (type(other) is type(self) and self._key == other._key)
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return self._hash
 
 
-class Transformed:
+class Transformed(Generic[P, R]):
     """A transformed function. It has the name, docstring, signature and attributes of the function.
 
     It is a method if it is defined in a class. It is a pytree whose child is the function. So if the function is a
@@ -66,7 +86,7 @@ class Transformed:
     `pickle` and JAX make an instance from the function and the options only.
     """
 
-    def __init__(self, fun, options):
+    def __init__(self, fun: Callable[P, R], options: Any) -> None:
         if not callable(fun):
             raise TypeError(
                 "`{}` expects a function or another callable, got {}.".format(options.name, describe_leaf(fun))
@@ -75,7 +95,7 @@ class Transformed:
         self._options = options
         self.__module__ = getattr(fun, "__module__", type(self).__module__)
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # The docstring of the subclass would hide that of the function.
         type.__setattr__(cls, "__doc__", Transformed.__dict__["__doc__"])
@@ -86,50 +106,57 @@ class Transformed:
             lambda options, children: _unchecked(cls, children[0], options),
         )
 
-    if TYPE_CHECKING:  # each subclass has it
+    if TYPE_CHECKING:
+        __name__ = __qualname__ = ""  # with an annotation, the class would have `__annotations__` of its own
 
-        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+        def __call__(__self, *args: P.args, **kwargs: P.kwargs) -> R: ...  # each subclass has it
 
-    @property
-    def __doc__(self):
-        return self.__wrapped__.__doc__
+    else:  # with `__getattr__`, a type checker would find no misspelled attribute
 
-    def __getattr__(self, name):
-        # Attributes of a function are attributes of its transformation. Fields of a module are not.
-        fun = self.__dict__.get("__wrapped__")
-        if name in _WRAPPED_ATTRIBUTES or name in _attributes(fun):
-            return getattr(fun, name)
-        raise AttributeError("`{}` has no attribute `{}`.".format(type(self).__name__, name))
+        @property
+        def __doc__(self):
+            return self.__wrapped__.__doc__
 
-    def __get__(self, instance, owner=None):
+        def __getattr__(self, name):
+            # Attributes of a function are attributes of its transformation. Fields of a module are not.
+            fun = self.__dict__.get("__wrapped__")
+            if name in _WRAPPED_ATTRIBUTES or name in _attributes(fun):
+                return getattr(fun, name)
+            raise AttributeError("`{}` has no attribute `{}`.".format(type(self).__name__, name))
+
+    @overload
+    def __get__(self: Self, instance: None, owner: Any = ...) -> Self: ...
+    @overload
+    def __get__(self: Transformed[Concatenate[Any, Q], R], instance: object, owner: Any = ...) -> Callable[Q, R]: ...
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "<{} of {!r}>".format(self._options.name, self.__wrapped__)
 
-    def __eq__(self, other):
+    def __eq__(self, other: Any) -> bool:
         if type(other) is not type(self):
             return NotImplemented
         return self.__wrapped__ is other.__wrapped__ and self._options == other._options
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((id(self.__wrapped__), self._options))
 
-    def __copy__(self):
+    def __copy__(self: Self) -> Self:
         return self  # it is immutable
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self: Self, memo: Dict[int, Any]) -> Self:
         fun = deepcopy(self.__wrapped__, memo)
         return self if fun is self.__wrapped__ else _unchecked(type(self), fun, self._options)
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         name = getattr(self, "__qualname__", "")
         if is_found(self, self.__module__, name):
             return name
         return _load, (self._options.name, pack(self.__wrapped__), pack(self._options.given))
 
 
-def _unchecked(cls, fun, options):
+def _unchecked(cls: Type[Self], fun: Any, options: Any) -> Self:
     """A `Transformed` without the check of `fun`: JAX puts placeholders in the place of the function."""
     self = object.__new__(cls)
     self.__wrapped__ = fun
@@ -137,14 +164,14 @@ def _unchecked(cls, fun, options):
     return self
 
 
-def _attributes(fun):
+def _attributes(fun: Any) -> Any:
     """The attributes of the plain function in some transformations."""
     while isinstance(fun, Transformed):
         fun = fun.__wrapped__
     return vars(fun) if isinstance(fun, types.FunctionType) else ()
 
 
-def _load(name, fun, given):
+def _load(name: str, fun: Any, given: Dict[str, PyTree]) -> Any:
     """Make a `Transformed` from a pickle. `fun` may be a placeholder that isn't callable."""
     if name not in _transformations:
         raise pickle.UnpicklingError(

@@ -1,18 +1,34 @@
 """`tree_at`: a copy of a tree with some of its nodes replaced."""
 
+from __future__ import annotations
+
 import functools as ft
 import operator
+from typing import Any, Callable, Optional, overload
 
 from jax import tree_util
 
 from .._compat import named_children
+from .._compat.types import IsLeaf, T
 from .layout import layout_of
 from .paths import describe_leaf, leaf_paths
 
-_unset = object()
+_unset: Any = object()
 
 
-def tree_at(where, pytree, replace=_unset, replace_fn=_unset, is_leaf=None):
+@overload
+def tree_at(where: Callable[[T], Any], pytree: T, replace: Any, *, is_leaf: Optional[IsLeaf] = ...) -> T: ...
+@overload
+def tree_at(
+    where: Callable[[T], Any], pytree: T, *, replace_fn: Callable[[Any], Any], is_leaf: Optional[IsLeaf] = ...
+) -> T: ...
+def tree_at(
+    where: Callable[[T], Any],
+    pytree: T,
+    replace: Any = _unset,
+    replace_fn: Callable[[Any], Any] = _unset,
+    is_leaf: Optional[IsLeaf] = None,
+) -> T:
     """Copy a tree with some of its nodes replaced. It is for trees what `.at` is for arrays.
 
     Args:

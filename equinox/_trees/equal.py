@@ -1,15 +1,19 @@
 """`tree_equal`: whether trees are equal, in structure and leaf by leaf."""
 
+from __future__ import annotations
+
 import functools as ft
+from typing import Any, List
 
 import jax.numpy as jnp
 import numpy as np
 from jax import core, tree_util
 
+from .._compat.types import PyTree
 from .predicates import concrete_array_types, is_jax_array, is_numpy
 
 
-def tree_equal(*pytrees):
+def tree_equal(*pytrees: PyTree) -> bool:
     """Whether all `pytrees` are equal, in their structure and in each leaf.
 
     Arrays are equal if they have the same shape, dtype and values. NaN is equal to nothing, as for `==`. A JAX array is
@@ -31,7 +35,7 @@ def tree_equal(*pytrees):
     if not pytrees:
         return True
     leaves, treedef = tree_util.tree_flatten(pytrees[0])
-    traced = []
+    traced: List[Any] = []
     for pytree in pytrees[1:]:
         other_leaves, other_treedef = tree_util.tree_flatten(pytree)
         if other_treedef != treedef:

@@ -1,16 +1,22 @@
 """`filter`, `partition` and `combine`: split a pytree by a filter, and put it together again."""
 
+from __future__ import annotations
+
 import operator
+from typing import Any, Optional, Tuple
 
 from jax import tree_util
 
+from .._compat.types import FilterSpec, IsLeaf, T
 from .paths import first_difference
 from .predicates import is_none
 from .prefix import mismatch
 from .selection import mask
 
 
-def filter(tree, filter_spec, inverse=False, replace=None, is_leaf=None):
+def filter(
+    tree: T, filter_spec: FilterSpec, inverse: bool = False, replace: Any = None, is_leaf: Optional[IsLeaf] = None
+) -> T:
     """Keep the leaves of `tree` that `filter_spec` selects. Replace the others by `replace`.
 
     Args:
@@ -42,7 +48,7 @@ def filter(tree, filter_spec, inverse=False, replace=None, is_leaf=None):
     return treedef.unflatten([x if keep else replace for x, keep in zip(leaves, selected)])
 
 
-def partition(tree, filter_spec, replace=None, is_leaf=None):
+def partition(tree: T, filter_spec: FilterSpec, replace: Any = None, is_leaf: Optional[IsLeaf] = None) -> Tuple[T, T]:
     """Split `tree` into two trees: the leaves that `filter_spec` selects, and the others. `combine` undoes it.
 
     Args:
@@ -86,7 +92,7 @@ def _select(tree, filter_spec, is_leaf):
     return leaves, treedef, selected
 
 
-def combine(*trees, is_leaf=None):
+def combine(*trees: T, is_leaf: Optional[IsLeaf] = None) -> T:
     """Merge trees of the same structure. At each place, take the first leaf that isn't `None`.
 
     Args:

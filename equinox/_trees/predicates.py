@@ -1,20 +1,24 @@
 """Predicates on one leaf: whether it is an array, and of what kind."""
 
+from __future__ import annotations
+
 import functools as ft
 import operator
+from typing import Any, Union
 
 import jax.numpy as jnp
 import numpy as np
 from jax import core, tree_util
 
 from .. import _compat
+from .._compat.types import Array, TypeGuard
 
 is_none = ft.partial(operator.is_, None)  # in C, because flattening calls it on every node
 
 concrete_array_types = set()  # the types of concrete JAX arrays that were seen so far, without typed keys
 
 
-def is_jax_array(element):
+def is_jax_array(element: Any) -> TypeGuard[Array]:
     """Whether `element` is a JAX array. Every dtype counts, and so do tracers and PRNG keys."""
     if type(element) in concrete_array_types:
         return True
@@ -26,12 +30,12 @@ def is_jax_array(element):
     return True
 
 
-def is_numpy(element):
+def is_numpy(element: Any) -> TypeGuard[Union[np.ndarray, np.generic]]:
     """Whether `element` is a NumPy array or a NumPy scalar, of any dtype."""
     return isinstance(element, np.generic) or _compat.is_numpy_array(element)
 
 
-def is_array(element):
+def is_array(element: Any) -> TypeGuard[Union[Array, np.ndarray, np.generic]]:
     """Whether `element` is a JAX array, or a NumPy array or NumPy scalar of a dtype that JAX has.
 
     JAX arrays of every dtype count, and so do tracers and PRNG keys. NumPy's arrays of text, dates and objects don't
@@ -52,7 +56,7 @@ def is_array(element):
     return is_jax_array(element) or (is_numpy(element) and _is_number_dtype(element.dtype))
 
 
-def is_inexact_array(element):
+def is_inexact_array(element: Any) -> TypeGuard[Array]:
     """Whether `element` is a JAX array of floating-point or complex dtype. NumPy arrays don't count.
 
     Args:
@@ -68,12 +72,12 @@ def is_inexact_array(element):
     return is_jax_array(element) and _is_inexact_dtype(element.dtype)
 
 
-def is_inexact_jax_or_numpy(element):
+def is_inexact_jax_or_numpy(element: Any) -> bool:
     """Whether `element` is a JAX or NumPy array of floating-point or complex dtype, as `jax.grad` takes."""
     return is_array(element) and _is_inexact_dtype(element.dtype)
 
 
-def is_array_like(element):
+def is_array_like(element: Any) -> bool:
     """Whether `jax.numpy.array(element)` succeeds.
 
     It is true for JAX and NumPy arrays of numbers, for Python and NumPy numbers that fit into JAX's dtypes, and for
@@ -104,7 +108,7 @@ def is_array_like(element):
     return True
 
 
-def is_inexact_array_like(element):
+def is_inexact_array_like(element: Any) -> bool:
     """Whether `jax.numpy.array(element)` succeeds and is floating-point or complex.
 
     Args:
@@ -121,12 +125,11 @@ def is_inexact_array_like(element):
         return True
     if isinstance(element, (bool, int)) or not is_array_like(element):
         return False
-    if not (is_jax_array(element) or is_numpy(element)):
-        element = jnp.array(element)
-    return _is_inexact_dtype(element.dtype)
+    array: Any = element if is_jax_array(element) or is_numpy(element) else jnp.array(element)
+    return _is_inexact_dtype(array.dtype)
 
 
-def is_static_function(x):
+def is_static_function(x: Any) -> bool:
     """Whether `x` is a function without data: a plain function, a class, or a callable pytree of functions alone.
 
     A layer without leaves, such as `nn.Identity()`, is data. A layer that holds arrays, numbers or flags is data too.
@@ -138,12 +141,12 @@ def is_static_function(x):
 
 
 @ft.lru_cache(maxsize=None)
-def _is_inexact_dtype(dtype):
+def _is_inexact_dtype(dtype: Any) -> bool:
     return bool(jnp.issubdtype(dtype, jnp.inexact))
 
 
 @ft.lru_cache(maxsize=None)
-def _is_number_dtype(dtype):
+def _is_number_dtype(dtype: Any) -> bool:
     if dtype.type in (
         np.timedelta64,
         np.longdouble,

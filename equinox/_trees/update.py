@@ -1,13 +1,16 @@
 """`apply_updates`: add updates to a model."""
 
+from __future__ import annotations
+
 import jax.numpy as jnp
 from jax import tree_util
 
+from .._compat.types import PyTree, T
 from .paths import describe_leaf, first_difference, leaf_paths
 from .predicates import is_inexact_jax_or_numpy, is_jax_array, is_none
 
 
-def apply_updates(model, updates):
+def apply_updates(model: T, updates: PyTree) -> T:
     """Add `updates` to `model`, leaf by leaf, as in one step of training.
 
     A leaf becomes `leaf + update`. Arrays of floating-point or complex dtype keep their dtype: a model of bfloat16 may

@@ -1,12 +1,13 @@
 """`GRUCell` and `LSTMCell`: one step of a recurrent network. `jax.lax.scan` repeats it."""
 
 import math
-from typing import Optional
+from typing import Optional, Tuple
 
 import jax.numpy as jnp
 import jax.random as jrandom
 from jax.nn import sigmoid
 
+from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from ._checks import as_bool, as_example, as_size, check_key, columns, in_words
 
@@ -14,14 +15,14 @@ from ._checks import as_bool, as_example, as_size, check_key, columns, in_words
 class _Cell(Module):
     """The parameters of a cell: each gate maps the input and the hidden state. The gates are stacked."""
 
-    weight_ih: jnp.ndarray
-    weight_hh: jnp.ndarray
-    bias_ih: Optional[jnp.ndarray]
-    bias_hh: Optional[jnp.ndarray]
+    weight_ih: Array
+    weight_hh: Array
+    bias_ih: Optional[Array]
+    bias_hh: Optional[Array]
     input_size: int = field(static=True)
     hidden_size: int = field(static=True)
 
-    def __init__(self, number_of_gates, input_size, hidden_size, bias, key):
+    def __init__(self, number_of_gates: int, input_size: int, hidden_size: int, bias: bool, key: Key) -> None:
         name = type(self).__name__
         self.input_size = as_size(input_size, "input_size", name)
         self.hidden_size = as_size(hidden_size, "hidden_size", name)
@@ -36,18 +37,18 @@ class _Cell(Module):
         self.weight_ih, self.weight_hh = drawn[:2]
         self.bias_ih, self.bias_hh = drawn[2:] if bias else (None, None)
 
-    def _from_input(self, input):
+    def _from_input(self, input: AnyArray) -> Array:
         input = as_example(input, "input", columns(self, "weight_ih"), "input_size", self, _BATCHED)
         gates = self.weight_ih @ input
         return gates if self.bias_ih is None else gates + self.bias_ih
 
-    def _from_hidden(self, hidden):
+    def _from_hidden(self, hidden: Array) -> Array:
         # This product is separate from the input's. The gradient of a single product, `[w_ih w_hh] @ [x h]`, is several
         # times slower.
         gates = self.weight_hh @ hidden
         return gates if self.bias_hh is None else gates + self.bias_hh
 
-    def _as_hidden(self, hidden, name):
+    def _as_hidden(self, hidden: AnyArray, name: str) -> Array:
         return as_example(hidden, name, columns(self, "weight_hh"), "hidden_size", self, _BATCHED)
 
 
@@ -89,10 +90,10 @@ class GRUCell(_Cell):
         (2,)
     """
 
-    def __init__(self, input_size, hidden_size, bias=True, *, key):
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, *, key: Key) -> None:
         super().__init__(3, input_size, hidden_size, bias, key)
 
-    def __call__(self, input, hidden, *, key=None):
+    def __call__(self, input: AnyArray, hidden: AnyArray, *, key: Optional[Key] = None) -> Array:
         """Take one step.
 
         Args:
@@ -161,10 +162,12 @@ class LSTMCell(_Cell):
         ((2,), (2,))
     """
 
-    def __init__(self, input_size, hidden_size, bias=True, *, key):
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, *, key: Key) -> None:
         super().__init__(4, input_size, hidden_size, bias, key)
 
-    def __call__(self, input, hidden, *, key=None):
+    def __call__(
+        self, input: AnyArray, hidden: Tuple[AnyArray, AnyArray], *, key: Optional[Key] = None
+    ) -> Tuple[Array, Array]:
         """Take one step.
 
         Args:

@@ -1,14 +1,16 @@
 """Checks of the layers' arguments. Only the shape of an array is checked, so traced arrays pass."""
 
 import operator
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from .._compat.types import Array
 from .._trees.predicates import is_array_like
 
 
-def as_size(value, name, layer, least=1):
+def as_size(value: Any, name: str, layer: str, least: int = 1) -> int:
     """`value`, the argument `name` of `layer`, as an int that is at least `least`."""
     try:
         if isinstance(value, bool):
@@ -23,14 +25,14 @@ def as_size(value, name, layer, least=1):
     return size
 
 
-def as_bool(value, name, layer):
+def as_bool(value: Any, name: str, layer: str) -> bool:
     """`value`, the argument `name` of `layer`, as a bool."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError("`{}` expects `{}` to be `True` or `False`, got {}.".format(layer, name, in_words(value)))
     return bool(value)
 
 
-def check_key(key, layer):
+def check_key(key: Any, layer: str) -> None:
     """Raise an error if `key` can't be a PRNG key. Usual mistakes are `None`, and the seed instead of the key."""
     if not hasattr(key, "shape"):
         raise TypeError(
@@ -40,7 +42,7 @@ def check_key(key, layer):
         )
 
 
-def check_callable(value, name, layer):
+def check_callable(value: Any, name: str, layer: str) -> None:
     """Raise an error if `value`, the argument `name` of `layer`, can't be called."""
     if not callable(value):
         raise TypeError(
@@ -50,7 +52,7 @@ def check_callable(value, name, layer):
         )
 
 
-def columns(layer, name):
+def columns(layer: Any, name: str) -> int:
     """The number of columns of the weight `name` of `layer`. `tree_at` may change it, so the weight itself is read."""
     shape = getattr(layer, name).shape
     if len(shape) > 2:
@@ -66,7 +68,7 @@ def columns(layer, name):
 MAP_OVER_LAYERS = "Map over the layer too: `jax.vmap(lambda layer, x: layer(x))(layers, xs)`."
 
 
-def as_example(x, name, size, size_name, layer, batched):
+def as_example(x: Any, name: str, size: int, size_name: str, layer: Any, batched: str) -> Array:
     """`x`, the argument `name` of the call of `layer`, as an array of shape `(size,)`.
 
     Args:
@@ -98,7 +100,7 @@ def as_example(x, name, size, size_name, layer, batched):
     return x
 
 
-def in_words(x):
+def in_words(x: Any) -> str:
     """Describe an unexpected argument in a few words."""
     if hasattr(x, "shape"):
         return "an array of shape {}".format(x.shape)

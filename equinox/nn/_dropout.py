@@ -1,18 +1,19 @@
 """`Dropout`: the only layer that is random at each call."""
 
 import numbers
-from typing import Any
+from typing import Any, Optional
 
 import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
 from jax import core, lax
 
+from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from ._checks import MAP_OVER_LAYERS, check_key, in_words
 
 
-def _is_number(x):
+def _is_number(x: Any) -> bool:
     """Whether `x` is a Python or NumPy number."""
     return isinstance(x, (numbers.Number, np.generic))
 
@@ -54,13 +55,13 @@ class Dropout(Module):
     p: Any = field(static=_is_number)
     deterministic: Any
 
-    def __init__(self, p=0.5, deterministic=False):
+    def __init__(self, p: Any = 0.5, deterministic: Any = False) -> None:
         _known_probability(p)
         _known_flag(deterministic)
         self.p = p
         self.deterministic = deterministic
 
-    def __call__(self, input, *, key=None, deterministic=None):
+    def __call__(self, input: AnyArray, *, key: Optional[Key] = None, deterministic: Any = None) -> Array:
         """Drop elements of `input`.
 
         Args:
@@ -90,7 +91,7 @@ class Dropout(Module):
         _check_unstacked("p", self.p)
         known_flag, known_p = _known_flag(flag), _known_probability(self.p)
         if known_flag or known_p == 0:
-            return input
+            return input  # pyright: ignore[reportReturnType]  # a NumPy array stays one
         if key is None:
             raise ValueError(_NO_KEY + (_NO_KEY_TRACED if known_flag is None else ""))
         check_key(key, "Dropout")
@@ -118,7 +119,7 @@ _NO_KEY_TRACED = (
 )
 
 
-def _known_flag(flag):
+def _known_flag(flag: Any) -> Optional[bool]:
     """`deterministic` as a bool, or `None` while it is traced."""
     if isinstance(flag, core.Tracer):
         return None
@@ -127,7 +128,7 @@ def _known_flag(flag):
     raise TypeError("`Dropout` expects `deterministic` to be `True` or `False`, got {}.".format(in_words(flag)))
 
 
-def _known_probability(p):
+def _known_probability(p: Any) -> Optional[float]:
     """`p` as a float, or `None` while it is traced."""
     if isinstance(p, core.Tracer):
         return None
@@ -139,7 +140,7 @@ def _known_probability(p):
     return value
 
 
-def _check_unstacked(name, value):
+def _check_unstacked(name: str, value: Any) -> None:
     """Raise an error if `value` has an axis. `jnp.where` would broadcast it over the elements."""
     if getattr(value, "shape", ()) != ():
         raise ValueError(
@@ -148,5 +149,5 @@ def _check_unstacked(name, value):
         )
 
 
-def _is_scalar_array(x):
+def _is_scalar_array(x: Any) -> bool:
     return getattr(x, "shape", None) == ()

@@ -1,11 +1,11 @@
 """`Linear` and `Identity`: maps of a vector."""
 
 import math
-from typing import Optional
+from typing import Any, Optional
 
-import jax.numpy as jnp
 import jax.random as jrandom
 
+from .._compat.types import AnyArray, Array, Key, T
 from .._module import Module, field
 from ._checks import as_bool, as_example, as_size, check_key, columns
 
@@ -38,12 +38,12 @@ class Linear(Module):
         (2,)
     """
 
-    weight: jnp.ndarray
-    bias: Optional[jnp.ndarray]
+    weight: Array
+    bias: Optional[Array]
     in_features: int = field(static=True)
     out_features: int = field(static=True)
 
-    def __init__(self, in_features, out_features, bias=True, *, key):
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, key: Key) -> None:
         self.in_features = as_size(in_features, "in_features", "Linear")
         self.out_features = as_size(out_features, "out_features", "Linear")
         check_key(key, "Linear")
@@ -56,7 +56,7 @@ class Linear(Module):
         else:
             self.bias = None
 
-    def __call__(self, input, *, key=None):
+    def __call__(self, input: AnyArray, *, key: Optional[Key] = None) -> Array:
         """Apply the map to one example.
 
         Args:
@@ -96,10 +96,10 @@ class Identity(Module):
         'anything'
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 
-    def __call__(self, input, *, key=None):
+    def __call__(self, input: T, *, key: Optional[Key] = None) -> T:
         """Return `input`.
 
         Args:

@@ -1,17 +1,18 @@
 """`MLP`: linear layers with activations between them."""
 
-from typing import Any, Tuple
+from typing import Any, Callable, Optional, Tuple
 
 import jax
 import jax.random as jrandom
 
+from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from .._trees.predicates import is_static_function
 from ._checks import as_size, check_callable, check_key
 from ._linear import Linear
 
 
-def identity(x):
+def identity(x: Any) -> Any:
     """Return `x`. This function has a name, so it can be pickled. A lambda can't."""
     return x
 
@@ -63,7 +64,17 @@ class MLP(Module):
     width_size: int = field(static=True)
     depth: int = field(static=True)
 
-    def __init__(self, in_size, out_size, width_size, depth, activation=jax.nn.relu, final_activation=identity, *, key):
+    def __init__(
+        self,
+        in_size: int,
+        out_size: int,
+        width_size: int,
+        depth: int,
+        activation: Callable[[Any], Any] = jax.nn.relu,
+        final_activation: Callable[[Any], Any] = identity,
+        *,
+        key: Key,
+    ) -> None:
         self.in_size = as_size(in_size, "in_size", "MLP")
         self.out_size = as_size(out_size, "out_size", "MLP")
         self.width_size = as_size(width_size, "width_size", "MLP")
@@ -77,7 +88,7 @@ class MLP(Module):
         self.activation = activation
         self.final_activation = final_activation
 
-    def __call__(self, input, *, key=None):
+    def __call__(self, input: AnyArray, *, key: Optional[Key] = None) -> Array:
         """Apply the layers to one example.
 
         Args:

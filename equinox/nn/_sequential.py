@@ -1,10 +1,11 @@
 """`Sequential`: layers that are called one after another."""
 
 import inspect
-from typing import Any, Tuple
+from typing import Any, Callable, Iterable, Iterator, Optional, Tuple, Union, overload
 
 import jax.random as jrandom
 
+from .._compat.types import Key
 from .._module import Module, field
 from .._module.replace import select_items
 from .._trees.predicates import is_static_function
@@ -43,7 +44,7 @@ class Sequential(Module):
 
     layers: Tuple[Any, ...] = field(static=is_static_function)
 
-    def __init__(self, layers):
+    def __init__(self, layers: Iterable[Callable[..., Any]]) -> None:
         try:
             layers = iter(layers)
         except TypeError:
@@ -55,7 +56,7 @@ class Sequential(Module):
         for i, layer in enumerate(self.layers):
             check_callable(layer, "layers[{}]".format(i), "Sequential")
 
-    def __call__(self, input, *, key=None):
+    def __call__(self, input: Any, *, key: Optional[Key] = None) -> Any:
         """Call the layers in their order.
 
         Args:
@@ -76,24 +77,28 @@ class Sequential(Module):
         if key is not None:
             check_key(key, "Sequential")
         takes_key = [key is not None and _takes_key(layer) for layer in self.layers]
-        keys = jrandom.split(key, len(self.layers)) if any(takes_key) else ()
+        keys: Any = () if key is None or not any(takes_key) else jrandom.split(key, len(self.layers))
         for i, layer in enumerate(self.layers):
             input = layer(input, key=keys[i]) if takes_key[i] else layer(input)
         return input
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.layers)
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Sequential": ...
+    def __getitem__(self, index: Union[int, slice]) -> Any:
         if isinstance(index, slice):
             return select_items(self, "layers", index)
         return self.layers[index]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return iter(self.layers)
 
 
-def _takes_key(layer):
+def _takes_key(layer: Any) -> bool:
     """Whether `layer` can be called as `layer(x, key=...)`."""
     try:
         parameters = list(inspect.signature(layer).parameters.values())
