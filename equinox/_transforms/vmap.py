@@ -1,14 +1,18 @@
 """`filter_vmap` and `if_array`: `jax.vmap` for functions of models."""
 
+from __future__ import annotations
+
 import dataclasses
 import itertools
 import operator
+from typing import Any, Callable, Hashable, List, Optional, overload
 
 import jax
 import numpy as np
 from jax import tree_util
 
 from .. import _compat
+from .._compat.types import P, PyTree, R
 from .._dispatch.arguments import inputs_of, path_of_leaf, positional_names
 from .._dispatch.leaf_groups import separate_leaves
 from .._trees.paths import describe_leaf, leaf_paths
@@ -19,7 +23,7 @@ from .wrap import Options, Transformed, transform, transformation
 _MOST_SHOWN = 8  # leaves of one size in an error message
 
 
-def if_array(axis):
+def if_array(axis: int) -> Callable[[Any], Optional[int]]:
     """Map arrays along `axis`, and nothing else: for the `in_axes` and `out_axes` of `filter_vmap`.
 
     Args:
@@ -50,8 +54,36 @@ class _IfArray:
 _ALONG_FIRST = if_array(0)
 
 
+@overload
+def filter_vmap(
+    fun: Callable[P, R],
+    *,
+    in_axes: PyTree = ...,
+    out_axes: PyTree = ...,
+    axis_name: Hashable = ...,
+    axis_size: Optional[int] = ...,
+    **kwargs: Any,
+) -> Transformed[P, R]: ...
+@overload
+def filter_vmap(
+    fun: None = ...,
+    *,
+    in_axes: PyTree = ...,
+    out_axes: PyTree = ...,
+    axis_name: Hashable = ...,
+    axis_size: Optional[int] = ...,
+    **kwargs: Any,
+) -> Callable[[Callable[P, R]], Transformed[P, R]]: ...
 @transformation
-def filter_vmap(fun=None, *, in_axes=_ALONG_FIRST, out_axes=_ALONG_FIRST, axis_name=None, axis_size=None, **kwargs):
+def filter_vmap(
+    fun: Optional[Callable[..., Any]] = None,
+    *,
+    in_axes: PyTree = _ALONG_FIRST,
+    out_axes: PyTree = _ALONG_FIRST,
+    axis_name: Hashable = None,
+    axis_size: Optional[int] = None,
+    **kwargs: Any,
+) -> Any:
     """Wrap `jax.vmap`: map a function over an axis of the arrays in its inputs. Everything else passes as it is.
 
     JAX arrays count, NumPy arrays and NumPy scalars. Any other leaf, such as a Python number or a function, is the same
@@ -109,10 +141,10 @@ class _VmapOptions(Options):
         self.kwargs = kwargs if axis_name is None else dict(kwargs, axis_name=axis_name)
 
 
-class _Vmapped(Transformed):
+class _Vmapped(Transformed[P, R]):
     """What `filter_vmap` returns."""
 
-    def __call__(__self, *args, **kwargs):  # `self` may be the name of a keyword argument
+    def __call__(__self, *args: P.args, **kwargs: P.kwargs) -> R:  # `self` may be the name of a keyword argument
         return _vmap(__self.__wrapped__, __self._options, args, kwargs)
 
 
@@ -129,7 +161,8 @@ def _vmap(fun, options, args, kwargs):
     # JAX before 0.2.28 takes the size of the axis from an array alone.
     only_size = [] if mapped else [np.zeros(size, bool)]
     in_axes = [axis for axis in axes if axis is not None], 0
-    out_axes, merge_output = [], None  # JAX reads `out_axes` after the function has run, which fills it
+    merge_output: Any = None
+    out_axes: List[Any] = []  # JAX reads `out_axes` after the function has run, which fills it
 
     def of_mapped(mapped, _):
         nonlocal merge_output
