@@ -1,10 +1,14 @@
-"""tox's side of the matrix: `tox.ini` says what all cells share, and this what docker/matrix.toml says of each.
+"""The matrix as a plugin of tox. `tox.ini` has the settings that all cells share. docker/matrix.toml has the cells.
 
-In the order in which tox calls: the names of the cells; which of them are to run, and what they are made of; then,
-when tox has made an environment and installed the lock into it, what completes it; and, after the run, the result.
+tox calls the hooks below in this order:
 
-Exit status of one cell: 0 passed, 1 failed, 2 there is no such cell, 3 it could not be set up, 75 it is being run by
-somebody else, 76 the source is not the one that was asked for, 130 interrupted.
+1. `tox_extend_envs` gives tox the names of the cells.
+2. `tox_add_core_config` chooses the cells to run, and what their environments are made from.
+3. `tox_before_run_commands` completes an environment after tox has installed its lock.
+4. `tox_after_run_commands` writes the result.
+
+Exit status of one cell: 0 passed, 1 failed, 2 there is no such cell, 3 it could not be set up, 75 another process is
+running it, 76 the source changed after the run began, 130 interrupted.
 """
 
 import os
@@ -50,13 +54,13 @@ from harness.results import Outcome, Result
 from harness.rows import Cell
 from harness.shown import safe
 
-PYTEST_INTERRUPTED = 2  # its exit status at Ctrl-C, and where tests can't be collected
+PYTEST_INTERRUPTED = 2  # pytest's exit status after Ctrl-C, and if tests can't be collected
 RUNS = ("run", "r", "run-parallel", "p", "legacy", "le")
 
 
 @dataclass
 class Chosen:
-    """A cell that is to run."""
+    """A cell that will run."""
 
     cell: Cell
     environment: Environment
@@ -64,7 +68,7 @@ class Chosen:
     made_from: dict[str, str]
     hashes: dict[str, str]
     began: float
-    set_up_s: float | None = None  # not yet
+    set_up_s: float | None = None  # None: the environment isn't complete yet
     ended: bool = False
 
 
@@ -73,7 +77,7 @@ class Session:
     """This run of tox."""
 
     chosen: dict[str, Chosen] = field(default_factory=dict)
-    part: bool = False  # arguments for pytest were given: it isn't the whole suite, and makes no result
+    part: bool = False  # pytest got arguments, so it may run only a part of the suite; no result is written
     interrupted: threading.Event = field(default_factory=threading.Event)
     locks: ExitStack = field(default_factory=ExitStack)
 
@@ -85,7 +89,7 @@ def stop(status: int, message: str) -> NoReturn:
 
 if isolation.why_not_at():
     stop(2, isolation.why_not_at())
-isolation.isolate()  # here too, as a user may type `tox` instead of make
+isolation.isolate()  # make does this too, but a user may call tox directly
 try:
     CELLS = {cell.name: cell for cell in rows.load()}
 except rows.MatrixError as error:
@@ -108,18 +112,20 @@ def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
     names = list(options.env) if hasattr(options, "env") and not options.env.is_all else []
     names = names or os.environ.get("TOXENV", "").replace(",", " ").split()
     for name in names:
-        if name not in CELLS:  # tox takes what is made of parts that it knows, as py39-jax0.12.0.1-cpu, for a name
+        if name not in CELLS:  # tox would accept any combination of known parts, such as py39-jax0.12.0.1-cpu
             try:
                 rows.select(list(CELLS.values()), [name])
             except rows.UnknownCell as error:
                 stop(2, str(error))
-            stop(2, "`{0}` is a pattern, and tox wants the names of cells. Type: make cell CELL='{0}'".format(name))
+            stop(2, "`{0}` is a pattern, and tox needs the names of cells. Type: make cell CELL='{0}'".format(name))
     if options.command not in RUNS or getattr(options, "list_envs", False) or getattr(options, "show_config", False):
         return
     if not names:
-        stop(2, "Name the cells: tox -e CELL,CELL. `tox -l` lists them all, and `make matrix` runs those that matter.")
+        stop(
+            2, "Name the cells: tox -e CELL,CELL. `tox -l` lists them all. `make matrix` runs those of a pull request."
+        )
     side_by_side = min(getattr(options, "parallel", None) or 1, len(names))
-    os.environ.setdefault("EQX_JOBS", str(side_by_side))  # the cells share the cores by it
+    os.environ.setdefault("EQX_JOBS", str(side_by_side))  # each cell divides the cores by this number
     SESSION.part = bool(state.conf.pos_args(None))
     if os.environ.get("EQX_PARENT"):
         threading.Thread(target=follow, args=[int(os.environ["EQX_PARENT"])], daemon=True).start()
@@ -129,7 +135,7 @@ def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
 
 
 def can_run_here(cells: Sequence[Cell]) -> list[Cell]:
-    """Stop, before anything is made, if some of the cells can't be run here."""
+    """Stop before anything is made if one of the cells can't run here."""
     refusals = [result for result in map(host.preflight, cells) if result is not None]
     for result in refusals:
         if not SESSION.part:
@@ -140,11 +146,11 @@ def can_run_here(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def choose(cell: Cell, state: State, folder: Path, recreate: bool) -> None:
-    """Say what the cell's environment is made of, and whether the one that is there will do."""
+    """Lock the cell, and tell tox what its environment is made from and whether to make it again."""
     interpreter = interpreters.obtain(cell.python)
-    assert interpreter is not None, "preflight has seen it"
+    assert interpreter is not None, "preflight has checked it"
     try:
-        # A user is told at once; docker/run.py, which is alone, waits for what a killed one has left to go.
+        # A user gets the message at once. docker/run.py waits, because a killed run may hold the lock a little longer.
         patience_s = 30 if "EQX_PARENT" in os.environ else 0
         SESSION.locks.enter_context(alone(folder / (cell.name + ".lock"), patience_s))
     except NotAlone as error:
@@ -160,7 +166,7 @@ def choose(cell: Cell, state: State, folder: Path, recreate: bool) -> None:
         environment.made_from(cell, interpreter, source),
         hashes,
         time.time(),
-        ended=state.conf.options.no_test,  # then there is nothing that could have a result
+        ended=state.conf.options.no_test,  # without tests there is no result
     )
     SESSION.chosen[cell.name] = chosen
     recreate = recreate or not chosen.environment.is_made_from(chosen.made_from)
@@ -169,7 +175,7 @@ def choose(cell: Cell, state: State, folder: Path, recreate: bool) -> None:
     state.conf.memory_seed_loaders[cell.name].append(
         MemoryLoader(deps="\n".join(environment.requirements(cell, source)), recreate=recreate)
     )
-    # tox-uv asks uv for a version, and uv takes the first that it finds.
+    # tox-uv asks uv for a version of Python, and uv takes the first one on the PATH.
     os.environ["PATH"] = os.pathsep.join([str(interpreter.folder), os.environ["PATH"]])
 
 
@@ -179,7 +185,7 @@ def tox_before_run_commands(tox_env: ToxEnv) -> None:
     if chosen is None:
         return
     uv = interpreters.uv_path()
-    assert uv is not None, "tox-uv brings it"
+    assert uv is not None, "tox-uv depends on uv"
     try:
         environment.complete(chosen.cell, chosen.environment, chosen.made_from, uv, chosen.source)
         suite.copy(chosen.environment.suite, chosen.source)
@@ -194,7 +200,7 @@ def tox_before_run_commands(tox_env: ToxEnv) -> None:
     except (environment.SetupFailed, OSError) as error:
         print(safe(str(error)), file=sys.stderr)
         not_set_up(chosen, str(error))
-    passed = tox_env.conf["pass_env"]  # for the tests. What was run before had to reach the index, by a proxy
+    passed = tox_env.conf["pass_env"]  # the tests get fewer variables than the installation, which may need a proxy
     of_tox = set(tox_env._default_pass_env()) - set(isolation.REACH_TESTS)
     passed[:] = [name for name in passed if name not in of_tox]
     tox_env.conf["set_env"].update(environment.variables(chosen.cell, chosen.environment))
@@ -228,7 +234,7 @@ def tox_env_teardown(tox_env: ToxEnv) -> None:
 
 
 def was_interrupted(exit_code: int) -> bool:
-    """Whether Ctrl-C was pressed. It goes to pytest too, which may have ended before the main thread here heard it."""
+    """Whether Ctrl-C was pressed. pytest gets the signal too, and may end before the main thread here handles it."""
     return SESSION.interrupted.wait(timeout=5 if exit_code == PYTEST_INTERRUPTED else 0)
 
 
@@ -240,7 +246,7 @@ def not_set_up(chosen: Chosen, said: str) -> NoReturn:
 
 
 def write(chosen: Chosen, result: Result) -> None:
-    """Keep the result, and say it."""
+    """Write the result and print it."""
     total_s = time.time() - chosen.began
     seconds = {"setup": chosen.set_up_s or total_s, **result.seconds, "total": total_s}
     path = results.write(
@@ -249,7 +255,8 @@ def write(chosen: Chosen, result: Result) -> None:
             started=datetime.fromtimestamp(chosen.began, timezone.utc).isoformat(timespec="milliseconds"),
             seconds={name: round(value, 1) for name, value in seconds.items()},
             hashes=chosen.hashes,
-            run=os.environ.get("EQX_RUN") or uuid.uuid4().hex,  # no cell sees it: tox lets only named variables through
+            run=os.environ.get("EQX_RUN")
+            or uuid.uuid4().hex,  # the tests can't read it: tox passes named variables only
         )
     )
     reason = result.reason and ": " + result.reason
@@ -257,7 +264,7 @@ def write(chosen: Chosen, result: Result) -> None:
 
 
 def listen() -> None:
-    """Remember that Ctrl-C was pressed: what pytest says then is no result."""
+    """Note when Ctrl-C is pressed. The output of pytest is no result then."""
     before = signal.getsignal(signal.SIGINT)
 
     def heard(number: int, frame: FrameType | None) -> None:
@@ -265,14 +272,14 @@ def listen() -> None:
         if callable(before):
             before(number, frame)
 
-    if callable(before):  # not where it is ignored
+    if callable(before):  # it isn't if the signal is ignored
         signal.signal(signal.SIGINT, heard)
 
 
 def follow(parent: int) -> None:
-    """When the process that started this one is no more, however that came about, go as at Ctrl-C."""
+    """Wait until the process that started this one has ended. Then end this process group, as Ctrl-C would."""
     if os.getppid() != parent:
-        return  # tox has started another tox, as it does to provide itself with plugins
+        return  # tox has started a second tox, to install plugins for itself
     while os.getppid() == parent:
         time.sleep(1)
     os.killpg(os.getpgrp(), signal.SIGINT)

@@ -1,7 +1,7 @@
-# A cell of the matrix on an NVIDIA GPU. Run it with `--gpus=all`: the driver comes from the host, through the NVIDIA
-# Container Toolkit.
+# The image of a cell on an NVIDIA GPU. Run it with `--gpus=all`: the NVIDIA Container Toolkit adds the driver of the
+# host.
 
-# The newest cell. `docker/matrix.py build-args CELL` says what makes another:
+# The default arguments make the newest cell. `docker/matrix.py build-args CELL` prints those of another:
 #   python docker/matrix.py build-args CELL | sed 's/^/--build-arg=/' | tr '\n' '\0' | xargs -0 docker build -f docker/cuda.Dockerfile .
 ARG CELL=py313-jax0.12.0.1-cuda
 ARG BASE=python:3.13-slim-bookworm
@@ -13,13 +13,13 @@ ARG EXPECT='{"cell": "py313-jax0.12.0.1-cuda", "python": "3.13", "jax": "0.12.0.
 ARG LOCK=
 ARG REVISION=
 ARG PLATFORMS=cuda,cpu
-# The image to take CUDA from, for a JAX that came before CUDA's own wheels. `scratch`: it comes with pip.
+# The image that CUDA is copied from, for a JAX from before CUDA's wheels. `scratch`: pip installs CUDA.
 ARG TOOLKIT=scratch
 
 FROM ${TOOLKIT} AS toolkit
 
-# Of CUDA only what XLA looks for there; 0.4.6 and before had ptxas and libdevice nowhere else. No LD_LIBRARY_PATH, which would
-# hide the CUDA that comes with pip.
+# Copy only the parts of CUDA that XLA looks for. JAX up to 0.4.6 finds ptxas and libdevice nowhere else.
+# LD_LIBRARY_PATH isn't set, because it would hide the CUDA that pip installs.
 FROM ${BASE} AS base
 ARG TOOLKIT
 RUN --mount=type=bind,from=toolkit,target=/mnt \
@@ -32,16 +32,16 @@ RUN --mount=type=bind,from=toolkit,target=/mnt \
     echo /usr/local/cuda/lib64 > /etc/ld.so.conf.d/cuda.conf; \
     ldconfig; }
 
-# --- The same in all three files, up to the next such line; tests/harness/test_image.py sees to it ---
+# --- The same in all three files, up to the next such line: tests/harness/test_image.py compares them ---
 
-# Who runs it, and how pip works. What it downloads goes to a cache of the builder, never into a layer. Secrets are
-# optional, and no layer has them: pip.conf, apt.conf and apt.sources, as for a mirror of one's own, and ca.pem, its CA.
+# The user, and the settings of pip. Downloads go to a cache of the builder, never into a layer. The build takes
+# optional secrets for a mirror: pip.conf, apt.conf and apt.sources, and ca.pem with its CA. No layer holds them.
 FROM base AS python
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 RUN useradd --create-home --uid 1000 cell
 COPY docker/build-constraints.txt docker/wheel-constraints.txt /locks/
 
-# Our wheel. The same source gives the same wheel, bit for bit, by the same release of hatchling.
+# Our wheel. With the same release of hatchling, the same source gives the same wheel, byte for byte.
 FROM python AS wheel
 RUN --mount=type=cache,target=/var/cache/pip \
     --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem \
@@ -52,8 +52,9 @@ COPY LICENSE README.md pyproject.toml ./
 COPY equinox equinox
 RUN pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheel .
 
-# The environment, from the lock. Nothing needs a compiler: what isn't there as a wheel, old JAX, is pure Python. What builds
-# that is beside the environment, and goes. A nightly JAX comes first, from its own index alone: pip would merge two.
+# The environment, from the lock. No compiler is needed: only an old JAX has no wheel, and it is pure Python. Its build
+# tools are in another folder, which is removed. A nightly JAX is installed first, from its own index, because pip would
+# merge two indexes.
 FROM python AS dependencies
 RUN python -m venv /opt/cell
 ENV PATH=/opt/cell/bin:$PATH
@@ -73,8 +74,8 @@ ARG BRIDGE
 RUN --mount=type=bind,source=docker/bridge,target=/mnt \
     [ -z "${BRIDGE}" ] || python /mnt/install.py --only-bridge --python /opt/cell/bin/python --jax "${BRIDGE}"
 
-# To develop in: the same dependencies, with git and make, and the source mounted by whoever starts it. `make test` makes
-# its own environment beside the source; `python -m pytest` there tests the source on the dependencies of the cell.
+# For development: the same dependencies, with git and make. The user mounts the source. `make test` makes its own
+# environment in the source folder. `python -m pytest` tests the source with the dependencies of the cell.
 FROM dependencies AS dev
 RUN --mount=type=secret,id=apt.conf,target=/etc/apt/apt.conf \
     --mount=type=secret,id=apt.sources,target=/etc/apt/sources.list.d/debian.sources \
@@ -86,7 +87,7 @@ RUN --mount=type=secret,id=apt.conf,target=/etc/apt/apt.conf \
  && rm -rf /tmp/apt.conf /var/lib/apt/lists/*
 USER 1000
 
-# The cell: the wheel, and the suite where no checkout is, in the layout of docker/harness/suite.py.
+# The cell: the wheel and the suite, without the source tree. docker/harness/suite.py has the same layout.
 FROM dependencies AS cell
 ARG BASE
 ARG CELL
@@ -119,7 +120,7 @@ LABEL org.opencontainers.image.base.name="${BASE}" \
       equinox.expect="${EXPECT}" \
       equinox.lock="${LOCK}"
 
-# --- What is of this backend alone ---
+# --- For this backend only ---
 
 ARG PLATFORMS
 ENV JAX_PLATFORMS=${PLATFORMS} JAX_PLATFORM_NAME=gpu NVIDIA_DRIVER_CAPABILITIES=compute,utility NVIDIA_VISIBLE_DEVICES=all

@@ -1,10 +1,10 @@
-"""Run the suite on the JAX that this Python has, as it is: nothing is installed, and no environment is made.
+"""Run the suite with the JAX that this Python has. Nothing is installed, and no environment is made.
 
     python3 docker/here.py --backend cuda
     python3 docker/here.py --backend cuda -- -k tree_at
     python3 docker/here.py --backend cuda --check --limit-s 480
 
-For a machine with neither a Docker engine nor a package index. All that this needs is what the suite itself needs.
+This is for a machine without a Docker engine and without a package index. The script needs only what the suite needs.
 """
 
 import argparse
@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from harness import pipes
 
-# What has to be installed for JAX to use a backend.
+# The package that lets JAX use a backend.
 JAX_FOR = {
     "cpu": r"jaxlib==.*",
     "cuda": r"jax-cuda\d+-plugin==.*|jaxlib==.*\+cuda.*",
@@ -28,11 +28,11 @@ JAX_FOR = {
 }
 TARGETS = {"cpu": "test-cpu", "cuda": "test-gpu", "tpu": "test-tpu"}
 INSTALL = {"cpu": "jax[cpu]", "cuda": "jax[cuda13]", "tpu": "jax[tpu]"}
-ASK_S = 60  # an engine that is reached by ssh takes its time
+ASK_S = 60  # an engine behind ssh may be slow
 
 EPILOG = """\
-Exit status: 0 all passed; 1 a failure, or another place than it was to be; 2 wrong usage; 3 this can't be run here: a
-device, or a package that the suite needs, is missing; 130 after Ctrl-C.
+Exit status: 0 all passed; 1 a test failed, or the tests ran on another device; 2 wrong usage; 3 it can't run here,
+because a device or a package is missing; 130 after Ctrl-C.
 """
 
 
@@ -40,23 +40,23 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--backend", choices=sorted(JAX_FOR), required=True, help="where the tests are to run")
+    parser.add_argument("--backend", choices=sorted(JAX_FOR), required=True, help="the device that runs the tests")
     parser.add_argument(
         "--fits",
         action="store_true",
-        help="run nothing; exit status 0: no Docker engine answers, and this Python has a JAX for the backend",
+        help="run nothing; the exit status is 0 if no Docker engine answers and this Python has a JAX for the backend",
     )
     parser.add_argument(
         "--check",
         action="store_true",
-        help="also the negative control of the proof of place, and the speed, all within a time",
+        help="also run the negative control of the proof of place and the benchmarks, within a time limit",
     )
-    parser.add_argument("--limit-s", type=seconds, default=480, help="that time, in seconds: %(default)s")
-    parser.add_argument("args", nargs="*", metavar="ARG", help="for pytest: then it is no result")
+    parser.add_argument("--limit-s", type=seconds, default=480, help="the limit of --check in seconds: %(default)s")
+    parser.add_argument("args", nargs="*", metavar="ARG", help="an argument for pytest; no result is written then")
     options = parser.parse_args(argv)
     if options.fits:
         return 0 if fits(options.backend) else 1
-    if sys.version_info < (3, 10):  # this file is read by older ones, too
+    if sys.version_info < (3, 10):  # older Pythons can read this file, too
         return refuse("The harness needs Python 3.10 or later, and this is {}.".format(sys.version.split()[0]))
     try:
         from harness import device_check, found  # noqa: PLC0415  (their imports come with pytest, which may be missing)
@@ -85,34 +85,40 @@ def refuse(message: str) -> int:
 
 
 def fits(backend: str) -> bool:
-    """Whether `make test-gpu`, and its like, are about the JAX that is here; the reason is printed."""
+    """Whether `make test-gpu` and similar commands should use this Python's JAX. If so, the reason is printed."""
     jax = jax_for(backend)
     no_engine = None if jax is None else why_no_engine()
     if no_engine is None:
         return False
     message = (
-        "On {} of {}, as it is, since no Docker engine answers ({}). `make {} WHERE=host` runs the cells of the matrix."
+        "Using {} of {}, because no Docker engine answers ({}). `make {} WHERE=host` runs the cells of the matrix."
     )
     print(message.format(jax, sys.executable, no_engine, TARGETS[backend]), flush=True)
     return True
 
 
 def jax_for(backend: str) -> Optional[str]:
-    """What of this Python lets JAX use the backend, as "jaxlib==0.11.2"; None: nothing does, or it is too old."""
+    """The installed package that lets JAX use the backend, such as "jaxlib==0.11.2".
+
+    It is `None` if there is no such package, or if this Python is too old.
+    """
     if sys.version_info < (3, 10):
         return None
-    from importlib.metadata import distributions  # noqa: PLC0415  (Python 3.7 hasn't got it)
+    from importlib.metadata import distributions  # noqa: PLC0415  (Python 3.7 doesn't have it)
 
     names = (
         "{}=={}".format(re.sub("[-_.]+", "-", found.metadata["Name"]).lower(), found.version)
         for found in distributions()
-        if "Name" in found.metadata  # an interrupted pip leaves some without
+        if "Name" in found.metadata  # an interrupted pip leaves folders without a name
     )
     return next((name for name in names if re.fullmatch(JAX_FOR[backend], name)), None)
 
 
 def why_no_engine() -> Optional[str]:
-    """Why no Docker engine answers, in docker's words; None: one does, or was named: whoever does that means it."""
+    """Say why no Docker engine answers, in docker's words.
+
+    It is `None` if an engine answers. It is also `None` if the user names an engine: then the engine must be used.
+    """
     if "DOCKER_HOST" in os.environ or "DOCKER_CONTEXT" in os.environ:
         return None
     program = shutil.which("docker")
@@ -127,7 +133,7 @@ def why_no_engine() -> Optional[str]:
     if done.returncode == 0:
         return None
     said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    return said[-1] if said else "`docker version` failed, and said nothing"
+    return said[-1] if said else "`docker version` failed, and printed nothing"
 
 
 def ask(*command: str) -> "subprocess.CompletedProcess[bytes]":

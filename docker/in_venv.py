@@ -1,11 +1,11 @@
-"""Run a command in an environment of this checkout. The environment is made first, where it is missing or out of date.
+"""Run a command in an environment of this checkout. Make the environment first if it is missing or out of date.
 
     python3 docker/in_venv.py .venv-harness python docker/matrix.py doctor
     python3 docker/in_venv.py .venv python -m pytest
     python3 docker/in_venv.py --remove
 
-Each environment has a lock. All commands that use the environment hold it together. A command that makes or removes the
-environment holds it alone: it waits until the others have ended.
+Each environment has a lock. Commands that use the environment share the lock. A command that makes or removes the
+environment needs the lock for itself: it waits until the others have ended.
 """
 
 import argparse
@@ -46,27 +46,27 @@ ENVIRONMENTS = {
     ".venv-harness": Environment(
         "with the tools of the matrix",
         (3, 10),
-        "The matrix is run by Python 3.10 or later",
+        "The harness needs Python 3.10 or later",
         ("--require-hashes", "-r", LOCK),
     ),
 }
-# The folders with the environments that `--remove` removes.
+# The folders that `--remove` removes.
 FOLDERS = (*ENVIRONMENTS, ".tox", ".bench")
 
-ANOTHER_PYTHON = "another Python, with pip and venv, by PYTHON=python3.12 behind the make command."
+ANOTHER_PYTHON = "another Python with pip and venv: add PYTHON=python3.12 to the make command."
 
 Call = Callable[..., int]
 
 
 class Refused(Exception):
-    """The environment can't be had. The message is for the user."""
+    """The environment can't be made. The message is for the user."""
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--remove", action="store_true", help="remove all environments, those of the cells too")
+    parser.add_argument("--remove", action="store_true", help="remove all environments, also those of the cells")
     parser.add_argument("environment", nargs="?", choices=sorted(ENVIRONMENTS))
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="`python` is the one of the environment")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="`python` means the environment's Python")
     options = parser.parse_args(argv)
     if not options.remove and not options.command:
         parser.error("expected --remove, or an environment and a command")
@@ -82,8 +82,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return 130
     except BrokenPipeError:
         raise
-    except OSError as error:  # as on a full disk, or in a checkout that can't be written to
-        print("It can't go on: {}. Mend that, and give the same command again.".format(error), file=sys.stderr)
+    except OSError as error:  # for example a full disk, or a read-only checkout
+        print("It can't go on: {}. Correct that, and run the same command again.".format(error), file=sys.stderr)
         return 3
     scripts = ROOT / options.environment / "bin"
     env = isolated(os.environ)
@@ -94,11 +94,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def provide(name: str, root: Path, call: Call = signals.call, env: Mapping[str, str] = os.environ) -> int:
-    """See to it that the environment is there, and hold the lock with all others who use one.
+    """Make the environment if necessary, and hold its lock together with the other users.
 
-    The lock lasts as long as this process, and whatever program it becomes.
+    This process holds the lock until it ends, also after `exec`.
 
-    Raises: Refused.
+    Returns:
+        The handle of the lock.
+
+    Raises:
+        Refused: The environment can't be made.
     """
     environment = ENVIRONMENTS[name]
     if why_not_at(root):
@@ -111,7 +115,7 @@ def provide(name: str, root: Path, call: Call = signals.call, env: Mapping[str, 
         if mark.exists():
             os.set_inheritable(lock, True)
             return lock
-        os.close(lock)  # two that share it could not both get it for themselves
+        os.close(lock)  # give the shared lock back first: two processes that keep it would wait for each other
         lock = locked(root / (name + ".lock"), fcntl.LOCK_EX)
         try:
             if not mark.exists():  # another command may have made it meanwhile
@@ -121,9 +125,9 @@ def provide(name: str, root: Path, call: Call = signals.call, env: Mapping[str, 
 
 
 def make(name: str, root: Path, mark: Path, lock: int, call: Call, env: Mapping[str, str]) -> None:
-    """Make the environment. The mark comes last: without it, an environment is taken for one that isn't whole.
+    """Make the environment. The mark is written last: an environment without a mark is incomplete.
 
-    What is called holds the lock, too: should this process be killed, nobody else is at it until that has ended.
+    The commands hold the lock too. If this process is killed, other processes wait until the commands have ended.
     """
     environment, folder = ENVIRONMENTS[name], root / name
     print("Making {} {} for Python {}.".format(name, environment.purpose, sys.version.split()[0]), flush=True)
@@ -133,13 +137,13 @@ def make(name: str, root: Path, mark: Path, lock: int, call: Call, env: Mapping[
     pip = [python, "-m", "pip", "install", "--quiet"]
     commands: List[List[str]] = [
         [sys.executable, "-m", "venv", str(folder)],
-        *([] if LOCK in environment.installs else [[*pip, "--upgrade", "pip"]]),  # the pip of venv is in no lock
+        *([] if LOCK in environment.installs else [[*pip, "--upgrade", "pip"]]),  # no lock holds the pip of venv
         [*pip, *environment.installs],
     ]
     for command in commands:
         if call(command, cwd=str(root), env=isolated(env), pass_fds=[lock]) != 0:
             message = (
-                "{} could not be made: see above. If the index can't be reached, name another by {}. Else choose {}"
+                "{} could not be made: see above. If the index can't be reached, set {} to another. If not, choose {}"
             )
             raise Refused(message.format(name, INDEX, ANOTHER_PYTHON))
     mark.touch()
@@ -150,8 +154,8 @@ def refused(why: str) -> Refused:
 
 
 def remove(root: Path) -> None:
-    """Remove all environments, once nobody uses any of them."""
-    of_cells = sorted((root / ".tox").glob("*.lock"))  # those of harness.alone
+    """Wait until no command uses an environment, and remove all of them."""
+    of_cells = sorted((root / ".tox").glob("*.lock"))  # made by harness.alone
     locks = [locked(path, fcntl.LOCK_EX) for path in [*(root / (name + ".lock") for name in ENVIRONMENTS), *of_cells]]
     for name in FOLDERS:
         if (root / name).exists():
@@ -161,18 +165,18 @@ def remove(root: Path) -> None:
 
 
 def locked(path: Path, how: int) -> int:
-    """A lock, shared (LOCK_SH) or alone (LOCK_EX). It is the kernel's, and ends with the process that holds it."""
+    """Take a lock, shared (LOCK_SH) or exclusive (LOCK_EX). The kernel releases it when the process ends."""
     handle = os.open(str(path), os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(handle, how | fcntl.LOCK_NB)
     except BlockingIOError:
-        print("Waiting for another command to end, which uses or makes an environment: {}".format(path), flush=True)
+        print("Waiting for another command that uses or makes an environment: {}".format(path), flush=True)
         fcntl.flock(handle, how)
     return handle
 
 
 def made_from(environment: Environment, root: Path) -> str:
-    """A hash of what an environment is made from: the interpreter, the project's dependencies, the tools."""
+    """Hash what an environment is made from: the interpreter, the project's dependencies and the tools."""
     project = (root / "pyproject.toml").read_text(encoding="utf-8").partition("\n[tool.")[0]
     tools = [(root / name).read_text(encoding="utf-8") for name in environment.installs if name in (REQUIREMENTS, LOCK)]
     parts: Dict[str, object] = {

@@ -1,6 +1,6 @@
-"""The matrix from the command line. `python docker/matrix.py --help` lists what it can do; `make` has shorter names.
+"""The command line of the matrix. `python docker/matrix.py --help` lists the commands. `make` has shorter names.
 
-Exit status: 0 all is well, 1 it isn't, 2 wrong usage, 3 it could not be found out.
+Exit status: 0 no problem; 1 a problem was found; 2 wrong usage; 3 the command could not be done.
 """
 
 import argparse
@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[Command, Arguments]] = {}
 
 
 def command(arguments: Arguments) -> Callable[[Command], Command]:
-    """Make a subcommand of a function, whose docstring is its help: `verify_locks` is `verify-locks`."""
+    """Make a function a subcommand. Its docstring is the help text. `verify_locks` becomes `verify-locks`."""
 
     def add(function: Command) -> Command:
         COMMANDS[function.__name__.rstrip("_").replace("_", "-")] = function, arguments
@@ -42,7 +42,7 @@ def chosen(options: argparse.Namespace) -> list[rows.Cell]:
 
 @command(choice.add_arguments)
 def list_(options: argparse.Namespace) -> int:
-    """Print the names of cells, one on a line."""
+    """Print the names of cells, one a line."""
     for cell in chosen(options):
         print(cell.name)
     return 0
@@ -50,7 +50,7 @@ def list_(options: argparse.Namespace) -> int:
 
 @command(choice.add_arguments)
 def github(options: argparse.Namespace) -> int:
-    """Print the cells for $GITHUB_OUTPUT, as `cells`: JSON for `fromJson`."""
+    """Print the cells as JSON for $GITHUB_OUTPUT, with the key `cells`."""
     keys = ("name", "python", "backend", "tier")
     print("cells=" + json.dumps([{key: getattr(cell, key) for key in keys} for cell in chosen(options)]))
     return 0
@@ -58,7 +58,7 @@ def github(options: argparse.Namespace) -> int:
 
 @command(choice.add_arguments)
 def lock(options: argparse.Namespace) -> int:
-    """Resolve cells as of the day their rows say, into docker/locks."""
+    """Resolve the packages of cells as of the day in their rows, and write docker/locks."""
     everything = not (options.cells or options.tier or options.backend)
     cells = chosen(options)
     if everything:
@@ -68,30 +68,31 @@ def lock(options: argparse.Namespace) -> int:
 
 @command(choice.add_arguments)
 def verify_locks(options: argparse.Namespace) -> int:
-    """Say which files can no longer be fetched, and which locks are out of date."""
+    """List files that can no longer be downloaded, and locks that are out of date."""
     return locks.verify(chosen(options))
 
 
-def choosing_one(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("cell", metavar="CELL", help="a cell's name")
+def cell_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("cell", metavar="CELL", help="the name of a cell")
 
 
-@command(choosing_one)
+@command(cell_argument)
 def build_args(options: argparse.Namespace) -> int:
-    """Print the build arguments of a cell's image, each as KEY=value on a line."""
+    """Print the build arguments of a cell's image, one KEY=value a line."""
     cell, *others = rows.select(rows.load(), [options.cell])
     if others:
-        raise rows.MatrixError("Expected the name of one cell, and `{}` fits {}.".format(options.cell, 1 + len(others)))
+        message = "Expected the name of one cell, but `{}` matches {}."
+        raise rows.MatrixError(message.format(options.cell, 1 + len(others)))
     for key, value in image.build_args(cell, image.revision()).items():
         print("{}={}".format(key, value))
     return 0
 
 
-def how_to_draw(parser: argparse.ArgumentParser) -> None:
+def table_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--markdown", action="store_true", help="print it, as for the summary of a job, and no more")
 
 
-@command(how_to_draw)
+@command(table_arguments)
 def table_(options: argparse.Namespace) -> int:
     """Draw what the cells gave: here, in docs/matrix.md and README.md, and as the page results/index.html."""
     cells = rows.load()
@@ -103,26 +104,26 @@ def table_(options: argparse.Namespace) -> int:
     return 0
 
 
-def from_a_folder(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="with a folder for each artifact")
+def folder_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="a folder that holds one folder for each artifact")
 
 
-@command(from_a_folder)
+@command(folder_argument)
 def collect(options: argparse.Namespace) -> int:
-    """Take over the results that the jobs of a run on GitHub have left as artifacts."""
+    """Copy the results from the artifacts of GitHub jobs to results/."""
     artifacts.collect(options.folder)
     return 0
 
 
 @command(bisect.add_arguments)
 def bisect_(options: argparse.Namespace) -> int:
-    """Find the release of JAX from which on a test fails."""
+    """Find the first release of JAX on which a test fails."""
     return bisect.run(options)
 
 
 @command(lambda parser: None)
 def doctor_(options: argparse.Namespace) -> int:
-    """Say what is here - Pythons, containers, accelerators - and what each backend would need."""
+    """Show what this machine has (Pythons, containers, accelerators), and what each backend needs."""
     doctor.show(rows.load())
     return 0
 
@@ -154,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 3
     except KeyboardInterrupt:
-        print("Interrupted. What was finished stays.", file=sys.stderr)
+        print("Interrupted. Finished work is kept.", file=sys.stderr)
         return 130
 
 

@@ -1,4 +1,4 @@
-"""Run cells of the matrix, on this host or in containers, and show what comes of it.
+"""Run cells of the matrix, on this host or in containers, and show the results.
 
     python docker/run.py                              # the cells of a pull request
     python docker/run.py --tier nightly --backend cpu
@@ -7,7 +7,7 @@
     python docker/run.py --where container py311-jax0.4.30-cpu
     python docker/run.py --shell py311-jax0.4.30-cpu
 
-What has been run, and hasn't changed since, isn't run again. Stop it whenever you like: the same command goes on.
+A cell that has a result and hasn't changed isn't run again. You can stop at any time: the same command goes on later.
 """
 
 import argparse
@@ -31,11 +31,11 @@ except ModuleNotFoundError as error:
     lacking.leave(error)
 
 EPILOG = """\
-Exit status: 0 all passed, or honestly not run; 1 a cell failed; 2 this can't be asked for; 3 something could not be
-set up: packages can't be had, a cell that you named can't be run here, or none could; 130 after Ctrl-C. Canary cells
-are shown, and don't count.
+Exit status: 0 no cell failed, though some may be "not run" because this machine lacks a device; 1 a cell failed;
+2 wrong usage; 3 packages are missing, a cell that you named can't run here, or no cell could run; 130 after Ctrl-C.
+Canary cells are shown, but they don't change the exit status.
 
-One cell with a debugger, or only some of its tests: tox -e CELL -- -k tree_at --pdb
+To run some tests of one cell, or to use a debugger: tox -e CELL -- -k tree_at --pdb
 """
 
 
@@ -43,29 +43,29 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    choice.add_arguments(parser, default="pr, unless cells are named: then all")
+    choice.add_arguments(parser, default="pr, or all if cells are named")
     parser.add_argument(
-        "--rerun", choices=("failed", "all"), help="again, though nothing has changed: only what failed, or everything"
+        "--rerun", choices=("failed", "all"), help="run again what hasn't changed: only failed cells, or all cells"
     )
     parser.add_argument(
-        "--jobs", type=positive, metavar="N", help="how many cells at a time; as many as fit, if left out"
+        "--jobs", type=positive, metavar="N", help="how many cells run at a time; default: as many as fit"
     )
     parser.add_argument(
         "--where",
         choices=("host", "container", "auto"),
         default="host",
-        help="auto: in containers where a Docker engine answers, else on this host",
+        help="auto: in containers if a Docker engine answers, and otherwise on this host; default: %(default)s",
     )
     instead = parser.add_mutually_exclusive_group()
-    instead.add_argument("--list", action="store_true", help="name the cells that this would be about, and run none")
-    instead.add_argument("--image-only", action="store_true", help="build the images of the cells, and run none")
+    instead.add_argument("--list", action="store_true", help="print the names of the cells, and run nothing")
+    instead.add_argument("--image-only", action="store_true", help="build the images of the cells, and run nothing")
     instead.add_argument("--shell", action="store_true", help="open a shell in the image of one cell, with the source")
     return parser.parse_args(argv)
 
 
 def positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError("expected a number from 1 on, and got {!r}".format(text))
+        raise argparse.ArgumentTypeError("expected a whole number of at least 1, and got {!r}".format(text))
     return int(text)
 
 
@@ -78,17 +78,17 @@ def main(argv: Sequence[str] | None = None, run: Callable[..., int] = many.run) 
         print(error, file=sys.stderr)
         return 2
     if not cells:
-        print(none_of(options), file=sys.stderr)
+        print(no_such_cell(options), file=sys.stderr)
         return 2
     if options.list:
         print("\n".join(cell.name for cell in cells))
         return 0
-    if (options.image_only or options.shell) and not options.cells:  # the newest
+    if (options.image_only or options.shell) and not options.cells:  # the newest cell
         cells = rows.select(cells, backend=options.backend or "cpu")[-1:]
     try:
         if options.image_only or options.shell:
-            return by_hand_instead(cells, options.shell)
-        in_containers = choose(options.where)
+            return images_or_shell(cells, options.shell)
+        in_containers = use_containers(options.where)
         return run(
             cells,
             runner=container if in_containers else host,
@@ -115,19 +115,20 @@ def main(argv: Sequence[str] | None = None, run: Callable[..., int] = many.run) 
         return 3
 
 
-def none_of(options: argparse.Namespace) -> str:
-    """What was asked for at once, and the next move."""
+def no_such_cell(options: argparse.Namespace) -> str:
+    """The message for options that no cell fulfils together."""
     asked = [", ".join(options.cells)] * bool(options.cells)
     asked += ["of the backend {}".format(options.backend)] * bool(options.backend)
     asked += ["of the tier {}".format(options.tier)] * bool(options.tier)
-    message = "There is no cell that is {}. `make cell` names all that there are."
+    message = "There is no cell that is {}. `make cell` lists all cells."
     return message.format(" and ".join(asked))
 
 
-def choose(where: str) -> bool:
-    """Whether to run in containers, and a word on it where that wasn't said.
+def use_containers(where: str) -> bool:
+    """Decide whether cells run in containers. Print the decision if `where` leaves it open.
 
-    Raises: Trouble: that was said, and no engine answers.
+    Raises:
+        Trouble: The user asked for containers, or named an engine, and no engine answers.
     """
     if where == "host":
         return False
@@ -135,16 +136,16 @@ def choose(where: str) -> bool:
         found = engine.check()
     except Trouble as trouble:
         if where == "container" or "DOCKER_HOST" in os.environ or "DOCKER_CONTEXT" in os.environ:
-            raise  # containers were asked for, or an engine was
+            raise  # the user asked for containers, or named an engine
         print("On this host, not in containers: {}.".format(trouble), flush=True)
         return False
     print("In containers: {}.".format(found), flush=True)
     return True
 
 
-def by_hand_instead(cells: Sequence[Cell], shell: bool) -> int:
+def images_or_shell(cells: Sequence[Cell], shell: bool) -> int:
     if shell and len(cells) != 1:
-        message = "A shell is in the image of one cell, and these are {}: {}."
+        message = "A shell needs exactly one cell, and these are {}: {}."
         print(message.format(len(cells), ", ".join(cell.name for cell in cells)), file=sys.stderr)
         return 2
     try:

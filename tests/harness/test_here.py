@@ -1,4 +1,4 @@
-"""docker/here.py: whether it is what `make test-gpu` is to do, and what it needs."""
+"""docker/here.py: when `make test-gpu` uses it, and what it needs."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ def no_engine(tmp_path, monkeypatch):
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """`installed(name=version)`: what this Python has."""
+    """`installed(name=version)`: this Python seems to have only these packages."""
 
     def install(**versions):
         for name, version in versions.items():
@@ -46,7 +46,7 @@ def installed(tmp_path, monkeypatch):
         ({"numpy": "2.4.0"}, set()),
     ],
 )
-def test_fits_where_there_is_a_jax_for_it_and_no_engine(installed, capsys, versions, backends):
+def test_it_fits_if_there_is_a_jax_for_the_backend_and_no_engine(installed, capsys, versions, backends):
     installed(**versions)
     for backend in here.JAX_FOR:
         assert here.main(["--backend", backend, "--fits"]) == (0 if backend in backends else 1)
@@ -65,16 +65,16 @@ def test_an_engine_that_answers_comes_first(installed, tmp_path, monkeypatch, ca
 
 
 @pytest.mark.parametrize("variable", ["DOCKER_HOST", "DOCKER_CONTEXT"])
-def test_an_engine_that_was_named_is_meant(installed, monkeypatch, variable):
-    """Whether it answers or not."""
+def test_an_engine_that_the_user_names_is_used(installed, monkeypatch, variable):
+    """This holds even if the engine doesn't answer."""
     installed(jaxlib="0.11.2")
     monkeypatch.setenv(variable, "ssh://elsewhere")
     assert here.main(["--backend", "cpu", "--fits"]) == 1
 
 
 @pytest.mark.parametrize("backend, install", [("cuda", "jax[cuda13]"), ("tpu", "jax[tpu]"), ("cpu", "jax[cpu]")])
-def test_without_a_jax_for_it_nothing_is_run(installed, monkeypatch, capsys, backend, install):
-    """On the CPU it would fail, and that would be no news."""
+def test_without_a_jax_for_the_backend_nothing_is_run(installed, monkeypatch, capsys, backend, install):
+    """JAX would use the CPU, and the proof of place would only fail."""
     installed(**{"numpy": "2.4.0", **({} if backend == "cpu" else {"jaxlib": "0.11.2"})})
     monkeypatch.setattr(found, "run", None)
     assert here.main(["--backend", backend]) == 3
@@ -83,13 +83,13 @@ def test_without_a_jax_for_it_nothing_is_run(installed, monkeypatch, capsys, bac
     assert "{} -m pip install '{}'".format(sys.executable, install) in said
 
 
-def test_what_an_interrupted_pip_has_left_is_none(installed, tmp_path):
+def test_a_folder_of_an_interrupted_pip_is_no_package(installed, tmp_path):
     (tmp_path / "site" / "~umpy-2.4.0.dist-info").mkdir(parents=True)
     installed(jaxlib="0.11.2")
     assert here.jax_for("cpu") == "jaxlib==0.11.2" and here.jax_for("tpu") is None
 
 
-def test_hands_on_the_backend_and_what_is_for_pytest(monkeypatch):
+def test_the_backend_and_the_arguments_of_pytest_are_passed_on(monkeypatch):
     asked = []
     monkeypatch.setattr(here, "jax_for", lambda backend: "jaxlib==0.11.2")
     monkeypatch.setattr(found, "run", lambda *given: asked.append(given) or 7)
@@ -98,7 +98,7 @@ def test_hands_on_the_backend_and_what_is_for_pytest(monkeypatch):
     assert asked == [("cuda", []), ("cpu", ["-k", "tree_at", "tests/trees/test_at.py"])]
 
 
-def test_a_check_of_the_device_has_a_time(monkeypatch):
+def test_a_check_of_the_device_has_a_time_limit(monkeypatch):
     asked = []
     monkeypatch.setattr(here, "jax_for", lambda backend: "jaxlib==0.11.2")
     monkeypatch.setattr(device_check, "run", lambda *given: asked.append(given) or 7)
@@ -113,14 +113,14 @@ def run_here(*options):
 
 
 def test_without_pytest_it_says_what_to_install():
-    """In a Python that has nothing but its standard library."""
+    """This Python has only its standard library."""
     done = run_here("-S", "-E")
     assert done.returncode == 3 and "Traceback" not in done.stderr
     assert "which comes with pytest" in done.stderr and "{} -m pip install".format(sys.executable) in done.stderr
 
 
-def test_it_imports_nothing_but_what_comes_with_pytest(tmp_path):
-    """The tools of the harness, which are installed here, aren't where this runs."""
+def test_it_imports_only_what_comes_with_pytest(tmp_path):
+    """The other tools of the harness are hidden, because the machines that this is for don't have them."""
     (tmp_path / "sitecustomize.py").write_text(
         textwrap.dedent(
             """
@@ -142,8 +142,8 @@ def test_it_imports_nothing_but_what_comes_with_pytest(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-1", "0", "8m", ""])
-def test_a_time_is_one(text, capsys):
-    """With another, a check would end at once, or never."""
+def test_the_time_limit_must_be_a_positive_number(text, capsys):
+    """With other values, a check would end at once or never."""
     with pytest.raises(SystemExit):
         here.main(["--backend", "cpu", "--check", "--limit-s=" + text])
     assert "expected a number of seconds" in capsys.readouterr().err

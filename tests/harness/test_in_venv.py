@@ -1,4 +1,4 @@
-"""docker/in_venv.py: an environment is whole or made again, and nobody loses the one that is in use."""
+"""docker/in_venv.py: an incomplete environment is made again, and one that is in use is never removed."""
 
 import fcntl
 import os
@@ -26,7 +26,7 @@ def root(tmp_path):
 
 
 class Call:
-    """In place of `signals.call`: makes the folder, and notes what would be run."""
+    """Replace `subprocess.call`: record the commands, and make the folder of the environment."""
 
     def __init__(self, fail=False, takes_s=0.0):
         self.fail, self.takes_s = fail, takes_s
@@ -36,13 +36,13 @@ class Call:
         self.commands.append(command)
         self.envs.append(env)
         if "venv" in command:
-            os.mkdir(command[-1])  # fails where it is there: nobody else is to be at it
+            os.mkdir(command[-1])  # fails if another process makes it at the same time
             time.sleep(self.takes_s)
         return int(self.fail)
 
 
 def provide(root, call=None, env=None):
-    """Have the environment, and hold its lock no longer."""
+    """Make the environment, and release its lock."""
     os.close(in_venv.provide(NAME, root, call or Call(), env or {}))
 
 
@@ -55,7 +55,7 @@ def test_it_is_made_once(root):
 
 
 def test_the_tools_come_from_a_lock_with_hashes(root):
-    """All that docker/requirements.txt asks for, on each Python that may run them."""
+    """The lock holds every package of docker/requirements.txt."""
     call = Call()
     provide(root, call)
     assert call.commands[-1][-3:] == ["--require-hashes", "-r", "docker/requirements.lock"]
@@ -73,7 +73,7 @@ def test_the_tools_come_from_a_lock_with_hashes(root):
         ("pyproject.toml", "[project]\n[tool.ruff]\nline-length = 100\n", False),
     ],
 )
-def test_it_is_made_again_when_what_it_is_made_from_changes(root, file, text, again):
+def test_it_is_made_again_if_its_requirements_change(root, file, text, again):
     provide(root)
     (root / file).write_text(text)
     call = Call()
@@ -81,7 +81,7 @@ def test_it_is_made_again_when_what_it_is_made_from_changes(root, file, text, ag
     assert bool(call.commands) is again
 
 
-def test_one_that_could_not_be_made_is_not_taken_for_whole(root):
+def test_an_incomplete_environment_is_made_again(root):
     with pytest.raises(in_venv.Refused, match="could not be made.*index.*EQX_INDEX_URL.*PYTHON="):
         provide(root, Call(fail=True))
     call = Call()
@@ -89,8 +89,8 @@ def test_one_that_could_not_be_made_is_not_taken_for_whole(root):
     assert call.commands
 
 
-def test_no_setting_of_pip_gets_in(root):
-    """PIP_TARGET would leave the environment empty, and it would be marked as whole."""
+def test_the_callers_settings_of_pip_are_removed(root):
+    """With PIP_TARGET, the environment would stay empty and still get its mark."""
     call = Call()
     provide(root, call, {"PIP_TARGET": "/elsewhere", "PIP_USER": "1", "PYTHONPATH": "/x", "PATH": "/bin"})
     for env in call.envs:
@@ -98,7 +98,7 @@ def test_no_setting_of_pip_gets_in(root):
 
 
 def test_two_at_once_make_it_once(root):
-    """As two commands in a fresh clone do."""
+    """For example, a user starts two commands in a fresh clone."""
     calls = [Call(takes_s=0.2), Call(takes_s=0.2)]
     threads = [threading.Thread(target=provide, args=[root, call]) for call in calls]
     for thread in threads:
@@ -108,7 +108,7 @@ def test_two_at_once_make_it_once(root):
     assert sorted(len(call.commands) for call in calls) == [0, 2]
 
 
-def test_one_that_is_in_use_is_neither_made_again_nor_removed(root, capfd):
+def test_an_environment_in_use_is_kept_until_its_user_ends(root, capfd):
     held = in_venv.provide(NAME, root, Call(), {})
     (root / NAME / "mine").touch()
     (root / "docker" / "requirements.lock").write_text("another\n")
@@ -117,7 +117,7 @@ def test_one_that_is_in_use_is_neither_made_again_nor_removed(root, capfd):
         other.start()
     deadline = time.monotonic() + 60
     said = ""
-    while said.count("Waiting for another command to end") < 2 and time.monotonic() < deadline:
+    while said.count("Waiting for another command") < 2 and time.monotonic() < deadline:
         said += capfd.readouterr().out
         time.sleep(0.01)
     assert (root / NAME / "mine").exists()
@@ -128,7 +128,7 @@ def test_one_that_is_in_use_is_neither_made_again_nor_removed(root, capfd):
 
 
 def test_a_cell_that_runs_keeps_its_environment(root):
-    """`make clean` removes those of the cells, too."""
+    """`make clean` removes the environments of cells, but waits until none is in use."""
     lock = root / ".tox" / "py311-jax0.4.30-cpu.lock"
     lock.parent.mkdir()
     with lock.open("w") as held:
@@ -141,13 +141,13 @@ def test_a_cell_that_runs_keeps_its_environment(root):
     assert not lock.parent.exists()
 
 
-def test_a_place_that_path_cannot_hold_is_refused(root, tmp_path):
-    """`venv` would refuse it by a traceback, or make what nothing is found in."""
+def test_a_path_with_a_colon_is_refused(root, tmp_path):
+    """PATH is split at colons. `venv` would fail with a traceback, or make an environment that doesn't work."""
     with pytest.raises(in_venv.Refused, match="contains `:`.*Move the checkout"):
         provide(tmp_path / "a:b")
 
 
-def test_uv_keeps_its_files_here_where_home_is_read_only(tmp_path):
+def test_uv_has_its_cache_in_the_checkout_if_home_is_read_only(tmp_path):
     assert "UV_CACHE_DIR" not in in_venv.isolated({"HOME": str(tmp_path)})
     assert in_venv.isolated({"HOME": "/proc/nobody"})["UV_CACHE_DIR"] == str(ROOT / ".tox" / "uv-cache")
     assert in_venv.isolated({"HOME": "/proc/nobody", "UV_CACHE_DIR": "/x"})["UV_CACHE_DIR"] == "/x"
@@ -169,7 +169,7 @@ sys.exit(in_venv.pipes.quietly(in_venv.main))
 
 
 def test_the_command_takes_the_place_of_the_process_and_holds_the_lock(root):
-    """So signals reach it, and its exit status is the one that make sees."""
+    """So signals reach the command, and make sees its exit status."""
     script = 'import sys; print("runs", flush=True); sys.stdin.read(); sys.exit(7)'
     command = [sys.executable, "-c", COMMAND, str(root), NAME, sys.executable, "-c", script]
     env = {**os.environ, "PYTHONPATH": str(ROOT / "docker")}
@@ -194,8 +194,8 @@ sys.exit(in_venv.main([".venv-harness", "true"]))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_two_never_make_it_though_the_first_is_killed(root, number):
-    """What it has started ends with it; after `kill -9` it goes on, and keeps the others away."""
+def test_a_killed_command_never_lets_two_make_the_environment(root, number):
+    """Its child ends with it. After `kill -9` the child goes on, and still holds the lock."""
     python = root / "python"
     python.write_text("#!/bin/sh\necho $$\nexec {} -c 'import time; time.sleep(20); print(1)'\n".format(sys.executable))
     python.chmod(0o755)
@@ -211,13 +211,13 @@ def test_two_never_make_it_though_the_first_is_killed(root, number):
                 with pytest.raises(BlockingIOError):
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.kill(venv, signal.SIGKILL)
-            assert process.stdout.read() == ""  # all that could write there have ended
+            assert process.stdout.read() == ""  # all processes that could write there have ended
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @pytest.mark.parametrize("can_be_locked", [True, False])
-def test_what_the_system_refuses_is_named_without_a_traceback(root, can_be_locked):
-    """Whether or not anybody reads what the command says."""
+def test_an_error_of_the_system_is_reported_without_a_traceback(root, can_be_locked):
+    """If nobody reads the output, the command ends silently."""
     (root / (NAME + ".lock")).symlink_to(root / "no such folder" / "x" if not can_be_locked else root / "x")
     command = [sys.executable, "-c", COMMAND, str(root), NAME, "true"]
     reader, writer = os.pipe()

@@ -1,4 +1,4 @@
-"""`docker/matrix.py`, the matrix from the command line."""
+"""`docker/matrix.py`: the command line of the matrix."""
 
 import json
 
@@ -8,14 +8,14 @@ from harness import locks
 from harness.index import IndexUnreachable
 
 
-def test_list_prints_a_name_on_a_line(capsys):
+def test_list_prints_one_name_a_line(capsys):
     assert matrix.main(["list", "--tier", "pr", "--backend", "cpu"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) >= 5
     assert all(name.startswith("py3") and name.endswith("-cpu") for name in lines)
 
 
-def test_github_prints_what_a_workflow_reads_into_its_matrix(capsys):
+def test_github_prints_the_cells_as_json(capsys):
     assert matrix.main(["github", "*-jax0.2.18-cpu"]) == 0
     key, _, value = capsys.readouterr().out.partition("=")
     assert key == "cells"
@@ -28,7 +28,7 @@ def test_a_mistyped_cell_is_wrong_usage(capsys, command):
     assert "The nearest: py39-jax0.2.18-cpu" in capsys.readouterr().err
 
 
-def test_without_the_index_it_could_not_be_found_out(capsys, monkeypatch):
+def test_an_unreachable_index_has_exit_status_3(capsys, monkeypatch):
     def unreachable(cells):
         raise IndexUnreachable("https://index.example can't be reached")
 
@@ -37,7 +37,7 @@ def test_without_the_index_it_could_not_be_found_out(capsys, monkeypatch):
     assert capsys.readouterr().err == "https://index.example can't be reached\n"
 
 
-def test_only_when_all_are_locked_are_the_locks_of_no_cell_removed(monkeypatch):
+def test_unused_locks_are_removed_only_if_all_cells_are_locked(monkeypatch):
     asked = []
     monkeypatch.setattr(locks, "make", lambda cells, everything: asked.append(everything) or 0)
     for arguments in ([], ["py39-*"], ["--tier", "pr"], ["--backend", "cpu"]):

@@ -1,4 +1,4 @@
-"""docker/run.py: which cells it is about, what it hands on, and what it answers to what can't be."""
+"""docker/run.py: which cells it runs, which options it passes on, and how it refuses wrong usage."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ NAME = "py311-jax0.4.30-cpu"
 
 @pytest.fixture
 def ran():
-    """What was handed on; `ran.main(...)` is the exit status."""
+    """`ran.main(...)` returns the exit status. `ran` keeps the cells and options that `many.run` would get."""
 
     class Ran:
         cells = None
@@ -35,7 +35,7 @@ def ran():
     return Ran()
 
 
-def test_without_arguments_it_is_the_cells_of_a_pull_request(ran):
+def test_without_arguments_the_cells_of_a_pull_request_run(ran):
     assert ran.main() == 0
     assert ran.cells == [cell.name for cell in rows.select(CELLS, tier="pr")]
 
@@ -52,7 +52,7 @@ def test_tier_and_backend_select(ran):
     assert ran.cells == [cell.name for cell in rows.select(CELLS, tier="nightly", backend="cuda")]
 
 
-def test_what_is_asked_for_is_handed_on(ran):
+def test_options_are_passed_on(ran):
     assert ran.main(NAME, "--jobs", "3", "--rerun", "failed", status=1) == 1
     assert (ran.options["jobs"], ran.options["rerun"]) == (3, Rerun.FAILED)
     assert ran.options["runner"] is host
@@ -72,7 +72,7 @@ def test_mistyped_cell_is_refused_with_the_nearest(ran, capsys):
     assert NAME in capsys.readouterr().err
 
 
-def test_no_cell_is_all_of_that(ran, capsys):
+def test_options_that_no_cell_fulfils_are_refused(ran, capsys):
     assert ran.main(NAME, "--backend", "cuda") == 2
     said = capsys.readouterr().err
     assert NAME in said and "of the backend cuda" in said and "`make cell`" in said
@@ -93,20 +93,20 @@ def test_wrong_usage(ran, argv):
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "results/x.json"), "Free some space on that disk"),
     ],
 )
-def test_what_cannot_be_set_up_is_said(ran, capsys, raises, said):
+def test_a_failed_start_is_reported(ran, capsys, raises, said):
     assert ran.main(NAME, raises=raises) == 3
     assert said in capsys.readouterr().err
 
 
-def test_what_cannot_be_read_is_not_called_written(ran, capsys):
-    """The system's words name the file, and nobody knows better what was to be done with it."""
+def test_a_read_error_is_not_reported_as_a_write_error(ran, capsys):
+    """The message quotes the system, which names the file. It doesn't guess what the harness did with the file."""
     assert ran.main(NAME, raises=PermissionError(errno.EACCES, "Permission denied", "results/x.json")) == 3
     said = capsys.readouterr().err
     assert "Permission denied: 'results/x.json'" in said and "riting" not in said
 
 
-def test_it_is_a_program():
-    """As make calls it: with nothing on the path of modules but its own folder."""
+def test_it_runs_as_a_program():
+    """make calls it like this: only its own folder is on the path of modules."""
     done = subprocess.run(
         [sys.executable, str(Path(run.__file__)), "--list", NAME], stdout=subprocess.PIPE, text=True, check=True
     )
@@ -114,8 +114,8 @@ def test_it_is_a_program():
 
 
 @pytest.mark.parametrize("program", ["run.py", "matrix.py"])
-def test_without_the_tools_it_says_what_makes_them(program):
-    """In a Python that has nothing but its standard library; by a command that holds the environment's lock."""
+def test_without_the_tools_the_message_names_the_command_that_installs_them(program):
+    """This Python has only its standard library. The command holds the lock of the environment."""
     command = [sys.executable, "-S", "-E", str(Path(run.__file__).with_name(program)), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 3 and "Traceback" not in done.stderr
@@ -124,7 +124,7 @@ def test_without_the_tools_it_says_what_makes_them(program):
 
 
 @pytest.mark.parametrize("option", ["--image-only", "--shell"])
-def test_what_cannot_be_written_by_hand_is_said_too(ran, monkeypatch, capsys, option):
+def test_a_full_disk_is_reported_for_images_and_shells(ran, monkeypatch, capsys, option):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "results/x.log")
 

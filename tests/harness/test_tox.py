@@ -1,6 +1,6 @@
-"""`tox -e CELL`, by the real tox, in a checkout in small: two cells, small locks, and a pytest that does as it is told.
+"""`tox -e CELL` with the real tox, in a small checkout: two cells, small locks, and a fake pytest.
 
-Nothing is fetched: all wheels are there already, and what stands for pytest comes with the suite.
+Nothing is downloaded. All wheels are there already, and the fake pytest is part of the suite.
 """
 
 import datetime
@@ -51,7 +51,7 @@ tier = "pr"
 cpu = {{ install = "index" }}
 """
 
-# In place of pytest: notes what it sees, writes the report that docker/inside would, and ends as it is told.
+# The fake pytest. It records its environment, writes the report that docker/inside would write, and follows its plan.
 PYTEST = """
 import json, os, pathlib, signal, sys, time
 import equinox
@@ -77,7 +77,7 @@ REPORT = {"counts": {"passed": 3}, "failures": [], "versions": {"jax": "0.4.30"}
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
-    """The checkout, in small, and its wheel."""
+    """A small checkout and its wheel."""
     found = interpreters.Here({**os.environ, "PATH": path_with_this_python()}).find(PYTHON)
     if found is None:
         pytest.skip("no Python {} outside of an environment".format(PYTHON))
@@ -106,12 +106,12 @@ def template(tmp_path_factory):
 
 
 def put_wheel(root):
-    """The wheel that would be built from the library as it is there."""
+    """Put the wheel where the harness looks for the wheel of this library."""
     make_wheel(root / ".tox" / "wheel" / suite.contents(root / part for part in suite.BUILT_FROM), "equinox")
 
 
 def make_wheel(folder, name):
-    """A wheel of an empty package. The library's asks for JAX, which isn't there to be had."""
+    """A wheel of an empty package. The library's wheel requires JAX, which isn't available here."""
     folder.mkdir(parents=True)
     info = name + "-1.0.dist-info/"
     metadata = "Metadata-Version: 2.1\nName: {}\nVersion: 1.0\n".format(name)
@@ -134,7 +134,7 @@ class Checkout:
         self.plan()
 
     def plan(self, status=0, report=REPORT, **more):
-        """What pytest is to do."""
+        """Set what the fake pytest does."""
         plan = {"status": status, "report": report, **more}
         (self.root / "tests" / "plan.json").write_text(json.dumps(plan))
 
@@ -152,7 +152,7 @@ class Checkout:
         )
 
     def tox(self, *arguments, **env):
-        """Run tox. Returns: its exit status, and what it said."""
+        """Run tox. Returns its exit status and its output."""
         process = self.start(*arguments, **env)
         said, _ = process.communicate(timeout=120)
         return process.returncode, said
@@ -179,7 +179,7 @@ def wait_until(true):
 
 
 def wait_for(path, process):
-    """Until pytest runs, and has written the file."""
+    """Wait until pytest runs and has written the file."""
     wait_until(lambda: path.exists() or process.poll() is not None)
     assert process.poll() is None, process.communicate()
 
@@ -202,22 +202,22 @@ def test_list_has_the_cells_of_the_matrix_and_no_others(checkout):
     "wrong", [FIRST + "x", FIRST.replace("30", "33"), FIRST.replace("-cpu", ""), FIRST + "-" + SECOND, "py", "py*"]
 )
 def test_a_wrong_name_is_refused(checkout, wrong):
-    """Those too that are put together from parts of right ones, which tox would take; before anything is made."""
+    """This includes combinations of known parts, which tox would accept. Nothing is made before."""
     status, said = checkout.tox("run", "-e", "{},{}".format(SECOND, wrong))
     assert status == 2 and "`{}`".format(wrong) in said
     assert not checkout.environment(SECOND).exists()
 
 
-def test_a_wrong_name_is_told_the_nearest(checkout):
+def test_the_error_of_a_wrong_name_suggests_the_nearest(checkout):
     assert FIRST in checkout.tox("-e", FIRST.replace("jax", "jx"))[1]
 
 
-def test_a_wrong_name_in_the_environment_is_refused_too(checkout):
+def test_a_wrong_name_in_toxenv_is_refused(checkout):
     assert checkout.tox("run", TOXENV=FIRST + "x")[0] == 2
 
 
 def test_no_name_is_refused(checkout):
-    """Else tox would run all that there are."""
+    """Otherwise tox would run all cells."""
     status, said = checkout.tox()
     assert status == 2 and "tox -l" in said
 
@@ -226,7 +226,7 @@ def test_no_name_is_refused(checkout):
 
 
 def test_passed(checkout):
-    """The wheel is tested, away from the source tree; the result, and JUnit's, are there."""
+    """The wheel is tested outside of the source tree. The result and JUnit's report are written."""
     status, said = checkout.tox("-e", FIRST)
     assert status == 0, said
     result, seen = checkout.result(), checkout.seen()
@@ -241,7 +241,7 @@ def test_passed(checkout):
 
 
 class Index(BaseHTTPRequestHandler):
-    """A package index with one wheel; `during` is called when it is asked for."""
+    """A package index with one wheel. It calls `during` when the page of the wheel is requested."""
 
     def __init__(self, wheel, during, *arguments):
         self.wheel, self.during = wheel, during
@@ -267,8 +267,8 @@ class Index(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("file", ["tests/plan.json", "docker/locks/{}.txt".format(FIRST), "equinox/__init__.py"])
-def test_what_is_hashed_is_what_was_run(checkout, file):
-    """Though it changes while the environment is made, as when the user switches to another branch."""
+def test_the_hash_is_of_the_source_that_was_run(checkout, file):
+    """This holds even if the user switches to another branch while the environment is made."""
     links, pins = checkout.lock().read_text().split("\n", 1)
     checkout.lock().write_text(pins)
     before = fingerprint.hashes(CELL, checkout.root)
@@ -285,7 +285,7 @@ def test_what_is_hashed_is_what_was_run(checkout, file):
 
 
 def test_a_source_that_was_not_asked_for_is_not_run(checkout):
-    """As where the user switched to another branch while other cells ran. No result is kept, and nothing is made."""
+    """The user may switch to another branch while other cells run. Nothing is made, and the last result stays."""
     asked = fingerprint.source_hash(checkout.root)
     assert checkout.tox("-e", FIRST, EQX_ASKED_SOURCE=asked)[0] == 0
     last = checkout.result()
@@ -295,7 +295,7 @@ def test_a_source_that_was_not_asked_for_is_not_run(checkout):
     assert checkout.result() == last
 
 
-def test_only_what_the_cell_chose_gets_through(checkout):
+def test_the_callers_variables_do_not_reach_the_tests(checkout):
     unwanted = {
         "PYTHONPATH": "/x",
         "PYTEST_ADDOPTS": "-x",
@@ -315,8 +315,8 @@ def test_only_what_the_cell_chose_gets_through(checkout):
     assert (seen["EQX_SEED"], seen["EQX_WORKERS"], seen["EQX_CELL"]) == ("7", "3", FIRST)
 
 
-def test_a_result_is_of_its_run(checkout):
-    """By a number that what is tested can't know."""
+def test_a_result_has_the_id_of_its_run(checkout):
+    """The tests can't read this id, so they can't forge a result."""
     checkout.tox("-e", FIRST, EQX_RUN="drawn")
     assert checkout.result()["run"] == "drawn" and "drawn" not in json.dumps(checkout.seen())
     checkout.tox("-e", FIRST)
@@ -324,7 +324,7 @@ def test_a_result_is_of_its_run(checkout):
 
 
 def test_no_secret_of_the_caller_reaches_the_tests(checkout):
-    """What is installed runs its own code. uv may have needed some of them, to reach the index."""
+    """The tests run code of the installed packages. uv may use some of the secrets, to reach the index."""
     secrets = {
         "NETRC": "/x/netrc",
         "SSH_AUTH_SOCK": "/x/agent",
@@ -342,7 +342,7 @@ def test_no_secret_of_the_caller_reaches_the_tests(checkout):
     assert seen["NO_COLOR"] == "1" and seen["HOME"] == os.environ["HOME"]
 
 
-def test_what_is_asked_for_gets_through(checkout):
+def test_a_variable_that_the_user_adds_reaches_the_tests(checkout):
     checkout.tox("-x", "testenv.pass_env+=XLA_FLAGS", "-e", FIRST, XLA_FLAGS="--x")
     assert checkout.seen()["environ"]["XLA_FLAGS"] == "--x"
 
@@ -357,7 +357,7 @@ def test_what_is_asked_for_gets_through(checkout):
     ],
 )
 def test_failed(checkout, plan, words):
-    """Whatever pytest's exit status is, tox's is 1; and the result is written."""
+    """tox's exit status is 1 for every failure of pytest. The result is written."""
     checkout.plan(**plan)
     status, said = checkout.tox("-e", FIRST)
     assert status == 1, said
@@ -365,21 +365,21 @@ def test_failed(checkout, plan, words):
     assert words in said
 
 
-def test_a_part_makes_no_result(checkout):
+def test_a_part_of_the_suite_makes_no_result(checkout):
     status, said = checkout.tox("-e", FIRST, "--", "tests/test_x.py", "-k", "y")
     assert status == 0 and "no result is written" in said
     assert checkout.result() is None
     assert checkout.seen()["arguments"][-3:] == ["tests/test_x.py", "-k", "y"]
 
 
-def test_making_the_environment_alone_makes_no_result(checkout):
+def test_notest_makes_no_result(checkout):
     status, said = checkout.tox("run", "--notest", "-e", FIRST)
     assert status == 0, said
     assert checkout.result() is None
     assert checkout.tox("-e", FIRST)[0] == 0 and checkout.result()["outcome"] == "passed"
 
 
-def test_several_side_by_side(checkout):
+def test_cells_can_run_in_parallel(checkout):
     status, said = checkout.tox("-p", "2", "-e", "{},{}".format(FIRST, SECOND))
     assert status == 0, said
     for cell in (FIRST, SECOND):
@@ -387,7 +387,7 @@ def test_several_side_by_side(checkout):
         assert checkout.seen(cell)["environ"]["EQX_JOBS"] == "2"  # they share the cores
 
 
-def test_one_run_of_a_cell_at_a_time(checkout, tmp_path):
+def test_a_cell_runs_only_once_at_a_time(checkout, tmp_path):
     checkout.plan(wait=str(tmp_path / "runs"))
     first = checkout.start("-e", FIRST)
     try:
@@ -400,7 +400,7 @@ def test_one_run_of_a_cell_at_a_time(checkout, tmp_path):
 
 
 def test_interrupted_writes_no_result(checkout, tmp_path):
-    """Ctrl-C goes to tox and to pytest: what pytest says then is none. The last result stays."""
+    """Ctrl-C reaches tox and pytest. The output of an interrupted pytest isn't a result. The last result stays."""
     checkout.tox("-e", FIRST)
     last = checkout.result()
     checkout.plan(wait=str(tmp_path / "runs"))
@@ -413,7 +413,7 @@ def test_interrupted_writes_no_result(checkout, tmp_path):
 
 
 def test_ctrl_c_may_be_heard_after_pytest_has_ended(monkeypatch):
-    """Both get it at once, and the thread that waits for pytest may be faster than the one that hears signals."""
+    """tox and pytest get the signal together. tox's thread that waits for pytest may be faster than its main thread."""
     monkeypatch.syspath_prepend(str(ROOT))
     toxfile = importlib.import_module("toxfile")
     monkeypatch.setattr(toxfile, "SESSION", toxfile.Session())
@@ -430,7 +430,7 @@ subprocess.Popen([sys.executable, "-m", "tox", *sys.argv[1:]], env=env).wait()
 
 
 def is_free(lock):
-    """Whether the tox that held the lock has gone."""
+    """Whether the tox that held the lock has ended."""
     try:
         with alone(lock):
             return True
@@ -438,8 +438,8 @@ def is_free(lock):
         return False
 
 
-def test_goes_with_the_harness_that_started_it(checkout, tmp_path):
-    """When that is killed, which it can't tell anybody, nothing goes on running behind the user's back."""
+def test_tox_ends_if_the_harness_that_started_it_is_killed(checkout, tmp_path):
+    """A killed process can't stop its children itself."""
     checkout.plan(wait=str(tmp_path / "runs"))
     env = {**os.environ, "PATH": path_with_this_python(), "UV_OFFLINE": "1"}
     command = [sys.executable, "-c", PARENT, "-e", FIRST]
@@ -460,7 +460,7 @@ def test_goes_with_the_harness_that_started_it(checkout, tmp_path):
 
 @pytest.mark.parametrize("name", ["with spaces", "a # b", "a [b] c", "it's", "a,b {c} %d $e"])
 def test_the_checkout_may_be_anywhere(template, tmp_path, name):
-    """And no home can be written to, as in a container."""
+    """The home folder is read-only here, as in some containers."""
     root = tmp_path / name / "checkout"
     shutil.copytree(str(template), str(root))
     checkout = Checkout(root)
@@ -470,7 +470,7 @@ def test_the_checkout_may_be_anywhere(template, tmp_path, name):
     assert (root / "results" / (FIRST + ".xml")).read_text() == "<testsuites/>"
 
 
-def test_a_place_that_path_cannot_hold_is_named(template, tmp_path):
+def test_a_path_with_a_colon_is_refused(template, tmp_path):
     root = tmp_path / "a:b" / "checkout"
     shutil.copytree(str(template), str(root))
     status, said = Checkout(root).tox("-e", FIRST)
@@ -480,7 +480,7 @@ def test_a_place_that_path_cannot_hold_is_named(template, tmp_path):
 # Environments
 
 
-def test_reused_as_long_as_nothing_changes(checkout):
+def test_an_environment_is_reused_while_nothing_changes(checkout):
     checkout.tox("-e", FIRST)
     (checkout.environment() / "mine").touch()
     status, said = checkout.tox("-e", FIRST)
@@ -488,7 +488,7 @@ def test_reused_as_long_as_nothing_changes(checkout):
     assert "install" not in said and "venv>" not in said
 
 
-def test_made_anew_when_the_lock_changes(checkout):
+def test_an_environment_is_made_again_if_the_lock_changes(checkout):
     checkout.tox("-e", FIRST)
     (checkout.environment() / "mine").touch()
     checkout.lock().write_text(checkout.lock().read_text() + "# another word\n")
@@ -496,7 +496,7 @@ def test_made_anew_when_the_lock_changes(checkout):
     assert not (checkout.environment() / "mine").exists()
 
 
-def test_another_library_is_another_wheel_in_the_same_environment(checkout):
+def test_a_changed_library_is_installed_into_the_same_environment(checkout):
     checkout.tox("-e", FIRST)
     (checkout.environment() / "mine").touch()
     (checkout.root / "equinox" / "new.py").touch()
@@ -505,15 +505,15 @@ def test_another_library_is_another_wheel_in_the_same_environment(checkout):
     assert (checkout.environment() / "mine").exists()
 
 
-def test_made_anew_after_a_kill_in_the_midst_of_making(checkout):
-    """Real tox and uv, which ask an index that never answers, and are killed: what they have made isn't trusted."""
+def test_an_environment_is_made_again_if_its_making_was_killed(checkout):
+    """Real tox and uv wait for an index that never answers, and are killed. The environment isn't trusted."""
     lock = checkout.lock().read_text()
     with socket.create_server(("127.0.0.1", 0)) as index:
         url = "http://127.0.0.1:{}/".format(index.getsockname()[1])
         checkout.lock().write_text(lock + "other==1.0 --hash=sha256:{}\n".format("0" * 64))
         process = checkout.start("-e", FIRST, UV_OFFLINE="0", EQX_INDEX_URL=url)
         index.settimeout(60)
-        connection, _ = index.accept()  # now uv is at it
+        connection, _ = index.accept()  # now uv is installing
         os.killpg(process.pid, signal.SIGKILL)
         connection.close()
         process.communicate()
@@ -526,7 +526,7 @@ def test_made_anew_after_a_kill_in_the_midst_of_making(checkout):
 
 
 def test_a_lock_that_cannot_be_installed_is_unavailable(checkout):
-    """Here because of a typo in a hash: that is told, with the file that has it."""
+    """A hash in the lock is wrong. The reason names the package and the file."""
     lock = checkout.lock().read_text()
     checkout.lock().write_text(re.sub("sha256:....", "sha256:0000", lock))
     status, said = checkout.tox("-e", FIRST)
@@ -550,7 +550,7 @@ def test_a_wheel_that_cannot_be_built_is_unavailable(checkout):
     assert status == 3 and checkout.result()["outcome"] == "unavailable"
 
 
-def test_what_cannot_be_run_here_is_said_before_anything_is_made(checkout):
+def test_a_cell_that_cannot_run_here_is_refused_before_anything_is_made(checkout):
     checkout.lock(SECOND).unlink()
     status, said = checkout.tox("-e", "{},{}".format(FIRST, SECOND))
     assert status == 3 and SECOND in said and "make lock" in said
