@@ -1,4 +1,4 @@
-"""What all tests share: the backend, chosen before JAX starts; seeds that are printed; three ways to run one body."""
+"""What all tests share: the choice of the backend before JAX starts, printed seeds, and fixtures."""
 
 import gc
 import os
@@ -8,16 +8,16 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "helpers"))
 
 if "JAX_PLATFORMS" not in os.environ:  # ask for another backend with JAX_PLATFORMS=cuda,cpu
-    os.environ["JAX_PLATFORMS"] = os.environ["JAX_PLATFORM_NAME"] = "cpu"  # the latter for JAX before 0.2.22
+    os.environ["JAX_PLATFORMS"] = os.environ["JAX_PLATFORM_NAME"] = "cpu"  # the second for JAX before 0.2.22
 
-    # Many small programs, each run a few times: to optimise them takes longer than it saves. The cells of the matrix,
-    # which choose their backend, run what users run.
+    # The tests run many small programs a few times each. Optimising them takes longer than it saves. The cells of the
+    # matrix set JAX_PLATFORMS, so they run optimised programs, as users do.
     os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
-# Several workers may share a GPU: none is to take most of its memory at once.
+# Several workers may share a GPU. Without this, the first would take most of its memory.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
-# Eight devices on the CPU, where several are tested: the other tests, which use the first, run as fast as with one.
+# Eight devices on the CPU, for the tests of several devices. They don't slow down the other tests.
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 
@@ -38,12 +38,12 @@ def pytest_configure(config):
 
 
 def pytest_report_header(config):
-    # Not which backend: to ask starts it, and with pytest-xdist that is here one process too many on it.
+    # This doesn't name the backend: asking for it starts it. With pytest-xdist this process must not start one.
     return "jax {}; EQX_SEED={} replays the random numbers".format(jax.__version__, os.environ["EQX_SEED"])
 
 
 class GetKey:
-    """A new PRNG key at each call; its `repr`, which pytest shows when a test fails, has the seed."""
+    """Returns a new PRNG key at each call. Its `repr` has the seed. pytest shows it when a test fails."""
 
     def __init__(self, seed):
         self.seed = seed
@@ -64,21 +64,21 @@ def getkey():
 
 @pytest.fixture
 def draw(getkey):
-    """`draw(*shape)`: an array of normal numbers. From NumPy, as JAX compiles a program for each shape."""
+    """`draw(*shape)`: an array of normal numbers. NumPy draws them: JAX would compile a program for each shape."""
     rng = np.random.RandomState(getkey.seed)
     return lambda *shape: jnp.asarray(rng.standard_normal(shape), jnp.float32)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def fast_garbage_collection():
-    """Let `gc.collect()`, which many tests call, pass over all that is older than the tests of this module."""
+    """Let `gc.collect()` skip all objects that are older than the tests of this module. Many tests call it."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def full_precision():
-    """Accelerators multiply matrices in fewer bits than the oracles here."""
+    """By default accelerators multiply matrices with fewer bits than the tests expect."""
     with jax.default_matmul_precision("float32"):
         yield
 
@@ -92,7 +92,7 @@ def _jitted(fun, *args):
 
 
 def _vmapped(fun, *args):
-    """Run on a batch of two equal examples, and return what came of the second."""
+    """Run on a batch of two equal examples, and return the result for the second."""
     batch = jax.tree_util.tree_map(lambda x: jnp.stack([x, x]), args)
     return jax.tree_util.tree_map(lambda x: x[1], jax.vmap(fun)(*batch))
 

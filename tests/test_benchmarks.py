@@ -1,4 +1,4 @@
-"""The contenders of a benchmark do the same work, on any JAX; and what they do is drawn. How fast is for it to say."""
+"""The contenders of a benchmark do the same work, and the plot shows them. No test checks how fast they are."""
 
 import importlib
 import json
@@ -18,26 +18,26 @@ BENCHMARKS = os.path.join(ROOT, "benchmarks")
 
 needs_benchmarks = pytest.mark.skipif(
     sys.version_info < (3, 10) or not os.path.exists(BENCHMARKS),
-    reason="the benchmarks need a checkout, and Python 3.10",
+    reason="the benchmarks need a checkout, and Python 3.10 or later",
 )
 needs_inside = pytest.mark.skipif(not os.path.exists(INSIDE), reason="no docker/inside beside the tests")
 
 
 @pytest.fixture
 def load(monkeypatch):
-    """`load(name)`: a module of the benchmarks, or of what they share with the cells."""
+    """`load(name)`: a module of the benchmarks, or a module that they share with the cells."""
     monkeypatch.syspath_prepend(INSIDE)
     monkeypatch.syspath_prepend(BENCHMARKS)
     return importlib.import_module
 
 
 def _arrays(tree):
-    """But for scalars, such as a loss, which contenders return in different places."""
+    """The arrays of a tree without scalars, such as a loss: contenders return scalars in different places."""
     return [np.asarray(x) for x in jax.tree_util.tree_leaves(tree) if eqx.is_array(x) and x.ndim]
 
 
 def _same(result, floor, rtol=1e-5):
-    """The same arrays: dictionaries are in the order of their keys."""
+    """Check that the arrays are the same. Their order may differ."""
     assert sorted(x.shape for x in result) == sorted(x.shape for x in floor)
     for x, y in zip(*(sorted(arrays, key=lambda x: (x.shape, x.ravel().tolist())) for arrays in (result, floor))):
         np.testing.assert_allclose(x, y, rtol=rtol, atol=1e-6)
@@ -45,8 +45,8 @@ def _same(result, floor, rtol=1e-5):
 
 @needs_inside
 @pytest.mark.parametrize("name", ["dispatch_in", "dispatch_in_out", "train_step"])
-def test_what_cells_measure_is_the_same_work(load, name):
-    """In a call, and in the next one, which goes on from there."""
+def test_contenders_in_a_cell_do_the_same_work(load, name):
+    """In a first call, and in a second one that continues from it."""
     work, _ = load("dispatch_speed").WORKS[name]
     calls = work(10)
     for _ in range(2):
@@ -63,8 +63,8 @@ def test_a_training_step_learns(load):
 
 
 @needs_inside
-def test_a_cell_measures_by_itself(load):
-    """With the standard library, JAX, NumPy, Optax and the library."""
+def test_a_cell_measures_with_few_libraries(load):
+    """It needs only the standard library, JAX, NumPy, Optax and this library."""
     measured = load("dispatch_speed").measure(leaves=4, seconds=0.01)
     assert set(measured) <= {"dispatch_in_4", "dispatch_in_out_4", "train_step_4"}
     assert all(ratio > 0 for ratio in measured.values())
@@ -72,7 +72,7 @@ def test_a_cell_measures_by_itself(load):
 
 @needs_benchmarks
 @pytest.mark.parametrize("name", ["dispatch_in", "dispatch_in_out", "train_step"])
-def test_all_that_dispatch_is_the_same_work(load, name):
+def test_contenders_of_dispatch_do_the_same_work(load, name):
     dispatch = load("speed.cases.dispatch")
     (case,) = [case for case in dispatch.cases() if (case.name, case.size) == (name, 10)]
     results = {contender: _arrays(call()) for contender, call in case.make().items()}
@@ -82,7 +82,7 @@ def test_all_that_dispatch_is_the_same_work(load, name):
 
 
 @needs_benchmarks
-def test_a_layer_is_what_is_written_by_hand(load):
+def test_a_layer_returns_what_the_handwritten_code_returns(load):
     for case in load("speed.cases.layers").cases():
         results = {contender: _arrays(call()) for contender, call in case.make().items()}
         assert results["floor"], case.name
@@ -91,19 +91,19 @@ def test_a_layer_is_what_is_written_by_hand(load):
 
 @needs_benchmarks
 @pytest.mark.parametrize("name", ["tree_at", "partition", "combine", "tree_equal"])
-def test_trees_come_out_the_same(load, name):
+def test_contenders_return_the_same_trees(load, name):
     calls = getattr(load("speed.cases.trees"), name)(10)
     result, floor = calls["equinox"](), calls["floor"]()
     if name == "tree_equal":
         assert result and floor
-    elif name == "partition":  # the floor only puts together what a partition must
+    elif name == "partition":  # the floor returns only the whole tree
         assert eqx.tree_equal(eqx.combine(*result), floor[0])
     else:
         assert eqx.tree_equal(result, floor)
 
 
 @needs_benchmarks
-def test_each_target_is_for_a_case_that_there_is(load):
+def test_each_target_belongs_to_a_case(load):
     names = {
         case.name.split(":")[0]
         for module in ("dispatch", "nodes", "trees", "tracing", "overlap", "imports", "layers", "compiling")
@@ -113,8 +113,8 @@ def test_each_target_is_for_a_case_that_there_is(load):
 
 
 @needs_benchmarks
-def test_the_worker_says_what_it_does():
-    """As lines of JSON, from a process of its own."""
+def test_the_worker_prints_what_it_does():
+    """It runs in its own process, and prints lines of JSON."""
     command = [
         sys.executable,
         os.path.join(BENCHMARKS, "worker.py"),
@@ -135,8 +135,8 @@ def test_the_worker_says_what_it_does():
 
 @needs_benchmarks
 @pytest.mark.filterwarnings(r"ignore:'\w+' (argument is )?deprecated\b.* use '\w+':DeprecationWarning")
-def test_the_plot_has_a_line_for_each_contender_that_was_measured(load, tmp_path):
-    """Written as SVG and as PNG; what was too noisy to tell isn't drawn."""
+def test_the_plot_has_a_line_for_each_measured_contender(load, tmp_path):
+    """It is written as SVG and as PNG. A noisy figure isn't drawn."""
     plot = load("speed.plot")
 
     def case(size, **ratios):
@@ -155,6 +155,6 @@ def test_the_plot_has_a_line_for_each_contender_that_was_measured(load, tmp_path
 
 
 @needs_benchmarks
-def test_labels_do_not_lie_on_each_other(load):
+def test_labels_of_the_plot_do_not_overlap(load):
     placed = load("speed.plot").spread_out({"a": 1.0, "b": 1.01, "c": 5.0}, apart=1.2)
     assert placed["a"] == 1.0 and placed["b"] >= 1.2 and placed["c"] == 5.0

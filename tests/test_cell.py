@@ -1,8 +1,8 @@
-"""Are we where we claim to be? And is a run that isn't refused, rather than passed?
+"""A cell of the matrix runs where it claims to run. A run in the wrong place is refused.
 
-What each cell of the matrix claims is in EQX_EXPECT, and docker/inside/proof_of_place.py refuses what differs. The
-tests on top show in JUnit where the suite ran. The others are the control of that: claims that are wrong, or an
-accelerator that is hidden, in runs of their own, wherever this suite runs.
+EQX_EXPECT holds the claim of a cell: its Python, JAX, jaxlib and backend. docker/inside/proof_of_place.py refuses a run
+that differs. The first tests record in JUnit where the suite ran. The others start runs with wrong claims, or with a
+hidden accelerator, and check that these are refused.
 """
 
 import json
@@ -21,7 +21,9 @@ INSIDE = os.path.join(ROOT, "docker", "inside")
 REFUSED = 70
 
 CLAIM = json.loads(os.environ.get("EQX_EXPECT", "{}"))
-in_a_cell = pytest.mark.skipif(not CLAIM, reason="outside of a cell nothing is claimed; `make cell CELL=...` runs one")
+in_a_cell = pytest.mark.skipif(
+    not CLAIM, reason="there is no claim outside of a cell; `make cell CELL=...` runs a cell"
+)
 
 
 def _installed(name):
@@ -50,27 +52,27 @@ HERE = {
 }
 
 
-# Where we claim to be
+# The claim of this run
 
 
 @in_a_cell
 @pytest.mark.parametrize("what", ["python", "jax", "jaxlib", "bridge"])
-def test_this_is_the_cell_that_it_claims_to_be(what, record_property):
-    """The Python, the JAX, the jaxlib and the bridge are the cell's."""
+def test_the_run_has_what_the_cell_claims(what, record_property):
+    """Python, JAX, jaxlib and the bridge are those of the cell."""
     record_property(what, HERE[what])
-    assert CLAIM[what] in (HERE[what], None)  # None: a floating cell takes what there is
+    assert CLAIM[what] in (HERE[what], None)  # `None`: the cell accepts any version
 
 
 @in_a_cell
-def test_jax_says_what_is_installed(record_property):
-    """No other JAX is in front of the one that was installed."""
+def test_the_imported_jax_is_the_installed_one(record_property):
+    """No other JAX comes first on the path."""
     record_property("jax.__version__", jax.__version__)
     assert jax.__version__ == HERE["jax"]
 
 
 @in_a_cell
 def test_equinox_is_the_installed_one(record_property):
-    """The wheel is tested, and no checkout."""
+    """The wheel is tested, not a checkout."""
     record_property("equinox", eqx.__file__)
     assert os.path.abspath(eqx.__file__).split(os.sep)[-3] in ("site-packages", "dist-packages")
 
@@ -78,20 +80,20 @@ def test_equinox_is_the_installed_one(record_property):
 @in_a_cell
 @pytest.mark.parametrize("transform", [lambda f: f, jax.jit, eqx.filter_jit], ids=["eager", "jit", "filter_jit"])
 def test_arrays_live_on_the_backend(transform, record_property):
-    """What a function gives is on the cell's platform."""
+    """The result of a function is on the platform of the cell."""
     array = transform(lambda x: x * 2)(jnp.arange(4.0))
     devices = array.devices() if hasattr(array, "devices") else {array.device()}
     record_property("devices", str(sorted(map(str, devices))))
     assert {device.platform for device in devices} == {CLAIM["backend"]} == {_platform()}
 
 
-# The control
+# Wrong claims
 
 
 WRONG = {"python": "3.6", "jax": "0.0.1", "jaxlib": "0.0.1", "bridge": not HERE["bridge"]}
 
-# A claim, and what makes it wrong. Left alone, JAX takes the CPU where it finds nothing else; asked for CUDA with the
-# CPU beside, which callbacks need, it does so in many releases.
+# A claim, and the environment that makes it wrong. By default JAX uses the CPU if it finds nothing else. Many releases
+# do so even if they are asked for "cuda,cpu", which callbacks need.
 HIDDEN = {
     "GPU": ("gpu", {"CUDA_VISIBLE_DEVICES": ""}),
     "GPU, CUDA asked": ("gpu", {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cuda,cpu"}),
@@ -101,7 +103,7 @@ HIDDEN = {
 
 @pytest.fixture
 def run(tmp_path):
-    """`run(claim, *args, **env)`: pytest with that claim, on one test that passes, and an equinox that is installed."""
+    """`run(claim, *args, **env)`: run one passing test with this claim, and a stand-in for an installed equinox."""
     (tmp_path / "test_nothing.py").write_text("def test_nothing(): pass")
     equinox = tmp_path / "site-packages" / "equinox"
     equinox.mkdir(parents=True)
@@ -110,7 +112,7 @@ def run(tmp_path):
         name: value for name, value in os.environ.items() if not name.startswith(("EQX_", "JAX_PLATFORM", "PYTEST_"))
     }
     inherited["PYTHONPATH"] = os.pathsep.join([INSIDE, str(equinox.parent), os.environ.get("PYTHONPATH", "")])
-    inherited["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the other plugins take longer to import than all this
+    inherited["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # importing the other plugins takes longer than the rest
 
     def run(claim, *args, **env):
         expect = {} if claim is None else {"EQX_EXPECT": json.dumps(claim)}
@@ -129,10 +131,10 @@ def run(tmp_path):
     return run
 
 
-@pytest.mark.skipif(_platform() == "tpu", reason="this process holds the TPU, and a second one can't have it")
+@pytest.mark.skipif(_platform() == "tpu", reason="this process uses the TPU, so a second process can't")
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_a_true_claim_is_accepted(run, workers):
-    """Else the refusals below would show nothing."""
+    """So a refusal in the tests below is due to the wrong claim."""
     asked = {name: os.environ[name] for name in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME") if name in os.environ}
     status, output = run(dict(HERE, backend=_platform()), "-n", workers, **asked)
     assert status == 0, output
@@ -140,7 +142,7 @@ def test_a_true_claim_is_accepted(run, workers):
 
 
 def test_wrong_claims_are_refused(run):
-    """Another Python, JAX or jaxlib than the cell's, or the bridge where there is to be none: each is named."""
+    """The message names each wrong claim: Python, JAX, jaxlib, and the bridge."""
     status, output = run(dict(HERE, backend=_platform(), **WRONG))
     assert status == REFUSED, output
     for what in ("Python", "jax", "jaxlib", "JAX to run"):
@@ -150,7 +152,7 @@ def test_wrong_claims_are_refused(run):
 
 @pytest.mark.parametrize("hidden", sorted(HIDDEN))
 def test_a_hidden_accelerator_is_refused(run, hidden):
-    """What would run on the CPU in place of an accelerator fails, whatever JAX was asked for."""
+    """A run on the CPU instead of an accelerator fails, for each value of JAX_PLATFORMS."""
     backend, env = HIDDEN[hidden]
     status, output = run(dict(HERE, backend=backend), **env)
     assert status == REFUSED, output
@@ -159,14 +161,14 @@ def test_a_hidden_accelerator_is_refused(run, hidden):
 
 
 def test_a_worker_of_xdist_is_refused_too(run):
-    """The refusal of a process that runs tests becomes that of the run."""
+    """If a worker refuses, the run is refused."""
     status, output = run(dict(HERE, backend="gpu"), "-n", "1", JAX_PLATFORMS="cpu", JAX_PLATFORM_NAME="cpu")
     assert status == REFUSED, output
     assert "cell `a-cell` expects backend `gpu`, but JAX found `cpu`" in output
 
 
-def test_no_claim_is_refused(run):
-    """The plugin never lets a run pass that it knows nothing about."""
+def test_a_run_without_a_claim_is_refused(run):
+    """The plugin lets no run pass without a claim to check."""
     status, output = run(None)
     assert status == REFUSED, output
     assert "EQX_EXPECT" in output

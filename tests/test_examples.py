@@ -1,4 +1,4 @@
-"""The examples are run as users run them, and must learn what they say they do."""
+"""The examples run as users run them, and learn what they promise."""
 
 import functools as ft
 import importlib.util
@@ -17,13 +17,13 @@ import equinox as eqx
 
 EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
 
-# 2026-11-22: matplotlib 3.8.4 and 3.9.4 call pyparsing 3.3 by names that it deprecates. Goes with matplotlib 3.10.
+# 2026-11-22: matplotlib 3.8.4 and 3.9.4 use names that pyparsing 3.3 deprecates. Matplotlib 3.10 doesn't.
 pytestmark = pytest.mark.filterwarnings(r"ignore:'\w+' (argument is )?deprecated\b.* use '\w+':DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
 def load():
-    """`load(name)`: an example as a module, which all tests share. They are programs, in no package."""
+    """`load(name)`: an example as a module. All tests share it. Examples are programs outside of packages."""
 
     @ft.lru_cache(maxsize=None)
     def load(name):
@@ -44,17 +44,17 @@ def _same_bits(tree, other):
 
 
 def _assert_is_picture(path):
-    """A PNG, of some size, in which something is drawn."""
+    """Check that it is a PNG of a sensible size with something drawn in it."""
     import matplotlib.image
 
-    pixels = matplotlib.image.imread(str(path))  # raises if it is no PNG, as its name says
+    pixels = matplotlib.image.imread(str(path))  # raises if it is no PNG
     height, width = pixels.shape[:2]
     assert 300 < height < width < 3000
     assert pixels[..., :3].std() > 0.05
 
 
 def test_build_model_learns(load, capsys):
-    """A model written from scratch is data, so that plain `jax.jit` and `jax.grad` train it."""
+    """A model written from scratch is data: plain `jax.jit` and `jax.grad` train it."""
     losses, model = load("build_model").main()
     assert len(losses) == 500
     assert losses[-1] < min(0.01, losses[0] / 20)
@@ -68,7 +68,7 @@ def test_build_model_learns(load, capsys):
 
 
 def test_train_mlp_learns(load, capsys):
-    """The filtered transformations train an MLP down to the noise, and hold what is no array static."""
+    """The filtered transformations train an MLP until only the noise is left. The activation stays a function."""
     losses, model = load("train_mlp").main()
     assert len(losses) == 500
     assert losses[-1] < min(0.01, losses[0] / 15)
@@ -80,7 +80,7 @@ def test_train_mlp_learns(load, capsys):
 
 
 def test_frozen_layer_freezes(load, capsys):
-    """What is frozen keeps every bit; what is trained changes, and that is enough to learn. One compilation."""
+    """The frozen layers keep every bit. The trained layer changes. The step is compiled once."""
     losses, before, after = load("frozen_layer").main()
     assert losses[-1] < losses[0] / 20
     assert _same_bits(before.layers[:-1], after.layers[:-1])
@@ -95,7 +95,7 @@ def test_frozen_layer_freezes(load, capsys):
 
 
 def test_train_rnn_learns(load, tmp_path, capsys):
-    """Above 95 % on spirals that it never saw; and a picture of how it went."""
+    """The accuracy on new spirals is above 95 %, and a picture is written."""
     picture = tmp_path / "spirals.png"
     accuracy, model, history = load("train_rnn").main(picture=str(picture))
     assert accuracy > 0.95
@@ -111,7 +111,7 @@ def test_train_rnn_learns(load, tmp_path, capsys):
 
 
 def test_train_rnn_without_picture(load, tmp_path, monkeypatch):
-    """`picture=None` writes nothing, and doesn't even import matplotlib."""
+    """`picture=None` writes nothing, and doesn't import matplotlib."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # importing it would raise
     load("train_rnn").main(steps=1, picture=None)
@@ -120,7 +120,7 @@ def test_train_rnn_without_picture(load, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("stop_after", [0, 25])
 def test_train_rnn_interrupted(stop_after, load, tmp_path, monkeypatch, capsys):
-    """An interrupt loses nothing: not the steps that were made, nor the evaluation, nor the picture."""
+    """An interrupt keeps the steps so far, the evaluation and the picture."""
     example = load("train_rnn")
     make_step, models = example.make_step, []
 
@@ -145,7 +145,7 @@ def test_train_rnn_interrupted(stop_after, load, tmp_path, monkeypatch, capsys):
 
 @pytest.fixture
 def interruptible():
-    """Programs started in the test heed Ctrl-C, even if the tests run as a job in the background, which ignores it."""
+    """Let programs that the test starts react to Ctrl-C. In a background job of a shell they would ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -153,7 +153,7 @@ def interruptible():
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT, as Ctrl-C in a terminal does")
 def test_train_rnn_from_the_shell(tmp_path, interruptible):
-    """The program takes options, and a real Ctrl-C ends it as well as the last step does."""
+    """The program takes options. After a real Ctrl-C it evaluates and draws, as after the last step."""
     program = [sys.executable, str(EXAMPLES / "train_rnn.py"), "--steps=1000000", "--seed=1", "--picture=curve.png"]
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
     with subprocess.Popen(
@@ -163,7 +163,7 @@ def test_train_rnn_from_the_shell(tmp_path, interruptible):
         watchdog.start()
         try:
             bar = b""
-            while b"loss=" not in bar:  # until it is in the midst of training
+            while b"loss=" not in bar:  # until training has begun
                 read = os.read(process.stderr.fileno(), 1000)
                 assert read, bar.decode()
                 bar += read

@@ -1,4 +1,4 @@
-"""Memory is given back: nothing of the library keeps alive an array, a model or a function that nobody else holds."""
+"""Memory is freed: the library keeps no array, model or function alive that nothing else refers to."""
 
 import functools as ft
 import gc
@@ -22,7 +22,7 @@ def grad_of_sum(m, x):
     return eqx.filter_grad(lambda m: m(x).sum())(m)
 
 
-# Each calls a function that lives on, with a model and an array.
+# Each is called with a model and an array. The function itself is kept.
 CALLED = {
     "filter_jit": eqx.filter_jit(lambda m, x: m(x)),
     "jitf": eqx.jitf(lambda m, x: m(x), filter_fn=lambda x: isinstance(x, jnp.ndarray)),
@@ -41,13 +41,13 @@ CALLED = {
 }
 
 
-# A backend that can't donate says so, as the CPU did before JAX 0.4.31. (2026-11)
+# A backend that can't donate warns, as the CPU did before JAX 0.4.31. (2026-11)
 @pytest.mark.filterwarnings("ignore:Some donated buffers were not usable:UserWarning")
 @pytest.mark.parametrize("name", CALLED)
 def test_no_array_of_a_call_is_kept(name):
-    """Neither the inputs nor the output outlive the call and its caller, though the function lives on."""
+    """The inputs and the output are freed after the call, even if the function is kept."""
     call = CALLED[name]
-    for _ in range(2):  # the first compiles, the second goes the way that was remembered
+    for _ in range(2):  # the first compiles, the second uses the cache
         m, x = model(), jnp.array([3.0, 4.0])
         out = call(m, x)
         refs = [weakref.ref(y) for y in [m] + [y for y in tree_util.tree_leaves([m, x, out]) if eqx.is_array(y)]]
@@ -57,8 +57,8 @@ def test_no_array_of_a_call_is_kept(name):
 
 
 @pytest.mark.parametrize("how", ["with its function", "by clear_cache"])
-def test_a_static_array_is_given_back(how):
-    """It is part of what was compiled, as in `jax.jit`, and is kept no longer than that."""
+def test_a_static_array_is_freed_with_the_compiled_function(how):
+    """It is part of the compiled function, as in `jax.jit`."""
     f = eqx.jitf(lambda m: None, filter_fn=lambda x: False)
     x = jnp.ones(2)
     ref = weakref.ref(x)
@@ -73,7 +73,7 @@ def test_a_static_array_is_given_back(how):
 
 
 def test_a_call_that_failed_keeps_nothing():
-    """The errors that name a leaf keep no array either, once they are handled."""
+    """Errors that name a leaf keep no array either, after they are handled."""
 
     def fails(m, x):
         raise KeyError("on purpose")
@@ -93,7 +93,7 @@ def test_a_call_that_failed_keeps_nothing():
 # Functions
 
 
-def test_a_dead_function_and_its_model_are_collected():
+def test_a_function_and_its_model_are_freed():
     class Token:
         pass
 
@@ -106,8 +106,8 @@ def test_a_dead_function_and_its_model_are_collected():
     assert [r() for r in refs] == [None] * 4
 
 
-def test_dead_functions_are_collected():
-    """A function that is transformed at each step of a loop is collected with what was compiled for it."""
+def test_functions_made_in_a_loop_are_freed():
+    """A function that is transformed at each step of a loop is freed together with its compiled functions."""
     refs = []
     for i in range(5):
         m = model()
@@ -120,7 +120,7 @@ def test_dead_functions_are_collected():
     assert [ref() for ref in refs] == [None] * len(refs)
 
 
-# Functions that a loop makes at each step. Each has a lambda of its own in it, which goes with all that it compiled.
+# Functions that a loop makes at each step. Each holds its own lambda.
 MADE_OF = {
     "function": lambda fun, m: eqx.filter_jit(fun),
     "with options": lambda fun, m: eqx.filter_jit(fun, donate_argnums=()),
@@ -134,11 +134,11 @@ MADE_OF = {
 
 
 class Token:
-    """What a lambda refers to."""
+    """An object that a lambda refers to."""
 
 
 def kept_of_lambdas(make):
-    """Which of three lambdas, and of what they refer to, are kept after calls of `make(lambda, model)`."""
+    """For three lambdas, their tokens and their models: whether they are kept after calls of `make(lambda, model)`."""
     refs = []
     for _ in range(3):
         token, m = Token(), model()
@@ -153,15 +153,15 @@ def kept_of_lambdas(make):
 
 
 @pytest.mark.parametrize("name", MADE_OF)
-def test_what_was_compiled_of_a_dead_lambda_is_given_back(name):
+def test_compiled_functions_of_a_lambda_are_freed_with_it(name):
     kept = kept_of_lambdas(MADE_OF[name])
     if any(kept) and (any(kept_of_lambdas(lambda f, m: jax.jit(f))) or any(kept_of_lambdas(lambda f, m: jax.grad(f)))):
-        pytest.skip("JAX {} itself keeps some of what it traced".format(jax.__version__))
+        pytest.skip("JAX {} itself keeps functions that it has traced".format(jax.__version__))
     assert not any(kept)
 
 
-def test_what_is_remembered_of_one_function_is_bounded(monkeypatch):
-    """However many options, filters and static values it is compiled for."""
+def test_the_cache_of_one_function_is_bounded(monkeypatch):
+    """This holds for any number of options, filters and static values."""
 
     def f(x, n=0):
         return x
@@ -185,7 +185,7 @@ def test_what_is_remembered_of_one_function_is_bounded(monkeypatch):
     assert not any(ref() for ref in refs)
 
 
-def test_a_table_by_identity_forgets_with_each_of_its_keys():
+def test_an_identity_table_forgets_an_entry_with_any_of_its_keys():
     class Key:
         __eq__ = __hash__ = None
 
@@ -208,7 +208,7 @@ def test_a_table_by_identity_forgets_with_each_of_its_keys():
 
 
 def use(m, x):
-    """What a program does with a model."""
+    """Use a model as a program does."""
     arrays, others = eqx.partition(m, eqx.is_inexact_array)
     m = eqx.tree_at(lambda m: m.layers[0].bias, eqx.combine(arrays, others), replace_fn=lambda b: b + 1)
     grads = gradient(m, x)
@@ -220,7 +220,7 @@ gradient = eqx.filter_jit(eqx.filter_grad(lambda m, x: m(x).sum()))
 
 
 def many(count):
-    """Make, and use, so many models, of one shape and each with numbers of its own."""
+    """Make and use `count` models of one shape, each with its own numbers."""
     template = MLP(2, 2, 2, 1, key=jax.random.PRNGKey(0))
     structure = tree_util.tree_structure(template)
     numbers = [np.asarray(x) if eqx.is_array(x) else x for x in tree_util.tree_leaves(template)]
@@ -229,8 +229,8 @@ def many(count):
         use(structure.unflatten(leaves), jnp.ones(2))
 
 
-def test_arrays_of_many_models_are_given_back():
-    """As many arrays are alive after sixty models as before."""
+def test_arrays_of_many_models_are_freed():
+    """After sixty models no more arrays are alive than before."""
     if not hasattr(jax, "live_arrays"):
         pytest.skip("jax.live_arrays exists since 0.3.24, this is " + jax.__version__)
     many(2)
@@ -241,7 +241,7 @@ def test_arrays_of_many_models_are_given_back():
     assert len(jax.live_arrays()) <= before
 
 
-def test_objects_of_many_models_are_given_back():
+def test_objects_of_many_models_are_freed():
     """The number of objects doesn't grow with the number of models."""
 
     def alive():
@@ -262,7 +262,7 @@ def test_objects_of_many_models_are_given_back():
 
 @pytest.mark.filterwarnings("ignore:Some donated buffers were not usable:UserWarning")
 def test_donated_arrays_are_deleted():
-    """Of a whole model, just where `jax.jit` deletes: what isn't donated, and what is static, stays."""
+    """They are deleted where `jax.jit` deletes them. Other inputs and static leaves stay."""
 
     def step(m, x):
         return tree_util.tree_map(lambda w: w + x if eqx.is_array(w) else w, m)
@@ -277,7 +277,7 @@ def test_donated_arrays_are_deleted():
 
 
 def is_kept(use):
-    """Whether an object outlives `use(it)`, even if only until the garbage collector runs."""
+    """Whether `use(leaf)` keeps `leaf` alive, even if only until the garbage collector runs."""
 
     class Leaf:
         pass
@@ -294,23 +294,23 @@ def is_kept(use):
 
 
 def test_a_packed_output_keeps_nothing_alive():
-    """It holds its statics no longer than it lives itself."""
+    """Its static leaves are freed together with it."""
     assert not is_kept(lambda leaf: tree_util.tree_map(lambda x: x, pack_output([leaf, jnp.ones(2)], eqx.is_array)))
 
 
-def test_tree_at_leaves_nothing_behind():
-    """No reference cycle keeps the leaves of a tree alive until the garbage collector runs."""
+def test_tree_at_makes_no_reference_cycle():
+    """A cycle would keep the leaves of a tree alive until the garbage collector runs."""
     assert not is_kept(lambda leaf: eqx.tree_at(lambda t: t[1], [leaf, None], 1))
     assert not is_kept(lambda leaf: eqx.tree_at(lambda t: t[0], [[leaf], None], 1))
 
 
-# A model that a function knows well, as it came again and again
+# Models that a function knows, because they were passed often
 
 OFTEN = 8
 
 
 class Holds(eqx.Module):
-    """A model of containers, one of whose attributes, once computed, refers to the model itself."""
+    """A model with containers, and with a cached attribute that refers to the model itself."""
 
     inner: Any
     tables: Any
@@ -337,8 +337,8 @@ def refs_to(m):
     "first", [lambda m: m, lambda m: m.step and m, lambda m: m.method], ids=["plain", "cached", "method"]
 )
 @pytest.mark.parametrize("collect", [False, True], ids=["at once", "by the collector"])
-def test_a_familiar_model_is_given_back(first, collect):
-    """With all that is in it, though the function lives; and where it is in no cycle, at once."""
+def test_a_known_model_is_freed(first, collect):
+    """All objects in it are freed while the function is kept. Without a reference cycle they are freed at once."""
     f, m = eqx.filter_jit(lambda m, x: tree_util.tree_leaves(m)[0] * x), holds()
     for _ in range(OFTEN):
         f(first(m), jnp.ones(2))
@@ -354,7 +354,7 @@ def test_a_familiar_model_is_given_back(first, collect):
         gc.enable()
 
 
-def test_a_function_that_knew_a_model_is_given_back():
+def test_a_function_that_knows_a_model_is_freed():
     f, m = eqx.filter_jit(lambda m: m.inner.weight), holds()
     for _ in range(OFTEN):
         f(m)
@@ -364,8 +364,8 @@ def test_a_function_that_knew_a_model_is_given_back():
     assert [ref() for ref in refs] == [None] * 2 and m.inner.weight.tolist() == [1.0, 2.0]
 
 
-def test_of_many_models_that_came_often_nothing_is_kept():
-    """A thousand leave no more behind than ten."""
+def test_many_known_models_are_freed():
+    """After a thousand models no more objects are alive than after ten."""
     f = eqx.filter_jit(lambda m, x: m.weight)
     x = np.ones(2, np.float32)
 

@@ -1,4 +1,4 @@
-"""The package as a whole: its front page, what importing it does, what it may ask of JAX, and Python 3.7."""
+"""The whole package: its public names, its imports, its use of JAX, and Python 3.7."""
 
 import ast
 import glob
@@ -35,7 +35,7 @@ def _read(path):
 
 
 LIBRARY = _python_files(PACKAGE)
-HARNESS = os.path.join(ROOT, "tests", "harness", "")  # runs on the host, with a newer Python
+HARNESS = os.path.join(ROOT, "tests", "harness", "")  # needs a newer Python, that of the host
 TESTS = [path for path in _python_files(os.path.join(ROOT, "tests")) if not path.startswith(HARNESS)]
 EVERYTHING = (
     LIBRARY + TESTS + [path for name in ("examples", "docs") for path in _python_files(os.path.join(ROOT, name))]
@@ -47,19 +47,19 @@ def _public(module):
     return [(name, getattr(module, name)) for name in module.__all__]
 
 
-# The front page
+# Public names
 
 
 @FRONT_PAGES
-def test_all_is_sorted_and_is_what_is_visible(module):
-    """`__all__` is sorted, without repeats, and holds just the names that don't begin with an underscore."""
+def test_all_is_sorted_and_complete(module):
+    """`__all__` is sorted, has no repeats, and holds exactly the names that don't begin with an underscore."""
     assert module.__all__ == sorted(set(module.__all__))
     assert module.__all__ == sorted(name for name in vars(module) if not name.startswith("_"))
 
 
 @FRONT_PAGES
-def test_star_import_brings_what_is_public(module):
-    """`from equinox import *` works, and brings `__all__`."""
+def test_star_import_brings_the_public_names(module):
+    """`from equinox import *` brings exactly the names in `__all__`."""
     namespace = {}
     exec("from {} import *".format(module.__name__), namespace)
     assert set(module.__all__) == set(namespace) - {"__builtins__"}
@@ -67,15 +67,17 @@ def test_star_import_brings_what_is_public(module):
 
 @FRONT_PAGES
 def test_public_objects_have_docstrings(module):
-    """Each public object says what it is, in a docstring of its own."""
+    """Each public object has its own docstring."""
     for name, x in [(module.__name__, module)] + _public(module):
-        docstring = vars(x).get("__doc__") if isinstance(x, type) else x.__doc__  # a class would show its base's
+        docstring = (
+            vars(x).get("__doc__") if isinstance(x, type) else x.__doc__
+        )  # a class would inherit that of its base
         assert docstring and docstring.strip(), name
 
 
 @FRONT_PAGES
 def test_public_objects_report_where_they_are_defined(module):
-    """`__module__` and `__qualname__` lead back to the object, so that pickles and tracebacks do."""
+    """`__module__` and `__qualname__` lead to the object. Pickles and tracebacks need this."""
     for name, x in _public(module):
         if not inspect.ismodule(x):
             assert x.__module__.split(".")[0] == "equinox", name
@@ -84,16 +86,16 @@ def test_public_objects_report_where_they_are_defined(module):
 
 
 def test_version_is_a_version():
-    """`__version__` is what pip would take, as it is the version of the wheel."""
+    """pip accepts `__version__`, which is the version of the wheel."""
     assert re.match(r"\d+\.\d+\.\d+((a|b|rc|\.dev)\d+)?$", eqx.__version__)
 
 
-def test_type_checkers_are_told():
-    """`py.typed`, which tells type checkers to look inside, is in the package."""
+def test_the_package_is_marked_as_typed():
+    """The package has the file `py.typed`, so type checkers read its annotations."""
     assert os.path.exists(os.path.join(PACKAGE, "py.typed"))
 
 
-# Importing it
+# Imports
 
 
 def _run_python(code, **environment):
@@ -110,25 +112,25 @@ def _run_python(code, **environment):
     return done.returncode, done.stdout, done.stderr
 
 
-# A backend that doesn't exist: to start one fails, on every JAX. (`JAX_PLATFORM_NAME` is what JAX before 0.2.22 reads.)
+# A backend that doesn't exist. Starting it fails on every JAX. JAX before 0.2.22 reads `JAX_PLATFORM_NAME`.
 NO_BACKEND = {"JAX_PLATFORMS": "no_such_backend", "JAX_PLATFORM_NAME": "no_such_backend"}
 
 
 def test_import_starts_no_backend():
-    """`import equinox` works where no backend can be started, so it starts none."""
+    """`import equinox` works where no backend can start."""
     status, _, errors = _run_python("import equinox", **NO_BACKEND)
     assert status == 0, errors
 
 
-def test_where_no_backend_can_be_started_an_array_is_an_error():
-    """The control of the test above: had the import made an array, it would have failed."""
+def test_an_array_starts_a_backend():
+    """So the test above would fail if the import made an array."""
     status, _, errors = _run_python("import equinox, jax.numpy; jax.numpy.zeros(1)", **NO_BACKEND)
     assert status != 0
-    assert "no_such_backend" in errors or "_default_backend.platform" in errors  # JAX 0.2.28 stumbles over its absence
+    assert "no_such_backend" in errors or "_default_backend.platform" in errors  # the error of JAX 0.2.28
 
 
 def test_import_brings_only_its_dependencies():
-    """`import equinox` loads what its three dependencies do, itself, and standard library."""
+    """`import equinox` loads its three dependencies, itself, and the standard library."""
     loaded = "; import json, sys; print(json.dumps({n: getattr(m, '__file__', None) for n, m in sys.modules.items()}))"
     dependencies = "import jax, jax.core, jax.nn, jax.numpy, jax.random, numpy, typing_extensions"
     before, after = (
@@ -144,7 +146,7 @@ def test_import_brings_only_its_dependencies():
 
 
 def _is_standard(path):
-    """Whether `path`, a module's file or what stands for one, is of the standard library."""
+    """Whether `path`, the file of a module, belongs to the standard library. Builtin modules have no file."""
     if path in (None, "built-in", "frozen"):
         return True
     paths = sysconfig.get_paths()
@@ -154,7 +156,7 @@ def _is_standard(path):
 
 
 def _imports(path):
-    """The top-level names of what a file imports absolutely, inside functions too."""
+    """The top-level names of the absolute imports in a file, including those inside functions."""
     for node in ast.walk(ast.parse(_read(path))):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -165,14 +167,14 @@ def _imports(path):
 
 @pytest.mark.parametrize("path", LIBRARY, ids=_short)
 def test_imports_only_its_dependencies(path):
-    """No file of the library imports, at any time, more than its dependencies and standard library."""
+    """No file of the library imports anything but its dependencies and the standard library."""
     for name in set(_imports(path)) - DEPENDENCIES:
         assert _is_standard(importlib.util.find_spec(name).origin), name
 
 
-# Its rooms
+# Imports between folders
 
-# Each room may import from itself and from those on the lines above its own: `_module` and `_dispatch` never meet.
+# A folder may import from itself and from the folders on the lines above its own line.
 ROOMS = [
     {"_compat"},
     {"_trees"},
@@ -195,7 +197,7 @@ FILES = {_dotted(path): path for path in LIBRARY}
 
 
 def _imports_of_itself(path):
-    """The modules of the library that a file imports, relatively or absolutely, inside functions too."""
+    """The modules of the library that a file imports, relatively or absolutely, including those inside functions."""
     folder = os.path.relpath(os.path.dirname(path), PACKAGE).split(os.sep)
     above = ["equinox", *(part for part in folder if part != ".")]
     for node in ast.walk(ast.parse(_read(path))):
@@ -209,14 +211,14 @@ def _imports_of_itself(path):
             continue
         for parts in (name.split(".") for name in names):
             while len(parts) > 1 and ".".join(parts[1:]) not in FILES:
-                parts.pop()  # what is imported is something in a module
+                parts.pop()  # the last part names an object in a module
             if parts[0] == "equinox":
                 yield ".".join(parts[1:]) or "__init__"
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_imports_point_one_way(name):
-    """A room imports from itself and from lower rooms. Only `_transforms/jit` opens the dispatcher."""
+    """A folder imports from itself and from lower folders. Only `_transforms/jit` imports the dispatcher."""
     room = name.split(".")[0]
     for other in set(_imports_of_itself(FILES[name])):
         other_room = other.split(".")[0]
@@ -225,8 +227,8 @@ def test_imports_point_one_way(name):
             assert room == "_dispatch" or name == "_transforms.jit"
 
 
-def test_the_rule_sees_imports():
-    """The control of the test above: what is known to be imported is found, however it is spelled."""
+def test_imports_are_found():
+    """Known imports are found, for each way to write them. So the test above can fail."""
     for name, other in [
         ("__init__", "_trees.at"),
         ("__init__", "nn"),
@@ -238,32 +240,32 @@ def test_the_rule_sees_imports():
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=_short)
-def test_imports_nothing_that_is_beside_it(path):
-    """The library doesn't import the harness, the tests or anything else in this folder."""
+def test_imports_nothing_else_from_this_repository(path):
+    """The library doesn't import the harness, the tests or other files of the repository."""
     beside = {os.path.splitext(name)[0] for name in os.listdir(ROOT)}
     assert not set(_imports(path)) & beside - {"equinox"}
     assert "harness" not in set(_imports(path))
 
 
-# What it asks of JAX
+# The use of JAX
 
-JAX = "(jax|jnp|jrandom|lax|core|tree_util)"  # the names that JAX and parts of it go by in the library
+JAX = "(jax|jnp|jrandom|lax|core|tree_util)"  # the names of JAX and its modules in the library
 
 
 def _lines(path, pattern):
-    """The lines of a file that hold `pattern`, each with its number."""
+    """`(number, line)` for each line of a file that matches `pattern`."""
     return [(i, line) for i, line in enumerate(_read(path).splitlines(), 1) if re.search(pattern, line)]
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=_short)
 def test_uses_no_private_jax(path):
-    """No file of the library names `jax._src` or another private part of JAX."""
+    """No file of the library uses `jax._src` or another private name of JAX."""
     assert _lines(path, r"\b{}(\.\w+)*\._[a-z]|from jax(\.\w+)* import .*\b_[a-z]".format(JAX)) == []
 
 
 @pytest.mark.parametrize("path", [path for path in LIBRARY if "_compat" not in path], ids=_short)
 def test_only_compat_asks_which_jax_it_is(path):
-    """No file outside `_compat` asks for JAX's version, or whether JAX has something."""
+    """No file outside `_compat` reads the version of JAX, or checks whether JAX has a name."""
     asked = r"\bjax(lib)?\.__version|(?<!sys.)version_info|\b(hasattr|getattr|dir|vars)\({}\b"
     assert _lines(path, asked.format(JAX)) == []
     assert _lines(path, r"\bexcept\b.*\b(Import|ModuleNotFound|Attribute)Error\b") == []
@@ -274,7 +276,7 @@ def test_only_compat_asks_which_jax_it_is(path):
 
 @pytest.mark.parametrize("path", EVERYTHING, ids=_short)
 def test_parses_as_python_37(path):
-    """Every file of the library, the tests and the examples has Python 3.7's syntax, as far as this Python can tell."""
+    """Each file of the library, the tests and the examples has the syntax of Python 3.7."""
     if sys.version_info < (3, 8):
         compile(_read(path), path, "exec")
     else:
@@ -283,17 +285,17 @@ def test_parses_as_python_37(path):
 
 @pytest.fixture(scope="module")
 def python37():
-    """The path of a Python 3.7, from the PATH or from pyenv."""
+    """The path of a Python 3.7, from PATH or from pyenv."""
     pyenv_root = os.environ.get("PYENV_ROOT") or os.path.join(os.path.expanduser("~"), ".pyenv")
     candidates = glob.glob(os.path.join(pyenv_root, "versions", "3.7*", "bin", "python3.7"))
     for candidate in [shutil.which("python3.7")] + candidates:
         if candidate is not None and _is_python37(candidate):
             return candidate
-    return pytest.skip("no python3.7, on the PATH or of pyenv's, to compile and import with")
+    return pytest.skip("no python3.7 on PATH or in pyenv")
 
 
 def _is_python37(candidate):
-    """Whether `candidate` runs, and is Python 3.7: pyenv's `python3.7` on the PATH may be there and not run."""
+    """Whether `candidate` runs, and is Python 3.7. A `python3.7` of pyenv may be on PATH and not run."""
     command = [candidate, "-c", "import sys; sys.exit(sys.version_info[:2] != (3, 7))"]
     try:
         return subprocess.run(command, stderr=subprocess.DEVNULL, timeout=60, check=False).returncode == 0
@@ -302,7 +304,7 @@ def _is_python37(candidate):
 
 
 def _run_python37(python37, code, *args, path=""):
-    command = [python37, "-S", "-B", "-W", "error", "-c", code, *args]  # -S: its own packages play no part
+    command = [python37, "-S", "-B", "-W", "error", "-c", code, *args]  # -S: without its installed packages
     done = subprocess.run(
         command,
         env=dict(os.environ, PYTHONPATH=path),
@@ -326,13 +328,13 @@ print(len(sys.argv) - 1)
 
 
 def test_compiles_on_python_37(python37):
-    """A real Python 3.7 compiles every file of the library, the tests and the examples."""
+    """A real Python 3.7 compiles each file of the library, the tests and the examples."""
     printed = _run_python37(python37, COMPILE, *EVERYTHING)
     assert printed.split() == [str(len(EVERYTHING))]
 
 
-# As much of JAX and typing_extensions as importing the library and making a module without arrays takes. No JAX that
-# installs today runs on Python 3.7, as the index has no jaxlib for it.
+# The parts of JAX and typing_extensions that the import of the library and a module without arrays need. PyPI has no
+# jaxlib for Python 3.7 today, so no real JAX can be installed there.
 STAND_INS = {
     "jax.py": """
 import sys, types
@@ -391,7 +393,7 @@ print(len(eqx.__all__), len(eqx.nn.__all__))
 
 
 def test_imports_on_python_37(python37, tmp_path):
-    """On a real Python 3.7, with stand-ins for what can't be had there, it imports, and modules without arrays work."""
+    """On a real Python 3.7, with stand-ins for JAX, the import works, and so do modules without arrays."""
     for name, code in STAND_INS.items():
         (tmp_path / name).write_text(code)
     path = os.pathsep.join([str(tmp_path), os.path.dirname(PACKAGE)])

@@ -1,7 +1,7 @@
-"""Plain JAX takes every layer, and every model of the examples, as it takes a list of arrays.
+"""Plain JAX accepts every layer and every model of the examples, as it accepts a list of arrays.
 
-Nineteen uses, each run for each model. Some of them need arrays for leaves. So a model with a flag among its leaves is
-exempt from these, by its name.
+There are nineteen uses, and each is run for each model. Some uses need leaves that are arrays. They are not run for the
+models in `WITH_FLAG`, which have a bool among their leaves.
 """
 
 import functools as ft
@@ -43,7 +43,7 @@ class Scale(eqx.Module):
         return self.factor * x
 
 
-MAKE = {  # what makes each model from a key
+MAKE = {  # name -> a function that makes the model from a key
     "Linear": lambda key: nn.Linear(2, 2, key=key),
     "Identity": lambda key: nn.Identity(),
     "Dropout": lambda key: nn.Dropout(0.5),
@@ -69,7 +69,7 @@ WITH_FLAG = {"Dropout", "Sequential with Dropout"}
 
 
 class Subject:
-    """A model, a number that is worked out with it, and what the uses are compared with."""
+    """A model, its loss, and the expected values for the uses."""
 
     def __init__(self, name):
         self.make = MAKE[name]
@@ -83,7 +83,7 @@ class Subject:
 
     @property
     def gradient(self):
-        """The gradient of the loss with respect to the leaves, in a plain list."""
+        """The gradient of the loss with respect to the leaves, as a plain list."""
         if not hasattr(self, "_gradient"):
             self._gradient = jax.grad(lambda leaves: self.loss(self.structure.unflatten(leaves)))(self.leaves)
         return self._gradient
@@ -245,19 +245,19 @@ subject_of = ft.lru_cache(maxsize=None)(Subject)
 
 
 @pytest.mark.parametrize("use,name", USES, ids=lambda x: getattr(x, "__name__", x))
-def test_plain_jax_takes_the_model(use, name):
+def test_plain_jax_accepts_the_model(use, name):
     use(subject_of(name))
 
 
-def test_every_layer_and_example_is_here():
-    """The names above are those of the layers, and of the examples."""
+def test_every_layer_and_example_is_tested():
+    """`MAKE` has all layers and all examples."""
     assert set(nn.__all__) <= set(MAKE)
     assert {path.stem for path in EXAMPLES.glob("*.py")} <= set(MAKE)
     assert len(NEED_ARRAYS) + len(TAKE_FLAGS) == 19
 
 
 @pytest.mark.parametrize("name", MAKE)
-def test_leaves_are_arrays_but_for_a_flag(name):
-    """The leaves are arrays. Only the models that are exempt have flags, too."""
+def test_leaves_are_arrays_except_for_a_flag(name):
+    """Only the models in `WITH_FLAG` have a leaf that is no array."""
     others = [x for x in subject_of(name).leaves if not eqx.is_array(x)]
     assert others == ([False] if name in WITH_FLAG else [])

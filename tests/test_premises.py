@@ -1,4 +1,4 @@
-"""What the suite relies on: warnings fail tests, and its numbers aren't those of one release of JAX."""
+"""What the suite relies on: warnings are errors, and random numbers come from the printed seed."""
 
 import functools as ft
 import warnings
@@ -13,13 +13,13 @@ import equinox as eqx
 @pytest.mark.parametrize("category", [DeprecationWarning, PendingDeprecationWarning, FutureWarning, UserWarning])
 @pytest.mark.parametrize("level", [1, 2, 3])
 def test_a_warning_is_an_error(category, level):
-    """Whichever line it is put down to: the one that warns, its caller's, or that of the caller's caller."""
+    """The warning may be attributed to the line that warns, to its caller, or to the caller of that."""
     with pytest.raises(category):
         warnings.warn("it goes away", category, stacklevel=level)
 
 
 def deprecated(function):
-    """`function` as JAX deprecates one: it warns, and puts that down to whoever called it."""
+    """`function` with a deprecation warning as JAX makes it, attributed to the caller."""
 
     @ft.wraps(function)
     def warning(*args, **kwargs):
@@ -36,16 +36,16 @@ CALLS = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_the_library_calling_what_jax_deprecates_is_an_error(name, monkeypatch):
-    """A release of JAX that deprecates what the library calls fails the tests that call it."""
+def test_a_deprecated_function_of_jax_in_the_library_is_an_error(name, monkeypatch):
+    """If JAX deprecates a function that the library calls, the tests of that call fail."""
     CALLS[name]()
     monkeypatch.setattr(jax, name, deprecated(getattr(jax, name)))
     with pytest.raises(DeprecationWarning, match="jax.{} is deprecated".format(name)):
         CALLS[name]()
 
 
-def test_the_random_numbers_are_of_this_run(getkey, draw, request):
-    """Keys and numbers come from the seed that is printed, so that none can be written down in a test."""
+def test_random_numbers_come_from_the_seed(getkey, draw, request):
+    """The same seed gives the same key, and another seed gives another key."""
     same = type(getkey)(getkey.seed), type(getkey)(getkey.seed + 1)
     key = getkey()
     assert eqx.tree_equal(key, same[0]()) and not eqx.tree_equal(key, same[1]())
@@ -53,6 +53,6 @@ def test_the_random_numbers_are_of_this_run(getkey, draw, request):
     assert str(getkey.seed) in repr(getkey)
 
 
-def test_names_of_tests_are_the_same_in_each_process(request):
-    """pytest-xdist compares the tests that its processes collected. The address of an object differs between them."""
+def test_test_names_are_the_same_in_each_process(request):
+    """pytest-xdist compares the names that its processes collect. Addresses of objects in them would differ."""
     assert [item.name for item in request.session.items if " at 0x" in item.name] == []
