@@ -1,14 +1,14 @@
-"""Install an old JAX, the jaxlib that it runs on here, and the bridge between the two, into an environment.
+"""Install an old JAX, jaxlib 0.4.13, and the bridge between the two into an environment.
 
     python docker/bridge/install.py --python ENV/bin/python --jax 0.2.18
 
-The environment is there already, made by `python -m venv` or `uv venv`. Packages are fetched by uv if it is on the
-PATH, else by the environment's own pip. Run with any Python from 3.8 on.
+The environment must exist: make it with `python -m venv` or `uv venv`. uv fetches the packages if it is on the PATH,
+else the pip of the environment does. This script runs on Python 3.8 and later.
 
-The last thing written is the `.pth` file that activates the bridge, and the first thing removed. Without it the old JAX
-can't be imported: what was interrupted, or failed, isn't taken for a whole installation.
+A `.pth` file activates the bridge. This script removes it first and writes it last. Without it the old JAX can't be
+imported. So a failed or interrupted installation can't be mistaken for a complete one.
 
-Exit status: 0 it is installed and JAX runs, 2 this can't be had, 3 it could not be set up.
+Exit status: 0 if JAX is installed and runs, 2 if this JAX or environment isn't supported, 3 if the installation failed.
 """
 
 import argparse
@@ -29,14 +29,14 @@ REQUIREMENTS = HERE / "requirements.txt"
 
 ACTIVATE = "import jax_bridge; jax_bridge.wait_for_jaxlib()"
 
-# Run in the environment, isolated from the folder and the variables of whoever calls. What it has, as JSON:
+# This code runs in the environment, isolated from the caller's folder and variables. It prints what is there, as JSON.
 PROBE = """
 import importlib.util, json, sys, sysconfig
 def version(name):
     try:
         import importlib.metadata
         return importlib.metadata.version(name)
-    except ImportError:  # PackageNotFoundError is one; and Python 3.7, to be refused by its number
+    except ImportError:  # PackageNotFoundError is an ImportError. Python 3.7 has no such module, and is refused later.
         return None
 print(json.dumps({
     "python": sys.version_info[:2],
@@ -47,12 +47,12 @@ print(json.dumps({
 }))
 """
 
-# Whether JAX runs, before the `.pth` file is there to activate the bridge.
+# This code checks that JAX runs. It activates the bridge itself, because the `.pth` file isn't written yet.
 CHECK = (
     ACTIVATE
     + """
 import logging
-logging.disable(logging.WARNING)  # that there is no GPU
+logging.disable(logging.WARNING)  # JAX warns that there is no GPU
 import jax, jax.numpy as jnp
 assert jax_bridge.active(), "the bridge is not active"
 assert jax.__version__ == {jax!r}, "this is jax " + jax.__version__
@@ -63,11 +63,11 @@ print("jax {{0.jax}} runs on jaxlib {{0.jaxlib}}, across the bridge".format(jax_
 
 
 class Refused(Exception):
-    """What was asked for can't be had, here or anywhere: exit status 2."""
+    """The bridge doesn't support this JAX or this environment. Exit status 2."""
 
 
 class SetupFailed(Exception):
-    """It could be had, but wasn't set up: exit status 3."""
+    """The installation failed. Exit status 3."""
 
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -75,7 +75,7 @@ Which = Callable[[str], Optional[str]]
 
 
 class Environment(NamedTuple):
-    """What the environment at the other end of `python` has."""
+    """What is installed in the environment of the interpreter `python`."""
 
     python: str
     python_version: Sequence[int]
@@ -88,9 +88,18 @@ class Environment(NamedTuple):
 def install(
     python: str, jax: str, only_bridge: bool = False, run: Run = subprocess.run, which: Which = shutil.which
 ) -> None:
-    """Install into the environment of the interpreter `python`; `only_bridge`: JAX and jaxlib are there already.
+    """Install JAX and the bridge into an environment.
 
-    Raises: Refused, SetupFailed: with a message for the user.
+    Args:
+        python: The interpreter of the environment.
+        jax: The release of JAX.
+        only_bridge: JAX and jaxlib are installed already. Install the bridge only.
+        run: Used in place of `subprocess.run`.
+        which: Used in place of `shutil.which`.
+
+    Raises:
+        Refused: The bridge doesn't support this JAX or this environment. The message is for the user.
+        SetupFailed: The installation failed. The message is for the user.
     """
     refuse_release(jax)
     environment = look_into(python, run)
@@ -107,7 +116,7 @@ def install(
         write_whole(activation, ACTIVATE + "\n")
     except OSError as error:
         raise SetupFailed(
-            "Writing to the environment failed: {}. Mend that, and run this again.".format(error)
+            "Writing to the environment failed: {}. Fix that, and run this again.".format(error)
         ) from error
 
 
@@ -124,9 +133,9 @@ def look_into(python: str, run: Run) -> Environment:
     try:
         done = run([python, "-I", "-c", PROBE], stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode != 0:
-            raise Refused("`{}` fails (exit status {}): is it a Python from 3.8 on?".format(python, done.returncode))
+            raise Refused("`{}` fails (exit status {}): is it Python 3.8 or later?".format(python, done.returncode))
     except OSError as error:
-        message = "`{}` can't be run: {}. Give --python the interpreter of an environment, as in ENV/bin/python."
+        message = "`{}` can't be run: {}. Pass the interpreter of an environment to --python, as in ENV/bin/python."
         raise Refused(message.format(python, error.strerror)) from None
     found: Dict[str, Any] = json.loads(done.stdout)
     return Environment(
@@ -140,7 +149,9 @@ def refuse_environment(environment: Environment, jax: str, only_bridge: bool) ->
     if refusal is not None:
         raise Refused(refusal)
     if only_bridge and (environment.jax, environment.jaxlib) != (jax, releases.JAXLIB):
-        message = "--only-bridge expects jax {} and jaxlib {} to be there, and found {} and {}. Install them first."
+        message = (
+            "--only-bridge expects jax {} and jaxlib {} in the environment, and found {} and {}. Install them first."
+        )
         raise Refused(message.format(jax, releases.JAXLIB, environment.jax or "none", environment.jaxlib or "none"))
 
 
@@ -152,31 +163,31 @@ def install_commands(environment: Environment, jax: str, which: Which) -> List[L
         installer = [uv, "pip", "install", "--quiet", "--python", environment.python]
     elif environment.has_pip:
         installer = [environment.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        build = ["--use-pep517"]  # what uv does anyway; JAX is there as source alone
+        build = ["--use-pep517"]  # uv's default; the index has these releases of JAX as source only
     else:
         message = "There is no uv on the PATH, and no pip in the environment of `{}`. Install one: {} -m ensurepip"
         raise Refused(message.format(environment.python, environment.python))
     return [
         [*installer, "--only-binary", ":all:", "-r", str(REQUIREMENTS)],
-        # Without what it depends on: the jaxlib of its time isn't in the index, and the rest is pinned above.
+        # Without its dependencies: its own jaxlib isn't in the index, and requirements.txt pins the others.
         [*installer, *build, "--no-deps", "jax==" + jax],
     ]
 
 
 def call(command: Sequence[str], run: Run, **options: Any) -> None:
-    """Run a command that writes to the terminal itself."""
+    """Run a command. Its output goes to the terminal."""
     try:
         done = run(command, check=False, **options)
     except OSError as error:
         raise SetupFailed("`{}` can't be run: {}.".format(command[0], error.strerror)) from error
     if done.returncode != 0:
         shown = " ".join(part if "\n" not in part else "'...'" for part in command)
-        message = "This failed, with exit status {}; what it said is above:\n  {}\nThe bridge isn't active there."
+        message = "This command failed with exit status {}; its output is above:\n  {}\nThe bridge isn't active there."
         raise SetupFailed(message.format(done.returncode, shown))
 
 
 def copy_package(site_packages: Path) -> None:
-    """Put the package there by renaming a finished copy."""
+    """Copy the package to a temporary name, then rename it, so that a half copy is never seen."""
     target = site_packages / PACKAGE.name
     with tempfile.TemporaryDirectory(prefix=".jax_bridge-", dir=str(site_packages)) as folder:
         copy = Path(folder) / PACKAGE.name
@@ -186,8 +197,8 @@ def copy_package(site_packages: Path) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is either not there, or whole."""
-    unfinished = path.with_name(path.name + ".unfinished")  # a name that Python doesn't read at its start
+    """Write a file so that it either doesn't exist or is complete."""
+    unfinished = path.with_name(path.name + ".unfinished")  # Python ignores this name when it starts
     unfinished.write_text(text, encoding="utf-8")
     os.replace(str(unfinished), str(path))
 
@@ -205,7 +216,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     )
     parser.add_argument("--python", required=True, help="the interpreter of the environment, as in ENV/bin/python")
     parser.add_argument("--jax", required=True, help="the release of JAX, as in 0.2.18")
-    parser.add_argument("--only-bridge", action="store_true", help="JAX and jaxlib are there already, from a lock file")
+    parser.add_argument("--only-bridge", action="store_true", help="JAX and jaxlib are installed already, from a lock")
     options = parser.parse_args(argv)
     try:
         install(options.python, options.jax, options.only_bridge)

@@ -1,6 +1,6 @@
-"""Check that the JAX of this Python works: `python smoke.py [--json FILE] [CASE ...]`. Exit status: 0 if none fails.
+"""Check that the JAX of this Python works: `python smoke.py [--json FILE] [CASE ...]`. Exit status: 0 if no case fails.
 
-With two devices, unless XLA_FLAGS says otherwise. Naming cases shows where they fail.
+It uses two devices, unless XLA_FLAGS is set. For cases that are named, it also shows the traceback of a failure.
 """
 
 import os
@@ -18,8 +18,8 @@ import traceback
 import warnings
 from typing import Any, Dict, List, Optional
 
-warnings.simplefilter("ignore")  # old releases on newer Pythons; what they warn of isn't looked at here
-logging.disable(logging.WARNING)  # that there is no GPU, and where a NaN came from
+warnings.simplefilter("ignore")  # old releases on newer Pythons give many warnings, which don't matter here
+logging.disable(logging.WARNING)  # JAX warns that there is no GPU, and logs where a NaN comes from
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
@@ -31,7 +31,7 @@ for module in pkgutil.iter_modules(smoke_cases.__path__, "smoke_cases."):
 
 
 def run(name: str, show_traceback: bool) -> str:
-    """`ok`, or why not."""
+    """Run a case. Returns "ok", or why it is not ok."""
     try:
         CASES[name]()
     except Skip as reason:
@@ -44,7 +44,7 @@ def run(name: str, show_traceback: bool) -> str:
 
 
 def bridge() -> Optional[Dict[str, Any]]:
-    """What the bridge says of itself, where there is one and it is active."""
+    """The facts of the bridge, or `None` if it isn't active."""
     module = sys.modules.get("jax_bridge")
     facts = module.facts() if module is not None else None
     return None if facts is None else facts._asdict()
@@ -52,12 +52,12 @@ def bridge() -> Optional[Dict[str, Any]]:
 
 def main(argv: Optional[List[str]] = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", metavar="FILE", help="write the results there too")
-    parser.add_argument("case", nargs="*", help="which; all of them by default")
+    parser.add_argument("--json", metavar="FILE", help="also write the results to this file")
+    parser.add_argument("case", nargs="*", help="the cases to run; all by default")
     options = parser.parse_args(argv)
     unknown = set(options.case) - set(CASES)
     if unknown:
-        parser.error("No case `{}`. There are: {}.".format("`, `".join(sorted(unknown)), ", ".join(CASES)))
+        parser.error("There is no case `{}`. The cases are: {}.".format("`, `".join(sorted(unknown)), ", ".join(CASES)))
 
     results = {}
     for name in options.case or CASES:

@@ -1,6 +1,6 @@
-"""The bridge that carries an old JAX on a newer jaxlib: which patches for which release, and the hook that waits.
+"""The bridge, which runs an old JAX on a newer jaxlib: the patches that each release needs, and the import hook.
 
-What it does to jaxlib is tested in test_bridge_patches.py, and its installation in test_bridge_install.py.
+test_bridge_patches.py tests what the patches do to jaxlib. test_bridge_install.py tests the installation.
 """
 
 import ast
@@ -18,7 +18,7 @@ BRIDGE = Path(install.__file__).resolve().parent
 if BRIDGE not in Path(releases.__file__).resolve().parents:
     pytest.skip("this Python has a bridge installed; the harness is tested on the host", allow_module_level=True)
 
-# Which releases, and which patches for each
+# The supported releases, and the patches for each
 
 
 ALL = "versions lowerings shardings"
@@ -46,12 +46,12 @@ BELOW_0_4_0 = BELOW_0_4_7 + " buffers no_gpu"
     ],
 )
 def test_patches_of_a_release(jax, patches):
-    """Each release gets the patches that it needs, in this order, and none else."""
+    """Each release gets exactly the patches that it needs, in this order."""
     assert " ".join(releases.patches_for(jax)) == patches
 
 
 def test_every_patch_is_a_file_and_every_file_a_patch():
-    """The list and the folder agree, and each file has an `apply` of one argument."""
+    """The list matches the folder, and each file has a function `apply` with one argument."""
     files = {path.stem: path for path in (BRIDGE / "jax_bridge" / "patches").glob("*.py") if path.stem != "__init__"}
     assert sorted(files) == sorted(patch.name for patch in releases.PATCHES)
     for path in files.values():
@@ -77,12 +77,12 @@ def test_the_pinned_jaxlib_is_the_one_the_patches_are_for():
         ("0.4.12", "0.4.13", True),
         ("0.4.13", "0.4.13", False),
         ("0.12.0.1", "0.12.0", False),
-        ("0.2.18", "0.1.69", False),  # a jaxlib of its time
+        ("0.2.18", "0.1.69", False),  # on the jaxlib of its time
         ("0.4.1", "0.4.1", False),
     ],
 )
 def test_when_the_bridge_is_needed(jax, jaxlib, needed):
-    """JAX below 0.4.13 on jaxlib 0.4.13 needs it; a later JAX doesn't, nor does one with a jaxlib of its time."""
+    """JAX below 0.4.13 on jaxlib 0.4.13 needs it. A later JAX doesn't, and a JAX on the jaxlib of its time doesn't."""
     assert releases.needs_bridge(jax, jaxlib) is needed
 
 
@@ -91,12 +91,12 @@ def test_when_the_bridge_is_needed(jax, jaxlib, needed):
     [
         ("0.3.1", "0.4.13", "Choose 0.3.0 or 0.3.14"),
         ("0.3.13", "0.4.13", "Choose 0.3.0 or 0.3.14"),
-        ("0.2.17", "0.4.13", "from 0.2.18 on"),
+        ("0.2.17", "0.4.13", "JAX 0.2.18 and later"),
         ("0.4.1", "0.4.14", "pip install jaxlib==0.4.13"),
     ],
 )
-def test_what_can_not_be_bridged_is_an_error(jax, jaxlib, says):
-    """A JAX in the gap, or a jaxlib that the patches don't know, fails with what to do about it."""
+def test_an_unsupported_jax_or_jaxlib_is_an_error(jax, jaxlib, says):
+    """A JAX in the gap, or a jaxlib that the patches aren't for, fails. The message says what to do."""
     with pytest.raises(ImportError, match=re.escape(says)):
         releases.needs_bridge(jax, jaxlib)
 
@@ -111,18 +111,18 @@ def test_what_can_not_be_bridged_is_an_error(jax, jaxlib, says):
     ],
 )
 def test_pythons_of_a_release(jax, pythons):
-    """jaxlib 0.4.13 is for Python 3.8 to 3.11, and JAX before 0.2.22 can't be imported by 3.10."""
+    """jaxlib 0.4.13 runs on Python 3.8 to 3.11. JAX before 0.2.22 can't be imported on 3.10."""
     asked = [(3, minor) for minor in range(6, 15)]
     assert [python for python in asked if releases.refuses_python(python, jax) is None] == pythons
     assert "this is 3.12. Choose one of those." in releases.refuses_python((3, 12), jax)
 
 
-# The hook, on a module that stands in for jaxlib
+# The hook, tested with a module in place of jaxlib
 
 
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch):
-    """The name of a module that can be imported, and is forgotten afterwards."""
+    """The name of a module that can be imported. It is removed from `sys.modules` after the test."""
     (tmp_path / "bridge_stand_in.py").write_text("value = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
@@ -135,7 +135,7 @@ def _hooks():
 
 
 def test_hook_acts_once_before_the_importer_sees_the_module(stand_in):
-    """The action finds the module complete, the importer finds what the action did, and nothing stays behind."""
+    """The action sees the complete module, the importer sees what the action did, and the hook is gone."""
 
     def double():
         sys.modules[stand_in].value *= 2
@@ -150,7 +150,7 @@ def test_hook_acts_once_before_the_importer_sees_the_module(stand_in):
 
 
 def test_looking_for_the_module_does_not_use_the_hook_up(stand_in):
-    """`find_spec`, as in asking whether jaxlib is installed, leaves the hook in place."""
+    """`find_spec`, which asks whether jaxlib is installed, leaves the hook in place."""
     acted = []
     sys.meta_path.insert(0, hook.AfterImport(stand_in, lambda: acted.append(1)))
     assert importlib.util.find_spec(stand_in) is not None
@@ -161,7 +161,7 @@ def test_looking_for_the_module_does_not_use_the_hook_up(stand_in):
 
 
 def test_a_failing_action_fails_every_import(stand_in):
-    """After an error the module isn't there to be used unpatched, not even by who tries again."""
+    """After an error the module can't be imported without its patches, even at the next attempt."""
 
     def fail():
         raise ImportError("no way across")
@@ -173,8 +173,8 @@ def test_a_failing_action_fails_every_import(stand_in):
         assert stand_in not in sys.modules
 
 
-def test_a_module_that_is_not_there_stays_so(stand_in):
-    """The hook changes nothing about a module that can't be found."""
+def test_a_missing_module_stays_missing(stand_in):
+    """The hook doesn't change the error for a module that can't be found."""
     sys.meta_path.insert(0, hook.AfterImport("bridge_no_such_module", lambda: None))
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("bridge_no_such_module")

@@ -1,4 +1,4 @@
-"""Installing the bridge into an environment, with a stand-in for the programs that this runs.
+"""Installing the bridge into an environment, with fakes for the programs that it runs.
 
 `EQX_BRIDGE=1` adds real installations, into temporary environments.
 """
@@ -23,7 +23,7 @@ if BRIDGE not in Path(releases.__file__).resolve().parents:
 
 
 class FakeRun:
-    """In place of `subprocess.run`: records the commands, answers the probe, and can fail at one of them."""
+    """Replaces `subprocess.run`: it records the commands, answers the probe, and can fail at one command."""
 
     def __init__(self, site_packages, fail_at=None, error=None, **has):
         self.site_packages, self.fail_at, self.error = site_packages, fail_at, error
@@ -53,7 +53,7 @@ def _without_uv(name):
 
 
 def test_installs_with_uv(tmp_path):
-    """With uv on the PATH: the pins as wheels, then JAX alone, then the check."""
+    """With uv on the PATH it installs the pins as wheels, then JAX alone, then it checks."""
     run = FakeRun(tmp_path, has_pip=False)
     install.install("env/python", "0.2.18", run=run, which=_with_uv)
     installer = ["/bin/uv", "pip", "install", "--quiet", "--python", "env/python"]
@@ -65,7 +65,7 @@ def test_installs_with_uv(tmp_path):
 
 
 def test_installs_with_pip(tmp_path):
-    """Without uv: the same, with the pip of the environment."""
+    """Without uv it does the same with the pip of the environment."""
     run = FakeRun(tmp_path)
     install.install("env/python", "0.4.1", run=run, which=_without_uv)
     installer = ["env/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -76,7 +76,7 @@ def test_installs_with_pip(tmp_path):
 
 
 def test_activates_last(tmp_path):
-    """While anything can still fail, the `.pth` file isn't there, even where one was; then it is all that it takes."""
+    """The `.pth` file is removed first and written last, so it doesn't exist while anything can still fail."""
     (tmp_path / "jax_bridge.pth").write_text("of another time")
     (tmp_path / "jax_bridge").mkdir()
     (tmp_path / "jax_bridge" / "stale.py").write_text("")
@@ -100,7 +100,7 @@ def test_activates_last(tmp_path):
 @pytest.mark.parametrize("fail_at", [0, 1, 2])
 @pytest.mark.parametrize("error", [None, OSError(2, "No such file"), KeyboardInterrupt()], ids=repr)
 def test_a_failure_leaves_nothing_active(tmp_path, fail_at, error):
-    """Whichever command fails or is interrupted, the environment isn't one that would be trusted."""
+    """Whichever command fails or is interrupted, the bridge isn't active."""
     (tmp_path / "jax_bridge.pth").write_text(install.ACTIVATE)
     run = FakeRun(tmp_path, fail_at=fail_at, error=error)
     with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else install.SetupFailed) as caught:
@@ -113,7 +113,7 @@ def test_a_failure_leaves_nothing_active(tmp_path, fail_at, error):
 
 
 def test_a_full_disk_leaves_nothing_active(tmp_path, monkeypatch):
-    """So too if writing fails, at the last file even."""
+    """If a write fails, even that of the last file, the bridge isn't active."""
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -129,13 +129,13 @@ def test_a_full_disk_leaves_nothing_active(tmp_path, monkeypatch):
     [
         ("0.3.7", "Choose 0.3.0 or 0.3.14 instead."),
         ("0.4.13", "pip install 'jax[cpu]==0.4.13'"),
-        ("0.2.17", "from 0.2.18 on"),
-        ("latest", "Expected a version of three numbers, as in 0.4.1, and got `latest`."),
-        ("0.4", "Expected a version of three numbers, as in 0.4.1, and got `0.4`."),
+        ("0.2.17", "JAX 0.2.18 and later"),
+        ("latest", "Expected a version of three numbers such as 0.4.1, and got `latest`."),
+        ("0.4", "Expected a version of three numbers such as 0.4.1, and got `0.4`."),
     ],
 )
 def test_refuses_releases(tmp_path, jax, says):
-    """What the bridge doesn't carry is refused before anything is run."""
+    """A release that the bridge doesn't support is refused before any command runs."""
     run = FakeRun(tmp_path)
     with pytest.raises(install.Refused, match=re.escape(says)):
         install.install("env/python", jax, run=run, which=_with_uv)
@@ -144,7 +144,7 @@ def test_refuses_releases(tmp_path, jax, says):
 
 @pytest.mark.parametrize("jax, python", [("0.2.18", [3, 10]), ("0.4.1", [3, 12]), ("0.4.1", [3, 7])])
 def test_refuses_pythons(tmp_path, jax, python):
-    """A Python that can't run that JAX is refused, and what is in its environment is left alone."""
+    """A Python that can't run that JAX is refused. Its environment isn't changed."""
     (tmp_path / "jax_bridge.pth").write_text("")
     run = FakeRun(tmp_path, python=python)
     with pytest.raises(install.Refused, match="this is 3.{}. Choose one of those.".format(python[1])):
@@ -154,24 +154,24 @@ def test_refuses_pythons(tmp_path, jax, python):
 
 
 def test_refuses_to_install_without_an_installer(tmp_path):
-    """Neither uv nor pip: says how to get one."""
+    """Without uv and without pip, the message says how to get one."""
     with pytest.raises(install.Refused, match="env/python -m ensurepip"):
         install.install("env/python", "0.2.18", run=FakeRun(tmp_path, has_pip=False), which=_without_uv)
 
 
 def test_only_the_bridge(tmp_path):
-    """`only_bridge` installs no packages, and refuses an environment without those that it needs."""
+    """`only_bridge` installs no packages. It refuses an environment that lacks the packages it needs."""
     run = FakeRun(tmp_path, jax="0.2.18", jaxlib="0.4.13")
     install.install("env/python", "0.2.18", only_bridge=True, run=run, which=_without_uv)
     assert [command[:3] for command in run.commands] == [["env/python", "-I", "-c"]]
     assert (tmp_path / "jax_bridge.pth").exists()
     for has in ({}, {"jax": "0.2.18", "jaxlib": "0.4.14"}, {"jax": "0.2.19", "jaxlib": "0.4.13"}):
-        with pytest.raises(install.Refused, match="expects jax 0.2.18 and jaxlib 0.4.13 to be there"):
+        with pytest.raises(install.Refused, match="expects jax 0.2.18 and jaxlib 0.4.13 in the environment"):
             install.install("env/python", "0.2.18", only_bridge=True, run=FakeRun(tmp_path, **has), which=_with_uv)
 
 
-def test_looks_into_a_real_python():
-    """The probe runs, and finds what this Python has."""
+def test_probes_a_real_python():
+    """The probe finds what is installed in this Python."""
     found = install.look_into(sys.executable, subprocess.run)
     assert tuple(found.python_version) == sys.version_info[:2]
     assert found.has_pip is (importlib.util.find_spec("pip") is not None)
@@ -179,9 +179,9 @@ def test_looks_into_a_real_python():
 
 
 def test_exit_status(tmp_path, capsys, monkeypatch):
-    """2 for what can't be had, 3 for what failed; the reason is on stderr, in one piece."""
+    """2 if it is refused, 3 if it fails. The reason is on stderr, in one piece."""
     assert install.main(["--python", "env/python", "--jax", "0.3.7"]) == 2
-    assert capsys.readouterr().err.startswith("The bridge doesn't carry JAX 0.3.1 to 0.3.13")
+    assert capsys.readouterr().err.startswith("The bridge doesn't support JAX 0.3.1 to 0.3.13")
     assert install.main(["--python", str(tmp_path / "no_python"), "--jax", "0.2.18"]) == 2
     assert "can't be run: No such file or directory. Give --python the interpreter" in capsys.readouterr().err
 
@@ -193,7 +193,7 @@ def test_exit_status(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err == "the disk is full\n"
 
 
-# For real
+# Real installations
 
 REAL = pytest.mark.skipif(
     os.environ.get("EQX_BRIDGE") != "1",
@@ -202,7 +202,7 @@ REAL = pytest.mark.skipif(
 
 
 def _interpreter(version):
-    """A Python of that version that runs, or `None`."""
+    """A Python of that version, or `None` if none runs."""
     for candidate in (sys.executable, shutil.which("python" + version)):
         if candidate is not None:
             ask = [candidate, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
@@ -215,7 +215,7 @@ def _interpreter(version):
 @REAL
 @pytest.mark.parametrize("jax, python", [("0.2.18", "3.8"), ("0.2.18", "3.9"), ("0.3.25", "3.10"), ("0.4.1", "3.11")])
 def test_a_real_installation(tmp_path, jax, python):
-    """Installed from nothing, that JAX passes the smoke test; with the `.pth` file gone, it can't be imported."""
+    """After an installation JAX passes the smoke test. Without the `.pth` file it can't be imported."""
     interpreter = _interpreter(python)
     if interpreter is None:
         pytest.skip("no Python {} on the PATH".format(python))

@@ -1,4 +1,4 @@
-"""What the bridge does to jaxlib, in a Python of its own with stand-ins for jaxlib and JAX, and no other packages."""
+"""What the bridge does to jaxlib. The tests start a Python with fakes for jaxlib and JAX, and no other packages."""
 
 import json
 import subprocess
@@ -58,7 +58,7 @@ sys.modules[__name__].ArrayImpl = ArrayImpl
 
 @pytest.fixture
 def site(tmp_path):
-    """`site(jax, jaxlib)`: a folder of packages with these versions, the bridge and what activates it."""
+    """`site(jax, jaxlib)` makes a folder of packages with these versions, the bridge and its `.pth` file."""
 
     def make(jax, jaxlib="0.4.13", files=()):
         folder = tmp_path / "site"
@@ -79,7 +79,7 @@ def site(tmp_path):
 
 
 def _python(site, code):
-    """Run `code` as after a start of Python with `site` as its site-packages. Returns: what it printed."""
+    """Run `code` in a new Python with `site` as its site-packages. Returns its output."""
     start = "import site, sys; site.addsitedir({!r})\n".format(str(site))
     command = [sys.executable, "-I", "-S", "-B", "-c", start + code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -113,7 +113,7 @@ print(json.dumps({
     ],
 )
 def test_active_after_import(site, jax, claim, hooks):
-    """Importing jaxlib makes the bridge active, once and for all; jaxlib then claims a version that JAX accepts."""
+    """Importing jaxlib activates the bridge. Then jaxlib reports a version that JAX accepts."""
     assert json.loads(_python(site(jax), REPORT)) == {
         "before": False,
         "active": True,
@@ -129,14 +129,14 @@ def test_active_after_import(site, jax, claim, hooks):
     [("0.4.13", "0.4.13"), ("0.4.30", "0.4.30"), ("0.12.0.1", "0.12.0"), ("0.2.18", "0.1.69"), (None, "0.4.13")],
 )
 def test_does_nothing_where_it_is_not_needed(site, jax, jaxlib):
-    """A later JAX, one beside a jaxlib of its time, or none at all: jaxlib stays as it is, and the hook goes."""
+    """With a later JAX, a JAX on the jaxlib of its time, or no JAX, jaxlib isn't changed. The hook is removed."""
     report = json.loads(_python(site(jax, jaxlib), REPORT))
     assert (report["active"], report["facts"], report["hooks"]) == (False, None, [])
     assert report["claim"] == report["jaxlib"] == jaxlib
 
 
 def test_a_release_in_the_gap_is_an_error_at_the_import(site):
-    """`import jaxlib`, hence `import jax`, says what to do, each time."""
+    """Each `import jaxlib`, and so each `import jax`, fails and says what to do."""
     code = """
 for _ in range(2):
     try:
@@ -144,12 +144,12 @@ for _ in range(2):
     except ImportError as error:
         print(error)
 """
-    message = "The bridge doesn't carry JAX 0.3.1 to 0.3.13, and so not 0.3.7. Choose 0.3.0 or 0.3.14 instead."
+    message = "The bridge doesn't support JAX 0.3.1 to 0.3.13, and so not 0.3.7. Choose 0.3.0 or 0.3.14 instead."
     assert _python(site("0.3.7"), code).splitlines() == [message] * 2
 
 
 def test_activated_twice_is_activated_once(site):
-    """Two `.pth` files, or a call beside one, install one hook; a call after the import installs none."""
+    """Two `.pth` files, or one and a call, install one hook. A call after the import installs none."""
     code = """
 import jax_bridge
 from jax_bridge.hook import AfterImport
@@ -164,9 +164,9 @@ print(hooks())
 
 
 def test_native_methods_of_arrays_come_back(site):
-    """From 0.4.0 to 0.4.6 jax replaces methods of the C++ class. None of them calls itself without end.
+    """JAX 0.4.0 to 0.4.6 replaces methods of the C++ class. The patch restores those that would call themselves for ever.
 
-    jax also sets attributes that the class has already.
+    It also lets jax set attributes that the class computes itself.
     """
     array = """
 from jaxlib import xla_client as xc
@@ -184,9 +184,9 @@ print(array.delete(), array.tolist(), array.weak_type)
     assert _python(site("0.4.1", files=files), code) == "C++ jax weak"
 
 
-@pytest.mark.parametrize("jax, insists", [("0.3.14", False), ("0.3.25", True)])
-def test_no_gpu(site, jax, insists):
-    """jaxlib's modules for GPUs can't be imported up to 0.3.14, and have no functions afterwards."""
+@pytest.mark.parametrize("jax, must_import", [("0.3.14", False), ("0.3.25", True)])
+def test_no_gpu(site, jax, must_import):
+    """jaxlib's modules for GPUs can't be imported up to 0.3.14. In later releases all their functions are `None`."""
     code = """
 import jaxlib
 try:
@@ -195,9 +195,9 @@ try:
 except ImportError:
     print("absent")
 """
-    files = {} if insists else {"jaxlib/gpu_solver.py": ""}
-    code = code.replace("jaxlib.gpu_solver.anything, ", "") if insists else code
-    assert _python(site(jax, files=files), code) == ("None" if insists else "absent")
+    files = {} if must_import else {"jaxlib/gpu_solver.py": ""}
+    code = code.replace("jaxlib.gpu_solver.anything, ", "") if must_import else code
+    assert _python(site(jax, files=files), code) == ("None" if must_import else "absent")
 
 
 DISPATCH = """
@@ -215,7 +215,7 @@ jitted = xc._xla.jax_jit.jit(f, miss, "get_device", static_argnums=(), cache=xc.
 
 
 def test_every_call_is_a_cache_miss(site):
-    """A jitted function calls jax's Python for each call, or the function itself where jit is disabled."""
+    """A jitted function calls jax's Python code each time, or the function itself if jit is disabled."""
     code = """
 xc._xla.jax_jit.jit_is_disabled.return_value = False
 print(jitted(1, k=2), jitted.__name__, jitted.__doc__, jitted._clear_cache())
@@ -229,7 +229,7 @@ print(jitted(1))
 
 
 def test_jitted_functions_bind_as_methods(site):
-    """In a class body a jitted function is a method, as the C++ one was."""
+    """In a class body a jitted function is a method, as that of C++ was."""
     code = """
 xc._xla.jax_jit.jit_is_disabled.return_value = False
 class C:
@@ -241,7 +241,7 @@ print(c.method(1)[1] == (c, 1), C.method is jitted)
 
 
 def test_pjit_of_every_release(site):
-    """The function and the cache miss are found among the arguments of each release."""
+    """The function and the cache miss are found in the arguments of each release."""
     code = """
 for args in [(f, miss, []), ("name", miss, []), ("name", f, miss, [], []), ("name", None, miss, [], [])]:
     made = _pjit(*args)
@@ -255,8 +255,8 @@ for args in [(f, miss, []), ("name", miss, []), ("name", f, miss, [], []), ("nam
     ]
 
 
-def test_operations_of_mlir_as_they_were(site):
-    """Operations go by their old names too, ignore types that they infer now, and take a single operand."""
+def test_mlir_operations_take_their_old_arguments(site):
+    """Operations also have their old names, ignore types that they now infer, and take a single operand."""
     code = """
 import jaxlib
 from jaxlib.mlir import ir
@@ -270,7 +270,7 @@ print(mhlo.AllReduceOp(t, x, where=0).made_of == ([t], [x], 0), mhlo.AllReduceOp
 
 
 def test_an_option_that_was_a_bool(site):
-    """jax up to 0.4.8 sets a bool where there is a list now; later ones set the list."""
+    """jax up to 0.4.8 sets a bool, which becomes a list. Later releases set the list."""
     client = """
 class ExecutableBuildOptions:
     def _set(self, value): self.kept = value
@@ -289,8 +289,8 @@ for value in (True, [False, True]):
     assert _python(site("0.4.8", files=files), code).splitlines() == ["[True]", "[False, True]"]
 
 
-def test_lowerings_are_told_shapes(site):
-    """What jaxlib's LAPACK asks to be told, and jax up to 0.4.12 doesn't know of, is worked out; old names stay."""
+def test_lowerings_get_shapes(site):
+    """jaxlib's LAPACK takes shapes that jax up to 0.4.12 doesn't pass. The patch computes them, and keeps old names."""
     lapack = """
 def geqrf_hlo(dtype, a, *, a_shape_vals): return "geqrf", a_shape_vals
 def trsm_hlo(dtype, a): return "trsm"

@@ -1,10 +1,10 @@
 """Run the unmodified Python half of JAX 0.2.18 to 0.4.12 on jaxlib 0.4.13. For tests only.
 
-A line in a `.pth` file calls `wait_for_jaxlib` when Python starts. Nothing else happens until `jaxlib` is imported for
-the first time: then, before anybody else sees it, it is given the names that the installed JAX looks for. Nothing is
-edited on disk, and `jax` is never touched. JAX 0.4.13 or later, or one beside a jaxlib of its own time, is left alone.
+A line in a `.pth` file calls `wait_for_jaxlib` when Python starts. It installs an import hook. At the first import of
+`jaxlib`, before the importer gets it, the hook adds the names that the installed JAX looks for. No file is changed, and
+`jax` isn't changed. The hook does nothing for JAX 0.4.13 or later, or for a JAX on the jaxlib of its time.
 
-`active()` says whether this process runs on the bridge, and `facts()` on what: results have to be marked with it.
+`active()` says whether this process runs on the bridge. `facts()` gives the versions and the patches, to mark results.
 """
 
 import importlib
@@ -17,7 +17,7 @@ from .hook import AfterImport
 
 
 class Facts(NamedTuple):
-    """What runs on what, in this process."""
+    """The versions of JAX and jaxlib in this process, and the patches that were applied."""
 
     jax: str
     jaxlib: str
@@ -28,17 +28,17 @@ _facts: Optional[Facts] = None
 
 
 def active() -> bool:
-    """Whether the JAX of this process runs on the bridge. Ask after `import jax`: before, it isn't known yet."""
+    """Whether this process runs JAX on the bridge. Call it after `import jax`, because it isn't known earlier."""
     return _facts is not None
 
 
 def facts() -> Optional[Facts]:
-    """What runs on what, or `None` where the bridge isn't active."""
+    """The facts, or `None` if the bridge isn't active."""
     return _facts
 
 
 def wait_for_jaxlib() -> None:
-    """Patch `jaxlib` once it is imported. What the `.pth` file calls; to call it again is harmless."""
+    """Patch `jaxlib` when it is imported. The `.pth` file calls this. A second call does nothing."""
     waiting = any(isinstance(finder, AfterImport) and finder.name == "jaxlib" for finder in sys.meta_path)
     if not waiting and "jaxlib" not in sys.modules:
         sys.meta_path.insert(0, AfterImport("jaxlib", _patch_jaxlib))

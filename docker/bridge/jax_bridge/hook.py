@@ -1,4 +1,4 @@
-"""Do something right after a module was imported for the first time."""
+"""Run code right after the first import of a module."""
 
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
@@ -7,10 +7,10 @@ from typing import Any, Callable, Optional
 
 
 class AfterImport:
-    """A finder for `sys.meta_path` that calls `action` after module `name` ran, before its importer sees it.
+    """A finder for `sys.meta_path` that calls `action` when module `name` is loaded, before the importer gets it.
 
-    It then takes itself out of `sys.meta_path`. Merely looking for the module, as `importlib.util.find_spec` does,
-    doesn't use it up. If `action` raises, the import fails, and so does each further one.
+    Then it removes itself from `sys.meta_path`. It stays if code only looks for the module, as
+    `importlib.util.find_spec` does. If `action` raises, this import fails, and all later imports fail too.
     """
 
     def __init__(self, name: str, action: Callable[[], None]) -> None:
@@ -21,13 +21,13 @@ class AfterImport:
         if name != self.name:
             return None
         spec = PathFinder.find_spec(name, path, target)
-        if spec is None or spec.loader is None:  # not there, or a folder that merely has its name
+        if spec is None or spec.loader is None:  # it doesn't exist, or it is a folder without code
             return None
-        loader = spec.loader  # of this spec alone
+        loader = spec.loader  # used by this spec only
         execute = loader.exec_module
 
         def execute_then_act(module: ModuleType) -> None:
-            del vars(loader)["exec_module"]  # the module's loader is an ordinary one again
+            del vars(loader)["exec_module"]  # undo the line below: the loader is unchanged again
             execute(module)
             self._action()
             if self in sys.meta_path:

@@ -1,6 +1,6 @@
-"""What a library like Equinox needs of JAX: one small checked case each, for every JAX from 0.2.18 to the newest.
+"""Small cases that check what a library like Equinox needs from JAX. They run on every JAX from 0.2.18 to the newest.
 
-Each case states the numbers that it expects, so that a wrong answer is a failure too.
+Each case states the numbers that it expects, so a wrong result fails too.
 """
 
 import inspect
@@ -14,29 +14,29 @@ CASES: Dict[str, Callable[[], None]] = {}
 
 
 class Skip(Exception):
-    """This release of JAX doesn't have what the case is about."""
+    """This release of JAX doesn't have the feature that the case tests."""
 
 
 def case(function: Callable[[], None]) -> Callable[[], None]:
-    """Add a case, which goes by the name of the function."""
+    """Add a case. Its name is the name of the function."""
     CASES[function.__name__] = function
     return function
 
 
 def eq(actual: Any, expected: Any, tolerance: float = 1e-5) -> None:
-    """Both hold the same numbers, nearly."""
+    """Check that both hold the same numbers, within the tolerance."""
     np.testing.assert_allclose(np.asarray(actual), np.asarray(expected), rtol=tolerance, atol=tolerance)
 
 
 def raises(error: Type[BaseException], function: Callable[..., Any], *args: Any) -> BaseException:
-    """The error that the call raises, which is of this kind."""
+    """Check that the call raises an error of this type, and return the error."""
     try:
         function(*args)
     except error as caught:
         return caught
-    raise AssertionError("Expected {}, and nothing was raised.".format(error.__name__))
+    raise AssertionError("Expected {}, but nothing was raised.".format(error.__name__))
 
 
 def accepts(function: Callable[..., Any], keyword: str) -> bool:
-    """Whether the function of this release has an argument of that name."""
+    """Whether the function has an argument of that name in this release."""
     return keyword in inspect.signature(function).parameters

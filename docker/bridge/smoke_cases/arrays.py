@@ -1,4 +1,4 @@
-"""Arrays: what they are, what can be done with them, where their numbers come from."""
+"""Arrays: their types, operations on them, and random numbers."""
 
 import copy
 import io
@@ -12,7 +12,7 @@ from jax import lax
 
 try:
     from jax.experimental import enable_x64
-except ImportError:  # it is jax.enable_x64 by then
+except ImportError:  # later releases have jax.enable_x64
     enable_x64 = None
 
 from . import VERSION, case, eq, raises
@@ -51,7 +51,7 @@ def numpy_ops():
 def array_object():
     x = jnp.arange(3.0)
     assert isinstance(x, jnp.ndarray)
-    # 0.2.18 also says True for a NumPy array
+    # 0.2.18 returns True for a NumPy array too
     assert not isinstance(np.ones(2), jnp.ndarray) or VERSION < (0, 2, 20)
     assert x.dtype == jnp.float32 and x.shape == (3,) and x.ndim == 1 and x.size == 3
     assert float(x[1]) == 1.0 and int(x[2]) == 2 and bool(x[1]) and len(x) == 3

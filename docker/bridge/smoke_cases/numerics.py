@@ -68,7 +68,7 @@ def linalg_fft():
 
 @case
 def svd():
-    # A case of its own, so that it can be run first: LAPACK may not be set up yet.
+    # A separate case, so that it can run first, before another case initialises LAPACK.
     for a in (np.array([[4.0, 1.0], [1.0, 3.0], [0.0, 2.0]]), np.ones((2, 3, 4)), np.eye(3) * (1 + 1j)):
         u, s, vt = map(np.asarray, jnp.linalg.svd(jnp.asarray(a), full_matrices=False))
         eq(s, np.linalg.svd(a)[1], 1e-4)
@@ -82,7 +82,7 @@ def linalg_lapack():
     eq(jnp.linalg.solve(a, jnp.ones(2)), np.linalg.solve(np.asarray(a), np.ones(2)))
     eq(jnp.linalg.inv(a) @ a, np.eye(2))
     eq(jnp.linalg.det(a), 11, 1e-4)
-    if VERSION >= (0, 3, 14):  # below, the bridge has none
+    if VERSION >= (0, 3, 14):  # the bridge has no eigvals below this release
         values = jax.jit(jnp.linalg.eigvals)(jnp.array([[1.0, 2.0], [-2.0, 1.0]]))
         eq(sorted(values.imag), [-2, 2], 1e-4)
     eq(jax.vmap(jnp.linalg.inv)(jnp.stack([a, 2 * a]))[1], jnp.linalg.inv(a) / 2)

@@ -1,4 +1,4 @@
-"""Trees: flattening, mapping, classes of one's own."""
+"""Pytrees: flattening, mapping, custom classes."""
 
 import collections
 import pickle

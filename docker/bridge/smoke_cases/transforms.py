@@ -1,4 +1,4 @@
-"""What takes a function and returns another one: jit, grad, vmap, and rules of one's own."""
+"""Transformations of functions: jit, grad, vmap, and custom rules."""
 
 import functools
 import importlib
@@ -158,7 +158,7 @@ def custom_vjp_jvp():
 
 @case
 def interpreters():
-    # What libraries that write their own transformations use.
+    # The API for libraries that write their own transformations.
     if hasattr(jax.core, "eval_jaxpr"):
         closed = jax.make_jaxpr(lambda x: jnp.sin(x) + 1)(1.0)
         eq(jax.core.eval_jaxpr(closed.jaxpr, closed.consts, 0.5), [np.sin(0.5) + 1])
@@ -174,7 +174,7 @@ def interpreters():
     def double(x):
         return x * 2
 
-    try:  # which lowering a release uses differs: give it both
+    try:  # releases lower in different ways: register both
         mlir = importlib.import_module("jax.interpreters.mlir")
         mlir.register_lowering(p, mlir.lower_fun(double, multiple_results=False))
     except (ImportError, AttributeError):

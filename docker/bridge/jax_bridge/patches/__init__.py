@@ -1,4 +1,4 @@
-"""One file per patch. Which JAX releases need which is in `releases.py`; `apply(jax)` takes the version of JAX.
+"""One file per patch. `releases.py` says which releases of JAX need which patch. `apply(jax)` gets the version of JAX.
 
-All of them are run once, as `jaxlib` is imported: hence the imports of jaxlib at the top of each.
+A patch is imported and applied once, when `jaxlib` is imported. So its file may import jaxlib at the top.
 """

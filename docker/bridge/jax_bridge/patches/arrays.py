@@ -1,7 +1,7 @@
-"""`jax.Array` in JAX 0.4.0 to 0.4.6, whose methods are shared between jax's Python and jaxlib's C++.
+"""`jax.Array` in JAX 0.4.0 to 0.4.6. Some of its methods are Python code of jax, others are C++ code of jaxlib.
 
-Such an array was made of one buffer per device. Now it is made of `jax.Array`s again, one per device, and the one on a
-single device of itself: jax's methods that call the same method of every part would never come to an end.
+Then, an array had parts: one buffer per device. In jaxlib 0.4.13 each part is a `jax.Array` itself, and an array on one
+device is its own only part. Some methods of jax call the same method of each part, and would never return.
 """
 
 import sys
@@ -12,7 +12,7 @@ from jaxlib import xla_client as xc
 
 from ..hook import AfterImport
 
-# jax defines them, each part by part; C++ has them for the whole.
+# jax defines these methods, and calls them for each part. The C++ methods work on the whole array.
 NATIVE = ("__cuda_array_interface__", "delete", "on_device_size_in_bytes", "unsafe_buffer_pointer")
 
 
@@ -33,7 +33,7 @@ def apply(jax: str) -> None:
 
 
 def _host_value(native: Any) -> Any:
-    """`_npy_value`, the copy on the host that jax keeps: where it is `None`, jax looks for it in the parts."""
+    """`_npy_value`, the copy on the host. jax keeps it; if it is `None`, jax reads it from the parts."""
 
     def get(self: Any) -> Any:
         if isinstance(self._sharding, xc.SingleDeviceSharding) and not self.is_deleted():
@@ -48,4 +48,4 @@ def _copy_to_device(self: Any, device: Any) -> Any:
 
 
 def _ignore(self: Any, value: Any) -> None:
-    """Set nothing: jax writes to a number that it copied to another device what is true of it already."""
+    """Set nothing. jax sets these attributes of an array that it copied, and they have that value already."""

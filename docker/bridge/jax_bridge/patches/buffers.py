@@ -1,6 +1,6 @@
-"""Device buffers, executables and the client under the names they had before `jax.Array`: JAX below 0.4.
+"""Device buffers, executables and the client, with the names that they had before `jax.Array`: JAX below 0.4.
 
-jax wraps each buffer into an array of its own Python, `_DeviceArray`.
+jax wraps each buffer into an array of its own Python class `_DeviceArray`.
 """
 
 from typing import Any, Callable, Dict, List, Tuple
@@ -10,13 +10,13 @@ from jaxlib import xla_client as xc
 
 
 def _native(name: str) -> Callable[["Buffer"], Any]:
-    """A method of C++. Looked up now, as jax 0.3.18 and later put their own in its place."""
+    """A C++ method. It is looked up now, because jax 0.3.18 and later replace it with their own."""
     method = getattr(xc.ArrayImpl, name)
     return lambda self: method(self.raw)
 
 
 class Buffer:
-    """One array on one device: an `ArrayImpl`, `raw`, with the names of old."""
+    """One array on one device: the `ArrayImpl` called `raw`, with the old names of its methods."""
 
     aval = None  # jax 0.3.15 and later sets one before it gives a part of a sharded array to the user
 
@@ -33,7 +33,7 @@ class Buffer:
 
     def to_py(self) -> Any:
         if self.is_deleted():
-            raise RuntimeError("Invalid argument: Buffer has been deleted.")  # the words of the time
+            raise RuntimeError("Invalid argument: Buffer has been deleted.")  # the message of the original jaxlib
         return self._to_numpy()
 
     def __array__(self, dtype: Any = None) -> Any:
@@ -57,7 +57,7 @@ class Buffer:
         return str(self._on.platform)
 
     def copy_to_host_async(self) -> None:
-        """The host is where it is."""
+        """Do nothing: the array is on the host already."""
 
     def copy_to_device(self, device: Any) -> "Buffer":
         return self.client.buffer_from_pyval(self.to_py(), device)
@@ -127,10 +127,10 @@ def _untupled(computation: Any) -> Any:
 def apply(jax: str) -> None:
     make_cpu_client = xc.make_cpu_client
     native_client = xc.Device.client.fget
-    clients: Dict[str, Client] = {}  # one per platform, as jax compares them
+    clients: Dict[str, Client] = {}  # one per platform, because jax compares clients
 
     def wrapped(raw: Any) -> Client:
         return clients.setdefault(raw.platform, Client(raw))
 
-    xc.make_cpu_client = lambda **_: wrapped(make_cpu_client())  # which implementation: there is only one left
+    xc.make_cpu_client = lambda **_: wrapped(make_cpu_client())  # the options chose an implementation; only one is left
     xc.Device.client = property(lambda device: wrapped(native_client(device)))

@@ -1,4 +1,4 @@
-"""An option for the compiler that was a bool up to JAX 0.4.8, and is a list with one per output since."""
+"""A compiler option that was a bool up to JAX 0.4.8. Since then it is a list with a bool for each output."""
 
 from jaxlib import xla_client as xc
 

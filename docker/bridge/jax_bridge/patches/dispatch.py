@@ -1,7 +1,7 @@
 """Calls of jitted, pmapped and pjitted functions, below JAX 0.4.7.
 
-C++ keeps a table of compiled calls, and asks jax's Python for what it doesn't find there. Both sides of that question
-have changed with almost every release. So every call takes the route of one that isn't found: it is right, and slower.
+C++ keeps a cache of compiled calls, and calls jax's Python code for a call that isn't in it. This interface changed in
+almost every release. So with this patch, every call takes the path of a cache miss. It is correct, but slower.
 """
 
 import functools
@@ -12,7 +12,10 @@ from jaxlib import xla_client as xc
 
 
 class PythonDispatch:
-    """A jitted function. `cache_miss(*args, **kwargs)` is jax's own Python: the outputs, and what C++ would keep."""
+    """A jitted function.
+
+    `cache_miss(*args, **kwargs)` is Python code of jax. It returns the outputs, and data for the cache of C++.
+    """
 
     def __init__(self, fun: Optional[Callable[..., Any]], cache_miss: Callable[..., Any], *_: Any, **__: Any) -> None:
         functools.update_wrapper(self, fun or cache_miss)
@@ -28,11 +31,11 @@ class PythonDispatch:
         return self if instance is None else types.MethodType(self, instance)
 
     def _clear_cache(self) -> None:
-        """There is none. jax calls this in `clear_cache`, and then forgets what it compiled itself."""
+        """Do nothing: there is no cache here. jax calls this in `clear_cache`, and then clears its own caches."""
 
 
 def _pjit(*args: Any, **_: Any) -> PythonDispatch:
-    """`pjit([name,] [fun,] cache_miss, static_argnums, ...)`: what it takes depends on the release.
+    """`pjit([name,] [fun,] cache_miss, static_argnums, ...)`. The arguments depend on the release.
 
     0.3.25: fun, cache_miss;  0.4.0 to 0.4.3: name, cache_miss;  0.4.4 to 0.4.6: name, fun or None, cache_miss.
     """
@@ -45,7 +48,7 @@ def _pjit(*args: Any, **_: Any) -> PythonDispatch:
 
 def apply(jax: str) -> None:
     jit = xc._xla.jax_jit
-    jit.jit = PythonDispatch  # retired by pjit in 0.4.7
-    jit.CompiledFunctionCache = dict  # what jax.jit passes as `cache`, and at most clears
+    jit.jit = PythonDispatch  # pjit replaced it in 0.4.7
+    jit.CompiledFunctionCache = dict  # jax.jit passes one as `cache`, and only ever clears it
     xc._xla.pmap_lib.pmap = PythonDispatch
     xc._xla.pjit = _pjit

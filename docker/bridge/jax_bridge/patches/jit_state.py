@@ -5,7 +5,8 @@ from jaxlib import xla_client as xc
 
 def apply(jax: str) -> None:
     jit = xc._xla.jax_jit
-    # Whether arrays are `jax.Array`s, a setting of 0.3.14 to 0.4.6: they always are since. Neither kept nor read.
+    # In 0.3.14 to 0.4.6 this setting says whether arrays are `jax.Array`s. In this jaxlib they always are, so it is
+    # ignored.
     jit.JitState.jax_array = property(lambda self: None, lambda self, value: None)
-    # C++ calls this back in each new thread, and crashes without. JAX sets its own since 0.3.14.
+    # C++ calls this in each new thread, and crashes if there is none. JAX 0.3.14 and later set their own.
     jit.set_thread_local_state_initialization_callback(lambda: None)

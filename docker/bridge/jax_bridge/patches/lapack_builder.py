@@ -1,6 +1,6 @@
-"""LAPACK and FFT as JAX up to 0.3.0 calls them, which lowers through XlaBuilder: `jaxlib.lapack`, `jaxlib.pocketfft`.
+"""LAPACK and FFT for JAX up to 0.3.0, which lowers through XlaBuilder: `jaxlib.lapack`, `jaxlib.pocketfft`.
 
-By XLA's own decomposition where there is one, else by the custom calls to LAPACK that jaxlib still has.
+A function uses XLA's own decomposition if there is one. Otherwise it makes a custom call to LAPACK, as jaxlib does.
 """
 
 import math
@@ -13,7 +13,7 @@ from jaxlib.cpu import _lapack
 
 ops = xc.ops
 
-LETTERS = {"f": "s", "d": "d", "F": "c", "D": "z"}  # by which LAPACK's routines begin, by NumPy's `dtype.char`
+LETTERS = {"f": "s", "d": "d", "F": "c", "D": "z"}  # the first letter of LAPACK's routines, by NumPy's `dtype.char`
 
 Output = Tuple[Sequence[int], Any]  # shape, dtype
 
@@ -68,7 +68,7 @@ def getrf(c: Any, a: Any) -> List[Any]:
 def gesdd(c: Any, a: Any, full_matrices: bool = True, compute_uv: bool = True) -> List[Any]:
     dtype, batch, m, n = _matrices(c, a)
     real, k = np.zeros((), dtype).real.dtype, min(m, n)
-    _lapack.initialize()  # or the next line calls LAPACK through a null pointer
+    _lapack.initialize()  # without this, the next line calls a null pointer
     work_size = getattr(_lapack, LETTERS[dtype.char] + "gesdd_work_size")(m, n, compute_uv, full_matrices)
     outputs: List[Output] = [
         ((*batch, m, n), dtype),
@@ -82,7 +82,7 @@ def gesdd(c: Any, a: Any, full_matrices: bool = True, compute_uv: bool = True) -
         outputs.append(((_lapack.cgesdd_rwork_size(m, n, int(compute_uv)),), real))
     outputs.append(((work_size,), dtype))
     scalars = [int(full_matrices), int(compute_uv), math.prod(batch), m, n, work_size]
-    return _call_lapack(c, a, "gesdd", scalars, outputs)[1:5]  # without the overwritten input, and room to work in
+    return _call_lapack(c, a, "gesdd", scalars, outputs)[1:5]  # without the overwritten input and the work arrays
 
 
 def geev(c: Any, a: Any, jobvl: bool = True, jobvr: bool = True) -> Any:
@@ -103,7 +103,7 @@ def _matrices(c: Any, a: Any) -> Tuple[Any, Tuple[int, ...], int, int]:
 
 
 def _success(c: Any, a: Any) -> Any:
-    """LAPACK's `info`: a zero per matrix."""
+    """LAPACK's `info`, which is zero for success: one zero per matrix."""
     return ops.Broadcast(_int32(c, 0), c.get_shape(a).dimensions()[:-2])
 
 

@@ -1,7 +1,7 @@
 """LAPACK and FFT lowerings to MLIR, as JAX 0.3.14 to 0.4.12 calls them.
 
-jaxlib 0.4.13 has the shapes of the operands told to it, for the sake of dynamic shapes, and has no FFT of its own left.
-Until 0.4.2 the functions were named `..._mhlo`, and `jaxlib.ducc_fft` was `jaxlib.pocketfft` until 0.3.16.
+For dynamic shapes, jaxlib 0.4.13 takes the shapes of the operands as arguments. It has no FFT of its own any more.
+Up to 0.4.2 the functions were named `..._mhlo`. Up to 0.3.16 `jaxlib.ducc_fft` was `jaxlib.pocketfft`.
 """
 
 import functools
@@ -19,7 +19,7 @@ from jaxlib.mlir.dialects import mhlo, stablehlo
 def apply(jax: str) -> None:
     for name in [name for name in vars(lapack) if name.endswith("_hlo") and not name.startswith("_")]:
         lower = getattr(lapack, name)
-        if name != "trsm_hlo":  # which is told nothing new
+        if name != "trsm_hlo":  # which takes no shapes
             lower = _with_shapes(lower)
         setattr(lapack, name, lower)
         setattr(lapack, name[: -len("hlo")] + "mhlo", lower)
@@ -28,18 +28,18 @@ def apply(jax: str) -> None:
 
 
 def _with_shapes(lower: Callable[..., Any]) -> Callable[..., Any]:
-    """A LAPACK lowering that works out the shapes that `lower` asks to be told."""
+    """A LAPACK lowering that computes the shapes that `lower` takes as arguments."""
     asks_for = inspect.signature(lower).parameters
 
     @functools.wraps(lower)
     def lower_with_shapes(dtype: Any, a: Any, *args: Any, **kwargs: Any) -> Any:
-        if "batch_size" in asks_for and not args:  # syevd, which has them as positional arguments
+        if "batch_size" in asks_for and not args:  # syevd takes them as positional arguments
             dims = _shape(a)
             batch, n = dims[:-2], dims[-1]
             args = tuple(_int32s(x) for x in (math.prod(batch), dims, (*batch, n), batch))
         if "a_shape_vals" in asks_for:
             kwargs.setdefault("a_shape_vals", _shape(a))
-        if "input_shape_vals" in asks_for:  # geev, which wants them as values of the program
+        if "input_shape_vals" in asks_for:  # geev takes them as values of the program
             kwargs.setdefault("input_shape_vals", tuple(map(_int32s, _shape(a))))
         if "tau_shape_vals" in asks_for:  # orgqr
             kwargs.setdefault("tau_shape_vals", _shape(args[0]))

@@ -1,4 +1,4 @@
-"""The MHLO dialect of MLIR as JAX 0.3.14 to 0.4.8 builds it: names of operations, and what they are told."""
+"""The MHLO dialect of MLIR, as JAX 0.3.14 to 0.4.8 uses it: the names of operations, and their arguments."""
 
 import functools
 import inspect
@@ -8,7 +8,7 @@ from typing import Any, Callable
 from jaxlib.mlir import ir
 from jaxlib.mlir.dialects import builtin, func, mhlo, stablehlo
 
-# Up to 0.3.25, by jaxlib's name then: by its name now.
+# The operations that were renamed after 0.3.25: the old name, and the new one.
 RENAMED = {
     "ConstOp": "ConstantOp",
     "ConvOp": "ConvolutionOp",
@@ -27,16 +27,16 @@ def apply(jax: str) -> None:
     for then, now in RENAMED.items():
         setattr(mhlo, then, getattr(mhlo, now))
     mhlo.register_mhlo_dialect = _also_register_stablehlo(mhlo.register_mhlo_dialect)
-    # Functions were in the dialect `builtin`, and calls in `std`: 0.2.28 and 0.3.0 look for them as they are imported.
+    # 0.2.28 and 0.3.0 look for functions in the dialect `builtin`, and for calls in `std`, when they are imported.
     builtin.FuncOp = func.FuncOp
     sys.modules["jaxlib.mlir.dialects.std"] = func
 
 
 def _ignore_result_types(op: Any) -> None:
-    """Operations that infer the types of their results used to be told them, before all else."""
+    """Let an operation ignore the types of its results, which used to be its first argument. Now it infers them."""
     init = op.__init__
     first = list(inspect.signature(init).parameters)[1]
-    if first in ("result", "results_", "output"):  # still told
+    if first in ("result", "results_", "output"):  # it still takes them
         return
 
     @functools.wraps(init)
@@ -53,7 +53,7 @@ def _are_types(x: Any) -> bool:
 
 
 def _take_single_operand(op: Any) -> None:
-    """An operation of one operand and one result, that has taken lists of them since."""
+    """Let an operation take one operand and one result. It now takes lists of both."""
     init = op.__init__
 
     @functools.wraps(init)
@@ -66,7 +66,7 @@ def _take_single_operand(op: Any) -> None:
 
 
 def _also_register_stablehlo(register_mhlo: Callable[..., Any]) -> Callable[..., Any]:
-    """jax up to 0.3.23 registers MHLO alone, and gets some modules back in StableHLO."""
+    """Register StableHLO too. jax up to 0.3.23 registers MHLO only, but jaxlib returns some modules in StableHLO."""
 
     def register(context: Any, *args: Any, **kwargs: Any) -> None:
         stablehlo.register_dialect(context)

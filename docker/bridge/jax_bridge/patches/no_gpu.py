@@ -1,4 +1,4 @@
-"""jaxlib's modules for GPUs, below JAX 0.4: they are not needed here, and don't have the functions of the time."""
+"""jaxlib's modules for GPUs, for JAX below 0.4. The bridge doesn't need them, and they lack functions that jax uses."""
 
 import sys
 import types
@@ -9,14 +9,14 @@ MODULES = ("gpu_linalg", "gpu_prng", "gpu_rnn", "gpu_solver", "gpu_sparse")
 
 
 def apply(jax: str) -> None:
-    # Up to 0.3.14 a failing import of them is the sign that there is no GPU; later ones insist on importing them.
-    insists = releases.parse(jax) >= (0, 3, 15)
+    # Up to 0.3.14 jax takes a failed import to mean that there is no GPU. In later releases the import must succeed.
+    must_import = releases.parse(jax) >= (0, 3, 15)
     for name in ("jaxlib." + module for module in MODULES):
-        # `None` is Python's own sign for a module whose import fails.
-        sys.modules[name] = _Hollow(name) if insists else None  # type: ignore[assignment]
+        # With `None` in `sys.modules`, Python's import of the module fails.
+        sys.modules[name] = _EmptyModule(name) if must_import else None  # type: ignore[assignment]
 
 
-class _Hollow(types.ModuleType):
+class _EmptyModule(types.ModuleType):
     """A module whose every function is `None`."""
 
     def __getattr__(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Up to JAX 0.3.0 the lowering to MLIR is off by default on a CPU, and for another MLIR: say that there is none."""
+"""Tell JAX up to 0.3.0 that jaxlib has no MLIR. Its lowering is for another MLIR, and off by default on a CPU."""
 
 from jaxlib import xla_client as xc
 

@@ -1,7 +1,7 @@
-"""Errors below JAX 0.3.16 on Python 3.11, which those releases didn't know yet.
+"""Tracebacks of JAX below 0.3.16 on Python 3.11, which is newer than those releases.
 
-jax hides its own lines from the traceback of an error, by a C++ function that exists up to Python 3.10. Since Python
-3.11 a traceback is kept in the error alone: to change it there is enough, as later releases of JAX do.
+jax hides its own lines from the traceback of an error. It calls a C++ function that exists up to Python 3.10. In Python
+3.11 only the error holds the traceback, so changing it there is enough. Later releases of JAX do the same.
 """
 
 import sys
