@@ -183,7 +183,7 @@ def test_exit_status(tmp_path, capsys, monkeypatch):
     assert install.main(["--python", "env/python", "--jax", "0.3.7"]) == 2
     assert capsys.readouterr().err.startswith("The bridge doesn't support JAX 0.3.1 to 0.3.13")
     assert install.main(["--python", str(tmp_path / "no_python"), "--jax", "0.2.18"]) == 2
-    assert "can't be run: No such file or directory. Give --python the interpreter" in capsys.readouterr().err
+    assert "can't be run: No such file or directory. Pass the interpreter" in capsys.readouterr().err
 
     def fail(*_):
         raise install.SetupFailed("the disk is full")
