@@ -2,8 +2,10 @@
 
 from . import nn
 from ._module import Module, field, replace
+from ._transforms.branches import filter_cond, filter_switch
 from ._transforms.grad import filter_grad, filter_value_and_grad, gradf, value_and_grad_f
 from ._transforms.jit import filter_jit, jitf
+from ._transforms.loops import filter_fori_loop, filter_map, filter_scan, filter_while_loop
 from ._transforms.vmap import filter_vmap, if_array
 from ._trees.at import tree_at
 from ._trees.equal import tree_equal
@@ -19,10 +21,16 @@ __all__ = [
     "combine",
     "field",
     "filter",
+    "filter_cond",
+    "filter_fori_loop",
     "filter_grad",
     "filter_jit",
+    "filter_map",
+    "filter_scan",
+    "filter_switch",
     "filter_value_and_grad",
     "filter_vmap",
+    "filter_while_loop",
     "gradf",
     "if_array",
     "is_array",

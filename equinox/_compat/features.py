@@ -6,6 +6,7 @@ from .release import jax_release
 
 # The public name -> the first JAX release that it works on, and what came with that release.
 SINCE = {
+    "filter_scan(checkpoint=policy)": ((0, 2, 21), "policies of `jax.checkpoint`"),
     "lower": ((0, 2, 25), "ahead-of-time lowering"),
     "spmd_axis_name": ((0, 3, 17), "it to `jax.vmap`"),
 }

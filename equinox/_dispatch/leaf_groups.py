@@ -10,6 +10,8 @@ import operator
 
 from jax import tree_util
 
+from .._trees.static import is_same
+
 
 class LeafGroups:
     """How to rebuild a tree from groups of its leaves.
@@ -19,18 +21,25 @@ class LeafGroups:
         groups: For each leaf, the number of its group.
     """
 
-    __slots__ = ("_in_order", "_treedef")
+    __slots__ = ("_key", "_treedef", "in_order")
 
     def __init__(self, treedef, groups):
         self._treedef = treedef
         order = [0] * len(groups)
         for position, i in enumerate(sorted(range(len(groups)), key=groups.__getitem__)):
             order[i] = position
-        self._in_order = gatherer(order)
+        self.in_order = gatherer(order)  # from the list that `merge` takes to the leaves in the order of the tree
+        self._key = (treedef, tuple(groups))
 
     def merge(self, leaves):
         """The tree, from one list of its leaves: group 0 in the order of the tree, then group 1, and so on."""
-        return self._treedef.unflatten(self._in_order(leaves))
+        return self._treedef.unflatten(self.in_order(leaves))
+
+    def __eq__(self, other):
+        return type(other) is LeafGroups and self._key == other._key
+
+    def __hash__(self):
+        return len(self._key[1])  # a structure may hold what can't be hashed
 
 
 def gatherer(indices):
@@ -44,7 +53,10 @@ def gatherer(indices):
 
 
 class Rest:
-    """What is left of a tree when its arrays are taken out. A pytree without children, which compares by identity."""
+    """What is left of a tree when its arrays are taken out. A pytree without children.
+
+    Two are equal if either can stand for the other. JAX compares what the branches of a `cond` return.
+    """
 
     __slots__ = ("_groups", "_statics")
 
@@ -55,6 +67,15 @@ class Rest:
     def merge(self, arrays):
         """The whole tree, from the groups of its arrays."""
         return self._groups.merge([*itertools.chain.from_iterable(arrays), *self._statics])
+
+    def __eq__(self, other):
+        if self is other:
+            return True
+        same_places = type(other) is Rest and self._groups == other._groups
+        return same_places and all(map(is_same, self._statics, other._statics))
+
+    def __hash__(self):
+        return hash(self._groups)
 
 
 tree_util.register_pytree_node(Rest, lambda rest: ((), rest), lambda rest, children: rest)

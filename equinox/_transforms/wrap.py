@@ -22,7 +22,7 @@ from __future__ import annotations
 import functools as ft
 import pickle
 import types
-from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, Type, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, Optional, Type, TypeVar, overload
 
 from jax import tree_util
 
@@ -51,6 +51,15 @@ def transformation(function: F) -> F:
 def transform(cls: Type[Transformed], fun: Any, options: Options) -> Any:
     """`cls(fun, options)`. If `fun` is `None`, a decorator that makes it, so that `@f(option=...)` works like `@f`."""
     return ft.partial(cls, options=options) if fun is None else cls(fun, options)
+
+
+def check_callable(name: str, fun: Any, parameter: Optional[str] = None) -> None:
+    """Refuse what can't be called, where `name` takes a function, perhaps as its `parameter`."""
+    if not callable(fun):
+        where = "" if parameter is None else " for `{}`".format(parameter)
+        raise TypeError(
+            "`{}` expects a function or another callable{}, got {}.".format(name, where, describe_leaf(fun))
+        )
 
 
 class Options:
@@ -87,10 +96,7 @@ class Transformed(Generic[P, R]):
     """
 
     def __init__(self, fun: Callable[P, R], options: Any) -> None:
-        if not callable(fun):
-            raise TypeError(
-                "`{}` expects a function or another callable, got {}.".format(options.name, describe_leaf(fun))
-            )
+        check_callable(options.name, fun)
         self.__wrapped__ = fun
         self._options = options
         self.__module__ = getattr(fun, "__module__", type(self).__module__)

@@ -2,11 +2,11 @@
 
 import re
 
-from jax import tree_util
+from jax import core, tree_util
 
 from .._compat import named_children
 from .layout import layout_of
-from .static import types_of
+from .static import is_same
 
 
 def leaf_paths(tree, root="", is_leaf=None):
@@ -52,12 +52,7 @@ def first_difference(expected, got, root="", is_leaf=None, got_is_leaf=None, cov
         if left_names != right_names:
             return path, _describe_names(left, left_names), _describe_names(right, right_names)
         if _top(left) != _top(right):
-            name, fields = (
-                type(left).__name__,
-                _differing_fields(left, dict(left_children), right, dict(right_children)),
-            )
-            where = ": " + ", ".join(map("`{}`".format, fields)) if fields else ""
-            return path, "a `{}`".format(name), "a `{}` whose static data differ{}".format(name, where)
+            return (path, *_describe_static_data(left, dict(left_children), right, dict(right_children)))
         triples = zip(left_names, left_children, right_children)
         pending.extend(reversed([(path + name, a, b) for name, (_, a), (_, b) in triples]))
     return None
@@ -68,8 +63,9 @@ def _top(node):
     return tree_util.tree_flatten(node, is_leaf=lambda x: x is not node)[1]
 
 
-def _differing_fields(left, left_children, right, right_children):
-    """The names of the fields whose static values differ in two modules of one class. Empty for other nodes."""
+def _describe_static_data(left, left_children, right, right_children):
+    """Two nodes of one class in words: modules by the static fields in which they differ."""
+    name = type(left).__name__
     layout = layout_of(left)
 
     def static_value(module, children, name):
@@ -79,11 +75,15 @@ def _differing_fields(left, left_children, right, right_children):
             return tuple([None if c is v else v for c, v in zip(child, value)])
         return value if child is None else None
 
-    def differs(name):
-        a, b = static_value(left, left_children, name), static_value(right, right_children, name)
-        return types_of(a) != types_of(b) or a != b
-
-    return [] if layout is None else [name for name in (*layout.dynamic, *layout.static) if differs(name)]
+    here, there = [], []
+    for field in () if layout is None else (*layout.dynamic, *layout.static):
+        a, b = static_value(left, left_children, field), static_value(right, right_children, field)
+        if not is_same(a, b):
+            here.append("`{}={}`".format(field, short_repr(a, 40)))
+            there.append("`{}={}`".format(field, short_repr(b, 40)))
+    if not here:
+        return "a `{}`".format(name), "a `{}` whose static data differ".format(name)
+    return "a `{}` with {}".format(name, ", ".join(here)), "a `{}` with {}".format(name, ", ".join(there))
 
 
 def _describe_node(node, children):
@@ -99,7 +99,8 @@ def _describe_names(node, names):
 def describe_leaf(x):
     """Describe a leaf in a few words: its type, and for an array its dtype and shape."""
     if hasattr(x, "dtype") and hasattr(x, "shape") and not isinstance(x, type):
-        return "`{}` {}[{}]".format(type(x).__name__, x.dtype, ",".join(map(str, x.shape)))
+        name = "Tracer" if isinstance(x, core.Tracer) else type(x).__name__  # each release of JAX has other classes
+        return "`{}` {}[{}]".format(name, x.dtype, ",".join(map(str, x.shape)))
     return "`{}` {}".format(type(x).__name__, short_repr(x, 40))
 
 

@@ -38,6 +38,16 @@ def types_of(x):
     return cls
 
 
+def is_same(a, b):
+    """Whether two static values are the same. Those that can't be compared are the same only if they are one object."""
+    if a is b:
+        return True
+    try:
+        return types_of(a) == types_of(b) and bool(a == b)
+    except Exception:  # whatever the objects' own comparison raises
+        return False
+
+
 def hashable_key(tree):
     """A key for a tree of static values. The keys of two trees are equal if the trees have the same values and places.
 

@@ -8,11 +8,28 @@ def jaxpr_kinds(fun, *args):
     return _kinds(jax.make_jaxpr(fun)(*args))
 
 
-def _kinds(jaxpr):
+def jaxpr_sizes(fun, *args):
+    """As `jaxpr_kinds`, and of each primitive the numbers of its inputs and outputs."""
+    return _kinds(jax.make_jaxpr(fun)(*args), lambda eqn: (eqn.primitive.name, len(eqn.invars), len(eqn.outvars)))
+
+
+def all_kinds(fun, *args):
+    """The names of the primitives in the jaxpr of `fun`, with those inside equations, in one list."""
+    pending, names = jaxpr_kinds(fun, *args), []
+    while pending:
+        kind = pending.pop()
+        if isinstance(kind, list):
+            pending += kind
+        else:
+            names.append(kind)
+    return names
+
+
+def _kinds(jaxpr, kind_of=lambda equation: equation.primitive.name):
     kinds = []
     for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
-        kinds.append(equation.primitive.name)
-        kinds += [_kinds(inner) for value in equation.params.values() for inner in _jaxprs_in(value)]
+        kinds.append(kind_of(equation))
+        kinds += [_kinds(inner, kind_of) for value in equation.params.values() for inner in _jaxprs_in(value)]
     return kinds
 
 

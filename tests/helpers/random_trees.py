@@ -118,6 +118,27 @@ def flat(tree):
     return [x for _, x in nodes(tree) if children(x) is None]
 
 
+def arrays_of(tree):
+    """The arrays among the leaves of `tree`."""
+    return [x for x in flat(tree) if eqx.is_array(x)]
+
+
+def statics_of(tree):
+    """`tree` with `None` for each array."""
+    return map_tree(lambda x: None if eqx.is_array(x) else x, tree)
+
+
+def with_arrays(tree, arrays):
+    """`tree` with other arrays."""
+    arrays = list(arrays)
+    return map_tree(lambda x: arrays.pop(0) if eqx.is_array(x) else x, tree)
+
+
+def doubled(tree):
+    """`tree` with twice each array."""
+    return map_tree(lambda x: x + x if eqx.is_array(x) else x, tree)
+
+
 def replace_at(tree, path, new, at=""):
     """`tree` with `new` at `path`."""
     if at == path:

@@ -67,7 +67,7 @@ COMBINE_MISMATCHES = {
     "static data": (
         [Pair(1, 2)],
         [Pair(1, 2, "couple")],
-        r"At `tree\[0\]` expected a `Pair`, got a `Pair` whose static",
+        r"At `tree\[0\]` expected a `Pair` with `name='pair'`, got a `Pair` with `name='couple'`",
     ),
     "keys": (
         {"a": 1},

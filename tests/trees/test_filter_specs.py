@@ -121,7 +121,7 @@ MISMATCHES = {
     "static data": (
         Pair(1, Pair(2, 3)),
         Pair(True, Pair(True, True, "couple")),
-        r"At `tree.second` expected a `Pair`, got a `Pair` whose static data differ",
+        r"At `tree.second` expected a `Pair` with `name='pair'`, got a `Pair` with `name='couple'`",
     ),
     "after a prefix": (  # where the spec is a leaf above a subtree, nothing is wrong
         [[1, 2], {"a": 1}, None, Point(1, (2,))],

@@ -134,17 +134,29 @@ DIFFERENCES = {
     "types": ({"a": (1,)}, {"a": [1]}, ("['a']", "a `tuple`", "a `list`")),
     "lengths": ((1,), (), ("", "a `tuple` with `[0]`", "a `tuple` with no children")),
     "keys": ({"a": 1}, {"b": 1, "c": 2}, ("", "a `dict` with `['a']`", "a `dict` with `['b']`, `['c']`")),
-    "static": ([Block(1)], [Block(1, "other")], ("[0]", "a `Block`", "a `Block` whose static data differ: `name`")),
-    "static type": (Block(1, True), Block(1, 1), ("", "a `Block`", "a `Block` whose static data differ: `name`")),
+    "static": (
+        [Block(1)],
+        [Block(1, "other")],
+        ("[0]", "a `Block` with `name='block'`", "a `Block` with `name='other'`"),
+    ),
+    "static type": (Block(1, True), Block(1, 1), ("", "a `Block` with `name=True`", "a `Block` with `name=1`")),
     "functions": (
         Functions((1, None, len, 2), abs, len),
         Functions((1, None, sum, 3), abs, sum),
-        ("", "a `Functions`", "a `Functions` whose static data differ: `several`, `last`"),
+        (
+            "",
+            "a `Functions` with `several=(None, None, <built-in function len>,...`, `last=<built-in function len>`",
+            "a `Functions` with `several=(None, None, <built-in function sum>,...`, `last=<built-in function sum>`",
+        ),
     ),
     "places of functions": (
         [Functions((len, 1), abs, 1)],
         [Functions((1, len), abs, 2)],
-        ("[0]", "a `Functions`", "a `Functions` whose static data differ: `several`"),
+        (
+            "[0]",
+            "a `Functions` with `several=(<built-in function len>, None)`",
+            "a `Functions` with `several=(None, <built-in function len>)`",
+        ),
     ),
     "factory": (
         collections.defaultdict(list, a=1),

@@ -171,7 +171,7 @@ MISMATCHES = {
     "static data": (
         [Pair(1, 2)],
         [Pair(1, 2, "b")],
-        r"`model\[0\]` the model has a `Pair`, .* a `Pair` whose static data",
+        r"`model\[0\]` the model has a `Pair` with `name='pair'`, .* a `Pair` with `name='b'`",
     ),
     "after a None": (
         [[1, 2], {"a": 1}, Point(1, (2,)), 3],

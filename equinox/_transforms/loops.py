@@ -1,0 +1,312 @@
+"""`filter_scan`, `filter_while_loop`, `filter_fori_loop` and `filter_map`: JAX's loops, for models as they are."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, Callable, Optional, Tuple, Union
+
+import jax
+from jax import lax, tree_util
+
+from .. import _compat
+from .._compat.types import AnyArray, PyTree, R, T
+from .._dispatch.leaf_groups import LeafGroups, pack_output, separate, unpack_output
+from .._trees.agreement import agrees, describe, dtype_of, first_disagreement
+from .._trees.paths import describe_leaf, leaf_paths
+from .._trees.predicates import is_array, is_array_like
+from .wrap import check_callable
+
+
+def filter_scan(
+    f: Callable[[T, Any], Tuple[T, R]],
+    init: T,
+    xs: PyTree = None,
+    length: Optional[int] = None,
+    *,
+    reverse: bool = False,
+    unroll: Union[int, bool] = 1,
+    checkpoint: Union[bool, Callable[..., Any]] = False,
+) -> Tuple[T, R]:
+    """Wrap `jax.lax.scan`: call `f` for one slice of `xs` after the other, and carry a state along.
+
+    The arrays in `init` are the state, those of JAX and of NumPy. Everything else in `init` stays as it is through all
+    steps: numbers, flags, functions. So the state may be a model.
+
+    Args:
+        f: A function `(carry, x) -> (carry, y)`, or anything else that is callable, such as a model.
+        init: The first carry. Any pytree.
+        xs: What is looped over. Any pytree. Its arrays are sliced along their first axis. Every other leaf comes to
+            each step as it is.
+        length: The number of steps. It may be left out if `xs` holds an array.
+        reverse: Whether to begin with the last slice. The outputs are in the order of the slices.
+        unroll: How many steps one iteration of the compiled loop has.
+        checkpoint: Whether to compute the values inside a step once more when gradients need them, and not to keep
+            them in memory. Instead of `True`, a policy of `jax.checkpoint_policies` says which values are kept.
+
+    Returns:
+        `(carry, ys)`. `carry` is what the last step returned, with all that isn't an array as in `init`. In `ys` the
+        arrays of all `y` are stacked along a new first axis. What isn't an array in `y` is as `f` returned it.
+
+    Raises:
+        TypeError: `f` can't be called.
+        TypeError: `f` returns no pair.
+        TypeError: `f` changes the structure of the carry, the shape or dtype of an array in it, or a leaf that isn't an
+            array. The message says where. As for `jax.lax.scan`, a weakly typed array in `init` takes the dtype that
+            `f` returns.
+        ValueError: The arrays in `xs` differ in the length of their first axis, or from `length`; or there is no
+            `length`, and no array in `xs`.
+        TypeError: `checkpoint` is neither a bool nor a function.
+        NotImplementedError: `checkpoint` is a policy, and the running JAX is older than 0.2.21.
+
+    Example:
+        >>> cell = eqx.nn.GRUCell(2, 3, key=jrandom.PRNGKey(0))
+        >>> def step(carry, x):
+        ...     cell, hidden = carry
+        ...     hidden = cell(x, hidden)
+        ...     return (cell, hidden), hidden
+        >>> (cell, hidden), outputs = eqx.filter_scan(step, (cell, jnp.zeros(3)), xs=jnp.ones((5, 2)))
+        >>> hidden.shape, outputs.shape
+        ((3,), (5, 3))
+    """
+    check_callable("filter_scan", f, "f")
+    carry = _Carry("filter_scan", "f", init)
+    slices, merge_x = separate(xs, is_array)
+    length = _check_length("filter_scan", xs, slices, length)
+
+    def step(arrays, x):
+        after, y = _pair(f(carry.merge(arrays), merge_x(x)))
+        return carry.arrays_of(after, arrays), pack_output(y, is_array)
+
+    if checkpoint:
+        step = _rematerialised(step, checkpoint)
+    arrays, ys = lax.scan(step, carry.arrays, slices, length=length, reverse=reverse, unroll=unroll)
+    return carry.merge(arrays), unpack_output(ys)
+
+
+def filter_while_loop(cond: Callable[[T], Any], body: Callable[[T], T], init: T) -> T:
+    """Wrap `jax.lax.while_loop`: call `body` again and again while `cond` is true.
+
+    The arrays in `init` are the state, those of JAX and of NumPy. Everything else in `init` stays as it is through all
+    steps: numbers, flags, functions. So the state may be a model. As for `jax.lax.while_loop`, there are no gradients
+    in reverse mode.
+
+    Args:
+        cond: A function from the carry to a boolean scalar, or anything else that is callable.
+        body: A function from the carry to the next one, or anything else that is callable.
+        init: The first carry. Any pytree.
+
+    Returns:
+        The last carry, with all that isn't an array as in `init`.
+
+    Raises:
+        TypeError: A function can't be called.
+        TypeError: `body` changes the structure of the carry, the shape or dtype of an array in it, or a leaf that isn't
+            an array. The message says where. As for `jax.lax.while_loop`, a weakly typed array in `init` takes the
+            dtype that `body` returns.
+        TypeError: `cond` returns no boolean scalar. This error is JAX's own.
+
+    Example:
+        >>> init = {"value": jnp.array(1.0), "factor": 3}
+        >>> def body(carry):
+        ...     return {"value": carry["factor"] * carry["value"], "factor": carry["factor"]}
+        >>> out = eqx.filter_while_loop(lambda carry: carry["value"] < 50, body, init)
+        >>> float(out["value"]), out["factor"]
+        (81.0, 3)
+    """
+    check_callable("filter_while_loop", cond, "cond")
+    check_callable("filter_while_loop", body, "body")
+    carry = _Carry("filter_while_loop", "body", init)
+
+    def step(arrays):
+        return carry.arrays_of(body(carry.merge(arrays)), arrays)
+
+    return carry.merge(lax.while_loop(lambda arrays: cond(carry.merge(arrays)), step, carry.arrays))
+
+
+def filter_fori_loop(
+    lower: Union[int, AnyArray], upper: Union[int, AnyArray], body: Callable[[Any, T], T], init: T
+) -> T:
+    """Wrap `jax.lax.fori_loop`: call `body` for each integer from `lower` to `upper - 1`.
+
+    The arrays in `init` are the state, those of JAX and of NumPy. Everything else in `init` stays as it is through all
+    steps: numbers, flags, functions. So the state may be a model. As for `jax.lax.fori_loop`, there are gradients in
+    reverse mode if `lower` and `upper` are Python integers, or others whose values are known while JAX traces.
+
+    Args:
+        lower: The first integer.
+        upper: The integer after the last.
+        body: A function `(i, carry) -> carry`, or anything else that is callable.
+        init: The first carry. Any pytree.
+
+    Returns:
+        The last carry, with all that isn't an array as in `init`.
+
+    Raises:
+        TypeError: A function can't be called.
+        TypeError: `body` changes the structure of the carry, the shape or dtype of an array in it, or a leaf that isn't
+            an array. The message says where. As for `jax.lax.fori_loop`, a weakly typed array in `init` takes the
+            dtype that `body` returns.
+        TypeError: `lower` or `upper` is no integer. This error is JAX's own.
+
+    Example:
+        >>> init = {"value": jnp.array(1), "name": "sum"}
+        >>> out = eqx.filter_fori_loop(0, 3, lambda i, carry: dict(carry, value=carry["value"] + i), init)
+        >>> int(out["value"]), out["name"]
+        (4, 'sum')
+    """
+    check_callable("filter_fori_loop", body, "body")
+    carry = _Carry("filter_fori_loop", "body", init)
+
+    def step(i, arrays):
+        return carry.arrays_of(body(i, carry.merge(arrays)), arrays)
+
+    return carry.merge(lax.fori_loop(lower, upper, step, carry.arrays))
+
+
+def filter_map(f: Callable[[Any], R], xs: PyTree) -> R:
+    """Wrap `jax.lax.map`: call `f` for one slice of `xs` after the other, and stack the results.
+
+    It gives what `jax.vmap` gives, one slice at a time: slower, in less memory.
+
+    Args:
+        f: A function of a slice, or anything else that is callable, such as a model.
+        xs: What is looped over. Any pytree. Its arrays are sliced along their first axis, those of JAX and of NumPy.
+            Every other leaf comes to each call as it is.
+
+    Returns:
+        What `f` returned, its arrays stacked along a new first axis. What isn't an array is as `f` returned it.
+
+    Raises:
+        TypeError: `f` can't be called.
+        ValueError: The arrays in `xs` differ in the length of their first axis, or there is none.
+
+    Example:
+        >>> xs = {"value": jnp.arange(3), "name": "square"}
+        >>> out = eqx.filter_map(lambda x: dict(x, value=x["value"] ** 2), xs)
+        >>> out["value"].tolist(), out["name"]
+        ([0, 1, 4], 'square')
+    """
+    check_callable("filter_map", f, "f")
+    slices, merge = separate(xs, is_array)
+    _check_length("filter_map", xs, slices)
+    return unpack_output(lax.map(lambda x: pack_output(f(merge(x)), is_array), slices))
+
+
+class _Carry:
+    """What a loop hands from step to step: arrays, which it may change, and static leaves, which stay as they are.
+
+    Args:
+        name: The name of the loop.
+        body: What the loop calls the function that it repeats.
+        init: The first carry.
+
+    Attributes:
+        arrays: The arrays of the first carry.
+    """
+
+    def __init__(self, name, body, init):
+        self._name = name
+        self._body = body
+        leaves, self._treedef = tree_util.tree_flatten(init)
+        self._is_held = [not is_array(x) for x in leaves]
+        self._held = [x for x, hold in zip(leaves, self._is_held) if hold]
+        self._groups = LeafGroups(self._treedef, self._is_held)
+        self.arrays = [x for x, hold in zip(leaves, self._is_held) if not hold]
+
+    def merge(self, arrays):
+        """The carry, from its arrays."""
+        return self._groups.merge([*arrays, *self._held])
+
+    def arrays_of(self, after, arrays):
+        """The arrays of `after`, which the body made from a carry with `arrays`. Refuse it if anything else changed."""
+        leaves, treedef = tree_util.tree_flatten(after)
+        before = self._groups.in_order([*arrays, *self._held])
+        if treedef != self._treedef or not all(map(_follows, before, leaves)):
+            self._refuse(self.merge(arrays), after)
+        return [x for x, hold in zip(leaves, self._is_held) if not hold]
+
+    def _refuse(self, before, after):
+        path, was, came, leaves = first_disagreement(before, after, "carry", _follows)
+        raise TypeError(
+            "`{}` expects `{}` to return a carry like the one it got, but it changed `{}` from {} to {}. {}".format(
+                self._name, self._body, path, was, came, _advice(leaves)
+            )
+        )
+
+
+def _follows(before, after):
+    """Whether a leaf may take the place of another in the next step.
+
+    As in JAX, a Python number may take that of an array. A weakly typed array takes the dtype of what follows it: JAX
+    then traces the step again with that dtype.
+    """
+    if not is_array(before) or not (is_array(after) or type(after) in (bool, int, float, complex)):
+        return agrees(before, after)
+    shape = getattr(after, "shape", ())
+    return shape == before.shape and (_is_weak(before) or dtype_of(before) == dtype_of(after))
+
+
+def _is_weak(x):
+    """Whether an array is weakly typed: JAX promotes it to the dtype of what it meets."""
+    return bool(getattr(getattr(x, "aval", None), "weak_type", False))
+
+
+def _advice(leaves):
+    """What to do about two leaves that may not follow each other, or about two structures."""
+    if leaves is None:
+        return "A step may change the values of arrays, nothing else."
+    before, after = leaves
+    if is_array(before):
+        return "Each step must return an array of the shape and dtype that it got."
+    if is_array_like(before):
+        return "Make it an array in `init` with `jnp.asarray`: what isn't an array stays as it is through all steps."
+    return "What isn't an array stays as it is through all steps."
+
+
+def _pair(out):
+    if isinstance(out, (tuple, list)) and len(out) == 2:
+        return out
+    got = (
+        "a `{}` of length {}".format(type(out).__name__, len(out)) if isinstance(out, (tuple, list)) else describe(out)
+    )
+    raise TypeError("`filter_scan` expects `f` to return a pair `(carry, y)`, got {}.".format(got))
+
+
+def _check_length(name, xs, slices, length=None):
+    """Refuse arrays that can't be sliced together. Return `length` as an int."""
+    lengths = {x.shape[:1] for x in slices}
+    if length is not None:
+        length = operator.index(length)
+        lengths.add((length,))
+    if len(lengths) == 1 and () not in lengths:
+        return length
+    if not lengths:
+        ways = "an array in `xs`, or a `length`" if name == "filter_scan" else "an array in `xs`"
+        raise ValueError("`{}` expects {}: without it the number of steps isn't known.".format(name, ways))
+    arrays = [(path, x) for path, x in zip(leaf_paths(xs, "xs"), tree_util.tree_leaves(xs)) if is_array(x)]
+    for path, x in arrays:
+        if x.shape == ():
+            raise ValueError(
+                "`{}` slices the arrays in `xs` along their first axis, but `{}`, {}, has no axis.".format(
+                    name, path, describe(x)
+                )
+            )
+    found = ["`{}` is {}".format(path, describe(x)) for path, x in arrays]
+    if length is not None:
+        found.insert(0, "`length` is {}".format(length))
+    raise ValueError(
+        "`{}` expects the arrays in `xs` to have first axes of one length, but {}.".format(name, ", ".join(found))
+    )
+
+
+def _rematerialised(step, checkpoint):
+    if checkpoint is not True and not callable(checkpoint):
+        raise TypeError(
+            "`filter_scan` expects `checkpoint` to be a bool or a policy, got {}.".format(describe_leaf(checkpoint))
+        )
+    # Only outside of a loop could the compiler undo the rematerialisation.
+    options = {"prevent_cse": False}
+    if checkpoint is not True:
+        _compat.require("filter_scan(checkpoint=policy)")
+        options["policy"] = checkpoint
+    return jax.checkpoint(step, **options)

@@ -1,0 +1,483 @@
+"""`filter_scan`, `filter_while_loop`, `filter_fori_loop`, `filter_map`: JAX's loops on models, against plain JAX."""
+
+import functools as ft
+import operator
+import re
+from typing import Any
+
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax, tree_util
+from jaxprs import all_kinds, jaxpr_sizes
+from modules import Affine
+from random_trees import arrays_of, doubled, map_tree, same, statics_of, trees, with_arrays
+
+import equinox as eqx
+from equinox import _compat
+
+MARK = object()  # a leaf that is equal to nothing else
+STEPS = 3
+
+
+class Cell(eqx.Module):
+    weight: Any
+    count: Any = 3
+    mark: Any = MARK
+    name: str = eqx.field(static=True, default="cell")
+
+    def __call__(self, x):
+        return jnp.tanh(self.weight * x)
+
+    def step(self, carry, x):
+        return self(carry + x), {"out": self.weight * x, "mark": self.mark}
+
+
+def cell():
+    return Cell(jnp.array([0.5, -1.0]))
+
+
+def scan(body, init):
+    return eqx.filter_scan(lambda carry, _: (body(carry), None), init, length=STEPS)[0]
+
+
+def while_loop(body, init):
+    out = eqx.filter_while_loop(lambda both: both[0] < STEPS, lambda both: (both[0] + 1, body(both[1])), (ZERO, init))
+    return out[1]
+
+
+def fori_loop(body, init):
+    return eqx.filter_fori_loop(0, STEPS, lambda i, carry: body(carry), init)
+
+
+def dynamic_fori_loop(body, init):
+    return eqx.filter_fori_loop(ZERO, jnp.array(STEPS), lambda i, carry: body(carry), init)
+
+
+ZERO = jnp.array(0)
+LOOPS = {"scan": scan, "while_loop": while_loop, "fori_loop": fori_loop, "fori_loop on traced": dynamic_fori_loop}
+PLAIN = {
+    "scan": lambda body, init: lax.scan(lambda carry, _: (body(carry), None), init, None, STEPS)[0],
+    "while_loop": lambda body, init: lax.while_loop(
+        lambda both: both[0] < STEPS, lambda both: (both[0] + 1, body(both[1])), (ZERO, init)
+    )[1],
+    "fori_loop": lambda body, init: lax.fori_loop(0, STEPS, lambda i, carry: body(carry), init),
+    "fori_loop on traced": lambda body, init: lax.fori_loop(ZERO, jnp.array(STEPS), lambda i, carry: body(carry), init),
+}
+each_loop = pytest.mark.parametrize("loop", LOOPS)
+
+
+def python_loop(body, init):
+    for _ in range(STEPS):
+        init = body(init)
+    return init
+
+
+# The carry
+
+
+@each_loop
+@hypothesis.given(tree=trees(max_leaves=6))
+@hypothesis.settings(max_examples=6)
+def test_any_tree_is_carried_and_its_program_is_that_of_its_arrays(loop, tree):
+    """The statics come back as they are, and JAX sees the arrays alone."""
+    arrays, statics = arrays_of(tree), []
+
+    def filtered(*arrays):
+        out = LOOPS[loop](doubled, with_arrays(tree, arrays))
+        statics.append(statics_of(out))
+        return arrays_of(out)
+
+    assert jaxpr_sizes(filtered, *arrays) == jaxpr_sizes(lambda *arrays: PLAIN[loop](doubled, list(arrays)), *arrays)
+    assert same(statics[0], statics_of(tree))
+
+
+@each_loop
+def test_a_loop_gives_what_a_python_loop_gives(loop, run):
+    def body(both):
+        model, text = both
+        return Affine(model(model.weight), model.bias / 2), text
+
+    def looped(weight, bias):
+        model, text = LOOPS[loop](body, (Affine(weight, bias), "text"))
+        assert text == "text"
+        return model.weight, model.bias
+
+    weight, bias = np.array([0.5, -0.25], np.float32), np.float32(0.125)
+    got = run(looped, jnp.asarray(weight), jnp.asarray(bias))
+    expected = python_loop(lambda both: (both[0] * both[0] + both[1], both[1] / 2), (weight, bias))
+    np.testing.assert_allclose(got[0], expected[0], rtol=1e-6)
+    np.testing.assert_allclose(got[1], expected[1], rtol=1e-6)
+
+
+@each_loop
+def test_each_step_gets_the_very_statics(loop):
+    """Also those that are equal to nothing, or can't be hashed."""
+    statics = (MARK, {1, 2}, np.array(["text"]), float("nan"), jnp.tanh, 3)
+    seen = []
+
+    def body(carry):
+        seen.append(carry[1])
+        return carry[0] + 1, carry[1]
+
+    out = LOOPS[loop](body, (jnp.ones(2), statics))
+    assert all(map(operator.is_, out[1], statics)) and len(seen) >= 1
+    assert all(x is y for step in seen for x, y in zip(step, statics))
+
+
+@each_loop
+def test_a_body_may_return_an_equal_static(loop):
+    out = LOOPS[loop](lambda carry: (carry[0] + 1, "".join(["t", "ext"])), (jnp.ones(2), "text"))
+    assert out[1] == "text"
+
+
+@each_loop
+def test_numpy_arrays_are_carried_as_arrays(loop):
+    """Also NumPy scalars, and of a dtype that JAX narrows."""
+    out = LOOPS[loop](lambda carry: [np.float64(1.5), carry[1] + 1], [np.float64(0), np.ones(2)])
+    assert [float(out[0]), out[1].tolist()] == [1.5, [4.0, 4.0]] and all(map(eqx.is_array, out))
+
+
+BODIES = {
+    "plus int": lambda x: x + 1,
+    "plus float": lambda x: x + 1.5,
+    "to bfloat16": lambda x: x.astype(jnp.bfloat16),
+    "to int": lambda x: x.astype(jnp.int32),
+    "int": lambda x: 2,
+    "float": lambda x: 2.5,
+    "longer": lambda x: jnp.stack([x, x]),
+}
+INITS = {
+    "weak int": lambda: jnp.asarray(1),
+    "weak float": lambda: jnp.asarray(1.0),
+    "int": lambda: jnp.array(1, jnp.int32),
+    "float16": lambda: jnp.array(1, jnp.float16),
+    "bool": lambda: jnp.array(True),
+}
+
+
+@each_loop
+@pytest.mark.parametrize("init", INITS)
+def test_dtypes_are_carried_as_jax_carries_them(loop, init):
+    """Weakly typed arrays too: what JAX takes is taken, with the same result, and what it refuses is refused."""
+    init = INITS[init]()
+
+    def outcome(loops, body):
+        try:
+            out = jax.eval_shape(lambda x: loops[loop](body, x), init)
+        except TypeError:
+            return "refused"
+        return out.dtype, out.shape
+
+    for body in BODIES.values():
+        assert outcome(LOOPS, body) == outcome(PLAIN, body)
+
+
+CHANGES = {  # what the body makes of a cell, and what the message says
+    "an int": (
+        lambda m: eqx.tree_at(lambda m: m.count, m, m.count + 1),
+        r"`carry.count` from `int` 3 to `int` 4. Make .* `jnp.asarray`",
+    ),
+    "the type of a number": (
+        lambda m: eqx.tree_at(lambda m: m.count, m, 3.0),
+        r"`carry.count` from `int` 3 to `float` 3.0",
+    ),
+    "an int to an array": (
+        lambda m: eqx.tree_at(lambda m: m.count, m, jnp.array(4)),
+        r"`carry.count` from `int` 3 to an array int32\[\]. Make .* `jnp.asarray`",
+    ),
+    "an object": (
+        lambda m: eqx.tree_at(lambda m: m.mark, m, "text"),
+        r"`carry.mark` from `object` .* to `str` 'text'. What isn't",
+    ),
+    "an array to text": (
+        lambda m: eqx.tree_at(lambda m: m.weight, m, "a"),
+        r"`carry.weight` from an array float32\[2\] to `str` 'a'",
+    ),
+    "an array to None": (
+        lambda m: eqx.replace(m, weight=None),
+        r"`carry.weight` from a leaf \(`Tracer` float32\[2\]\) to `None`",
+    ),
+    "a shape": (
+        lambda m: eqx.replace(m, weight=m.weight[:1]),
+        r"`carry.weight` from an array float32\[2\] to an array float32\[1\]. Each step must",
+    ),
+    "a dtype": (
+        lambda m: eqx.replace(m, weight=m.weight.astype(jnp.int32)),
+        r"`carry.weight` from an array float32\[2\] to an array int32\[2\]. Each step must",
+    ),
+    "a static field": (
+        lambda m: eqx.replace(m, name="x"),
+        r"`carry` from a `Cell` with `name='cell'` to a `Cell` with `name='x'`",
+    ),
+    "the structure": (lambda m: [m], r"`carry` from a `Cell` to a `list`"),
+    "a field's structure": (lambda m: eqx.replace(m, mark=[m.mark]), r"`carry.mark` from a leaf .* to a `list`"),
+}
+
+
+@each_loop
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_a_body_changes_is_named_with_before_and_after(loop, change):
+    body, message = CHANGES[change]
+    path = "carry[1]" if loop == "while_loop" else "carry"
+    parameter = "f" if loop == "scan" else "body"
+    message = "`filter_{}` expects `{}` to return .* it changed ".format(loop.split(" ")[0], parameter) + message
+    with pytest.raises(TypeError, match=message.replace("carry", re.escape(path))):
+        LOOPS[loop](body, cell())
+
+
+# What is sliced, and what is stacked
+
+
+@hypothesis.given(xs=trees(max_leaves=6), data=st.data())
+@hypothesis.settings(max_examples=10)
+def test_arrays_of_xs_are_sliced_and_those_of_ys_stacked(xs, data):
+    """The rest goes in and comes out as it is, and JAX sees the arrays alone."""
+    reverse, unroll = data.draw(st.booleans()), data.draw(st.sampled_from([1, 2]))
+    stacked = map_tree(lambda x: np.stack([x] * STEPS) if eqx.is_array(x) else x, xs)
+    arrays, statics = arrays_of(stacked), []
+
+    def step(carry, x):
+        statics.append(statics_of(x))
+        return carry, doubled(x)
+
+    def filtered(*arrays):
+        ys = eqx.filter_scan(step, None, with_arrays(stacked, arrays), STEPS, reverse=reverse, unroll=unroll)[1]
+        statics.append(statics_of(ys))
+        return arrays_of(ys)
+
+    def plain(*arrays):
+        return lax.scan(lambda _, x: (None, doubled(x)), None, list(arrays), STEPS, reverse, unroll)[1]
+
+    def mapped(*arrays):
+        out = eqx.filter_map(doubled, with_arrays(stacked, arrays))
+        statics.append(statics_of(out))
+        return arrays_of(out)
+
+    assert jaxpr_sizes(filtered, *arrays) == jaxpr_sizes(plain, *arrays)
+    if arrays:
+        assert jaxpr_sizes(mapped, *arrays) == jaxpr_sizes(lambda *arrays: lax.map(doubled, list(arrays)), *arrays)
+    assert all(same(found, statics_of(xs)) for found in statics)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_scan_gives_what_a_python_loop_gives(reverse, run):
+    """The carry and the outputs, whichever end it begins at."""
+
+    def step(carry, x):
+        carry = dict(carry, sum=carry["factor"] * carry["sum"] + x["value"])
+        return carry, (carry["sum"], x["name"])
+
+    def scanned(first, xs):
+        xs = {"value": xs, "name": MARK}
+        carry, ys = eqx.filter_scan(step, {"sum": first, "factor": 2}, xs, reverse=reverse)
+        assert carry["factor"] == 2 and ys[1] is MARK
+        return carry["sum"], ys[0]
+
+    xs = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], np.float32)
+    carry, ys = np.zeros(2, np.float32), []
+    for x in xs[::-1] if reverse else xs:
+        carry = 2 * carry + x
+        ys.append(carry)
+    got = run(scanned, jnp.zeros(2), jnp.asarray(xs))
+    np.testing.assert_allclose(got[0], carry)
+    np.testing.assert_allclose(got[1], np.stack(ys[::-1] if reverse else ys))
+
+
+def test_map_gives_what_vmap_gives(run):
+    xs = jnp.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    model = cell()
+    np.testing.assert_allclose(run(lambda xs: eqx.filter_map(model, xs), xs), jax.vmap(model)(xs), rtol=1e-6)
+
+
+def test_a_model_and_its_method_can_be_the_body():
+    class Count(eqx.Module):
+        by: Any
+
+        def __call__(self, *args):
+            return args[-1] + self.by
+
+    model, xs = cell(), jnp.ones((STEPS, 2))
+    expected = lax.scan(lambda carry, x: (jnp.tanh(model.weight * (carry + x)), model.weight * x), jnp.zeros(2), xs)
+    carry, ys = eqx.filter_scan(model.step, jnp.zeros(2), xs)
+    assert eqx.tree_equal((carry, ys), (expected[0], {"out": expected[1], "mark": MARK}))
+    count = Count(jnp.array(2))
+    assert eqx.filter_fori_loop(0, STEPS, count, ZERO) == 6
+    assert eqx.filter_while_loop(lambda i: i < 5, count, ZERO) == 6
+    assert eqx.filter_map(count, jnp.arange(2)).tolist() == [2, 3]
+
+
+def test_scan_without_arrays_in_xs_takes_a_length():
+    carry, y = eqx.filter_scan(lambda carry, x: (carry + 1, x), ZERO, "text", 4)
+    assert carry == 4 and y == "text"
+    carry, ys = eqx.filter_scan(lambda carry, x: (carry + x, carry), ZERO, jnp.ones(2, int), np.int64(2))
+    assert carry == 2 and ys.tolist() == [0, 1]
+
+
+WRONG_LENGTHS = {
+    "of two arrays": (
+        [jnp.ones(2), {"a": np.ones((3, 1))}],
+        None,
+        r"of one length, but `xs\[0\]` is an array float32\[2\], `xs\[1\]\['a'\]` is an array float32\[3,1\]",
+    ),
+    "and `length`": ([jnp.ones(2), "text"], 3, r"`length` is 3, `xs\[0\]` is an array float32\[2\]"),
+    "no axis": ([jnp.ones(2), ZERO], None, r"`xs\[1\]`, an array int32\[\], has no axis"),
+    "none": (["text", None], None, "expects an array in `xs`"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_LENGTHS)
+def test_wrong_lengths_are_refused_with_paths_and_shapes(name):
+    xs, length, message = WRONG_LENGTHS[name]
+    with pytest.raises(ValueError, match="`filter_scan` .*" + message):
+        eqx.filter_scan(lambda carry, x: (carry, x), ZERO, xs, length)
+    if length is None:
+        with pytest.raises(ValueError, match="`filter_map` .*" + message):
+            eqx.filter_map(lambda x: x, xs)
+
+
+@pytest.mark.parametrize(
+    "out", [ZERO, (ZERO,), {"carry": ZERO, "y": ZERO}, Affine(ZERO, ZERO)], ids=["array", "one", "dict", "model"]
+)
+def test_a_step_that_returns_no_pair_is_refused(out):
+    with pytest.raises(TypeError, match=r"`filter_scan` expects `f` to return a pair `\(carry, y\)`, got "):
+        eqx.filter_scan(lambda carry, x: out, ZERO, length=2)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: eqx.filter_scan(3, ZERO, length=2),
+        lambda: eqx.filter_while_loop(lambda x: x, 3, ZERO),
+        lambda: eqx.filter_while_loop(3, lambda x: x, ZERO),
+        lambda: eqx.filter_fori_loop(0, 1, 3, ZERO),
+        lambda: eqx.filter_map(3, jnp.ones(2)),
+    ],
+    ids=["scan", "body", "cond", "fori_loop", "map"],
+)
+def test_what_cannot_be_called_is_refused(call):
+    with pytest.raises(TypeError, match="expects a function or another callable for `(f|body|cond)`, got `int` 3"):
+        call()
+
+
+def test_an_error_of_the_body_is_its_own():
+    def fails(*args):
+        raise KeyError("on purpose")
+
+    for loop in LOOPS.values():
+        with pytest.raises(KeyError, match="on purpose"):
+            loop(fails, cell())
+
+
+# Gradients, and other transformations around and inside
+
+
+def chained(model, xs, **options):
+    """A loss that goes through a scan whose carry is the model."""
+
+    def step(carry, x):
+        model, state = carry
+        state = model(state + x)
+        return (model, state), (state, model.mark)
+
+    (_, state), (states, _) = eqx.filter_scan(step, (model, jnp.zeros(2)), xs, **options)
+    return state.sum() + (states**2).sum()
+
+
+def plain_chained(weight, xs):
+    state, total = jnp.zeros(2), 0.0
+    for x in xs:
+        state = jnp.tanh(weight * (state + x))
+        total = total + (state**2).sum()
+    return state.sum() + total
+
+
+XS = jnp.array([[0.5, 1.0], [-0.25, 0.75], [1.0, -0.5]])
+OPTIONS = {"plain": {}, "reverse": {"reverse": True}, "unrolled": {"unroll": 3}, "checkpoint": {"checkpoint": True}}
+if hasattr(jax, "checkpoint_policies"):
+    OPTIONS["policy"] = {"checkpoint": jax.checkpoint_policies.everything_saveable}
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_the_gradient_through_a_scan_is_that_of_a_python_loop(options):
+    xs = XS[::-1] if options == "reverse" else XS
+    expected = jax.grad(plain_chained)(cell().weight, xs)
+    got = eqx.filter_grad(ft.partial(chained, **OPTIONS[options]))(cell(), XS)
+    assert type(got) is Cell and got.count is None and got.mark is None
+    np.testing.assert_allclose(got.weight, expected, rtol=1e-5)
+
+
+def test_checkpoint_rematerialises_a_step():
+    """With it the backward pass computes the step once more. By a policy it may keep everything."""
+
+    def of(**options):
+        return all_kinds(
+            lambda w: eqx.filter_grad(ft.partial(chained, **options))(eqx.replace(cell(), weight=w), XS), W
+        )
+
+    W = cell().weight
+    assert of(checkpoint=False) == of() and of().count("tanh") == 1
+    assert of(checkpoint=True).count("tanh") == 2
+    if "policy" in OPTIONS:
+        assert of(**OPTIONS["policy"]).count("tanh") == 1
+
+
+def test_a_policy_needs_a_release_of_jax():
+    if "policy" in OPTIONS:
+        _compat.require("filter_scan(checkpoint=policy)")
+    else:
+        with pytest.raises(NotImplementedError, match=r"`filter_scan\(checkpoint=policy\)` needs JAX 0.2.21 or newer"):
+            chained(cell(), XS, checkpoint=lambda *args, **kwargs: True)
+    with pytest.raises(TypeError, match="expects `checkpoint` to be a bool or a policy, got `str` 'all'"):
+        chained(cell(), XS, checkpoint="all")
+
+
+def test_fori_loop_with_known_bounds_has_a_gradient():
+    def loss(model):
+        return eqx.filter_fori_loop(0, STEPS, lambda i, both: (both[0], both[0](both[1] + i)), (model, jnp.ones(2)))[
+            1
+        ].sum()
+
+    def plain(weight):
+        x = jnp.ones(2)
+        for i in range(STEPS):
+            x = jnp.tanh(weight * (x + i))
+        return x.sum()
+
+    np.testing.assert_allclose(eqx.filter_grad(loss)(cell()).weight, jax.grad(plain)(cell().weight), rtol=1e-5)
+
+
+def test_loops_nest_in_each_other_and_in_other_transformations():
+    """`jit` of `vmap` of `grad` of a scan of all other loops of a model, which each of them carries."""
+
+    def loss(model, x):
+        def apply(i, carry):
+            model, x = carry
+            return model, eqx.filter_map(lambda both: both[0](both[1]), (model, x))
+
+        def body(both):
+            i, carry = both
+            return i + 1, apply(i, carry)
+
+        def step(carry, _):
+            stopped = tree_util.tree_map(lambda x: lax.stop_gradient(x) if eqx.is_array(x) else x, carry)
+            _, (_, ahead) = eqx.filter_while_loop(lambda both: both[0] < 2, body, (ZERO, stopped))
+            return eqx.filter_fori_loop(0, 2, apply, carry), ahead
+
+        (_, x), ahead = eqx.filter_scan(step, (model, x), length=2)
+        return x.sum(), ahead[-1]
+
+    def plain(weight, x):
+        for _ in range(4):
+            x = jnp.tanh(weight * x)
+        return x.sum(), x
+
+    weights, x = jnp.array([[0.5, 0.75], [1.5, 0.25]]), jnp.array([0.5, 1.0])
+    gradient = eqx.filter_grad(loss, has_aux=True)
+    grads, ahead = eqx.filter_jit(jax.vmap(lambda w: gradient(Cell(w), x)))(weights)
+    expected, values = jax.vmap(lambda w: jax.grad(plain, has_aux=True)(w, x))(weights)
+    np.testing.assert_allclose(grads.weight, expected, rtol=1e-5)
+    np.testing.assert_allclose(ahead, values, rtol=1e-5)
