@@ -181,7 +181,7 @@ class Dtype:
 
 KEY, OTHER = Dtype(), Dtype()
 BEFORE = Only(dtypes=Only())
-BETWEEN = BEFORE  # typed keys, but no name for their dtype
+BETWEEN = BEFORE  # it has typed keys, and no name for their dtype
 AFTER = Only(
     dtypes=Only(prng_key="prng_key"),
     numpy=Only(issubdtype=lambda dtype, kind: np.bool_(dtype is KEY and kind == "prng_key")),

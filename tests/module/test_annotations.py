@@ -1,6 +1,6 @@
-"""What tools read of a class of modules: annotations that can be resolved, and methods that pass for functions.
+"""What tools read of a class of modules: annotations that can be resolved, and methods that look like functions.
 
-The annotations of this file are strings, which mean something only in the place where they were written.
+The annotations of this file are strings. They can be resolved only with the names of the place where they are written.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Halved:
         pass
 
 
-def test_the_hints_of_the_generated_init_are_resolved_where_the_class_was_written():
+def test_hints_of_the_generated_init_use_the_names_of_the_module_of_the_class():
     @dataclasses.dataclass
     class Reference:
         size: Size
@@ -61,14 +61,14 @@ def test_the_hints_of_the_generated_init_are_resolved_where_the_class_was_writte
 @pytest.mark.parametrize(
     "converter, expected",
     [
-        (half, Halved),  # a string, which is resolved where the converter was written
+        (half, Halved),  # a string, which is resolved in the module of the converter
         (untyped, Any),
-        (int, Any),  # has no signature that tells
+        (int, Any),  # its signature has no annotation
         (lambda *args: args, Any),
         (lambda: 1, Any),
     ],
 )
-def test_the_generated_init_takes_what_the_converter_takes(converter, expected):
+def test_the_annotation_of_a_parameter_is_that_of_the_converter(converter, expected):
     class Converted(eqx.Module):
         x: float = eqx.field(converter=converter)
         y: Size = 3
@@ -113,7 +113,7 @@ def test_beartype_checks_a_class():
     for method in (m.add, m.untyped, m.jitted):
         assert tree_util.tree_leaves(method) == [3, 3]
 
-    class Child(Checked):  # not decorated: its fields and its `__init__` are its own
+    class Child(Checked):  # not decorated, so its `__init__` isn't checked
         more: Any = None
 
     assert Child(1, 2, "more").more == "more" and Child(1).add(1) == 2
@@ -141,13 +141,11 @@ def test_jaxtyping_checks_a_class_as_it_does_a_dataclass(monkeypatch):
 
     ours = list(outcomes(eqx.Module, lambda cls: cls))
     assert ours == list(outcomes(object, dataclasses.dataclass))
-    if (
-        int(importlib.metadata.version("jaxtyping").split(".")[1]) >= 3
-    ):  # before 0.3 it looks at no annotation in quotes
+    if int(importlib.metadata.version("jaxtyping").split(".")[1]) >= 3:  # before 0.3 it ignores annotations in quotes
         assert ours == [3, "TypeCheckError", "TypeCheckError"]
 
 
-def test_what_stands_in_a_class_passes_for_a_function():
+def test_a_method_in_the_class_looks_like_a_function():
     def method(self, x: Size, *, factor: float = 2.0) -> Size:
         """Multiply."""
 
@@ -160,7 +158,7 @@ def test_what_stands_in_a_class_passes_for_a_function():
     assert typing.get_type_hints(ours) == {"x": int, "factor": float, "return": int}
     assert inspect.getsource(ours) == inspect.getsource(Plain.method)
     assert ours(Plain(3), 2) == 6
-    ours.tag = 1  # kept by the function, as every attribute
+    ours.tag = 1  # the function keeps it, like every attribute
     assert Plain.method.tag == 1 and Plain(1).method.tag == 1
     text = pydoc.render_doc(Plain, renderer=pydoc.plaintext)
     assert "method(self, x" in text and "Multiply." in text
@@ -168,7 +166,7 @@ def test_what_stands_in_a_class_passes_for_a_function():
 
 
 def test_a_tool_may_wrap_every_function_of_a_class():
-    """It reads `vars(cls)`, and puts back what it makes of a function."""
+    """The tool reads `vars(cls)` and assigns a wrapper of each function to the class."""
     calls = []
 
     def traced(cls):

@@ -1,7 +1,7 @@
 """Classes that cloudpickle pickles by value: those of a script, a notebook or a function, in a new process.
 
-cloudpickle makes an empty class and assigns its attributes later. In the process that made the pickle it finds the
-class again, which would hide what goes wrong.
+cloudpickle makes an empty class and assigns its attributes later. The process that made the pickle has the class
+already, so faults would be hidden there.
 """
 
 import json
@@ -39,7 +39,7 @@ class Base(eqx.Module):
     items: list = dataclasses.field(default_factory=list)
 
     def __call__(self, x):
-        return self.w * x + SHIFT.w  # a model of this class, which comes with its methods
+        return self.w * x + SHIFT.w  # a model of this class, so it is pickled together with the methods of the class
 
     @jax.jit
     def jitted(self, x):
@@ -179,7 +179,7 @@ scope["raised"] = raised
 print(json.dumps([raised(lambda: eval(question, scope)) for question in questions]))
 """
 
-# Each an expression in the process that loaded the models, and what it is there.
+# Expressions in the process that loads the models, and their values there.
 ANSWERS = {
     "tree_leaves(base)": [2.0],
     "repr(base)": "Base(w=2.0, n=3, items=[])",
@@ -226,13 +226,13 @@ ANSWERS = {
     "shared[0] is shared[1] and shared[0] is base.__call__.__func__.__globals__['SHIFT']": True,
     "type(shared[0]) is shared[2] is type(base)": True,
     "tree_leaves(type('Late', (type(child),), {'__module__': 'x', '__qualname__': 'Late'})(1.0))": [1.0, 2.0, 1.0],
-    "len(pickle.loads(data)['base'].items + tree_leaves(pickle.loads(data)['child']))": 3,  # loaded once more
+    "len(pickle.loads(data)['base'].items + tree_leaves(pickle.loads(data)['child']))": 3,  # loaded a second time
 }
 
 
 def run(*args, **kwargs):
     path = [os.path.dirname(os.path.dirname(os.path.abspath(eqx.__file__))), os.environ.get("PYTHONPATH", "")]
-    # The accelerator, if there is one, may belong to this process alone.
+    # If there is an accelerator, this process may be the only one that can use it.
     env = dict(os.environ, JAX_PLATFORMS="cpu", JAX_PLATFORM_NAME="cpu", PYTHONPATH=os.pathsep.join(filter(None, path)))
     done = subprocess.run([sys.executable, *args], env=env, capture_output=True, timeout=300, check=False, **kwargs)
     assert done.returncode == 0, done.stderr.decode()
@@ -258,7 +258,7 @@ def test_a_class_is_the_same_in_a_new_process(question, answers):
 
 @pytest.fixture
 def frequent_switches():
-    """Let threads take turns as often as Python can."""
+    """Let Python switch between threads as often as possible."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -266,7 +266,7 @@ def frequent_switches():
 
 
 def test_several_threads_may_load_a_class_at_once(pickled, frequent_switches):
-    """All get the same class, and each makes whole models of it, whichever thread fills it."""
+    """All threads get the same class, and each makes complete models of it."""
     count, ready, results = 4, threading.Barrier(4), []
 
     def load():
@@ -287,7 +287,7 @@ def test_several_threads_may_load_a_class_at_once(pickled, frequent_switches):
 
 
 def test_a_class_may_be_filled_by_hand():
-    """What cloudpickle does, without it: an empty class, then its attributes one by one, sorted by name."""
+    """Do what cloudpickle does: make an empty class, then assign its attributes one by one, sorted by name."""
 
     class Whole(eqx.Module):
         x: Any

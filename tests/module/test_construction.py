@@ -1,4 +1,4 @@
-"""How a module is made, and frozen; and that its construction knows nothing of any other."""
+"""A module is made and then frozen. Constructions don't affect one another."""
 
 import dataclasses
 import threading
@@ -101,11 +101,11 @@ def test_converters_run_on_assignment_and_on_defaults():
     assert Own().seen is float
     with pytest.raises(TypeError, match="converter"):
         eqx.field(converter=3)
-    # Unflattening puts back what was there, converted or not: it must be able to hold anything.
+    # Unflattening doesn't convert: a tree must be able to hold anything.
     assert tree_util.tree_map(lambda x: None, m).a is None
 
 
-def test_a_module_made_inside_anothers_init():
+def test_a_module_may_be_made_inside_the_init_of_another():
     class Outer(eqx.Module):
         inner: Any
         own: Any
@@ -113,14 +113,14 @@ def test_a_module_made_inside_anothers_init():
         def __init__(self):
             inner = Affine(1, 2)
             with pytest.raises(AttributeError):
-                inner.weight = 5  # finished, though another isn't
+                inner.weight = 5  # it is frozen, although the outer module isn't
             self.inner = inner
-            self.own = 3  # not finished, though another is
+            self.own = 3  # it isn't frozen, although the inner module is
 
     assert tree_util.tree_leaves(Outer()) == [1, 2, 3]
 
 
-def test_a_class_may_make_itself_inside_its_init():
+def test_init_may_make_other_instances_of_its_class():
     class Tower(eqx.Module):
         below: Any
         level: Any
@@ -149,7 +149,7 @@ def test_an_exception_in_init_leaves_the_class_as_it_was():
         Fails(-1)
     assert dict(vars(Fails)) == before
     with pytest.raises(AttributeError):
-        leaked[0].x = 1  # its construction is over
+        leaked[0].x = 1  # its construction has ended
     assert Fails(1).x == 1
 
 
@@ -162,7 +162,7 @@ def test_threads_do_not_see_each_others_construction():
 
         def __init__(self, x):
             self.a = x
-            inside.wait(timeout=60)  # all are under construction at once
+            inside.wait(timeout=60)  # now all threads are inside `__init__`
             self.b = x
 
     def make(x):
@@ -182,7 +182,7 @@ def test_threads_do_not_see_each_others_construction():
     assert errors == []
 
 
-def test_storing_a_method_of_oneself_is_refused():
+def test_a_field_cannot_hold_a_method_of_its_own_module():
     class Loop(eqx.Module):
         f: Any
 
@@ -232,7 +232,7 @@ def test_a_property_may_be_set_in_init():
         m.double = 8
 
 
-def test_a_field_may_be_deleted_before_it_is_set_for_good():
+def test_init_may_delete_a_field_and_set_it_again():
     class Deletes(eqx.Module):
         x: Any
 
@@ -244,8 +244,8 @@ def test_a_field_may_be_deleted_before_it_is_set_for_good():
     assert Deletes().x == 2
 
 
-def test_what_new_kept_is_constructed_once():
-    """A `__new__` may return an instance that exists already; Python would run `__init__` on it again."""
+def test_an_instance_that_new_returns_again_is_constructed_once():
+    """A `__new__` may return an instance that exists already. Python would run `__init__` on it again."""
     runs = []
 
     class Kept(eqx.Module):
@@ -270,7 +270,7 @@ def test_what_new_kept_is_constructed_once():
     assert Kept(2).x == [2] and runs == [1, "check", 2, "check"]
 
 
-def test_new_may_return_what_is_being_constructed():
+def test_new_may_return_an_instance_that_is_being_constructed():
     class Single(eqx.Module):
         x: Any
         one = []
@@ -281,7 +281,7 @@ def test_new_may_return_what_is_being_constructed():
             return cls.one[0]
 
         def __init__(self):
-            assert Single() is self  # neither constructed again, nor frozen
+            assert Single() is self  # it isn't constructed again, and isn't frozen yet
             self.x = 1
 
     assert Single().x == 1 and Single() is Single()

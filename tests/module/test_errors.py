@@ -1,6 +1,7 @@
-"""Errors about modules: a wrong type is a `TypeError`, a wrong value a `ValueError`, else `AttributeError`.
+"""Errors about modules: the type of each error tells whether a type, a value or an attribute is wrong.
 
-One table for all, so that the next error is compared with the others. Each has a test of its own beside what it guards.
+A wrong type is a `TypeError`, a wrong value a `ValueError`, a wrong attribute an `AttributeError`. All errors are in
+one table, so that a new one can be compared with the others. Other tests check each error in detail.
 """
 
 import copy
@@ -15,7 +16,7 @@ import equinox as eqx
 
 
 def make(annotations, **namespace):
-    """A class of modules with these annotations."""
+    """Make a class of modules with these annotations."""
     return type(eqx.Module)("Made", (eqx.Module,), dict(namespace, __annotations__=annotations, __module__=__name__))
 
 
@@ -60,7 +61,7 @@ CASES = [
     (TypeError, "__init__", lambda: Affine(1)),
     (TypeError, "no such field", lambda: eqx.replace(Affine(1, 2), other=3)),
     (TypeError, "as a dictionary", lambda: copy.copy(BadState(1))),
-    # classes that cannot be made: the types that `dataclasses` raises
+    # classes that can't be made: the same types of errors as in `dataclasses`
     (TypeError, "has no default", lambda: make({"a": int, "b": int}, a=1)),
     (TypeError, "identifier", lambda: make({"no name": int})),
     (TypeError, "identifier", lambda: make({"class": int})),

@@ -83,7 +83,7 @@ def test_an_unhashable_static_field_is_reported_with_its_name():
         Static([1])
 
 
-def test_a_partly_made_module_is_a_tree_of_what_it_has():
+def test_an_incomplete_module_is_a_tree_of_its_fields_so_far():
     seen = []
 
     class Partly(eqx.Module):
@@ -108,7 +108,7 @@ def test_a_partly_made_module_is_a_tree_of_what_it_has():
     assert repr(partly) == "Partly(b=1, c=2)"
 
 
-def test_a_getattr_of_ones_own_is_not_asked_for_fields():
+def test_flattening_does_not_call_getattr():
     class Delegates(eqx.Module):
         inner: Any
         scale: Any
@@ -124,7 +124,7 @@ def test_a_getattr_of_ones_own_is_not_asked_for_fields():
 
 @pytest.fixture
 def deep_recursion():
-    """Let JAX's flattening, which is recursive and heeds Python's limit, go as deep as the test wants."""
+    """Raise Python's limit of recursion, which JAX's flattening observes."""
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(20000)
     yield
@@ -155,8 +155,8 @@ def test_nothing_is_registered_twice():
         tree_util.register_pytree_node(Affine, lambda x: ((), None), lambda aux, children: None)
 
 
-def test_nothing_of_ours_keeps_a_class():
-    """JAX's registry never forgets a class; beside it, no table of the library's holds one."""
+def test_the_library_does_not_keep_a_class_alive():
+    """JAX's registry never forgets a class. No table of the library holds one."""
 
     class Temporary(eqx.Module):
         x: Any
@@ -174,7 +174,7 @@ def test_nothing_of_ours_keeps_a_class():
         if isinstance(table, (dict, list, set, tuple, frozenset, weakref.WeakKeyDictionary))
         and any(x is Temporary or type(x) is Temporary for x in [*table, *getattr(table, "values", tuple)()])
     ]
-    # Before JAX 0.4.8 the registry keeps no names of children, so a table of ours does.
+    # Before JAX 0.4.8 the registry keeps no names of children, so the library has a table.
     assert set(holders) <= {("equinox._compat.pytrees", "_name_functions")}
 
 
@@ -194,7 +194,7 @@ def test_fields_may_have_any_name():
     assert [getattr(tree_util.tree_map(lambda x: x, m), name) for name in names] == list(range(7))
 
 
-def test_types_inside_a_static_tuple_count():
+def test_types_inside_a_static_tuple_are_part_of_the_structure():
     class Static(eqx.Module):
         n: Any = eqx.field(static=True)
 
@@ -202,7 +202,7 @@ def test_types_inside_a_static_tuple_count():
     assert all(a != b for i, a in enumerate(structures) for b in structures[:i])
 
 
-def test_an_unhashable_static_dictionary_is_reported_too():
+def test_an_unhashable_static_dictionary_is_reported():
     class Static(eqx.Module):
         n: Any = eqx.field(static=True)
 

@@ -1,4 +1,4 @@
-"""Generated code has a name and a source, and none of it comes from a user."""
+"""Generated code has a file name and a source. No part of it comes from a user."""
 
 import inspect
 import keyword
@@ -40,7 +40,7 @@ def test_a_traceback_shows_the_line_that_unflattens():
     assert "self.a, self.b" in inspect.getsource(flatten)
 
 
-def test_classes_of_one_name_keep_their_own_sources():
+def test_classes_of_the_same_name_have_separate_sources():
     def make(annotations):
         return type(eqx.Module)(
             "Same", (eqx.Module,), {"__annotations__": annotations, "__module__": __name__, "__qualname__": "Same"}
@@ -51,7 +51,7 @@ def test_classes_of_one_name_keep_their_own_sources():
     assert ["__Module_self__.{} = ".format(name) in inspect.getsource(first.__init__) for name in "ab"] == [True, False]
     assert "__Module_self__.b = b" in inspect.getsource(second.__init__)
     files = [cls.__init__.__code__.co_filename for cls in (first, second, third)]
-    assert files[0] == files[2] != files[1]  # no more entries than sources
+    assert files[0] == files[2] != files[1]  # one entry for each source
 
 
 @pytest.mark.parametrize(
@@ -59,14 +59,14 @@ def test_classes_of_one_name_keep_their_own_sources():
     ["", "1", "a b", "a=print()", "a\n", "a, *b", "a: int", "\ufb01", "__Module_self__", "__Module_default_x__"]
     + keyword.kwlist[:3],
 )
-def test_a_name_that_code_cannot_hold_is_refused(name):
-    """As `dataclasses.make_dataclass` does. The last ones are those of variables of generated code."""
+def test_a_field_name_that_code_cannot_have_is_refused(name):
+    """`dataclasses.make_dataclass` refuses such names too. The last ones are names of variables of generated code."""
     for annotations in ({name: Any}, {"x": Any, name: Any}):
         with pytest.raises(TypeError, match="`Bad`.*(identifier|reserved)"):
             type(eqx.Module)("Bad", (eqx.Module,), {"__annotations__": annotations, "__module__": __name__})
 
 
-def test_the_code_of_a_name_is_not_run():
+def test_code_in_a_field_name_is_not_run():
     name = "x=ran.append(1)"
     with pytest.raises(TypeError, match="identifier"):
         type(eqx.Module)("Bad", (eqx.Module,), {"__annotations__": {name: Any}, "__module__": __name__})

@@ -1,4 +1,7 @@
-"""What a subclass of `Module` is: a frozen dataclass, with an `__init__` of its own or a generated one, and bases."""
+"""A subclass of `Module` is a frozen dataclass. Its `__init__` is generated or written by hand.
+
+It may have several bases.
+"""
 
 import abc
 import copy
@@ -38,7 +41,7 @@ def test_wrong_arguments_are_a_type_error(args, kwargs):
         Affine(*args, **kwargs)
 
 
-def test_an_init_of_ones_own():
+def test_an_init_may_be_written_by_hand():
     class Doubled(eqx.Module):
         value: Any
         size: int
@@ -53,7 +56,7 @@ def test_an_init_of_ones_own():
         Doubled()
 
 
-def test_an_init_is_inherited_as_any_method_is():
+def test_an_init_is_inherited_like_any_method():
     class Base(eqx.Module):
         x: Any
 
@@ -99,7 +102,7 @@ def test_super_init():
     assert tree_util.tree_leaves(ChildOfGenerated(1, 2)) == [1, 2]
 
 
-def test_a_generated_init_under_an_own_one_covers_the_new_fields():
+def test_a_subclass_with_new_fields_gets_a_new_generated_init():
     class Base(eqx.Module):
         x: Any
 
@@ -122,10 +125,10 @@ def test_defaults_and_factories():
     assert (m.a, m.b, m.c, m.d, m.e) == (1, 2, [], 4, {})
     assert m.c is not WithDefaults(1).c
     assert WithDefaults(1, c=3).c == 3
-    assert tree_util.tree_leaves(m) == [1, 2, 4]  # in the instance, and so in the tree
+    assert tree_util.tree_leaves(m) == [1, 2, 4]  # they are fields of the instance, so they are in the tree
 
 
-def test_a_default_fills_what_an_own_init_leaves_unset():
+def test_a_default_fills_a_field_that_init_does_not_set():
     class Own(eqx.Module):
         a: Any
         b: Any = 2
@@ -271,7 +274,7 @@ def test_generics():
     assert typing.get_type_hints(Box)["content"] is T
 
 
-def test_several_bases_as_dataclasses_do():
+def test_fields_of_several_bases_are_ordered_as_in_dataclasses():
     def make(base, decorate):
         @decorate
         class A(base):
@@ -381,7 +384,7 @@ def jax_static(**kwargs):
         jax_static,
     ],
 )
-def test_jaxs_own_spelling_of_a_static_field(static):
+def test_jaxs_spelling_makes_a_field_static(static):
     class Static(eqx.Module):
         x: Any
         n: Any = static(default=3)
@@ -443,7 +446,7 @@ def a_mixin():
 
 @pytest.mark.parametrize("override", [plain_attribute, methods, properties, a_mixin])
 def test_an_overridden_field_is_no_field(override):
-    """Whether it is static or not, and has a default or not; for the classes below, too."""
+    """This holds for static and dynamic fields, with and without a default, and for subclasses."""
     cls, expected = override()
     m = cls()
     values = tuple(value() if callable(value) else value for value in (m.x, m.y, m.s))
@@ -477,7 +480,7 @@ def test_an_overridden_field_cannot_be_set_by_the_init_of_a_base():
         Overrides()
 
 
-def test_an_own_match_args_stays():
+def test_match_args_written_by_hand_stays():
     class Own(eqx.Module):
         __match_args__ = ("y",)
         x: Any
@@ -486,7 +489,7 @@ def test_an_own_match_args_stays():
     assert Own.__match_args__ == ("y",)
 
 
-def test_class_keywords_of_any_name_reach_init_subclass():
+def test_init_subclass_gets_class_keywords_of_any_name():
     seen = {}
 
     class Hook(eqx.Module):
@@ -532,7 +535,7 @@ def test_a_generic_instance_keeps_its_alias():
 
 
 @pytest.mark.parametrize("options", [{}, {"frozen": False}, {"frozen": True, "order": True}, {"eq": False}])
-def test_a_dataclass_decorator_that_asks_for_anything_else_is_refused(options):
+def test_a_dataclass_decorator_with_other_options_is_refused(options):
     with pytest.raises(TypeError, match=r"`Decorated` is a `Module`, .* Remove the decorator `@dataclasses.dataclass`"):
 
         @dataclasses.dataclass(**options)

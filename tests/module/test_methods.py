@@ -1,4 +1,4 @@
-"""Bound methods: as Python's own, and pytrees that transformations take."""
+"""Bound methods behave like Python's, and are pytrees that transformations take."""
 
 import functools as ft
 import inspect
@@ -16,7 +16,7 @@ from modules import Affine, affine
 import equinox as eqx
 
 
-def test_a_bound_method_behaves_like_pythons():
+def test_a_bound_method_behaves_like_one_of_python():
     m = affine()
     assert m.scaled.__name__ == "scaled" and m.scaled.__doc__ == "Scale what the call gives."
     assert str(inspect.signature(m.scaled)) == "(x, factor=2.0)"
@@ -70,7 +70,7 @@ def test_a_method_may_have_a_keyword_named_self_or_fun():
     assert Odd(1).method(self=2, function=3) == {"self": 2, "function": 3}
 
 
-def test_decorated_methods_bind():
+def test_decorated_methods_are_bound():
     class Decorated(eqx.Module):
         x: Any
 
@@ -98,7 +98,7 @@ def test_decorated_methods_bind():
     assert jax.jit(m.filter_jitted)(1.0) == 3
 
 
-def test_a_decorator_binds_by_its_own_rule():
+def test_the_get_of_a_decorator_is_used():
     class Bound:
         def __init__(self, fun):
             self.__wrapped__ = fun
@@ -126,7 +126,7 @@ def test_a_decorator_binds_by_its_own_rule():
 
 
 class Kinds(eqx.Module):
-    """Everything that Python binds as a method."""
+    """A class with everything that Python binds as a method."""
 
     x: Any
 
@@ -195,7 +195,7 @@ def test_single_dispatch_methods_are_pytrees():
     assert tree_util.tree_leaves(m.show) == [1]
 
 
-def test_what_python_does_not_bind_stays_as_it_is():
+def test_attributes_that_python_does_not_bind_are_unchanged():
     other = Affine(1, 2)
 
     class Holds(eqx.Module):
@@ -216,7 +216,7 @@ def test_what_python_does_not_bind_stays_as_it_is():
 
 
 def test_a_method_that_is_added_later_is_a_pytree():
-    """By `__init_subclass__`, by a decorator of the class, or by anybody else."""
+    """`__init_subclass__`, a decorator of the class or any other code may add it."""
 
     def decorate(cls):
         cls.decorated = lambda self: self.x
@@ -248,7 +248,7 @@ def test_a_method_that_is_added_later_is_a_pytree():
             assert method() == 3 and tree_util.tree_leaves(method) == [3], name
     del Grows.patched
     assert not hasattr(Heir(3), "patched")
-    Grows.x = lambda self: 0  # a default of the field, now: no method
+    Grows.x = lambda self: 0  # now it is the default of a field and no method
     assert Grows(3).x == 3 and tree_util.tree_leaves(Grows(3)) == [3]
 
 

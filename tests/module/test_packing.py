@@ -1,4 +1,4 @@
-"""Functions made by JAX survive copies and pickles wherever they are in a module. Pickles can name nothing else."""
+"""Functions made by JAX survive copies and pickles at any place in a module. Pickles name no other functions."""
 
 import collections
 import copy
@@ -40,7 +40,7 @@ def filter_jitted(x):
 
 
 class Names:
-    """A class that holds a compiled function, which has a qualified name."""
+    """A class that holds a compiled function. The function has a qualified name."""
 
     @staticmethod
     @jax.jit
@@ -144,7 +144,7 @@ def by_pickle(x):
 
 
 def values_of(x):
-    """What a holder holds, in an order."""
+    """The values in a holder, in a fixed order."""
     return list(x.items()) if isinstance(x, dict) else x
 
 
@@ -158,7 +158,7 @@ def test_a_function_of_jax_survives_in_any_object(holder, duplicate):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_any_protocol_will_do(protocol):
+def test_every_protocol_works(protocol):
     for holder in sorted(HOLDERS):
         if holder == "slots" and protocol < 2:
             continue
@@ -167,7 +167,7 @@ def test_any_protocol_will_do(protocol):
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, by_pickle])
-def test_every_function_of_jax_comes_back_as_the_very_same(duplicate):
+def test_every_function_of_jax_is_loaded_as_the_same_object(duplicate):
     functions = [*FUNCTIONS, Names.nested, Compiled.method, Compiled.filter_method]
     again = duplicate(Affine(functions, Point(functions, 1)))
     assert [f is g for f, g in zip(again.weight, functions)] == [True] * len(functions)
@@ -187,7 +187,7 @@ def test_partials_and_object_arrays(duplicate):
 
 
 @pytest.mark.parametrize("f", [jax.jit(lambda x: x), jax.custom_jvp(lambda x: x), jax.jit(relu)])
-def test_deepcopy_keeps_functions_of_jax_that_have_no_name(f):
+def test_deepcopy_keeps_functions_of_jax_without_a_name(f):
     assert copy.deepcopy(Affine(Point(f, [f]), 1)) == Affine(Point(f, [f]), 1)
 
 
@@ -230,7 +230,7 @@ def test_deeply_nested_objects_survive():
         assert duplicate(m) == m
 
 
-def test_the_original_is_left_alone_and_nothing_is_kept():
+def test_pickling_does_not_change_the_original():
     held = {"a": [relu], "b": Data(relu)}
     before = (held["a"], held["b"], held["b"].x)
     first, second = pickle.dumps(Affine(held, 1)), pickle.dumps(Affine(held, 1))
@@ -239,7 +239,7 @@ def test_the_original_is_left_alone_and_nothing_is_kept():
     assert pickle.loads(pickle.dumps(Affine(held, 1))).weight["a"] == [relu, 2]
 
 
-def test_nothing_is_kept_alive_once_a_pickle_is_made():
+def test_a_finished_pickle_keeps_nothing_alive():
     m = Affine(Data([relu]), Slots(relu))
     held = weakref.ref(m.weight)
     assert pickle.dumps(m) and copy.deepcopy(m)
@@ -248,7 +248,7 @@ def test_nothing_is_kept_alive_once_a_pickle_is_made():
     assert held() is None
 
 
-def test_arrays_may_be_sent_beside_a_pickle():
+def test_out_of_band_buffers_work():
     m = Affine([relu, np.arange(3.0)], None)
     buffers = []
     data = pickle.dumps(m, 5, buffer_callback=buffers.append)
@@ -256,13 +256,13 @@ def test_arrays_may_be_sent_beside_a_pickle():
     assert pickle.loads(data, buffers=buffers).weight[1].tolist() == [0.0, 1.0, 2.0]
 
 
-def test_threads_may_pickle_what_they_share():
+def test_threads_may_pickle_shared_objects():
     m = Affine([relu, Data(relu)], Affine(Point(relu, 1), jnp.tanh))
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda _: by_pickle(m) == m and copy.deepcopy(m) == m, range(100))) == [True] * 100
 
 
-def test_what_cannot_be_pickled_says_so_as_everywhere():
+def test_the_error_for_an_unpicklable_object_is_that_of_pickle():
     with pytest.raises((TypeError, pickle.PicklingError, AttributeError), match="lock"):
         pickle.dumps(Affine([relu, __import__("threading").Lock()], 1))
 
@@ -271,11 +271,11 @@ def test_a_pickle_names_no_private_module_of_jax():
     assert b"_src" not in pickle.dumps(Affine([jax.nn.relu, Point(jax.nn.softplus, jnp.tanh)], {"a": jax.nn.gelu}))
 
 
-# What an unpickler that allows only some names lets through
+# Unpicklers that allow only some names
 
 
 class Unpickler(pickle.Unpickler):
-    """One that allows this library and what honest pickles of its modules name beside it."""
+    """An unpickler that allows only this library, and the other names that pickles of its modules need."""
 
     def find_class(self, module, name):
         allowed = module.partition(".")[0] == "equinox" or (module, name) in [
@@ -293,7 +293,7 @@ def restricted(data):
 
 
 def names_in(x):
-    """The helpers of this library that a pickle of `x` names, by their own names."""
+    """The helpers of this library that a pickle of `x` names."""
     found = {}
 
     class Spy(pickle.Unpickler):
@@ -306,7 +306,7 @@ def names_in(x):
 
 
 class Call:
-    """Pickles as a call of `function`."""
+    """An object that is pickled as a call of `function`."""
 
     def __init__(self, function, *args):
         self.reduced = function, args
@@ -315,7 +315,7 @@ class Call:
         return self.reduced
 
 
-def test_an_honest_pickle_passes_a_restricted_unpickler():
+def test_a_restricted_unpickler_loads_pickles_of_modules():
     m = Affine([relu, (relu, jitted, custom)], {"a": Affine(1, 2), "b": Names.nested})
     again = restricted(pickle.dumps([m, m.scaled]))
     assert again[0] == m and again[1].__self__ is again[0] and again[0].weight[1] == (relu, jitted, custom)
@@ -348,13 +348,13 @@ def test_an_honest_pickle_passes_a_restricted_unpickler():
         ("modules", "affine"),
     ],
 )
-def test_no_helper_gives_anything_but_functions_of_jax(module, name):
+def test_helpers_load_only_functions_of_jax(module, name):
     load_function = names_in(Affine(relu, 1))["load_function"]
     with pytest.raises((pickle.UnpicklingError, AttributeError), match="the pickle names"):
         restricted(pickle.dumps(Call(load_function, module, name)))
 
 
-def test_no_helper_makes_or_changes_anything_but_new_modules():
+def test_helpers_make_only_new_modules_and_change_nothing_else():
     found = names_in(Affine(affine_with_method(), 1))
     m = Affine(1, 2)
     for call in (

@@ -68,7 +68,7 @@ def test_equality_is_tree_equality():
     assert Affine(1, 2) != Other(1, 2)
 
 
-def test_hash_by_value_without_arrays_and_a_clear_error_with():
+def test_a_module_has_a_hash_if_it_holds_no_arrays():
     assert hash(Affine(1, "a")) == hash(Affine(1, "a"))
     assert len({Affine(1, "a"), Affine(1, "a"), Affine(2, "a")}) == 2
     for weight in (jnp.ones(2), np.ones(2)):
@@ -89,17 +89,17 @@ def test_weak_references_and_partials():
     assert ref() is None
 
 
-def test_what_a_copy_shares_and_keeps():
+def test_copies_keep_which_values_are_shared():
     shared = {"b": [1], "a": 2}
     m = Affine(shared, shared)
     shallow, deep, pickled = copy.copy(m), copy.deepcopy(m), pickle.loads(pickle.dumps(m))
     assert shallow.weight is shared
     for again in (deep, pickled):
         assert again.weight is not shared and again.weight is again.bias and list(again.weight) == ["b", "a"]
-    assert copy.copy(Affine({1: 2, "a": 3}, None)).weight == {1: 2, "a": 3}  # which JAX couldn't sort
+    assert copy.copy(Affine({1: 2, "a": 3}, None)).weight == {1: 2, "a": 3}  # JAX couldn't sort these keys
 
 
-def test_a_filtered_function_is_atomic_to_copies():
+def test_a_copy_of_a_filtered_function_is_the_function_itself():
     f = eqx.filter_jit(lambda x: x)
     assert copy.copy(f) is f and copy.deepcopy(Affine(f, 1)).weight is f
 
@@ -188,13 +188,13 @@ def test_a_copied_method_is_the_same_function_on_the_copied_object(method, dupli
     assert str(again(np.ones(2))) == str(bound(np.ones(2)))
 
 
-def test_to_copy_a_bound_method_is_atomic():
+def test_a_copy_of_a_bound_method_is_the_method_itself():
     bound = affine().scaled
     assert copy.copy(bound) is bound
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, by_pickle])
-def test_a_method_and_its_module_stay_together(duplicate):
+def test_a_copied_method_is_bound_to_the_copied_module(duplicate):
     m = Methods(1)
     holder = Affine(m, [m.scaled, m.jitted, m.scaled])
     again = duplicate(holder)
@@ -202,13 +202,13 @@ def test_a_method_and_its_module_stay_together(duplicate):
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, by_pickle])
-def test_a_method_bound_to_something_else_survives(duplicate):
+def test_a_method_that_is_bound_to_another_object_survives(duplicate):
     placed = tree_util.tree_map(lambda _: 3, affine().scaled, is_leaf=lambda x: isinstance(x, Affine))
     again = duplicate(placed)
     assert again.__self__ == 3 and again.__func__ is Affine.scaled
 
 
-def test_a_method_that_has_moved_to_a_base_class_or_is_gone(monkeypatch):
+def test_a_pickled_method_may_move_to_a_base_class_and_must_exist(monkeypatch):
     pickled = pickle.dumps(Methods(1).scaled)
     monkeypatch.delattr(Methods, "scaled")
     assert pickle.loads(pickled)(2) == ("base", 1, 2)
@@ -221,7 +221,7 @@ def test_a_method_that_has_moved_to_a_base_class_or_is_gone(monkeypatch):
 
 
 class Counted(eqx.Module):
-    """Leaves its cache out of copies and pickles, and finds it again."""
+    """A module that leaves its cache out of copies and pickles, and makes it again."""
 
     weight: Any
     cache: Any = None
@@ -237,7 +237,7 @@ class Counted(eqx.Module):
 
 
 class Cleared(eqx.Module):
-    """Changes the state by `super()`."""
+    """A module that changes the state that `super()` returns."""
 
     weight: Any
     cache: Any = None
@@ -291,7 +291,7 @@ class Mixed(Mixin, eqx.Module):
 
 
 @pytest.mark.parametrize("duplicate", _copies())
-def test_a_state_of_ones_own_is_heeded(duplicate):
+def test_getstate_and_setstate_may_be_written_by_hand(duplicate):
     again = duplicate(Counted([jax.nn.relu], "cache", "other"))
     assert (again.weight, again.cache, again.name) == ([jax.nn.relu], "made by __setstate__", "other")
     again = duplicate(Cleared(2, "cache"))
@@ -346,11 +346,11 @@ def test_a_module_may_be_copied_while_it_is_made():
     assert shallow.a == deep.a == [1] and not hasattr(shallow, "twins") and shallow.a is not deep.a
 
 
-# A class that has changed since
+# Classes that changed after the pickle was made
 
 
 def changed(fields, **members):
-    """The class `Changing` with other fields."""
+    """Define the class `Changing` with other fields."""
     namespace = {"__annotations__": fields, "__module__": __name__, "__qualname__": "Changing"}
     return type(eqx.Module)("Changing", (eqx.Module,), dict(namespace, **members))
 
@@ -420,7 +420,7 @@ class MixedBox(Mixin, Box[T]):
 
 
 @pytest.mark.parametrize("duplicate", _copies())
-def test_what_a_generic_module_was_made_as_is_kept(duplicate):
+def test_a_copy_of_a_generic_module_keeps_its_type_arguments(duplicate):
     m = Box[int](1)
     again = duplicate(m)
     assert again.__orig_class__ == m.__orig_class__ == Box[int] and again == m and type(again) is Box

@@ -1,7 +1,7 @@
-"""Pickles that cross processes: what a script defines goes by value with cloudpickle, what a module defines by name.
+"""Pickles between processes. cloudpickle writes definitions of a script by value, and definitions of a module by name.
 
-A script dumps everything once, and another process with another `__main__` loads it: in one process, what was lost
-would still be there.
+A script dumps everything once. Another process with another `__main__` loads it. In the same process, lost definitions
+would still exist.
 """
 
 import os
@@ -183,7 +183,7 @@ if __name__ == "__main__":
 
 
 class Processes:
-    """Runs the script, in a folder in which its definitions are a module too."""
+    """Runs the script, in a folder in which its definitions are also a module."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -192,7 +192,7 @@ class Processes:
 
     def run(self, argument, given=b""):
         path = [str(Path(eqx.__file__).parents[1]), str(self.folder), os.environ.get("PYTHONPATH", "")]
-        # The accelerator, if there is one, may belong to this process alone.
+        # If there is an accelerator, this process may be the only one that can use it.
         env = dict(
             os.environ, JAX_PLATFORMS="cpu", JAX_PLATFORM_NAME="cpu", PYTHONPATH=os.pathsep.join(filter(None, path))
         )
@@ -231,7 +231,7 @@ def values(x):
     return [np.asarray(leaf).tolist() for leaf in tree_util.tree_leaves(x) if eqx.is_array(leaf)]
 
 
-def test_the_same_script_finds_its_functions_again(processes, dumped):
+def test_the_same_script_loads_its_functions(processes, dumped):
     processes.run("load", dumped)
 
 

@@ -1,4 +1,4 @@
-"""Random object graphs, in which anything may be shared or part of a cycle, come back from pickles as they were."""
+"""Random object graphs with shared parts and cycles are the same after pickling."""
 
 import collections
 import dataclasses
@@ -78,7 +78,10 @@ def children(x):
 
 
 def described(x):
-    """A list that is the same for two graphs if they have the same types, the same leaves, and share the same parts."""
+    """Describe a graph by a list.
+
+    Two graphs have the same list if they have the same types and leaves, and share the same parts.
+    """
     description, numbers, met, pending = [], {}, [], [x]
     while pending:
         x = pending.pop()
@@ -88,7 +91,7 @@ def described(x):
             description.append(x)
         else:
             numbers[id(x)] = len(numbers)
-            met.append(x)  # so that no other object gets its `id`
+            met.append(x)  # kept alive, so no other object gets its `id`
             description.append((type(x), len(children(x))))
             pending += children(x)
     return description

@@ -1,4 +1,4 @@
-"""What is read of a module as it is flattened: what its dictionary holds, whatever its class has under those names."""
+"""Flattening reads the dictionary of the instance. Attributes of the class with the same names don't matter."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ import equinox as eqx
 
 
 class Doubles:
-    """A descriptor that keeps a value in the instance's dictionary, and shows twice of it."""
+    """A descriptor that keeps a value in the dictionary of the instance, and returns twice the value."""
 
     def __set_name__(self, owner, name):
         self.name = name
@@ -89,8 +89,8 @@ CLASSES = [
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_flattening_goes_by_the_dictionary(cls):
-    """Of a module that has all its fields, or only some of them: a default of the class is none of the instance's."""
+def test_flattening_reads_the_dictionary(cls):
+    """The module has all its fields, or only some of them. A default of the class is no value of the instance."""
     fields = cls.__dataclass_fields__
     for chosen in (list(fields), [], list(fields)[:1], list(fields)[1:], list(fields)[::-1]):
         m = object.__new__(cls)
@@ -104,7 +104,7 @@ def test_flattening_goes_by_the_dictionary(cls):
 
 
 def test_a_default_is_no_child_before_it_is_set():
-    """Nor is what reading it gives: a bound function, or a method of a base class, which has the module in it."""
+    """A bound function or a method of a base class is no child either, although reading the name returns it."""
     seen = []
 
     class Early(OverMethod):

@@ -1,4 +1,7 @@
-"""`replace`: a copy of a module with fields changed, static ones too, checked as construction checks."""
+"""`replace`: a copy of a module with some fields changed. The fields may be static.
+
+The new values are checked as in construction.
+"""
 
 import functools as ft
 from typing import Any
@@ -32,7 +35,7 @@ class Checked(eqx.Module):
 
 
 def test_fields_are_changed_in_a_copy():
-    """All kinds of fields; the other fields are the very same objects. `__init__` isn't called."""
+    """Fields of all kinds can be changed. The other fields are the same objects. `__init__` isn't called."""
     m = Checked(3)
     changed = eqx.replace(m, size=4, function=len, hidden=[2])
     assert (changed.value, changed.size, changed.function, changed.hidden) == (3.0, 4, len, [2])
@@ -42,8 +45,8 @@ def test_fields_are_changed_in_a_copy():
         changed.size = 5
 
 
-def test_checked_as_construction_checks():
-    """Converters, the demands on static fields and `__check_init__`; the module itself stays as it was."""
+def test_new_values_are_checked_as_in_construction():
+    """Converters and `__check_init__` run, and static fields are checked. The module itself doesn't change."""
     m = Checked(3)
     assert eqx.replace(m, value="2").value == 2.0
     with pytest.raises(ValueError, match="a negative size"):
@@ -55,9 +58,9 @@ def test_checked_as_construction_checks():
     assert m == Checked(3)
 
 
-def test_predicates_are_asked_about_what_is_new():
-    """The predicate is asked about the new value, and about no other."""
-    m = tree_util.tree_map(lambda x: len, Checked(3))  # a leaf, whatever it is
+def test_predicates_are_called_on_new_values():
+    """The predicate is called on the new value, and on no other."""
+    m = tree_util.tree_map(lambda x: len, Checked(3))  # every leaf is a function now
     assert tree_util.tree_leaves(m) == [len, len]
     assert tree_util.tree_leaves(eqx.replace(m, function=sum)) == [len, len]
     assert tree_util.tree_leaves(eqx.replace(m, function=0)) == [len, 0, len]
@@ -78,7 +81,7 @@ def test_fields_of_any_name():
 
 
 def test_wrong_arguments():
-    """An unknown field is refused with the names of the fields. What is no module is refused too."""
+    """An unknown field is refused, with the names of the fields. An object that is no module is refused."""
     with pytest.raises(TypeError, match="`replace` got `siz`, `b`, but `Checked` has no such field. .* `size`"):
         eqx.replace(Checked(3), siz=4, b=1)
     with pytest.raises(TypeError, match="`replace` got `slow`"):
@@ -89,7 +92,7 @@ def test_wrong_arguments():
 
 
 def test_while_traced():
-    """Inside a transformation, values may be traced."""
+    """Inside a transformation the values may be traced."""
 
     class Scale(eqx.Module):
         factor: Any

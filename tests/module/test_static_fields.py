@@ -1,4 +1,4 @@
-"""`field(static=predicate)`: what is static is decided once for each module, and lasts through what is done to it."""
+"""`field(static=predicate)` decides once for each module. Transformations and copies keep the decision."""
 
 import copy
 import functools as ft
@@ -18,7 +18,7 @@ leaves_of = tree_util.tree_leaves
 
 
 class Layers(eqx.Module):
-    """A tuple of functions and data, one such value, and a field of each other kind."""
+    """A module with a tuple of functions and data, a single such value, and fields of the other kinds."""
 
     layers: Tuple[Any, ...] = eqx.field(static=callable)
     weight: Any
@@ -50,15 +50,15 @@ def is_same(a, b):
 
 
 def test_functions_are_structure_and_the_rest_is_data():
-    """The predicate is asked of a value, and of each item of a tuple. What is static is no leaf."""
+    """The predicate is called on a value, and on each item of a tuple. A static value is no leaf."""
     m = make()
     assert leaves_of(m) == [1.0, 2.0, 3.0]
     assert m.layers == (1.0, jnp.tanh, 2.0, len) and m.function is jax.nn.relu
-    assert leaves_of(make(layers=[jnp.tanh], function=5)) == [jnp.tanh, 3.0, 5]  # a list is one value
+    assert leaves_of(make(layers=[jnp.tanh], function=5)) == [jnp.tanh, 3.0, 5]  # a list counts as one value
 
 
 def test_paths_keep_their_numbers():
-    """A static item leaves `None` in its place."""
+    """A static item is replaced by `None` among the children."""
     if not hasattr(tree_util, "tree_flatten_with_path"):
         pytest.skip("JAX has paths since 0.4.6, this is " + jax.__version__)
     paths = [tree_util.keystr(path) for path, _ in tree_util.tree_flatten_with_path(make())[0]]
@@ -67,14 +67,14 @@ def test_paths_keep_their_numbers():
 
 @pytest.mark.parametrize("name", COPIES)
 def test_decision_lasts_in_copies(name):
-    """Copies, and what a round trip through a transformation returns, are like the original in all."""
+    """Copies, and results of transformations that return the module, are the same as the original."""
     for m in (make(), make(function=1.0), make(layers=()), make(layers=(len,))):
         assert is_same(COPIES[name](m), m)
 
 
 @pytest.mark.parametrize("replacement", [None, len, 5, object(), (len,)], ids=lambda x: type(x).__name__)
-def test_decision_lasts_whatever_replaces_a_leaf(replacement):
-    """A leaf that becomes a function stays a leaf, and `None` moves no function into the leaves."""
+def test_decision_lasts_if_leaves_are_replaced(replacement):
+    """If a function replaces a leaf, it is a leaf. If `None` replaces a leaf, no function becomes a leaf."""
     m = make(function=1.0)
     changed = tree_util.tree_map(lambda x: replacement, m)
     assert changed.layers[1::2] == m.layers[1::2]
@@ -86,8 +86,8 @@ def test_decision_lasts_whatever_replaces_a_leaf(replacement):
         assert back.layers == changed.layers
 
 
-def test_what_stands_at_a_static_place_is_ignored():
-    """`is_leaf` may let a function see, and replace, the `None` at the place of a static value."""
+def test_a_child_at_a_static_place_is_ignored():
+    """With `is_leaf`, a function may get and replace the `None` at the place of a static value."""
     m = make()
     seen = []
 
@@ -101,7 +101,10 @@ def test_what_stands_at_a_static_place_is_ignored():
 
 
 def test_another_object_in_the_place_of_a_tuple_is_data():
-    """A tuple that is replaced whole is a leaf. The static items are back where a tuple of that length is."""
+    """If a whole tuple is replaced, the new object is a leaf.
+
+    If a tuple of the same length replaces that, it has the static items.
+    """
     m = make()
 
     def is_tuple(x):
@@ -118,7 +121,7 @@ def test_another_object_in_the_place_of_a_tuple_is_data():
 
 
 def test_static_values_are_compared_with_their_types():
-    """Two modules have one structure if their static values are equal, of the same types and in the same places."""
+    """Two modules have the same structure if their static values are equal and have the same types and places."""
 
     class Options(eqx.Module):
         values: Any = eqx.field(static=lambda x: not isinstance(x, str))
@@ -130,7 +133,7 @@ def test_static_values_are_compared_with_their_types():
 
 
 def test_functions_compare_by_identity():
-    """Of two models with a fresh lambda each, one doesn't fit where the other is expected."""
+    """If each of two models is made with its own lambda, they have different structures."""
     a, b = make(function=lambda x: x), make(function=lambda x: x)
     assert structure(a) != structure(b) and a != b
     with pytest.raises(ValueError):
@@ -149,8 +152,8 @@ def test_functions_compare_by_identity():
     ],
     ids=lambda x: type(x).__name__,
 )
-def test_what_cannot_be_static_stays_data(value):
-    """An array, what holds one, or what can't be hashed is data, whatever the predicate says."""
+def test_values_that_cannot_be_static_are_data(value):
+    """An array, an object that holds one, or an unhashable value is data, even if the predicate is true."""
 
     class Anything(eqx.Module):
         value: Any = eqx.field(static=lambda x: True)
@@ -174,8 +177,11 @@ class Asking(eqx.Module):
     c: Any = eqx.field(static=is_int, default=(1, 2.0))
 
 
-def test_predicate_is_asked_once_for_each_module():
-    """When the module is complete, after converters and defaults; never by a transformation or a copy."""
+def test_predicate_is_called_once_for_each_module():
+    """It is called when the module is complete, after converters and defaults.
+
+    Transformations and copies don't call it.
+    """
     del asked[:]
     m = Asking("5")
     assert asked == [5, "b", 1, 2.0]
@@ -186,8 +192,8 @@ def test_predicate_is_asked_once_for_each_module():
     assert asked[4:] == [3] and leaves_of(other) == [2.0] and leaves_of(m) == ["b", 2.0]
 
 
-def test_setstate_is_decided_about():
-    """A module whose `__setstate__` sets its fields is complete after it."""
+def test_predicates_are_called_after_setstate():
+    """A module is complete after its `__setstate__`."""
 
     class Stateful(eqx.Module):
         function: Any = eqx.field(static=callable)
@@ -202,7 +208,7 @@ def test_setstate_is_decided_about():
 
 
 def test_an_unfinished_module_is_data():
-    """Until a module is complete nothing is decided: it is a tree of what it has."""
+    """Before a module is complete nothing is decided, and all its fields are data."""
     seen = []
 
     class Early(eqx.Module):
@@ -217,8 +223,8 @@ def test_an_unfinished_module_is_data():
     assert leaves == leaves_of(copied) == leaves_of(mapped) == [len] and leaves_of(m) == []
 
 
-def test_subclasses_and_attributes_of_a_delegate():
-    """A subclass inherits the predicate or overrides the field; `__getattr__` isn't asked for the decision."""
+def test_subclasses_may_override_a_field_and_define_getattr():
+    """A subclass inherits the predicate or overrides the field. `__getattr__` isn't called for the decision."""
 
     class Data(Layers):
         function: Any
@@ -238,8 +244,8 @@ def test_wrong_static():
         eqx.field(static="yes")
 
 
-def test_transformations_see_arrays_alone():
-    """A model with functions in static places goes in and out of plain JAX; the structure tells when to retrace."""
+def test_plain_transformations_get_only_arrays():
+    """Plain JAX takes and returns a model with static functions. A change of the structure causes a retrace."""
     traces = []
 
     @jax.jit

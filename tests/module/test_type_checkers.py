@@ -1,4 +1,4 @@
-"""Modules beside jaxtyping and beartype, which look into annotations, functions and classes."""
+"""Modules together with jaxtyping and beartype, which read annotations, functions and classes."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""`GRUCell` and `LSTMCell` are PyTorch's cells: its numbers, its layout, and what each gate is there for."""
+"""`GRUCell` and `LSTMCell` are PyTorch's cells: the same numbers, the same layout, and gates with the same effects."""
 
 import json
 import pathlib
@@ -22,7 +22,7 @@ def number_of_gates(cell_type):
 
 
 def scan(cell, state, xs):
-    """The states after each step of the sequence `xs`."""
+    """Return the states after each step of the sequence `xs`."""
 
     def step(state, x):
         state = cell(x, state)
@@ -32,13 +32,13 @@ def scan(cell, state, xs):
 
 
 def with_gate_biases(cell, biases):
-    """`cell` with all parameters zero but `bias_ih`, which has one number for all rows of a gate."""
+    """Copy `cell` with zeros for all parameters except `bias_ih`. That has one number for all rows of a gate."""
     zeros = jax.tree_util.tree_map(jnp.zeros_like, cell)
     return eqx.tree_at(lambda m: m.bias_ih, zeros, jnp.repeat(jnp.array(biases, jnp.float32), cell.hidden_size))
 
 
 def torch_case(cell_type, bias, getkey):
-    """A cell with the parameters of one of PyTorch's, the inputs that it was given, and what came of them."""
+    """Load a cell with the parameters of a PyTorch cell, its inputs, and what PyTorch returned."""
     case = TORCH[cell_type.__name__][bias]
     cell = cell_type(3, 4, bias=bias == "bias", key=getkey())
     names = [name for name in PARAMETERS if getattr(cell, name) is not None]
@@ -57,7 +57,7 @@ def states_by_name(cell, inputs):
 @pytest.mark.parametrize("bias", ["bias", "no_bias"])
 @cells
 def test_same_as_pytorch(cell_type, bias, run, getkey):
-    """Over several steps, with PyTorch's parameters, states are PyTorch's."""
+    """With PyTorch's parameters, the states of several steps are PyTorch's."""
     cell, inputs, case = torch_case(cell_type, bias, getkey)
     states = run(states_by_name, cell, inputs)
     assert sorted(states) == sorted(case["expected"])
@@ -69,7 +69,7 @@ def test_same_as_pytorch(cell_type, bias, run, getkey):
 @pytest.mark.parametrize("bias", ["bias", "no_bias"])
 @cells
 def test_gradients_same_as_pytorch(cell_type, bias, getkey):
-    """So are the gradients, for the parameters, the sequence and the first state."""
+    """With PyTorch's parameters, the gradients are PyTorch's: for the parameters, the sequence and the first state."""
     cell, inputs, case = torch_case(cell_type, bias, getkey)
 
     def total(cell, inputs):
@@ -86,7 +86,7 @@ def test_gradients_same_as_pytorch(cell_type, bias, getkey):
 @pytest.mark.parametrize("input_size,hidden_size", [(1, 1), (3, 4)])
 @cells
 def test_same_as_the_formula(cell_type, input_size, hidden_size, getkey, draw):
-    """One step is what NumPy makes of the formula, also at the smallest size."""
+    """One step gives what the formula gives in NumPy, also at the smallest size."""
     cell = cell_type(input_size, hidden_size, key=getkey())
     x, h, c = draw(input_size), draw(hidden_size), draw(hidden_size)
     got = jax.jit(cell.__call__)(x, to_state(cell_type, h, c))
@@ -100,7 +100,7 @@ def test_same_as_the_formula(cell_type, input_size, hidden_size, getkey, draw):
 
 @cells
 def test_vmap_is_a_batch(cell_type, getkey, draw):
-    """`jax.vmap(cell)` applies the cell to pairs of input and state, each by itself."""
+    """`jax.vmap(cell)` applies the cell to each pair of input and state separately."""
     cell = cell_type(3, 4, key=getkey())
     xs, h, c = draw(2, 3), draw(2, 4), draw(2, 4)
     batch = jax.vmap(cell)(xs, to_state(cell_type, h, c))
@@ -113,7 +113,7 @@ def test_vmap_is_a_batch(cell_type, getkey, draw):
 @pytest.mark.rnn_scan
 @cells
 def test_remembers(cell_type, getkey, draw):
-    """The state after a sequence depends on its first element, and on every part of the first state."""
+    """The state after a sequence depends on the first element of the sequence, and on every part of the first state."""
     cell = cell_type(3, 4, key=getkey())
     xs, state = draw(3, 3), to_state(cell_type, draw(4), draw(4))
 
@@ -127,7 +127,10 @@ def test_remembers(cell_type, getkey, draw):
 
 
 def test_gates_of_gru(getkey, draw):
-    """The update gate keeps the state; open, the new value replaces it; the reset gate hides the state from that."""
+    """A closed update gate keeps the state. An open one takes the new value.
+
+    A closed reset gate hides the state from the new value.
+    """
     cell, x, h = GRUCell(3, 4, key=getkey()), draw(3), draw(4)
     assert_close(with_gate_biases(cell, [0, 50, 1])(x, h), h)
     assert_close(with_gate_biases(cell, [0, -50, 1])(x, h), np.full(4, np.tanh(1)))
@@ -138,16 +141,16 @@ def test_gates_of_gru(getkey, draw):
     assert_close(shown(x, h), np.full(4, np.tanh(np.sum(np.asarray(h)))))
     hidden = eqx.tree_at(lambda m: m.bias_ih, shown, jnp.array([-50.0] * 8 + [1.0] * 4))
     assert_close(hidden(x, h), np.full(4, np.tanh(1)))
-    # The reset gate also switches off the bias that comes with the state, and not the one that comes with the input.
+    # The reset gate also switches off the bias of the state. It doesn't switch off the bias of the input.
     hidden = eqx.tree_at(lambda m: m.bias_hh, hidden, jnp.array([0.0] * 8 + [7.0] * 4))
     assert_close(hidden(x, h), np.full(4, np.tanh(1)))
 
 
 def test_gates_of_lstm(getkey, draw):
-    """The forget gate keeps `c`; the input gate lets the new value into it; the output gate shows it."""
+    """An open forget gate keeps `c`. An open input gate adds the new value. An open output gate shows `c`."""
     cell, x, h, c = LSTMCell(3, 4, key=getkey()), draw(3), draw(4), draw(4)
     cases = [
-        # biases of i, f, g, o;  c afterwards;  how much of tanh(c) is shown
+        # the biases of i, f, g, o; the new c; the part of tanh(c) that is shown
         ([-50, 50, 1, 50], c, 1),
         ([-50, 50, 1, -50], c, 0),
         ([50, -50, 1, 50], np.full(4, np.tanh(1)), 1),
@@ -162,7 +165,7 @@ def test_gates_of_lstm(getkey, draw):
 
 @cells
 def test_layout(cell_type, getkey):
-    """The leaves are the weights and biases, with one block of rows for each gate; the sizes are static."""
+    """The leaves are the weights and biases. Each has one block of rows for each gate. The sizes are static."""
     rows = number_of_gates(cell_type) * 4
     cell = cell_type(np.int32(3), hidden_size=4, key=getkey())
     assert [getattr(cell, name).shape for name in PARAMETERS] == [(rows, 3), (rows, 4), (rows,), (rows,)]
@@ -172,7 +175,7 @@ def test_layout(cell_type, getkey):
 
 @cells
 def test_without_bias(cell_type, getkey):
-    """`bias=False` leaves `None` for both biases; from nothing, nothing comes."""
+    """With `bias=False` both biases are `None`, and zeros give zeros."""
     cell = cell_type(3, 4, bias=False, key=getkey())
     assert cell.bias_ih is None
     assert cell.bias_hh is None
@@ -183,23 +186,23 @@ def test_without_bias(cell_type, getkey):
 
 @cells
 def test_initial_distribution(cell_type, getkey):
-    """All parameters are uniform between -1/sqrt(hidden) and 1/sqrt(hidden), whatever `input_size` is."""
+    """All parameters are uniform between -1/sqrt(hidden) and 1/sqrt(hidden), for any `input_size`."""
     many = [cell_type(3, 4, key=getkey()) for _ in range(200)]
     for name in PARAMETERS:
         values = np.sort(np.concatenate([np.asarray(getattr(cell, name)).ravel() for cell in many]))
         assert 0.49 < np.abs(values).max() <= 0.5
-        # Kolmogorov's and Smirnov's test; right values fail it once in 10^7 times
+        # The Kolmogorov-Smirnov test fails for right values once in 10^7 times.
         ranks = (np.arange(values.size) + 0.5) / values.size
         assert np.abs(values + 0.5 - ranks).max() < 3 / np.sqrt(values.size)
 
 
 @cells
 def test_initial_values_depend_on_the_key_alone(cell_type, getkey):
-    """The same key gives the same parameters, another key others; no parameter repeats another's numbers."""
+    """The same key gives the same parameters. Another key gives others. No two parameters have the same numbers."""
     key = getkey()
     cell, other = cell_type(1, 1, key=key), cell_type(1, 1, key=getkey())
     assert eqx.tree_equal(cell, cell_type(1, 1, key=key))
-    # All of one size, since before JAX 0.5.0 one key gave unrelated numbers for two sizes.
+    # All have the same size: before JAX 0.5.0 one key gave different numbers for different sizes.
     drawn = [np.asarray(getattr(c, name)).ravel() for c in (cell, other) for name in PARAMETERS]
     assert all(not np.array_equal(a, b) for i, a in enumerate(drawn) for b in drawn[:i])
 
@@ -207,7 +210,7 @@ def test_initial_values_depend_on_the_key_alone(cell_type, getkey):
 @pytest.mark.parametrize("make_key", [jrandom.PRNGKey, getattr(jrandom, "key", jrandom.PRNGKey)])
 @cells
 def test_made_while_tracing(cell_type, make_key):
-    """A cell can be made under `eval_shape`, with old-style and (where JAX has them) typed keys."""
+    """A cell can be made under `eval_shape`, with old-style keys, and with typed keys if JAX has them."""
     cell = jax.eval_shape(lambda: cell_type(3, 4, key=make_key(0)))
     rows = number_of_gates(cell_type) * 4
     assert [getattr(cell, name).shape for name in PARAMETERS] == [(rows, 3), (rows, 4), (rows,), (rows,)]
@@ -215,7 +218,7 @@ def test_made_while_tracing(cell_type, make_key):
 
 @cells
 def test_other_kinds_of_input(cell_type, getkey):
-    """NumPy arrays and lists do as well; a `key` at the call changes nothing."""
+    """NumPy arrays and lists are inputs too. A `key` at the call changes nothing."""
     cell = cell_type(3, 4, key=getkey())
     x, h = [1.0, 2.0, 3.0], [3.0, 4.0, 5.0, 6.0]
     expected = cell(jnp.array(x), to_state(cell_type, jnp.array(h), jnp.array(h)))
@@ -229,7 +232,7 @@ def test_other_kinds_of_input(cell_type, getkey):
 
 
 def test_a_list_is_a_pair_too(getkey):
-    """`[h, c]` is as good as `(h, c)`, and a tuple comes back."""
+    """`[h, c]` gives the same result as `(h, c)`: a tuple."""
     cell, h, c = LSTMCell(3, 4, key=getkey()), jnp.ones(4), jnp.zeros(4)
     got = cell(jnp.ones(3), [h, c])
     assert type(got) is tuple
@@ -238,7 +241,7 @@ def test_a_list_is_a_pair_too(getkey):
 
 @cells
 def test_dtype_follows_the_parameters(cell_type, getkey):
-    """A cell cast to bfloat16 computes in it, so that its state can be scanned over."""
+    """A cell that is cast to bfloat16 returns bfloat16. So its state can be scanned over."""
     cell = jax.tree_util.tree_map(lambda x: x.astype(jnp.bfloat16), cell_type(3, 4, key=getkey()))
     x, h = jnp.ones(3, jnp.bfloat16), jnp.zeros(4, jnp.bfloat16)
     for state in jax.tree_util.tree_leaves(jax.eval_shape(cell.__call__, x, to_state(cell_type, h, h))):
@@ -247,7 +250,7 @@ def test_dtype_follows_the_parameters(cell_type, getkey):
 
 @cells
 def test_wrong_shapes(cell_type, run, getkey):
-    """An input or state of another shape is refused by name, also while tracing; a batch is told of `vmap`."""
+    """The error names the argument whose shape is wrong, also while JAX traces. For a batch it mentions `vmap`."""
     cell = cell_type(3, 4, key=getkey())
     name = cell_type.__name__
     good, bad = jnp.ones(4), jnp.ones(5)
@@ -279,7 +282,7 @@ def test_wrong_shapes(cell_type, run, getkey):
     ],
 )
 def test_hidden_must_be_a_pair(hidden, words, getkey):
-    """An LSTM's state is `(h, c)`; even an array that could be unpacked into two is refused."""
+    """The state of an LSTM is `(h, c)`. An array is refused, even if it could be unpacked into two."""
     message = (
         r"`LSTMCell` expects `hidden` to be the pair `\(h, c\)`, got {}. "
         r"Begin with `\(jnp.zeros\(4\), jnp.zeros\(4\)\)`"
@@ -290,7 +293,7 @@ def test_hidden_must_be_a_pair(hidden, words, getkey):
 
 
 def test_hidden_of_gru_is_one_array(getkey):
-    """A GRU's state isn't a pair."""
+    """The state of a GRU is no pair."""
     with pytest.raises(ValueError, match=r"`GRUCell` .* `hidden` to be one example of shape \(4,\), got"):
         GRUCell(3, 4, key=getkey())(jnp.ones(3), (jnp.ones(4), jnp.ones(4)))
     with pytest.raises(TypeError, match=r"`GRUCell` expects `hidden` to be an array of shape \(4,\), got None"):
@@ -299,7 +302,7 @@ def test_hidden_of_gru_is_one_array(getkey):
 
 @cells
 def test_wrong_sizes_and_keys(cell_type, getkey):
-    """Sizes are integers of at least 1, `bias` is a bool, and a key is needed."""
+    """Sizes are integers of at least 1, `bias` is a bool, and `key` is required."""
     name = cell_type.__name__
     for sizes, argument in [((0, 3), "input_size"), ((3, -1), "hidden_size")]:
         with pytest.raises(ValueError, match="`{}` expects `{}` to be at least 1".format(name, argument)):

@@ -1,4 +1,4 @@
-"""`Sequential` calls its layers in a row and hands out keys; `MLP` is a row of `Linear`s with activations between."""
+"""`Sequential` calls its layers in order and splits its key. `MLP` is `Linear`s with activations between them."""
 
 import copy
 import functools as ft
@@ -20,7 +20,7 @@ def assert_close(got, expected, rtol=1e-4):
 
 
 class Recorder(eqx.Module):
-    """A layer that takes a key, and keeps it where the test can see it."""
+    """A layer that takes a key and records it."""
 
     keys: list = eqx.field(default_factory=list)
 
@@ -30,7 +30,10 @@ class Recorder(eqx.Module):
 
 
 def test_sequential_composes(run, getkey, draw):
-    """The layers are called in their order: modules, plain functions, JAX's, built-in ones."""
+    """The layers are called in their order.
+
+    They may be modules, plain functions, JAX's functions or built-in functions.
+    """
     first, second = Linear(2, 4, key=getkey()), Linear(4, 3, key=getkey())
     model = Sequential([first, jax.nn.relu, jnp.tanh, second, abs, lambda x: x + 1])
     x = draw(2)
@@ -46,7 +49,7 @@ def test_sequential_of_nothing(getkey):
 
 
 def test_sequential_as_a_sequence(getkey):
-    """It has a length, can be iterated over, indexed and sliced; the layers are kept as a tuple."""
+    """It has a length, and can be iterated over, indexed and sliced. The layers are a tuple."""
     layers = [Linear(2, 4, key=getkey()), jax.nn.relu, Identity()]
     for model in (Sequential(layers), Sequential(tuple(layers)), Sequential(x for x in layers)):
         assert type(model.layers) is tuple
@@ -63,7 +66,7 @@ def test_sequential_as_a_sequence(getkey):
 
 
 def test_keys_are_split(getkey):
-    """Each layer that takes a key gets one of its own; the same ones each time."""
+    """Each layer that takes a key gets its own. The same key gives the same keys."""
     model = Sequential([Recorder(), Identity(), Recorder(), Sequential([Recorder(), Recorder()])])
     key = getkey()
     model(1.0, key=key)
@@ -75,7 +78,7 @@ def test_keys_are_split(getkey):
 
 
 def test_typed_keys():
-    """Keys made by `jax.random.key`, where JAX has it, are split as well."""
+    """Keys made by `jax.random.key` are split too, if JAX has them."""
     key = getattr(jrandom, "key", jrandom.PRNGKey)(0)
     model = Sequential([Dropout(0.5), Dropout(0.5)])
     assert jax.eval_shape(lambda key: model(jnp.ones(100), key=key), key).shape == (100,)
@@ -119,22 +122,25 @@ def takes_only_key(key):
         (takes_none, False),
         (takes_varargs, False),
         (takes_only_key, False),
-        (ft.partial(takes_keyword, key=None), True),  # a default, which the call overrides
+        (ft.partial(takes_keyword, key=None), True),  # the call overrides this default
     ],
 )
 def test_who_gets_a_key(layer, expected, getkey):
-    """A layer gets `key=` if its signature takes it by that name, wrapped or not; without a key, nobody does."""
+    """A layer gets `key=` if its signature has this name, also if it is wrapped.
+
+    If the call has no key, no layer gets one.
+    """
     assert bool(Sequential([layer])(True, key=getkey())) is expected
     assert bool(Sequential([layer])(True)) is False
 
 
 def test_functions_without_signature(getkey):
-    """Python can't tell what `int` takes; it gets no key."""
+    """`int` has no signature that Python can read. It gets no key."""
     assert Sequential([int, dict.fromkeys("ab").get, bool])("1", key=getkey()) is False
 
 
 def test_activations_of_jax_get_none(getkey):
-    """JAX's activations are functions in many wrappers; none of them is taken for a layer with a key."""
+    """JAX's activations have many kinds of wrappers. None of them gets a key."""
     names = ["celu", "elu", "gelu", "log_softmax", "relu", "sigmoid", "softmax", "softplus", "swish"]
     activations = [getattr(jax.nn, name) for name in names] + [jnp.tanh, jnp.sin, jnp.abs, jnp.negative]
     x = jax.ShapeDtypeStruct((3,), jnp.float32)
@@ -142,7 +148,7 @@ def test_activations_of_jax_get_none(getkey):
 
 
 def test_dropout_in_sequential(getkey):
-    """A `Dropout` inside works with a key, asks for one without, and is switched off by `tree_at`."""
+    """A `Dropout` inside works with a key, and needs one. `tree_at` switches it off."""
     model = Sequential([Identity(), Dropout(0.5), jnp.sin])
     x = jnp.ones(100)
     y = eqx.filter_jit(lambda model, x, key: model(x, key=key))(model, x, getkey())
@@ -156,19 +162,19 @@ def test_dropout_in_sequential(getkey):
 
 
 def test_sequential_is_a_pytree(getkey):
-    """Its arrays are those of the layers, and it is differentiated like any tree."""
+    """Its leaves are the arrays of the layers. It is differentiated like any tree."""
     model = Sequential([Linear(2, 4, key=getkey()), jnp.tanh, Linear(4, 3, key=getkey())])
     assert len(jax.tree_util.tree_leaves(eqx.filter(model, eqx.is_array))) == 4
     grads = eqx.gradf(lambda model, x: jnp.sum(model(x)), filter_fn=eqx.is_inexact_array)(model, jnp.ones(2))
     assert_close(grads[2].bias, np.ones(3))
     assert grads[1] is jnp.tanh
-    bare = eqx.filter(grads, False)  # sliced although it can't be called
+    bare = eqx.filter(grads, False)  # it can be sliced although it can't be called
     assert list(bare[1:]) == [jnp.tanh, bare[2]]
     assert jax.tree_util.tree_structure(grads[1:]) == jax.tree_util.tree_structure(model[1:])
 
 
 def test_wrong_layers(getkey):
-    """What isn't iterable, or holds something that can't be called, is refused, with its position."""
+    """What isn't iterable is refused. An item that can't be called is refused, with its position."""
     linear = Linear(2, 4, key=getkey())
     with pytest.raises(TypeError, match=r"`Sequential` expects `layers\[1\]` to be a function, .* got 'relu'"):
         Sequential([linear, "relu"])
@@ -192,7 +198,7 @@ def doubles(mlp):
 
 
 def numpy_mlp(parameters, x):
-    """The forward pass in NumPy, in double precision, with relu between the layers and tanh after the last."""
+    """Do the forward pass in NumPy, in double precision, with relu between the layers and tanh after the last."""
     for i, (weight, bias) in enumerate(parameters):
         x = weight @ x + bias
         x = np.tanh(x) if i == len(parameters) - 1 else np.maximum(x, 0)
@@ -201,7 +207,7 @@ def numpy_mlp(parameters, x):
 
 @pytest.mark.parametrize("depth", [0, 2])
 def test_mlp_same_as_the_formula(depth, run, getkey, draw):
-    """Values are what NumPy makes of the formula."""
+    """The values are those of the formula in NumPy."""
     mlp = MLP(2, 3, 4, depth, final_activation=jnp.tanh, key=getkey())
     x = draw(2)
     assert_close(run(mlp.__call__, x), numpy_mlp(doubles(mlp), np.asarray(x, np.float64)))
@@ -209,7 +215,7 @@ def test_mlp_same_as_the_formula(depth, run, getkey, draw):
 
 @pytest.mark.parametrize("depth", [0, 2])
 def test_mlp_gradients(depth, getkey, draw):
-    """Gradients are those that finite differences of NumPy's formula find."""
+    """The gradients are the finite differences of the formula in NumPy."""
     mlp = MLP(2, 3, 4, depth, final_activation=jnp.tanh, key=getkey())
     x, parameters = draw(2), doubles(mlp)
     grads = eqx.filter_jit(eqx.filter_grad(lambda mlp, x: jnp.sum(mlp(x))))(mlp, x)
@@ -228,7 +234,7 @@ def test_mlp_gradients(depth, getkey, draw):
 
 @pytest.mark.parametrize("depth", [0, 1, 3])
 def test_mlp_structure(depth, getkey):
-    """There are `depth` hidden layers of width `width_size`, and one `Linear` more, in a tuple; sizes are static."""
+    """There are `depth` hidden layers of width `width_size` and one more `Linear`, in a tuple. The sizes are static."""
     mlp = MLP(2, 3, 4, depth, key=getkey())
     assert type(mlp.layers) is tuple
     assert all(type(layer) is Linear for layer in mlp.layers)
@@ -236,13 +242,13 @@ def test_mlp_structure(depth, getkey):
     assert [layer.weight.shape for layer in mlp.layers] == list(zip(sizes[1:], sizes[:-1]))
     assert (mlp.in_size, mlp.out_size, mlp.width_size, mlp.depth) == (2, 3, 4, depth)
     leaves = jax.tree_util.tree_leaves(mlp)
-    assert len(leaves) == 2 * (depth + 1) and all(map(eqx.is_array, leaves))  # without the activations
+    assert len(leaves) == 2 * (depth + 1) and all(map(eqx.is_array, leaves))  # the activations are no leaves
     assert mlp.activation is jax.nn.relu
     assert mlp(jnp.ones(2)).shape == (3,)
 
 
 def test_mlp_layers_differ(getkey):
-    """No layer starts from the numbers of another, and the key alone decides on all."""
+    """No two layers start with the same numbers. The key alone decides about all of them."""
     key = getkey()
     mlp = MLP(4, 4, 4, 2, key=key)
     starts = [np.asarray(layer.weight).ravel() for layer in mlp.layers]
@@ -252,7 +258,7 @@ def test_mlp_layers_differ(getkey):
 
 
 def test_mlp_is_a_sequential_of_its_parts(run, getkey, draw):
-    """The activation comes after each layer but the last, where the final one comes."""
+    """The activation comes after each layer except the last. After the last comes the final activation."""
     mlp = MLP(2, 3, 4, 2, jnp.tanh, jax.nn.softplus, key=getkey())
     a, b, c = mlp.layers
     x = draw(2)
@@ -261,7 +267,7 @@ def test_mlp_is_a_sequential_of_its_parts(run, getkey, draw):
 
 
 def test_mlp_ends_with_the_identity(getkey):
-    """By default nothing follows the last layer, so values below zero come out."""
+    """By default nothing comes after the last layer, so the output may be negative."""
     mlp = MLP(2, 3, 4, 0, key=getkey())
     assert_close(mlp(jnp.ones(2)), mlp.layers[0](jnp.ones(2)))
     negative = eqx.tree_at(lambda m: m.layers[0].bias, mlp, jnp.full(3, -10.0))
@@ -269,7 +275,7 @@ def test_mlp_ends_with_the_identity(getkey):
 
 
 def test_mlp_activation_with_parameters(getkey):
-    """An activation may be a module, whose arrays are then among those of the MLP."""
+    """An activation may be a module. Then its arrays are leaves of the MLP."""
 
     class Scale(eqx.Module):
         factor: jnp.ndarray
@@ -313,18 +319,18 @@ DATA = {
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_function_is_structure(name, getkey):
-    """Any function without data is no leaf, be it wrapped or not."""
+    """A function without data is no leaf, also if it is wrapped."""
     assert is_structure(FUNCTIONS[name], getkey)
 
 
 @pytest.mark.parametrize("name", DATA)
 def test_function_with_data_is_data(name, getkey):
-    """What holds arrays or flags has them among the leaves of the model."""
+    """If a function holds arrays or flags, they are leaves of the model."""
     assert not is_structure(DATA[name](), getkey)
 
 
 class Unhashable:
-    """A function that is equal to others, and so can't be hashed."""
+    """A function that defines `__eq__`, so it can't be hashed."""
 
     def __eq__(self, other):
         return type(other) is Unhashable
@@ -336,12 +342,12 @@ class Unhashable:
 
 
 def test_function_that_cannot_be_hashed_is_a_leaf(getkey):
-    """JAX hashes the structure of trees, so such a function can be no part of it."""
+    """JAX hashes the structure of trees. So a function that can't be hashed is a leaf."""
     assert not is_structure(Unhashable(), getkey)
 
 
 def test_layer_without_leaves_is_data(getkey):
-    """`Identity` has nothing in it; it is a node like any other layer, so that a tree may have another there."""
+    """`Identity` is a node without leaves. So `tree_at` can replace it by another layer."""
     model = Sequential([Identity(), jnp.tanh])
     assert eqx.tree_at(lambda m: m[0], model, Linear(2, 2, key=getkey()))[0].weight.shape == (2, 2)
 
@@ -350,7 +356,7 @@ def test_layer_without_leaves_is_data(getkey):
     "index", [slice(1, None), slice(None, None, -2), slice(0, 0), slice(None), slice(0, 1)], ids=str
 )
 def test_slice_keeps_what_is_structure(index, getkey):
-    """Each layer of a slice is structure or data as it was, whatever stands in its place in a tree like the model."""
+    """A layer of a slice is structure or data as it was in the model. This also holds for a tree of gradients."""
     model = Sequential([jnp.tanh, Linear(2, 2, key=getkey()), abs, Unhashable()])
     leaves = [0, 2, 0, 1]  # of each layer
     functions = jax.tree_util.tree_map(lambda _: len, model)
@@ -362,7 +368,7 @@ def test_slice_keeps_what_is_structure(index, getkey):
 
 
 def test_slice_of_an_unfinished_sequential():
-    """An `__init__` may slice what it has set already."""
+    """An `__init__` may slice `self` after it has set the layers."""
 
     class Two(Sequential):
         head: Any
@@ -378,7 +384,7 @@ def test_slice_of_an_unfinished_sequential():
 
 
 def test_mlp_survives_copying(getkey):
-    """Copies and pickles of an MLP equal it, and compute the same."""
+    """Copies and pickles of an MLP are equal to it and compute the same."""
     mlp = MLP(2, 3, 4, 2, key=getkey())
     x = jnp.ones(2)
     for other in (copy.copy(mlp), copy.deepcopy(mlp), pickle.loads(pickle.dumps(mlp))):
@@ -390,14 +396,14 @@ def test_mlp_survives_copying(getkey):
 
 
 def test_sequential_survives_copying(getkey):
-    """So do those of a `Sequential`, if the functions in it can be pickled."""
+    """Copies and pickles of a `Sequential` are equal to it, if its functions can be pickled."""
     model = Sequential([Linear(2, 4, key=getkey()), jax.nn.relu, Dropout(), Identity()])
     for other in (copy.copy(model), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert eqx.tree_equal(model, other)
 
 
 def test_mlp_learns(getkey, draw):
-    """The loop of the README lowers the loss."""
+    """The training loop of the README lowers the loss."""
 
     @ft.partial(eqx.jitf, filter_fn=eqx.is_array)
     @ft.partial(eqx.value_and_grad_f, filter_fn=eqx.is_inexact_array)
@@ -422,7 +428,7 @@ def test_mlp_shows_itself(getkey):
 
 
 def test_mlp_wrong_arguments(getkey):
-    """Sizes are integers of at least 1, the depth of at least 0; activations can be called; a key is needed."""
+    """Sizes are integers of at least 1, and the depth is at least 0. Activations can be called. `key` is required."""
     good = {"in_size": 2, "out_size": 3, "width_size": 4, "depth": 1}
     for name in ("in_size", "out_size", "width_size"):
         with pytest.raises(ValueError, match="`MLP` expects `{}` to be at least 1, got 0".format(name)):
@@ -442,6 +448,6 @@ def test_mlp_wrong_arguments(getkey):
 
 
 def test_mlp_wrong_shape(run, getkey):
-    """A batch is refused by the first layer, and told of `vmap`."""
+    """The first layer refuses a batch, and its error mentions `vmap`."""
     with pytest.raises(ValueError, match=r"one example of shape \(2,\), got \(7, 2\). Batch with `jax.vmap"):
         run(MLP(2, 3, 4, 1, key=getkey()).__call__, jnp.ones((7, 2)))

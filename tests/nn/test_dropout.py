@@ -1,4 +1,4 @@
-"""`Dropout` drops each element by itself with probability `p`, keeps the expected value, and can be switched off."""
+"""`Dropout` drops each element with probability `p`, keeps the expected value, and can be switched off."""
 
 import functools as ft
 
@@ -25,7 +25,7 @@ by_filter_jit = eqx.filter_jit(call)
 
 @pytest.mark.parametrize("p", [0.3, 0.9])
 def test_drops_or_scales(p, run, getkey, draw):
-    """Each element is either zero or `x / (1 - p)`; about a fraction `p` is zero, so the mean is that of `x`."""
+    """Each element is either zero or `x / (1 - p)`. About a fraction `p` is zero, so the mean is that of `x`."""
     size = 20000
     x = 1 + jnp.clip(draw(size), -0.5, 0.5)
     y = np.asarray(run(ft.partial(call, Dropout(p)), x, getkey()))
@@ -37,14 +37,14 @@ def test_drops_or_scales(p, run, getkey, draw):
 
 
 def test_elements_are_independent(getkey):
-    """An element says nothing of the next one in its row, nor of the next in its column."""
+    """An element tells nothing about the next one in its row, and nothing about the next one in its column."""
     kept = np.asarray(Dropout(0.5)(jnp.ones((200, 200)), key=getkey())) != 0
     for a, b in [(kept[1:], kept[:-1]), (kept[:, 1:], kept[:, :-1])]:
         assert abs((a == b).mean() - 0.5) < 5 * 0.5 / np.sqrt(a.size)
 
 
 def test_the_key_decides(getkey):
-    """The same key drops the same elements, another key others."""
+    """The same key drops the same elements. Another key drops others."""
     dropout, x = Dropout(0.5), jnp.ones(100)
     key = getkey()
     first = dropout(x, key=key)
@@ -54,14 +54,14 @@ def test_the_key_decides(getkey):
 
 
 def test_typed_keys():
-    """Keys made by `jax.random.key`, where JAX has it, do as well."""
+    """Keys made by `jax.random.key` are keys too, if JAX has them."""
     make_key = getattr(jrandom, "key", jrandom.PRNGKey)
     y = np.asarray(Dropout(0.5)(jnp.ones(100), key=make_key(0)))
     assert set(y.tolist()) == {0.0, 2.0}
 
 
 def test_deterministic(run, getkey, draw):
-    """A deterministic layer is the identity, whatever `p`, and needs no key."""
+    """A deterministic layer is the identity for any `p`. It needs no key."""
     x = draw(100)
     for p in (0, 0.5, 1):
         assert np.array_equal(run(Dropout(p, deterministic=True).__call__, x), x)
@@ -72,7 +72,7 @@ def test_deterministic(run, getkey, draw):
 
 
 def test_the_flag_of_the_call_takes_precedence(getkey):
-    """`deterministic` at the call, if not `None`, overrides that of the layer, both ways."""
+    """`deterministic` at the call overrides that of the layer, if it is not `None`."""
     x = jnp.ones(100)
     y = Dropout(0.5, deterministic=True)(x, key=getkey(), deterministic=False)
     assert set(np.asarray(y).tolist()) == {0.0, 2.0}
@@ -88,7 +88,7 @@ def test_the_flag_is_a_leaf():
 
 
 def test_a_number_is_structure_and_an_array_a_leaf(getkey):
-    """`p` is no leaf while it is a number, and can be changed by `replace`; an array can be changed by `tree_at`."""
+    """If `p` is a number, it is no leaf, and `replace` changes it. If `p` is an array, `tree_at` changes it."""
     x = jnp.ones(100)
     for p in (0, 0.5, np.float32(0.5)):
         assert jax.tree_util.tree_leaves(Dropout(p)) == [False]
@@ -103,14 +103,14 @@ def test_a_number_is_structure_and_an_array_a_leaf(getkey):
 
 
 def test_zero_probability(run, getkey, draw):
-    """`p=0` is the identity; as nothing is random, it needs no key."""
+    """`p=0` is the identity. It needs no key."""
     x = draw(100)
     assert np.array_equal(run(Dropout(0).__call__, x), x)
     assert np.array_equal(run(ft.partial(call, Dropout(0.0)), x, getkey()), x)
 
 
 def test_certain_probability(run, getkey, draw):
-    """`p=1`, known or traced, gives zeros, and gradients that are zero and not NaN."""
+    """`p=1`, known or traced, gives zeros. The gradients are zero and not NaN."""
 
     def total(x, p, key):
         return jnp.sum(Dropout(p)(x, key=key)) + jnp.sum(Dropout(1)(x, key=key))
@@ -129,7 +129,7 @@ def test_gradient_is_the_mask(run, getkey):
 
 
 def test_dropped_elements_are_zero_whatever_they_were(getkey):
-    """An infinity or NaN that is dropped leaves no NaN behind, in value or gradient."""
+    """If an infinity or NaN is dropped, the value and the gradient hold no NaN."""
     x = jnp.array([jnp.inf, jnp.nan] * 50)
     y, gradient = jax.value_and_grad(lambda x, key: jnp.sum(Dropout(1.0)(x, key=key)))(x, getkey())
     assert y == 0
@@ -138,7 +138,7 @@ def test_dropped_elements_are_zero_whatever_they_were(getkey):
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32, jnp.complex64], ids=lambda x: x.__name__)
 def test_dtype_of_x(dtype, getkey):
-    """The dtype stays that of `x`, whatever kind of number `p` is, known or traced."""
+    """The result has the dtype of `x`, for any kind of number `p`, known or traced."""
     x, key = jnp.ones(100, dtype), getkey()
     rates = [0.5, np.float64(0.5), np.float32(0.5), np.array(0.5), jnp.array(0.5), jnp.array(0.5, jnp.float16)]
     for p in rates:
@@ -149,7 +149,7 @@ def test_dtype_of_x(dtype, getkey):
 
 
 def test_any_shape(getkey):
-    """`x` may have any shape, and keeps it."""
+    """`x` may have any shape, and the result has it too."""
     for shape in [(), (3,), (2, 0), (2, 3, 4)]:
         x = jax.ShapeDtypeStruct(shape, jnp.float32)
         assert jax.eval_shape(call, Dropout(), x, getkey()).shape == shape
@@ -163,7 +163,7 @@ def test_numbers_and_lists(getkey):
 
 
 def test_vmap_over_keys(getkey):
-    """Mapped over examples and keys, each example has its own mask; over examples only, they share one."""
+    """Mapped over examples and keys, each example has its own mask. Mapped over examples only, all share one mask."""
     dropout, x = Dropout(0.5), jnp.ones((2, 100))
     keys = jrandom.split(getkey(), 2)
     y = jax.vmap(dropout)(x, key=keys)
@@ -175,7 +175,7 @@ def test_vmap_over_keys(getkey):
 
 
 def test_scan_over_keys(getkey):
-    """Inside `lax.scan`, each step's key gives that step's mask."""
+    """Inside `lax.scan`, the key of a step decides the mask of that step."""
     dropout, keys = Dropout(0.5), jrandom.split(getkey(), 2)
     _, ys = lax.scan(lambda x, key: (x, dropout(x, key=key)), jnp.ones(100), keys)
     for y, key in zip(ys, keys):
@@ -185,7 +185,7 @@ def test_scan_over_keys(getkey):
 @pytest.mark.parametrize("deterministic", [False, True])
 @pytest.mark.parametrize("p", [0, 0.0, 0.5, 1.0])
 def test_traced_arguments(p, deterministic, getkey, draw):
-    """With all leaves traced, as `jitf(filter_fn=is_array_like)` does, the values are those of the eager call."""
+    """If all leaves are traced, as `jitf(filter_fn=is_array_like)` does, the values are those of the eager call."""
     dropout, x, key = Dropout(p, deterministic), draw(100), getkey()
     expected = np.asarray(dropout(x, key=key))
     for compiled in (by_jitf, traced_call, by_filter_jit):
@@ -193,7 +193,7 @@ def test_traced_arguments(p, deterministic, getkey, draw):
 
 
 def test_traced_flag_of_the_call(run, getkey, draw):
-    """A traced `deterministic` at the call takes precedence over that of the layer too."""
+    """A traced `deterministic` at the call overrides that of the layer too."""
     x, key = draw(100), getkey()
 
     def both(x, key, flag):
@@ -205,7 +205,7 @@ def test_traced_flag_of_the_call(run, getkey, draw):
 
 
 def test_no_retrace_when_traced_arguments_change(getkey):
-    """Traced, a changed rate or flag needs no new compilation."""
+    """If the probability and the flag are traced, new values need no compilation."""
     traces = []
 
     @ft.partial(eqx.jitf, filter_fn=eqx.is_array_like)
@@ -221,13 +221,13 @@ def test_no_retrace_when_traced_arguments_change(getkey):
 
 
 def test_closed_over_arrays(getkey):
-    """Concrete JAX arrays as arguments are known also inside `jit`: no key is needed when they say so."""
+    """Concrete arrays are known inside `jit` too. No key is needed if they make the layer deterministic."""
     dropout = Dropout(jnp.array(0.5), jnp.array(True))
     assert np.array_equal(jax.jit(lambda x: dropout(x))(jnp.ones(3)), np.ones(3))
 
 
 def test_gradient_of_the_probability_is_zero(getkey):
-    """`p` is no parameter to be trained: with the mask held, its gradient would be that of the scale alone."""
+    """`p` isn't trained. With a fixed mask, its gradient would be that of the scale alone."""
 
     def total(p, x, key):
         return jnp.sum(Dropout(p)(x, key=key))
@@ -236,7 +236,7 @@ def test_gradient_of_the_probability_is_zero(getkey):
 
 
 def test_missing_key(run):
-    """Without a key there is nothing to choose by; the error says what to pass."""
+    """Without a key the layer can't choose what to drop. The error says what to pass."""
     with pytest.raises(ValueError, match="`Dropout` needs a PRNG key .* `key=...`.* `deterministic=True`"):
         run(Dropout().__call__, jnp.ones(3))
     with pytest.raises(ValueError, match="needs a PRNG key"):
@@ -244,7 +244,7 @@ def test_missing_key(run):
 
 
 def test_missing_key_while_traced():
-    """A traced flag can't be known to be true, so a key is asked for, with the reason."""
+    """A traced flag isn't known to be true, so a key is needed. The error gives this reason."""
     with pytest.raises(ValueError, match="Its `deterministic` is traced.* `filter_fn=eqx.is_array`"):
         eqx.jitf(lambda d, x: d(x), filter_fn=eqx.is_array_like)(Dropout(deterministic=True), jnp.ones(3))
     y = eqx.jitf(lambda d, x: d(x), filter_fn=eqx.is_array)(Dropout(deterministic=True), jnp.ones(3))
@@ -273,7 +273,7 @@ def test_wrong_flag():
 
 
 def test_wrong_input(getkey):
-    """Integers can't be scaled in their own dtype; a seed is no key."""
+    """Integers can't be scaled in their own dtype. A seed is no key."""
     with pytest.raises(TypeError, match="`Dropout` expects `input` to be floating-point or complex, got int32"):
         Dropout()(jnp.arange(3), key=getkey())
     with pytest.raises(TypeError, match=r"`Dropout` expects `key` to be a PRNG key, such as .*\(7\)`, got 7"):

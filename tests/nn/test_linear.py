@@ -26,7 +26,7 @@ def with_parameters(layer, parameters):
 
 @pytest.mark.parametrize("bias", ["bias", "no_bias"])
 def test_same_as_pytorch(bias, run, getkey):
-    """With PyTorch's parameters, values are PyTorch's."""
+    """With PyTorch's parameters, the values are PyTorch's."""
     case = TORCH[bias]
     linear = with_parameters(eqx.nn.Linear(3, 4, bias=bias == "bias", key=getkey()), case["parameters"])
     for x, y in zip(case["inputs"]["x"], case["expected"]["y"]):
@@ -35,7 +35,7 @@ def test_same_as_pytorch(bias, run, getkey):
 
 @pytest.mark.parametrize("bias", ["bias", "no_bias"])
 def test_gradients_same_as_pytorch(bias, getkey):
-    """So are the gradients, for the parameters and the batch of examples."""
+    """With PyTorch's parameters, the gradients are PyTorch's: for the parameters and the batch of examples."""
     case = TORCH[bias]
     linear = with_parameters(eqx.nn.Linear(3, 4, bias=bias == "bias", key=getkey()), case["parameters"])
 
@@ -50,7 +50,7 @@ def test_gradients_same_as_pytorch(bias, getkey):
 
 @pytest.mark.parametrize("in_features,out_features", [(1, 1), (3, 4)])
 def test_affine(in_features, out_features, run, getkey, draw):
-    """Each element of `y` is the sum that NumPy forms, also at the smallest size."""
+    """Each element of the result is the sum that NumPy computes, also at the smallest size."""
     linear = eqx.nn.Linear(in_features, out_features, key=getkey())
     x = draw(in_features)
     weight, bias, numbers = np.asarray(linear.weight), np.asarray(linear.bias), np.asarray(x)
@@ -61,7 +61,7 @@ def test_affine(in_features, out_features, run, getkey, draw):
 
 
 def test_layout(getkey):
-    """The leaves are the weight (out, in) and the bias (out,); the sizes are static, and plain ints."""
+    """The leaves are the weight (out, in) and the bias (out,). The sizes are static plain ints."""
     linear = eqx.nn.Linear(np.int64(3), out_features=4, key=getkey())
     assert [x.shape for x in jax.tree_util.tree_leaves(linear)] == [(4, 3), (4,)]
     assert linear.weight.dtype == linear.bias.dtype == jnp.float32
@@ -69,45 +69,45 @@ def test_layout(getkey):
 
 
 def test_without_bias(getkey):
-    """`bias=False` leaves `None` in the place of the bias, and maps zero to zero."""
+    """With `bias=False` the bias is `None`, and zero gives zero."""
     linear = eqx.nn.Linear(3, 4, bias=False, key=getkey())
     assert linear.bias is None
     assert [x.shape for x in jax.tree_util.tree_leaves(linear)] == [(4, 3)]
     assert (np.asarray(linear(jnp.zeros(3))) == 0).all()
-    assert eqx.nn.Linear(3, 4, False, key=getkey()).bias is None  # by position too
+    assert eqx.nn.Linear(3, 4, False, key=getkey()).bias is None  # `bias` may be passed by position
 
 
 def test_initial_distribution(getkey):
-    """Weight and bias are uniform between -1/sqrt(in) and 1/sqrt(in), whatever `out` is."""
+    """Weight and bias are uniform between -1/sqrt(in) and 1/sqrt(in), for any `out`."""
     many = [eqx.nn.Linear(3, 4, key=getkey()) for _ in range(200)]
     bound = 1 / np.sqrt(3)
     for name in ("weight", "bias"):
         values = np.sort(np.concatenate([np.asarray(getattr(linear, name)).ravel() for linear in many]))
         assert 0.97 * bound < np.abs(values).max() <= np.float32(bound)
-        # Kolmogorov's and Smirnov's test; right values fail it once in 10^7 times
+        # The Kolmogorov-Smirnov test fails for right values once in 10^7 times.
         ranks = (np.arange(values.size) + 0.5) / values.size
         assert np.abs((values / bound + 1) / 2 - ranks).max() < 3 / np.sqrt(values.size)
 
 
 def test_initial_values_depend_on_the_key_alone(getkey):
-    """The same key gives the same parameters, another key others; weight and bias aren't the same numbers."""
+    """The same key gives the same parameters. Another key gives others. Weight and bias don't have the same numbers."""
     key = getkey()
     linear, other = eqx.nn.Linear(1, 4, key=key), eqx.nn.Linear(1, 4, key=getkey())
     assert eqx.tree_equal(linear, eqx.nn.Linear(1, 4, key=key))
-    # Of one size, since before JAX 0.5.0 one key gave unrelated numbers for two sizes.
+    # Both have the same size: before JAX 0.5.0 one key gave different numbers for different sizes.
     drawn = [np.asarray(x).ravel() for x in (linear.weight, linear.bias, other.weight, other.bias)]
     assert all(not np.array_equal(a, b) for i, a in enumerate(drawn) for b in drawn[:i])
 
 
 @pytest.mark.parametrize("make_key", [jrandom.PRNGKey, getattr(jrandom, "key", jrandom.PRNGKey)])
 def test_made_while_tracing(make_key):
-    """A layer can be made under `eval_shape`, with old-style and (where JAX has them) typed keys."""
+    """A layer can be made under `eval_shape`, with old-style keys, and with typed keys if JAX has them."""
     shapes = jax.eval_shape(lambda: eqx.nn.Linear(3, 4, key=make_key(0)))
     assert (shapes.weight.shape, shapes.bias.shape, shapes.in_features) == ((4, 3), (4,), 3)
 
 
 def test_ensemble(getkey, draw):
-    """`vmap` makes many layers of many keys, and calls them on as many examples."""
+    """`vmap` makes many layers from many keys, and calls them on as many examples."""
     keys, x = jrandom.split(getkey(), 2), draw(2, 3)
     linears = jax.vmap(lambda key: eqx.nn.Linear(3, 4, key=key))(keys)
     y = jax.vmap(lambda linear, x: linear(x))(linears, x)
@@ -116,7 +116,7 @@ def test_ensemble(getkey, draw):
 
 
 def test_vmap_is_a_batch(getkey, draw):
-    """`jax.vmap(linear)` applies the layer row by row."""
+    """`jax.vmap(linear)` applies the layer to each row."""
     linear, x = eqx.nn.Linear(3, 4, key=getkey()), draw(2, 3)
     y = jax.vmap(linear)(x)
     assert y.shape == (2, 4)
@@ -125,7 +125,7 @@ def test_vmap_is_a_batch(getkey, draw):
 
 
 def test_other_kinds_of_input(getkey):
-    """NumPy arrays, lists and integers do as well; a `key` at the call changes nothing."""
+    """NumPy arrays, lists and integers are inputs too. A `key` at the call changes nothing."""
     linear = eqx.nn.Linear(3, 4, key=getkey())
     expected = linear(jnp.array([1.0, 2.0, 3.0]))
     for x in (np.array([1.0, 2.0, 3.0], np.float32), [1.0, 2.0, 3.0], [1, 2, 3], np.array([1, 2, 3])):
@@ -136,13 +136,13 @@ def test_other_kinds_of_input(getkey):
 
 
 def test_dtype_follows_the_parameters(getkey):
-    """A layer cast to bfloat16 computes in it."""
+    """A layer that is cast to bfloat16 returns bfloat16."""
     linear = jax.tree_util.tree_map(lambda x: x.astype(jnp.bfloat16), eqx.nn.Linear(3, 4, key=getkey()))
     assert linear(jnp.ones(3, jnp.bfloat16)).dtype == jnp.bfloat16
 
 
 def test_surgery(getkey):
-    """A weight of another shape may be put in by `tree_at`: what it multiplies decides, not what was there."""
+    """`tree_at` may put in a weight of another shape. Then the new shape decides which input fits."""
     linear = eqx.nn.Linear(3, 4, key=getkey())
     wider = eqx.tree_at(lambda m: m.weight, linear, jnp.ones((4, 7)))
     assert_close(wider(jnp.ones(7)), 7 + np.asarray(linear.bias))
@@ -161,7 +161,7 @@ def test_surgery(getkey):
     ids=["batch", "longer", "column", "scalar"],
 )
 def test_wrong_shape(shape, message, run, getkey):
-    """`input` of another shape is refused, also while tracing; a batch is told of `vmap`."""
+    """`input` of another shape is refused, also while JAX traces. For a batch the error mentions `vmap`."""
     linear = eqx.nn.Linear(3, 4, key=getkey())
     with pytest.raises(ValueError, match=message):
         run(linear.__call__, jnp.ones(shape))
@@ -169,7 +169,7 @@ def test_wrong_shape(shape, message, run, getkey):
 
 @pytest.mark.parametrize("x", [None, "abc", {"x": 1.0}])
 def test_no_array(x, getkey):
-    """What is no array is refused by its name."""
+    """The error names an argument that is no array."""
     with pytest.raises(TypeError, match=r"`Linear` expects `input` to be an array of shape \(3,\), got"):
         eqx.nn.Linear(3, 4, key=getkey())(x)
 
@@ -186,13 +186,13 @@ def test_wrong_sizes(name, other, getkey):
 
 
 def test_wrong_bias(getkey):
-    """An array for `bias` is refused: it says whether there is one."""
+    """An array for `bias` is refused: `bias` only says whether there is one."""
     with pytest.raises(TypeError, match=r"`bias` to be `True` or `False`, got an array of shape \(4,\)"):
         eqx.nn.Linear(3, 4, jnp.zeros(4), key=getkey())
 
 
 def test_wrong_key():
-    """No key, `None` and a seed are three different mistakes, each refused."""
+    """A missing key, `None` and a seed are refused."""
     with pytest.raises(TypeError, match="key"):
         eqx.nn.Linear(3, 4)
     with pytest.raises(TypeError, match=r"`Linear` expects `key` to be a PRNG key, such as .*PRNGKey\(0\).*, got None"):
@@ -202,7 +202,7 @@ def test_wrong_key():
 
 
 def test_identity(run, getkey, draw):
-    """`Identity` returns what it gets, and ignores what it is made with."""
+    """`Identity` returns its input, and ignores the arguments of its constructor."""
     x = draw(2, 3)
     for identity in (eqx.nn.Identity(), eqx.nn.Identity(3, 4, bias=False, key=None)):
         assert np.array_equal(run(identity.__call__, x), x)

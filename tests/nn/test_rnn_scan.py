@@ -1,4 +1,7 @@
-"""Recurrent cells under `lax.scan`: against a Python loop, against NumPy, and, for gradients, finite differences."""
+"""Recurrent cells under `lax.scan`, against a Python loop and against NumPy.
+
+The gradients are compared with finite differences.
+"""
 
 import functools as ft
 import os
@@ -22,25 +25,25 @@ LENGTH, INPUT, HIDDEN = 3, 2, 3
 
 @pytest.fixture(scope="module", params=[GRUCell, LSTMCell])
 def case(request):
-    """A cell, its first state, and a sequence."""
+    """Make a cell, its first state and a sequence."""
     seed = int(os.environ["EQX_SEED"])
     rng = np.random.RandomState(seed)
     h, c, xs = (jnp.asarray(rng.standard_normal(n), jnp.float32) for n in (HIDDEN, HIDDEN, (LENGTH, INPUT)))
     return request.param(INPUT, HIDDEN, key=jrandom.PRNGKey(seed)), to_state(request.param, h, c), xs
 
 
-# Where the law is about `scan` more than about the cell: the cell whose state is a tree.
+# The cell whose state is a tree. It is for laws about `scan` rather than about cells.
 of_lstm = pytest.mark.parametrize("case", [LSTMCell], indirect=True)
 
 
 @pytest.fixture(scope="module")
 def expected(case):
-    """What `outcome` should be, by a Python loop and plain `jax.grad`."""
+    """Compute what `outcome` must return, by a Python loop and plain `jax.grad`."""
     return jax.jit(ft.partial(outcome, go=loop, value_and_grad=jax.value_and_grad))(*case)
 
 
 def scan(cell, state, xs, **options):
-    """The last state and all states."""
+    """Return the last state and all states."""
 
     def step(state, x):
         state = cell(x, state)
@@ -50,7 +53,7 @@ def scan(cell, state, xs, **options):
 
 
 def loop(cell, state, xs):
-    """The same, step by step."""
+    """Return the last state and all states, step by step."""
     states = []
     for i in range(len(xs)):
         state = cell(xs[i], state)
@@ -63,20 +66,20 @@ def stacked(trees):
 
 
 def total(cell, state, xs, go=scan):
-    """A scalar in which each number of each state has a part, and a different one; and beside it what `go` gives."""
+    """Return a scalar to which each number of each state contributes with another weight, and what `go` returns."""
     out = go(cell, state, xs)
     states = enumerate(tree_leaves(out[1]))
     return sum((jnp.cos(jnp.arange(x.size) + i).reshape(x.shape) * x).sum() for i, x in states), out
 
 
 def outcome(cell, state, xs, go=scan, value_and_grad=eqx.filter_value_and_grad):
-    """The last state, all states, and the gradients for the cell, the first state and the sequence."""
+    """Return the last state, all states, and the gradients for the cell, the first state and the sequence."""
     (_, out), grads = value_and_grad(ft.partial(total, go=go), argnums=(0, 1, 2), has_aux=True)(cell, state, xs)
     return out, grads
 
 
 def numpy_states(cell, state, xs):
-    """All states by NumPy, in double precision: an array (1 or 2, length, hidden)."""
+    """Compute all states in NumPy, in double precision: an array (1 or 2, length, hidden)."""
     h, c = [np.asarray(x, np.float64) for x in (state if isinstance(state, tuple) else (state, state))]
     states = []
     for x in np.asarray(xs, np.float64):
@@ -86,7 +89,7 @@ def numpy_states(cell, state, xs):
 
 
 def assert_same(got, expected):
-    """Two trees are built alike, and their arrays are close."""
+    """Check that two trees have the same structure and close arrays."""
     assert tree_util.tree_structure(got) == tree_util.tree_structure(expected)
     for a, b in zip(tree_leaves(got), tree_leaves(expected)):
         assert np.shape(a) == np.shape(b)
@@ -97,17 +100,18 @@ def assert_same(got, expected):
 
 
 def test_states_and_gradients_are_those_of_a_loop(case, expected, run):
-    """Run eagerly, jitted and vmapped, by `filter_value_and_grad`."""
+    """This holds eagerly, under `jit` and under `vmap`, with `filter_value_and_grad`."""
     assert_same(run(outcome, *case), expected)
 
 
 def test_states_are_numpys(case):
+    """The states are those of the loop in NumPy."""
     for x, by_numpy in zip(tree_leaves(scan(*case)[1]), numpy_states(*case)):
         assert_close(x, by_numpy)
 
 
 def test_gradients_are_finite_differences(case, expected):
-    """In every number that goes in, of NumPy's loop in double precision."""
+    """The gradient of each input number is the finite difference of the loop in NumPy, in double precision."""
     inputs = tree_map(lambda x: np.array(x, np.float64), case)
 
     def numpy_total():
@@ -127,7 +131,7 @@ def test_gradients_are_finite_differences(case, expected):
         assert_close(grad, by_differences)
 
 
-# Ways to write it: each takes what `scan` takes, and must have its outcome.
+# Other ways to write the scan. Each takes the arguments of `scan`, and must give the same outcome.
 
 
 def jitted(cell, state, xs):
@@ -139,7 +143,7 @@ def jitted_step(cell, state, xs):
 
 
 def recomputed(cell, state, xs):
-    """The steps are computed again for the gradient, to save memory."""
+    """A scan that computes the steps again for the gradient, to save memory."""
     return scan(jax.checkpoint(lambda x, state: cell(x, state)), state, xs)
 
 
@@ -162,7 +166,7 @@ def in_the_carry(cell, state, xs):
 
 
 def arrays_in_the_carry(cell, state, xs):
-    """As for a model that also holds what is no array, and so can't be carried whole."""
+    """A scan that carries the arrays of the model. A model that holds other leaves can't be carried whole."""
     arrays, others = eqx.partition({"cell": cell, "name": "text", "activation": jnp.tanh}, eqx.is_array)
 
     def step(carry, x):
@@ -175,7 +179,7 @@ def arrays_in_the_carry(cell, state, xs):
 
 
 def with_each_input(cell, state, xs):
-    """A cell for each step, scanned over together with the inputs."""
+    """A scan over a cell for each step, together with the inputs."""
 
     def step(state, cell_and_x):
         cell, x = cell_and_x
@@ -186,7 +190,7 @@ def with_each_input(cell, state, xs):
 
 
 def reversed_twice(cell, state, xs):
-    """`reverse` goes from the end, and gives the states in the order of the inputs."""
+    """A scan with `reverse`, which begins at the end. It returns the states in the order of the inputs."""
     last, states = scan(cell, state, xs[::-1], reverse=True)
     return last, tree_map(lambda x: x[::-1], states)
 
@@ -207,14 +211,14 @@ WAYS = [
 @of_lstm
 @pytest.mark.parametrize("way", WAYS)
 def test_ways_to_write_it(way, case, expected):
-    """However the cell comes to the body, and whatever `scan` is told, states and gradients are those of a loop."""
+    """For each way to write the scan, the states and gradients are those of a loop."""
     assert_same(eqx.filter_jit(ft.partial(outcome, go=way))(*case), expected)
 
 
 @pytest.mark.none_gradients
 @cells
 def test_without_bias(cell_type, getkey, draw):
-    """It computes what NumPy does without one; the gradient of the bias that isn't there is `None`."""
+    """The cell computes what NumPy computes without a bias. The gradient of the missing bias is `None`."""
     cell = cell_type(INPUT, HIDDEN, bias=False, key=getkey())
     state, xs = to_state(cell_type, draw(HIDDEN), draw(HIDDEN)), draw(LENGTH, INPUT)
     (_, states), (grads, _, _) = jax.jit(outcome)(cell, state, xs)
@@ -225,7 +229,7 @@ def test_without_bias(cell_type, getkey, draw):
 
 
 def test_a_sequence_of_one(case):
-    """It is one step."""
+    """A sequence of one element is one step."""
     cell, state, xs = case
     last, states = scan(cell, state, xs[:1])
     assert_same(last, cell(xs[0], state))
@@ -233,7 +237,7 @@ def test_a_sequence_of_one(case):
 
 
 def test_an_empty_sequence(case):
-    """It leaves the state as it was; no parameter has a part in that, and each has the gradient zero, not `None`."""
+    """An empty sequence doesn't change the state. The gradient of each parameter is zero, not `None`."""
     cell, state, xs = case
     (last, states), grads = outcome(cell, state, xs[:0])
     assert_same(last, state)
@@ -243,7 +247,7 @@ def test_an_empty_sequence(case):
 
 @cells
 def test_a_cell_fed_with_its_own_output(cell_type, getkey, draw):
-    """Without inputs, `length` says how many steps; so does the bound of `lax.fori_loop`."""
+    """Without inputs, `length` or the bound of `lax.fori_loop` gives the number of steps."""
     cell, state = cell_type(HIDDEN, HIDDEN, key=getkey()), to_state(cell_type, draw(HIDDEN), draw(HIDDEN))
 
     def step(state):
@@ -256,7 +260,7 @@ def test_a_cell_fed_with_its_own_output(cell_type, getkey, draw):
 
 @cells
 def test_layers_are_scanned_over(cell_type, getkey, draw):
-    """Several cells stacked into one, and scanned over, are applied one after the other: each with its own weights."""
+    """If several cells are stacked and scanned over, they are applied one after another. Each has its own weights."""
     layers = [cell_type(HIDDEN, HIDDEN, key=getkey()) for _ in range(3)]
     x, state = draw(HIDDEN), to_state(cell_type, draw(HIDDEN), draw(HIDDEN))
     got, _ = lax.scan(lambda x, layer: (tree_leaves(layer(x, state))[0], None), x, stacked(layers))
@@ -269,7 +273,7 @@ def test_layers_are_scanned_over(cell_type, getkey, draw):
 
 
 def test_a_batch_of_sequences(case, draw):
-    """`vmap` of the scan, and a scan of the cell under `vmap`, do to each sequence what is done to it alone."""
+    """`vmap` of the scan, and a scan of the cell under `vmap`, treat each sequence as if it were alone."""
     cell, state, _ = case
     states, xs = tree_map(lambda x: jnp.stack([x, -x, 2 * x]), state), draw(3, LENGTH, INPUT)
     outside, _ = jax.vmap(ft.partial(scan, cell))(states, xs)
@@ -281,7 +285,7 @@ def test_a_batch_of_sequences(case, draw):
 
 @cells
 def test_a_batch_of_cells(cell_type, getkey, draw):
-    """Stacked cells are an ensemble: under `vmap`, each goes along the sequence by itself."""
+    """Stacked cells under `vmap` are an ensemble: each gets the whole sequence."""
     ensemble = [cell_type(INPUT, HIDDEN, key=getkey()) for _ in range(3)]
     state, xs = to_state(cell_type, draw(HIDDEN), draw(HIDDEN)), draw(LENGTH, INPUT)
     got = jax.vmap(scan, in_axes=(0, None, None))(stacked(ensemble), state, xs)
@@ -289,7 +293,7 @@ def test_a_batch_of_cells(cell_type, getkey, draw):
 
 
 def test_sequences_of_different_lengths(case, draw):
-    """Padded to one length, with a mask that keeps the state, each ends where it would end alone."""
+    """Sequences are padded to one length, and a mask keeps the state. Each ends with the state that it has alone."""
     cell, state, _ = case
     xs, lengths = draw(3, LENGTH, INPUT), [2, LENGTH, 0]
 
@@ -304,7 +308,7 @@ def test_sequences_of_different_lengths(case, draw):
     assert_same(got, stacked([loop(cell, state, x[:n])[0] if n else state for x, n in zip(xs, lengths)]))
 
 
-# Gradients in other company
+# Gradients together with other transformations
 
 
 @of_lstm
@@ -316,8 +320,8 @@ def test_gradients_of_each_example(case, draw):
     def gradient(cell, state, xs):
         return eqx.filter_grad(total, has_aux=True)(cell, state, xs)[0]
 
-    # The weights are inputs: of constants that it needs in two layouts, jaxlib 0.4.13 on the CPU takes, once in some
-    # hundred processes, the bytes of one for the other, and computes something else. (openxla/xla#8471)
+    # The weights are inputs, not constants. If a constant is needed in two layouts, jaxlib 0.4.13 on the CPU mixes them
+    # up in about one of some hundred processes, and computes wrong numbers. (openxla/xla#8471)
     each, alone = jax.vmap(ft.partial(gradient, cell, state))(xs), jax.jit(gradient)
     assert_same(each, stacked([alone(cell, state, x) for x in xs]))
 
@@ -331,7 +335,7 @@ def test_forward_mode_agrees_with_reverse_mode(case, expected, draw):
 
 @pytest.mark.none_gradients
 def test_frozen_parameters_have_no_gradient(case, expected):
-    """Those that a tree selects have the gradient that they would have with all others; the others have `None`."""
+    """If a tree selects parameters, their gradients are the same as without a selection. The others have `None`."""
     cell = case[0]
     mask = eqx.tree_at(lambda m: (m.weight_hh, m.bias_ih), tree_map(lambda _: False, cell), (True, True))
     grads, _ = jax.jit(eqx.gradf(total, filter_tree=mask, has_aux=True))(*case)
@@ -342,7 +346,7 @@ def test_frozen_parameters_have_no_gradient(case, expected):
 
 @of_lstm
 def test_training_as_a_scan(case):
-    """Steps of gradient descent, themselves scanned over with the cell in the carry, are those of a Python loop."""
+    """A scan over steps of gradient descent, with the cell in the carry, gives what a Python loop gives."""
     cell, state, xs = case
 
     @jax.jit
@@ -354,11 +358,11 @@ def test_training_as_a_scan(case):
     assert_same(trained, descend(descend(descend(cell))))
 
 
-# How often it is traced
+# How often the step is traced
 
 
 def traces_of_the_step(cell, state, xs, transform):
-    """How often the body of a scan is traced in a first call, and in a second one with other numbers."""
+    """Count how often the body of a scan is traced: in the first call, and in a second one with other numbers."""
     count = 0
 
     def step(state, x):
@@ -383,7 +387,7 @@ TRANSFORMS = {
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
 def test_a_step_is_traced_as_often_as_a_plain_function(transform, getkey, draw):
-    """A cell, and filtering, cost no tracing that plain JAX wouldn't of a function of arrays."""
+    """A cell and filtering cause no more tracing than a function of arrays in plain JAX."""
     plain, filtered = TRANSFORMS[transform]
     state, xs = draw(HIDDEN), draw(LENGTH, INPUT)
     got = traces_of_the_step(GRUCell(INPUT, HIDDEN, key=getkey()), state, xs, filtered)
@@ -393,7 +397,7 @@ def test_a_step_is_traced_as_often_as_a_plain_function(transform, getkey, draw):
 
 @of_lstm
 def test_another_cell_alike_is_not_traced_again(case, getkey):
-    """Cells are arguments: a trained one, or a new one of the same sizes, runs what was compiled before."""
+    """Cells are arguments. A trained cell, or a new one of the same sizes, uses the compiled function."""
     cell, state, xs = case
     traces = 0
 

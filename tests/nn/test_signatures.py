@@ -18,6 +18,7 @@ SPECIFICATION = {
 
 
 def test_every_layer_is_specified():
+    """Each public layer has an entry in the table."""
     assert sorted(SPECIFICATION) == sorted(eqx.nn.__all__)
 
 
@@ -27,6 +28,7 @@ def _without_types(function):
 
 @pytest.mark.parametrize("name", sorted(SPECIFICATION))
 def test_signatures(name):
+    """The signatures are those of the table."""
     layer = getattr(eqx.nn, name)
     made, called = SPECIFICATION[name]
     parameters = [

@@ -1,4 +1,4 @@
-"""Layers that `jax.vmap` stacked: they are mapped over, and say so where they aren't."""
+"""Layers that `jax.vmap` stacked must be called under `jax.vmap`. Another call is refused with this advice."""
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,10 @@ FAULTS = {
 
 @pytest.mark.parametrize("name", MAKE)
 def test_stack_is_mapped_over(name, getkey):
-    """The stack gives what each layer gives by itself. A call without `vmap`, of one example or a batch, is refused."""
+    """A stack under `vmap` gives what each layer gives alone.
+
+    A call without `vmap` is refused, for one example and for a batch.
+    """
     keys = jrandom.split(getkey(), 8)
     layers = jax.vmap(MAKE[name])(keys)
     inputs = INPUTS.get(name, (jnp.ones(2),))
@@ -48,14 +51,14 @@ def test_stack_is_mapped_over(name, getkey):
 
 
 def test_stack_of_stacks(getkey):
-    """Two more axes are named, too."""
+    """The error for a stack with two more axes names its shape."""
     layers = jax.vmap(jax.vmap(lambda key: Linear(2, 3, key=key)))(jrandom.split(getkey(), 4).reshape(2, 2, -1))
     with pytest.raises(ValueError, match=r"`weight` has shape \(2, 2, 3, 2\), expected \(3, 2\)"):
         layers(jnp.ones(2))
 
 
 def test_flags_and_rates_of_a_stack(getkey):
-    """A `Dropout` that was stacked selects by each layer's flag and rate, and refuses a call without `vmap`."""
+    """A stacked `Dropout` uses the flag and the probability of each layer. A call without `vmap` is refused."""
 
     def call(dropout, x, key):
         return dropout(x, key=key)

@@ -112,7 +112,7 @@ def test_an_init_of_your_own():
 
 
 def test_init_assigns_every_attribute():
-    """By the end of `__init__` every attribute must have been assigned: the error names those that weren't."""
+    """By the end of `__init__` every attribute must have been assigned. The error names the missing ones."""
 
     class Forgetful(eqx.Module):
         first: Any
@@ -129,7 +129,7 @@ def test_init_assigns_every_attribute():
 
 
 def test_init_assigns_nothing_but_attributes():
-    """All attributes are specified at the class level: another one can't be assigned, and the error names it."""
+    """All attributes are specified at the class level. Another one can't be assigned, and the error names it."""
 
     class Surprise(eqx.Module):
         first: Any
@@ -157,7 +157,7 @@ def test_models_are_immutable(instance, name):
 
 
 def test_models_are_immutable_inside_transformations(instance):
-    """Models are immutable there, too: a function gets no model that it can modify."""
+    """Models are immutable inside transformations too."""
 
     def function(model):
         with pytest.raises(AttributeError, match="weight"):
@@ -179,7 +179,7 @@ def test_updates_make_a_new_model(instance):
 
 
 def test_methods_have_access_to_the_attributes(instance):
-    """`self` is an input, treated as a pytree: methods get the attributes of the instance, traced where it is."""
+    """`self` is an input, treated as a pytree. Methods get its attributes, which are traced if the instance is."""
     seen = Seen(MyModule.meth)
     assert instance.meth(4.0) == 11.0
     assert jax.jit(seen)(instance, 4.0) == 11.0
@@ -193,7 +193,7 @@ def test_call_is_the_forward_pass():
 
 
 def test_jit_of_the_method_of_the_class(instance):
-    """Do `jax.jit(MyModule.meth)(instance, ...)`: the instance is an input, and another one needs no compilation."""
+    """In `jax.jit(MyModule.meth)(instance, ...)` the instance is an input. Another instance needs no compilation."""
     seen = Seen(MyModule.meth)
     compiled = jax.jit(seen)
     assert compiled(instance, 4.0) == 11.0
@@ -203,7 +203,7 @@ def test_jit_of_the_method_of_the_class(instance):
 
 
 def test_jit_of_a_function_that_calls_the_method(instance):
-    """Or write a function of the instance and the arguments that calls the method, or the instance itself."""
+    """A jitted function of the instance may call the method or the instance itself."""
 
     @jax.jit
     def func(instance, args):
@@ -224,14 +224,14 @@ def test_jit_of_a_function_that_calls_the_method(instance):
     ids=["grad", "jitf and gradf", "value_and_grad_f"],
 )
 def test_other_transformations_of_the_method_of_the_class(transform, instance):
-    """Likewise with `jax.grad`, `equinox.jitf` and so on."""
+    """The same holds for `jax.grad`, `equinox.jitf` and so on."""
     gradient = transform(MyModule.meth)(instance, 4.0)
     assert (float(gradient.weight), float(gradient.bias)) == (4.0, 1.0)
     np.testing.assert_array_equal(gradient.submodule.weight, np.zeros((2, 2)))
 
 
 def test_jit_of_a_bound_method(instance):
-    """`jax.jit(instance.meth)` has `self` passed implicitly; as that can't be modified, it is still a pure function."""
+    """`jax.jit(instance.meth)` gets `self` implicitly. `self` can't be modified, so it is a pure function."""
     other = eqx.tree_at(lambda m: m.weight, instance, jnp.array(5.0))
     for model, expected in [(instance, 11.0), (other, 23.0), (instance, 11.0)]:
         assert jax.jit(model.meth)(4.0) == expected

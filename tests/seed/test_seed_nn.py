@@ -1,4 +1,4 @@
-"""The last part of the seed's text, its small library of neural networks."""
+"""The last part of the seed's text: its small library of neural networks."""
 
 import functools as ft
 import inspect
@@ -20,7 +20,7 @@ REQUIRED = inspect.Parameter.empty
 
 
 def parameters(function):
-    """The parameters of a function: name and default, those by keyword only behind a star."""
+    """Describe the parameters of a function: names and defaults. A star comes before the keyword-only ones."""
     found = []
     for p in inspect.signature(function).parameters.values():
         if p.name != "self":
@@ -50,7 +50,7 @@ CALLS = {
 
 @pytest.mark.parametrize("layer", SIGNATURES, ids=lambda layer: layer.__name__)
 def test_signatures(layer):
-    """Each layer is made with the arguments of the text, in its order and with its defaults. More may come behind."""
+    """The constructor of each layer has the arguments of the text, in order and with the same defaults."""
     found = parameters(layer)[: len(SIGNATURES[layer])]
     assert [name for name, _ in found] == [name for name, _ in SIGNATURES[layer]]
     for (_, default), (_, expected) in zip(found, SIGNATURES[layer]):
@@ -59,7 +59,7 @@ def test_signatures(layer):
 
 @pytest.mark.parametrize("layer", CALLS, ids=lambda layer: layer.__name__)
 def test_signatures_of_calls(layer):
-    """Each layer is called with the arguments of the text. More may come behind, by keyword."""
+    """Each layer is called with the arguments of the text. More keyword arguments may follow."""
     found, expected = parameters(layer.__call__), CALLS[layer]
     assert found[: len(expected)] == expected
     assert all(name.startswith("*") for name, _ in found[len(expected) :])
@@ -91,7 +91,7 @@ def test_the_key_generates_the_initial_weights(make):
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_linear(bias):
-    """`Linear` behaves in the way you expect: an affine map, or a linear one without `bias`."""
+    """`Linear` is an affine map, or a linear one without `bias`."""
     linear = eqx.nn.Linear(2, 3, bias, key=KEY)
     x = np.array([1.0, -2.0], np.float32)
     expected = np.asarray(linear.weight) @ x + (np.asarray(linear.bias) if bias else 0)
@@ -101,7 +101,7 @@ def test_linear(bias):
 
 
 def test_identity():
-    """`Identity` returns its input; its other arguments are ignored."""
+    """`Identity` returns its input and ignores its other arguments."""
     x = jnp.ones(2)
     for identity in (eqx.nn.Identity(), eqx.nn.Identity(1, "two", three=3)):
         assert identity(x) is x
@@ -113,7 +113,7 @@ ONES = jnp.ones(64)
 
 
 def is_identity(dropout, **kwargs):
-    """Whether the layer acts as the identity on an input of ones; else some are dropped, and the others scaled."""
+    """Whether the layer returns an input of ones unchanged. Otherwise it drops some elements and scales the others."""
     out = np.asarray(dropout(ONES, key=KEY, **kwargs))
     if np.all(out == 1):
         return True
@@ -131,7 +131,7 @@ def test_dropout_is_random():
 
 
 def test_dropout_probability():
-    """`p` is the probability that an element is dropped; the others keep the expected value."""
+    """`p` is the probability that an element is dropped. The others are scaled to keep the expected value."""
     for p, kept in [(0.0, 1.0), (0.25, 4 / 3), (0.75, 4.0)]:
         out = np.asarray(eqx.nn.Dropout(p)(jnp.ones(1000), key=KEY))
         np.testing.assert_allclose(out[out != 0], kept, rtol=1e-5)
@@ -141,15 +141,15 @@ def test_dropout_probability():
 @pytest.mark.parametrize("at_init", [True, False])
 @pytest.mark.parametrize("at_call", [True, False, None])
 def test_dropout_deterministic(at_init, at_call):
-    """`deterministic` makes the layer the identity: the call's takes precedence if passed, else that of the layer."""
+    """`deterministic` makes the layer the identity. That of the call overrides that of the layer."""
     expected = at_init if at_call is None else at_call
     assert is_identity(eqx.nn.Dropout(deterministic=at_init), deterministic=at_call) is expected
-    if expected:  # then there is nothing to choose, and no key is needed
+    if expected:  # nothing is random then, so no key is needed
         assert eqx.nn.Dropout(deterministic=at_init)(ONES, deterministic=at_call) is ONES
 
 
 def test_dropout_deterministic_by_tree_at():
-    """Because models are pytrees, you can modify the flag of the layer by `tree_at`, in a model too."""
+    """Because models are pytrees, `tree_at` can change the flag of the layer, also inside a model."""
     for flag in (True, False):
         dropout = eqx.tree_at(lambda layer: layer.deterministic, eqx.nn.Dropout(deterministic=not flag), flag)
         assert dropout.deterministic is flag
@@ -166,7 +166,7 @@ def test_dropout_deterministic_by_tree_at():
 @cells
 @pytest.mark.parametrize("bias", [True, False])
 def test_cells(cell_type, bias):
-    """The cells behave in the way you expect: one step of a recurrent network, as by the formulas of PyTorch."""
+    """A cell is one step of a recurrent network, with PyTorch's formulas."""
     cell = cell_type(2, 2, bias, key=KEY)
     x, h, c = (np.linspace(start, 1, size) for start, size in [(-1, 2), (-0.5, 2), (0.5, 2)])
     out = cell(jnp.asarray(x), tree_util.tree_map(jnp.asarray, to_state(cell_type, h, c)))
@@ -180,7 +180,7 @@ def test_cells(cell_type, bias):
 
 
 def test_sequential():
-    """`Sequential` calls its layers one after the other."""
+    """`Sequential` calls its layers one after another."""
     linear = eqx.nn.Linear(2, 3, key=KEY)
     x = jnp.array([1.0, -2.0])
     out = eqx.nn.Sequential([linear, jnp.abs, lambda x: x + 1])(x)
@@ -188,11 +188,11 @@ def test_sequential():
 
 
 def test_sequential_passes_keys_on():
-    """The key of the call generates the randomness of the layers, each by a key of its own."""
+    """The key of the call is split, so each layer has its own randomness."""
     model = eqx.nn.Sequential([eqx.nn.Dropout(), jnp.abs, eqx.nn.Dropout()])
     out = np.asarray(model(ONES, key=KEY))
     assert set(out.tolist()) == {0.0, 4.0}
-    assert 0.1 < np.mean(out != 0) < 0.4  # a quarter is kept by both, and a half if both had one key
+    assert 0.1 < np.mean(out != 0) < 0.4  # both layers keep a quarter; with the same key they would keep a half
     assert np.array_equal(out, model(ONES, key=KEY))
     with pytest.raises(ValueError, match="key"):
         model(ONES)
@@ -210,7 +210,10 @@ def test_sequential_passes_keys_on():
     ids=lambda options: " and ".join(options) or "defaults",
 )
 def test_mlp(depth, options):
-    """`activation` comes after each hidden layer, `final_activation` after the last: by default `relu`, and nothing."""
+    """`activation` comes after each hidden layer, and `final_activation` after the last.
+
+    The defaults are `relu` and the identity.
+    """
     mlp = eqx.nn.MLP(2, 3, width_size=3, depth=depth, key=KEY, **options)
     x = np.array([1.0, -2.0], np.float32)
     expected = x
@@ -224,7 +227,7 @@ def test_mlp(depth, options):
 
 
 def test_layers_are_modules():
-    """The library is a demonstration of how the rest is used: its layers are modules, of arrays and little else."""
+    """The layers are modules. They hold arrays and little else."""
     for cls in CALLS:
         assert issubclass(cls, eqx.Module)
     mlp = eqx.nn.MLP(2, 3, 3, 1, key=KEY)

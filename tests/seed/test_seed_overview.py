@@ -101,7 +101,7 @@ def test_requirements():
     assert [line for line in about.get_all("Requires-Dist") if line.split(">")[0] == "jax"] == ["jax>=0.2.18"]
 
 
-# Quick example: as it is printed
+# Quick example, as it is printed
 
 
 class LinearOrIdentity(eqx.Module):
@@ -148,7 +148,7 @@ def test_quick_example():
 
 
 def test_module_registers_a_node_and_no_more():
-    """All that `Module` does is to register the class as a node: its fields are the children, whatever they hold."""
+    """All that `Module` does is to register the class as a node. The fields are its children, and may hold anything."""
     model, _, _ = example()
     leaves, structure = tree_util.tree_flatten(model)
     assert leaves[0] is model.weight
@@ -158,8 +158,8 @@ def test_module_registers_a_node_and_no_more():
 
 
 def test_a_flag_that_is_static_decides_in_python():
-    """A model may hold a flag that isn't traced, on which its methods branch."""
-    # Whole numbers, so that no order of the sums rounds.
+    """A model may hold a flag that isn't traced. Its methods may branch on it."""
+    # Whole numbers: their sums are exact in any order.
     model, x = tree_util.tree_map(lambda leaf: leaf if leaf is False else jnp.round(8 * leaf), example()[:2])
     identity = eqx.tree_at(lambda model: model.flag, model, True)
     forward = eqx.jitf(lambda model, x: jax.vmap(model)(x), filter_fn=eqx.is_inexact_array)
@@ -168,7 +168,7 @@ def test_a_flag_that_is_static_decides_in_python():
 
 
 def test_differentiate_everything(quadratic):
-    """To differentiate everything, just use `jax.jit` and `jax.grad`: the filtered ones give the same then."""
+    """To differentiate everything, just use `jax.jit` and `jax.grad`. The filtered ones give the same result."""
     plain = jax.jit(jax.grad(total))(quadratic, X)
     filtered = eqx.jitf(eqx.gradf(total, filter_fn=lambda leaf: True), filter_fn=lambda leaf: True)(quadratic, X)
     assert eqx.tree_equal(plain, filtered)
@@ -223,7 +223,7 @@ def square(tree, x):
     ids=["module", "dictionary", "list", "tuple", "named tuple"],
 )
 def test_any_pytree_will_do(tree):
-    """They are general operations on pytrees, and nothing about `Module` is special-cased."""
+    """The filtered transformations work on any pytree. `Module` is no special case."""
     function = eqx.jitf(eqx.gradf(square, filter_fn=eqx.is_inexact_array), filter_fn=eqx.is_inexact_array)
     gradient = function(tree, 2)
     expected = tree_util.tree_unflatten(tree_util.tree_structure(tree), [jnp.array(24.0), None])
@@ -232,7 +232,7 @@ def test_any_pytree_will_do(tree):
 
 
 def test_buffers_are_traced_and_not_trained():
-    """A model may hold arrays that are buffers rather than trainable parameters: one filter for each question."""
+    """A model may hold arrays that are buffers. One filter says what is traced, and another what is trained."""
 
     class Normalise(eqx.Module):
         scale: Any
@@ -277,7 +277,7 @@ def test_modules_are_just_pytrees(transformed, quadratic):
 
 
 def test_filtered_transformations_compose_with_plain_ones(quadratic):
-    """There's nothing special about filtered transformations: they mix with JAX's own, inside and outside."""
+    """Filtered transformations can be used inside and outside JAX's own."""
     filtered = eqx.gradf(total, filter_fn=eqx.is_inexact_array)
     batch = jnp.stack([X, 2 * X])
     gradient = jax.jit(jax.vmap(filtered, in_axes=(None, 0)))(quadratic, batch)
@@ -286,11 +286,11 @@ def test_filtered_transformations_compose_with_plain_ones(quadratic):
     assert float(second) == 12.0
 
 
-# Examples: what each program shows, at the size of a test (tests/test_examples.py runs the programs themselves)
+# The example programs, at the size of a test (tests/test_examples.py runs the programs themselves)
 
 
 def train(model, step, x, y, steps=8):
-    """The losses of some steps, and the model after them."""
+    """Return the losses of some steps, and the model after them."""
     losses = []
     for _ in range(steps):
         value, model = step(model, x, y)
@@ -314,7 +314,7 @@ def mlp():
 
 
 def sgd_step(select):
-    """A step that takes `eqx.value_and_grad_f`'s `select`, and how often it was compiled."""
+    """Make a step that uses `eqx.value_and_grad_f` with `select`, and a counter of its compilations."""
 
     def step(model, x, y):
         value, grads = eqx.value_and_grad_f(mean_square, **select)(model, x, y)

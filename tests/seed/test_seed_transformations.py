@@ -40,7 +40,7 @@ BOTH_GRADS = pytest.mark.parametrize(
 
 
 def test_the_full_list():
-    """The full API list: every name of it is there."""
+    """Each name of the API list exists."""
     names = "jitf gradf value_and_grad_f is_inexact_array is_array_like Module apply_updates tree_at tree_equal".split()
     layers = "Linear Identity Dropout GRUCell LSTMCell Sequential MLP".split()
     assert set(names) <= set(eqx.__all__)
@@ -61,12 +61,12 @@ def test_signature(transformation):
         transformation(jnp.sum, eqx.is_inexact_array)
 
 
-# What the three have in common
+# All three transformations
 
 
 @ALL_THREE
 def test_one_of_the_filters_must_be_passed(transformation):
-    """Precisely one of `filter_fn` or `filter_tree` must be passed: they are mutually exclusive."""
+    """Exactly one of `filter_fn` and `filter_tree` must be passed."""
     for filters in ({}, {"filter_fn": None}, {"filter_fn": eqx.is_array_like, "filter_tree": True}):
         with pytest.raises(ValueError, match="exactly one of `filter_fn` and `filter_tree`"):
             transformation(jnp.sum, **filters)
@@ -74,7 +74,7 @@ def test_one_of_the_filters_must_be_passed(transformation):
 
 @ALL_THREE
 def test_filter_tree_has_the_structure_of_the_inputs(transformation):
-    """`filter_tree` must have the same tree structure as the inputs; the error says where it differs."""
+    """`filter_tree` must have the structure of the inputs. The error says where it differs."""
     function = transformation(lambda tree: tree["a"], filter_tree={"b": True})
     with pytest.raises(ValueError, match="filter_tree"):
         function({"a": 1.0})
@@ -82,7 +82,7 @@ def test_filter_tree_has_the_structure_of_the_inputs(transformation):
 
 @ALL_THREE
 def test_a_tuple_of_another_length_is_refused(transformation):
-    """A tuple of trees must be as long as the number of inputs that count."""
+    """A tuple of trees must have one tree for each input."""
     argnums = {} if transformation is eqx.jitf else {"argnums": (0, 1)}
     function = transformation(lambda x, y: x * y, filter_tree=(True, True, True), **argnums)
     with pytest.raises(ValueError, match="filter_tree"):
@@ -92,14 +92,14 @@ def test_a_tuple_of_another_length_is_refused(transformation):
 @ALL_THREE
 @pytest.mark.parametrize("leaf", ["yes", 1, 1.0])
 def test_leaves_of_filter_tree_are_bools(transformation, leaf):
-    """Every leaf of `filter_tree` must be either `True` or `False`; the error names the one that isn't."""
+    """Every leaf of `filter_tree` must be `True` or `False`. The error names another leaf."""
     with pytest.raises(TypeError, match=r"filter_tree\['a'\]"):
         transformation(lambda tree: tree["a"], filter_tree={"a": leaf})({"a": 1.0})
 
 
 @ALL_THREE
 def test_unknown_keyword_arguments(transformation):
-    """`**kwargs` are the other arguments of JAX's transformation: what JAX doesn't know is a `TypeError`."""
+    """`**kwargs` are the other arguments of JAX's transformation. If JAX doesn't know one, it is a `TypeError`."""
     with pytest.raises(TypeError, match="no_such_option"):
         transformation(jnp.sum, filter_fn=eqx.is_array_like, no_such_option=1)
 
@@ -108,7 +108,7 @@ def test_unknown_keyword_arguments(transformation):
 
 
 def test_jitf_wraps_jit():
-    """`jitf` wraps `jax.jit`: the function is pure, traced once for equal kinds of inputs, and gives the same."""
+    """`jitf` wraps `jax.jit`: the function is traced once for inputs of the same kind, and gives the same result."""
     seen = Seen(lambda x, y: {"sum": x + y, "sine": jnp.sin(x)})
     compiled = eqx.jitf(seen, filter_fn=eqx.is_array)
     plain = jax.jit(seen.fun)
@@ -119,7 +119,7 @@ def test_jitf_wraps_jit():
 
 
 def test_jitf_returns_arrays_as_jit_does():
-    """`jitf` wraps `jax.jit`: a number in the output is a JAX array. What `jax.jit` refuses comes back as it is."""
+    """A number in the output becomes a JAX array, as in `jax.jit`. What `jax.jit` refuses is returned unchanged."""
 
     def function(x):
         return {"bool": True, "int": 2, "float": 3.0, "numpy": np.arange(2), "x": x, "none": None}
@@ -132,7 +132,7 @@ def test_jitf_returns_arrays_as_jit_does():
 
 
 def test_jitf_filter_fn_is_called_on_every_leaf(scale):
-    """`filter_fn` is called on every leaf of every input; where it returns true the leaf is traced, else static."""
+    """`filter_fn` is called on every leaf of every input. If it is true, the leaf is traced. Otherwise it is static."""
     asked = []
 
     def filter_fn(leaf):
@@ -149,7 +149,7 @@ def test_jitf_filter_fn_is_called_on_every_leaf(scale):
 
 
 def test_jitf_static_leaves_are_compiled_for():
-    """A traced leaf may change without a compilation; a static one is known to the function, and compiled for."""
+    """A new value of a traced leaf needs no compilation. A new value of a static leaf needs one."""
     seen = Seen(lambda tree, number: tree["x"] * number if number > 1 else tree["x"])
     compiled = eqx.jitf(seen, filter_fn=lambda leaf: isinstance(leaf, float))
     assert [float(compiled({"x": x}, 2)) for x in (1.0, 2.0, 3.0)] == [2.0, 4.0, 6.0]
@@ -159,7 +159,7 @@ def test_jitf_static_leaves_are_compiled_for():
 
 
 def test_jitf_filter_tree_for_one_input(scale):
-    """`filter_tree` is a tree like the input: true where a leaf is traced, false where it is static."""
+    """`filter_tree` is a tree like the input. It is true where a leaf is traced, and false where it is static."""
     for filter_tree, kinds in [((True, False), ["traced", "bool"]), ((True, True), ["traced", "traced"])]:
         seen = Seen()
         eqx.jitf(seen, filter_tree=Scale(*filter_tree))(scale)
@@ -168,7 +168,7 @@ def test_jitf_filter_tree_for_one_input(scale):
 
 @pytest.mark.parametrize("sequence", [tuple, list])
 def test_jitf_filter_tree_for_several_inputs(sequence, scale):
-    """`filter_tree` is a tuple of trees, of the same length as the number of inputs; a list does as well."""
+    """`filter_tree` is a tuple or list with one tree for each input."""
     seen = Seen()
     filter_tree = sequence([Scale(True, False), [False, True], True])
     eqx.jitf(seen, filter_tree=filter_tree)(scale, [1, 2], 3.0)
@@ -177,7 +177,7 @@ def test_jitf_filter_tree_for_several_inputs(sequence, scale):
 
 @pytest.mark.parametrize("sequence", [tuple, list])
 def test_jitf_filter_tree_with_static_argnums(sequence):
-    """With `static_argnums`, `filter_tree` has the inputs that aren't marked static already."""
+    """With `static_argnums`, `filter_tree` has trees only for the inputs that aren't static."""
     seen = Seen()
     compiled = eqx.jitf(seen, filter_tree=sequence([True, [False, True]]), static_argnums=1)
     compiled(1.0, ("static", 2.0), [3, 4])
@@ -188,7 +188,7 @@ def test_jitf_filter_tree_with_static_argnums(sequence):
 
 
 def test_jitf_marks_static_by_filter_or_static_argnums(scale):
-    """A leaf is static if it is filtered as being so, or is part of an input that `static_argnums` marks."""
+    """A leaf is static if the filter says so, or if `static_argnums` names its input."""
     seen = Seen()
     compiled = eqx.jitf(seen, filter_fn=lambda leaf: not isinstance(leaf, bool), static_argnums=1)
     compiled((1.0, True), (2.0, False))
@@ -199,7 +199,7 @@ def test_jitf_marks_static_by_filter_or_static_argnums(scale):
 
 
 def test_jitf_with_is_array_like(scale):
-    """With `is_array_like`, everything is traced that can be traced, and everything else is static."""
+    """With `is_array_like`, everything that can be traced is traced. Everything else is static."""
     seen = Seen()
     inputs = [jnp.ones(2), np.ones(2), np.float32(1), 1, 1.0, True, 1j, "text", jnp.tanh, object()]
     eqx.jitf(seen, filter_fn=eqx.is_array_like)(inputs)
@@ -229,7 +229,7 @@ def test_tree_at_makes_the_filter_tree(scale):
 
 
 def test_gradf_wraps_grad():
-    """`gradf` wraps `jax.grad`: where everything is differentiated, the two give the same."""
+    """`gradf` wraps `jax.grad`. If everything is differentiated, both give the same result."""
 
     def function(x, tree):
         return jnp.sum(jnp.sin(x) * tree["a"])
@@ -258,7 +258,7 @@ def test_value_and_grad_f_wraps_value_and_grad(scale):
 
 @BOTH_GRADS
 def test_grad_filter_fn_is_called_on_the_leaves_in_argnums(gradient_of):
-    """`filter_fn` is called on every leaf of the inputs that `argnums` marks, and of no others."""
+    """`filter_fn` is called on every leaf of the inputs in `argnums`, and on no others."""
     asked = []
 
     def filter_fn(leaf):
@@ -273,7 +273,7 @@ def test_grad_filter_fn_is_called_on_the_leaves_in_argnums(gradient_of):
 
 @BOTH_GRADS
 def test_grad_filter_tree_for_one_input(gradient_of, scale):
-    """`filter_tree` is a tree like the input: true where a leaf is differentiated, false where it isn't."""
+    """`filter_tree` is a tree like the input. It is true where a leaf is differentiated, and false elsewhere."""
     product = {"a": 2.0, "b": (3.0, 5.0)}
     function = gradient_of(
         lambda tree: tree["a"] * tree["b"][0] * tree["b"][1], filter_tree={"a": True, "b": (False, True)}
@@ -284,7 +284,7 @@ def test_grad_filter_tree_for_one_input(gradient_of, scale):
 @BOTH_GRADS
 @pytest.mark.parametrize("sequence", [tuple, list])
 def test_grad_filter_tree_for_several_inputs(gradient_of, sequence):
-    """`filter_tree` is a tuple of trees, as many as inputs in `argnums`; a list does as well."""
+    """`filter_tree` is a tuple or list with one tree for each input in `argnums`."""
     function = gradient_of(
         lambda a, b, c: a * b[0] * b[1] * c, argnums=(0, 1), filter_tree=sequence([True, [False, True]])
     )
@@ -295,7 +295,7 @@ def test_grad_filter_tree_for_several_inputs(gradient_of, sequence):
 
 @BOTH_GRADS
 def test_a_leaf_is_differentiated_by_filter_and_argnums(gradient_of, scale):
-    """A leaf is differentiated only if it is filtered as being so, and is part of an input in `argnums`."""
+    """A leaf is differentiated if the filter says so and its input is in `argnums`."""
 
     def function(model, tree):
         return model(tree["x"]) * tree["y"]
@@ -334,7 +334,7 @@ def test_gradients_are_none_where_there_are_none(scale):
 
 
 def test_a_simple_tree_map_of_the_update_fails(scale):
-    """A simple `tree_map` of the update fails for the `None`s; `apply_updates` is the convenience for it."""
+    """A simple `tree_map` of the update fails at a `None`. `apply_updates` handles it."""
     gradient = eqx.gradf(lambda model: model(3.0), filter_fn=eqx.is_inexact_array)(scale)
     with pytest.raises((TypeError, ValueError)):
         tree_util.tree_map(lambda m, g: m - 0.1 * g, scale, gradient)
@@ -344,9 +344,12 @@ def test_a_simple_tree_map_of_the_update_fails(scale):
 
 
 def test_jax_tree_map():
-    """The seed's text writes `jax.tree_map`: a JAX that no longer has it says so, and `jax.tree_util` has it."""
+    """The seed's text uses `jax.tree_map`. If this JAX has removed it, the error says so.
+
+    `jax.tree_util.tree_map` always exists.
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecated before it was removed
+        warnings.simplefilter("ignore")  # it was deprecated before it was removed
         try:
             tree_map = jax.tree_map
         except AttributeError as error:
@@ -414,7 +417,7 @@ class NoArray:
     ids=lambda x: "{}-{}".format(type(x).__name__, str(x)[:20].split(" at ")[0]),
 )
 def test_is_array_like(element):
-    """`is_array_like` is whether the element can be a JAX array: whether `jax.numpy.array` throws an exception."""
+    """`is_array_like` is true if `jax.numpy.array` succeeds."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -427,5 +430,5 @@ def test_is_array_like(element):
 
 
 def test_none_is_no_array():
-    """`is_array_like(None)` is false on every JAX, though some releases of `jax.numpy.array` read it as NaN."""
+    """`is_array_like(None)` is false on every JAX, although some releases of `jax.numpy.array` make NaN of it."""
     assert eqx.is_array_like(None) is False

@@ -1,4 +1,4 @@
-"""The fourth part of the seed's text, its utilities: `apply_updates`, `tree_at` and `tree_equal`."""
+"""The fourth part of the seed's text: `apply_updates`, `tree_at` and `tree_equal`."""
 
 import inspect
 from typing import Any
@@ -51,7 +51,7 @@ def test_signatures():
 
 
 def test_apply_updates_adds():
-    """It performs `tree_map(lambda m, u: m + u, model, updates)`, whatever the leaves are."""
+    """`apply_updates` gives the same as `tree_map(lambda m, u: m + u, model, updates)`, for any leaves."""
     model = {"a": jnp.arange(3.0), "b": (1, 2.0, [np.arange(2)]), "c": "text"}
     updates = {"a": jnp.ones(3), "b": (10, 0.5, [np.ones(2, int)]), "c": " and text"}
     expected = tree_util.tree_map(lambda m, u: m + u, model, updates)
@@ -59,7 +59,7 @@ def test_apply_updates_adds():
 
 
 def test_apply_updates_makes_no_update_where_there_is_none(model):
-    """Anywhere that `updates` is `None`, no update is made at all: at a leaf, and at a whole part of the tree."""
+    """If an update is `None`, nothing changes there: at a leaf or at a whole subtree."""
     nothing = tree_util.tree_map(lambda _: None, model)
     updates = eqx.tree_at(weight_and_bias, nothing, (jnp.ones((2, 2)), None))
     updated = eqx.apply_updates(model, updates)
@@ -72,7 +72,7 @@ def test_apply_updates_makes_no_update_where_there_is_none(model):
 
 
 def test_apply_updates_mutates_nothing():
-    """The returned value is the updated model; `model` is not mutated in place."""
+    """The updated model is returned. `model` is not changed in place."""
     array, inner = np.zeros(2), [1.0]
     model = {"array": array, "inner": inner}
     updated = eqx.apply_updates(model, {"array": np.ones(2), "inner": [1.0]})
@@ -90,7 +90,7 @@ def test_updates_must_have_the_structure_of_the_model(updates):
 
 @pytest.mark.parametrize("optimiser", [optax.sgd(0.5), optax.adam(0.5)], ids=["sgd", "adam"])
 def test_updates_come_from_an_optimiser(optimiser):
-    """To produce `updates` it is typical to adjust the gradients by an optimiser, such as Optax's `sgd` or `adam`."""
+    """Usually an optimiser, such as Optax's `sgd` or `adam`, makes `updates` from the gradients."""
     model = {"weight": jnp.array([1.0, 2.0]), "flag": True}
 
     def loss(model):
@@ -110,14 +110,14 @@ def test_updates_come_from_an_optimiser(optimiser):
 
 
 def test_tree_at_is_like_at_of_arrays():
-    """It modifies an existing tree, and returns the modified tree, as `.at` does for arrays."""
+    """`tree_at` returns a changed tree, as `.at` does for arrays. The old tree isn't changed."""
     tree, array = [0.0, 1.0, 2.0], jnp.arange(3.0)
     assert eqx.tree_at(lambda tree: tree[1], tree, 5.0) == array.at[1].set(5.0).tolist()
     assert tree == [0.0, 1.0, 2.0]
 
 
 def test_tree_at_replaces_a_leaf(model):
-    """`where` returns the leaf that should be replaced, by attributes and indices; `replace` is a single element."""
+    """`where` returns the leaf to replace, by attributes and indices. `replace` is the new leaf."""
     modified = eqx.tree_at(last_weight, model, "new")
     assert last_weight(modified) == "new"
     assert modified.layers[1].linear.bias is model.layers[1].linear.bias
@@ -126,7 +126,7 @@ def test_tree_at_replaces_a_leaf(model):
 
 
 def test_tree_at_replaces_a_tuple_of_leaves(model):
-    """`where` may return a tuple of leaves; `replace` is then a tuple of the same length."""
+    """`where` may return a tuple of leaves. Then `replace` is a tuple of the same length."""
     modified = eqx.tree_at(weight_and_bias, model, ("first", "second"))
     assert weight_and_bias(modified) == ("first", "second")
     swapped = eqx.tree_at(lambda tree: (tree["b"], tree["a"]), {"a": 1, "b": 2}, replace=(3, 4))
@@ -136,20 +136,20 @@ def test_tree_at_replaces_a_tuple_of_leaves(model):
 
 @pytest.mark.parametrize("replace", [(1,), (1, 2, 3), ()], ids=len)
 def test_tree_at_refuses_another_length(model, replace):
-    """`replace` should be a tuple of the same length as what `where` returns: another length is a `ValueError`."""
+    """If `replace` has another length than what `where` returns, it is a `ValueError`."""
     with pytest.raises(ValueError, match="2"):
         eqx.tree_at(weight_and_bias, model, replace)
 
 
 @pytest.mark.parametrize("replace", [4, None], ids=str)
 def test_tree_at_refuses_one_element_for_several(model, replace):
-    """`replace` should be a tuple where `where` returns one: what is no sequence is a `TypeError`."""
+    """If `where` returns a tuple and `replace` is no sequence, it is a `TypeError`."""
     with pytest.raises(TypeError, match="`replace`"):
         eqx.tree_at(weight_and_bias, model, replace=replace)
 
 
 def test_tree_at_replace_fn(model):
-    """`replace_fn` is called on every leaf replaced, and what it returns is used in its place."""
+    """`replace_fn` is called on every leaf that is replaced. Its result is the new leaf."""
     seen = []
 
     def replace_fn(leaf):
@@ -164,7 +164,7 @@ def test_tree_at_replace_fn(model):
 
 
 def test_tree_at_takes_one_of_replace_and_replace_fn(model):
-    """`replace` and `replace_fn` are mutually exclusive, and one is needed. `None` is a replacement."""
+    """Exactly one of `replace` and `replace_fn` is needed. `None` is a replacement."""
     for arguments in ({}, {"replace": 1, "replace_fn": abs}, {"replace": None, "replace_fn": None}):
         with pytest.raises(ValueError, match="exactly one of `replace` and `replace_fn`"):
             eqx.tree_at(last_weight, model, **arguments)
@@ -176,7 +176,7 @@ def some_loss(model, x):
 
 
 def test_tree_at_specifies_what_to_train(model):
-    """It can be used to specify the weights of a model to train, or not to train."""
+    """`tree_at` can specify the weights of a model to train, or not to train."""
     trainable = tree_util.tree_map(lambda _: False, model)
     trainable = eqx.tree_at(last_weight, trainable, replace=True)
     gradient = eqx.gradf(some_loss, filter_tree=trainable)(model, jnp.ones(2))
@@ -186,7 +186,7 @@ def test_tree_at_specifies_what_to_train(model):
 
 
 def test_the_example_of_what_to_train_as_it_is_printed(model):
-    """As printed, the example passes `model` and not the tree of bools: the error names a leaf that is no bool."""
+    """The printed example passes `model` instead of the tree of bools. The error names a leaf that is no bool."""
     trainable = eqx.tree_at(last_weight, model, replace=True)
     with pytest.raises(TypeError, match=r"filter_tree.*layers\[0\]\.linear\.weight"):
         eqx.gradf(some_loss, filter_tree=trainable)(model, jnp.ones(2))
@@ -196,7 +196,7 @@ def test_the_example_of_what_to_train_as_it_is_printed(model):
 
 
 def test_tree_equal_takes_any_number_of_trees(model):
-    """It returns true if all the trees in the list are equal."""
+    """`tree_equal` is true if all trees are equal."""
     same = tree_util.tree_map(lambda x: x, model)
     other = eqx.tree_at(last_weight, model, replace_fn=lambda weight: weight + 1)
     assert eqx.tree_equal() is True
@@ -235,6 +235,6 @@ def test_jax_and_numpy_arrays_are_not_equal():
     "other", [[1, 2], (1, [2]), {"a": 1}, (1, 2, 3), (1, None), (1, "2"), (2, 1), Layer(1, 2)], ids=str
 )
 def test_tree_equal_compares_structure_and_other_leaves(other):
-    """Equal trees have one structure, and equal leaves whatever they are."""
+    """Equal trees have the same structure and equal leaves of any kind."""
     assert eqx.tree_equal((1, 2), other) is False
     assert eqx.tree_equal(other, tree_util.tree_map(lambda x: x, other)) is True

@@ -114,7 +114,7 @@ def test_subtrees():
     got = eqx.tree_at(lambda n: (n.layers[1], n.scale, n.layers[0].bias), net, [new, 0.0, {"a": 1}])
     assert got.layers[1] is not net.layers[1]
     assert (got.layers[1].weight, got.layers[1].bias, got.scale, got.layers[0].bias) == (1, 2, 0.0, {"a": 1})
-    assert eqx.tree_at(lambda n: n.last(), net, None).layers[1] is None  # methods help to find a node
+    assert eqx.tree_at(lambda n: n.last(), net, None).layers[1] is None  # `where` may use methods
     assert eqx.tree_at(lambda n: n, net, 3) == 3
     assert eqx.tree_at(lambda n: n, 5, 3) == 3
 
@@ -170,7 +170,7 @@ def test_is_leaf():
     assert eqx.tree_at(lambda n: n.layers[0], net, replace_fn=lambda x: x.bias, is_leaf=is_layer).layers[0].shape == (
         2,
     )
-    got = eqx.tree_at(lambda n: (n.note, n.layers[1]), net, (1, 2), is_leaf=is_layer)  # a `None` as well
+    got = eqx.tree_at(lambda n: (n.note, n.layers[1]), net, (1, 2), is_leaf=is_layer)  # this holds for `None` too
     assert (got.note, got.layers[1]) == (1, 2)
     assert eqx.tree_at(lambda n: n.note, net, 1, is_leaf=lambda x: x is None).note == 1
     with pytest.raises(AttributeError, match=r"used the leaf `tree.layers\[0\]`.* asked for `.weight`"):
@@ -188,7 +188,7 @@ def test_shared_leaf():
     assert got[0] == "a"
     assert got[1] is x
     assert got[2] == "b"
-    got = eqx.tree_at(lambda t: t["a"], {"a": layer, "b": layer}, None)  # a shared subtree
+    got = eqx.tree_at(lambda t: t["a"], {"a": layer, "b": layer}, None)  # the same for a shared subtree
     assert got["a"] is None
     assert got["b"].weight is x
 

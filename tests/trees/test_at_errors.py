@@ -219,7 +219,7 @@ def _raises(function):
     return asks
 
 
-# Questions about a leaf that a placeholder answers, too, though perhaps otherwise.
+# Questions about a leaf. A placeholder answers them too, perhaps with another answer.
 QUESTIONS = {
     "isinstance": lambda x: isinstance(x, jnp.ndarray),
     "isinstance of NumPy": lambda x: isinstance(x, np.ndarray),
@@ -351,7 +351,7 @@ def test_static_field():
             "`eqx.tree_at(lambda tree: tree['a'][0], tree, "
             "replace_fn=lambda module: eqx.replace(module, activation=...))`",
         ),
-        (  # although `activation` is the same function as an item of the tuple
+        (  # `activation` is the same function as an item of the tuple
             lambda t: t[1].layers,
             [mlp, sequential],
             "`tree[1].layers`, which",

@@ -44,7 +44,7 @@ class Other(eqx.Module):
     name: str = eqx.field(static=True, default="layer")
 
 
-# Functions that make two leaves or trees, and whether these are equal.
+# Functions that make two leaves or trees, and whether the two are equal.
 PAIRS = {
     "jax arrays": (lambda: jnp.arange(3.0), lambda: jnp.arange(3.0), True),
     "jax values": (lambda: jnp.arange(3.0), lambda: jnp.arange(3.0).at[2].set(9), False),
@@ -134,7 +134,7 @@ if hasattr(jrandom, "key"):  # typed keys came in JAX 0.4.11
     PAIRS["typed keys of other seeds"] = (lambda: jrandom.key(0), lambda: jrandom.key(1), False)
     PAIRS["typed keys of other shapes"] = (lambda: jrandom.key(0), lambda: jrandom.split(jrandom.key(0)), False)
     PAIRS["typed and old-style"] = (lambda: jrandom.key(0), lambda: jrandom.PRNGKey(0), False)
-if hasattr(jrandom, "key_impl"):  # of several kinds, in 0.4.30
+if hasattr(jrandom, "key_impl"):  # several kinds of typed keys came in 0.4.30
     PAIRS["typed keys of other kinds"] = (lambda: jrandom.key(0), lambda: jrandom.key(0, impl="rbg"), False)
 
 

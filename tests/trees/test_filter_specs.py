@@ -123,7 +123,7 @@ MISMATCHES = {
         Pair(True, Pair(True, True, "couple")),
         r"At `tree.second` expected a `Pair` with `name='pair'`, got a `Pair` with `name='couple'`",
     ),
-    "after a prefix": (  # where the spec is a leaf above a subtree, nothing is wrong
+    "after a prefix": (  # a leaf of the spec fits any subtree
         [[1, 2], {"a": 1}, None, Point(1, (2,))],
         [True, len, True, Point(False, ())],
         r"At `tree\[3\].y` expected a `tuple` with `\[0\]`, got a `tuple` with no children",
@@ -172,7 +172,7 @@ def test_wrong_spec_leaf(leaf):
     with pytest.raises(TypeError, match=r"`filter_spec\[1\]` must be a bool or a function"):
         eqx.partition([1, [2, 3]], [True, leaf])
     with pytest.raises(TypeError, match=r"`filter_spec\[0\]` must be a bool or a function"):
-        eqx.filter([[], 1], [leaf, True])  # although nothing is below it
+        eqx.filter([[], 1], [leaf, True])  # this is an error although the subtree has no leaves
     with pytest.raises(TypeError, match=r"`filter_spec` must be a bool or a function"):
         eqx.filter([1, 2], leaf)
 

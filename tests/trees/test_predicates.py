@@ -37,7 +37,7 @@ class Number(enum.IntEnum):
     ONE = 1
 
 
-# Each with what the four predicates should say: is_array, is_inexact_array, is_array_like, is_inexact_array_like.
+# The answers are those of is_array, is_inexact_array, is_array_like and is_inexact_array_like.
 ELEMENTS = {
     "jax float32": (jnp.ones(2), (1, 1, 1, 1)),
     "jax float16": (jnp.ones(2, jnp.float16), (1, 1, 1, 1)),
@@ -121,7 +121,7 @@ if hasattr(jrandom, "key"):  # typed keys came in JAX 0.4.11
     ELEMENTS["typed key"] = (jrandom.key(0), (1, 0, 1, 0))
     ELEMENTS["typed keys"] = (jrandom.split(jrandom.key(0), 2), (1, 0, 1, 0))
 
-# What JAX makes of these depends on its release, and is not written down here.
+# The answers for these depend on the release of JAX. The oracle is `jnp.array`.
 UNSETTLED = {
     "__jax_array__": HasJaxArray(),
     "list of None": [None],
@@ -129,7 +129,7 @@ UNSETTLED = {
     "int of another class": type("Int", (int,), {})(1),
     "float of another class": type("Float", (float,), {})(1.0),
     "list of arrays of different shapes": [jnp.ones(2), 1.0],
-    "no gradient": np.zeros(2, jax.dtypes.float0),  # JAX takes it, and gives it back as it is
+    "no gradient": np.zeros(2, jax.dtypes.float0),  # JAX accepts it and returns it unchanged
 }
 
 PREDICATES = [eqx.is_array, eqx.is_inexact_array, eqx.is_array_like, eqx.is_inexact_array_like]
@@ -159,7 +159,7 @@ def test_array_like_is_what_jax_takes(name):
         made = jnp.array(element)
     except Exception:
         made = None
-    if element is None:  # some releases of JAX make NaN of it
+    if element is None:  # some releases of JAX make NaN of `None`
         made = None
     if isinstance(element, np.ndarray) and element.dtype == jax.dtypes.float0:
         made = None
@@ -208,7 +208,7 @@ def test_predicates_on_tracers(name, transformation):
         return x
 
     TRANSFORMATIONS[transformation](function, element)
-    assert says(PREDICATES, element) == said[0]  # also after a tracer was asked about
+    assert says(PREDICATES, element) == said[0]  # the same after a tracer was seen
     assert all(answer == said[0] for answer in said)
 
 

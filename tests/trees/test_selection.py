@@ -27,7 +27,7 @@ DEPENDS_ON = {
     "is_array": ({"filter_fn": eqx.is_array}, "type"),
     "is_inexact_array": ({"filter_fn": eqx.is_inexact_array}, "dtype"),
     "default of gradients": ({"filter_fn": is_inexact_jax_or_numpy}, "dtype"),
-    "is_array_like": ({"filter_fn": eqx.is_array_like}, "anything"),  # an int may be too great
+    "is_array_like": ({"filter_fn": eqx.is_array_like}, "anything"),  # an int may be too large
     "function": ({"filter_fn": by_value}, "anything"),
     "unhashable function": ({"filter_fn": [1, 2].__contains__}, "anything"),
     "bools": ({"filter_tree": (True, [np.bool_(False), None])}, "structure"),

@@ -32,7 +32,7 @@ class ComparesAsItSays:
         return hash(self.n)
 
 
-# What holds a number, so that the results for `True`, `1` and `1.0` are equal to one another.
+# Functions that put a number into an object. For `True`, `1` and `1.0` the objects are equal.
 HOLDERS = {
     "itself": lambda n: n,
     "tuple": lambda n: ("a", n),

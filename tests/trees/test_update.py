@@ -81,7 +81,7 @@ def test_inexact_arrays_keep_their_dtype(leaf, update):
         u_array = make_update(u.astype(update))
         for make_leaf in (jnp.array, np.array):
             if make_leaf is make_update is np.array and jnp.bfloat16 in (leaf, update):
-                continue  # NumPy can't add bfloat16 to everything
+                continue  # NumPy can't add bfloat16 to some dtypes
             new = eqx.apply_updates({"w": make_leaf(x.astype(np.float32), leaf)}, {"w": u_array})["w"]
             assert new.dtype == leaf
             assert isinstance(new, jnp.ndarray if jnp.array in (make_leaf, make_update) else np.ndarray)
@@ -94,7 +94,7 @@ def test_inexact_arrays_keep_their_dtype(leaf, update):
 
 def test_update_of_higher_precision_is_rounded_once():
     """The update isn't rounded before it is added."""
-    tiny = 2.0**-8  # half a step of bfloat16 at 1
+    tiny = 2.0**-8  # half the distance from 1 to the next bfloat16
     model, update = jnp.ones(2, jnp.bfloat16), jnp.array([1 + tiny + 2.0**-20, 1 + tiny - 2.0**-20])
     new = eqx.apply_updates(model, update)
     np.testing.assert_array_equal(
@@ -108,7 +108,7 @@ def test_numpy_keeps_its_dtype():
         new = eqx.apply_updates([leaf], [np.asarray(leaf, np.complex128 if np.iscomplexobj(leaf) else np.float64)])[0]
         assert new.dtype == leaf.dtype and isinstance(new, (np.ndarray, np.generic))
         np.testing.assert_array_equal(new, 2 * leaf)
-    assert eqx.apply_updates(np.ones(2), jnp.ones(2)).dtype == jnp.float32  # JAX has no float64 here
+    assert eqx.apply_updates(np.ones(2), jnp.ones(2)).dtype == jnp.float32  # without x64, JAX has no float64
 
 
 def test_everything_else_is_the_sum():
