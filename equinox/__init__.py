@@ -3,9 +3,11 @@
 from . import nn
 from ._module import Module, field, replace
 from ._transforms.branches import filter_cond, filter_switch
+from ._transforms.eval_shape import filter_eval_shape
 from ._transforms.grad import filter_grad, filter_value_and_grad, gradf, value_and_grad_f
 from ._transforms.jit import filter_jit, jitf
 from ._transforms.loops import filter_fori_loop, filter_map, filter_scan, filter_while_loop
+from ._transforms.make_jaxpr import filter_make_jaxpr
 from ._transforms.vmap import filter_vmap, if_array
 from ._trees.at import tree_at
 from ._trees.equal import tree_equal
@@ -22,9 +24,11 @@ __all__ = [
     "field",
     "filter",
     "filter_cond",
+    "filter_eval_shape",
     "filter_fori_loop",
     "filter_grad",
     "filter_jit",
+    "filter_make_jaxpr",
     "filter_map",
     "filter_scan",
     "filter_switch",

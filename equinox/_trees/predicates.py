@@ -6,6 +6,7 @@ import functools as ft
 import operator
 from typing import Any, Union
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import core, tree_util
@@ -54,6 +55,11 @@ def is_array(element: Any) -> TypeGuard[Union[Array, np.ndarray, np.generic]]:
     if type(element) in concrete_array_types:
         return True  # saves a call for most arrays
     return is_jax_array(element) or (is_numpy(element) and _is_number_dtype(element.dtype))
+
+
+def is_array_or_shape(element: Any) -> bool:
+    """Whether `element` is an array (see `is_array`), or a `jax.ShapeDtypeStruct` that stands for one."""
+    return isinstance(element, jax.ShapeDtypeStruct) or is_array(element)
 
 
 def is_inexact_array(element: Any) -> TypeGuard[Array]:

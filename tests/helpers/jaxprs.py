@@ -5,12 +5,12 @@ import jax
 
 def jaxpr_kinds(fun, *args):
     """The names of the primitives in the jaxpr of `fun`, in order. Those inside an equation follow it as a list."""
-    return _kinds(jax.make_jaxpr(fun)(*args))
+    return kinds_of(jax.make_jaxpr(fun)(*args))
 
 
 def jaxpr_sizes(fun, *args):
     """As `jaxpr_kinds`, and of each primitive the numbers of its inputs and outputs."""
-    return _kinds(jax.make_jaxpr(fun)(*args), lambda eqn: (eqn.primitive.name, len(eqn.invars), len(eqn.outvars)))
+    return kinds_of(jax.make_jaxpr(fun)(*args), lambda eqn: (eqn.primitive.name, len(eqn.invars), len(eqn.outvars)))
 
 
 def all_kinds(fun, *args):
@@ -25,11 +25,12 @@ def all_kinds(fun, *args):
     return names
 
 
-def _kinds(jaxpr, kind_of=lambda equation: equation.primitive.name):
+def kinds_of(jaxpr, kind_of=lambda equation: equation.primitive.name):
+    """What `kind_of` says of each equation of `jaxpr`, arranged as by `jaxpr_kinds`."""
     kinds = []
     for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
         kinds.append(kind_of(equation))
-        kinds += [_kinds(inner, kind_of) for value in equation.params.values() for inner in _jaxprs_in(value)]
+        kinds += [kinds_of(inner, kind_of) for value in equation.params.values() for inner in _jaxprs_in(value)]
     return kinds
 
 
