@@ -164,7 +164,7 @@ print(hooks())
 
 
 def test_native_methods_of_arrays_come_back(site):
-    """JAX 0.4.0 to 0.4.6 replaces methods of the C++ class. The patch restores those that would call themselves forever.
+    """JAX 0.4.0 to 0.4.6 replaces methods of the C++ class. The patch restores those that never return.
 
     It also lets jax set attributes that the class computes itself.
     """

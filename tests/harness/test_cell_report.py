@@ -1,4 +1,4 @@
-"""The cell's report: counted as pytest counts, whole or not there, the same with workers, written whatever happens."""
+"""The cell's report: it counts as pytest does, with and without workers, and is written whatever happens."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def test_no_teardown(untidy): pass
 COUNTS = {"passed": 2, "failed": 2, "errors": 2, "skipped": 1, "xfailed": 1}
 FAILURES = ["test_fails", "test_passes_unexpectedly", "test_no_setup", "test_no_teardown"]
 
-# In place of the plugin that proves where it ran; each process has seen one GPU of two.
+# Replaces the plugin proof_of_place. Each process sees one GPU of two.
 FAKE_PROOF = """
 import os
 processes = [
@@ -51,7 +51,7 @@ print('{"loop_ratio": 1.25}')
 
 @pytest.fixture
 def run(tmp_path):
-    """`run(*args, **env)`: pytest on SUITE with the report; gives the exit status, the report and the progress."""
+    """`run(*args, **env)` runs pytest on SUITE, and returns the exit status, the report and the progress."""
     inside = tmp_path / "inside"
     inside.mkdir()
     (inside / "proof_of_place.py").write_text(FAKE_PROOF)
@@ -90,8 +90,8 @@ def run(tmp_path):
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_counts(run, tmp_path, workers):
-    """Each outcome is counted as pytest does in its last line, with workers too, and what failed is named."""
+def test_outcomes_are_counted_as_pytest_counts(run, tmp_path, workers):
+    """The counts are those of pytest's last line, with workers too. Failed tests are named."""
     done = run("-n", workers)
     assert done.status == 1
     assert "2 failed, 2 passed, 1 skipped, 1 xfailed, 2 errors" in done.output
@@ -105,12 +105,12 @@ def test_counts(run, tmp_path, workers):
 
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_errors_in_collection_count(run, tmp_path, workers):
-    """A file that can't be imported is an error, once."""
+    """A file that can't be imported counts as one error."""
     (tmp_path / "test_suite.py").write_text("import no_such_module")
     done = run("-n", workers)
     assert done.report["counts"]["errors"] == 1
     assert done.report["failures"] == ["test_suite.py"]
-    assert done.report["measures"] == {}  # a run that didn't come about isn't measured
+    assert done.report["measures"] == {}  # if no test ran, nothing is measured
 
 
 def test_a_file_that_is_skipped_counts_as_one(run, tmp_path):
@@ -119,7 +119,7 @@ def test_a_file_that_is_skipped_counts_as_one(run, tmp_path):
 
 
 def test_a_crashed_worker_is_a_failure(run, tmp_path):
-    """The test that took its process down is named, and the others have run."""
+    """The test that crashed its process is named, and the other tests run."""
     (tmp_path / "test_suite.py").write_text("import os\ndef test_crash(): os._exit(9)\ndef test_passes(): pass\n")
     done = run("-n", "1")
     assert done.report["counts"]["failed"] == 1
@@ -128,8 +128,8 @@ def test_a_crashed_worker_is_a_failure(run, tmp_path):
     assert done.progress == {"done": 2, "total": 2, "failed": 1}
 
 
-def test_what_it_holds(run):
-    """Versions of what is installed, the devices that all processes saw, the driver, the evidence, the measures."""
+def test_the_report_holds_versions_devices_and_evidence(run):
+    """It also holds the driver and the measures. The devices are those that any process saw."""
     report = run("-k", "passes").report
     assert report["versions"]["pytest"] == pytest.__version__
     assert report["versions"]["python"] == "{}.{}.{}".format(*sys.version_info)
@@ -143,7 +143,7 @@ def test_what_it_holds(run):
 
 
 def test_a_refused_run_is_reported(run, tmp_path):
-    """With the refusal, for the host to show."""
+    """The report holds the refusal, which the host shows."""
     (tmp_path / "conftest.py").write_text(
         "import pytest\n@pytest.hookimpl(tryfirst=True)\n"
         "def pytest_collection(): pytest.exit('not here', returncode=70)\n"
@@ -156,7 +156,7 @@ def test_a_refused_run_is_reported(run, tmp_path):
 
 
 def test_an_interrupted_run_is_reported(run, tmp_path):
-    """With what was done until then, and unmeasured."""
+    """The report counts the finished tests. Nothing is measured."""
     (tmp_path / "test_suite.py").write_text(
         "def test_passes(): pass\ndef test_stopped(): raise KeyboardInterrupt\ndef test_never(): pass\n"
     )
@@ -166,8 +166,8 @@ def test_an_interrupted_run_is_reported(run, tmp_path):
     assert done.report["measures"] == {}
 
 
-def test_nothing_is_written_unless_asked(run, tmp_path):
-    """Without the variables the plugin leaves no file, and measures nothing."""
+def test_nothing_is_written_without_the_variables(run, tmp_path):
+    """Nothing is measured either."""
     before = set(tmp_path.iterdir())
     done = run("-n", "0", EQX_REPORT="", EQX_PROGRESS="")
     assert done.status == 1
@@ -179,7 +179,7 @@ def test_nothing_is_written_unless_asked(run, tmp_path):
 
 @pytest.mark.parametrize("code", ["raise SystemExit(3)", "print('no JSON')", "pass"])
 def test_a_measurement_that_fails_gives_the_reason(code, capsys):
-    """The tests have passed all the same; what went wrong is said, and the others are taken."""
+    """The tests still pass, the error is printed, and the other figures are measured."""
     good = 'print(\'{"other": 1.5, "noisy": "too noisy to tell"}\')'
     commands = {(sys.executable, "-c", code): ("one", "two"), (sys.executable, "-c", good): ("other", "noisy")}
     reason = "the measurement failed; see the log"
@@ -188,7 +188,7 @@ def test_a_measurement_that_fails_gives_the_reason(code, capsys):
     assert "wasn't measured" in capsys.readouterr().err
 
 
-def test_every_figure_of_the_table_is_taken():
+def test_every_figure_of_the_table_is_measured():
     taken = [name for names in cell_report.SPEEDS.values() for name in names]
     assert sorted(taken) == sorted(measure.key for measure in grid.MEASURES)
 
@@ -196,8 +196,8 @@ def test_every_figure_of_the_table_is_taken():
 # Progress
 
 
-def test_progress_at_most_twice_a_second(tmp_path):
-    """However fast tests end, the file is replaced only so often; and at the end, whenever that is."""
+def test_progress_is_written_at_most_twice_a_second(tmp_path):
+    """However fast the tests are. The end always writes it once more."""
     now = [0.0]
     path = tmp_path / "progress.json"
     report = cell_report.Report({"EQX_PROGRESS": str(path)}, clock=lambda: now[0], measure=dict)
@@ -214,7 +214,7 @@ def test_progress_at_most_twice_a_second(tmp_path):
 
 
 def test_failures_are_named_up_to_a_limit(tmp_path):
-    """All are counted."""
+    """All failures are counted."""
     report = cell_report.Report({}, measure=dict)
     for number in range(80):
         report.pytest_runtest_logreport(

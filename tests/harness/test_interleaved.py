@@ -1,4 +1,4 @@
-"""How contenders are timed in turns, with a fake clock and fake calls."""
+"""Timing contenders in turns, with a fake clock and fake calls."""
 
 import gc
 import itertools
@@ -9,7 +9,7 @@ from interleaved import ATTEMPTS, FLOOR, MAX_ROUNDS, MIN_ROUNDS, race, timed_by
 
 
 class Machine:
-    """Calls that take so many seconds, where `disturb(name, now)` says how often over."""
+    """A machine whose calls take `seconds[name]`, multiplied by `disturb(name, now)`."""
 
     def __init__(self, seconds, disturb=lambda name, now: 1):
         self.now, self.disturb = 0.0, disturb
@@ -28,15 +28,15 @@ class Machine:
         return race(self.calls, seconds, clock=self.clock)
 
 
-def test_a_ratio_is_to_the_floor():
+def test_a_ratio_is_relative_to_the_floor():
     times = Machine({FLOOR: 2e-5, "twice": 4e-5, "half": 1e-5}).race()
     assert [times.ratio(name) for name in (FLOOR, "twice", "half")] == pytest.approx([1, 2, 0.5])
     assert times.seconds("twice") == pytest.approx(4e-5)
     assert not any(map(times.is_noisy, times.rounds))
 
 
-def test_what_disturbs_most_rounds_is_not_seen():
-    """Even if it disturbs but one of them."""
+def test_a_disturbance_of_most_rounds_does_not_change_the_ratio():
+    """Even if it disturbs one contender only."""
     draw = random.Random(0).random
     times = Machine({FLOOR: 5e-3, "twice": 1e-2}, lambda name, now: 3 if name == "twice" and draw() < 0.7 else 1).race(
         5
@@ -45,14 +45,14 @@ def test_what_disturbs_most_rounds_is_not_seen():
     assert not times.is_noisy("twice")
 
 
-def test_a_machine_that_slows_all_alike_is_not_noisy():
+def test_a_machine_that_slows_all_equally_is_not_noisy():
     times = Machine({FLOOR: 1e-3, "twice": 2e-3}, lambda name, now: 1 + now).race()
     assert times.ratio("twice") == pytest.approx(2, rel=0.1)
     assert not times.is_noisy("twice")
 
 
 def test_halves_that_disagree_are_noisy_and_measured_for_longer():
-    """As when one of them alone is slow from some time on."""
+    """For example if one contender becomes slow at some time."""
     steady, unsteady = Machine({FLOOR: 1e-3, "other": 1e-3}), Machine({FLOOR: 1e-3, "other": 1e-3})
     unsteady.disturb = lambda name, now: 1 + now if name == "other" else 1
     calm, noisy = steady.race(), unsteady.race()
@@ -62,14 +62,14 @@ def test_halves_that_disagree_are_noisy_and_measured_for_longer():
 
 
 @pytest.mark.parametrize("seconds", [1e-9, 10.0])
-def test_it_ends(seconds):
-    """After so many rounds, or when the time is over, but never after a few."""
+def test_measuring_ends(seconds):
+    """After the maximum of rounds or when the time is over, but not before the minimum of rounds."""
     times = Machine({FLOOR: seconds, "other": seconds}).race()
     assert {len(rounds) for rounds in times.rounds.values()} == {MAX_ROUNDS if seconds < 1 else MIN_ROUNDS}
 
 
-def test_one_disturbed_call_is_not_taken_for_a_slow_one():
-    """Alone in its turn a short call would find cold caches."""
+def test_a_disturbed_call_does_not_count_as_a_slow_one():
+    """A short call that is alone in its turn would find cold caches."""
     calls = {FLOOR: 0, "other": 0}
     machine = Machine({FLOOR: 1e-5, "other": 1e-5})
 
@@ -82,8 +82,8 @@ def test_one_disturbed_call_is_not_taken_for_a_slow_one():
     assert calls["other"] == pytest.approx(calls[FLOOR], rel=0.1)
 
 
-def test_each_follows_each_other_one():
-    """Else one of them always ran after the one that leaves the caches worst."""
+def test_each_contender_runs_after_each_other_one():
+    """Otherwise one contender would always run after the one that fills the caches most."""
     order = []
     machine = Machine({FLOOR: 1.0, "a": 1.0, "b": 1.0}, lambda name, now: order.append(name) or 1)
     machine.race()
@@ -93,7 +93,7 @@ def test_each_follows_each_other_one():
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_what_a_call_left_to_do_is_on_the_clock_where_the_whole_counts(whole):
+def test_the_wait_counts_only_if_the_whole_is_timed(whole):
     machine = Machine({"call": 1.0})
 
     def wait(result):
@@ -105,8 +105,8 @@ def test_what_a_call_left_to_do_is_on_the_clock_where_the_whole_counts(whole):
     assert machine.now == 8.0
 
 
-def test_the_garbage_collector_waits():
-    """And is as it was afterwards."""
+def test_the_garbage_collector_is_off_while_measuring():
+    """Afterwards it is on or off as before."""
     seen = set()
     machine = Machine({FLOOR: 1.0}, lambda name, now: seen.add(gc.isenabled()) or 1)
     assert gc.isenabled()

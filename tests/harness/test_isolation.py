@@ -1,4 +1,4 @@
-"""Isolation: of the caller's settings the tools get where packages come from, and nothing else."""
+"""Isolation: of the caller's settings, the tools see only those that say how to reach the packages."""
 
 import functools
 import json
@@ -25,11 +25,11 @@ SETTINGS = {
 }
 
 
-def test_no_setting_of_the_caller_gets_through():
+def test_the_callers_settings_are_removed():
     assert isolated(SETTINGS) == isolated({}) == {"UV_NO_CONFIG": "1", "PIP_CONFIG_FILE": os.devnull}
 
 
-def test_an_index_a_proxy_and_certificates_get_through():
+def test_index_proxy_and_certificates_are_kept():
     ways = {"EQX_INDEX_URL": "https://own.example", "HTTPS_PROXY": "http://proxy", "SSL_CERT_FILE": "/ca.pem"}
     env = isolated({**SETTINGS, **ways})
     assert {name: env[name] for name in ways} == ways
@@ -38,14 +38,14 @@ def test_an_index_a_proxy_and_certificates_get_through():
     assert isolated(env) == env
 
 
-def test_where_uv_keeps_its_files_is_the_users_matter():
+def test_the_user_may_choose_where_uv_keeps_its_files():
     kept = {"UV_CACHE_DIR": "/cache", "UV_OFFLINE": "1", "HOME": "/home"}
     assert kept.items() <= isolated(kept).items()
 
 
 @pytest.mark.parametrize("program", ["matrix.py", "run.py", "here.py", "in_venv.py"])
 def test_each_program_runs_where_python_adds_no_folder_to_the_path(program):
-    """With PYTHONSAFEPATH set, Python 3.11 and later leave out the folder of the program."""
+    """With PYTHONSAFEPATH set, Python 3.11 and later don't put the folder of the program on the path."""
     command = [sys.executable, str(DOCKER / program), "--help"]
     done = subprocess.run(
         command, env={**os.environ, "PYTHONSAFEPATH": "1"}, capture_output=True, text=True, check=False
@@ -70,7 +70,7 @@ def test_each_program_isolates_itself(program, argument):
 
 
 class Pages(BaseHTTPRequestHandler):
-    """An index with no project, that remembers what it was asked for."""
+    """An index without projects. It records the requests."""
 
     def __init__(self, asked, *arguments):
         self.asked = asked
@@ -86,7 +86,7 @@ class Pages(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def index():
-    """The URL of an index, and what it was asked for."""
+    """The URL of an index, and the list of requests to it."""
     asked = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Pages, asked))
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -95,8 +95,8 @@ def index():
     server.server_close()
 
 
-def test_uv_itself_asks_the_index_of_the_one_way_and_reads_no_configuration(index, tmp_path):
-    """The real uv, in a folder, and a home, whose configuration would have it ask somewhere else."""
+def test_uv_asks_the_chosen_index_and_reads_no_configuration(index, tmp_path):
+    """The real uv, in a folder and with a home whose configuration files name another index."""
     uv = interpreters.uv_path() or pytest.skip("there is no uv here")
     url, asked = index
     for place in (tmp_path / "uv.toml", tmp_path / "uv" / "uv.toml"):

@@ -1,4 +1,4 @@
-"""What a run has left is read as something that a stranger wrote."""
+"""The files that a run wrote are read without trusting them."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from six_outcomes import cell
 REPORT = {"counts": {"passed": 3}, "failures": [], "versions": {"jax": "0.4.30"}, "seconds": {"tests": 0.5}}
 
 
-def test_a_report(tmp_path):
+def test_a_report_is_read(tmp_path):
     path = tmp_path / "report.json"
     assert left.report(path) is None
     path.write_text(json.dumps(REPORT))
@@ -39,8 +39,8 @@ def test_a_report(tmp_path):
         '{"failures": ["\\ud800"]}',
     ],
 )
-def test_a_report_of_another_form_shows_nothing(tmp_path, text):
-    """The run has failed, whatever its exit status was, and the result can be written."""
+def test_a_report_of_the_wrong_form_is_a_failure(tmp_path, text):
+    """The run counts as failed even with exit status 0, and the result can be written."""
     (tmp_path / "report.json").write_text(text)
     result = verdict.of_run(cell("0.10.1"), Environment(tmp_path), 0)
     assert result.outcome is Outcome.FAILED and "can't be used" in result.reason
@@ -55,16 +55,16 @@ def test_a_link_is_not_followed(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["report.json", "progress.json", "junit.xml"])
-def test_a_fifo_keeps_nobody_waiting(tmp_path, name):
+def test_a_fifo_is_not_waited_for(tmp_path, name):
     os.mkfifo(tmp_path / name)
     with pytest.raises(left.Unusable, match="regular"):
         left.read(tmp_path / name)
     assert left.read_progress(tmp_path / name) is None
 
 
-def test_a_size_has_a_limit(tmp_path):
+def test_a_file_that_is_too_large_is_unusable(tmp_path):
     with (tmp_path / "junit.xml").open("wb") as file:
-        file.truncate(2**40)  # of holes
+        file.truncate(2**40)  # a sparse file
     with pytest.raises(left.Unusable, match="larger"):
         left.read(tmp_path / "junit.xml")
 
@@ -82,7 +82,7 @@ def test_a_size_has_a_limit(tmp_path):
     ],
 )
 def test_junit_that_cannot_be_used_is_not_kept(tmp_path, content):
-    """And that of the last run isn't taken for it."""
+    """The report of an earlier run is removed too."""
     kept = tmp_path / "kept.xml"
     kept.write_text("<last/>")
     if content is not None:
@@ -91,7 +91,7 @@ def test_junit_that_cannot_be_used_is_not_kept(tmp_path, content):
     assert not kept.exists()
 
 
-def test_junit_is_of_no_machine(tmp_path):
+def test_kept_junit_has_no_paths_of_the_machine(tmp_path):
     junit = '<testsuites><testsuite name="pytest" hostname="box" tests="1"></testsuite></testsuites>'
     (tmp_path / "junit.xml").write_text(junit)
     left.keep_junit(tmp_path / "junit.xml", tmp_path / "kept.xml")
@@ -99,7 +99,7 @@ def test_junit_is_of_no_machine(tmp_path):
 
 
 def test_junit_that_is_a_link_is_not_kept(tmp_path):
-    """Nor does the link itself get among the results."""
+    """The link itself isn't copied to the results either."""
     (tmp_path / "secret").write_text("<testsuites/>")
     (tmp_path / "junit.xml").symlink_to(tmp_path / "secret")
     left.keep_junit(tmp_path / "junit.xml", tmp_path / "kept.xml")
@@ -117,7 +117,7 @@ def archive(*members):
     return made
 
 
-def test_only_expected_names_leave_an_archive(tmp_path):
+def test_only_expected_files_are_unpacked(tmp_path):
     left.unpack(
         archive(
             ("results/report.json", b"{}"),
@@ -133,11 +133,11 @@ def test_only_expected_names_leave_an_archive(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive" * 100])
-def test_a_broken_archive(tmp_path, content):
+def test_a_broken_archive_is_unusable(tmp_path, content):
     with pytest.raises(left.Unusable, match="archive"):
         left.unpack(io.BytesIO(content), tmp_path)
 
 
-def test_an_archive_has_a_limit(tmp_path):
+def test_an_archive_with_too_many_members_is_unusable(tmp_path):
     with pytest.raises(left.Unusable, match="more than"):
         left.unpack(archive(*[("results/{}".format(n), b"") for n in range(left.MAX_MEMBERS + 1)]), tmp_path)

@@ -1,4 +1,4 @@
-"""Locks: what uv is asked, what is written, and what is said where something can't be had. No network, and no uv."""
+"""Locks: the command for uv, the files, and the messages. These tests use neither the network nor uv."""
 
 import dataclasses
 import datetime
@@ -53,7 +53,7 @@ BRIDGED = dataclasses.replace(
 
 
 class Uv:
-    """Stands in for `subprocess.run`."""
+    """Replaces `subprocess.run`."""
 
     def __init__(self, stdout=RESOLVED, stderr="", returncode=0):
         self.answer = (returncode, stdout, stderr)
@@ -66,7 +66,7 @@ class Uv:
 
 
 class Web:
-    """Stands in for `urllib.request.urlopen`: an index with the files above, and a page of links."""
+    """Replaces `urllib.request.urlopen`: an index with the files above, and a page of links."""
 
     def __init__(self, files=None, page="<a href='jax-0.4.13%2Bcuda12-py3.whl'>", index=True):
         self.files = FILES if files is None else files
@@ -111,10 +111,10 @@ def contents(folder):
     return {path.name: path.read_text() for path in folder.iterdir()}
 
 
-# Making them
+# Making locks
 
 
-def test_uv_resolves_the_requirements_for_the_cells_python_as_the_index_stood_that_day(make):
+def test_uv_resolves_for_the_python_and_the_date_of_the_cell(make):
     uv = Uv()
     assert make(CUDA, uv=uv)[0] == 0
     ((command, requirements),) = uv.calls
@@ -122,7 +122,7 @@ def test_uv_resolves_the_requirements_for_the_cells_python_as_the_index_stood_th
     assert command[command.index("pip") :][:3] == ["pip", "compile", "-"]
     assert {
         "--python-version=3.10",
-        "--exclude-newer=2023-08-01T00:00:00Z",  # the end of the day, wherever the machine stands
+        "--exclude-newer=2023-08-01T00:00:00Z",  # the end of the day, in UTC
         "--exclude-newer-package=jaxlib=false",
         "--generate-hashes",
         "--find-links=" + PAGE,
@@ -142,7 +142,7 @@ def test_a_lock_says_what_it_is_and_holds_what_uv_found(make, tmp_path):
     )
 
 
-def test_a_second_time_changes_nothing(make, tmp_path):
+def test_locking_again_changes_nothing(make, tmp_path):
     cells = [CELL, CUDA, BRIDGED]
     make(*cells, web=Web(page=None))
     before = contents(tmp_path)
@@ -151,13 +151,13 @@ def test_a_second_time_changes_nothing(make, tmp_path):
     assert "py310-jax0.4.13-cpu: 2 packages, as before" in said
 
 
-def test_what_floats_has_no_lock(make, tmp_path):
+def test_a_floating_cell_has_no_lock(make, tmp_path):
     uv = Uv()
     assert make(FLOATING, uv=uv)[0] == 0
     assert uv.calls == [] and list(contents(tmp_path)) == ["unresolved.toml"]
 
 
-def test_what_needs_a_page_that_cannot_be_reached_is_named_with_it_and_is_no_failure(make, tmp_path):
+def test_a_cell_whose_page_is_unreachable_is_unresolved_but_no_failure(make, tmp_path):
     uv = Uv()
     status, said = make(CUDA, uv=uv, web=Web(page=None))
     assert status == 0 and uv.calls == []
@@ -165,7 +165,7 @@ def test_what_needs_a_page_that_cannot_be_reached_is_named_with_it_and_is_no_fai
     assert "unresolved: " + PAGE in said
 
 
-def test_what_cannot_be_resolved_is_named_with_the_reason_in_one_line_and_is_a_failure(make, tmp_path):
+def test_an_unresolvable_cell_is_a_failure_with_a_one_line_reason(make, tmp_path):
     make(CELL)
     status, said = make(CELL, uv=Uv("", NO_SOLUTION, 1))
     assert status == 1
@@ -175,26 +175,26 @@ def test_what_cannot_be_resolved_is_named_with_the_reason_in_one_line_and_is_a_f
     assert not (tmp_path / "py310-jax0.4.13-cpu.txt").exists()
 
 
-def test_once_resolved_a_cell_is_no_longer_named(make, tmp_path):
+def test_a_resolved_cell_is_removed_from_the_unresolved(make, tmp_path):
     make(CUDA, web=Web(page=None))
     assert make(CUDA)[0] == 0
     assert locks.unresolved(tmp_path) == {}
 
 
-def test_a_lock_made_elsewhere_stays_where_its_page_cannot_be_reached(make, tmp_path):
+def test_an_up_to_date_lock_is_kept_if_its_page_is_unreachable(make, tmp_path):
     make(CUDA)
     before = contents(tmp_path)
     status, said = make(CUDA, web=Web(page=None))
     assert status == 0 and contents(tmp_path) == before and "kept as it was" in said
 
 
-def test_a_lock_of_other_inputs_does_not_stay(make, tmp_path):
+def test_an_outdated_lock_is_removed_if_its_page_is_unreachable(make, tmp_path):
     make(CUDA)
     make(dataclasses.replace(CUDA, requires=("jax==0.4.13",)), web=Web(page=None))
     assert list(contents(tmp_path)) == ["unresolved.toml"]
 
 
-def test_without_the_index_nothing_is_touched(make, tmp_path):
+def test_no_file_changes_if_the_index_is_unreachable(make, tmp_path):
     make(CELL)
     before = contents(tmp_path)
     uv = Uv()
@@ -203,7 +203,7 @@ def test_without_the_index_nothing_is_touched(make, tmp_path):
     assert uv.calls == [] and contents(tmp_path) == before
 
 
-def test_a_network_that_breaks_off_is_not_taken_for_an_unresolvable_cell(make, tmp_path):
+def test_a_network_error_does_not_make_a_cell_unresolved(make, tmp_path):
     make(CELL)
     before = contents(tmp_path)
     with pytest.raises(IndexUnreachable, match="3 retries"):
@@ -211,7 +211,7 @@ def test_a_network_that_breaks_off_is_not_taken_for_an_unresolvable_cell(make, t
     assert contents(tmp_path) == before
 
 
-def test_interrupted_it_leaves_what_is_whole(make, tmp_path):
+def test_an_interrupt_keeps_the_finished_locks(make, tmp_path):
     def interrupted(command, **options):
         raise KeyboardInterrupt
 
@@ -222,7 +222,7 @@ def test_interrupted_it_leaves_what_is_whole(make, tmp_path):
     assert contents(tmp_path) == before
 
 
-def test_interrupted_it_names_what_it_found_unresolvable_before(tmp_path):
+def test_an_interrupt_keeps_the_reasons_found_so_far(tmp_path):
     told = threading.Event()
 
     def run(command, **options):
@@ -237,7 +237,7 @@ def test_interrupted_it_names_what_it_found_unresolvable_before(tmp_path):
     assert list(locks.unresolved(tmp_path)) == ["py310-jax0.4.13-cpu"]
 
 
-def test_reasons_of_cells_that_are_gone_are_forgotten_if_all_were_asked_for(make, tmp_path):
+def test_locking_everything_removes_reasons_of_removed_cells(make, tmp_path):
     make(CUDA, web=Web(page=None))
     make(CELL)
     assert list(locks.unresolved(tmp_path)) == ["py310-jax0.4.13-cuda"]
@@ -245,7 +245,7 @@ def test_reasons_of_cells_that_are_gone_are_forgotten_if_all_were_asked_for(make
     assert locks.unresolved(tmp_path) == {}
 
 
-def test_locks_of_cells_that_are_gone_are_removed_if_all_were_asked_for(make, tmp_path):
+def test_locking_everything_removes_locks_of_removed_cells(make, tmp_path):
     (tmp_path / "py37-jax0.1.0-cpu.txt").write_text("")
     make(CELL)
     assert (tmp_path / "py37-jax0.1.0-cpu.txt").exists()
@@ -253,14 +253,14 @@ def test_locks_of_cells_that_are_gone_are_removed_if_all_were_asked_for(make, tm
     assert not (tmp_path / "py37-jax0.1.0-cpu.txt").exists() and "py37-jax0.1.0-cpu.txt: removed" in said
 
 
-def test_inputs_change_with_all_that_a_lock_is_made_from():
+def test_the_inputs_hash_covers_all_inputs_of_a_lock():
     changes = [{"python": "3.11"}, {"as_of": datetime.date(2024, 1, 1)}, {"requires": ()}, {"find_links": (PAGE,)}]
     made = {locks.inputs(CELL), *(locks.inputs(dataclasses.replace(CELL, **change)) for change in changes)}
     assert len(made) == 5
     assert locks.inputs(dataclasses.replace(CELL, tier="nightly", base="other")) == locks.inputs(CELL)
 
 
-# The bridge, or the jaxlib of the time
+# The bridge, or the original jaxlib
 
 
 def test_both_locks_of_a_cell_on_the_bridge_are_made(make, tmp_path):
@@ -284,25 +284,25 @@ def test_the_jaxlib_of_the_time_is_preferred_where_it_is_locked_and_can_be_reach
     assert chosen is (BRIDGED.original if locked and reached else BRIDGED)
 
 
-def test_other_cells_are_preferred_as_they_are():
+def test_a_cell_without_an_original_is_preferred_unchanged():
     assert locks.preferred(CUDA, {}.__getitem__) is CUDA
 
 
-def test_pages_can_be_reached_or_not():
+def test_a_page_that_answers_is_reachable():
     assert locks.reachable(PAGE, Web())
     assert not locks.reachable(PAGE, Web(page=None))
 
 
-# Verifying them
+# Verifying locks
 
 
-def test_whole_locks_are_verified(make, verify):
+def test_complete_locks_have_no_problem(make, verify):
     make(CELL, CUDA)
     status, said = verify(CELL, CUDA)
     assert status == 0 and "2 locks of 2 projects: every file can be fetched." in said
 
 
-def test_a_file_that_vanished_is_told_by_lock_and_release(make, verify):
+def test_a_file_that_vanished_is_reported_with_lock_and_release(make, verify):
     make(CELL)
     status, said = verify(CELL, web=Web({**FILES, "jax": ["jax-0.4.13.tar.gz"], "numpy": []}))
     assert status == 1
@@ -317,13 +317,13 @@ def test_a_release_of_an_archive_is_looked_for_on_its_page(make, verify):
     assert verify(CUDA, web=Web(nowhere, page="<a href='jax-0.4.13-py3.whl'>"))[0] == 1
 
 
-def test_a_lock_that_is_out_of_date_is_told(make, verify):
+def test_an_outdated_lock_is_reported(make, verify):
     make(CELL)
     status, said = verify(dataclasses.replace(CELL, requires=("jax==0.4.13",)))
     assert status == 1 and "out of date" in said and "make lock CELL=py310-jax0.4.13-cpu" in said
 
 
-def test_a_missing_lock_is_told_unless_it_is_known_to_be_unresolved(make, verify):
+def test_a_missing_lock_is_reported_unless_its_cell_is_unresolved(make, verify):
     status, said = verify(CELL)
     assert status == 1 and "there is no lock" in said
     make(CUDA, web=Web(page=None))
@@ -331,16 +331,16 @@ def test_a_missing_lock_is_told_unless_it_is_known_to_be_unresolved(make, verify
     assert status == 0 and "py310-jax0.4.13-cuda has no lock: " + PAGE in said
 
 
-def test_without_the_index_nothing_is_said_of_locks(make, verify):
+def test_verifying_without_the_index_reports_no_lock(make, verify):
     make(CELL)
     with pytest.raises(IndexUnreachable):
         verify(CELL, web=Web(index=False))
 
 
-# The locks that are there
+# The locks of the repository
 
 
-def test_every_cell_has_a_lock_of_today_or_a_reason_why_not():
+def test_every_cell_has_an_up_to_date_lock_or_a_reason():
     reasons = locks.unresolved()
     cells = list(locks.cells_to_lock(rows.load()))
     for cell in cells:

@@ -1,4 +1,4 @@
-"""Running many cells: what is run again, in which order, how many at a time, and what the exit status says."""
+"""Scheduling many cells: which cells run again, in which order, how many in parallel, and the exit status."""
 
 import errno
 import itertools
@@ -32,7 +32,7 @@ def a_result(cell, outcome=Outcome.PASSED, hashes=NOW, total_s=60.0):
 
 
 class Recorder:
-    """A display that remembers what it is told."""
+    """A display that records its calls."""
 
     def __init__(self):
         self.told = []
@@ -55,7 +55,7 @@ class Recorder:
 
 
 class Runner:
-    """Cells pass, but for those whose `outcomes` are given; `during` is called while one runs."""
+    """A runner whose cells pass, unless `outcomes` says otherwise. It calls `during` while a cell runs."""
 
     def __init__(self, folder, outcomes=None, refusals=None, during=lambda cell, cancel: None, hashes=NOW):
         self.hashes = hashes
@@ -83,9 +83,9 @@ class Runner:
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """`run(cells, runner, ...)`: the exit status, and the display that was told."""
+    """`run(cells, runner, ...)` returns the exit status and the display."""
     for name in ("EQX_JOBS", snapshot.ASKED):
-        monkeypatch.setenv(name, "")  # and so restored: it is set
+        monkeypatch.setenv(name, "")  # so that monkeypatch restores it: the run sets it
 
     def run(cells, runner, jobs=1, **options):
         display = Recorder()
@@ -128,14 +128,14 @@ OTHER_DRIVER, NO_GPU = {**NOW, "device": "NVIDIA H200, driver 580.2"}, {**NOW, "
 
 @pytest.mark.parametrize("outcome", [Outcome.PASSED, Outcome.FAILED])
 @pytest.mark.parametrize("now, step", [(H200, KEEP), (T4, RUN), (OTHER_DRIVER, RUN), (NO_GPU, RUN)])
-def test_a_result_of_an_accelerator_holds_on_that_accelerator(outcome, now, step):
+def test_a_result_is_valid_only_on_the_same_accelerator(outcome, now, step):
     cell = a_cell(backend="cuda")
     assert decide(cell, a_result(cell, outcome, H200), now, Rerun.NOTHING).step is step
-    assert decide(cell, a_result(cell, outcome, NOW), now, Rerun.NOTHING).step is RUN  # of nobody knows which
+    assert decide(cell, a_result(cell, outcome, NOW), now, Rerun.NOTHING).step is RUN  # a result without a device
 
 
 def test_without_the_accelerator_its_cell_is_not_run_and_says_where_it_passed(tmp_path, monkeypatch):
-    """The result of that machine stays."""
+    """The result of the other machine stays."""
     cell = a_cell(backend="cuda")
     last = a_result(cell, hashes=H200)
     results.write(last, tmp_path)
@@ -151,7 +151,7 @@ def test_without_the_accelerator_its_cell_is_not_run_and_says_where_it_passed(tm
     assert results.read(cell.name, tmp_path) == last
 
 
-def test_what_is_kept_counts_and_is_neither_run_nor_asked_about(run, tmp_path):
+def test_a_kept_cell_counts_and_is_not_checked_or_run(run, tmp_path):
     cells = [a_cell("0.4.13"), a_cell("0.4.30")]
     results.write(a_result(cells[0], Outcome.FAILED), tmp_path)
     results.write(a_result(cells[1]), tmp_path)
@@ -161,7 +161,7 @@ def test_what_is_kept_counts_and_is_neither_run_nor_asked_about(run, tmp_path):
     assert display.summary.kept == [cell.name for cell in cells]
 
 
-def test_rerun_failed_runs_only_what_failed_and_the_rest_does_not_count(run, tmp_path):
+def test_rerun_failed_runs_and_counts_only_failed_cells(run, tmp_path):
     failed, stale, never = a_cell("0.4.13"), a_cell("0.4.30"), a_cell("0.6.2")
     results.write(a_result(failed, Outcome.FAILED), tmp_path)
     results.write(a_result(stale, hashes=BEFORE), tmp_path)
@@ -177,8 +177,8 @@ def test_rerun_failed_without_a_failure_is_no_failure(run, tmp_path):
     assert runner.ran == []
 
 
-def test_what_was_interrupted_goes_on(run, tmp_path):
-    """The cells that were run to the end aren't run again; the one that was stopped, and the others, are."""
+def test_an_interrupted_run_is_continued(run, tmp_path):
+    """Finished cells don't run again. The cell that was stopped does, and so do the cells that had not started."""
     cells = [a_cell("0.4.13"), a_cell("0.4.30"), a_cell("0.6.2")]
 
     def during(cell, cancel):
@@ -195,7 +195,7 @@ def test_what_was_interrupted_goes_on(run, tmp_path):
     assert again.ran == cells[1:]
 
 
-def test_broken_result_is_said_and_replaced(run, tmp_path):
+def test_broken_result_is_reported_and_replaced(run, tmp_path):
     cell = a_cell()
     (tmp_path / (cell.name + ".json")).write_text("{", encoding="utf-8")
     status, display = run([cell], Runner(tmp_path))
@@ -217,7 +217,7 @@ def test_broken_result_is_said_and_replaced(run, tmp_path):
         (Outcome.UNAVAILABLE, Outcome.PASSED, Outcome.UNAVAILABLE),
     ],
 )
-def test_what_is_missing_here_does_not_displace_what_was_shown_elsewhere(run, tmp_path, refusal, last, kept):
+def test_a_missing_device_does_not_replace_the_result_of_a_run(run, tmp_path, refusal, last, kept):
     cell = a_cell()
     if last is not None:
         results.write(a_result(cell, last, BEFORE), tmp_path)
@@ -228,7 +228,7 @@ def test_what_is_missing_here_does_not_displace_what_was_shown_elsewhere(run, tm
     assert results.read(cell.name, tmp_path).outcome is kept
 
 
-def test_all_that_cannot_be_run_is_known_before_the_first_is_started(run, tmp_path):
+def test_all_refusals_are_known_before_the_first_cell_starts(run, tmp_path):
     cells = [a_cell("0.4.13"), a_cell("0.4.30")]
     runner = Runner(tmp_path, refusals={cells[1].name: Result(cells[1].name, Outcome.NOT_RUN)})
     _, display = run(cells, runner)
@@ -239,7 +239,7 @@ def test_all_that_cannot_be_run_is_known_before_the_first_is_started(run, tmp_pa
 # ---- Order, and how many --------------------------------------------------------------------------------------------
 
 
-def test_longest_first_and_before_them_what_never_ran(run, tmp_path):
+def test_cells_that_never_ran_start_first_then_the_longest(run, tmp_path):
     cells = [a_cell("0.4.1"), a_cell("0.4.13"), a_cell("0.4.20"), a_cell("0.4.30"), a_cell("0.6.2")]
     for cell, total_s in zip(cells, (30.0, 90.0, None, 60.0, None), strict=True):
         if total_s is not None:
@@ -250,11 +250,11 @@ def test_longest_first_and_before_them_what_never_ran(run, tmp_path):
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 3])
-def test_as_many_at_a_time_as_asked(run, tmp_path, jobs):
-    """Each waits until `jobs` of them have met: more never do, and fewer would wait for ever."""
+def test_the_requested_number_of_cells_run_in_parallel(run, tmp_path, jobs):
+    """Each cell waits until `jobs` cells run. With fewer the test would not end, and more than `jobs` are counted."""
     cells = [a_cell("0.4.{}".format(number)) for number in range(6)]
     meeting = threading.Barrier(jobs)
-    lock, at_once = threading.Lock(), [0, 0]  # now, at most
+    lock, at_once = threading.Lock(), [0, 0]  # how many run now, and the largest number so far
 
     def during(cell, cancel):
         with lock:
@@ -269,13 +269,13 @@ def test_as_many_at_a_time_as_asked(run, tmp_path, jobs):
     assert os.environ["EQX_JOBS"] == str(jobs)
 
 
-def test_one_cell_has_all_cores(run, tmp_path):
+def test_a_single_cell_gets_all_cores(run, tmp_path):
     run([a_cell()], Runner(tmp_path), jobs=8)
     assert os.environ["EQX_JOBS"] == "1"
 
 
 def test_accelerator_is_given_to_one_cell_at_a_time(run, tmp_path):
-    """A cell on the CPU, beside it, needn't wait."""
+    """A cell on the CPU doesn't wait for it."""
     cells = [a_cell("0.4.13", "cuda"), a_cell("0.4.30", "cuda"), a_cell("0.4.30")]
     beside, running = threading.Event(), set()
 
@@ -296,7 +296,7 @@ def test_accelerator_is_given_to_one_cell_at_a_time(run, tmp_path):
     "cores, memory_mib, jobs",
     [(1, 64000, 1), (2, 64000, 1), (4, 64000, 2), (16, 64000, 8), (16, 8000, 3), (16, 1000, 1)],
 )
-def test_as_many_as_cores_and_memory_are_enough_for(cores, memory_mib, jobs):
+def test_the_default_number_of_jobs_depends_on_cores_and_memory(cores, memory_mib, jobs):
     assert many.default_jobs(cores, memory_mib) == jobs
 
 
@@ -337,8 +337,8 @@ def test_exit_status(outcomes, status):
     "outcomes, named, status",
     [([P, UNAVAILABLE], False, 0), ([P, F], False, 1), ([P, UNAVAILABLE], True, 3), ([NOT_RUN, UNAVAILABLE], False, 3)],
 )
-def test_exit_status_of_a_cell_that_is_known_to_have_no_lock(outcomes, named, status):
-    """It doesn't count as one that could not be set up, unless it was asked for by its name, or nothing else ran."""
+def test_exit_status_of_an_unresolved_cell(outcomes, named, status):
+    """It is no error, unless the user named it or no other cell ran."""
     name = frozenset([a_cell("0.4.1").name])
     assert status_of(outcomes, unresolved=name, named=name if named else frozenset()) == status
     assert status_of([P, UNAVAILABLE]) == 3
@@ -359,15 +359,15 @@ def test_canary_does_not_count(outcome, named):
     assert many.Summary([canary], known, hashes={}, named=names).status == 0
 
 
-def test_exit_status_of_a_run_that_could_not_go_on():
+def test_exit_status_of_a_run_that_an_error_ended():
     assert status_of([P, NOT_RUN], trouble="no room") == 3
     assert status_of([F, NOT_RUN], trouble="no room") == 1
     assert status_of([F], signal=signal.SIGINT) == 130
 
 
 @pytest.mark.parametrize("outcome", [P, F])
-def test_a_result_of_another_source_is_not_what_was_asked_for(run, tmp_path, outcome):
-    """As when the user switches to another branch while other cells run."""
+def test_a_result_of_a_source_that_changed_is_stale(run, tmp_path, outcome):
+    """For example if the user switches to another branch while other cells run."""
     cell = a_cell()
     runner = Runner(tmp_path, {cell.name: outcome}, hashes=BEFORE)
     status, recorder = run([cell], runner)
@@ -397,7 +397,7 @@ def test_full_disk_ends_the_run_and_stops_the_others(run, tmp_path):
     assert not list(tmp_path.glob("*.json"))
 
 
-def test_mistake_in_the_runner_is_shown_whole(run, tmp_path):
+def test_a_bug_in_the_runner_shows_its_traceback(run, tmp_path):
     def during(cell, cancel):
         raise ZeroDivisionError("a mistake")
 
@@ -414,8 +414,8 @@ def test_two_runs_at_once_are_refused(run, tmp_path):
     assert run([a_cell()], Runner(tmp_path))[0] == 0
 
 
-def test_patience_is_with_those_that_are_about_to_go(tmp_path):
-    """What a killed run has left behind takes some seconds to notice."""
+def test_the_lock_of_a_run_that_is_ending_is_waited_for(tmp_path):
+    """The processes of a killed run take some seconds to end."""
     path, other, waits = tmp_path / "run.lock", ExitStack(), []
     other.enter_context(alone(path))
 
@@ -432,14 +432,14 @@ def test_patience_is_with_those_that_are_about_to_go(tmp_path):
     assert sum(waits[3:]) == pytest.approx(60)
 
 
-def test_signals_are_as_before_afterwards(run, tmp_path):
+def test_signal_handlers_are_restored(run, tmp_path):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     run([a_cell()], Runner(tmp_path))
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
-def test_signal_that_is_ignored_stays_so(run, tmp_path):
-    """As nohup has it."""
+def test_an_ignored_signal_stays_ignored(run, tmp_path):
+    """As under nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         runner = Runner(tmp_path, during=lambda cell, cancel: os.kill(os.getpid(), signal.SIGHUP))
@@ -448,7 +448,7 @@ def test_signal_that_is_ignored_stays_so(run, tmp_path):
         signal.signal(signal.SIGHUP, before)
 
 
-# A process of its own, that is really interrupted and killed. Its cells say when they run, and then `{how}`.
+# A separate process, which the tests interrupt and kill. Its cells print when they run, and then do `{how}`.
 PROGRAM = """
 import os, sys, threading
 from pathlib import Path
@@ -474,7 +474,7 @@ sys.exit(many.run(
 
 @pytest.fixture
 def start(tmp_path):
-    """`start(how)`: the process, and what it said until its first cell ran."""
+    """`start(how)` returns the process, and its output until its first cell ran."""
     started = []
 
     def start(how):
@@ -512,7 +512,7 @@ def test_signal_stops_the_cells_and_the_same_command_goes_on(start, tmp_path, nu
     assert end_of(again)[0] == 0
 
 
-def test_second_ctrl_c_waits_for_nothing(start):
+def test_the_second_ctrl_c_ends_at_once(start):
     process, _ = start("threading.Event().wait()")
     process.send_signal(signal.SIGINT)
     assert any("Interrupt again" in line for line in process.stdout)
@@ -520,7 +520,7 @@ def test_second_ctrl_c_waits_for_nothing(start):
     assert end_of(process)[0] == 130
 
 
-def test_killed_run_is_in_nobodys_way(start, tmp_path):
+def test_a_killed_run_does_not_block_the_next(start, tmp_path):
     first, _ = start("cancel.wait()")
     beside, said = start("pass")
     assert "NotAlone" in said and "by process {}".format(first.pid) in said

@@ -1,4 +1,4 @@
-"""Commands whose output nobody reads any more: no traceback, whatever the command."""
+"""Commands whose reader stops early end without a traceback."""
 
 import os
 import signal
@@ -26,8 +26,8 @@ CELL = next(cell.name for cell in rows.load())
     ],
     ids=" ".join,
 )
-def test_nobody_who_reads_is_no_trouble(command, tmp_path):
-    """The reader has gone before the command writes its first line."""
+def test_a_closed_pipe_gives_no_traceback(command, tmp_path):
+    """The reader closes the pipe before the command writes its first line."""
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     read, write = os.pipe()
     os.close(read)

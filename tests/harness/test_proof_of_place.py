@@ -1,4 +1,4 @@
-"""The proof of place, with a fake JAX: what differs from the cell's claim ends the run before a test is collected.
+"""The proof of place, with a fake JAX: a difference from the cell's claim ends the run before a test is collected.
 
 tests/test_cell.py shows the same of the real JAX, in each cell.
 """
@@ -35,14 +35,14 @@ BACKEND = {"platform": "cpu", "arrays_on": ["cpu"], "shown": "[CpuDevice(id=0)]"
 # What is installed
 
 
-def test_no_complaint_of_what_is_as_claimed():
-    """A true claim brings no complaint, and neither does a part of a version that isn't its number."""
+def test_a_true_claim_brings_no_complaint():
+    """The part of a version after `+` doesn't matter."""
     assert proof_of_place.installation_complaints(CLAIM, SEEN) == []
     assert proof_of_place.installation_complaints(CLAIM, dict(SEEN, jaxlib="0.4.29+cuda12.cudnn89")) == []
 
 
 def test_a_floating_cell_takes_any_jax():
-    """It claims no version; all else it does."""
+    """It claims no version of JAX, but everything else."""
     claim = dict(CLAIM, jax=None, jaxlib=None)
     assert proof_of_place.installation_complaints(claim, dict(SEEN, jax="9.9", jaxlib="9.8")) == []
     assert proof_of_place.installation_complaints(claim, dict(SEEN, python="3.6.1")) != []
@@ -61,16 +61,16 @@ def test_a_floating_cell_takes_any_jax():
         ("equinox", "nowhere", "this is `nowhere`"),
     ],
 )
-def test_each_difference_is_complained_of(what, found, words):
-    """One complaint, with what came, what was expected, and the next move."""
+def test_each_difference_brings_a_complaint(what, found, words):
+    """The complaint says what was found, what was expected, and the next move."""
     (complaint,) = proof_of_place.installation_complaints(CLAIM, dict(SEEN, **{what: found}))
     assert complaint.startswith("cell `py-jax0.4.30-cpu` ")
     assert words in complaint
     assert complaint.endswith(("from its lock.", "the current folder)."))
 
 
-def test_a_bridge_that_is_missing_is_complained_of():
-    """A cell that is to run on the bridge must do so."""
+def test_a_missing_bridge_brings_a_complaint():
+    """A cell on the bridge must really run on it."""
     (complaint,) = proof_of_place.installation_complaints(dict(CLAIM, bridge=True), SEEN)
     assert "expects JAX to run `on the bridge`, but this is `on its own jaxlib`" in complaint
 
@@ -79,8 +79,8 @@ def test_a_bridge_that_is_missing_is_complained_of():
 
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu", "tpu"])
-def test_the_backend_has_to_be_the_cells(backend):
-    """No complaint just where the default backend, and the arrays that jit gives, are on the cell's platform."""
+def test_the_backend_must_be_that_of_the_cell(backend):
+    """There is no complaint only if the default backend and the arrays from jit are on the cell's platform."""
     for found in ("cpu", "gpu", "tpu"):
         claim = dict(CLAIM, backend=backend)
         seen = dict(BACKEND, platform=found, arrays_on=[found])
@@ -97,15 +97,15 @@ def test_the_complaint_names_both_backends_and_the_devices(monkeypatch):
     assert "--gpus=all" in complaint
 
 
-def test_arrays_elsewhere_than_on_the_backend_are_complained_of():
-    """A default backend that isn't where things are computed is no proof."""
+def test_arrays_on_another_backend_bring_a_complaint():
+    """The default backend alone is no proof. The arrays must be on it too."""
     claim = dict(CLAIM, backend="gpu")
     (complaint,) = proof_of_place.backend_complaints(claim, dict(BACKEND, platform="gpu"))
     assert "expects arrays on `gpu`, but what a jitted function gave is on `cpu`" in complaint
 
 
-def test_a_backend_that_does_not_start_is_complained_of():
-    """An error is a refusal like others, with JAX's words."""
+def test_a_backend_that_does_not_start_brings_a_complaint():
+    """The complaint quotes JAX's error."""
     (complaint,) = proof_of_place.backend_complaints(CLAIM, {"error": "RuntimeError: no devices"})
     assert "expects backend `cpu`, but JAX can't compute: RuntimeError: no devices." in complaint
 
@@ -123,19 +123,19 @@ def test_a_backend_that_does_not_start_is_complained_of():
         (json.dumps({"cell": "x"}), "should have the keys cell, python, jax"),
     ],
 )
-def test_claims_that_say_nothing(text, words):
-    """They are named, with what was expected."""
+def test_unusable_claims_are_refused(text, words):
+    """The message quotes the claim, and says what was expected."""
     environ = {} if text is None else {"EQX_EXPECT": text}
     with pytest.raises(ValueError) as caught:
         proof_of_place.expected(environ)
     assert words in str(caught.value)
 
 
-# GPU: what the driver sees
+# GPU: evidence from the driver
 
 
 class FakeDriver:
-    """Answers as nvidia-smi does. Memory rises when the canary holds some; the GPU is busy while the canary works."""
+    """Answers as nvidia-smi does. The used memory rises when the canary holds some. The GPU is busy while it works."""
 
     def __init__(self, pids=(), rise=0, busy="0", memory="1000", others=()):
         self.others = [["0", "GPU-of-others", "NVIDIA H100", "580.65.06", *said] for said in others]
@@ -186,7 +186,7 @@ def look(driver):
     ],
 )
 def test_a_gpu_at_work_is_seen(driver, seen_by):
-    """The process is listed, or, where it has another number, its memory shows; and the GPU is busy, if it tells."""
+    """The process is listed, or the used memory rises; and the GPU is busy, if the driver reports it."""
     evidence, missing = look(driver)
     assert missing == []
     assert evidence["seen_by"] == seen_by
@@ -199,20 +199,20 @@ def test_a_gpu_at_work_is_seen(driver, seen_by):
 @pytest.mark.parametrize(
     "driver, words",
     [
-        (FakeDriver(pids=[41, 421], rise=0, busy="97"), "process 42 isn't in"),  # somebody else's
+        (FakeDriver(pids=[41, 421], rise=0, busy="97"), "process 42 isn't in"),  # of another process
         (FakeDriver(pids=[], rise=100, busy="97"), "doesn't see this process use GPU memory"),  # of another process
         (FakeDriver(pids=[42], busy="0"), "saw an idle GPU"),
     ],
 )
-def test_a_gpu_that_is_not_seen_at_work_is_missed(driver, words):
-    """One complaint for each kind of evidence that isn't there."""
+def test_missing_evidence_of_a_gpu_brings_a_complaint(driver, words):
+    """There is one complaint for each kind of evidence that is missing."""
     (complaint,) = look(driver)[1]
     assert words in complaint
 
 
 @pytest.mark.parametrize("answers", range(5))
 def test_a_driver_that_does_not_answer_is_a_complaint(answers):
-    """At whichever question it stops; and the canary doesn't go on working."""
+    """Whichever query fails. The canary stops working."""
     driver = FakeDriver(pids=[42], busy="0")
     driver.fails_after = answers
     evidence, (complaint,) = look(driver)
@@ -222,7 +222,7 @@ def test_a_driver_that_does_not_answer_is_a_complaint(answers):
 
 
 def test_nvidia_smi_is_asked_about_the_visible_gpus(tmp_path, monkeypatch):
-    """What CUDA_VISIBLE_DEVICES hides, it isn't asked about; names of another kind than its own it isn't told."""
+    """It isn't asked about GPUs that CUDA_VISIBLE_DEVICES hides, and isn't given names that it can't read."""
     program = tmp_path / "nvidia-smi"
     program.write_text('#!/bin/sh\nfor a in "$@"; do printf "%s, " "$a"; done; echo end\necho\n')
     program.chmod(0o755)
@@ -235,7 +235,7 @@ def test_nvidia_smi_is_asked_about_the_visible_gpus(tmp_path, monkeypatch):
         assert row[4] == told
 
 
-# TPU: what the kernel sees
+# TPU: evidence from the kernel
 
 
 @pytest.mark.parametrize(
@@ -249,8 +249,8 @@ def test_nvidia_smi_is_asked_about_the_visible_gpus(tmp_path, monkeypatch):
         ("/usr/lib/libc.so", "/dev/null", ["libtpu isn't loaded", "has opened no"]),
     ],
 )
-def test_a_tpu_is_loaded_and_open(tmp_path, maps, opened, missed):
-    """Both libtpu and the device, each missed by name."""
+def test_a_tpu_needs_libtpu_loaded_and_a_device_open(tmp_path, maps, opened, missed):
+    """A complaint names the one that is missing."""
     (tmp_path / "maps").write_text("7f00-7f01 r-xp 00000000 08:01 1 {}\n7f02-7f03 rw-p 00000000 00:00 0\n".format(maps))
     (tmp_path / "fd").mkdir()
     (tmp_path / "fd" / "3").symlink_to(opened)
@@ -260,7 +260,7 @@ def test_a_tpu_is_loaded_and_open(tmp_path, maps, opened, missed):
         assert evidence == {"libtpu": ["libtpu.so"], "devices": [opened]}
 
 
-# As pytest's plugin, with a fake JAX
+# As a plugin of pytest, with a fake JAX
 
 FAKE_JAX = """
 import os
@@ -288,7 +288,7 @@ def arange(n): return Array(range(n))
 
 @pytest.fixture
 def site(tmp_path):
-    """A site-packages with a JAX, a jaxlib and an equinox."""
+    """A site-packages with fakes of JAX, jaxlib and equinox."""
     site = tmp_path / "site-packages"
     for name, version in [("jax", "0.4.30"), ("jaxlib", "0.4.29"), ("equinox", "1.0")]:
         (site / name).mkdir(parents=True)
@@ -303,7 +303,7 @@ def site(tmp_path):
 
 @pytest.fixture
 def run(tmp_path, site):
-    """`run(claim, *args, **env)`: pytest on two tests, which leave a mark when they are collected."""
+    """`run(claim, *args, **env)` runs pytest on two tests. They write a file when they are collected."""
     (tmp_path / "test_two.py").write_text(
         textwrap.dedent(
             """
@@ -343,7 +343,7 @@ def run(tmp_path, site):
 
 @pytest.mark.parametrize("workers, processes", [("0", ["main"]), ("2", ["gw0", "gw1"])])
 def test_a_true_claim_lets_the_tests_run(run, tmp_path, workers, processes):
-    """JUnit has what each process saw that ran tests, and only those have started a backend."""
+    """JUnit holds what each process with tests found. Only these processes start a backend."""
     status, output = run(CLAIM, "-n", workers)
     assert status == 0, output
     assert "2 passed" in output
@@ -366,7 +366,7 @@ def test_a_true_claim_lets_the_tests_run(run, tmp_path, workers, processes):
     ids=["cpu for gpu", "gpu for cpu", "no backend", "another jax", "no claim"],
 )
 def test_a_false_claim_ends_the_run(run, tmp_path, workers, claim, env, words):
-    """With exit status 70, its reason on the screen, and no test collected."""
+    """The exit status is 70, the reason is printed, and no test is collected."""
     status, output = run(claim, "-n", workers, **env)
     assert status == 70, output
     assert words in output
@@ -375,7 +375,7 @@ def test_a_false_claim_ends_the_run(run, tmp_path, workers, claim, env, words):
 
 
 def test_a_gpu_that_the_driver_does_not_see_ends_the_run(run, tmp_path):
-    """That JAX says so itself is not enough."""
+    """JAX's own answer is not enough."""
     broken = tmp_path / "bin" / "nvidia-smi"
     broken.parent.mkdir()
     broken.write_text("#!/bin/sh\nexit 9\n")
@@ -387,7 +387,7 @@ def test_a_gpu_that_the_driver_does_not_see_ends_the_run(run, tmp_path):
 
 
 def test_workers_without_the_plugin_prove_nothing(run, tmp_path):
-    """A run in which nobody looked doesn't pass."""
+    """A run in which no process checked where it ran doesn't pass."""
     (tmp_path / "conftest.py").write_text(
         "def pytest_configure(config):\n"
         "    if hasattr(config, 'workerinput'):\n"

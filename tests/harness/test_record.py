@@ -1,4 +1,4 @@
-"""The published record: it draws the table, takes in what is newer, loses nothing, and never counts as a pass."""
+"""The published record: the table is drawn from it, it takes newer results, loses none, and never counts as a pass."""
 
 import io
 import json
@@ -52,8 +52,8 @@ def draw(tmp_path):
     return draw
 
 
-def test_what_is_published_is_read_as_it_was(tmp_path):
-    """Fields that are useful only on the machine that ran it are left out."""
+def test_published_fields_are_read_back(tmp_path):
+    """Fields that are useful only on the machine of the run are left out."""
     path = tmp_path / "record.json"
     assert record.write({CPU.name: PASSED}, path)
     (read,) = record.read(path).values()
@@ -62,21 +62,21 @@ def test_what_is_published_is_read_as_it_was(tmp_path):
     assert "/home/me" not in path.read_text()
 
 
-def test_a_fresh_clone_draws_what_was_published(draw):
+def test_a_fresh_clone_draws_the_record(draw):
     drawn = draw(PASSED, replace(PASSED, cell=GPU.name))
     assert "2 passed" in drawn and "NVIDIA H200, driver 570.1" in drawn and "too noisy to tell" in drawn
     assert draw() == drawn
 
 
-def test_what_is_newer_takes_its_place_and_the_rest_stays(draw):
+def test_a_newer_result_replaces_the_older_and_no_other(draw):
     draw(PASSED, replace(PASSED, cell=GPU.name))
     drawn = draw(LATER)
     assert "501 tests" in drawn and "500 tests" in drawn
-    assert draw(PASSED) == drawn  # which is older
+    assert draw(PASSED) == drawn  # an older result
 
 
 @pytest.mark.parametrize("outcome", [Outcome.NOT_RUN, Outcome.UNSUPPORTED, Outcome.UNAVAILABLE])
-def test_what_a_machine_lacks_takes_no_run_away(draw, outcome):
+def test_a_missing_device_does_not_replace_a_recorded_run(draw, outcome):
     drawn = draw(PASSED)
     assert draw(Result(CPU.name, outcome, reason="here", started="2027-01-01")) == drawn
     assert "500 tests" not in draw(replace(LATER, outcome=Outcome.FAILED, reason="t.py::x"))
@@ -90,8 +90,8 @@ def test_a_cell_whose_source_has_changed_is_stale_with_its_date(draw):
     assert draw() == drawn
 
 
-def test_it_never_counts_as_a_pass(draw, tmp_path, monkeypatch):
-    """A cell that has no result in this checkout is run."""
+def test_the_record_never_counts_as_a_pass(draw, tmp_path, monkeypatch):
+    """A cell without a result in this checkout is run."""
     draw(PASSED)
     (tmp_path / "results" / (CPU.name + ".json")).unlink()
     for name in ("EQX_JOBS", snapshot.ASKED):
@@ -132,7 +132,7 @@ def test_a_broken_record_is_named_with_the_next_move(tmp_path, content):
         record.read(tmp_path / "record.json")
 
 
-def test_the_committed_record_is_of_cells_and_says_nothing_of_a_machine():
+def test_the_committed_record_names_only_cells_and_no_paths():
     known = record.read()
     assert known and set(known) <= {one.name for one in rows.load()} | {n for n in known if n.endswith("-found")}
     text = record.RECORD.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Results: what is written is read back, half a file is never seen, and what can't be used says so."""
+"""Results: a written result is read back, half a file is never seen, and an unusable file is reported."""
 
 import json
 import os
@@ -49,19 +49,19 @@ def test_no_result_is_none(tmp_path):
     assert results.read(CELL, tmp_path / "not there") is None
 
 
-def test_people_can_read_it(tmp_path):
-    """One key a line, in order, and the words of the outcomes as they are shown."""
+def test_a_result_file_is_readable(tmp_path):
+    """It has one key per line, in order, and the outcome as the user sees it."""
     lines = results.write(FULL, tmp_path).read_text(encoding="utf-8").splitlines()
     keys = [line.split('"')[1] for line in lines if line.startswith('  "')]
     assert keys == sorted(asdict(FULL)) and '  "outcome": "passed",' in lines
     assert any("Ünïcode" in line for line in lines)
 
 
-# ---- Whole, or not there ---------------------------------------------------------------------------------------------
+# ---- Never half a file -----------------------------------------------------------------------------------------------
 
 
 def test_a_write_that_fails_midway_leaves_the_last_result(tmp_path):
-    """As on a full disk: here, by the limit on the size of a file."""
+    """As on a full disk. The test uses a limit on the size of a file."""
     results.write(FULL, tmp_path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
@@ -84,7 +84,7 @@ files.write_whole(pathlib.Path(sys.argv[2]), "half of it")
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_a_write_that_is_killed_leaves_the_last_result(tmp_path, step):
-    """`kill -9` before the file is on the disk, and before it is renamed: what is left, nobody takes for a result."""
+    """`kill -9` before the file is on the disk, and before it is renamed. No reader takes the rest for a result."""
     path = results.write(FULL, tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", KILLED_AT, step, str(path)],
@@ -92,12 +92,12 @@ def test_a_write_that_is_killed_leaves_the_last_result(tmp_path, step):
         env=dict(os.environ, PYTHONPATH=str(DOCKER)),
     )
     assert done.returncode == -signal.SIGKILL
-    assert len(names(tmp_path)) == 2  # it had begun
+    assert len(names(tmp_path)) == 2  # the write had begun
     assert results.read(CELL, tmp_path) == FULL
 
 
-def test_it_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
-    """And so is the name, before the writing is said to be done."""
+def test_a_result_is_on_the_disk_before_it_is_renamed(tmp_path, monkeypatch):
+    """Its name is on the disk too, before `write` returns."""
     calls = []
     real = {"fsync": os.fsync, "replace": os.replace}
     for name, function in real.items():
@@ -106,7 +106,7 @@ def test_it_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     assert calls == ["fsync", "replace", "fsync"]
 
 
-# ---- What can't be used ----------------------------------------------------------------------------------------------
+# ---- Unusable files --------------------------------------------------------------------------------------------------
 
 
 def broken_by(**changes):
@@ -143,7 +143,7 @@ def test_a_broken_file_is_named_with_the_next_move(tmp_path, text, says):
     assert "Delete it and run it again: make cell CELL=" + CELL in str(caught.value)
 
 
-def test_what_is_no_cell_is_run_again_by_another_command(tmp_path):
+def test_a_broken_result_of_a_found_python_names_its_own_command(tmp_path):
     (tmp_path / "py312-jax0.11.2-cuda-found.json").write_text("")
     with pytest.raises(ResultError, match="run it again: make test-here BACKEND=cuda$"):
         results.read("py312-jax0.11.2-cuda-found", tmp_path)
@@ -163,7 +163,7 @@ def test_what_is_no_cell_is_run_again_by_another_command(tmp_path):
     ids=["deep", "deep evidence", "half a character", "NaN", "no version", "null", "half a file"],
 )
 def test_a_foreign_file_is_no_result(tmp_path, content, words):
-    """It is refused with a reason; who needs no reason takes it for none."""
+    """`read` refuses it with a reason. `last` returns `None`."""
     (tmp_path / (CELL + ".json")).write_text(content)
     with pytest.raises(ResultError, match=words):
         results.read(CELL, tmp_path)
@@ -172,7 +172,7 @@ def test_a_foreign_file_is_no_result(tmp_path, content, words):
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
 def test_a_file_that_cannot_be_read_is_named(tmp_path, make):
-    """A FIFO, too, which would keep the reader waiting."""
+    """A FIFO too, from which a read would never end."""
     make(tmp_path / (CELL + ".json"))
     with pytest.raises(ResultError, match="can't be read.*Delete it"):
         results.read(CELL, tmp_path)
@@ -183,7 +183,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, make):
 NOW = {"lock": "l", "source": "s", "image": ""}
 
 
-def test_nothing_changed_nothing_stale():
+def test_a_result_is_valid_while_nothing_changes():
     for outcome in Outcome:
         result = replace(FULL, outcome=outcome)
         assert as_of_now(result, NOW) is result
@@ -200,22 +200,22 @@ def test_nothing_changed_nothing_stale():
         ({"lock": "L", "source": "S"}, "the source and the lock"),
     ],
 )
-def test_what_was_shown_for_something_else_is_stale(outcome, changes, words):
-    """It says what it was, when, and what changed; all else is kept."""
+def test_a_result_is_stale_if_its_hashes_changed(outcome, changes, words):
+    """Its reason gives the old outcome, the date and what changed. All other fields are kept."""
     stale = as_of_now(replace(FULL, outcome=outcome), {**NOW, **changes})
     reason = "was {} on 2026-11-20; {} changed since".format(outcome.value, words)
     assert stale == replace(FULL, outcome=Outcome.STALE, reason=reason)
 
 
-def test_on_the_host_an_image_is_not_missed():
-    """What a container showed holds where nothing is known of today's image, as long as the rest is the same."""
+def test_an_unknown_image_does_not_make_a_result_stale():
+    """A result of a container is valid on the host, where today's image isn't known, if all other hashes are equal."""
     shown = replace(FULL, where="container", hashes={**NOW, "image": "sha256:1"})
     assert as_of_now(shown, NOW) is shown
     assert as_of_now(shown, {**NOW, "image": "sha256:2"}).outcome is Outcome.STALE
 
 
-def test_what_was_shown_on_a_device_holds_on_that_device():
-    """Where nothing is asked about the device, as in the table, it is named and doesn't matter."""
+def test_a_result_is_stale_on_another_device():
+    """If today's device isn't given, as in the table, it doesn't matter."""
     shown = replace(FULL, hashes={**NOW, "device": "NVIDIA H200, driver 570.1"})
     assert as_of_now(shown, NOW) is as_of_now(shown, {**NOW, "device": "NVIDIA H200, driver 570.1"}) is shown
     elsewhere = as_of_now(shown, {**NOW, "device": "NVIDIA T4, driver 570.1"})
@@ -235,14 +235,14 @@ def test_what_was_shown_on_a_device_holds_on_that_device():
         (Outcome.UNSUPPORTED, {"lock": "L", "source": "S"}, False),
     ],
 )
-def test_only_what_was_shown_can_go_stale(outcome, changes, goes_stale):
-    """That packages can't be had was shown for a lock; that a device is missing, for none."""
+def test_only_results_that_depend_on_a_hash_become_stale(outcome, changes, goes_stale):
+    """The outcome unavailable depends on the lock. Not run and unsupported depend on none of the hashes."""
     now = as_of_now(replace(FULL, outcome=outcome), {**NOW, **changes})
     assert now.outcome is (Outcome.STALE if goes_stale else outcome)
 
 
-def test_what_says_nothing_of_its_source_is_no_pass():
-    """But that packages can't be had may be known without any lock."""
+def test_a_result_without_hashes_is_stale():
+    """An unavailable cell is the exception, because it may have no lock."""
     assert as_of_now(replace(FULL, hashes={}), NOW).outcome is Outcome.STALE
     unavailable = replace(FULL, outcome=Outcome.UNAVAILABLE, hashes={})
     assert as_of_now(unavailable, NOW) is unavailable

@@ -1,4 +1,4 @@
-"""The list of cells: what a row makes, how cells are chosen, and what is refused."""
+"""The list of cells: the cells of a row, how cells are selected, and which mistakes are refused."""
 
 import datetime
 import re
@@ -87,7 +87,7 @@ BRIDGE = "# what the bridge needs\njaxlib==0.4.13   # the oldest\n\nml_dtypes==0
 
 @pytest.fixture
 def load(tmp_path):
-    """Read a list that differs from the one above by a replacement."""
+    """`load(old, new)` reads the list above, with `old` replaced by `new`."""
 
     def load_changed(old="", new="", text=LIST):
         assert old in text, old
@@ -105,7 +105,7 @@ def cells(load):
     return {cell.name: cell for cell in load()}
 
 
-# What a row makes
+# The cells of a row
 
 
 def test_names_are_derived_in_the_order_of_the_rows(cells):
@@ -119,7 +119,7 @@ def test_names_are_derived_in_the_order_of_the_rows(cells):
     ]
 
 
-def test_requires_jax_its_caps_and_the_tools_of_the_suite(cells):
+def test_a_cell_requires_jax_its_caps_and_the_tools_of_the_suite(cells):
     tools = ("numpy", "optax!=0.1.8", "pytest", "typing_extensions>=4.2")
     assert cells["py311-jax0.4.30-cpu"].requires == ("jax==0.4.30", "jaxlib==0.4.30", *tools)
     assert cells["py311-jax0.4.30-tpu"].requires == ("jax==0.4.30", "libtpu==0.0.7", *tools)
@@ -155,14 +155,14 @@ def test_the_bridge_stands_in_for_the_jaxlib_of_the_time(cells):
     assert (cell.lock.name, original.lock.name) == ("py39-jax0.2.18-cpu.txt", "py39-jax0.2.18-cpu.archive.txt")
 
 
-def test_what_floats_expects_no_version(cells):
+def test_a_floating_cell_expects_no_version(cells):
     cell = cells["py313-jaxlatest-cpu"]
     assert cell.floating and not cells["py39-jax0.2.18-cpu"].floating
     assert cell.requires[0] == "jax"
     assert (cell.expects["jax"], cell.expects["jaxlib"]) == (None, None)
 
 
-def test_hardware_is_that_of_the_way_to_install_unless_the_row_says_otherwise(cells):
+def test_hardware_limits_come_from_the_install_table_unless_the_row_has_its_own(cells):
     cuda = cells["py311-jax0.4.30-cuda"].supports
     assert (cuda.compute_capability_min, cuda.compute_capability_max) == ((5, 2), (9, 0))
     assert cuda.driver_min == "525.60.13"
@@ -171,21 +171,21 @@ def test_hardware_is_that_of_the_way_to_install_unless_the_row_says_otherwise(ce
     assert cells["py311-jax0.4.30-cpu"].supports == rows.Supports()
 
 
-def test_base_image_is_the_backends_unless_the_way_to_install_has_its_own(cells):
+def test_the_base_image_comes_from_the_backend_unless_the_install_table_has_its_own(cells):
     assert cells["py311-jax0.4.30-cpu"].base == "python:3.11-slim"
     assert cells["py311-jax0.4.30-cuda"].base == "nvidia/cuda:12"
 
 
-def test_caps_are_known_for_releases_that_are_no_rows(load, tmp_path):
+def test_caps_are_known_for_releases_without_a_row(load, tmp_path):
     load()
     assert rows.caps("0.3.7", tmp_path / "matrix.toml") == ("numpy<1.23",)
     assert rows.caps("0.5.0", tmp_path / "matrix.toml") == ()
 
 
-# Choosing
+# Selecting cells
 
 
-def test_tiers_take_in_those_before_them(cells):
+def test_a_tier_includes_the_tiers_before_it(cells):
     def names(tier):
         return [cell.name for cell in rows.select(list(cells.values()), tier=tier)]
 
@@ -204,13 +204,13 @@ def test_names_patterns_and_backends_choose_in_the_order_of_the_list(cells):
 @pytest.mark.parametrize(
     "name", ["py39-jax0.2.19-cpu", "py39-jax0.2.18-cp", "PY39-jax0.2.18-cpu", "py39-jax0.2.18*cuda"]
 )
-def test_an_unknown_cell_is_refused_with_the_nearest(cells, name):
+def test_an_unknown_cell_is_refused_with_the_nearest_names(cells, name):
     with pytest.raises(rows.UnknownCell, match=re.escape("`{}`".format(name))) as refused:
         rows.select(list(cells.values()), ["py311-*", name])
     assert "py39-jax0.2.18-cpu" in str(refused.value)
 
 
-def test_an_unknown_cell_that_resembles_none_leads_to_the_list(cells):
+def test_an_unknown_cell_unlike_all_others_is_refused_with_the_command_that_lists_them(cells):
     with pytest.raises(rows.UnknownCell, match="`make cell`"):
         rows.select(list(cells.values()), ["?"])
 
@@ -222,7 +222,7 @@ def test_an_unknown_tier_or_backend_is_refused(cells):
         rows.select(list(cells.values()), backend="gpu")
 
 
-# What is refused: what to change in the list above, and what the message says.
+# Mistakes: a change of the list above, and a part of the message.
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_a_mistake_is_refused_with_file_place_and_what_was_expected(load, old, n
     assert str(refused.value).startswith("matrix.toml")
 
 
-def test_a_list_that_is_not_there_is_refused(tmp_path):
+def test_a_missing_list_is_refused(tmp_path):
     with pytest.raises(rows.MatrixError, match="can't be read"):
         rows.load(tmp_path / "matrix.toml")
 
@@ -300,7 +300,7 @@ def ours():
     return rows.load()
 
 
-def test_every_line_of_jax_is_on_every_backend(ours):
+def test_every_jax_minor_release_is_on_every_backend(ours):
     lines = list(dict.fromkeys(cell.jax for cell in ours))
     assert [cell.backend for cell in ours] == ["cpu", "cuda", "tpu"] * len(lines)
     assert lines[0] == "0.2.18" and lines[-2:] == ["latest", "nightly"]
@@ -314,7 +314,7 @@ def test_the_floor_and_the_newest_are_tested_on_every_change(ours):
     assert len(every_change) >= 5 and {every_change[0], every_change[-1]} == {"0.2.18", newest}
 
 
-def test_the_bridge_carries_exactly_the_cells_that_need_it(ours):
+def test_the_bridge_runs_exactly_the_cells_that_need_it(ours):
     for cell in ours:
         if not cell.floating and cell.backend == "cpu":
             assert cell.bridge == releases.needs_bridge(cell.jax, releases.JAXLIB), cell.name
@@ -324,11 +324,11 @@ def test_the_bridge_carries_exactly_the_cells_that_need_it(ours):
             assert releases.refuses_jax(cell.jax) is None and releases.refuses_python(python, cell.jax) is None
 
 
-def test_every_requirement_can_be_read_and_no_day_lies_before_jax(ours):
+def test_every_requirement_is_valid_and_no_date_is_before_its_jax(ours):
     for cell in ours:
         assert all(Requirement(line) for line in cell.requires)
         assert cell.floating or cell.as_of >= datetime.date(2021, 7, 21)
 
 
-def test_the_list_is_where_the_harness_looks_for_it():
+def test_the_default_list_is_the_matrix_of_the_repository():
     assert MATRIX.is_file()

@@ -1,4 +1,4 @@
-"""What is shown has no password in it, and nothing that a terminal would obey."""
+"""Text that is shown has no password and no terminal escape in it."""
 
 import http.client
 import io
@@ -35,11 +35,11 @@ OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028
         ("me@example.org", "me@example.org"),
     ],
 )
-def test_no_password_of_a_url(url, redacted):
+def test_passwords_in_urls_are_removed(url, redacted):
     assert shown.redact(url) == redacted
 
 
-def test_nothing_that_a_terminal_obeys():
+def test_escapes_and_control_characters_are_removed_or_spelled_out():
     text = shown.safe(HOSTILE)
     assert not OBEYED.search(text) and "\\u202e" in text and "good" in text
     assert shown.safe("two\nlines\t— ✓ é 漢字") == "two\nlines\t— ✓ é 漢字"
@@ -56,7 +56,7 @@ HOSTILE_RESULT = {
 
 
 def texts(value):
-    """All strings in it."""
+    """All strings in a value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -67,8 +67,8 @@ def texts(value):
             yield from texts(item)
 
 
-def test_a_result_can_be_shown_wherever_it_came_from():
-    """All texts of it: what a run has left, what the tools said, what stands in a file."""
+def test_all_texts_of_a_result_are_safe():
+    """From the report of a run, from the output of tools, or from a file."""
     result = Result("c", Outcome.FAILED, **HOSTILE_RESULT)
     found = [text for field in HOSTILE_RESULT for text in texts(getattr(result, field))]
     assert len(found) == 9 and not any(map(OBEYED.search, found))
@@ -83,8 +83,8 @@ def test_the_table_is_safe(form):
 
 
 @pytest.mark.parametrize("kind", [display.Live, display.Plain])
-def test_what_a_run_shows_is_safe(tmp_path, kind):
-    """The reason, the tests, and the end of the log."""
+def test_the_output_of_a_run_is_safe(tmp_path, kind):
+    """Its reason, the names of its tests, and the end of its log."""
     cell, out = SIX[Outcome.FAILED], io.StringIO()
     (tmp_path / (cell.name + ".log")).write_bytes(HOSTILE.encode("utf-8", "surrogatepass"))
     screen = kind(Console(file=out, highlight=False), tmp_path)
@@ -94,11 +94,11 @@ def test_what_a_run_shows_is_safe(tmp_path, kind):
 
 
 @pytest.mark.parametrize("error", [Trouble, results.ResultError, index.IndexUnreachable])
-def test_what_quotes_others_is_safe(error):
+def test_errors_that_quote_other_programs_are_safe(error):
     assert str(error("can't reach https://me:secret@x/y \x1b[2J")) == "can't reach https://x/y "
 
 
-def test_names_of_files_and_words_of_tools_are_said_safely(tmp_path, capsys):
+def test_file_names_and_tool_output_are_printed_safely(tmp_path, capsys):
     hostile = tmp_path / "results-x" / "\x1b[2J\u202e.json"
     hostile.parent.mkdir()
     hostile.write_text("{}")
@@ -107,7 +107,7 @@ def test_names_of_files_and_words_of_tools_are_said_safely(tmp_path, capsys):
     assert "skipped" in said and not OBEYED.search(said)
 
 
-def test_a_page_may_load_and_run_nothing():
+def test_the_page_may_load_and_run_nothing():
     (policy,) = re.findall('http-equiv="Content-Security-Policy" content="(.*?)"', in_html())
     assert policy.startswith("default-src 'none'") and "script-src" not in policy
     assert "<script" not in in_html()
@@ -119,7 +119,7 @@ URL = "https://me:se/cret@mirror.example:x/simple"
 
 
 def test_an_index_is_named_without_its_password():
-    """Also where the error quotes it, as that of http.client does for a port that is none."""
+    """Also if an error quotes the URL, as http.client does for an invalid port."""
 
     def opener(request, timeout):
         raise http.client.InvalidURL("nonnumeric port: 'x' in me:se/cret@mirror.example:x")
@@ -144,8 +144,8 @@ def test_doctor_shows_no_password():
     assert "secret" not in line.says
 
 
-def test_a_password_is_for_no_other_host():
-    """Where the index sends on whoever asks."""
+def test_a_password_is_not_sent_to_another_host():
+    """If the index redirects the request to another host."""
     request = index.request("https://me:secret@mirror.example/simple", "*/*")
     handler = urllib.request.HTTPRedirectHandler()
     sent_on = handler.redirect_request(request, None, 302, "Found", {}, "https://other.example/simple")
@@ -170,7 +170,7 @@ def test_a_traceback_shows_no_password():
         ("/usr/lib/x", "/usr/lib/x"),
     ],
 )
-def test_places_of_a_machine_are_no_part_of_a_result(text, shown_as):
+def test_folders_of_the_machine_are_removed_from_a_result(text, shown_as):
     root = Path("/home/me/src/equinox")
     assert shown.without_places(text, root, Path("/home/me")) == shown_as
     assert shown.without_places(text, root, Path("/")) == text.replace(str(root), ".")

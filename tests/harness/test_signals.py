@@ -1,4 +1,4 @@
-"""Signals: heard while that is wanted, ignored where they were, and always there to stop a process with."""
+"""Signals: the listener hears them, ignored signals stay ignored, and they can still stop child processes."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ each = pytest.mark.parametrize("number", signals.NUMBERS)
 
 @pytest.fixture
 def set_to():
-    """`set_to(number, handler)`, for the length of a test."""
+    """`set_to(number, handler)` sets a handler until the test ends."""
     before = {number: signal.getsignal(number) for number in signals.NUMBERS}
     yield signal.signal
     for number, handler in before.items():
@@ -22,7 +22,7 @@ def set_to():
 
 
 @each
-def test_heard_and_then_as_before(set_to, number):
+def test_the_listener_hears_a_signal_and_the_handler_is_restored(set_to, number):
     before, heard = signal.getsignal(number), []
     with signals.heard_by(heard.append):
         os.kill(os.getpid(), number)
@@ -30,7 +30,7 @@ def test_heard_and_then_as_before(set_to, number):
 
 
 @each
-def test_what_is_ignored_stays_so(set_to, number):
+def test_an_ignored_signal_stays_ignored(set_to, number):
     set_to(number, signal.SIG_IGN)
     heard = []
     with signals.heard_by(heard.append):
@@ -39,8 +39,8 @@ def test_what_is_ignored_stays_so(set_to, number):
 
 
 @each
-def test_a_process_can_be_stopped_by_what_is_ignored_here(set_to, number):
-    """As in a script that is run by nohup, or started in the background."""
+def test_a_child_can_be_stopped_by_a_signal_that_is_ignored_here(set_to, number):
+    """As under nohup, or in a script that starts this in the background."""
     set_to(number, signal.SIG_IGN)
     with signals.heard_by(print):
         asks = "import signal; print(signal.getsignal({}) is signal.SIG_IGN)".format(int(number))
@@ -60,15 +60,15 @@ except KeyboardInterrupt:
 
 
 @each
-def test_what_is_waited_for_ends_with_this_process(number):
-    """Also where the signal comes to this process alone, as from make."""
+def test_a_child_that_is_waited_for_ends_with_this_process(number):
+    """Also if only this process gets the signal, as from make."""
     process = subprocess.Popen(
         [sys.executable, "-c", WAIT], env={**os.environ, "PYTHONPATH": str(DOCKER)}, stdout=subprocess.PIPE, text=True
     )
     with process:
         assert process.stdout.readline() == "begins\n"
         process.send_signal(number)
-        assert process.stdout.read() == ""  # all that could write there have ended
+        assert process.stdout.read() == ""  # it ends when all writers have ended
     assert process.returncode == 130
 
 
@@ -98,13 +98,13 @@ def test_a_program_inherits_that_a_signal_is_ignored(set_to, number):
 
 
 @each
-def test_what_is_ignored_is_no_ctrl_c(set_to, number):
+def test_an_ignored_signal_does_not_interrupt(set_to, number):
     set_to(number, signal.SIG_IGN)
     signals.as_ctrl_c()
     os.kill(os.getpid(), number)
 
 
 @pytest.mark.parametrize("program", ["matrix.py", "run.py", "in_venv.py"])
-def test_each_program_that_waits_for_others_ends_them(program):
-    """docker/here.py hears signals by itself, see `found.attempt`."""
+def test_each_program_ends_its_children(program):
+    """docker/here.py is not among them. It handles signals itself, see `found.attempt`."""
     assert "signals.as_ctrl_c()" in (DOCKER / program).read_text(encoding="utf-8").partition("__main__")[2]

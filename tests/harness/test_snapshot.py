@@ -1,4 +1,4 @@
-"""Snapshots: what a result is shown for is what was run, whatever the user does to the source meanwhile."""
+"""Snapshots: a result is always of the source that was run, even if the user changes the source during the run."""
 
 import datetime
 
@@ -34,7 +34,7 @@ def root(tmp_path):
     return tmp_path / "root"
 
 
-def test_the_copy_has_the_hashes_of_the_source_and_keeps_them(root, tmp_path):
+def test_the_copy_has_the_hashes_of_the_source_even_if_the_source_changes(root, tmp_path):
     before = fingerprint.hashes(CELL, root)
     copy = snapshot.take(tmp_path / "copy", CELL, root)
     (root / "tests" / "test_x.py").write_text("another branch")
@@ -42,7 +42,7 @@ def test_the_copy_has_the_hashes_of_the_source_and_keeps_them(root, tmp_path):
     assert fingerprint.hashes(CELL, copy) == before != fingerprint.hashes(CELL, root)
 
 
-def test_the_copy_has_what_is_tested_what_builds_it_and_nothing_else(root, tmp_path):
+def test_the_copy_has_only_what_is_tested_and_what_builds_it(root, tmp_path):
     copy = snapshot.take(tmp_path / "copy", CELL, root)
     found = {path.relative_to(copy).as_posix() for path in copy.rglob("*") if path.is_file()}
     assert found == {
@@ -67,7 +67,7 @@ def test_an_earlier_copy_is_replaced(root, tmp_path):
 
 @pytest.mark.parametrize("backend", ["cpu", "cuda", "tpu"])
 def test_each_image_can_be_built_from_a_copy(backend, tmp_path):
-    """All that the Dockerfiles copy out of the context is there."""
+    """The copy has all files that the Dockerfiles copy from the context."""
     cell = next(cell for cell in rows.load() if cell.backend == backend and not cell.floating and cell.lock.is_file())
     copy = snapshot.take(tmp_path / "copy", cell)
     copied = [line.split() for line in image.dockerfile(cell).read_text().splitlines() if line.startswith("COPY ")]

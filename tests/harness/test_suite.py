@@ -1,4 +1,4 @@
-"""What a cell tests: one wheel for all, built anew when the library changes, and a copy of the suite."""
+"""What a cell tests: one wheel for all cells, built again when the library changes, and a copy of the suite."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from harness.alone import taken
 
 @pytest.fixture
 def root(tmp_path):
-    """A checkout, in small."""
+    """A small checkout."""
     files = {
         "equinox/__init__.py": "one",
         "equinox/nn/__init__.py": "two",
@@ -38,7 +38,7 @@ def root(tmp_path):
 
 
 class FakeUv:
-    """In place of `subprocess.run`: builds a wheel that is an empty file, or fails."""
+    """Replaces `subprocess.run`: it builds a wheel that is an empty file, or fails."""
 
     def __init__(self, status=0):
         self.status = status
@@ -54,15 +54,15 @@ class FakeUv:
         return subprocess.CompletedProcess(command, self.status, "", "no hatchling")
 
 
-def test_built_once(root, tmp_path):
+def test_the_wheel_is_built_once(root, tmp_path):
     run = FakeUv()
     first, second = (suite.wheel("uv", root, tmp_path / "work", run) for _ in range(2))
     assert first == second and first.name == "equinox-1-py3-none-any.whl" and first.is_file()
     assert len(run.commands) == 1
 
 
-def test_built_once_by_many_at_the_same_time(root, tmp_path):
-    """As cells that run side by side ask for it: while one builds it, the others wait."""
+def test_the_wheel_is_built_once_if_many_cells_ask_at_the_same_time(root, tmp_path):
+    """While one builds it, the others wait."""
     uv, wheels, waits = FakeUv(), [], []
 
     def run(command, **options):
@@ -82,7 +82,7 @@ def test_built_once_by_many_at_the_same_time(root, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["equinox/nn/__init__.py", "equinox/new.py", "pyproject.toml", "README.md"])
-def test_built_anew_when_the_library_changes(root, tmp_path, name):
+def test_the_wheel_is_built_again_when_the_library_changes(root, tmp_path, name):
     run = FakeUv()
     first = suite.wheel("uv", root, tmp_path / "work", run)
     (root / name).write_text("changed")
@@ -91,14 +91,14 @@ def test_built_anew_when_the_library_changes(root, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["tests/test_x.py", "docker/run.py", "equinox/__pycache__/x.pyc"])
-def test_not_built_anew_for_what_it_does_not_hold(root, tmp_path, name):
+def test_the_wheel_is_not_built_again_for_other_changes(root, tmp_path, name):
     run = FakeUv()
     first = suite.wheel("uv", root, tmp_path / "work", run)
     (root / name).write_text("changed")
     assert suite.wheel("uv", root, tmp_path / "work", run) == first
 
 
-def test_a_build_that_fails_says_so_and_is_tried_again(root, tmp_path):
+def test_a_failed_build_is_an_error_and_is_tried_again(root, tmp_path):
     for status in (1, 2):
         with pytest.raises(suite.BuildFailed, match="exit status {}(.|\n)*no hatchling".format(status)):
             suite.wheel("uv", root, tmp_path / "work", FakeUv(status))
@@ -120,7 +120,7 @@ suite.wheel("uv", pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), run)
 """
 
 
-def test_a_build_that_was_killed_leaves_no_wheel_to_trust(root, tmp_path):
+def test_a_killed_build_leaves_no_wheel(root, tmp_path):
     command = [sys.executable, "-c", KILLED_WHILE_BUILDING, str(root), str(tmp_path / "work")]
     env = dict(os.environ, PYTHONPATH=os.path.dirname(os.path.dirname(suite.__file__)))
     assert subprocess.run(command, env=env, check=False).returncode == -9
@@ -129,8 +129,8 @@ def test_a_build_that_was_killed_leaves_no_wheel_to_trust(root, tmp_path):
     assert len(run.commands) == 1
 
 
-def test_copy_has_the_suite_and_no_checkout(root, tmp_path):
-    """Nothing can be imported there in place of the wheel; and nothing of an earlier copy stays."""
+def test_the_copy_has_the_suite_and_not_the_library(root, tmp_path):
+    """Nothing there can be imported instead of the wheel. Nothing of an earlier copy stays."""
     folder = tmp_path / "copy"
     (folder / "equinox").mkdir(parents=True)
     suite.copy(folder, root)

@@ -1,4 +1,4 @@
-"""The table: in each of its three forms, six outcomes that are never confused, and nothing but what the results say."""
+"""The table in its three forms: the six outcomes are never confused, and everything in it comes from the results."""
 
 import io
 import re
@@ -32,7 +32,7 @@ from six_outcomes import (
 
 
 @FORMS
-def test_each_outcome_is_said_once_and_only_of_its_own_cell(form):
+def test_each_outcome_appears_once_at_its_own_cell(form):
     lines = lines_by_jax(form)
     assert set(lines) == {one.jax for one in CELLS}
     for outcome, one in SIX.items():
@@ -41,15 +41,15 @@ def test_each_outcome_is_said_once_and_only_of_its_own_cell(form):
 
 
 @FORMS
-def test_each_outcome_has_a_sign_of_its_own(form):
-    """So that the colour is never all that tells."""
+def test_each_outcome_has_its_own_sign(form):
+    """So that nobody depends on the colour."""
     lines = lines_by_jax(form)
     signs = {outcome: re.search(r"(\S+)\s+" + outcome.value, lines[one.jax]).group(1) for outcome, one in SIX.items()}
     assert len(set(signs.values())) == 6
 
 
-def test_each_outcome_has_a_colour_of_its_own():
-    """In the terminal by its style, on the page by its class, for which there are colours in light and in dark."""
+def test_each_outcome_has_its_own_colour():
+    """In the terminal a style gives the colour, on the page a class with colours for light and for dark."""
     out = io.StringIO()
     console = Console(file=out, width=80, force_terminal=True, color_system="standard", no_color=False)
     console.print(table.terminal(CELLS, RESULTS, HASHES, UNRESOLVED))
@@ -65,14 +65,14 @@ def test_each_outcome_has_a_colour_of_its_own():
 
 @FORMS
 def test_every_cell_appears(form):
-    """Of all backends, whether or not there is any result."""
+    """On all backends, with or without a result."""
     cells = [cell(jax, backend) for jax in ("0.4.13", "0.12.0.1") for backend in ("cpu", "cuda", "tpu")]
     lines = lines_by_jax(form, cells, {}, {}, {})
     assert [line.count("not run") for line in lines.values()] == [3, 3]
 
 
 @FORMS
-def test_what_was_never_run_says_what_it_lacks(form):
+def test_a_cell_that_never_ran_says_what_it_needs(form):
     said = " ".join(text_of(form([cell("0.4.13", one) for one in ("cpu", "cuda", "tpu")], {}, {}, {})).split())
     for lacking in ("needs an NVIDIA GPU", "make test-gpu", "needs a TPU", "make test-tpu", "hasn't been run yet"):
         assert lacking in said
@@ -84,7 +84,7 @@ def test_a_missing_lock_is_unavailable_and_says_why(form):
 
 
 @FORMS
-def test_a_result_comes_before_the_lack_of_a_lock(form):
+def test_a_result_is_shown_rather_than_the_missing_lock(form):
     one = SIX[Outcome.PASSED]
     assert "passed" in lines_by_jax(form, [one], RESULTS, HASHES, {one.name: "gone"})[one.jax]
 
@@ -95,8 +95,8 @@ def test_stale_says_what_it_was_and_what_changed(form):
 
 
 @FORMS
-def test_what_a_machine_had_is_marked_and_has_a_row_of_its_own(form):
-    """Though there is a cell of that very JAX and Python, which may be known for something else."""
+def test_a_found_python_is_marked_and_has_its_own_row(form):
+    """Even if a cell has the same JAX and Python. The result of that cell may differ."""
     cells = [cell("0.10.1", "cuda"), found.cell("3.11", "0.10.1", "cuda")]
     passed = Result(cells[1].name, Outcome.PASSED, **DATED)
     drawn = form(cells, {passed.cell: passed}, {passed.cell: NOW}, {})
@@ -109,7 +109,7 @@ def test_what_a_machine_had_is_marked_and_has_a_row_of_its_own(form):
 
 
 @FORMS
-def test_what_a_machine_had_is_no_cell_and_not_counted_as_one(form):
+def test_a_found_python_is_not_counted_as_a_cell(form):
     one = found.cell("3.11", "0.10.1", "cuda")
     results_of_it = {**RESULTS, one.name: Result(one.name, Outcome.PASSED, **DATED)}
     without = re.sub(r"\s+", " ", text_of(form()))
@@ -121,8 +121,8 @@ def test_what_a_machine_had_is_no_cell_and_not_counted_as_one(form):
 
 
 @FORMS
-def test_the_bridge_is_marked_where_it_was_crossed(form):
-    """And only there: what was never run, or ran on the jaxlib of its time, isn't marked."""
+def test_a_run_on_the_bridge_is_marked(form):
+    """A cell that never ran, or that ran on its original jaxlib, isn't marked."""
     cells = [cell("0.2.18", bridge=True), cell("0.2.28", bridge=True), cell("0.3.25", bridge=True)]
     hashes = {one.name: NOW for one in cells}
     found = {
@@ -141,12 +141,12 @@ def test_the_bridge_is_marked_where_it_was_crossed(form):
 
 
 @FORMS
-def test_an_accelerator_is_named_only_by_what_ran_on_it(form):
-    """A GPU cell that passed says on which device; nothing else does."""
+def test_an_accelerator_is_named_only_for_a_run_on_it(form):
+    """Only a GPU cell that passed names its device."""
     one = cell("0.8.3", "cuda")
     gpus = [{"platform": "gpu", "kind": "NVIDIA H200", "id": n} for n in range(2)]
     result = Result(one.name, Outcome.PASSED, devices=gpus, counts={"passed": 1}, **DATED)
-    if form is not in_terminal:  # which is narrow
+    if form is not in_terminal:  # the terminal is narrow
         assert "1 test" in lines_by_jax(form, [one], {one.name: result}, {one.name: NOW}, {})["0.8.3"]
         assert "2 x NVIDIA H200" in lines_by_jax(form, [one], {one.name: result}, {one.name: NOW}, {})["0.8.3"]
     unsupported = replace(result, outcome=Outcome.UNSUPPORTED)
@@ -160,7 +160,7 @@ def test_counts_and_seconds():
     assert not re.search("tests| s ", lines[SIX[Outcome.STALE].jax])
 
 
-def test_what_floats_says_what_it_was():
+def test_a_floating_row_says_which_release_it_was():
     one = replace(cell("latest"), jaxlib=None, tier="canary")
     result = Result(one.name, Outcome.PASSED, versions={"jax": "0.12.0.1"}, **DATED)
     assert "latest (0.12.0.1, canary)" in in_markdown([one], {one.name: result}, {one.name: NOW}, {})
@@ -181,20 +181,20 @@ def test_what_floats_says_what_it_was():
     ],
 )
 @FORMS
-def test_a_figure_is_flagged_when_it_is_far_above_those_of_the_others(form, ratios, flagged):
+def test_a_figure_far_above_the_others_is_flagged(form, ratios, flagged):
     lines = lines_by_jax(form, *with_ratios(*ratios))
     assert [jax for jax, line in lines.items() if re.search("⚠|▲|slow", line)] == flagged
 
 
 @FORMS
-def test_a_measure_has_a_column_once_it_was_taken(form):
-    """To add one is to add it to `MEASURES`."""
+def test_a_measure_that_was_taken_has_a_column(form):
+    """A measure that no row has gets no column."""
     assert "Loops" not in form()
     assert "Loops" in form(*with_ratios(1.0, None, None, None, None))
 
 
 @FORMS
-def test_an_absent_figure_says_why(form):
+def test_a_missing_figure_says_why(form):
     cells, found, hashes, _ = with_ratios(1.0, None, None, None, None)
     reasons = [None, "too noisy to tell", "not done in 120 s", None, None]
     for one, reason in zip(cells, reasons, strict=True):
@@ -265,7 +265,7 @@ def test_draws_everywhere(tmp_path):
 
 
 def test_a_broken_result_is_not_run_and_says_why(tmp_path):
-    """The others are drawn as ever."""
+    """The other cells are drawn as usual."""
     for result in RESULTS.values():
         results.write(result, tmp_path)
     broken = SIX[Outcome.PASSED]
@@ -277,13 +277,13 @@ def test_a_broken_result_is_not_run_and_says_why(tmp_path):
     assert table.read_results(CELLS, tmp_path)[SIX[Outcome.FAILED].name] == RESULTS[SIX[Outcome.FAILED].name]
 
 
-def test_results_of_no_cell_are_left_out(tmp_path):
-    """As of a row that has gone."""
+def test_results_without_a_cell_are_left_out(tmp_path):
+    """For example results of a row that was removed."""
     results.write(Result("py36-jax0.1-cpu", Outcome.PASSED), tmp_path)
     assert table.read_results(CELLS, tmp_path) == {}
 
 
-def test_what_machines_had_is_drawn_where_there_is_a_result_of_it(tmp_path):
+def test_a_found_python_with_a_result_is_drawn(tmp_path):
     one = found.cell("3.12", "0.10.4", "cuda")
     device = {"platform": "gpu", "kind": "NVIDIA H200", "id": 0}
     results.write(Result(one.name, Outcome.PASSED, devices=[device], driver="580.1", **DATED), tmp_path)

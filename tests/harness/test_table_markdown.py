@@ -44,7 +44,7 @@ def test_code_in_a_reason_stays_code():
     assert "`uv *`" in in_markdown([one], {one.name: Result(one.name, Outcome.NOT_RUN, reason="Try `uv *`")})
 
 
-def test_the_same_reason_is_said_once():
+def test_equal_reasons_are_given_once():
     """Though each names its own cell; and without the folder of the checkout."""
     found = {
         one.name: Result(
@@ -59,7 +59,7 @@ def test_the_same_reason_is_said_once():
     assert str(grid.ROOT) not in drawn + in_html(found=found)
 
 
-def test_nothing_changes_while_the_results_do_not(tmp_path):
+def test_the_pages_change_only_when_the_results_change(tmp_path):
     assert in_markdown() == in_markdown()
     assert in_html() == in_html()
     path = tmp_path / "README.md"
@@ -67,7 +67,7 @@ def test_nothing_changes_while_the_results_do_not(tmp_path):
     assert [pages.update(path, in_markdown()) for _ in range(2)] == [True, False]
 
 
-def test_it_is_dated_by_the_runs():
+def test_the_dates_are_those_of_the_runs():
     assert "Runs of 2026-11-20." in in_markdown()
     found = dict(RESULTS, **{CELLS[0].name: replace(RESULTS[CELLS[0].name], started="2026-11-22T01:00:00+00:00")})
     assert "Runs of 2026-11-20 to 2026-11-22." in in_markdown(found=found)

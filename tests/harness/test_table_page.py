@@ -1,4 +1,4 @@
-"""The table as a page."""
+"""The table as an HTML page."""
 
 import html.parser
 
@@ -17,7 +17,7 @@ LOADING = {"src", "srcset", "data", "poster", "action", "background"}
 
 
 class Page(html.parser.HTMLParser):
-    """Checks that each tag is closed in its turn, and collects what there is."""
+    """Checks that tags are closed in order, and collects what the page holds."""
 
     def __init__(self, text):
         super().__init__()
@@ -47,7 +47,7 @@ def test_the_page_is_well_formed():
 
 
 def test_the_page_refers_to_nothing_outside():
-    """No script, no font, no picture, no style that has to be fetched."""
+    """It fetches no script, font, picture or style."""
     text = in_html()
     page = Page(text)
     assert page.links == ["data:,"]  # so that no browser asks for an icon
@@ -56,8 +56,8 @@ def test_the_page_refers_to_nothing_outside():
 
 
 @pytest.mark.parametrize("field", ["reason", "driver", "started"])
-def test_whatever_a_result_says_is_text(field):
-    """Also in names of tests, versions, devices and evidence."""
+def test_texts_of_a_result_are_escaped(field):
+    """Also the names of tests, versions, devices and evidence."""
     evil = "<script>alert('\"')</script>&amp;`<b>`"
     one = CELLS[0]
     result = Result(
@@ -75,7 +75,7 @@ def test_whatever_a_result_says_is_text(field):
     assert not page.tags & {"script", "b"} - Page(in_html()).tags
 
 
-def test_the_page_says_all_that_a_result_says():
+def test_the_page_shows_all_fields_of_a_result():
     one = CELLS[0]
     result = Result(
         one.name,

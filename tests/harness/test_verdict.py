@@ -1,4 +1,4 @@
-"""What came of a cell, said in one line that has the cause and the next move."""
+"""The result of a cell, with a reason of one line that has the cause and the next move."""
 
 import json
 
@@ -24,7 +24,7 @@ REPORT = {
 
 @pytest.fixture
 def judge(tmp_path):
-    """`judge(status, **report)`: the result of a run that ended so, with that in its report; `report=None`: without."""
+    """`judge(status, report)` returns the result of a run with this exit status and report. `None` means no report."""
 
     def judge(status, report=REPORT, **changes):
         environment = Environment(tmp_path)
@@ -36,7 +36,7 @@ def judge(tmp_path):
     return judge
 
 
-def test_passed(judge):
+def test_a_run_that_passed(judge):
     result = judge(0)
     assert (result.cell, result.outcome, result.reason) == (CELL.name, Outcome.PASSED, "")
     assert result.bridge
@@ -51,14 +51,14 @@ def test_failed_names_a_test(judge):
     assert result.counts == counts and len(result.failures) == 3
 
 
-def test_a_failure_that_pytest_did_not_mind_is_one(judge):
-    """As where a plugin has changed the exit status."""
+def test_a_failed_test_counts_even_with_exit_status_0(judge):
+    """For example if a plugin changed the exit status."""
     result = judge(0, counts={"passed": 9, "failed": 1}, failures=["tests/test_x.py::a"])
     assert (result.outcome, result.reason) == (Outcome.FAILED, "tests/test_x.py::a failed")
     assert judge(0, counts={"passed": 9, "errors": 1}).outcome is Outcome.FAILED
 
 
-def test_out_of_place_has_the_words_of_the_proof(judge):
+def test_a_refused_run_gives_the_reason_of_the_proof(judge):
     result = judge(70, refusal="cell `x` expects backend `gpu`,\nbut JAX found `cpu`.")
     assert result.outcome is Outcome.FAILED
     assert result.reason == "cell `x` expects backend `gpu`, but JAX found `cpu`."
@@ -80,17 +80,17 @@ def test_without_a_report_nothing_passed(judge, status):
 @pytest.mark.parametrize(
     "status, words", [(-11, "SIGSEGV (a crash"), (-9, "SIGKILL (perhaps memory"), (-99, "signal 99")]
 )
-def test_what_killed_it(judge, status, words):
+def test_the_signal_that_killed_the_run_is_named(judge, status, words):
     assert words in judge(status, report=None).reason
 
 
-def test_half_a_report_is_none(tmp_path, judge):
+def test_half_a_report_is_not_used(tmp_path, judge):
     judge(0)
     Environment(tmp_path).report.write_text('{"counts": ')
     assert verdict.of_run(CELL, Environment(tmp_path), 0).outcome is Outcome.FAILED
 
 
-# What uv 0.13 says, as it says it.
+# Real error messages of uv 0.13.
 HASH = """Resolved 1 package in 94ms
 \x1b[31merror: Failed to download `iniconfig==2.1.0`
   cause: Hash mismatch for `iniconfig==2.1.0`
@@ -124,7 +124,7 @@ LOCK = "docker/locks/py39-jax0.2.18-cpu.txt"
         ("", ["the log"]),
     ],
 )
-def test_set_up_failed(said, words):
+def test_the_reason_why_the_setup_failed(said, words):
     result = verdict.of_setup(CELL, said)
     assert result.outcome is Outcome.UNAVAILABLE and result.bridge
     assert "\n" not in result.reason and "\x1b" not in result.reason
@@ -133,20 +133,20 @@ def test_set_up_failed(said, words):
 
 
 @pytest.mark.parametrize("said", [GONE, HASH, NO_HASH])
-def test_what_floats_has_no_lock_to_blame(said):
-    """And no `make lock` to put it right."""
+def test_a_floating_cell_does_not_blame_a_lock(said):
+    """The reason doesn't suggest `make lock`."""
     reason = verdict.of_setup(LATEST, said).reason
     assert "docker/matrix.toml" in reason and "make " not in reason and "lock" not in reason.replace("has lost", "")
 
 
 @pytest.mark.parametrize("said", [GONE, HASH, NO_HASH])
-def test_what_builds_the_wheel_is_in_no_lock(said):
+def test_a_missing_build_tool_does_not_blame_the_lock(said):
     reason = verdict.of_build(CELL, said).reason
     assert "docker/wheel-constraints.txt" in reason and LOCK not in reason and "make " not in reason
 
 
 def test_a_wheel_that_cannot_be_built_is_a_failure():
-    """Of the source, that is, and not of what could not be had."""
+    """The source is at fault, so the cell failed. It isn't unavailable."""
     result = verdict.of_build(CELL, "The wheel ...:\nerror: Failed to build here\n  cause: Call to `nope` failed\nnote")
     assert result.outcome is Outcome.FAILED
     assert "error: Failed to build here cause: Call to `nope` failed;" in result.reason

@@ -1,4 +1,4 @@
-"""How many processes share a cell's tests: by cores, memory and devices, of a container too."""
+"""How many workers run a cell's tests. It depends on cores, memory and devices, in a container too."""
 
 import os
 import re
@@ -22,7 +22,7 @@ V1_MEMORY = "sys/fs/cgroup/memory/memory.{}_in_bytes"
 
 
 def machine(root, files):
-    """A root folder with files as under /proc and /sys."""
+    """A root folder with files like those under /proc and /sys."""
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("{}\n".format(text))
@@ -35,20 +35,23 @@ def machine(root, files):
         ({}, HERE),
         ({V2 + "/cpu.max": "max 100000"}, HERE),
         ({V2 + "/cpu.max": "100000 100000"}, 1),
-        ({V2 + "/cpu.max": "50000 100000"}, 1),  # half a core still is one to run on
+        ({V2 + "/cpu.max": "50000 100000"}, 1),  # half a core counts as one
         ({V2 + "/cpu.max": "6400000 100000"}, min(64, HERE)),
         ({V1.format("quota"): "-1", V1.format("period"): "100000"}, HERE),
         ({V1.format("quota"): "100000", V1.format("period"): "100000"}, 1),
-        # Within others: a systemd slice, a job of Slurm. The narrowest counts, wherever it is.
+        # Nested groups, as in a systemd slice or a Slurm job. The lowest limit counts.
         ({**IN_V2, V2 + "/a/cpu.max": "100000 100000", V2 + "/a/b/cpu.max": "max 100000"}, 1),
         ({**IN_V2, V2 + "/a/b/cpu.max": "100000 100000"}, 1),
-        ({**IN_V2, V2 + "/a/c/cpu.max": "100000 100000"}, HERE),  # another's
+        ({**IN_V2, V2 + "/a/c/cpu.max": "100000 100000"}, HERE),  # of another group
         ({**IN_V1, V2 + "/cpu/a/cpu.cfs_quota_us": "100000", V2 + "/cpu/a/cpu.cfs_period_us": "100000"}, 1),
-        ({**IN_V1, V1.format("quota"): "100000", V1.format("period"): "100000"}, 1),  # names of the host, not here
+        (
+            {**IN_V1, V1.format("quota"): "100000", V1.format("period"): "100000"},
+            1,
+        ),  # names of the host, which don't exist here
     ],
 )
 def test_cores(tmp_path, files, cores):
-    """Those that the process may use, or the quota of its control group, of either version."""
+    """The cores that the process may use, or the quota of its control group, in version 1 or 2."""
     assert capacity.cores(machine(tmp_path, files)) == cores
 
 
@@ -69,13 +72,13 @@ MEMINFO = {"proc/meminfo": "MemTotal: 8388608 kB\nMemAvailable: 4194304 kB"}
         ({**MEMINFO, V1_MEMORY.format("limit"): 2**63 - 4096, V1_MEMORY.format("usage"): GIB}, 4),  # no limit
         ({V2 + "/memory.max": GIB, V2 + "/memory.current": 2 * GIB}, 0),
         ({**MEMINFO, V2 + "/memory.max": 4 * GIB, V2 + "/memory.high": 2 * GIB, V2 + "/memory.current": GIB}, 1),
-        # Within others
+        # Nested groups
         ({**IN_V2, V2 + "/a/memory.max": 3 * GIB, V2 + "/a/memory.current": GIB, V2 + "/a/b/memory.max": "max"}, 2),
         ({**IN_V2, V2 + "/a/b/memory.max": 2 * GIB, V2 + "/a/b/memory.current": GIB}, 1),
         ({**IN_V2, V2 + "/a/c/memory.max": GIB, V2 + "/a/c/memory.current": GIB}, None),
         ({**IN_V1, V1_IN_A.format("limit"): 2 * GIB, V1_IN_A.format("usage"): GIB}, 1),
         ({**IN_V1, V1_MEMORY.format("limit"): 2 * GIB, V1_MEMORY.format("usage"): GIB}, 1),
-        # Files that were read are in memory, and leave it when it is wanted. Those in /dev/shm don't.
+        # The kernel can free the cache of files, but not files in /dev/shm.
         ({V2 + "/memory.max": 4 * GIB, V2 + "/memory.current": 4 * GIB, V2 + "/memory.stat": CACHE.format("", GIB)}, 2),
         (
             {
@@ -88,7 +91,7 @@ MEMINFO = {"proc/meminfo": "MemTotal: 8388608 kB\nMemAvailable: 4194304 kB"}
     ],
 )
 def test_memory(tmp_path, files, gib):
-    """What is available, or what the limit of the control group leaves, whichever is less."""
+    """The available memory, or what the limit of the control group leaves, whichever is less."""
     assert capacity.memory_mib(machine(tmp_path, files)) == (None if gib is None else gib * 1024)
 
 
@@ -102,16 +105,16 @@ def test_memory(tmp_path, files, gib):
         (2, 64, None, 2),
         (64, 64, None, workers.MAX_CPU_WORKERS),
         (64, None, None, workers.MAX_CPU_WORKERS),
-        (4, 3.2, None, 2),  # 1.5 GiB each
-        (4, 1, None, 1),  # never none
-        (4, 64, "2", 2),  # cells side by side share
+        (4, 3.2, None, 2),  # 1.5 GiB for each worker
+        (4, 1, None, 1),  # at least one
+        (4, 64, "2", 2),  # cells that run in parallel share the machine
         (2, 64, "8", 1),
         (16, 12, "2", 4),
         (4, 64, "", 4),
     ],
 )
-def test_on_the_cpu(cores, memory_gib, jobs, number):
-    """As many as cores and memory allow, of this cell's share."""
+def test_the_number_of_workers_on_the_cpu(cores, memory_gib, jobs, number):
+    """As many as the cell's share of cores and memory allows."""
     environ = {} if jobs is None else {"EQX_JOBS": jobs}
     memory_mib = None if memory_gib is None else int(memory_gib * 1024)
     assert workers.number(environ, cores, memory_mib, no_devices, no_memory) == number
@@ -126,8 +129,8 @@ def no_devices(backend, environ):
 
 
 @pytest.mark.parametrize("ids, number", [(["0"], 1), (["0", "1", "2"], 3), ([], 1)])
-def test_on_tpus(ids, number):
-    """One for each chip, whatever cores there are."""
+def test_the_number_of_workers_on_tpus(ids, number):
+    """One for each chip, however many cores there are."""
     environ = {"EQX_EXPECT": '{"backend": "tpu"}', "EQX_JOBS": "4"}
     assert workers.number(environ, 64, 2**20, lambda asked, _: ids, no_memory) == number
 
@@ -135,18 +138,18 @@ def test_on_tpus(ids, number):
 @pytest.mark.parametrize(
     "ids, cores, memory_gib, gpu_gib, jobs, number",
     [
-        (["0"], 16, 128, 139, 1, 16),  # no core waits for the one that compiles
+        (["0"], 16, 128, 139, 1, 16),  # a worker for each core
         (["0"], 16, 128, 16, 1, 4),
         (["0"], 16, 6, 139, 1, 4),
         (["0"], 16, 128, 139, 2, 8),
-        (["0"], 16, 128, 0, 1, 1),  # the driver doesn't tell
+        (["0"], 16, 128, 0, 1, 1),  # the driver doesn't report memory
         (["0"], 1, 2, 139, 1, 1),
-        (["0", "1", "2"], 2, 128, 139, 1, 3),  # each is used, whatever cores there are
+        (["0", "1", "2"], 2, 128, 139, 1, 3),  # a worker for each GPU, however many cores there are
         (["0", "1"], 16, 128, 16, 1, 8),
         ([], 16, 128, 139, 1, 1),
     ],
 )
-def test_on_gpus(ids, cores, memory_gib, gpu_gib, jobs, number):
+def test_the_number_of_workers_on_gpus(ids, cores, memory_gib, gpu_gib, jobs, number):
     """As many as cores, memory and the memory of the GPUs allow."""
     environ = {"EQX_EXPECT": '{"backend": "gpu"}', "EQX_JOBS": str(jobs)}
     found = workers.number(environ, cores, memory_gib * 1024, lambda asked, _: ids, lambda own: gpu_gib * 1024)
@@ -157,13 +160,13 @@ def test_on_gpus(ids, cores, memory_gib, gpu_gib, jobs, number):
     "count, ids, fraction", [(1, ["0"], None), (2, ["0", "1"], None), (16, ["0"], 0.056), (3, ["0", "1"], 0.45)]
 )
 def test_workers_on_one_gpu_share_its_memory(count, ids, fraction):
-    """None preallocates; and none takes more than its share."""
+    """No worker takes more than its share."""
     share = workers.own_device("gpu", 0, ids, count).get("XLA_PYTHON_CLIENT_MEM_FRACTION")
     assert share == (None if fraction is None else str(fraction))
 
 
-def test_the_user_decides():
-    """`EQX_WORKERS` is taken as it is, on each backend."""
+def test_the_user_may_set_the_number():
+    """`EQX_WORKERS` sets it on each backend."""
     for expect in ("{}", '{"backend": "gpu"}', "nonsense"):
         assert workers.number({"EQX_WORKERS": "0", "EQX_EXPECT": expect}, 8, 2**20, no_devices, no_memory) == 0
         assert workers.number({"EQX_WORKERS": "9", "EQX_EXPECT": expect}, 8, 2**20, no_devices, no_memory) == 9
@@ -172,29 +175,29 @@ def test_the_user_decides():
 # Which device
 
 
-def test_each_worker_has_a_device_of_its_own():
+def test_each_worker_has_its_own_device():
     """No two workers share one, as long as there are no more workers than devices."""
     ids = ["3", "GPU-a", "7"]
     own = [workers.own_device("gpu", worker, ids)["CUDA_VISIBLE_DEVICES"] for worker in range(3)]
     assert own == ids
-    assert workers.own_device("gpu", 3, ids)["CUDA_VISIBLE_DEVICES"] == "3"  # in place of one that crashed
+    assert workers.own_device("gpu", 3, ids)["CUDA_VISIBLE_DEVICES"] == "3"  # replaces a worker that crashed
     assert workers.own_device("gpu", 0, ids)["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
     assert workers.own_device("tpu", 1, ["0", "1"]) == {"TPU_VISIBLE_CHIPS": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "true"}
     assert workers.own_device("gpu", 0, []) == {}
 
 
 def test_only_visible_devices_are_shared_out():
-    """What the user has hidden stays hidden."""
+    """Devices that the user has hidden stay hidden."""
     assert workers.device_ids("gpu", {"CUDA_VISIBLE_DEVICES": "2,GPU-x"}) == ["2", "GPU-x"]
-    for hidden in ("", "-1,0", "none", "NoDevFiles"):  # CUDA reads it up to the first that is no GPU
+    for hidden in ("", "-1,0", "none", "NoDevFiles"):  # CUDA stops at the first name that isn't a GPU
         assert workers.device_ids("gpu", {"CUDA_VISIBLE_DEVICES": hidden}) == []
     assert workers.device_ids("gpu", {"CUDA_VISIBLE_DEVICES": "1, 2,-1,0"}) == ["1", "2"]
     assert workers.device_ids("tpu", {"TPU_VISIBLE_CHIPS": "1"}) == ["1"]
     assert workers.device_ids("cpu", {}) == []
 
 
-def test_workers_of_xdist_choose_before_anything_else(tmp_path):
-    """`-n auto` asks the plugin, and a worker has its device before the first conftest.py is imported."""
+def test_workers_of_xdist_choose_a_device_before_the_first_conftest(tmp_path):
+    """`-n auto` asks the plugin for the number."""
     (tmp_path / "conftest.py").write_text(
         "import os\n"
         "AT_IMPORT = os.environ['CUDA_VISIBLE_DEVICES']\n"
