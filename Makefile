@@ -79,6 +79,7 @@ lint:  ## Check style, formatting, types, and that every file is of the Python t
 	exec $(RUN) mypy --python-version 3.10 docker/harness docker/matrix.py docker/run.py docker/here.py docker/in_venv.py toxfile.py
 	exec $(RUN) mypy --python-version 3.10 benchmarks
 	exec $(RUN) pyright --level error
+	exec $(RUN) pytest -q tests/typing
 	exec $(RUN) pytest -q -k python_37 tests/test_package.py
 	exec $(RUN) pytest -q tests/test_docstrings.py
 

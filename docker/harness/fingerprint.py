@@ -13,9 +13,10 @@ from harness.rows import Cell
 BUILT_BY = (suite.SOURCE_BUILT_BY, suite.WHEEL_BUILT_BY)
 TESTED_BY = ("docker/bridge", *BUILT_BY, "docker/harness/environment.py", "tox.ini")
 SOURCE = tuple(dict.fromkeys((*suite.LIBRARY, *suite.SUITE, *TESTED_BY)))
-# Files that no cell reads: the tests of the harness, those of the bridge and its README, and pictures in the docs.
+# Files that no cell reads: the tests of the harness, of types and of the bridge, its README, and pictures in the docs.
 LEFT_OUT = (
     "tests/harness",
+    "tests/typing",
     "docker/bridge/README.md",
     "docker/bridge/smoke.py",
     "docker/bridge/smoke_cases",

@@ -1,0 +1,51 @@
+"""What type checkers say of the functions on trees, and of the predicates."""
+
+from typing import Any, Dict, List, Tuple, Union
+
+import jax
+import numpy as np
+from typing_extensions import assert_type
+
+import equinox as eqx
+
+Tree = Dict[str, float]
+tree: Tree = {"a": 1.0}
+
+
+# They return what they take.
+
+assert_type(eqx.tree_at(lambda t: t["a"], tree, 2.0), Tree)
+assert_type(eqx.tree_at(lambda t: t["a"], tree, replace_fn=lambda x: x + 1), Tree)
+assert_type(eqx.tree_at(lambda t: (t["a"], t["a"]), tree, replace=(1, 2), is_leaf=lambda x: x is None), Tree)
+assert_type(eqx.filter(tree, eqx.is_array), Tree)
+assert_type(eqx.filter(tree, {"a": True}, inverse=True, replace=0.0), Tree)
+assert_type(eqx.partition(tree, eqx.is_array), Tuple[Tree, Tree])
+assert_type(eqx.combine(tree, tree), Tree)
+assert_type(eqx.apply_updates(tree, {"a": None}), Tree)
+assert_type(eqx.tree_equal(tree, tree, 3), bool)
+
+eqx.tree_at(lambda t: t.b, tree, 2.0)  # error: mypy[attr-defined] pyright[reportAttributeAccessIssue]
+eqx.tree_at(lambda t: t["a"], tree)  # error: mypy[call-overload] pyright[reportCallIssue]
+eqx.tree_at("a", tree, 2.0)  # error: mypy[call-overload] pyright[reportArgumentType]
+eqx.tree_at(lambda t: t["a"], tree, 1.0, replace_fn=abs)  # error: mypy[call-overload] pyright[reportCallIssue]
+eqx.filter(tree)  # error: mypy[call-arg] pyright[reportCallIssue]
+eqx.filter(tree, eqx.is_array, inverse="yes")  # error: mypy[arg-type] pyright[reportArgumentType]
+eqx.partition(tree, eqx.is_array, is_leaf=True)  # error: mypy[arg-type] pyright[reportArgumentType]
+eqx.apply_updates(tree)  # error: mypy[call-arg] pyright[reportCallIssue]
+
+
+# Predicates.
+
+
+def narrow(x: Any, y: Union[str, jax.Array]) -> List[bool]:
+    if eqx.is_inexact_array(y):
+        assert_type(y, jax.Array)
+    if eqx.is_array(x):
+        assert_type(x.ndim, int)
+        print(x.dimensions)  # error: mypy[union-attr] pyright[reportAttributeAccessIssue]
+    assert_type(eqx.is_array_like(x), bool)
+    return [eqx.is_array(x), eqx.is_inexact_array(x), eqx.is_inexact_array_like(x)]
+
+
+eqx.is_array()  # error: mypy[call-arg] pyright[reportCallIssue]
+eqx.is_array(np.ones(2), 3)  # error: mypy[call-arg] pyright[reportCallIssue]
