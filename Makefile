@@ -1,4 +1,4 @@
-# `make` alone lists what there is. Nothing needs to be installed first but Python, with pip and venv, and make.
+# `make` without arguments lists the targets. It needs only make, and a Python with pip and venv.
 
 PYTHON ?= python3
 ARGS ?=
@@ -8,8 +8,9 @@ RERUN ?=
 
 CODE := equinox examples tests docs docker benchmarks toxfile.py
 
-# Two environments: one has the newest JAX and all to develop with, the other the tools that run the matrix, whose cells
-# have environments of their own. docker/in_venv.py makes them, and makes one again when what it is made from changes.
+# There are two environments. `.venv` has the newest JAX and all that a developer needs. `.venv-harness` has the tools that
+# run the matrix. docker/in_venv.py makes them, and makes one again if its requirements change. Each cell of the matrix
+# has an environment of its own.
 VENV := .venv
 IN_VENV := $(PYTHON) -I docker/in_venv.py $(VENV)
 RUN := $(IN_VENV) python -m
@@ -17,18 +18,18 @@ HARNESS_VENV := .venv-harness
 HARNESS := $(PYTHON) -I docker/in_venv.py $(HARNESS_VENV) python docker
 
 NAMES = $(foreach name,$(CELL),'$(name)')
-# What the Python has itself: run with nothing to install, and what `make test-gpu` is about where no engine answers.
-# Whoever names cells, a tier, or a place, means the matrix.
+# docker/here.py runs the suite with the JAX that PYTHON has, and installs nothing. `make test-gpu` uses it if no Docker
+# engine answers, unless the user names cells, a tier or a place: these belong to the matrix.
 HERE = $(PYTHON) docker/here.py --backend
 MATRIX_IS_MEANT = $(CELL)$(TIER)$(JOBS)$(RERUN)$(filter-out auto,$(WHERE))
-# `exec`, here and below: a shell that waited for the command would take the signal that is to end the command.
+# `exec` replaces the shell by the command, so that a signal reaches the command.
 HERE_OR_CELLS = if $(if $(MATRIX_IS_MEANT),false,$(HERE) $(1) --fits); then exec $(HERE) $(1); fi; exec $(RUN_CELLS) --backend $(1) $(or $(NAMES),--tier $(TIER_OF_ALL))
 TIER_OF_ALL = $(or $(TIER),nightly)
 RUN_CELLS = $(HARNESS)/run.py $(if $(WHERE),--where $(WHERE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(RERUN),--rerun $(RERUN))
 
 LOCK_TOOL = $(PYTHON) -I docker/in_venv.py $(HARNESS_VENV) uv pip compile --quiet --upgrade --universal --generate-hashes
 
-# What a target takes, of the variables below: what it doesn't take would be passed over, and is refused.
+# The variables that each target uses. make refuses a variable that the target doesn't use.
 VARIABLES := ARGS BACKEND BAD CELL GOOD JOBS LIMIT_S RERUN TEST TIER WHERE
 TAKES_test := ARGS
 TAKES_demo := ARGS
@@ -53,7 +54,7 @@ REFUSED = $(filter-out $(TAKES_$(1)),$(GIVEN))
 TAKERS = $(foreach target,$(sort $(TAKING)),$(if $(filter $(1),$(TAKES_$(target))),$(target)))
 TAKING := $(patsubst TAKES_%,%,$(filter TAKES_%,$(.VARIABLES)))
 $(foreach target,$(or $(MAKECMDGOALS),help),$(foreach name,$(firstword $(call REFUSED,$(target))),$(error \
-  `make $(target)` does nothing with $(name). These take it: $(strip $(call TAKERS,$(name))). Leave it out, or choose one of them)))
+  `make $(target)` doesn't use $(name). These targets do: $(strip $(call TAKERS,$(name))). Leave it out, or choose one of them)))
 
 .DEFAULT_GOAL := help
 .PHONY: help test lint format docs demo bench matrix cell test-cpu test-gpu test-tpu test-here device-check image shell-cpu shell-gpu shell-tpu table bisect lock lock-tools verify-locks doctor clean
@@ -61,18 +62,18 @@ $(foreach target,$(or $(MAKECMDGOALS),help),$(foreach name,$(firstword $(call RE
 help:  ## List the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-20s%s\n", $$1, $$2 }'
 	@echo
-	@echo '  PYTHON=python3.12      which Python to use: 3.10 or later; 3.8 will do for test, lint and demo, not for bench'
-	@echo '  ARGS="-k tree_at -x"   what to pass on to pytest, or to the demo'
-	@echo '  TIER=nightly           every JAX in the list; TIER=pr: those of a pull request; TIER=canary: that of tonight, too'
+	@echo '  PYTHON=python3.12      the Python to use: 3.10 or later; 3.8 or later for test, lint and demo'
+	@echo '  ARGS="-k tree_at -x"   arguments for pytest, or for the demo'
+	@echo '  TIER=nightly           all JAX releases; TIER=pr: those of a pull request; TIER=canary: also the nightly build'
 	@echo '  CELL=py311-jax0.4.30-cpu, or CELL="py311-*"'
-	@echo '  WHERE=container        in a container, wherever the Docker engine is; WHERE=host: here; WHERE=auto: as can be'
-	@echo '  JOBS=2                 how many cells side by side'
-	@echo '  RERUN=failed           run what failed again, though nothing has changed; RERUN=all: everything'
+	@echo '  WHERE=container        in a container; WHERE=host: on this host; WHERE=auto: in a container if an engine answers'
+	@echo '  JOBS=2                 how many cells run at the same time'
+	@echo '  RERUN=failed           run failed cells again even if nothing has changed; RERUN=all: run all cells again'
 
-test:  ## Run the tests on the newest JAX that the Python allows
+test:  ## Run the tests on the newest JAX for this Python
 	exec $(RUN) pytest -n auto --maxprocesses 4 $(ARGS)
 
-lint:  ## Check style, formatting, types, and that every file is of the Python that it must run on
+lint:  ## Check style, formatting, types, docstrings, and that the library is valid Python 3.7
 	exec $(RUN) ruff check $(CODE)
 	exec $(RUN) ruff format --check $(CODE)
 	exec $(RUN) mypy
@@ -83,83 +84,83 @@ lint:  ## Check style, formatting, types, and that every file is of the Python t
 	exec $(RUN) pytest -q -k python_37 tests/test_package.py
 	exec $(RUN) pytest -q tests/test_docstrings.py
 
-format:  ## Format the code, and mend what can be mended by itself
+format:  ## Format the code, and correct what ruff can correct
 	exec $(RUN) ruff check --fix $(CODE)
 	exec $(RUN) ruff format $(CODE)
 
 docs:  ## Write docs/api.md from the docstrings
 	exec $(IN_VENV) python docs/api_page.py
 
-demo:  ## Train a recurrent network on spirals, and draw what it learnt
+demo:  ## Train a recurrent network on spirals, and draw the result
 	exec $(IN_VENV) python examples/train_rnn.py $(ARGS)
 
-bench:  ## Measure the speed of a filtered call, and of all the rest; ARGS=--peers beside others, see benchmarks/
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("The speed is measured by Python 3.10 or later.")'
+bench:  ## Measure the speed of the library; ARGS=--peers: also of other libraries, see benchmarks/
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("The benchmarks need Python 3.10 or later.")'
 	exec $(IN_VENV) python benchmarks/run.py $(ARGS)
 
 matrix: TIER ?= pr
 matrix: BACKEND ?= cpu
-matrix:  ## Run the tests on JAX after JAX, each in its own environment, on the CPU; BACKEND=cuda, tpu
+matrix:  ## Run the tests on several JAX releases, each in its own environment, on the CPU; or BACKEND=cuda, tpu
 	exec $(RUN_CELLS) --tier $(TIER) --backend $(BACKEND)
 
-cell:  ## Run one cell of the matrix, or those that a pattern matches: make cell CELL=...
-	@test -n '$(CELL)' || { echo >&2 'Which? make cell CELL=py311-jax0.4.30-cpu. There are:'; $(HARNESS)/matrix.py list >&2; exit 2; }
+cell:  ## Run one cell of the matrix, or all cells that match a pattern: make cell CELL=...
+	@test -n '$(CELL)' || { echo >&2 'Name a cell: make cell CELL=py311-jax0.4.30-cpu. There are:'; $(HARNESS)/matrix.py list >&2; exit 2; }
 	exec $(RUN_CELLS) $(NAMES)
 
 test-cpu test-gpu test-tpu: WHERE ?= auto
 
-test-cpu:  ## Run the cells of a backend, in containers where a Docker engine answers, else here: CPU,
+test-cpu:  ## Run all cells on the CPU, in containers if a Docker engine answers, and otherwise on this host
 	exec $(RUN_CELLS) --backend cpu $(or $(NAMES),--tier $(TIER_OF_ALL))
 
-test-gpu:  ## ... NVIDIA GPU; without an engine, on the JAX for it that the Python has itself, if there is one,
+test-gpu:  ## The same on an NVIDIA GPU; without an engine, with the JAX for GPUs that PYTHON has, if it has one
 	@$(call HERE_OR_CELLS,cuda)
 
-test-tpu:  ## ... TPU, likewise
+test-tpu:  ## The same on a TPU
 	@$(call HERE_OR_CELLS,tpu)
 
 test-here: BACKEND ?= cpu
-test-here:  ## Run the tests on what the Python has itself; nothing is installed: make test-here BACKEND=cuda; cpu, tpu
+test-here:  ## Run the tests with the JAX that PYTHON has, and install nothing; BACKEND=cpu, cuda or tpu
 	exec $(HERE) $(BACKEND) $(if $(ARGS),-- $(ARGS))
 
 device-check: BACKEND ?= cuda
 device-check: LIMIT_S ?= 480
-device-check:  ## Show all that the device here can, within LIMIT_S=480 seconds: that it is used, the whole suite, and the speed
+device-check:  ## Check the device within LIMIT_S=480 seconds: the tests run on it, the suite passes, the speed is measured
 	exec $(HERE) $(BACKEND) --check --limit-s $(LIMIT_S)
 
-image:  ## Build the image of a cell: make image CELL=...; the newest one on the CPU, if none is named
+image:  ## Build the image of a cell: make image CELL=...; without CELL, the newest cell on the CPU
 	exec $(HARNESS)/run.py --image-only $(or $(NAMES),--backend cpu)
 
-shell-cpu:  ## Open a shell in the image of a cell, with this folder: the newest on the CPU, or CELL=...
+shell-cpu:  ## Open a shell in the image of the newest cell on the CPU, with this folder; or CELL=...
 	exec $(HARNESS)/run.py --shell --backend cpu $(NAMES)
 
-shell-gpu:  ## ... with an NVIDIA GPU
+shell-gpu:  ## The same with an NVIDIA GPU
 	exec $(HARNESS)/run.py --shell --backend cuda $(NAMES)
 
-shell-tpu:  ## ... with a TPU
+shell-tpu:  ## The same with a TPU
 	exec $(HARNESS)/run.py --shell --backend tpu $(NAMES)
 
-table:  ## Draw what the cells gave: here, in docs/matrix.md and README.md, and as the page results/index.html
+table:  ## Draw the results: on the screen, in docs/matrix.md and README.md, and as the page results/index.html
 	exec $(HARNESS)/matrix.py table
 
 bisect:  ## Find the JAX release that broke a test: make bisect TEST=tests/test_x.py::test_y GOOD=0.6.2 BAD=0.8.3
 	exec $(HARNESS)/matrix.py bisect '$(TEST)' --good '$(GOOD)' --bad '$(BAD)' $(ARGS)
 
-lock:  ## Resolve each cell as the package index stood at its date, with hashes
+lock:  ## Resolve the packages of each cell as of its date, and write docker/locks
 	exec $(HARNESS)/matrix.py lock $(NAMES)
 
-lock-tools:  ## Lock the tools of the matrix, and what audits the workflows, to the newest, with hashes
+lock-tools:  ## Lock the newest releases of the tools: of the matrix, of the builds, and of the audit of workflows
 	exec $(LOCK_TOOL) --python-version 3.10 docker/requirements.txt --output-file docker/requirements.lock
 	exec $(LOCK_TOOL) --python-version 3.8 docker/build-constraints.in --output-file docker/build-constraints.txt
 	exec $(LOCK_TOOL) --python-version 3.8 docker/wheel-constraints.in --output-file docker/wheel-constraints.txt
 	exec $(LOCK_TOOL) --python-version 3.12 .github/zizmor.in --output-file .github/zizmor.txt
 
-verify-locks:  ## Say what of the locks can no longer be fetched
+verify-locks:  ## List files in the locks that can no longer be downloaded
 	exec $(HARNESS)/matrix.py verify-locks $(NAMES)
 
-doctor:  ## Say what is here - Pythons, containers, accelerators - and what each backend would need
+doctor:  ## Show what this machine has (Pythons, containers, accelerators), and what each backend needs
 	exec $(HARNESS)/matrix.py doctor
 
-clean:  ## Remove the environments, and everything else that was made but the results
+clean:  ## Remove the environments and all generated files except the results
 	@$(PYTHON) -I docker/in_venv.py --remove
 	rm -rf build dist spirals.png .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +

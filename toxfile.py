@@ -6,6 +6,7 @@ tox calls the hooks below in this order:
 2. `tox_add_core_config` chooses the cells to run, and what their environments are made from.
 3. `tox_before_run_commands` completes an environment after tox has installed its lock.
 4. `tox_after_run_commands` writes the result.
+5. `tox_env_teardown` writes a result if tox could not install the lock.
 
 Exit status of one cell: 0 passed, 1 failed, 2 there is no such cell, 3 it could not be set up, 75 another process is
 running it, 76 the source changed after the run began, 130 interrupted.
@@ -47,7 +48,7 @@ from harness import (
     suite,
     verdict,
 )
-from harness.alone import NotAlone, alone
+from harness.alone import AlreadyRunning, hold_lock
 from harness.environment import Environment
 from harness.places import RESULTS
 from harness.results import Outcome, Result
@@ -128,8 +129,8 @@ def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
     os.environ.setdefault("EQX_JOBS", str(side_by_side))  # each cell divides the cores by this number
     SESSION.part = bool(state.conf.pos_args(None))
     if os.environ.get("EQX_PARENT"):
-        threading.Thread(target=follow, args=[int(os.environ["EQX_PARENT"])], daemon=True).start()
-    listen()
+        threading.Thread(target=end_with_parent, args=[int(os.environ["EQX_PARENT"])], daemon=True).start()
+    note_ctrl_c()
     for cell in can_run_here([CELLS[name] for name in names]):
         choose(cell, state, Path(core_conf["work_dir"]), options.recreate)
 
@@ -152,8 +153,8 @@ def choose(cell: Cell, state: State, folder: Path, recreate: bool) -> None:
     try:
         # A user gets the message at once. docker/run.py waits, because a killed run may hold the lock a little longer.
         patience_s = 30 if "EQX_PARENT" in os.environ else 0
-        SESSION.locks.enter_context(alone(folder / (cell.name + ".lock"), patience_s))
-    except NotAlone as error:
+        SESSION.locks.enter_context(hold_lock(folder / (cell.name + ".lock"), patience_s))
+    except AlreadyRunning as error:
         stop(host.BUSY, "{}: {}".format(cell.name, error))
     source = snapshot.take(folder / (cell.name + ".source"), cell)
     hashes = host.hashes_of([CELLS[cell.name]], source)[cell.name]
@@ -199,7 +200,7 @@ def tox_before_run_commands(tox_env: ToxEnv) -> None:
         raise SystemExit(1 if result.outcome is Outcome.FAILED else 3) from None
     except (environment.SetupFailed, OSError) as error:
         print(safe(str(error)), file=sys.stderr)
-        not_set_up(chosen, str(error))
+        fail_setup(chosen, str(error))
     passed = tox_env.conf["pass_env"]  # the tests get fewer variables than the installation, which may need a proxy
     of_tox = set(tox_env._default_pass_env()) - set(isolation.REACH_TESTS)
     passed[:] = [name for name in passed if name not in of_tox]
@@ -230,7 +231,7 @@ def tox_after_run_commands(tox_env: ToxEnv, exit_code: int, outcomes: list[Execu
 def tox_env_teardown(tox_env: ToxEnv) -> None:
     chosen = SESSION.chosen.get(tox_env.name)
     if chosen is not None and chosen.set_up_s is None and not chosen.ended and not SESSION.interrupted.is_set():
-        not_set_up(chosen, environment.last_log(chosen.environment))
+        fail_setup(chosen, environment.last_log(chosen.environment))
 
 
 def was_interrupted(exit_code: int) -> bool:
@@ -238,7 +239,7 @@ def was_interrupted(exit_code: int) -> bool:
     return SESSION.interrupted.wait(timeout=5 if exit_code == PYTEST_INTERRUPTED else 0)
 
 
-def not_set_up(chosen: Chosen, said: str) -> NoReturn:
+def fail_setup(chosen: Chosen, said: str) -> NoReturn:
     chosen.ended = True
     if not SESSION.part:
         write(chosen, verdict.of_setup(chosen.cell, said))
@@ -263,7 +264,7 @@ def write(chosen: Chosen, result: Result) -> None:
     print("{}: {}{}\n  {}".format(result.cell, result.outcome.value, reason, path))
 
 
-def listen() -> None:
+def note_ctrl_c() -> None:
     """Note when Ctrl-C is pressed. The output of pytest is no result then."""
     before = signal.getsignal(signal.SIGINT)
 
@@ -276,7 +277,7 @@ def listen() -> None:
         signal.signal(signal.SIGINT, heard)
 
 
-def follow(parent: int) -> None:
+def end_with_parent(parent: int) -> None:
     """Wait until the process that started this one has ended. Then end this process group, as Ctrl-C would."""
     if os.getppid() != parent:
         return  # tox has started a second tox, to install plugins for itself

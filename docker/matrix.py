@@ -89,12 +89,12 @@ def build_args(options: argparse.Namespace) -> int:
 
 
 def table_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--markdown", action="store_true", help="print it, as for the summary of a job, and no more")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown, and write no file")
 
 
 @command(table_arguments)
 def table_(options: argparse.Namespace) -> int:
-    """Draw what the cells gave: here, in docs/matrix.md and README.md, and as the page results/index.html."""
+    """Draw the results: on the screen, in docs/matrix.md and README.md, and as the page results/index.html."""
     cells = rows.load()
     if options.markdown:
         cells, known = table.known(cells)

@@ -22,7 +22,7 @@ from harness import isolation, lacking, pipes, shown, signals
 
 try:
     from harness import by_hand, choice, container, engine, host, locks, many, rows
-    from harness.alone import NotAlone
+    from harness.alone import AlreadyRunning
     from harness.display import display
     from harness.resume import Rerun
     from harness.rows import Cell
@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None, run: Callable[..., int] = many.run) 
     except Trouble as trouble:
         print("No containers: {}.".format(trouble), file=sys.stderr)
         return 3
-    except NotAlone as error:
+    except AlreadyRunning as error:
         print(error, file=sys.stderr)
         return 3
     except KeyboardInterrupt:

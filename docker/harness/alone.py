@@ -12,12 +12,12 @@ from pathlib import Path
 STEP_S = 0.2
 
 
-class NotAlone(Exception):
+class AlreadyRunning(Exception):
     """Another process holds the lock. The message names that process."""
 
 
 @contextmanager
-def alone(path: Path, patience_s: float = 0.0, sleep: Callable[[float], object] = time.sleep) -> Iterator[None]:
+def hold_lock(path: Path, patience_s: float = 0.0, sleep: Callable[[float], object] = time.sleep) -> Iterator[None]:
     """Hold the lock file `path`. The file names the process that holds it.
 
     The kernel keeps the lock and releases it when this process ends, even if it is killed. The file stays. A file
@@ -30,27 +30,27 @@ def alone(path: Path, patience_s: float = 0.0, sleep: Callable[[float], object] 
         sleep: How to wait.
 
     Raises:
-        NotAlone: Another process still holds the lock.
+        AlreadyRunning: Another process still holds the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
         for _ in range(round(patience_s / STEP_S)):
-            if taken(file.fileno()):
+            if try_lock(file.fileno()):
                 break
             sleep(STEP_S)
         else:
-            if not taken(file.fileno()):
+            if not try_lock(file.fileno()):
                 file.seek(0)
                 holder = file.read().strip() or "another process"
                 message = "It is already running in this checkout, by {}. Wait for it or stop it, then try again."
-                raise NotAlone(message.format(holder))
+                raise AlreadyRunning(message.format(holder))
         file.truncate(0)
         file.write("process {}: {}\n".format(os.getpid(), shlex.join(sys.argv)))
         file.flush()
         yield
 
 
-def taken(handle: int) -> bool:
+def try_lock(handle: int) -> bool:
     """Try to take the lock. Returns whether this process holds it now."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -25,7 +25,7 @@ NO_IMAGE = "scratch"
 FLOATS = "docker/locks/bases.toml has no digest for it, so its tag decides; `make lock` adds the digest"
 
 
-def of(cell: Cell) -> tuple[str, str]:
+def base_images(cell: Cell) -> tuple[str, str]:
     """Return the image with the cell's Python, and the image with CUDA. `scratch`: CUDA is installed by pip."""
     assert cell.base is not None
     if not cell.base.startswith(HAVE_CUDA):
@@ -52,7 +52,7 @@ def lock(
 ) -> None:
     """Write the digests of the base images of all cells. A digest that is in the file already is kept."""
     known, found = _known(path), {}
-    for base in sorted({base for cell in cells for base in of(cell)} - {NO_IMAGE}):
+    for base in sorted({base for cell in cells for base in base_images(cell)} - {NO_IMAGE}):
         if base not in known:
             try:
                 answer = ask("buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}", base)

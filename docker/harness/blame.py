@@ -16,7 +16,7 @@ class Source:
     cure: str  # what to do if the file is wrong
     lost: str  # what to do if the index no longer has a package that the file names
 
-    def of_messages(self) -> dict[str, str]:
+    def message_fields(self) -> dict[str, str]:
         """The fields that the text of a message may use."""
         return {"file": self.file, "cure": self.cure, "lost": self.lost}
 

@@ -64,7 +64,7 @@ def shell_with_mount(cell: Cell, made: str) -> int:
     mount = '--mount=type=bind,"source={}",target=/source'.format(str(ROOT).replace('"', '""'))
     options = (*devices.options(cell), *user, mount)
     name = new_name()
-    with engine.removed(name):
+    with engine.remove_at_end(name):
         command = ["run", "--rm", "--name", name, *terminal_options(), *options, "--workdir=/source", made, "bash"]
         return subprocess.call([engine.program(), *command])
 
@@ -74,7 +74,7 @@ def shell_with_copy(cell: Cell, made: str) -> int:
     print("The engine is on another machine. The shell has a copy of the source. Changes there are lost.", flush=True)
     name = new_name()
     options = (*devices.options(cell), "--workdir=/source")
-    with engine.removed(name):
+    with engine.remove_at_end(name):
         engine.ask("create", "--name", name, *terminal_options(), *options, made, "bash")
         with subprocess.Popen([engine.program(), "cp", "-", name + ":/"], stdin=subprocess.PIPE) as copying:
             assert copying.stdin is not None

@@ -1,7 +1,7 @@
 """Run one cell in a container: build its image, run the suite in it, copy the results out.
 
 No folder of this machine is mounted, so the engine may be on another machine. Every container is removed at the end:
-see `engine.removed`.
+see `engine.remove_at_end`.
 """
 
 import contextlib
@@ -50,9 +50,9 @@ PROGRESS_EVERY_S = 2.0  # each question starts a process in the container, and m
 def hashes_of(cells: Iterable[Cell], source: Path = ROOT) -> dict[str, dict[str, str]]:
     """For each cell, by name: the hashes that its result would have if it ran in a container now."""
     cells = list(cells)
-    of_all = fingerprint.hashes_of(cells, source)
-    on = {backend: identity(next(cell for cell in cells if cell.backend == backend)) for backend in backends(cells)}
-    return {cell.name: {**of_all[cell.name], "image": recipe(cell, source), **on[cell.backend]} for cell in cells}
+    hashes = fingerprint.hashes_of(cells, source)
+    found = {name: identity(next(cell for cell in cells if cell.backend == name)) for name in backends(cells)}
+    return {cell.name: {**hashes[cell.name], "image": recipe(cell, source), **found[cell.backend]} for cell in cells}
 
 
 def backends(cells: Iterable[Cell]) -> set[str]:
@@ -85,7 +85,7 @@ def recipe(cell: Cell, source: Path = ROOT) -> str:
 
 
 def preflight(cell: Cell) -> Result | None:
-    """Say why the cell can't run in a container. `None`: nothing that can be checked before a build forbids it."""
+    """Say why the cell can't run in a container. `None`: no reason is known before the build."""
     try:
         prepare_engine()
         local = engine.is_local()
@@ -163,7 +163,7 @@ def build(cell: Cell, log: BinaryIO, cancel: threading.Event, source: Path = ROO
     Args:
         cell: The cell.
         log: Where docker's output goes.
-        cancel: Set: stop.
+        cancel: When it is set, the build is stopped.
         source: A snapshot of the source, or the checkout.
 
     Raises:
@@ -171,7 +171,7 @@ def build(cell: Cell, log: BinaryIO, cancel: threading.Event, source: Path = ROO
         Trouble: The image can't be built.
     """
     cell = host.preferred(cell)
-    for base in bases.of(cell):
+    for base in bases.base_images(cell):
         if bases.floats(base):
             log.write("{}: {}\n".format(base, bases.FLOATS).encode())
             log.flush()
@@ -180,14 +180,14 @@ def build(cell: Cell, log: BinaryIO, cancel: threading.Event, source: Path = ROO
         where = ["--file", str(image.dockerfile(cell, source)), "--target", "cell", "--iidfile", str(id_file)]
         build_args = image.build_args(cell, image.revision(), source=source)
         arguments = ["--build-arg={}={}".format(key, value) for key, value in build_args.items()]
-        name = ["--tag", image.tag(cell), "--label", engine.ours()]
+        name = ["--tag", image.tag(cell), "--label", engine.checkout_label()]
         command = ["build", "--progress=plain", *where, *name, *secrets(Path(scratch)), *arguments, str(source)]
         ended = engine.follow(*command, log=log, cancel=cancel)
         if ended.status == 0:
             engine.remove_replaced("equinox.cell=" + cell.name)
             return id_file.read_text(encoding="ascii")
     said = failed_step(ended.said)
-    trouble = understand(said, **blame.source_of(cell).of_messages()) or understand(ended.said)
+    trouble = understand(said, **blame.source_of(cell).message_fields()) or understand(ended.said)
     if trouble is not None:
         raise trouble
     lines = [line.strip() for line in said.splitlines() if line.strip()] or ["docker printed nothing"]

@@ -47,7 +47,7 @@ class Check:
     """One check of a device."""
 
     ready: Prepared
-    heard: Sequence[int]
+    heard: Sequence[int]  # the signals that have come
     until: float  # on the monotonic clock
     folder: Path
     env: Mapping[str, str]
@@ -105,7 +105,9 @@ class Check:
     def unknown(self, name: str) -> Result:
         """The result of a proof or control that ended without an answer. It has failed only if it had enough time."""
         if time.monotonic() > self.until - END_S:
-            return self.ended(Outcome.NOT_RUN, "the time was over before the {} had ended; give it more".format(name))
+            return self.ended(
+                Outcome.NOT_RUN, "the time was over before the {} had ended; allow more time".format(name)
+            )
         log = self.details / (name + ".log")
         return self.ended(Outcome.FAILED, "the {} ended, or was stopped, without an answer; see {}".format(name, log))
 

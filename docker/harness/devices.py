@@ -53,7 +53,7 @@ done
 
 TPU_FILE = re.compile(r"^/(dev/accel\d+|dev/vfio/\d+|sys/bus/pci/devices/[\w:.]+/\w+)=(\S*)$", re.MULTILINE)
 
-Look = Callable[..., engine.Completed]
+RunInContainer = Callable[..., engine.Completed]
 
 
 def options(cell: Cell, env: Mapping[str, str] = os.environ) -> tuple[str, ...]:
@@ -80,8 +80,8 @@ def check(cell: Cell, log: BinaryIO, cancel: threading.Event) -> tuple[tuple[str
     if cell.backend == "cuda":
         _refuse(hardware.check(cell, seen(cell, log, cancel)))
         return (CONFINED_WITH_GPU,)
-    for way in (CONFINED, PRIVILEGED):
-        found, nodes = _tpu(_looking(cell, way, log, cancel))
+    for options in (CONFINED, PRIVILEGED):
+        found, nodes = _tpu(_container_runner(cell, options, log, cancel))
         if found.tpu is not None:
             _refuse(hardware.check(cell, found))
             return (with_nodes(nodes), PRIVILEGED)
@@ -96,9 +96,9 @@ def seen(cell: Cell, log: BinaryIO, cancel: threading.Event) -> Hardware:
         Trouble: No container can be made.
     """
     if cell.backend == "cuda":
-        return _gpus(_looking(cell, CONFINED_WITH_GPU, log, cancel))
-    looks = (_tpu(_looking(cell, way, log, cancel))[0] for way in (CONFINED, PRIVILEGED))
-    return next((found for found in looks if found.tpu is not None), Hardware(0, None))
+        return _gpus(_container_runner(cell, CONFINED_WITH_GPU, log, cancel))
+    found = (_tpu(_container_runner(cell, options, log, cancel))[0] for options in (CONFINED, PRIVILEGED))
+    return next((one for one in found if one.tpu is not None), Hardware(0, None))
 
 
 def with_nodes(nodes: Sequence[str]) -> tuple[str, ...]:
@@ -118,22 +118,22 @@ def _refuse(refusal: Result | None) -> None:
         raise Trouble(refusal.reason, refusal.outcome)
 
 
-def _looking(cell: Cell, options: Sequence[str], log: BinaryIO, cancel: threading.Event) -> Look:
+def _container_runner(cell: Cell, options: Sequence[str], log: BinaryIO, cancel: threading.Event) -> RunInContainer:
     """Return a function that runs a command in a container with these options."""
 
-    def look(*command: str) -> engine.Completed:
+    def run(*command: str) -> engine.Completed:
         made = engine.container(
             image.bases(cell)[0], *command, options=(*options, *passed_on()), log=log, cancel=cancel
         )
         with made as name:
             return engine.execute(name, log, cancel)
 
-    return look
+    return run
 
 
-def _gpus(look: Look) -> Hardware:
+def _gpus(run: RunInContainer) -> Hardware:
     def ask(command: list[str], **_: Any) -> "subprocess.CompletedProcess[str]":
-        ended = look(*command)
+        ended = run(*command)
         known = understand(ended.said) if ended.status else None
         if known is not None:
             raise known
@@ -142,13 +142,13 @@ def _gpus(look: Look) -> Hardware:
     return hardware.look(run=ask, which=lambda name: name, root=Path("/nowhere"))
 
 
-def _tpu(look: Look) -> tuple[Hardware, list[str]]:
+def _tpu(run: RunInContainer) -> tuple[Hardware, list[str]]:
     """Return the hardware that the container sees, and the TPU's nodes in /dev."""
     with tempfile.TemporaryDirectory(prefix="equinox-") as root:
-        told = dict(TPU_FILE.findall(look("sh", "-c", TPU_FILES).said))
-        for path, content in told.items():
+        files = dict(TPU_FILE.findall(run("sh", "-c", TPU_FILES).said))
+        for path, content in files.items():
             copy = Path(root, path)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(content, encoding="ascii")
         found = hardware.look(which=lambda name: None, root=Path(root))
-    return found, ["/" + path for path in told if path.startswith("dev/")]
+    return found, ["/" + path for path in files if path.startswith("dev/")]

@@ -100,7 +100,7 @@ def tools(uv: str | None, ask: Ask) -> Iterator[Line]:
 def _version_of(what: str, command: Sequence[str], ask: Ask) -> Line:
     status, said = ask(command)
     if status != 0:
-        return Line(what, False, "doesn't run: {}; pip install -r docker/requirements.lock".format(_last(said)))
+        return Line(what, False, "doesn't run: {}; pip install -r docker/requirements.lock".format(_last_line(said)))
     return Line(what, True, said.split(" from ")[0] or "runs")
 
 
@@ -116,9 +116,9 @@ def containers(docker: str | None, env: Mapping[str, str], ask: Ask) -> Iterator
     where = env.get("DOCKER_HOST") or "context {}".format(context if status == 0 else "default")
     status, said = ask([docker, "version", "--format", "{{.Server.Version}}"])
     if status == 0:
-        yield Line("docker", True, "engine {}, by {}".format(_last(said), where))
+        yield Line("docker", True, "engine {}, by {}".format(_last_line(said), where))
         return
-    yield Line("docker", None, "{}, by {}: {}".format(docker, where, understand(said) or _last(said)))
+    yield Line("docker", None, "{}, by {}: {}".format(docker, where, understand(said) or _last_line(said)))
 
 
 def accelerators(here: Hardware) -> Iterator[Line]:
@@ -186,7 +186,7 @@ def network(pages: Mapping[str, str], problems: Mapping[str, str]) -> Iterator[L
             )
 
 
-def _last(said: str) -> str:
+def _last_line(said: str) -> str:
     return said.strip().splitlines()[-1] if said.strip() else "it printed nothing"
 
 
@@ -235,7 +235,7 @@ def backends(cells: Sequence[Cell], here: Here) -> Iterator[Backend]:
                 reasons.setdefault(reason, []).append(cell)
         number = len(own) - sum(map(len, reasons.values()))
         lines = [
-            "{} {}: {}".format(_these(refused, own), outcome.value, reason)
+            "{} {}: {}".format(_names_or_number(refused, own), outcome.value, reason)
             for (outcome, reason), refused in reasons.items()
         ]
         yield Backend(backend, needs(backend, own), "{} of {}".format(number, len(own)), "\n".join(lines))
@@ -246,17 +246,17 @@ def needs(backend: str, cells: Sequence[Cell]) -> str:
     if backend == "cuda":
         drivers = sorted({cell.supports.driver_min for cell in cells if cell.supports.driver_min}, key=Version)
         lowest = [cell.supports.compute_capability_min for cell in cells if cell.supports.compute_capability_min]
-        driver = ", driver {} or later".format(_between(drivers)) if drivers else ""
+        driver = ", driver {} or later".format(_range(drivers)) if drivers else ""
         capability = ", compute capability {}.{} or higher".format(*min(lowest)) if lowest else ""
         return "an NVIDIA GPU" + driver + capability
     if backend == "tpu":
         generations = sorted({generation for cell in cells for generation in cell.supports.tpu})
         return "a TPU VM" + (", {}".format(", ".join(generations)) if generations else "")
     pythons = sorted({cell.python for cell in cells}, key=Version)
-    return "Python " + _between(pythons)
+    return "Python " + _range(pythons)
 
 
-def _between(versions: Sequence[str]) -> str:
+def _range(versions: Sequence[str]) -> str:
     return (
         versions[0]
         if len(versions) == 1
@@ -264,7 +264,7 @@ def _between(versions: Sequence[str]) -> str:
     )
 
 
-def _these(refused: Sequence[Cell], own: Sequence[Cell]) -> str:
+def _names_or_number(refused: Sequence[Cell], own: Sequence[Cell]) -> str:
     if len(refused) == len(own):
         return "all"
     return ", ".join(cell.name for cell in refused) if len(refused) < 4 else str(len(refused))

@@ -23,7 +23,7 @@ from harness.files import write_whole
 from harness.places import ROOT, WORK
 from harness.trouble import PODMAN, Trouble, not_understood, understand
 
-ASK_S = 60  # an engine that is reached by ssh takes its time
+ASK_S = 60  # an engine behind ssh may be slow
 STOP = ((signal.SIGKILL, 5.0),)  # kill at once: the engine cancels a request when its client is gone
 LABEL = "equinox.run"
 LINES_KEPT = 2000
@@ -150,7 +150,7 @@ def follow(
     Args:
         arguments: The arguments of docker.
         log: Where the output goes.
-        cancel: Set: stop the command.
+        cancel: When it is set, the command is stopped.
         meanwhile: Called now and then while the command runs.
 
     Raises:
@@ -199,7 +199,7 @@ def follow(
 
 
 @contextlib.contextmanager
-def removed(name: str) -> Iterator[None]:
+def remove_at_end(name: str) -> Iterator[None]:
     """Remove the container of that name at the end, even if this process is killed.
 
     A small helper process waits until its pipe to this process is closed, and then removes the container. The kernel
@@ -234,8 +234,10 @@ def container(
         Trouble: The container can't be created.
     """
     name = "equinox-" + uuid.uuid4().hex[:12]
-    with removed(name):
-        ended = follow("create", "--name", name, "--label", ours(), *options, image, *command, log=log, cancel=cancel)
+    with remove_at_end(name):
+        ended = follow(
+            "create", "--name", name, "--label", checkout_label(), *options, image, *command, log=log, cancel=cancel
+        )
         if ended.status != 0:
             raise understand(ended.said) or not_understood("create", ended.said)
         yield name
@@ -269,7 +271,7 @@ def remove_leftovers() -> None:
 
     No other run can use them: a checkout has one run at a time. See `harness.alone`.
     """
-    found = ask("ps", "--all", "--quiet", "--filter", "label=" + ours()).split()
+    found = ask("ps", "--all", "--quiet", "--filter", "label=" + checkout_label()).split()
     if found:
         ask("rm", "--force", *found)
 
@@ -283,7 +285,9 @@ def remove_replaced(label: str) -> None:
     An image that a container still uses stays. Errors are ignored.
     """
     with contextlib.suppress(Trouble):
-        filters = ["--filter={}".format(each) for each in ("dangling=true", "label=" + ours(), "label=" + label)]
+        filters = [
+            "--filter={}".format(each) for each in ("dangling=true", "label=" + checkout_label(), "label=" + label)
+        ]
         for image in ask("image", "ls", "--quiet", "--no-trunc", *filters).split():
             with contextlib.suppress(Trouble):
                 ask("image", "rm", image)
@@ -292,7 +296,7 @@ def remove_replaced(label: str) -> None:
 # ---- Which checkout made them ----------------------------------------------------------------------------------------
 
 
-def ours() -> str:
+def checkout_label() -> str:
     """The label of all containers and images that this checkout makes."""
     return "{}={}".format(LABEL, checkout())
 

@@ -254,7 +254,7 @@ def cut_off(result: Result) -> Result:
     """The result of a suite that was cut off: failed if a test has failed, and otherwise not run."""
     if result.failures:
         return result
-    message = "the time was over after {} tests, of which none had failed; give it more"
+    message = "the time was over after {} tests, and none had failed; allow more time"
     return replace(result, outcome=Outcome.NOT_RUN, reason=message.format(sum(result.counts.values())))
 
 

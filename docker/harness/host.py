@@ -39,7 +39,7 @@ STOP: Stop = ((signal.SIGINT, 20.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0
 
 
 def preflight(cell: Cell) -> Result | None:
-    """Say why the cell can't run here. `None`: nothing that can be checked beforehand forbids it."""
+    """Say why the cell can't run here. `None`: no reason is known before the run."""
     refusal = hardware.check(cell) or without_lock(cell)
     if refusal is not None:
         return refusal

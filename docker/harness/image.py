@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness import environment, fingerprint
-from harness.bases import of, pinned
+from harness.bases import base_images, pinned
 from harness.environment import Environment
 from harness.places import ROOT
 from harness.rows import Cell
@@ -81,7 +81,7 @@ def build_args(
 
 def bases(cell: Cell) -> tuple[str, str]:
     """The base image, and the image that CUDA is copied from, each with its digest. See harness.bases."""
-    base, toolkit = of(cell)
+    base, toolkit = base_images(cell)
     return pinned(base), pinned(toolkit)
 
 

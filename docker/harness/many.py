@@ -20,7 +20,7 @@ from typing import Protocol
 from inside import capacity
 
 from harness import results, signals, snapshot
-from harness.alone import alone
+from harness.alone import hold_lock
 from harness.places import RESULTS, WORK
 from harness.results import Outcome, Result, as_of_now
 from harness.resume import RAN, Decision, Rerun, Step, decide, displaces
@@ -129,12 +129,12 @@ def run(
         The exit status.
 
     Raises:
-        NotAlone: Another run is going on.
+        AlreadyRunning: Another run is going on.
         OSError: A file can't be written.
         KeyboardInterrupt: The user pressed Ctrl-C before any cell was started.
     """
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-    with alone(lock), display.live():
+    with hold_lock(lock), display.live():
         decisions = [decide(cell, last_result(cell, folder, display), hashes[cell.name], rerun) for cell in cells]
         known, start = check_all(decisions, runner, folder)
         kept = [each for each in decisions if each.step is Step.KEEP]

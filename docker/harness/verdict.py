@@ -105,7 +105,7 @@ def why_no_setup(said: str, source: Source) -> str:
         found = re.search(pattern, said, re.IGNORECASE)
         if found:
             line = " ".join(found[0].split())
-            return message.format(line=line, **source.of_messages())
+            return message.format(line=line, **source.message_fields())
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error:")]
     last = (errors or lines or ["the output above, or in the log, says why"])[-1]

@@ -29,8 +29,11 @@ class Registry:
 
 
 def test_cuda_may_come_from_a_second_image():
-    assert {bases.of(cell) for cell in CELLS} == {(PYTHON, "scratch"), (PYTHON, CUDA)}
-    assert bases.of(rows.select(rows.load(), ["py313-jax0.12.0.1-cuda"])[0]) == ("python:3.13-slim-bookworm", "scratch")
+    assert {bases.base_images(cell) for cell in CELLS} == {(PYTHON, "scratch"), (PYTHON, CUDA)}
+    assert bases.base_images(rows.select(rows.load(), ["py313-jax0.12.0.1-cuda"])[0]) == (
+        "python:3.13-slim-bookworm",
+        "scratch",
+    )
 
 
 def test_a_known_digest_is_kept(path):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from harness import bisect
-from harness.alone import NotAlone
+from harness.alone import AlreadyRunning
 from harness.bisect.memory import Memory, Trial
 from harness.bisect.plan import Candidate, Plan
 from harness.bisect.problem import SetupFailed, WrongUsage
@@ -192,7 +192,7 @@ def test_the_nearest_file_is_a_file_of_the_suite(tmp_path):
         (SetupFailed("that"), 3),
         (IndexUnreachable("that"), 3),
         (BuildFailed("that"), 3),
-        (NotAlone("that"), 3),
+        (AlreadyRunning("that"), 3),
         (OSError(28, "that: no space left"), 3),
         (KeyboardInterrupt(), 130),
     ],

@@ -119,7 +119,7 @@ def test_releases_that_cannot_be_installed_are_refused_beforehand():
     jax = [*JAX, Release("0.4.0", (File("jax-0.4.0.tar.gz", "", "", DAY, yanked=True),))]
     refused = {each.jax: each.refusal for each in planned("0.2.18", "0.6.2", jax=jax).candidates if each.refusal}
     assert list(refused) == ["0.3.1", "0.4.0"]
-    assert "bridge doesn't carry" in refused["0.3.1"]
+    assert "bridge doesn't support" in refused["0.3.1"]
     assert "withdrawn" in refused["0.4.0"]
 
 

@@ -32,7 +32,7 @@ FAILURE = (
         (4, [], SKIPPED, "finds no such test"),
         (5, [], SKIPPED, "finds no such test"),
         (3, [], SKIPPED, "exits with 3"),
-        (-11, None, BAD, "died of SIGSEGV"),
+        (-11, None, BAD, "crashed with SIGSEGV"),
         (-9, None, SKIPPED, "stopped by SIGKILL"),
         (4, None, SKIPPED, "can't start"),
     ],

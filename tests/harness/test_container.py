@@ -525,7 +525,7 @@ def test_real_container_that_is_cancelled(real, tmp_path):
 def test_real_leftovers(real, monkeypatch):
     """Only leftovers of this checkout are removed."""
     names = ["equinox-test-mine", "equinox-test-other"]
-    with engine.removed(names[0]), engine.removed(names[1]):
+    with engine.remove_at_end(names[0]), engine.remove_at_end(names[1]):
         for name in names:
             engine.ask("create", "--name", name, "--label", "{}={}".format(engine.LABEL, name), real, "true")
         monkeypatch.setattr(engine, "checkout", lambda: names[0])

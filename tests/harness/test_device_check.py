@@ -122,7 +122,7 @@ def test_a_proof_without_enough_time_has_not_failed(check, result, ran, monkeypa
     """Its outcome is `not run`."""
     monkeypatch.setattr(device_check, "END_S", 1)
     assert check(limit_s=3, proof="time.sleep(600)") == 3
-    assert ran() == ["proof"] and result().outcome is Outcome.NOT_RUN and "give it more" in result().reason
+    assert ran() == ["proof"] and result().outcome is Outcome.NOT_RUN and "allow more time" in result().reason
 
 
 def test_after_a_failed_test_the_speed_is_measured_too(check, left, result):
@@ -141,7 +141,7 @@ def test_a_suite_that_is_cut_off_keeps_what_it_has(check, left, result, soon):
     began = time.monotonic()
     assert check(limit_s=100, pytest=SLOW) == 3
     assert time.monotonic() - began < 60
-    assert result().outcome is Outcome.NOT_RUN and "after 1 tests, of which none had failed" in result().reason
+    assert result().outcome is Outcome.NOT_RUN and "after 1 tests, and none had failed" in result().reason
     assert left("tests.jsonl") == [{"test": "test_x"}] and left("speed.jsonl")
 
 

@@ -258,7 +258,7 @@ SOURCE = Source("the.lock", cure="make lock CELL=the-cell", lost="verify-locks C
 def test_a_known_error_is_explained(name):
     """The explanation is one line. It quotes the important part of the output and names the next move."""
     said, outcome, expected = SAID[name]
-    understood = trouble.understand(said, **SOURCE.of_messages())
+    understood = trouble.understand(said, **SOURCE.message_fields())
     assert understood is not None and understood.outcome is outcome
     for words in expected:
         assert words in str(understood)

@@ -56,7 +56,7 @@ def variables_set(text, args):
 @backends
 def test_defaults_are_the_newest_cell(backend):
     """`docker build -f docker/cpu.Dockerfile .` without arguments builds the newest cell."""
-    expected = dict(image.build_args(newest(backend), today=TODAY), LOCK="", BASE=bases.of(newest(backend))[0])
+    expected = dict(image.build_args(newest(backend), today=TODAY), LOCK="", BASE=bases.base_images(newest(backend))[0])
     assert defaults(DOCKERFILES[backend]) == expected
 
 

@@ -1,6 +1,6 @@
-"""The Makefile: a signal ends all that a target has started, and what is asked for is done, or refused.
+"""The Makefile: a signal ends all that a target has started, and a variable that a target doesn't use is refused.
 
-A small program stands for Python: it notes what it is asked for.
+A small program replaces Python and records its arguments.
 """
 
 import os
@@ -18,7 +18,7 @@ TEXT = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = re.findall(r"(?m)^([a-z-]+):[^#=\n]*##", TEXT)
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
 
-# `here.py --fits` says whether this Python is the one to run on; what was started is in a file, by its process number.
+# The program answers `here.py --fits`, and writes its arguments and its process id to a file.
 PYTHON = """#!/bin/sh
 case "$*" in
   *--fits*) exit {fits} ;;
@@ -33,7 +33,7 @@ mv {started}.new {started}
 
 @pytest.fixture
 def make(tmp_path):
-    """`make(TARGET, ...)`: its exit status, what it says, and what it had Python do."""
+    """`make(TARGET, ...)`: returns the exit status, the output, and the arguments that Python got."""
 
     def make(*words, fits=1, env=None):
         command = make.command(*words, fits=fits, then="exit 0")
@@ -80,8 +80,8 @@ LONG = [target for target in TARGETS if target not in ("help", "clean")]
 
 @needs_make
 @pytest.mark.parametrize("target, fits", [*((target, 1) for target in LONG), ("test-gpu", 0), ("test-tpu", 0)])
-def test_what_a_target_has_started_ends_with_make(make, target, fits):
-    """`kill` of make alone: make tells its children, and none of them is a shell that keeps it to itself."""
+def test_a_command_ends_with_make(make, target, fits):
+    """`kill` reaches make only. make signals its child, and the child is the command itself, not a shell."""
     cell = ["CELL=py311-jax0.4.30-cpu"] if target == "cell" else []
     command = make.command(target, *cell, fits=fits, then="exec sleep 60")
     process = subprocess.Popen(
@@ -99,8 +99,8 @@ def test_what_a_target_has_started_ends_with_make(make, target, fits):
 
 @needs_make
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_what_a_terminal_sends_ends_it_too(make, number):
-    """To all in the foreground."""
+def test_a_signal_of_the_terminal_ends_a_command(make, number):
+    """The terminal sends a signal to all processes in the foreground."""
     command = make.command("test-gpu", fits=0, then="exec sleep 60")
     process = subprocess.Popen(
         command, cwd=ROOT, env=make.env(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -127,20 +127,20 @@ def test_what_a_terminal_sends_ends_it_too(make, number):
         (["shell-cpu", "CELL=py313-*-cuda"], "cpu"),
     ],
 )
-def test_the_backend_is_the_one_that_was_asked_for(make, words, backend):
-    """Also where a cell is named: docker/run.py refuses one of another backend."""
+def test_a_target_passes_its_backend_on(make, words, backend):
+    """This holds also if a cell is named: docker/run.py refuses a cell of another backend."""
     status, _, started = make(*words)
     assert status == 0 and "--backend {}".format(backend) in started and started.count("--backend") == 1
 
 
 @needs_make
-def test_a_backend_in_the_environment_does_not_change_what_a_target_is_for(make):
+def test_a_backend_in_the_environment_does_not_change_a_target(make):
     assert "--backend cuda" in make("test-gpu", env={"BACKEND": "cpu"})[2]
 
 
 @needs_make
-def test_what_this_python_has_is_run_as_it_is(make):
-    """Nothing is installed for it, not even the tools of the harness."""
+def test_test_here_installs_nothing(make):
+    """Not even the tools of the harness are installed."""
     assert make("test-tpu", fits=0)[2] == make("test-tpu", "WHERE=auto", fits=0)[2] == "docker/here.py --backend tpu"
     assert make("device-check")[2] == "docker/here.py --backend cuda --check --limit-s 480"
     told = make("device-check", "BACKEND=tpu", "LIMIT_S=60")[2]
@@ -151,8 +151,8 @@ def test_what_this_python_has_is_run_as_it_is(make):
 
 @needs_make
 @pytest.mark.parametrize("setting", ["CELL=py313-*-cuda", "TIER=pr", "WHERE=host", "JOBS=2", "RERUN=all"])
-def test_what_only_the_matrix_can_do_means_the_matrix(make, setting):
-    """Though this Python has a JAX for the GPU, and no engine answers."""
+def test_settings_of_the_matrix_choose_the_matrix(make, setting):
+    """This holds even if this Python has a JAX for the GPU, and no engine answers."""
     assert "docker/here.py" in make("test-gpu", fits=0)[2]
     assert "docker/run.py" in make("test-gpu", setting, fits=0)[2]
 
@@ -174,16 +174,16 @@ def test_what_only_the_matrix_can_do_means_the_matrix(make, setting):
         "lint test ARGS=-x",
     ],
 )
-def test_what_would_be_passed_over_is_refused(make, words):
-    """Before anything is started, with what takes it."""
+def test_an_unused_variable_is_refused(make, words):
+    """Nothing is started. The message names the targets that use the variable."""
     status, said, started = make(*words.split())
     assert status == 2 and started == ""
     name = re.search("[A-Z]+(?==)", words)[0]
-    assert "does nothing with " + name in said and "These take it: " in said
+    assert "doesn't use " + name in said and "These targets do: " in said
 
 
-def test_what_targets_take_is_what_they_use():
-    """The list of it is complete: each variable is on the line of a target's commands, and the other way round."""
+def test_the_listed_variables_are_the_used_ones():
+    """Each listed variable is in the commands of its target, and each variable in the commands is listed."""
     takes = dict(re.findall(r"(?m)^TAKES_([a-z-]+) := (.*)", TEXT))
     assert set(takes) <= set(TARGETS)
     recipes = dict(re.findall(r"(?m)^([a-z-]+):[^#=\n]*##.*\n((?:\t.*\n)+)", TEXT))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from harness import many, results, snapshot
-from harness.alone import NotAlone, alone
+from harness.alone import AlreadyRunning, hold_lock
 from harness.results import Outcome, Result
 from harness.resume import Rerun, Step, decide
 from harness.rows import Cell
@@ -408,8 +408,8 @@ def test_a_bug_in_the_runner_shows_its_traceback(run, tmp_path):
 
 
 def test_two_runs_at_once_are_refused(run, tmp_path):
-    with alone(tmp_path / "run.lock"):
-        with pytest.raises(NotAlone, match="by process {}".format(os.getpid())):
+    with hold_lock(tmp_path / "run.lock"):
+        with pytest.raises(AlreadyRunning, match="by process {}".format(os.getpid())):
             run([a_cell()], Runner(tmp_path))
     assert run([a_cell()], Runner(tmp_path))[0] == 0
 
@@ -417,17 +417,17 @@ def test_two_runs_at_once_are_refused(run, tmp_path):
 def test_the_lock_of_a_run_that_is_ending_is_waited_for(tmp_path):
     """The processes of a killed run take some seconds to end."""
     path, other, waits = tmp_path / "run.lock", ExitStack(), []
-    other.enter_context(alone(path))
+    other.enter_context(hold_lock(path))
 
     def sleep(seconds):
         waits.append(seconds)
         if len(waits) == 3:
             other.close()
 
-    with alone(path, patience_s=60, sleep=sleep):
+    with hold_lock(path, patience_s=60, sleep=sleep):
         assert len(waits) == 3
-        with pytest.raises(NotAlone):
-            with alone(path, patience_s=60, sleep=waits.append):
+        with pytest.raises(AlreadyRunning):
+            with hold_lock(path, patience_s=60, sleep=waits.append):
                 pass
     assert sum(waits[3:]) == pytest.approx(60)
 
@@ -523,7 +523,7 @@ def test_the_second_ctrl_c_ends_at_once(start):
 def test_a_killed_run_does_not_block_the_next(start, tmp_path):
     first, _ = start("cancel.wait()")
     beside, said = start("pass")
-    assert "NotAlone" in said and "by process {}".format(first.pid) in said
+    assert "AlreadyRunning" in said and "by process {}".format(first.pid) in said
     assert end_of(beside)[0] != 0
     first.kill()
     first.wait()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import run
 from harness import host, rows
-from harness.alone import NotAlone
+from harness.alone import AlreadyRunning
 from harness.resume import Rerun
 
 CELLS = rows.load()
@@ -89,7 +89,7 @@ def test_wrong_usage(ran, argv):
 @pytest.mark.parametrize(
     "raises, said",
     [
-        (NotAlone("by process 7"), "by process 7"),
+        (AlreadyRunning("by process 7"), "by process 7"),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "results/x.json"), "Free some space on that disk"),
     ],
 )

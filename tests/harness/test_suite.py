@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from harness import suite
-from harness.alone import taken
+from harness.alone import try_lock
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_the_wheel_is_built_once_if_many_cells_ask_at_the_same_time(root, tmp_pa
 
     def run(command, **options):
         with (tmp_path / "work" / "wheel" / "lock").open() as lock:
-            waits.append(not taken(lock.fileno()))
+            waits.append(not try_lock(lock.fileno()))
         return uv(command, **options)
 
     threads = [
@@ -108,7 +108,7 @@ def test_a_failed_build_is_an_error_and_is_tried_again(root, tmp_path):
 KILLED_WHILE_BUILDING = """
 import os, pathlib, signal, sys
 from harness import suite
-from harness.alone import taken
+from harness.alone import try_lock
 
 def run(command, **options):
     folder = pathlib.Path(command[command.index("--out-dir") + 1])

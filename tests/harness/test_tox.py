@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 from harness import fingerprint, interpreters, rows, suite
-from harness.alone import NotAlone, alone
+from harness.alone import AlreadyRunning, hold_lock
 from small_matrix import BACKENDS
 
 pytest.importorskip("tox")
@@ -432,9 +432,9 @@ subprocess.Popen([sys.executable, "-m", "tox", *sys.argv[1:]], env=env).wait()
 def is_free(lock):
     """Whether the tox that held the lock has ended."""
     try:
-        with alone(lock):
+        with hold_lock(lock):
             return True
-    except NotAlone:
+    except AlreadyRunning:
         return False
 
 

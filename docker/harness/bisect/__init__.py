@@ -20,7 +20,7 @@ from packaging.version import Version
 from rich.console import Console
 
 from harness import fingerprint, index, interpreters, rows, snapshot, suite
-from harness.alone import NotAlone, alone
+from harness.alone import AlreadyRunning, hold_lock
 from harness.bisect.memory import Memory, Trial
 from harness.bisect.plan import Candidate, Index, Plan, plan
 from harness.bisect.problem import Problem, SetupFailed, WrongUsage
@@ -62,7 +62,7 @@ def reporting(do: Callable[[], int]) -> int:
         status, message = problem.status, str(problem)
     except rows.MatrixError as error:
         status, message = WrongUsage.status, str(error)
-    except (index.IndexUnreachable, suite.BuildFailed, NotAlone) as error:
+    except (index.IndexUnreachable, suite.BuildFailed, AlreadyRunning) as error:
         status, message = SetupFailed.status, str(error)
     except OSError as error:
         status = SetupFailed.status
@@ -84,7 +84,7 @@ def bisect(options: argparse.Namespace, console: Console) -> int:
     if uv is None:
         raise SetupFailed("There is no uv here. Install the tools: pip install -r docker/requirements.lock")
     folder = WORK / "bisect"
-    with alone(folder / "lock"):
+    with hold_lock(folder / "lock"):
         source = snapshot.take(folder / "source", cells[0])
         memory = Memory(RESULTS / "bisect", tests, fingerprint.source_hash(source), what.one_python or "its own")
         if options.forget:

@@ -162,7 +162,7 @@ def verdict_of(status: int, report: bytes | None) -> Trial:
         name = signal.Signals(-status).name
         if -status in STOPPED:
             return Trial(Verdict.SKIPPED, "pytest was stopped by {}".format(name), lasting=False)
-        return Trial(Verdict.BAD, "pytest died of {}".format(name))
+        return Trial(Verdict.BAD, "pytest crashed with {}".format(name))
     if report is None:
         return Trial(Verdict.SKIPPED, "pytest can't start", lasting=False)
     try:
