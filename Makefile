@@ -57,7 +57,7 @@ $(foreach target,$(or $(MAKECMDGOALS),help),$(foreach name,$(firstword $(call RE
   `make $(target)` doesn't use $(name). These targets do: $(strip $(call TAKERS,$(name))). Leave it out, or choose one of them)))
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format docs demo bench matrix cell test-cpu test-gpu test-tpu test-here device-check image shell-cpu shell-gpu shell-tpu table bisect lock lock-tools verify-locks doctor clean
+.PHONY: help test lint format docs site demo bench matrix cell test-cpu test-gpu test-tpu test-here device-check image shell-cpu shell-gpu shell-tpu table bisect lock lock-tools verify-locks doctor clean
 
 help:  ## List the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-20s%s\n", $$1, $$2 }'
@@ -90,6 +90,9 @@ format:  ## Format the code, and correct what ruff can correct
 
 docs:  ## Write docs/api.md from the docstrings
 	exec $(IN_VENV) python docs/api_page.py
+
+site:  ## Build a site of the pages, with all docstrings, in site/
+	exec $(PYTHON) -I docker/in_venv.py .venv-site python -m mkdocs build --strict
 
 demo:  ## Train a recurrent network on spirals, and draw the result
 	exec $(IN_VENV) python examples/train_rnn.py $(ARGS)
@@ -162,5 +165,5 @@ doctor:  ## Show what this machine has (Pythons, containers, accelerators), and 
 
 clean:  ## Remove the environments and all generated files except the results
 	@$(PYTHON) -I docker/in_venv.py --remove
-	rm -rf build dist spirals.png .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist site spirals.png .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +

@@ -43,6 +43,12 @@ ENVIRONMENTS = {
         "JAX needs Python 3.8 or later",
         ("--editable", ".[test,lint]", "jax[cpu]", "-r", REQUIREMENTS),
     ),
+    ".venv-site": Environment(
+        "with what builds the site",
+        (3, 10),
+        "The site is built by Python 3.10 or later",
+        ("--editable", ".[docs]"),
+    ),
     ".venv-harness": Environment(
         "with the tools of the matrix",
         (3, 10),

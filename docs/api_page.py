@@ -26,7 +26,7 @@ HEAD = """\
 
 <!-- Written by `make docs` from the docstrings: DO NOT EDIT. -->
 
-Each name links to the file that defines it. `help(eqx.jitf)` shows the whole docstring.
+Each name links to its definition. `help(eqx.jitf)` shows the whole docstring.
 """
 
 

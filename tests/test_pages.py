@@ -199,7 +199,9 @@ def test_a_broken_link_is_found(tmp_path, monkeypatch):
 
 @needs_checkout
 def test_every_page_can_be_found():
-    """The README and docs/README.md link to each page in docs/."""
+    """The README and docs/README.md link to each page in docs/, and the site has it in its menu."""
+    menu = re.findall(r"^ +- (?:\w+: )?(\S+\.md)$", _read("mkdocs.yml"), re.MULTILINE)
+    assert sorted("docs/" + page for page in menu) == DOCS
     for page in sorted(set(DOCS) - {"docs/README.md"}):
         assert "({})".format(page) in _read("README.md")
         assert "({})".format(os.path.basename(page)) in _read("docs/README.md")

@@ -13,7 +13,7 @@ from harness.rows import Cell
 BUILT_BY = (suite.SOURCE_BUILT_BY, suite.WHEEL_BUILT_BY)
 TESTED_BY = ("docker/bridge", *BUILT_BY, "docker/harness/environment.py", "tox.ini")
 SOURCE = tuple(dict.fromkeys((*suite.LIBRARY, *suite.SUITE, *TESTED_BY)))
-# Files that no cell reads: the tests of the harness, of types and of the bridge, its README, and pictures in the docs.
+# Files that no cell reads: the tests of the harness, of types and of the bridge, its README, pictures, and the site.
 LEFT_OUT = (
     "tests/harness",
     "tests/typing",
@@ -21,6 +21,7 @@ LEFT_OUT = (
     "docker/bridge/smoke.py",
     "docker/bridge/smoke_cases",
     "docs/images",
+    "docs/site_hooks.py",
 )
 
 
