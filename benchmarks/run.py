@@ -1,7 +1,7 @@
 """Measure how fast the library is: `python run.py`, or `make bench`. See the README beside this file.
 
-Exit statuses: 0 all was measured, and with `--gate` nothing is too slow; 1 something is; 2 wrong usage; 3 a library
-couldn't be measured; 130 interrupted. What was measured until then is shown and written.
+Exit status: 0 all was measured, and with `--gate` nothing is too slow; 1 something is too slow; 2 wrong usage; 3 a
+library couldn't be measured; 130 interrupted. What was measured before an interrupt is shown and written.
 """
 
 import argparse
@@ -22,7 +22,7 @@ OUT = process.ROOT / ".bench"
 
 def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
-    console = Console(width=None if sys.stdout.isatty() else 150)  # where it isn't shown, as in CI, nobody can widen it
+    console = Console(width=None if sys.stdout.isatty() else 150)  # CI has no terminal whose width could be used
     record = Record(None if args.gate else args.out)
     status = 0
     try:
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         for peer in PEERS if args.peers else ():
             measure(peer, peers.python(peer, console), options(args, peer), record, console)
     except KeyboardInterrupt:
-        console.print("Interrupted; this was measured:")
+        console.print("Interrupted. This was measured before:")
         status = 130
     except process.WorkerFailed as error:
         console.print(str(error), style="red")
@@ -45,25 +45,27 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def drawn(record: Record, console: Console) -> list[Path]:
-    """The plots, where there is something to draw, and matplotlib to draw it with."""
+    """Draw the plots, if there is something to draw and matplotlib is installed. Returns their files."""
     try:
-        from speed import plot  # noqa: PLC0415 - it takes longer to import than all else here
+        from speed import plot  # noqa: PLC0415 - importing matplotlib takes long
     except ImportError as error:
-        console.print("No plot is drawn: {}. `pip install matplotlib`".format(error))
+        console.print("No plot is drawn: {}. Try `pip install matplotlib`.".format(error))
         return []
     return plot.draw(record.content, record.folder) if record.folder else []
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", metavar="CASE", help="patterns, as in: 'dispatch_*' train_step/100")
-    parser.add_argument("--peers", action="store_true", help="measure the peers, too; they are installed if need be")
-    parser.add_argument("--speed", type=float, default=1.0, help="how long to measure, times the usual: 0.3 for a look")
+    parser.add_argument(
+        "--only", nargs="+", metavar="CASE", help="patterns of cases, for example 'dispatch_*' train_step/100"
+    )
+    parser.add_argument("--peers", action="store_true", help="measure the peers too; they are installed if necessary")
+    parser.add_argument("--speed", type=float, default=1.0, help="factor for the measuring time; 0.3 for a quick look")
     parser.add_argument(
         "--out", type=Path, default=OUT, help="where to write speed.json and the plots: {}".format(OUT.name)
     )
     parser.add_argument(
-        "--gate", action="store_true", help="a minute's subset: fail if anything takes twice its target"
+        "--gate", action="store_true", help="measure a subset in a minute, and fail if anything takes twice its target"
     )
     return parser.parse_args(arguments)
 

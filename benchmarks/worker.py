@@ -1,8 +1,8 @@
 """Measure one library, in this process: `python worker.py equinox|nnx [--only NAME ...]`. Mostly started by `run.py`.
 
-It uses the standard library, JAX and what it measures, so that it runs in any environment; whichever `equinox` that
-one has is measured. Prints what it does as lines of JSON: what it runs on, the cases, then each case as it begins and
-what it gave.
+It uses only the standard library, JAX and the library that it measures, so it runs in any environment. It measures the
+`equinox` of that environment. It prints lines of JSON: first the versions and the number of cases, then one line when a
+case begins, and one with its result.
 """
 
 import argparse
@@ -26,9 +26,9 @@ CASES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("library", choices=CASES)
-    parser.add_argument("--only", nargs="*", default=["*"], help="patterns: train_step, 'dispatch_*', '*/100'")
-    parser.add_argument("--contenders", nargs="*", help="leave out the others, but for the floor")
-    parser.add_argument("--speed", type=float, default=1.0, help="how long to measure, times the usual")
+    parser.add_argument("--only", nargs="*", default=["*"], help="patterns of cases: train_step, 'dispatch_*', '*/100'")
+    parser.add_argument("--contenders", nargs="*", help="measure only these and the floor")
+    parser.add_argument("--speed", type=float, default=1.0, help="factor for the measuring time")
     parser.add_argument("--cases", nargs="*", help="files of cases, instead of all of the library's")
     args = parser.parse_args()
     contenders = frozenset(args.contenders) if args.contenders else None

@@ -1,8 +1,8 @@
 """Build a model from scratch: a parameterised function that is also data.
 
-An MLP is written here as two small classes. An instance is a function, which we call and `vmap`; and it is a pytree,
-which we hand to `jax.jit` and `jax.grad` as the argument that it is. Nothing here is special to models: no filters, no
-optimiser library, no wrapped transformations. The gradient of a model is a model, and so is the momentum.
+An MLP is written here as two small classes. An instance is a function, which we call and `vmap`. It is also a pytree,
+which we pass to `jax.jit` and `jax.grad` as an ordinary argument. There are no filters, no optimiser library and no
+special transformations. The gradient of a model is a model of the same class, and so is the momentum.
 """
 
 import math
@@ -30,7 +30,7 @@ class Linear(eqx.Module):
 
 
 class MLP(eqx.Module):
-    """Modules hold modules, also in lists, tuples and dictionaries: these are pytrees too."""
+    """A module may hold modules, also in lists, tuples and dictionaries, which are pytrees too."""
 
     layers: list
 
@@ -45,16 +45,16 @@ class MLP(eqx.Module):
 
 
 def loss(model, x, y):
-    # The model was written for one example; as it is a function, `vmap` makes it one of a batch.
+    # The model takes one example. It is a function, so `vmap` makes a function of a batch.
     return jnp.mean((jax.vmap(model)(x) - y) ** 2)
 
 
 @jax.jit
 def step(model, velocity, x, y, learning_rate):
-    """Gradient descent with momentum. Model, velocity and gradient are three trees of one structure."""
+    """Gradient descent with momentum. Model, velocity and gradient are trees with the same structure."""
     value, grad = jax.value_and_grad(loss)(model, x, y)
     velocity = tree_map(lambda v, g: 0.9 * v + g, velocity, grad)
-    # A model is never changed: this makes a new one, of the same class.
+    # A model is never changed. This makes a new model of the same class.
     model = tree_map(lambda m, v: m - learning_rate * v, model, velocity)
     return value, model, velocity
 

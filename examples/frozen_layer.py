@@ -1,7 +1,7 @@
-"""Train some parameters, freeze the others: choose leaf by leaf what is differentiated, apart from what is traced.
+"""Train some parameters and freeze the others: one filter chooses what is traced, another what is differentiated.
 
-Only the last layer of an MLP is trained here, on top of random features. All its arrays, trained or frozen, are inputs
-of the compiled code: frozen means that they have no gradient, not that they are constants which are compiled in.
+Only the last layer of an MLP is trained here, on top of random features. All arrays, trained or frozen, are inputs of
+the compiled code. A frozen array has no gradient, but it isn't a constant in the compiled code.
 """
 
 import jax
@@ -13,7 +13,7 @@ import equinox as eqx
 
 
 def trainable_leaves(model):
-    """A tree like `model`, of bools: True for what is to be trained."""
+    """A tree like `model`, with `True` for each leaf to train, and `False` for the others."""
     nothing = jax.tree_util.tree_map(lambda _: False, model)
     return eqx.tree_at(lambda mlp: (mlp.layers[-1].weight, mlp.layers[-1].bias), nothing, replace=(True, True))
 
@@ -29,15 +29,15 @@ def main(steps=300, learning_rate=3e-2, seed=0):
     y = jnp.sin(3 * x)
 
     trainable = trainable_leaves(model)
-    print("Trained are the leaves that are True:\n{}".format(trainable))
+    print("The leaves that are True are trained:\n{}".format(trainable))
 
     optim = optax.adam(learning_rate)
     opt_state = optim.init(eqx.filter(model, trainable))
 
-    # Two filters, as two questions are asked: what to trace (every array) and what to differentiate (the last layer).
+    # Two filters for two questions. What is traced? Every array. What is differentiated? The last layer.
     @eqx.jitf(filter_fn=eqx.is_array)
     def make_step(model, opt_state, x, y):
-        print("Compiling the step.")  # runs as Python only while JAX traces: once
+        print("Compiling the step.")  # runs only while JAX traces the function, so once
         value, grads = eqx.value_and_grad_f(loss, filter_tree=trainable)(model, x, y)
         updates, opt_state = optim.update(grads, opt_state)
         return value, eqx.apply_updates(model, updates), opt_state

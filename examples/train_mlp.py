@@ -1,8 +1,8 @@
-"""Train an MLP with `eqx.jitf` and `eqx.gradf`: transformations that are told leaf by leaf what to act on.
+"""Train an MLP with `eqx.jitf` and `eqx.gradf`, which let a filter choose the leaves that they act on.
 
-The leaves of an `eqx.nn.MLP` are arrays, which `jax.jit` and `jax.grad` take as they are. A training step takes more:
-an optimiser, which is a tuple of functions, and often a model with flags or names among its leaves. The filtered
-transformations ask a filter, a function from a leaf to a bool, which leaves they shall take. The others stay static.
+The leaves of an `eqx.nn.MLP` are arrays, which `jax.jit` and `jax.grad` accept. A training step has other inputs too:
+an optimiser, which is a tuple of functions, and often a model with flags or names among its leaves. A filter is a
+function from a leaf to a bool. It chooses the leaves that a transformation acts on. The others stay static.
 """
 
 import jax
@@ -19,23 +19,23 @@ def loss_fn(model, x, y):
     return jnp.mean((jax.vmap(model)(x) - y) ** 2)
 
 
-# Differentiate with respect to the floating-point arrays: weights and biases. Any other leaf gets the gradient `None`.
+# Differentiate with respect to the floating-point arrays: weights and biases. Other leaves have the gradient `None`.
 grad_fn = eqx.gradf(loss_fn, filter_fn=eqx.is_inexact_array)
 loss_and_grad_fn = eqx.value_and_grad_f(loss_fn, filter_fn=eqx.is_inexact_array)
 
 
-# Trace all arrays, be they parameters, optimiser state or data. The rest, such as `optim`, is static: known when
-# compiling, and compiled anew should it change.
+# Trace all arrays: parameters, optimiser state and data. Other leaves, such as the functions of `optim`, are static:
+# they are built into the compiled code. If one changes, JAX compiles again.
 @eqx.jitf(filter_fn=eqx.is_array)
 def make_step(model, opt_state, x, y, optim):
     loss, grads = loss_and_grad_fn(model, x, y)
     updates, opt_state = optim.update(grads, opt_state)
-    # Where the gradient is `None` so is the update, and `apply_updates` leaves the model as it is.
+    # If the gradient is `None`, the update is `None` too, and `apply_updates` keeps the leaf.
     return loss, eqx.apply_updates(model, updates), opt_state
 
 
 def make_data(number, seed):
-    """Noisy samples of hills and valleys over a square: x (number, 2), y (number, 1)."""
+    """Noisy samples of a smooth function on a square: x (number, 2), y (number, 1)."""
     rng = np.random.RandomState(seed)
     x = rng.uniform(-1, 1, size=(number, 2))
     y = np.sin(3 * x[:, :1]) * np.cos(2 * x[:, 1:]) + 0.05 * rng.normal(size=(number, 1))
@@ -50,10 +50,10 @@ def main(steps=500, learning_rate=1e-2, seed=0):
     print("The gradient is an MLP too:\n{}".format(grads))
 
     optim = optax.adam(learning_rate)
-    # The optimiser keeps its statistics for what is trained, and for nothing else.
+    # The optimiser keeps statistics only for the leaves that are trained.
     opt_state = optim.init(eqx.filter(model, eqx.is_inexact_array))
     losses = []
-    tqdm.monitor_interval = 0  # its thread may wait for ever for a lock that Ctrl-C left taken, and keep the program
+    tqdm.monitor_interval = 0  # after Ctrl-C, its thread may wait for a lock for ever and keep the program running
     with tqdm(total=steps, desc="training") as bar:
         for _ in range(steps):
             loss, model, opt_state = make_step(model, opt_state, x, y, optim)

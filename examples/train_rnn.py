@@ -1,9 +1,9 @@
 """Train a recurrent network to tell clockwise from anticlockwise spirals.
 
-The network reads a spiral point by point, with `jax.lax.scan`. The body of the scan calls `self.cell`, a module: it
-just works, for a module is data like an array, and functions may close over it.
+The network reads a spiral point by point, with `jax.lax.scan`. The body of the scan calls `self.cell`, a module. This
+works because a module is data like an array, so functions may close over it.
 
-Stop early with Ctrl-C: what was learnt so far is evaluated and drawn.
+Ctrl-C stops the training early. The model is then evaluated and drawn as usual.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import equinox as eqx
 
 
 class RNN(eqx.Module):
-    """Reads a sequence with a GRU, and from its last hidden state the log-odds of "anticlockwise"."""
+    """Reads a sequence with a GRU. Returns the log-odds of "anticlockwise", from the last hidden state."""
 
     cell: eqx.nn.GRUCell
     readout: eqx.nn.Linear
@@ -38,7 +38,7 @@ class RNN(eqx.Module):
         return self.readout(hidden)[0]
 
 
-@eqx.jitf(filter_fn=eqx.is_array)  # the key is traced; the numbers are static, as those that give shapes must be
+@eqx.jitf(filter_fn=eqx.is_array)  # the key is traced; the numbers are static, because shapes must be
 def make_spirals(number, key, length=32, noise=0.07):
     """Noisy spirals from the centre outwards: points (number, length, 2); whether they go anticlockwise (number,)."""
     class_key, start_key, turns_key, noise_key = jrandom.split(key, 4)
@@ -69,17 +69,17 @@ def accuracy(model, spirals, anticlockwise):
 
 
 def train(model, optim, held_out, steps, batch_size, key):
-    """Train on fresh spirals at each step, till `steps` or Ctrl-C. Returns: the model, and its history."""
+    """Train on new spirals at each step, until `steps` or Ctrl-C. Returns: the model, and its history."""
     opt_state = optim.init(eqx.filter(model, eqx.is_inexact_array))
     history = {"loss": [], "accuracy": []}  # lists of (step, value)
-    tqdm.monitor_interval = 0  # its thread may wait for ever for a lock that Ctrl-C left taken, and keep the program
+    tqdm.monitor_interval = 0  # after Ctrl-C, its thread may wait for a lock for ever and keep the program running
     with tqdm(total=steps, desc="training") as bar:
         try:
             for i in range(steps):
                 if i % 10 == 0:
                     history["accuracy"].append((i, float(accuracy(model, *held_out))))
                 spirals, anticlockwise = make_spirals(batch_size, jrandom.fold_in(key, i))
-                # One assignment: an interrupt leaves the model of the last step, whole.
+                # One assignment, so that an interrupt keeps the whole result of the last step.
                 loss, model, opt_state = make_step(model, opt_state, spirals, anticlockwise, optim)
                 history["loss"].append((i, float(loss)))
                 bar.update()
@@ -90,8 +90,8 @@ def train(model, optim, held_out, steps, batch_size, key):
 
 
 def draw(path, data, history):
-    """Write a picture: some of the spirals, and how the learning went."""
-    # Imported here, as training needs no picture. A bare `Figure`, unlike pyplot, needs no screen: Agg draws it.
+    """Write a picture with some of the spirals and the learning curve."""
+    # Imported here, because training needs no picture. Unlike pyplot, a plain `Figure` needs no screen.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.5))
@@ -108,7 +108,7 @@ def draw(path, data, history):
     samples.set_axis_off()
     samples.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncol=3, frameon=False)
 
-    if history["loss"]:  # empty if stopped at once
+    if history["loss"]:  # empty if Ctrl-C came before the first step
         learning.plot(*zip(*history["loss"]), color="tab:gray", alpha=0.8, label="loss of the batch")
     learning.plot(*zip(*history["accuracy"]), color="tab:green", marker=".", label="accuracy on held-out data")
     learning.set(title="The learning curve", xlabel="step", ylabel="cross-entropy (nats); accuracy", ylim=(0, 1.05))
@@ -120,29 +120,29 @@ def draw(path, data, history):
 
 
 def main(steps=300, batch_size=128, hidden_size=16, learning_rate=3e-3, seed=0, picture="spirals.png"):
-    """Returns: the accuracy on held-out spirals; the model; the history of loss and accuracy."""
+    """Returns: the accuracy on held-out spirals, the model, and the history of loss and accuracy."""
     held_out_key, model_key, train_key = jrandom.split(jrandom.PRNGKey(seed), 3)
     held_out = make_spirals(1000, held_out_key)
     model = RNN(hidden_size, model_key)
 
-    # Without the clipping, a rare batch throws the network far off its course.
+    # Without clipping, a rare batch makes the loss jump.
     optim = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(learning_rate))
-    print("Training for {} steps; Ctrl-C stops early and loses nothing.".format(steps))
+    print("Training for {} steps. Ctrl-C stops early and keeps what was learnt.".format(steps))
     model, history = train(model, optim, held_out, steps, batch_size, train_key)
 
     final_accuracy = float(accuracy(model, *held_out))
     history["accuracy"].append((len(history["loss"]), final_accuracy))
-    print("Of 1000 spirals never seen in training, {:.1%} are told apart.".format(final_accuracy))
+    print("Of 1000 spirals that were not used in training, {:.1%} are told apart.".format(final_accuracy))
     if picture:
         draw(picture, held_out, history)
-        print("See {}.".format(picture))
+        print("The picture is in {}.".format(picture))
     return final_accuracy, model, history
 
 
 if __name__ == "__main__":
-    # Options that aren't given are left out, so that the defaults are those of `main`.
+    # Options that aren't given are left out, so `main` has the defaults.
     parser = argparse.ArgumentParser(description="Train an RNN on spirals.", argument_default=argparse.SUPPRESS)
-    parser.add_argument("--steps", type=int, help="how long to train")
-    parser.add_argument("--seed", type=int, help="of all random numbers")
-    parser.add_argument("--picture", help="where to write the picture; '' for none")
+    parser.add_argument("--steps", type=int, help="number of training steps")
+    parser.add_argument("--seed", type=int, help="seed of all random numbers")
+    parser.add_argument("--picture", help="file for the picture; '' for no picture")
     main(**vars(parser.parse_args()))

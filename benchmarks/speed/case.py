@@ -1,4 +1,4 @@
-"""One piece of work that several contenders do, each in its way; and what was measured of it."""
+"""One piece of work that several contenders do, and what was measured."""
 
 import dataclasses
 import time
@@ -8,15 +8,21 @@ from typing import Any
 from interleaved import FLOOR, Times, race, timed_by
 
 Call = Callable[[], Any]
-EQUINOX = "equinox"  # the contender that the library in question is, whether ours or a published one
+EQUINOX = "equinox"  # the contender for the measured library, ours or a published one
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """`make` gives the calls to time, by the names of the contenders; one of them is `FLOOR`.
+    """One piece of work.
 
-    `size` is what the work grows with, counted in `unit`; `per` how many pieces one call is made of, of which one
-    counts. `timed` is as for `interleaved.race`.
+    Attributes:
+        name: The name of the case.
+        make: Returns the calls to time, by the names of the contenders. One of them is `FLOOR`.
+        size: How large the work is, counted in `unit`.
+        unit: What `size` counts.
+        per: How many pieces of work one call does. The figures are for one piece.
+        timed: As for `interleaved.race`.
+        seconds: How long to measure.
     """
 
     name: str
@@ -28,7 +34,7 @@ class Case:
     seconds: float = 1.0
 
     def measure(self, only: frozenset[str] | None = None, speed: float = 1.0) -> dict[str, Any]:
-        """The figures, as JSON; of the floor and `only` those contenders."""
+        """The figures as JSON, for the floor and for the contenders in `only`. By default, for all contenders."""
         calls = self.make()
         chosen = {name: call for name, call in calls.items() if only is None or name == FLOOR or name in only}
         times = race(chosen, self.seconds * speed, self.timed)

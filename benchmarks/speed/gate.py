@@ -1,4 +1,4 @@
-"""A loose gate for each change: what takes twice its target has lost its fast path; noise alone doesn't do that."""
+"""A loose check for each change: fail if a case takes twice its target. Noise alone doesn't do that."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,13 +10,13 @@ TIMES_OVER = 2.0
 CASES = [
     *("{}/{}".format(work, leaves) for work in ("dispatch_in", "dispatch_in_out") for leaves in (10, 100, 1000)),
     "train_step/10",
-    "train_step/100",  # that of 1000 leaves takes too long to compile
+    "train_step/100",  # with 1000 leaves it takes too long to compile
 ]
 OPTIONS = ["--cases", "dispatch", "--contenders", "equinox", "--speed", "0.7", "--only", *CASES]
 
 
 def judge(content: dict[str, Any], say: Callable[[str], None]) -> int:
-    """Say what is too slow, and what couldn't be told. Returns the exit status."""
+    """Print what is too slow and what is too noisy to judge. Returns the exit status."""
     slow = judged = 0
     for case in content["cases"]:
         target = target_of(case["case"], case["size"])
@@ -35,10 +35,10 @@ def judge(content: dict[str, Any], say: Callable[[str], None]) -> int:
                     target.unit,
                     TIMES_OVER,
                     target.first,
-                    "" if outcome == MISSED else "; the machine is too noisy to tell, so it isn't judged",
+                    "" if outcome == MISSED else "; this isn't judged, because the machine is too noisy",
                 )
             )
     say("{} of {} over {:g} times the target.".format(slow, judged, TIMES_OVER))
     if not judged:
-        say("Nothing could be told on so noisy a machine: run it again when it has less to do.")
+        say("Nothing was judged, because the machine is too noisy. Run this again when it is less busy.")
     return 1 if slow or not judged else 0

@@ -1,4 +1,4 @@
-"""What was measured on: the versions, the processor, how busy it was."""
+"""Where the speed was measured: versions, processor, load."""
 
 import importlib
 import importlib.metadata
@@ -12,7 +12,7 @@ PACKAGES = ("jax", "jaxlib", "numpy", "optax", "flax")
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages here; and where `equinox` comes from, as two libraries have that name."""
+    """The versions of Python and the packages, and the file of `equinox`: two libraries have that name."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -24,7 +24,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit that is measured, with a plus if files have changed since; empty: git doesn't know."""
+    """The measured commit, with a plus if files have changed since. Empty if git can't tell."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -49,5 +49,5 @@ def processor() -> str:
 
 
 def load() -> float | None:
-    """How many processes wanted a core, on average over the last minute."""
+    """The load average of the last minute: how many processes wanted a core."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None

@@ -1,4 +1,4 @@
-"""The environment of the peers, with the JAX and the Python of ours."""
+"""The environment of the peers. It has the same Python and JAX as ours."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ ENVIRONMENT = process.ROOT / ".bench" / "peers"
 
 
 def python(peer: Contestant, console: Console) -> str:
-    """The Python of the environment, which is made if there is none for these requirements and this JAX."""
+    """The Python of the environment. The environment is made if there is none for these requirements and this JAX."""
     same = ["{}=={}".format(name, version(name)) for name in ("jax", "jaxlib", "numpy", "optax")]
     wanted = "\n".join([sys.version, *same, REQUIREMENTS.read_text()])
     mark, interpreter = ENVIRONMENT / "made-from.txt", ENVIRONMENT / "bin" / "python"
@@ -33,8 +33,8 @@ def python(peer: Contestant, console: Console) -> str:
 
 
 def uv(*arguments: str) -> None:
-    """Beside the Python that runs this, where docker/requirements.txt puts it, or on the PATH."""
+    """Run uv: the one beside this Python, where docker/requirements.txt installs it, or the one on PATH."""
     program = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     if program is None:
-        raise OSError("uv isn't here, which makes it: pip install uv")
+        raise OSError("uv isn't installed. Run `pip install uv`")
     subprocess.run([program, *arguments], check=True)

@@ -1,7 +1,7 @@
-"""The plot for the README: how many times over the floor, over how many arrays the model has.
+"""The plot for the README: the ratio to the floor, against the number of arrays in the model.
 
-The background is transparent, and ink and colours are of middle lightness, to be read on white and on black. The
-colours are Okabe and Ito's, which stay apart for the colour-blind; each line is labelled where it ends.
+The background is transparent. Text and colours have a middle lightness, so they can be read on white and on black. The
+colours are those of Okabe and Ito, which colour-blind people can tell apart. Each line has its label at its end.
 """
 
 from pathlib import Path
@@ -45,7 +45,7 @@ def draw(content: dict[str, Any], folder: Path) -> list[Path]:
         highest = max(ratio for found in panels.values() for points in found.values() for _, ratio in points)
         for ax, (case, found) in zip(axes, panels.items(), strict=True):
             panel(ax, PANELS[case], found, top=max(highest, 5) * 1.3)
-        axes[0].set_ylabel("time of a call, times the floor")
+        axes[0].set_ylabel("time of a call, as a multiple of the floor")
         figure.tight_layout()
         written = [folder / name for name in FILES]
         for path in written:
@@ -55,7 +55,7 @@ def draw(content: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def lines(content: dict[str, Any], case: str) -> dict[str, list[tuple[int, float]]]:
-    """For each contender its points (leaves, ratio), without those that were too noisy to tell."""
+    """For each contender, its points (leaves, ratio). Points that are too noisy are left out."""
     found: dict[str, list[tuple[int, float]]] = {}
     for measured in content["cases"]:
         if measured["case"] == case:
@@ -86,7 +86,7 @@ def panel(ax: Any, title: str, found: dict[str, list[tuple[int, float]]], top: f
 
 
 def spread_out(heights: dict[str, float], apart: float) -> dict[str, float]:
-    """Labels at about their heights on a log axis, each at least a factor `apart` above the one below it."""
+    """Heights of labels on a log axis: each is at least a factor `apart` above the one below it."""
     placed: dict[str, float] = {}
     lowest = 0.0
     for name, height in sorted(heights.items(), key=lambda item: item[1]):

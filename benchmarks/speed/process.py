@@ -1,4 +1,4 @@
-"""A worker, in a process of its own and with the Python of the library that it measures."""
+"""Run a worker in its own process, with the Python of the library that it measures."""
 
 import json
 import os
@@ -12,13 +12,14 @@ WORKER = ROOT / "benchmarks" / "worker.py"
 
 
 class WorkerFailed(Exception):
-    pass
+    """A worker couldn't measure its library."""
 
 
 def run(python: str, library: str, *options: str, checkout: bool) -> Iterator[dict[str, Any]]:
-    """What `worker.py` says, event by event. With `checkout` it measures this library; without, the installed one.
+    """Yield the events that `worker.py` prints. With `checkout` it measures this library, else the installed one.
 
-    Raises: WorkerFailed: it ended otherwise than by itself, or would measure the wrong library.
+    Raises:
+        WorkerFailed: The worker failed, or it would measure the wrong library.
     """
     command = [python, str(WORKER), library, *options]
     with subprocess.Popen(
@@ -47,8 +48,8 @@ def environment(checkout: bool) -> dict[str, str]:
 
 
 def check(versions: dict[str, str], checkout: bool) -> None:
-    """Two libraries are named `equinox`."""
+    """Raise `WorkerFailed` if the worker imports the wrong one of the two libraries named `equinox`."""
     file = versions.get("equinox_file")
     if file is not None and Path(file).is_relative_to(ROOT / "equinox") != checkout:
         expected = "the one of this checkout" if checkout else "a published one, installed beside that Python"
-        raise WorkerFailed("`import equinox` gave {}, and not {}.".format(file, expected))
+        raise WorkerFailed("`import equinox` found {}, but expected {}.".format(file, expected))

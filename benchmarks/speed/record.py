@@ -1,4 +1,4 @@
-"""What was measured, as JSON: written anew after each case, so that an interrupted run leaves what it has."""
+"""What was measured, as JSON. It is written after each case, so an interrupted run keeps what it has."""
 
 import datetime
 import json
@@ -13,7 +13,7 @@ FILE = "speed.json"
 
 
 class Record:
-    """`content` is what is written: when and on what, and for each case the figures of all who ran it."""
+    """The record of one run. `content` is what is written: time, machine, and the figures of each case."""
 
     def __init__(self, folder: Path | None):
         self.folder = folder
@@ -30,7 +30,7 @@ class Record:
         self.content["versions"][contestant.name] = {k: v for k, v in versions.items() if k != "equinox_file"}
 
     def add(self, contestant: Contestant, result: dict[str, Any]) -> None:
-        """The figures of those that the contestant stands for; each beside the floor of its own process."""
+        """Add the figures of the contenders that the contestant shows, and the floor of its own process."""
         case = self._case(result)
         for name, figures in result["contenders"].items():
             if name in contestant.shown:

@@ -1,4 +1,4 @@
-"""The figures in the terminal, with the targets beside them."""
+"""The table of figures and targets in the terminal."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ STYLES = {MET: "green", MISSED: "bold red"}
 
 
 def table(content: dict[str, Any]) -> Table:
-    """One row for each case, one column for each contender."""
+    """The table, with one row for each case and one column for each contender."""
     names = list(dict.fromkeys(name for case in content["cases"] for name in case["contenders"]))
     shown = Table(title="Times over the floor", caption=caption(content))
     shown.add_column("case", no_wrap=True)
@@ -28,7 +28,7 @@ def table(content: dict[str, Any]) -> Table:
 
 
 def bounds(target: Target | None) -> str:
-    """The first and the second one, if there is one."""
+    """The first target, and the second one if there is one."""
     if target is None:
         return ""
     both = [bound for bound in (target.first, target.then) if bound is not None]

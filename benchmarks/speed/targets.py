@@ -1,7 +1,6 @@
-"""What is to be reached: first, and then where it stays simple. One place for all of it.
+"""The targets: the bound that each case must stay below, and the bound that is wanted after it.
 
-A target is a bound from above on what a case measures: the ratio to the floor, or the time itself where no other
-library's could be the floor.
+A target bounds the ratio to the floor. It bounds the time itself if nothing comparable can be the floor.
 """
 
 import dataclasses
@@ -22,7 +21,7 @@ class Target:
 
 
 def value(figures: dict[str, Any], unit: str) -> float:
-    """That of what was measured which a target in `unit` bounds."""
+    """The measured value that a target in `unit` bounds: the ratio, or the time in that unit."""
     return figures["ratio"] if unit == RATIO else figures["seconds"] / SECONDS_OF[unit]
 
 
@@ -37,7 +36,7 @@ def _all(*args: Any, **kwargs: Any) -> dict[int | None, Target]:
     return {None: Target(*args, **kwargs)}
 
 
-# By the name of the case, and by its size; `None` stands for all sizes.
+# Name of the case -> size -> target. `None` stands for all sizes.
 TARGETS: dict[str, dict[int | None, Target]] = {
     "dispatch_in": _by_leaves([1.7, 1.3, 1.1, 1.1], [1.5, 1.2, 1.1, 1.1]),
     "dispatch_in, second": _all(1.5),
@@ -65,13 +64,13 @@ MET, MISSED, NOISY = "met", "missed", "too noisy"
 
 
 def target_of(case: str, size: int | None) -> Target | None:
-    """Of a case, whose kind is the part of its name before a colon."""
+    """The target of a case, found by the part of its name before a colon."""
     targets = TARGETS.get(case.partition(":")[0], {})
     return targets.get(size) or targets.get(None)
 
 
 def verdict(target: Target, figures: dict[str, Any], times_over: float = 1.0) -> str:
-    """What is over the target by less than two halves of the rounds disagree can't be told either."""
+    """Whether the target is met. Too noisy, if the excess is less than the difference of two halves of the rounds."""
     over = target.value(figures) / (target.first * times_over)
     if figures["noisy"] or 1 < over <= 1 + figures["spread"]:
         return NOISY

@@ -1,11 +1,11 @@
-"""Write `torch_cells.json`: what PyTorch's layers return, and its gradients, for the tests of `equinox.nn`.
+"""Write `torch_cells.json`: outputs and gradients of PyTorch's layers, for the tests of `equinox.nn`.
 
     uv venv --python 3.11 ENV && uv pip install --python ENV torch==2.13.0
     ENV/bin/python tests/data/make_torch_cells.py
 
-Parameters and inputs are rounded before PyTorch sees them, so that the file holds them exactly; it computes in double
-precision. The random numbers are the standard library's, which are the same everywhere. For the cells, `expected` is
-h (and c) after each step, and the gradients are those of `sum(cotangent * expected)`.
+Parameters and inputs are rounded before PyTorch gets them, so the file holds them exactly. PyTorch computes in double
+precision. The random numbers come from the standard library and are the same everywhere. For the cells, `expected` is
+h (and c) after each step. The gradients are those of `sum(cotangent * expected)`.
 """
 
 import json
@@ -19,7 +19,7 @@ STEPS = 5
 
 
 def draw(rng, *shape):
-    """Numbers in [-1.5, 1.5]: large enough to bend a sigmoid, so that a wrong gate shows."""
+    """Numbers in [-1.5, 1.5]. A sigmoid isn't linear there, so a wrong gate gives a wrong result."""
     if not shape:
         return round(rng.uniform(-1.5, 1.5), 3)
     return [draw(rng, *shape[1:]) for _ in range(shape[0])]

@@ -1,1 +1,1 @@
-"""What is measured, a file for each kind of work: the floor, the library, and what else is worth seeing beside them."""
+"""The cases. Each file holds one kind of work: the floor, the library, and other contenders."""

@@ -1,4 +1,4 @@
-"""What a call of a compiled function costs: the model passed in, in and out, and in a whole training step."""
+"""The time of a call of a compiled function: with a model in, with a model in and out, and a training step."""
 
 import functools as ft
 import itertools
@@ -33,7 +33,7 @@ def contenders(name: str, work, leaves: int) -> dict[str, Call]:
 
 
 def parameters(leaves: int) -> dict:
-    """What the model holds, as nested dicts: what one writes without any library."""
+    """The arrays of the model in nested dicts, as in code without a library."""
     pairs = dispatch_speed.pairs(leaves)
     return {"layer{}".format(i): {"weight": weight, "bias": bias} for i, (weight, bias) in enumerate(pairs)}
 
@@ -74,14 +74,14 @@ def more_train_step(leaves: int) -> dict[str, Call]:
 
 
 def model_second(leaves: int) -> dict[str, Call]:
-    """A model that comes again is known in any position."""
+    """The model is the second input. A known model is fast in any position."""
     arrays, model, x = dispatch_speed.flat_model(leaves), dispatch_speed.net(leaves), jnp.ones(())
     raw, filtered = jax.jit(lambda x, arrays: x), eqx.filter_jit(lambda x, model: x)
     return {FLOOR: lambda: raw(x, arrays), EQUINOX: lambda: filtered(x, model)}
 
 
-def new_model(leaves: int) -> dict[str, Call]:
-    """Two models, of one structure, in turn."""
+def models_in_turn(leaves: int) -> dict[str, Call]:
+    """Two models of the same structure are passed in turn."""
     turns = itertools.cycle([dispatch_speed.net(leaves), dispatch_speed.net(leaves)])
     flat_turns = itertools.cycle([dispatch_speed.flat_model(leaves), dispatch_speed.flat_model(leaves)])
     raw, filtered = jax.jit(lambda arrays: -arrays[0]), eqx.filter_jit(lambda model: -model.layers[0].weight)
@@ -96,11 +96,11 @@ class Callable(eqx.Module):
 
 
 def made_again(leaves: int) -> dict[str, Call]:
-    """A model that is jitted at each call, beside one that is jitted once."""
+    """A model that is jitted at each call. The floor is the same model, jitted once."""
     model, x = Callable(dispatch_speed.net(leaves)), jnp.ones(())
     kept = eqx.filter_jit(model)
     return {FLOOR: lambda: kept(x), EQUINOX: lambda: eqx.filter_jit(model)(x)}
 
 
-OTHERWISE = {"dispatch_in, second": model_second, "dispatch_in, in turn": new_model}
+OTHERWISE = {"dispatch_in, second": model_second, "dispatch_in, in turn": models_in_turn}
 MORE = {"dispatch_in": more_inputs_only, "dispatch_in_out": more_in_and_out, "train_step": more_train_step}

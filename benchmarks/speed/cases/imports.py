@@ -1,4 +1,4 @@
-"""What `import equinox` takes after `import jax`, in processes that begin anew."""
+"""The time of `import equinox` after `import jax`, each time in a new process."""
 
 import subprocess
 import sys
@@ -31,5 +31,5 @@ def importing(name: str, *before: str) -> Callable[[], float]:
 
 
 def reported(call: Callable[[], float], repeats: int) -> float:
-    """The processes say themselves how long it took."""
+    """The time that the processes report, without their start."""
     return sum(call() for _ in range(repeats))

@@ -1,4 +1,4 @@
-"""The same work with Flax NNX, whose models are changed in place: `nnx.jit`, and with the model cached."""
+"""The same work with Flax NNX, which changes models in place: `nnx.jit`, and with the model cached."""
 
 import functools as ft
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def contenders(name: str, work: Any, leaves: int) -> dict[str, Call]:
     model = state[0]
 
     def waited_for(call: Call) -> Call:
-        """What is returned is what there is to wait for, off the clock; the model was changed in place."""
+        """The call, with the changed model as its result if it returns `None`: the timer waits for the result."""
 
         def and_return() -> Any:
             result = call()

@@ -14,17 +14,17 @@ WIDTH, STEPS = 256, 100
 
 
 def cases() -> Iterator[Case]:
-    # The floor is the work until it is done, so the ratio is the fraction of it for which the host was kept.
+    # The floor is the time until the work is done. So the ratio is the part of it for which the call blocks the host.
     yield Case("returns_before_done", make, timed=one_by_one, seconds=2)
 
 
 def one_by_one(call: Call, repeats: int) -> float:
-    """Each call finds an idle device: it isn't the queue that is measured."""
+    """Each call finds an idle device, so the queue isn't measured."""
     return sum(dispatch_speed.dispatched(call, 1) for _ in range(repeats))
 
 
 def work(weight, x):
-    """Enough for a device to be busy."""
+    """Keep a device busy for a while."""
     return jax.lax.fori_loop(0, STEPS, lambda _, x: jnp.tanh(weight @ x), x)
 
 

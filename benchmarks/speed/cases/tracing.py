@@ -1,4 +1,4 @@
-"""What it costs to trace and lower a function the first time, beside `jax.jit` on a flat list of the same arrays."""
+"""The time to trace and lower a function. The floor is `jax.jit` on a flat list of the same arrays."""
 
 import functools as ft
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def cases() -> Iterator[Case]:
         yield Case("trace_lower_grad", ft.partial(trace_gradient, leaves), leaves, seconds=2)
 
 
-# Each call makes a new function, of which JAX remembers nothing.
+# Each call makes a new function, so JAX finds nothing in its caches.
 
 
 def trace(leaves: int) -> dict[str, Call]:

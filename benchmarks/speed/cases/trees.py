@@ -1,4 +1,4 @@
-"""What it costs to edit, compare and split a model, beside the flattening and unflattening that it takes."""
+"""The time to edit, compare and split a model. The floor is the flattening and unflattening that this needs."""
 
 import functools as ft
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def tree_at(leaves: int) -> dict[str, Call]:
 
 
 def tree_equal(leaves: int) -> dict[str, Call]:
-    """Of two models that share no array."""
+    """Compare two models that share no array."""
     one, other = dispatch_speed.net(leaves), dispatch_speed.net(leaves)
     flat_one, flat_other = dispatch_speed.flat_model(leaves), dispatch_speed.flat_model(leaves)
 
