@@ -131,7 +131,7 @@ def test_the_right_one_of_two_libraries_of_one_name_is_measured():
     process.check(ours, checkout=True)
     process.check(theirs, checkout=False)
     for versions, checkout in ((ours, False), (theirs, True)):
-        with pytest.raises(process.WorkerFailed, match="and not"):
+        with pytest.raises(process.WorkerFailed, match="but expected"):
             process.check(versions, checkout)
 
 
