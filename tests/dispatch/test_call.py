@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import tree_util
-from looking import OFTEN, X, Y, alike, look, whole
 from modules import Affine, Nested, affine
-from tracing import Model, Seen, is_deleted, model
+from tracing import Model, TraceRecorder, is_deleted, model
+from tree_contents import MANY_CALLS, X, Y, big_model, contents_of, same_contents
 
 import equinox as eqx
 
@@ -46,15 +46,15 @@ def is_flattened(flattened, f, *args, **kwargs):
 
 @pytest.mark.parametrize("spec", [{}, {"static_argnums": 1}, {"donate_argnums": 1}], ids=str)
 def test_a_model_that_is_passed_often_is_not_flattened(flattened, spec):
-    m, f = whole(), eqx.filter_jit(lambda m, n=None: look(m), **spec)
-    for _ in range(OFTEN):
+    m, f = big_model(), eqx.filter_jit(lambda m, n=None: contents_of(m), **spec)
+    for _ in range(MANY_CALLS):
         f(m)
     assert not is_flattened(flattened, f, m)
     assert is_flattened(flattened, f, m, 1)  # another kind of call
-    for _ in range(OFTEN):
+    for _ in range(MANY_CALLS):
         f(m, 1)
     assert not is_flattened(flattened, f, m, 1)
-    assert is_flattened(flattened, f, whole(), 1)
+    assert is_flattened(flattened, f, big_model(), 1)
     assert not is_flattened(flattened, f, m, 1)  # a call with another model doesn't make it unknown
 
 
@@ -71,11 +71,11 @@ WITH_MODELS = {
 @pytest.mark.parametrize("name", WITH_MODELS)
 def test_models_in_any_position_are_not_flattened(flattened, name):
     """Models that are passed in turn aren't flattened either."""
-    call, m, n, other = WITH_MODELS[name], whole(), affine(), whole()
-    f = eqx.filter_jit(lambda *args, **kwargs: look([args, kwargs]))
-    for _ in range(OFTEN):
+    call, m, n, other = WITH_MODELS[name], big_model(), affine(), big_model()
+    f = eqx.filter_jit(lambda *args, **kwargs: contents_of([args, kwargs]))
+    for _ in range(MANY_CALLS):
         for first in (m, other):
-            assert alike(call(f, first, n), call(lambda *args, **kwargs: look([args, kwargs]), first, n))
+            assert same_contents(call(f, first, n), call(lambda *args, **kwargs: contents_of([args, kwargs]), first, n))
     assert not is_flattened(flattened, lambda: (call(f, m, n), call(f, other, n)))
     assert is_flattened(flattened, lambda: call(f, copy.copy(m), n))
 
@@ -86,24 +86,24 @@ def test_the_model_that_is_called_is_not_flattened(flattened):
     for fun in (m, m.__call__):
         kept = eqx.filter_jit(fun)
         for call in (kept, lambda x, fun=fun: eqx.filter_jit(fun)(x)):
-            for _ in range(OFTEN):
+            for _ in range(MANY_CALLS):
                 call(X)
             assert not is_flattened(flattened, call, X)
 
 
 @pytest.mark.parametrize("by", [lambda: eqx.is_array, lambda: eqx.is_inexact_array], ids=["type", "dtype"])
 def test_a_filter_on_types_or_dtypes_flattens_no_known_model(flattened, by):
-    m, f = whole(), eqx.jitf(look, filter_fn=by())
-    for _ in range(OFTEN):
+    m, f = big_model(), eqx.jitf(contents_of, filter_fn=by())
+    for _ in range(MANY_CALLS):
         f(m)
     assert not is_flattened(flattened, f, m)
 
 
 def test_a_filter_that_may_look_at_anything_is_asked_about_each_leaf_at_each_call():
     asked = []
-    f = eqx.jitf(look, filter_fn=lambda x: asked.append(x) or eqx.is_array(x))
-    m = whole()
-    for _ in range(OFTEN):
+    f = eqx.jitf(contents_of, filter_fn=lambda x: asked.append(x) or eqx.is_array(x))
+    m = big_model()
+    for _ in range(MANY_CALLS):
         f(m)
     del asked[:]
     f(m)
@@ -113,7 +113,7 @@ def test_a_filter_that_may_look_at_anything_is_asked_about_each_leaf_at_each_cal
         lambda m: isinstance(m.weight, jax.core.Tracer), filter_fn=lambda x: eqx.is_array(x) and selects_arrays[0]
     )
     m = model()
-    for answer in [True] * OFTEN + [False, True, False]:
+    for answer in [True] * MANY_CALLS + [False, True, False]:
         selects_arrays[0] = answer
         assert f(m) == answer
 
@@ -122,8 +122,8 @@ def test_a_filter_that_may_look_at_anything_is_asked_about_each_leaf_at_each_cal
 
 
 def test_each_model_gives_its_own_result():
-    f = eqx.filter_jit(look)
-    m = whole()
+    f = eqx.filter_jit(contents_of)
+    m = big_model()
     others = [
         m,
         copy.copy(m),
@@ -139,11 +139,11 @@ def test_each_model_gives_its_own_result():
         [m],
     ]
     for other in others + others[::-1]:
-        for _ in range(OFTEN):
-            assert alike(f(other), look(other))
+        for _ in range(MANY_CALLS):
+            assert same_contents(f(other), contents_of(other))
     for _ in range(3):
         for other in others:
-            assert alike(f(other), look(other))
+            assert same_contents(f(other), contents_of(other))
 
 
 def test_a_new_model_at_the_address_of_a_freed_one():
@@ -161,7 +161,10 @@ def test_a_new_model_at_the_address_of_a_freed_one():
 
 def test_the_other_inputs_may_change():
     m = affine()
-    seen, plain = Seen(lambda m, *args, **kwargs: look([m.weight, args, kwargs])), Seen(lambda *args, **kwargs: None)
+    seen, plain = (
+        TraceRecorder(lambda m, *args, **kwargs: contents_of([m.weight, args, kwargs])),
+        TraceRecorder(lambda *args, **kwargs: None),
+    )
     f, knows_none = eqx.filter_jit(seen), eqx.filter_jit(plain)
     calls = [
         ((m,), {}),
@@ -184,10 +187,10 @@ def test_the_other_inputs_may_change():
         ((m,), {"y": Y, "x": 2.0}),
         ((m,), {"m2": m}),
     ]
-    for often in (1, OFTEN):
+    for often in (1, MANY_CALLS):
         for args, kwargs in calls + calls[::-1]:
             for _ in range(often):
-                assert alike(f(*args, **kwargs), look([m.weight, args[1:], kwargs]))
+                assert same_contents(f(*args, **kwargs), contents_of([m.weight, args[1:], kwargs]))
                 knows_none(copy.copy(m), *args[1:], **kwargs)
     assert seen.traces == plain.traces
 
@@ -197,7 +200,7 @@ def test_default_arguments_are_those_of_the_function():
     f = eqx.filter_jit(lambda m, x=2.0, *, y=3.0: m.weight * x + y)
     for _ in range(2):
         for args, kwargs, expected in [((), {}, [5, 7]), ((1.0,), {}, [4, 5]), ((), {"y": 0.0}, [2, 4])]:
-            for _ in range(OFTEN):
+            for _ in range(MANY_CALLS):
                 assert f(m, *args, **kwargs).tolist() == expected
 
 
@@ -205,9 +208,9 @@ def test_a_model_may_be_passed_by_keyword_or_left_out():
     m = model()
     f = eqx.filter_jit(lambda m=None, x=1.0: "none" if m is None else m.weight * x)
     for _ in range(2):
-        for _ in range(OFTEN):
+        for _ in range(MANY_CALLS):
             assert f(m).tolist() == f(m=m).tolist() == f(x=1.0, m=m).tolist() == [1.0, 2.0]
-        for _ in range(OFTEN):
+        for _ in range(MANY_CALLS):
             assert f(m).tolist() == [1.0, 2.0]
         assert f() == f(None) == f(x=2.0) == "none"
 
@@ -216,7 +219,7 @@ def test_after_a_model_is_freed_no_other_input_is_taken_for_it():
     f = eqx.filter_jit(lambda m: "none" if m is None else m if isinstance(m, str) else m.weight + 0)
     for other in (None, "s", object, model()):
         m = model()
-        for _ in range(OFTEN):
+        for _ in range(MANY_CALLS):
             f(m)
         del m
         gc.collect()
@@ -239,7 +242,7 @@ def test_donated_inputs_are_deleted_at_each_call(donated):
     """No other input is deleted, as with `jax.jit`. The same model is donated again, with new arrays in it."""
     f = eqx.filter_jit(lambda m, x: (m.weight[0] + 1, x + 1), donate_argnums=donated)
     m, donates = Model([jnp.ones(2)], "name"), is_deleted_by_donation()
-    for i in range(OFTEN):
+    for i in range(MANY_CALLS):
         weight, x = jnp.full(2, float(i)), jnp.full(2, 2.0 * i)
         if donated != 1:
             m.weight[0] = weight
@@ -254,9 +257,9 @@ def test_a_donated_model_that_jax_could_not_use_may_be_passed_again():
     """No output has the shape and dtype of the donated array, so JAX can't reuse its memory."""
     f = jax.jit(lambda w, x: x > w[0], donate_argnums=0)
     g = eqx.filter_jit(lambda m, x: x > m.weight[0], donate_argnums=0)
-    for _ in range(OFTEN):
+    for _ in range(MANY_CALLS):
         m, w, x = Model(jnp.ones(2), "name"), jnp.ones(2), jnp.ones(3)
-        for _ in range(OFTEN):
+        for _ in range(MANY_CALLS):
             error = error_of(f, w, x)
             assert error_of(g, m, x) is error
             if error is None:
@@ -272,7 +275,7 @@ def is_deleted_by_donation():
 def test_a_known_model_with_deleted_arrays_is_refused_as_by_jax():
     """The call raises the error that `jax.jit` raises for a deleted array."""
     m, f = model(), eqx.filter_jit(lambda m: m.weight + 1)
-    for _ in range(OFTEN):
+    for _ in range(MANY_CALLS):
         f(m)
     m.weight.delete()
     assert error_of(f, m) is error_of(jax.jit(lambda w: w + 1), m.weight) is not None
@@ -287,7 +290,7 @@ def test_the_arrays_of_a_callable_model_are_inputs_too():
 
     f, m = eqx.filter_jit(Applies(jnp.array(10.0))), model()
     for x in [X, 1.0, Y, 1]:
-        for _ in range(OFTEN):
+        for _ in range(MANY_CALLS):
             np.testing.assert_allclose(f(m, x), np.array([10.0, 20.0]) + np.asarray(x))
 
 
@@ -298,15 +301,15 @@ def test_shardings_still_apply():
     f = eqx.filter_jit(lambda m, x: m(x), in_shardings=sharding)
     m = model()
     for x in [X, np.asarray(Y), X]:
-        for _ in range(OFTEN):
+        for _ in range(MANY_CALLS):
             out = f(m, x)
             assert out.tolist() == m(x).tolist() and out.sharding.device_set == {jax.devices()[-1]}
 
 
 def test_clear_cache_and_lower_use_nothing_that_is_known():
-    seen = Seen(lambda m: m.weight[0] * 2)
+    seen = TraceRecorder(lambda m: m.weight[0] * 2)
     f, m = eqx.filter_jit(seen), Model([jnp.array([1.0, 2.0])], "name")
-    for _ in range(OFTEN):
+    for _ in range(MANY_CALLS):
         f(m)
     f.clear_cache()
     assert f(m).tolist() == [2.0, 4.0] and seen.traces == 2
@@ -322,11 +325,11 @@ def test_a_failed_call_does_not_change_later_calls():
         return m.weight * 1
 
     f, m = eqx.filter_jit(fun), model()
-    for _ in range(OFTEN):
+    for _ in range(MANY_CALLS):
         f(m, "s")
         with pytest.raises(KeyError):
             f(m, "fail")
-    for _ in range(OFTEN):
+    for _ in range(MANY_CALLS):
         assert f(m, "s").tolist() == [1.0, 2.0]
     with pytest.raises(TypeError, match="must be hashable"):
         f(m, [set()])

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from jax import tree_util
-from looking import OFTEN, X, Y, alike, look, whole
 from modules import Affine
 from random_trees import Pair
 from test_known_modules import CHANGES, changeable, changes, watched_trees
-from tracing import Seen
+from tracing import TraceRecorder
+from tree_contents import MANY_CALLS, X, Y, big_model, contents_of, same_contents
 
 import equinox as eqx
 
@@ -64,42 +64,42 @@ def test_each_change_in_a_known_model_is_seen(filtered):
     """It is seen after one call and after many, with each kind of filter."""
 
     def fun(m):
-        return look(m)
+        return contents_of(m)
 
     f = FILTERED[filtered](fun)
     for name, do in EDITS.items():
-        for calls in (1, OFTEN):
-            m = whole()
+        for calls in (1, MANY_CALLS):
+            m = big_model()
             for _ in range(calls):
                 f(m)
             do(m)
-            for _ in range(OFTEN):
-                assert alike(f(m), fun(m)), name
+            for _ in range(MANY_CALLS):
+                assert same_contents(f(m), fun(m)), name
 
 
 @settings(max_examples=25)
-@given(watched_trees, st.lists(st.tuples(changes, st.sampled_from([1, OFTEN])), max_size=4))
+@given(watched_trees, st.lists(st.tuples(changes, st.sampled_from([1, MANY_CALLS])), max_size=4))
 def test_calls_and_changes_in_any_order(tree, events):
     """The results are those of the function. It is traced as often as by a filtered function that knows no model."""
-    seen, plain = Seen(look), Seen(look)
+    seen, plain = TraceRecorder(contents_of), TraceRecorder(contents_of)
     f, knows_none = eqx.filter_jit(seen), eqx.filter_jit(plain)
     m = Pair(tree, [tree])
-    for (change, i, j, x, *where), calls in [((CHANGES[0], 0, 0, 1, 0, 0), OFTEN), *events]:
+    for (change, i, j, x, *where), calls in [((CHANGES[0], 0, 0, 1, 0, 0), MANY_CALLS), *events]:
         some = changeable(m)
         change(some[i % len(some)], some[j % len(some)], x, *where)
         for _ in range(calls):
-            assert alike(f(m), look(m))
+            assert same_contents(f(m), contents_of(m))
             knows_none(tree_util.tree_map(lambda x: x, m))
     assert seen.traces == plain.traces
 
 
 def test_a_changed_model_may_be_changed_back():
-    m, f = whole(), eqx.filter_jit(look)
+    m, f = big_model(), eqx.filter_jit(contents_of)
     weight = m.first.weight[0]
     for new in [weight, Y, weight, "s", weight, None, weight]:
         m.first.weight[0] = new
-        for _ in range(OFTEN):
-            assert alike(f(m), look(m))
+        for _ in range(MANY_CALLS):
+            assert same_contents(f(m), contents_of(m))
 
 
 def test_a_filter_tree_is_checked_against_the_changed_model():
@@ -110,7 +110,7 @@ def test_a_filter_tree_is_checked_against_the_changed_model():
         f(m)
     for a, b in [(X, Y), (Y, X), (X, X)]:
         m.weight[:] = [a, b]
-        for _ in range(OFTEN):
+        for _ in range(MANY_CALLS):
             traced, static, *arrays = f(m)
             assert (traced, static) == (True, False)
             assert [x.tolist() for x in arrays] == [a.tolist(), b.tolist()]

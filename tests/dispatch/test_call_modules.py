@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from jax import tree_util
-from looking import OFTEN, X, Y, alike, look, whole
 from modules import Affine, affine
-from random_trees import deep, room_for
+from random_trees import nest, recursion_limit_for
 from test_known_modules import Custom
+from tree_contents import MANY_CALLS, X, Y, big_model, contents_of, same_contents
 
 import equinox as eqx
 
@@ -61,7 +61,7 @@ def test_computed_attributes(cls):
 
     f = eqx.filter_jit(fun)
     for m in [cls(affine()), cls(Affine(Y, 1.0)), cls(affine(), 5.0), cls(affine())]:
-        for _ in range(OFTEN):
+        for _ in range(MANY_CALLS):
             out, expected = f(m), fun(m)
             assert [np.asarray(x).tolist() for x in out] == [np.asarray(x).tolist() for x in expected]
 
@@ -78,10 +78,10 @@ def test_a_cached_property_is_not_taken_for_a_field():
 
     f = eqx.filter_jit(lambda m: m.double)
     m = Caches(X)
-    for _ in range(OFTEN):
+    for _ in range(MANY_CALLS):
         assert f(m).tolist() == [6.0, 8.0]
     vars(m)["_double"] = Y
-    for _ in range(OFTEN):
+    for _ in range(MANY_CALLS):
         assert f(m).tolist() == [6.0, 8.0]  # computed while tracing: what was cached outside is no field
 
 
@@ -91,7 +91,7 @@ def test_a_module_may_be_passed_during_its_init():
     wrong = []
 
     def check(self):
-        for _ in range(OFTEN):
+        for _ in range(MANY_CALLS):
             out = f(self)
             if out != [sorted(vars(self)), *[vars(self)[name] for name in sorted(vars(self))]]:
                 wrong.append(out)
@@ -133,12 +133,12 @@ def test_a_field_may_change_in_init_after_many_calls():
 
         def __init__(self):
             self.a = X
-            for _ in range(OFTEN):
+            for _ in range(MANY_CALLS):
                 f(self)
             self.a = Y
 
     m = Early()
-    for _ in range(OFTEN):
+    for _ in range(MANY_CALLS):
         assert f(m).tolist() == Y.tolist()
 
 
@@ -152,14 +152,14 @@ def test_a_module_whose_init_failed():
         def __init__(self):
             self.a = 1
             leaked.append(self)
-            for _ in range(OFTEN):
+            for _ in range(MANY_CALLS):
                 assert f(self) == ["a"]
             raise KeyError("on purpose")
 
     f = eqx.filter_jit(lambda m: sorted(vars(m)))
     with pytest.raises(KeyError):
         Fails()
-    for _ in range(OFTEN):
+    for _ in range(MANY_CALLS):
         assert f(leaked[0]) == ["a"]
 
 
@@ -178,7 +178,7 @@ def test_custom_nodes_are_flattened_at_each_call():
     for weight, child in [(X, X), (X, Y), (Y, Y), (Y, X[:1]), (X, X)]:
         m.box["b"] = weight
         custom.child[0] = child
-        for _ in range(OFTEN):
+        for _ in range(MANY_CALLS):
             out = f(holder)
             assert out[0].tolist() == child.tolist() and out[1].tolist() == weight.tolist()
 
@@ -189,35 +189,35 @@ def test_a_bound_method_may_be_the_first_input():
     for weight in [X, Y, X[:1]]:
         m.box["b"] = weight
         method = m.content
-        for _ in range(OFTEN):
+        for _ in range(MANY_CALLS):
             assert f(method).tolist() == f(m.content).tolist() == weight.tolist()
 
 
 def test_a_model_a_thousand_levels_deep():
     bottom = [X]
-    m = deep(1000, lambda x: Affine(x, None), bottom)
+    m = nest(1000, lambda x: Affine(x, None), bottom)
     f = eqx.filter_jit(lambda m: tree_util.tree_leaves(m)[0] * 1)
-    with room_for(2100):
+    with recursion_limit_for(2100):
         for x in [X, Y, X[:1]]:
             bottom[0] = x
-            for _ in range(OFTEN):
+            for _ in range(MANY_CALLS):
                 assert f(m).tolist() == x.tolist()
 
 
 def test_copies_and_pickles_of_a_known_model_hold_nothing_extra():
-    m, f = whole(), eqx.filter_jit(look)
+    m, f = big_model(), eqx.filter_jit(contents_of)
     before = pickle.dumps(m.rest["a"]), list(vars(m)), pickle.dumps(affine())
-    for _ in range(OFTEN):
+    for _ in range(MANY_CALLS):
         f(m)
     assert (pickle.dumps(m.rest["a"]), list(vars(m)), pickle.dumps(affine())) == before
     for other in (copy.copy(m), copy.deepcopy(m), pickle.loads(pickle.dumps(m))):
-        assert vars(other).keys() == vars(m).keys() and alike(look(other), look(m))
-        for _ in range(OFTEN):
-            assert alike(f(other), look(other)) and alike(f(m), look(m))
+        assert vars(other).keys() == vars(m).keys() and same_contents(contents_of(other), contents_of(m))
+        for _ in range(MANY_CALLS):
+            assert same_contents(f(other), contents_of(other)) and same_contents(f(m), contents_of(m))
 
 
 def test_models_with_the_id_of_a_freed_model_are_told_apart():
     """Each model often gets the `id` of the one before it."""
     f = eqx.filter_jit(lambda m: m.weight)
-    for i in range(4 * OFTEN):
+    for i in range(4 * MANY_CALLS):
         assert f(Affine(np.float32(i), None)) == i

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from looking import OFTEN, X, Y
 from modules import Affine
 from tracing import Model, model
+from tree_contents import MANY_CALLS, X, Y
 
 import equinox as eqx
 import equinox._dispatch.known_modules
@@ -20,7 +20,7 @@ def test_a_known_model_in_other_transformations():
     m = model()
     f = eqx.filter_jit(lambda m, x: (m.weight * x).sum())
     xs = jnp.arange(3.0)
-    for _ in range(OFTEN):
+    for _ in range(MANY_CALLS):
         assert f(m, 2.0) == 6.0
         np.testing.assert_allclose(jax.vmap(lambda x: f(m, x))(xs), [0.0, 3.0, 6.0])
         assert jax.grad(lambda x: f(m, x))(1.0) == 3.0
@@ -37,7 +37,7 @@ def test_a_model_of_tracers_is_known_only_in_its_own_trace():
     def fun(w):
         m = Model(w, "name")
         total = 0.0
-        for i in range(OFTEN):
+        for i in range(MANY_CALLS):
             total = total + f(m, float(i)).sum()
         return total
 
@@ -119,7 +119,7 @@ def test_a_change_while_a_model_becomes_known_is_seen(monkeypatch, when):
         return watched
 
     monkeypatch.setattr("equinox._dispatch.known_modules.watch", watch)
-    for _ in range(OFTEN):
+    for _ in range(MANY_CALLS):
         f(m)
     assert f(m).tolist() == Y.tolist() == m.weight[0].tolist()
 
@@ -127,7 +127,7 @@ def test_a_change_while_a_model_becomes_known_is_seen(monkeypatch, when):
 def test_clear_cache_during_a_call_does_not_break_the_call(monkeypatch):
     m = Affine([X], None)
     f = eqx.filter_jit(lambda m: m.weight[0])
-    for _ in range(OFTEN):
+    for _ in range(MANY_CALLS):
         f(m)
     is_unchanged = equinox._dispatch.known_modules.Watched.is_unchanged
 

@@ -15,7 +15,7 @@ class Affine(eqx.Module):
         return self.weight * x + self.bias
 
     def scaled(self, x, factor=2.0):
-        """Scale what the call gives."""
+        """Scale the result of the call."""
         return factor * self(x)
 
 

@@ -1,4 +1,4 @@
-"""Random pytrees for hypothesis, and oracles on them that know nothing of `jax.tree_util`."""
+"""Random pytrees for hypothesis, and oracles for trees that don't use `jax.tree_util`."""
 
 import collections
 import contextlib
@@ -26,7 +26,7 @@ class Pair(eqx.Module):
 
 Point = collections.namedtuple("Point", ["x", "y"])
 
-# Made once, as arrays are slow to make. Some are equal, none is the same object as another.
+# They are made once, because arrays are slow to make. Some are equal, but all are different objects.
 JAX_ARRAYS = [
     jnp.arange(3.0),
     jnp.arange(3.0),
@@ -51,7 +51,7 @@ leaves = st.one_of(
 
 
 def trees(leaves=leaves, max_leaves=12):
-    """Pytrees of the containers that JAX knows, and of modules; a bare leaf or `None` too."""
+    """Random pytrees of JAX's containers and of modules. A tree may also be a leaf or `None`."""
     return st.recursive(
         st.one_of(leaves, leaves, st.none()),
         lambda below: st.one_of(
@@ -67,7 +67,7 @@ def trees(leaves=leaves, max_leaves=12):
 
 
 def children(node):
-    """`[(path, child), ...]` in JAX's order, or `None` for a leaf."""
+    """Return `[(path, child), ...]` in JAX's order, or `None` for a leaf."""
     if node is None:
         return []
     if isinstance(node, collections.OrderedDict):
@@ -84,7 +84,7 @@ def children(node):
 
 
 def rebuild(node, new_children):
-    """A node like `node` with other children."""
+    """Make a node like `node` with other children."""
     if isinstance(node, collections.OrderedDict):
         return collections.OrderedDict(zip(node, new_children))
     if isinstance(node, dict):
@@ -100,13 +100,13 @@ def rebuild(node, new_children):
 
 
 def map_tree(function, tree):
-    """`tree` with `function` of each leaf."""
+    """Apply `function` to each leaf of `tree`."""
     below = children(tree)
     return function(tree) if below is None else rebuild(tree, [map_tree(function, child) for _, child in below])
 
 
 def nodes(tree, path=""):
-    """All nodes and leaves of `tree` with their paths, from the top and from the left."""
+    """Return all nodes and leaves of `tree` with their paths, each node before its children."""
     found = [(path, tree)]
     for name, child in children(tree) or []:
         found += nodes(child, path + name)
@@ -114,33 +114,33 @@ def nodes(tree, path=""):
 
 
 def flat(tree):
-    """The leaves of `tree`, in JAX's order."""
+    """Return the leaves of `tree` in JAX's order."""
     return [x for _, x in nodes(tree) if children(x) is None]
 
 
 def arrays_of(tree):
-    """The arrays among the leaves of `tree`."""
+    """Return the arrays among the leaves of `tree`."""
     return [x for x in flat(tree) if eqx.is_array(x)]
 
 
 def statics_of(tree):
-    """`tree` with `None` for each array."""
+    """Copy `tree` with `None` instead of each array."""
     return map_tree(lambda x: None if eqx.is_array(x) else x, tree)
 
 
 def with_arrays(tree, arrays):
-    """`tree` with other arrays."""
+    """Copy `tree` with other arrays."""
     arrays = list(arrays)
     return map_tree(lambda x: arrays.pop(0) if eqx.is_array(x) else x, tree)
 
 
 def doubled(tree):
-    """`tree` with twice each array."""
+    """Copy `tree` with twice each array."""
     return map_tree(lambda x: x + x if eqx.is_array(x) else x, tree)
 
 
 def replace_at(tree, path, new, at=""):
-    """`tree` with `new` at `path`."""
+    """Copy `tree` with `new` at `path`."""
     if at == path:
         return new
     below = children(tree)
@@ -148,7 +148,7 @@ def replace_at(tree, path, new, at=""):
 
 
 def same(a, b):
-    """Whether two trees are built alike of the very same leaves."""
+    """Whether two trees have the same structure and the same objects as leaves."""
     below, other = children(a), children(b)
     if below is None or other is None:
         return a is b or (type(a) is type(b) and isinstance(a, (int, float, str)) and a == b)
@@ -157,27 +157,28 @@ def same(a, b):
     return all(name == n and same(x, y) for (name, x), (n, y) in zip(below, other))
 
 
-# For trees of so many levels that Python, one level after the other, couldn't go down them.
-each_wrap = pytest.mark.parametrize("wrap", [lambda x: [x, 1], lambda x: Pair(x, 1)], ids=["lists", "modules"])
+# Ways to nest trees deeper than the limit of recursion of Python.
+each_container = pytest.mark.parametrize("wrap", [lambda x: [x, 1], lambda x: Pair(x, 1)], ids=["lists", "modules"])
 
 
-def deep(depth, wrap, leaf):
-    """`wrap(wrap(...wrap(leaf)))`."""
+def nest(depth, wrap, leaf):
+    """Return `wrap(wrap(...wrap(leaf)))`."""
     for _ in range(depth):
         leaf = wrap(leaf)
     return leaf
 
 
-def path_down(depth, wrap):
-    """The path of the leaf of such a tree."""
+def path_of_nested(depth, wrap):
+    """Return the path of the leaf in such a tree."""
     return depth * ("[0]" if isinstance(wrap(0), list) else ".first")
 
 
 @contextlib.contextmanager
-def room_for(depth):
-    """Let JAX flatten trees this deep, since from 0.4.14 its C++ counts against Python's limit; but no deeper.
+def recursion_limit_for(depth):
+    """Let JAX flatten trees of this depth, and no deeper ones.
 
-    Code that recurses through such a tree in Python takes several frames a level, and fails.
+    Since JAX 0.4.14 its C++ observes Python's limit of recursion. Python code that recurses through such a tree takes
+    several frames for each level, and fails.
     """
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(depth + 400)

@@ -1,4 +1,4 @@
-"""Recurrent cells in NumPy, by the formulas of PyTorch's documentation, and what the tests of cells share."""
+"""Recurrent cells in NumPy, with the formulas of PyTorch's documentation. The tests of cells share them."""
 
 import numpy as np
 import pytest
@@ -15,12 +15,12 @@ def assert_close(got, expected):
 
 
 def to_state(cell_type, h, c):
-    """The state that such a cell takes: `h`, or `(h, c)`."""
+    """Return the state that such a cell takes: `h`, or `(h, c)`."""
     return h if cell_type is GRUCell else (h, c)
 
 
 def numpy_step(cell, x, h, c):
-    """One step in NumPy, one unit and one gate at a time."""
+    """Do one step in NumPy, one unit and one gate at a time."""
 
     def sigmoid(a):
         return 1 / (1 + np.exp(-a))

@@ -1,4 +1,4 @@
-"""What the tests of `jitf` share: a model with static data of both kinds, and ways to watch functions and arrays."""
+"""A model with both kinds of static data, and ways to observe the tracing of functions and the donation of arrays."""
 
 from typing import Any
 
@@ -25,8 +25,8 @@ def model():
     return Model(jnp.array([1.0, 2.0]), "name")
 
 
-class Seen:
-    """Wraps a function, and counts and records how it is traced."""
+class TraceRecorder:
+    """Wraps a function. It counts the traces, and records which leaves were traced."""
 
     def __init__(self, fun=lambda *args, **kwargs: None):
         self.fun = fun
@@ -41,7 +41,7 @@ class Seen:
 
 
 def is_deleted(x):
-    """Whether an array's memory was given up, as it is by donation."""
+    """Whether the memory of an array was freed, as donation does."""
     try:
         np.asarray(x)
     except (RuntimeError, ValueError):

@@ -1,4 +1,4 @@
-"""Type checkers that some tests use beside the library, where they can be had for this Python and JAX."""
+"""Type checkers that some tests use together with the library, if this Python and JAX have them."""
 
 import inspect
 
@@ -7,7 +7,7 @@ import pytest
 
 
 def import_jaxtyping():
-    """`jaxtyping` with `jaxtyped(typechecker=...)`. Where it can't be had, the test is skipped."""
+    """Import `jaxtyping` with `jaxtyped(typechecker=...)`. Skip the test if it isn't there."""
     try:
         jaxtyping = pytest.importorskip("jaxtyping", reason="jaxtyping is not installed")
     except AttributeError:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import tree_util
-from tracing import Seen
+from tracing import TraceRecorder
 
 import equinox as eqx
 
@@ -180,7 +180,7 @@ def test_updates_make_a_new_model(instance):
 
 def test_methods_have_access_to_the_attributes(instance):
     """`self` is an input, treated as a pytree. Methods get its attributes, which are traced if the instance is."""
-    seen = Seen(MyModule.meth)
+    seen = TraceRecorder(MyModule.meth)
     assert instance.meth(4.0) == 11.0
     assert jax.jit(seen)(instance, 4.0) == 11.0
     assert seen.kinds == ["traced"] * 4
@@ -194,7 +194,7 @@ def test_call_is_the_forward_pass():
 
 def test_jit_of_the_method_of_the_class(instance):
     """In `jax.jit(MyModule.meth)(instance, ...)` the instance is an input. Another instance needs no compilation."""
-    seen = Seen(MyModule.meth)
+    seen = TraceRecorder(MyModule.meth)
     compiled = jax.jit(seen)
     assert compiled(instance, 4.0) == 11.0
     assert compiled(eqx.tree_at(lambda m: m.weight, instance, jnp.array(5.0)), 4.0) == 23.0

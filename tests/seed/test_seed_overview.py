@@ -10,7 +10,7 @@ import jax.random as jrandom
 import numpy as np
 import pytest
 from jax import lax, tree_util
-from tracing import Seen
+from tracing import TraceRecorder
 
 import equinox as eqx
 
@@ -76,7 +76,7 @@ def test_a_single_leaf_is_differentiated(quadratic):
 
 def test_a_single_leaf_is_traced(quadratic):
     """You can trace a single leaf, not just a whole argument."""
-    seen = Seen(lambda model, x: model(x))
+    seen = TraceRecorder(lambda model, x: model(x))
     compiled = eqx.jitf(seen, filter_tree=(Quadratic(True, False), False))
     assert compiled(Quadratic(jnp.array(2.0), -1), 3) == 17.0
     assert seen.kinds == ["traced", "int", "int"]
@@ -320,7 +320,7 @@ def sgd_step(select):
         value, grads = eqx.value_and_grad_f(mean_square, **select)(model, x, y)
         return value, eqx.apply_updates(model, tree_util.tree_map(lambda g: -0.1 * g, grads))
 
-    seen = Seen(step)
+    seen = TraceRecorder(step)
     return eqx.jitf(seen, filter_fn=eqx.is_array), seen
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import tree_util
-from tracing import Seen
+from tracing import TraceRecorder
 
 import equinox as eqx
 
@@ -109,7 +109,7 @@ def test_unknown_keyword_arguments(transformation):
 
 def test_jitf_wraps_jit():
     """`jitf` wraps `jax.jit`: the function is traced once for inputs of the same kind, and gives the same result."""
-    seen = Seen(lambda x, y: {"sum": x + y, "sine": jnp.sin(x)})
+    seen = TraceRecorder(lambda x, y: {"sum": x + y, "sine": jnp.sin(x)})
     compiled = eqx.jitf(seen, filter_fn=eqx.is_array)
     plain = jax.jit(seen.fun)
     for x in (1.0, 2.0):
@@ -139,7 +139,7 @@ def test_jitf_filter_fn_is_called_on_every_leaf(scale):
         asked.append(leaf)
         return isinstance(leaf, (float, jnp.ndarray))
 
-    seen = Seen(lambda *args, **kwargs: None)
+    seen = TraceRecorder(lambda *args, **kwargs: None)
     text = "text"
     eqx.jitf(seen, filter_fn=filter_fn)(scale, [1.0, {"a": 2}], keyword=text)
     for leaf in [scale.weight, False, 1.0, 2, text]:
@@ -150,7 +150,7 @@ def test_jitf_filter_fn_is_called_on_every_leaf(scale):
 
 def test_jitf_static_leaves_are_compiled_for():
     """A new value of a traced leaf needs no compilation. A new value of a static leaf needs one."""
-    seen = Seen(lambda tree, number: tree["x"] * number if number > 1 else tree["x"])
+    seen = TraceRecorder(lambda tree, number: tree["x"] * number if number > 1 else tree["x"])
     compiled = eqx.jitf(seen, filter_fn=lambda leaf: isinstance(leaf, float))
     assert [float(compiled({"x": x}, 2)) for x in (1.0, 2.0, 3.0)] == [2.0, 4.0, 6.0]
     assert seen.traces == 1
@@ -161,7 +161,7 @@ def test_jitf_static_leaves_are_compiled_for():
 def test_jitf_filter_tree_for_one_input(scale):
     """`filter_tree` is a tree like the input. It is true where a leaf is traced, and false where it is static."""
     for filter_tree, kinds in [((True, False), ["traced", "bool"]), ((True, True), ["traced", "traced"])]:
-        seen = Seen()
+        seen = TraceRecorder()
         eqx.jitf(seen, filter_tree=Scale(*filter_tree))(scale)
         assert seen.kinds == kinds
 
@@ -169,7 +169,7 @@ def test_jitf_filter_tree_for_one_input(scale):
 @pytest.mark.parametrize("sequence", [tuple, list])
 def test_jitf_filter_tree_for_several_inputs(sequence, scale):
     """`filter_tree` is a tuple or list with one tree for each input."""
-    seen = Seen()
+    seen = TraceRecorder()
     filter_tree = sequence([Scale(True, False), [False, True], True])
     eqx.jitf(seen, filter_tree=filter_tree)(scale, [1, 2], 3.0)
     assert seen.kinds == ["traced", "bool", "int", "traced", "traced"]
@@ -178,7 +178,7 @@ def test_jitf_filter_tree_for_several_inputs(sequence, scale):
 @pytest.mark.parametrize("sequence", [tuple, list])
 def test_jitf_filter_tree_with_static_argnums(sequence):
     """With `static_argnums`, `filter_tree` has trees only for the inputs that aren't static."""
-    seen = Seen()
+    seen = TraceRecorder()
     compiled = eqx.jitf(seen, filter_tree=sequence([True, [False, True]]), static_argnums=1)
     compiled(1.0, ("static", 2.0), [3, 4])
     assert seen.kinds == ["traced", "str", "float", "int", "traced"]
@@ -189,18 +189,18 @@ def test_jitf_filter_tree_with_static_argnums(sequence):
 
 def test_jitf_marks_static_by_filter_or_static_argnums(scale):
     """A leaf is static if the filter says so, or if `static_argnums` names its input."""
-    seen = Seen()
+    seen = TraceRecorder()
     compiled = eqx.jitf(seen, filter_fn=lambda leaf: not isinstance(leaf, bool), static_argnums=1)
     compiled((1.0, True), (2.0, False))
     assert seen.kinds == ["traced", "bool", "float", "bool"]
-    named = Seen(lambda x, y: None)
+    named = TraceRecorder(lambda x, y: None)
     eqx.jitf(named, filter_fn=lambda leaf: True, static_argnames="y")(x=1.0, y=2.0)
     assert named.kinds == ["traced", "float"]
 
 
 def test_jitf_with_is_array_like(scale):
     """With `is_array_like`, everything that can be traced is traced. Everything else is static."""
-    seen = Seen()
+    seen = TraceRecorder()
     inputs = [jnp.ones(2), np.ones(2), np.float32(1), 1, 1.0, True, 1j, "text", jnp.tanh, object()]
     eqx.jitf(seen, filter_fn=eqx.is_array_like)(inputs)
     assert seen.kinds[:7] == ["traced"] * 7
@@ -217,7 +217,7 @@ def test_tree_at_makes_the_filter_tree(scale):
     """`tree_at` is an easy way to create the `filter_tree`."""
     nothing = tree_util.tree_map(lambda _: False, scale)
     filter_tree = eqx.tree_at(lambda scale: scale.weight, nothing, replace=True)
-    seen = Seen(lambda model, x: model(x))
+    seen = TraceRecorder(lambda model, x: model(x))
     compiled = eqx.jitf(seen, filter_tree=(filter_tree, True))
     assert compiled(scale, 3.0) == 6.0
     assert seen.kinds == ["traced", "bool", "traced"]
@@ -371,7 +371,7 @@ def test_any_function_is_a_filter():
     gradient = eqx.gradf(lambda tree: jnp.sum(tree["weight"] @ tree["bias"]), filter_fn=matrices)(tree)
     np.testing.assert_array_equal(gradient["weight"], np.ones((2, 2)))
     assert gradient["bias"] is None
-    seen = Seen()
+    seen = TraceRecorder()
     eqx.jitf(seen, filter_fn=lambda leaf: leaf.ndim == 1 or leaf.size > 1)(tree)
     assert seen.kinds == ["traced", "traced"]
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from jax import lax, tree_util
 from jax.tree_util import tree_leaves, tree_map
-from tracing import Seen
+from tracing import TraceRecorder
 
 import equinox as eqx
 from equinox.nn import MLP, Dropout, GRUCell, Linear
@@ -88,7 +88,7 @@ def test_a_model_is_moved(getkey, mlp):
 def test_computation_follows_the_model(getkey, data):
     """Output and gradients are on the device of the model. The function is traced as often as by `jax.jit`."""
     linear = Linear(2, 1, key=getkey())
-    filtered, plain = Seen(loss), Seen(loss)
+    filtered, plain = TraceRecorder(loss), TraceRecorder(loss)
     step, plain_step = eqx.filter_jit(eqx.filter_value_and_grad(filtered)), jax.jit(jax.value_and_grad(plain))
     results = []
     for device in (DEVICES[0], DEVICES[-1], DEVICES[0]):

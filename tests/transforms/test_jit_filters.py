@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import core, tree_util
-from tracing import Model, Seen, model
+from tracing import Model, TraceRecorder, model
 
 import equinox as eqx
 
@@ -14,13 +14,13 @@ pytestmark = pytest.mark.filters
 
 
 def is_traced_under(x, **spec):
-    seen = Seen()
+    seen = TraceRecorder()
     eqx.jitf(seen, **spec)(x)
     return seen.kinds == ["traced"]
 
 
 def test_filter_fn_decides_leaf_by_leaf():
-    seen = Seen()
+    seen = TraceRecorder()
     m = Model(jnp.ones(2), "name")
     eqx.jitf(seen, filter_fn=eqx.is_array)(m, [1, np.ones(2), np.array(["a"]), jnp.arange(2), 2.0], flag=True)
     assert seen.kinds == ["traced", "str", "int", "traced", "ndarray", "traced", "float", "bool"]
@@ -45,14 +45,14 @@ def test_what_each_filter_traces(value, array, inexact, like, default):
     assert is_traced_under(value, filter_fn=eqx.is_array) == array
     assert is_traced_under(value, filter_fn=eqx.is_inexact_array) == inexact
     assert is_traced_under(value, filter_fn=eqx.is_array_like) == like
-    seen = Seen()
+    seen = TraceRecorder()
     eqx.filter_jit(seen)(value)
     assert (seen.kinds == ["traced"]) == default
 
 
 def test_filter_tree_decides_leaf_by_leaf():
     m = Model(jnp.ones(2), 5)
-    seen = Seen()
+    seen = TraceRecorder()
     eqx.jitf(seen, filter_tree=Model(True, False))(m)
     assert seen.kinds == ["traced", "int"]
     eqx.jitf(seen, filter_tree=(Model(False, True), {"a": True}))(m, {"a": 1})
@@ -68,7 +68,7 @@ def test_filter_tree_made_with_tree_at():
 
 
 def test_filter_tree_leaves_out_static_inputs_and_has_the_order_of_the_parameters():
-    seen = Seen(lambda a, b, c: None)
+    seen = TraceRecorder(lambda a, b, c: None)
 
     def fun(a, b, c):
         seen(a, b, c)
@@ -82,7 +82,7 @@ def test_filter_tree_leaves_out_static_inputs_and_has_the_order_of_the_parameter
 
 
 def test_static_inputs_hold_whole_pytrees_static():
-    seen = Seen()
+    seen = TraceRecorder()
 
     def fun(a, b, c=None):
         seen(a, b, c)
@@ -144,7 +144,7 @@ def test_filter_tree_of_several_inputs(name):
     filter_tree, traced = SPECIFICATIONS[name]
     inputs = Model(jnp.ones(2), 5), [3, 4]
     for args, kwargs in [(inputs, {}), (inputs[:1], {"b": inputs[1]})]:
-        seen = Seen()
+        seen = TraceRecorder()
 
         def fun(a, b, seen=seen):
             seen(a, b)
@@ -159,14 +159,14 @@ def test_filter_tree_of_one_input(inputs, answer):
     """It has the structure of the input, or is a tuple or list of one tree, or a prefix. The first that fits counts."""
     like = tree_util.tree_map(lambda _: answer, inputs)
     for filter_tree in (like, (like,), [like], answer, [answer], lambda x: answer):
-        seen = Seen()
+        seen = TraceRecorder()
         eqx.jitf(seen, filter_tree=filter_tree)(inputs)
         assert {kind == "traced" for kind in seen.kinds} == {answer}
 
 
 def test_the_structure_of_a_single_input_comes_first():
     """If the only input is a list, a list of bools has its structure. It isn't one specification for each input."""
-    seen = Seen()
+    seen = TraceRecorder()
     for x, filter_tree in [([1, 2], [True, False]), ([(1, 2)], [(True, False)]), ([(1, 1), 2], [True, False])]:
         eqx.jitf(seen, filter_tree=filter_tree)(x)
         assert seen.kinds == (["traced", "traced", "int"] if x[0] == (1, 1) else ["traced", "int"])
@@ -197,7 +197,7 @@ class AtLeast(eqx.Module):
 def test_module_as_filter_fn():
     """A module that is a function from a leaf to a bool can be a filter. Its bound method can be one too."""
     for filter_fn in (AtLeast(3), AtLeast(3).__call__, AtLeast(True, True).__call__):
-        seen = Seen()
+        seen = TraceRecorder()
         eqx.jitf(seen, filter_fn=filter_fn)([1, 3])
         assert seen.kinds == ["int", "traced"]
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tracing import Model, Seen, is_deleted, model
+from tracing import Model, TraceRecorder, is_deleted, model
 
 import equinox as eqx
 
@@ -89,7 +89,7 @@ def test_lower_is_refused_on_a_jax_without_it():
 def test_lower_and_compile_take_the_inputs_of_the_function():
     if not _has_lower():
         pytest.skip("jax.jit(f).lower exists since 0.2.25, this is " + jax.__version__)
-    seen = Seen(lambda m, x, n: (m(x) * n, "static"))
+    seen = TraceRecorder(lambda m, x, n: (m(x) * n, "static"))
     f = eqx.filter_jit(seen)
     m, x = model(), jnp.array([1.0, 1.0])
     lowered = f.lower(m, jax.ShapeDtypeStruct((2,), jnp.float32), 3)

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from jax import lax, tree_util
 from modules import Affine, affine
-from tracing import Model, Seen, model
+from tracing import Model, TraceRecorder, model
 
 import equinox as eqx
 import equinox._dispatch.cache_key
 
 
 def test_equal_statics_never_retrace():
-    seen = Seen(lambda m, *rest: m.weight)
+    seen = TraceRecorder(lambda m, *rest: m.weight)
     f = eqx.filter_jit(seen)
     for i in range(4):
         f(Model(jnp.full(2, float(i)), "na" + "me"), 10**6 + 1, ("t", 1.5), np.ones(3) * i)
@@ -31,7 +31,7 @@ def test_equal_statics_never_retrace():
     "filter_fn", [eqx.is_array, eqx.is_inexact_array, lambda x: eqx.is_array(x)], ids=["by type", "by dtype", "any"]
 )
 def test_each_difference_traces_once(filter_fn):
-    seen = Seen(lambda *args, **kwargs: None)
+    seen = TraceRecorder(lambda *args, **kwargs: None)
     f = eqx.jitf(seen, filter_fn=filter_fn)
     one = jnp.ones(2)
     calls = [
@@ -73,7 +73,7 @@ def test_true_one_and_one_point_zero_are_different_statics():
 
 @pytest.mark.filters
 def test_a_changed_dtype_may_change_what_is_traced():
-    seen = Seen()
+    seen = TraceRecorder()
     f = eqx.jitf(seen, filter_fn=eqx.is_inexact_array)
     f(jnp.array([1.0]))
     assert seen.kinds == ["traced"]
@@ -88,7 +88,7 @@ def test_a_changed_dtype_may_change_what_is_traced():
 
 @pytest.mark.filters
 def test_a_filter_may_look_at_values():
-    seen = Seen(lambda *xs: None)
+    seen = TraceRecorder(lambda *xs: None)
     f = eqx.jitf(seen, filter_fn=lambda x: x > 0)
     f(1, -1)
     assert seen.kinds == ["traced", "int"]
@@ -108,7 +108,7 @@ def test_a_filter_is_not_asked_about_static_inputs():
 
 
 def test_two_kinds_of_call_in_turn_are_both_remembered(monkeypatch):
-    seen = Seen(lambda x, train: x)
+    seen = TraceRecorder(lambda x, train: x)
     f = eqx.filter_jit(seen)
     for _ in range(3):
         f(jnp.ones(2), True)
@@ -131,7 +131,7 @@ def test_the_weak_type_of_a_static_array_counts():
 
 def test_static_arrays_compare_by_value():
     for array in (np.array, jnp.array):
-        seen = Seen(lambda x: x.tolist())
+        seen = TraceRecorder(lambda x: x.tolist())
         f = eqx.jitf(seen, filter_fn=lambda x: False)
         x = array([1, 2])
         assert f(x) == f(array([1, 2])) == [1, 2] and seen.traces == 1
@@ -167,7 +167,7 @@ def test_static_objects_are_compared_by_their_own_eq():
         def __hash__(self):
             return hash(self.n)
 
-    seen = Seen(lambda c: c.n)
+    seen = TraceRecorder(lambda c: c.n)
     f = eqx.filter_jit(seen)
     assert [f(Config(1)), f(Config(1)), f(Config(2)), f(Config(1))] == [1, 1, 2, 1]
     assert seen.traces == 2
@@ -191,7 +191,7 @@ def test_threads_share_a_compiled_function():
 
 
 def test_clear_cache_forgets_all_traces():
-    seen = Seen(lambda x: x)
+    seen = TraceRecorder(lambda x: x)
     f = eqx.filter_jit(seen)
     f(jnp.ones(2))
     f.clear_cache()
@@ -257,7 +257,7 @@ def counts(f, seen, calls):
 @pytest.mark.parametrize("name", CALLS)
 def test_it_traces_as_often_as_jax(name, wrapped):
     """If all leaves are traced, `jitf` has traced as often as `jax.jit` after each call."""
-    plain, filtered = [Seen(lambda a, b=None: a), Seen(lambda a, b=None: a)]
+    plain, filtered = [TraceRecorder(lambda a, b=None: a), TraceRecorder(lambda a, b=None: a)]
     for_plain, for_filtered = WRAPPED[wrapped]
     assert counts(for_filtered(filtered), filtered, CALLS[name]) == counts(for_plain(plain), plain, CALLS[name])
 
@@ -287,7 +287,7 @@ NESTED = {
 @pytest.mark.parametrize("name", NESTED)
 def test_nested_it_traces_as_often_as_jax(name):
     """Inside and around other transformations, with new values, and with a new shape under `vmap`."""
-    plain, filtered = [Seen(lambda x: (x**3).sum()), Seen(lambda x: (x**3).sum())]
+    plain, filtered = [TraceRecorder(lambda x: (x**3).sum()), TraceRecorder(lambda x: (x**3).sum())]
     for_plain, for_filtered = NESTED[name]
     inputs = [X, Y, X[:1]] if name.endswith("vmap") or name.startswith("vmap") else [X[0], X[1], X[1]]
     calls = [lambda f, x=x: f(x) for x in inputs]
@@ -299,7 +299,7 @@ def test_nested_it_traces_as_often_as_jax(name):
 
 def test_a_jitted_method_is_traced_once_for_similar_instances():
     """It belongs to the class. Another instance is traced only if its structure, shapes or statics are new."""
-    seen = Seen(lambda self, x: self.weight * x)
+    seen = TraceRecorder(lambda self, x: self.weight * x)
 
     class Watched(eqx.Module):
         weight: Any
@@ -318,7 +318,7 @@ def test_a_jitted_method_is_traced_once_for_similar_instances():
 
 def test_a_training_step_is_traced_once():
     """The model that a step returns has the dtypes and weak types of the model that it takes."""
-    seen = Seen(lambda m, x: ((m.weight * x - 1.0) ** 2).sum())
+    seen = TraceRecorder(lambda m, x: ((m.weight * x - 1.0) ** 2).sum())
 
     @eqx.filter_jit
     def step(m, x):
@@ -333,7 +333,7 @@ def test_a_training_step_is_traced_once():
 
 def test_a_rebuilt_model_is_not_traced_again():
     """The model is constructed, copied, mapped, changed by `tree_at`, and partitioned and combined."""
-    seen = Seen(lambda m: m.weight)
+    seen = TraceRecorder(lambda m: m.weight)
     f = eqx.filter_jit(seen)
     m = model()
     rebuilt = [
@@ -421,7 +421,7 @@ def plain_loss(weight, x):
     return (weight * x).sum()
 
 
-seen_by_plain_loss = Seen()
+seen_by_plain_loss = TraceRecorder()
 EXACT = {"filter_fn": eqx.is_array}
 
 # Functions that a loop makes at each step, each time from a new model.
@@ -450,7 +450,7 @@ def test_what_is_made_in_a_loop_is_compiled_once(name, jit):
     """A model, its method, or a transformation of it is jitted at each step."""
     if jit == "with options" and "inline" not in inspect.signature(jax.jit).parameters:
         pytest.skip("jax.jit takes inline since 0.2.25 or so, this is " + jax.__version__)
-    seen, make = Seen(), MADE_IN_A_LOOP[name]
+    seen, make = TraceRecorder(), MADE_IN_A_LOOP[name]
     models = [Counted(jnp.full(2, float(i)), seen) for i in range(4)]
     expected = [make(m)(X[1]) for m in models]
     before = seen.traces + seen_by_plain_loss.traces
@@ -467,7 +467,7 @@ def test_a_jitted_gradient_that_is_made_in_a_loop_is_compiled_once():
 
 
 def test_a_wrapper_that_tree_map_returns_is_not_traced_again():
-    seen = Seen(lambda x: x)
+    seen = TraceRecorder(lambda x: x)
 
     class EqualToAll:
         """A callable that is equal to everything, and has no hash."""
@@ -494,7 +494,7 @@ def test_each_function_option_and_class_is_compiled_separately():
         def method(self, x):
             return -super().method(x)
 
-    seen = Seen()
+    seen = TraceRecorder()
     first, other = Counted(X, seen), Other(X, seen)
     for _ in range(2):
         assert eqx.filter_jit(first)(1.0) == -eqx.filter_jit(other)(1.0) == first.weight.sum()
@@ -578,7 +578,7 @@ def test_a_static_jax_scalar_is_read_once_a_call(monkeypatch):
     read = []
     to_numpy = equinox._dispatch.cache_key._compat.to_numpy
     monkeypatch.setattr(equinox._dispatch.cache_key._compat, "to_numpy", lambda x: read.append(x) or to_numpy(x))
-    seen = Seen(lambda m: Model(m.weight + 1, bool(m.name)))
+    seen = TraceRecorder(lambda m: Model(m.weight + 1, bool(m.name)))
     step = eqx.jitf(seen, filter_fn=eqx.is_inexact_array)
     m = step(Model(X, True))
     for _ in range(3):

@@ -16,7 +16,7 @@ from jax import lax, tree_util
 from jaxprs import jaxpr_kinds
 from modules import Affine, Nested, affine
 from random_trees import Pair, flat, map_tree, same, trees
-from tracing import Seen
+from tracing import TraceRecorder
 
 import equinox as eqx
 
@@ -187,7 +187,7 @@ def test_a_model_that_is_called_is_not_mapped():
 
 
 def test_the_function_runs_once_a_call():
-    seen = Seen(lambda x: x + 1)
+    seen = TraceRecorder(lambda x: x + 1)
     f = eqx.filter_vmap(seen)
     for number in (1, 2):
         f(NUMBERS)
@@ -264,7 +264,7 @@ def test_sizes_that_differ_are_named_with_paths_and_shapes():
     ids=["too few", "too deep", "no such axis", "no such negative axis", "no axis", "all None", "no inputs"],
 )
 def test_axes_that_do_not_fit_the_inputs(in_axes, inputs, message):
-    seen = Seen()
+    seen = TraceRecorder()
     error = TypeError if "returned" in message else ValueError
     with pytest.raises(error, match="`filter_vmap` .*" + message):
         eqx.filter_vmap(lambda x=None, y=None: seen(x, y), in_axes=in_axes)(*[NUMBERS for _ in inputs])

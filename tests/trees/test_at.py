@@ -13,12 +13,12 @@ from random_trees import (
     Pair,
     Point,
     children,
-    deep,
-    each_wrap,
+    each_container,
+    nest,
     nodes,
-    path_down,
+    path_of_nested,
+    recursion_limit_for,
     replace_at,
-    room_for,
     same,
     trees,
 )
@@ -248,7 +248,7 @@ def test_where_is_called_with_placeholders_and_with_leaves():
     assert [repr(scale) for scale in scales] == ["<the leaf tree.scale>", "1.0"]
 
 
-@each_wrap
+@each_container
 def test_tree_at_on_deep_trees(wrap):
     """Trees may be deeper than Python's limit of recursion. This holds for the error messages too."""
 
@@ -257,12 +257,12 @@ def test_tree_at_on_deep_trees(wrap):
             tree = tree[0] if isinstance(tree, list) else tree.first
         return tree
 
-    with room_for(1100):
-        tree = deep(1100, wrap, "leaf")
+    with recursion_limit_for(1100):
+        tree = nest(1100, wrap, "leaf")
         assert where(eqx.tree_at(where, tree, "new")) == "new"
         assert where(eqx.tree_at(where, eqx.tree_at(where, tree, None), "new")) == "new"
         assert where(eqx.tree_at(lambda t: where(t, 1000), tree, "new"), 1000) == "new"
-        path = "tree" + path_down(1100, wrap)
+        path = "tree" + path_of_nested(1100, wrap)
         with pytest.raises(TypeError) as caught:
             eqx.tree_at(lambda t: where(t) + 1, tree, "new")
         assert "`{}`".format(path) in str(caught.value)

@@ -17,12 +17,12 @@ from random_trees import (
     Pair,
     Point,
     children,
-    deep,
-    each_wrap,
+    each_container,
     map_tree,
+    nest,
     nodes,
+    recursion_limit_for,
     replace_at,
-    room_for,
     trees,
 )
 
@@ -266,13 +266,13 @@ def test_equal_typed_keys_inside_jit():
     np.testing.assert_array_equal(jax.vmap(eqx.tree_equal)(keys, keys[jnp.array([0, 2, 2])]), [True, False, True])
 
 
-@each_wrap
+@each_container
 def test_equal_deep_trees(wrap):
     """Trees may be deeper than Python's limit of recursion."""
-    with room_for(1100):
-        assert eqx.tree_equal(deep(1100, wrap, "leaf"), deep(1100, wrap, "leaf")) is True
-        assert eqx.tree_equal(deep(1100, wrap, "leaf"), deep(1100, wrap, "other")) is False
-        assert eqx.tree_equal(deep(1100, wrap, "leaf"), deep(1099, wrap, "leaf")) is False
+    with recursion_limit_for(1100):
+        assert eqx.tree_equal(nest(1100, wrap, "leaf"), nest(1100, wrap, "leaf")) is True
+        assert eqx.tree_equal(nest(1100, wrap, "leaf"), nest(1100, wrap, "other")) is False
+        assert eqx.tree_equal(nest(1100, wrap, "leaf"), nest(1099, wrap, "leaf")) is False
 
 
 class Spanning:

@@ -9,13 +9,13 @@ from jax import tree_util
 from random_trees import (
     Pair,
     children,
-    deep,
-    each_wrap,
+    each_container,
     flat,
     map_tree,
-    path_down,
+    nest,
+    path_of_nested,
     rebuild,
-    room_for,
+    recursion_limit_for,
     same,
     trees,
 )
@@ -141,23 +141,23 @@ def test_partition_of_traced_arrays(run):
     np.testing.assert_array_equal(y, [2, 4, 6])
 
 
-@each_wrap
+@each_container
 def test_deep_trees(wrap):
     """Trees may be deeper than Python's limit of recursion. This holds for the error message too."""
-    with room_for(1100):
-        tree = deep(1100, wrap, "leaf")
+    with recursion_limit_for(1100):
+        tree = nest(1100, wrap, "leaf")
         selected, others = eqx.partition(tree, is_text)
         assert tree_util.tree_leaves(selected) == ["leaf"]
         assert len(tree_util.tree_leaves(eqx.combine(selected, others))) == 1101
         prefix = tree_util.tree_map(lambda x: x == 1, wrap(0))
         assert tree_util.tree_leaves(eqx.filter(tree, prefix)) == [1]
         assert tree_util.tree_leaves(eqx.filter(tree, prefix, inverse=True)) == ["leaf"] + 1099 * [1]
-        path = path_down(1100, wrap)
+        path = path_of_nested(1100, wrap)
         with pytest.raises(ValueError) as caught:
-            eqx.filter(tree, deep(1100, wrap, [True]))
+            eqx.filter(tree, nest(1100, wrap, [True]))
         assert "At `tree{}` expected a leaf (`str` 'leaf'), got a `list`".format(path) in str(caught.value)
         with pytest.raises(ValueError) as caught:
-            eqx.combine(tree, deep(1100, wrap, [True]))
+            eqx.combine(tree, nest(1100, wrap, [True]))
         assert "At `tree{}` expected a leaf".format(path) in str(caught.value)
 
 

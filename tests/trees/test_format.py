@@ -10,7 +10,7 @@ import jax.random as jrandom
 import numpy as np
 import pytest
 from hypothesis import given
-from random_trees import Point, deep, room_for, trees
+from random_trees import Point, nest, recursion_limit_for, trees
 from unusual_repr import FailingRepr, MultilineRepr
 
 import equinox as eqx
@@ -115,11 +115,11 @@ Linear(
 )""".format("a" * 50, "b" * 50, "c" * 86),
     ),
     "depth": (
-        deep(9, lambda x: [x], 1),
+        nest(9, lambda x: [x], 1),
         "[[[[[[[[[...]]]]]]]]]",
     ),
     "depth of nothing": (
-        deep(8, lambda x: [x], []),
+        nest(8, lambda x: [x], []),
         "[[[[[[[[[]]]]]]]]]",
     ),
 }
@@ -198,8 +198,8 @@ def test_many_fields():
 @pytest.mark.parametrize("wrap", [lambda x: [x], lambda x: Linear(x)], ids=["lists", "modules"])
 def test_deep_trees(wrap):
     """Trees may be deeper than Python's limit of recursion. They are cut short before it is reached."""
-    with room_for(1100):
-        text = tree_repr(deep(5000, wrap, 1))
+    with recursion_limit_for(1100):
+        text = tree_repr(nest(5000, wrap, 1))
     assert len(text) < 2500
     assert "..." in text
 

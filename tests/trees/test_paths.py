@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jax import tree_util
-from random_trees import Pair, Point, children, deep, each_wrap, nodes, path_down, replace_at, room_for, trees
+from random_trees import (
+    Pair,
+    Point,
+    children,
+    each_container,
+    nest,
+    nodes,
+    path_of_nested,
+    recursion_limit_for,
+    replace_at,
+    trees,
+)
 from unusual_repr import FailingRepr, MultilineRepr
 
 import equinox as eqx
@@ -221,14 +232,14 @@ def test_words_of_a_tracer():
     assert seen[0].endswith("Tracer` float32[2]")
 
 
-@each_wrap
+@each_container
 def test_deep_trees(wrap):
     """Trees may be deeper than Python's limit of recursion."""
-    with room_for(1100):
-        path = path_down(1100, wrap)
-        assert leaf_paths(deep(1100, wrap, "leaf"))[0] == path
-        assert first_difference(deep(1100, wrap, "leaf"), deep(1100, wrap, "other")) is None
-        assert first_difference(deep(1100, wrap, "leaf"), deep(1100, wrap, None))[0] == path
+    with recursion_limit_for(1100):
+        path = path_of_nested(1100, wrap)
+        assert leaf_paths(nest(1100, wrap, "leaf"))[0] == path
+        assert first_difference(nest(1100, wrap, "leaf"), nest(1100, wrap, "other")) is None
+        assert first_difference(nest(1100, wrap, "leaf"), nest(1100, wrap, None))[0] == path
 
 
 def test_a_bound_method_names_its_module():

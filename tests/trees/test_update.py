@@ -14,14 +14,14 @@ from random_trees import (
     Pair,
     Point,
     children,
-    deep,
-    each_wrap,
+    each_container,
     map_tree,
+    nest,
     nodes,
-    path_down,
+    path_of_nested,
     rebuild,
+    recursion_limit_for,
     replace_at,
-    room_for,
     same,
     trees,
 )
@@ -269,15 +269,15 @@ def test_training_with_adam():
     np.testing.assert_allclose(np.append(model.weight, model.bias), solution, atol=1e-2)
 
 
-@each_wrap
+@each_container
 def test_deep_trees(wrap):
     """Trees may be deeper than Python's limit of recursion. This holds for the error message too."""
-    with room_for(1100):
-        tree = deep(1100, wrap, 1)
+    with recursion_limit_for(1100):
+        tree = nest(1100, wrap, 1)
         assert tree_util.tree_leaves(eqx.apply_updates(tree, tree)) == [2] * 1101
         with pytest.raises(ValueError) as caught:
-            eqx.apply_updates(tree, deep(1100, wrap, [1]))
-        path = "model" + path_down(1100, wrap)
+            eqx.apply_updates(tree, nest(1100, wrap, [1]))
+        path = "model" + path_of_nested(1100, wrap)
         assert "At `{}` the model has a leaf (`int` 1), the updates have a `list`".format(path) in str(caught.value)
 
 

@@ -1,4 +1,7 @@
-"""What a function can see of a tree, for the tests of what a filtered function remembers; and a tree to look at."""
+"""Describe everything that a function can see of a tree, and make a tree with many kinds of nodes.
+
+The tests of filtered functions compare the description inside a compiled function with that of a plain call.
+"""
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +12,7 @@ from tracing import Model, model
 
 import equinox as eqx
 
-OFTEN = 8  # calls with one model, after which it is known well
+MANY_CALLS = 8  # after so many calls with one model, the fast path is used
 
 X, Y = jnp.array([3.0, 4.0]), jnp.array([5.0, 6.0])
 
@@ -21,19 +24,22 @@ FIELDS = {
 }
 
 
-def look(x):
-    """All that a function can see of a tree. The arrays stay arrays, as a traced function doesn't know their values."""
+def contents_of(x):
+    """Describe everything that a function can see of a tree. Arrays stay as they are, because they may be traced."""
     if isinstance(x, eqx.Module):
-        return [type(x).__name__, {name: look(value) for name, value in vars(x).items() if name in FIELDS[type(x)]}]
+        return [
+            type(x).__name__,
+            {name: contents_of(value) for name, value in vars(x).items() if name in FIELDS[type(x)]},
+        ]
     if isinstance(x, dict):
-        return ["dict", {str(key): look(x[key]) for key in x}]
+        return ["dict", {str(key): contents_of(x[key]) for key in x}]
     if isinstance(x, (list, tuple)):
-        return [type(x).__name__, [look(y) for y in x]]
+        return [type(x).__name__, [contents_of(y) for y in x]]
     return x if isinstance(x, (jnp.ndarray, np.ndarray, np.generic)) else [type(x).__name__, str(x)]
 
 
-def alike(a, b):
-    """Whether two things that `look` found are the same: it may be arrays of one kind and value."""
+def same_contents(a, b):
+    """Whether two results of `contents_of` are the same. Arrays must have the same dtype and values."""
     (leaves, structure), (others, other) = tree_util.tree_flatten(a), tree_util.tree_flatten(b)
     if structure != other:
         return False
@@ -46,7 +52,7 @@ def alike(a, b):
     return True
 
 
-def whole():
-    """A model with one of everything."""
+def big_model():
+    """Make a model with every kind of node and leaf."""
     first, rest = Affine([X, Y], [Y, 1, 1]), {"b": [[X], [Y]], "a": (1, [2, "s"]), "c": {"n": None, "m": model()}}
     return Nested(first, rest, name="whole")
