@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import typing
 
 import pytest
 
@@ -93,6 +94,30 @@ def test_version_is_a_version():
 def test_the_package_is_marked_as_typed():
     """The package has the file `py.typed`, so type checkers read its annotations."""
     assert os.path.exists(os.path.join(PACKAGE, "py.typed"))
+
+
+# Its types
+
+
+def _functions(module):
+    """The public functions of a module and the methods of its public classes, with their names."""
+    for name, x in _public(module):
+        if isinstance(x, type):
+            methods = [getattr(x, method) for method, value in vars(x).items() if inspect.isfunction(value)]
+            # `dataclasses` adds `__replace__` on Python 3.13.
+            yield from (("{}.{}".format(name, f.__name__), f) for f in methods if f.__module__ != "dataclasses")
+        elif not inspect.ismodule(x):
+            yield name, x
+
+
+@FRONT_PAGES
+def test_public_functions_are_annotated(module):
+    """`typing.get_type_hints` has a type for each parameter of a public function or method, and for its result."""
+    for name, function in _functions(module):
+        parameters = list(inspect.signature(function).parameters)
+        if "." in name:
+            del parameters[0]  # `self`
+        assert typing.get_type_hints(function).keys() >= {"return", *parameters}, name
 
 
 # Imports

@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import sys
 import typing
+from typing import Any
 
 from .._trees.layout import unfinished
 from .fields import MISSING, RESERVED, has_default, is_init_var, is_keyword_only, kind_of_default
@@ -42,7 +43,7 @@ def is_constructed(self):
     return id(self) in unfinished or bool(names) and self.__dict__.keys() >= names
 
 
-def set_field(self, name, value):
+def set_field(self: Any, name: str, value: Any) -> None:
     """Assign a field while `self` is being constructed. This is `__setattr__` of every module.
 
     Raises:
@@ -79,7 +80,7 @@ def set_field(self, name, value):
     object.__setattr__(self, name, value)
 
 
-def delete_field(self, name):
+def delete_field(self: Any, name: str) -> None:
     """Delete a field while `self` is being constructed. This is `__delattr__` of every module."""
     if id(self) not in unfinished:
         raise dataclasses.FrozenInstanceError(

@@ -8,6 +8,7 @@ because a copied tree may hold placeholders instead of arrays.
 import dataclasses
 import pickle
 import sys
+from typing import Any, Dict
 
 from .._trees.layout import layout_of, unfinished
 from .construction import assignable, finish
@@ -46,7 +47,7 @@ def set_state(self, state):
     self.__dict__.update(state)
 
 
-def reduce(self):
+def reduce(self: Any) -> Any:
     """Return what `__reduce__` of a module returns, for `pickle`."""
     args, state = _identity(self), self.__getstate__()
     if state is None or sys.version_info < (3, 8):  # Python 3.7 has no function that sets the state
@@ -54,12 +55,12 @@ def reduce(self):
     return new_module, args, pack(state), None, None, restore
 
 
-def shallow_copy(self):
+def shallow_copy(self: Any) -> Any:
     """Return what `copy.copy` returns for a module."""
     return restored(_identity(self), self.__getstate__(), complete=id(self) not in unfinished)
 
 
-def deep_copy(self, memo):
+def deep_copy(self: Any, memo: Dict[int, Any]) -> Any:
     """Return what `copy.deepcopy` returns for a module."""
     new = memo[id(self)] = new_module(*_identity(self))
     restore(new, deepcopy(self.__getstate__(), memo), complete=id(self) not in unfinished)
