@@ -1,7 +1,7 @@
-"""The types that annotations name, from the place where this Python and this JAX keep them.
+"""The types in the annotations of the library, from the place where this Python and this JAX have them.
 
-They exist at run time, so that `typing.get_type_hints` can read every annotation of the library. Before Python 3.11
-they come from typing_extensions. A floor of Python 3.11 retires the second arm.
+They exist at run time. So `typing.get_type_hints` can read every annotation of the library. Before Python 3.11 they
+come from typing_extensions. A floor of Python 3.11 retires the second branch.
 """
 
 import sys
@@ -12,7 +12,7 @@ import numpy as np
 
 if sys.version_info >= (3, 11):
     from typing import Concatenate, Literal, ParamSpec, TypeGuard, dataclass_transform
-else:  # which takes as long to import as a third of the library
+else:  # not on newer Pythons, because its import is slow
     from typing_extensions import Concatenate, Literal, ParamSpec, TypeGuard, dataclass_transform
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from jax import Array
-else:  # the name that every JAX has for it
+else:  # every JAX has this name
     Array = jnp.ndarray
 
 AnyArray = Union[Array, np.ndarray]  # what a layer takes
@@ -45,4 +45,4 @@ FilterSpec = PyTree  # of bools and of functions from a leaf to a bool, or one o
 
 P = ParamSpec("P")  # the parameters of a function
 R = TypeVar("R")  # what the function returns
-T = TypeVar("T")  # a tree that comes back with the same type
+T = TypeVar("T")  # a tree that is returned with the same type

@@ -1,4 +1,4 @@
-"""Whether two trees agree in all but the values of their arrays, as what the steps of a loop or its branches return."""
+"""Whether two trees differ only in the values of their arrays. The results of the steps of a loop must agree so."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from .static import is_same
 
 
 def agrees(a, b):
-    """Whether two leaves are arrays of one shape and dtype, or the same static value."""
+    """Whether two leaves are arrays of the same shape and dtype, or the same static value."""
     if is_array(a) and is_array(b):
         return a.shape == b.shape and dtype_of(a) == dtype_of(b)
     return is_same(a, b)
@@ -24,7 +24,7 @@ def dtype_of(x):
 
 
 def first_disagreement(expected, got, root, agrees=agrees):
-    """The first place where `got` departs from `expected`, or `None`.
+    """Find the first place where `got` doesn't agree with `expected`.
 
     Args:
         expected: The tree that is expected.
@@ -33,8 +33,8 @@ def first_disagreement(expected, got, root, agrees=agrees):
         agrees: A predicate on two leaves.
 
     Returns:
-        `(path, expected, got, leaves)`. The second and the third say in words what is there. `leaves` is the pair of
-        leaves if it is these that differ, or `None` if it is the structures.
+        `(path, expected, got, leaves)`, or `None` if the trees agree. The second and the third item describe in words
+        what is there. If the structures differ, `leaves` is `None`. If two leaves differ, it is this pair of leaves.
     """
     difference = first_difference(expected, got, root)
     if difference is not None:
@@ -47,7 +47,7 @@ def first_disagreement(expected, got, root, agrees=agrees):
 
 
 def describe(x):
-    """A leaf in a few words. Of an array what agrees with another: its dtype and its shape."""
+    """Describe a leaf in a few words. An array is described by its dtype and shape."""
     if not is_array(x):
         return describe_leaf(x)
     return "an array {}[{}]".format(dtype_of(x), ",".join(map(str, x.shape)))

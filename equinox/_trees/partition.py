@@ -33,7 +33,7 @@ def filter(
 
     Raises:
         ValueError: The structure of `filter_spec` isn't a prefix of that of `tree`. The message says where.
-        TypeError: A leaf of `filter_spec` is neither a bool nor a function.
+        TypeError: A leaf of `filter_spec` is no bool and no function.
 
     Example:
         >>> tree = {"weight": np.float32(1), "name": "layer"}
@@ -64,7 +64,7 @@ def partition(tree: T, filter_spec: FilterSpec, replace: Any = None, is_leaf: Op
 
     Raises:
         ValueError: The structure of `filter_spec` isn't a prefix of that of `tree`. The message says where.
-        TypeError: A leaf of `filter_spec` is neither a bool nor a function.
+        TypeError: A leaf of `filter_spec` is no bool and no function.
 
     Example:
         >>> arrays, others = eqx.partition([np.float32(1), "text"], eqx.is_array)

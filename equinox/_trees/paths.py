@@ -64,7 +64,7 @@ def _top(node):
 
 
 def _describe_static_data(left, left_children, right, right_children):
-    """Two nodes of one class in words: modules by the static fields in which they differ."""
+    """Describe two nodes of one class whose static data differ. Modules are described by the fields that differ."""
     name = type(left).__name__
     layout = layout_of(left)
 
@@ -99,7 +99,7 @@ def _describe_names(node, names):
 def describe_leaf(x):
     """Describe a leaf in a few words: its type, and for an array its dtype and shape."""
     if hasattr(x, "dtype") and hasattr(x, "shape") and not isinstance(x, type):
-        name = "Tracer" if isinstance(x, core.Tracer) else type(x).__name__  # each release of JAX has other classes
+        name = "Tracer" if isinstance(x, core.Tracer) else type(x).__name__  # the class has another name in other releases of JAX
         return "`{}` {}[{}]".format(name, x.dtype, ",".join(map(str, x.shape)))
     return "`{}` {}".format(type(x).__name__, short_repr(x, 40))
 
