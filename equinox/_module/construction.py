@@ -37,7 +37,7 @@ def assignable(self):
         unfinished.discard(id(self))
 
 
-def is_constructed(self):
+def construction_has_begun(self):
     """Whether the construction of `self` has begun. A user's `__new__` may return an instance that exists already."""
     names = type(self).__layout__.names
     return id(self) in unfinished or bool(names) and self.__dict__.keys() >= names

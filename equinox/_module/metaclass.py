@@ -6,7 +6,7 @@ import inspect
 import threading
 
 from .._compat.types import dataclass_transform
-from .construction import assignable, construct, delete_field, finish, is_constructed, set_field, settle_init
+from .construction import assignable, construct, delete_field, finish, construction_has_begun, set_field, settle_init
 from .fields import Layout, check_fields, declared_fields, drop_overridden, field, restore_constants
 from .flattening import register
 from .methods import Method, is_method
@@ -49,7 +49,7 @@ class ModuleMeta(abc.ABCMeta):
     def __call__(__cls, *args, **kwargs):  # because a field may have the name `cls`
         new = __cls.__new__
         self = new(__cls, *args, **kwargs)
-        if isinstance(self, __cls) and (new is _object_new or not is_constructed(self)):
+        if isinstance(self, __cls) and (new is _object_new or not construction_has_begun(self)):
             construct(self, args, kwargs)
         return self
 

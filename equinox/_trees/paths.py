@@ -99,7 +99,8 @@ def _describe_names(node, names):
 def describe_leaf(x):
     """Describe a leaf in a few words: its type, and for an array its dtype and shape."""
     if hasattr(x, "dtype") and hasattr(x, "shape") and not isinstance(x, type):
-        name = "Tracer" if isinstance(x, core.Tracer) else type(x).__name__  # the class has another name in other releases of JAX
+        # The names of the classes of tracers change from release to release.
+        name = "Tracer" if isinstance(x, core.Tracer) else type(x).__name__
         return "`{}` {}[{}]".format(name, x.dtype, ",".join(map(str, x.shape)))
     return "`{}` {}".format(type(x).__name__, short_repr(x, 40))
 

@@ -218,5 +218,5 @@ def test_errors_of_filters_name_the_leaf():
             eqx.jitf(lambda x, y: x, filter_tree=several([True, True, True]))(1.0, 2.0)
     with pytest.raises(TypeError, match=r"`filter_tree\[1\]` must be a bool or a function .* got `NoneType` None"):
         eqx.jitf(lambda x, y: x, filter_tree=(True, None))(1.0, 2.0)
-    with pytest.raises(ValueError, match="static data"):
+    with pytest.raises(ValueError, match="expected a `Model` with `size=3`, got a `Model` with `size=7`"):
         eqx.jitf(lambda x: x, filter_tree=Model(True, False, size=7))(model())
