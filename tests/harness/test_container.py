@@ -322,7 +322,7 @@ def test_log_is_a_new_file(folder):
 
 
 def test_a_package_that_cannot_be_installed(run, docker):
-    """The message names the lock and the command that mends it."""
+    """The message names the lock and the command that makes it again."""
     docker.answer(
         "build", status=1, err="#7 1.2 ERROR: No matching distribution found for optax==9\n#7 ERROR: exit code: 1\n"
     )

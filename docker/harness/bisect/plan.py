@@ -18,8 +18,8 @@ sys.path.append(str(BRIDGE))
 
 from jax_bridge import releases as bridge
 
-# A release is tested with the other packages as they were a month after it. Packages from years later would fail in
-# ways that no user saw at the time. Packages from the same day would have bugs that JAX and others soon corrected.
+# A release is tested with the other packages as they were a month after it. Errors of JAX itself, such as an upper bound
+# that it forgot to declare, show then. Packages from years later would fail in ways that no user saw at the time.
 MONTH = datetime.timedelta(days=30)
 
 
