@@ -1,4 +1,4 @@
-"""The dev containers: on the images of the cells, each with what its backend needs and no more."""
+"""Each dev container is built from the image of its backend, and gets only the device of that backend."""
 
 import json
 import re
@@ -38,20 +38,20 @@ def test_it_is_made_from_the_image_of_its_backend(backend: str) -> None:
 
 @each_backend
 def test_its_user_is_that_of_the_image(backend: str) -> None:
-    """But for a TPU, whose nodes in /dev may be root's: see harness/devices.py."""
+    """On a TPU the user is root, because the device nodes may belong to root: see harness/devices.py."""
     dockerfile = (DOCKER / (backend + ".Dockerfile")).read_text(encoding="utf-8")
     user = read(backend)["remoteUser"]
     assert user == "root" if backend == "tpu" else re.search(r"useradd .* {}\n".format(user), dockerfile)
 
 
 @each_backend
-def test_versions_are_the_dockerfile_s_to_say(backend: str) -> None:
+def test_only_the_dockerfile_names_versions(backend: str) -> None:
     assert "args" not in read(backend)["build"]
     assert not re.search(r"\d\.\d", path(backend).read_text(encoding="utf-8"))
 
 
 @each_backend
-def test_what_it_does_first_is_in_the_makefile(backend: str) -> None:
+def test_its_first_command_is_a_target_of_the_makefile(backend: str) -> None:
     targets = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8")))
     wanted = re.findall(r"make ([a-z-]+)", read(backend)["postCreateCommand"])
     assert wanted
@@ -59,14 +59,14 @@ def test_what_it_does_first_is_in_the_makefile(backend: str) -> None:
 
 
 @each_backend
-def test_it_asks_for_the_devices_of_its_backend_and_no_others(backend: str) -> None:
+def test_it_asks_only_for_the_device_of_its_backend(backend: str) -> None:
     said = read(backend)
     assert ("--gpus" in path(backend).read_text(encoding="utf-8")) == (backend == "cuda")
     assert (said.get("hostRequirements") == {"gpu": True}) == (backend == "cuda")
     assert said.get("privileged", False) == (backend == "tpu")
 
 
-def test_they_differ_in_nothing_else() -> None:
+def test_all_other_settings_are_the_same() -> None:
     own = {"name", "build", "hostRequirements", "privileged", "remoteUser", "runArgs"}
     shared = [{key: said for key, said in read(backend).items() if key not in own} for backend in rows.BACKENDS]
     assert shared == [shared[0]] * len(shared)

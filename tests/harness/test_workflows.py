@@ -1,4 +1,7 @@
-"""What GitHub runs: only what is pinned, with as few rights as it needs, from the one list of cells, and by make."""
+"""GitHub's workflows: tools are pinned, jobs have few rights, the cells come from the matrix, and make runs them.
+
+`self-hosted` runners are machines of the project's own.
+"""
 
 import json
 import os
@@ -25,7 +28,7 @@ def read(file: Any) -> dict[Any, Any]:
 
 
 def triggers(file: Any) -> dict[str, Any]:
-    """The events that start a workflow. `on` is a bool to YAML."""
+    """The events that start a workflow. YAML reads the key `on` as `True`."""
     found: dict[str, Any] = read(file)[True]
     return found
 
@@ -40,7 +43,7 @@ def steps(file: Any) -> Iterator[dict[str, Any]]:
         yield from job.get("steps", ())
 
 
-def uses_devices_of_ours(job: dict[str, Any]) -> bool:
+def is_self_hosted(job: dict[str, Any]) -> bool:
     return "self-hosted" in job.get("runs-on", ())
 
 
@@ -49,21 +52,21 @@ def test_all_kinds_of_runs_are_there() -> None:
 
 
 @each_file
-def test_an_action_is_pinned_by_its_commit_and_says_its_version(file: Any) -> None:
+def test_an_action_is_pinned_by_its_commit_and_names_its_version(file: Any) -> None:
     for line in re.findall(r"uses: *(.*)", file.read_text(encoding="utf-8")):
         assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+|\./\.github/workflows/\w+\.yml", line)
         if line.startswith("./"):
             assert (ROOT / line).is_file()
 
 
-def test_an_action_is_the_same_everywhere() -> None:
+def test_all_workflows_use_the_same_version_of_an_action() -> None:
     text = "".join(file.read_text(encoding="utf-8") for file in FILES)
     pins = set(re.findall(r"uses: *([\w-]+/[\w-]+)(@.*)", text))
     assert len(pins) == len({action for action, _ in pins})
 
 
 @each_file
-def test_nothing_is_permitted_but_what_a_job_says_it_needs(file: Any) -> None:
+def test_a_job_has_only_the_permissions_that_it_names(file: Any) -> None:
     assert read(file)["permissions"] == {}
     for job in jobs(file).values():
         assert job["permissions"] in ({}, {"contents": "read"})
@@ -77,13 +80,13 @@ def test_a_checkout_leaves_no_credentials(file: Any) -> None:
 
 
 @each_file
-def test_a_job_ends(file: Any) -> None:
+def test_a_job_has_a_time_limit(file: Any) -> None:
     for job in jobs(file).values():
         assert "uses" in job or job["timeout-minutes"] <= 360
 
 
 @each_file
-def test_the_list_of_cells_is_in_no_workflow(file: Any) -> None:
+def test_no_workflow_names_a_cell(file: Any) -> None:
     text = file.read_text(encoding="utf-8")
     for cell in rows.load():
         assert cell.name not in text
@@ -92,10 +95,12 @@ def test_the_list_of_cells_is_in_no_workflow(file: Any) -> None:
 
 
 @each_file
-def test_what_make_is_asked_for_is_in_the_makefile(file: Any) -> None:
+def test_targets_and_variables_of_make_exist(file: Any) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"(?m)^([a-z-]+):", makefile))
-    variables = set(re.findall(r"(?m)^(?:[a-z -]+: )?([A-Z]+) \?=", makefile))  # some have a value for some targets
+    variables = set(
+        re.findall(r"(?m)^(?:[a-z -]+: )?([A-Z]+) \?=", makefile)
+    )  # some have a value only for some targets
     for step in steps(file):
         for command in re.findall(r"(?m)^make (.*)", step.get("run", "")):
             target, *settings = command.replace('"', "").split()
@@ -105,7 +110,7 @@ def test_what_make_is_asked_for_is_in_the_makefile(file: Any) -> None:
 
 
 @each_file
-def test_a_script_is_one_line_and_nothing_is_put_into_its_text(file: Any) -> None:
+def test_a_script_is_one_line_without_expressions(file: Any) -> None:
     for step in steps(file):
         script = step.get("run", "").strip()
         assert "\n" not in script
@@ -113,7 +118,7 @@ def test_a_script_is_one_line_and_nothing_is_put_into_its_text(file: Any) -> Non
 
 
 @each_file
-def test_what_was_found_is_kept_even_where_it_failed(file: Any) -> None:
+def test_results_are_uploaded_even_after_a_failure(file: Any) -> None:
     for job in jobs(file).values():
         commands = " ".join(step.get("run", "") for step in job.get("steps", ()))
         if re.search(r"make \"?(test|cell)", commands):
@@ -123,7 +128,7 @@ def test_what_was_found_is_kept_even_where_it_failed(file: Any) -> None:
             assert last["with"]["path"] in ("results/", "results/${{ matrix.cell.name }}.*")
 
 
-def test_a_cell_is_run_whatever_results_a_change_brings() -> None:
+def test_cells_run_even_if_a_change_brings_results_of_its_own() -> None:
     commands = [
         step["run"] for file in FILES for step in steps(file) if re.match("make .*(cell|test-)", step.get("run", ""))
     ]
@@ -134,13 +139,13 @@ def test_a_cell_is_run_whatever_results_a_change_brings() -> None:
 
 
 @each_file
-def test_what_is_made_is_refused_before_anything_else_is_run(file: Any) -> None:
+def test_generated_files_are_refused_before_anything_else_runs(file: Any) -> None:
     for job in jobs(file).values():
         if any(step.get("uses", "").startswith("actions/checkout@") for step in job.get("steps", ())):
             assert next(step["run"] for step in job["steps"] if "run" in step) == ".ci/only-source"
 
 
-def test_an_artifact_is_of_one_cell_and_says_nothing_of_others() -> None:
+def test_an_artifact_holds_the_result_of_one_cell() -> None:
     upload = jobs(FOLDER / "_cells.yml")["cell"]["steps"][-1]["with"]
     assert upload["name"] == "results-${{ matrix.cell.name }}" and upload["path"] == "results/${{ matrix.cell.name }}.*"
     (download,) = (step["with"] for step in steps(FOLDER / "_table.yml") if "download-artifact" in step.get("uses", ""))
@@ -148,7 +153,7 @@ def test_an_artifact_is_of_one_cell_and_says_nothing_of_others() -> None:
     assert any("matrix.py collect " + download["path"] in step.get("run", "") for step in steps(FOLDER / "_table.yml"))
 
 
-def test_workflows_are_audited_by_tools_that_are_pinned() -> None:
+def test_pinned_tools_audit_the_workflows() -> None:
     commands = [step.get("run", "") for step in jobs(FOLDER / "tests.yml")["workflows"]["steps"]]
     assert any(command.startswith("zizmor ") for command in commands)
     assert any(re.search(r"actionlint@v[\d.]+$", command) for command in commands)
@@ -156,17 +161,17 @@ def test_workflows_are_audited_by_tools_that_are_pinned() -> None:
     assert re.search(r"(?m)^zizmor==[\d.]+ ", (ROOT / ".github" / "zizmor.txt").read_text(encoding="utf-8"))
 
 
-def test_no_stranger_starts_what_runs_on_machines_of_ours() -> None:
-    ours = [file for file in FILES if any(map(uses_devices_of_ours, jobs(file).values()))]
+def test_strangers_cannot_start_jobs_on_self_hosted_runners() -> None:
+    ours = [file for file in FILES if any(map(is_self_hosted, jobs(file).values()))]
     assert [file.name for file in ours] == ["accelerators.yml"]
     for file in ours:
         assert set(triggers(file)) == {"schedule", "workflow_dispatch"}
-        for job in filter(uses_devices_of_ours, jobs(file).values()):
+        for job in filter(is_self_hosted, jobs(file).values()):
             assert "!github.event.repository.fork" in job["if"] and "github.ref == 'refs/heads/main'" in job["if"]
 
 
-def test_no_comment_promises_what_only_settings_keep() -> None:
-    """A fork brings its own workflow files: none of ours can keep it from a runner."""
+def test_the_comments_name_the_settings_that_protect_a_runner() -> None:
+    """A fork brings its own workflow files, so our files can't keep it from a runner."""
     for text in (FOLDER / "accelerators.yml", ROOT / "CONTRIBUTING.md"):
         said = text.read_text(encoding="utf-8")
         for what in ("approval", "group", "ephemeral", ".ci/runner-hook", "CODEOWNERS"):
@@ -174,7 +179,7 @@ def test_no_comment_promises_what_only_settings_keep() -> None:
 
 
 @pytest.mark.parametrize("event", ["schedule", "workflow_dispatch"])
-def test_a_runner_of_ours_takes_the_workflow_of_the_main_branch(event: str) -> None:
+def test_a_self_hosted_runner_accepts_the_workflow_of_the_main_branch(event: str) -> None:
     assert hook(event, "me/equinox/.github/workflows/accelerators.yml@refs/heads/main").returncode == 0
 
 
@@ -191,7 +196,7 @@ def test_a_runner_of_ours_takes_the_workflow_of_the_main_branch(event: str) -> N
         ("", ""),
     ],
 )
-def test_a_runner_of_ours_refuses_all_else(event: str, workflow: str) -> None:
+def test_a_self_hosted_runner_refuses_all_other_jobs(event: str, workflow: str) -> None:
     done = hook(event, workflow)
     assert done.returncode == 1 and "Refused" in done.stderr
 
@@ -204,8 +209,8 @@ def hook(event: str, workflow: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize(
     "path", ["results/py311-jax0.4.30-cpu.json", ".tox/x/bin/python", ".venv-harness/ready-1", "my env/pyvenv.cfg", ""]
 )
-def test_a_commit_that_holds_what_is_made_is_refused(tmp_path: Any, path: str) -> None:
-    """By `git add -f`, as .gitignore names them."""
+def test_a_commit_with_generated_files_is_refused(tmp_path: Any, path: str) -> None:
+    """.gitignore lists such files, but `git add --force` adds them."""
     (tmp_path / ".ci").mkdir()
     shutil.copy2(ROOT / ".ci" / "only-source", tmp_path / ".ci")
     (tmp_path / "source.py").touch()
@@ -220,11 +225,11 @@ def test_a_commit_that_holds_what_is_made_is_refused(tmp_path: Any, path: str) -
 
 def test_two_runs_never_share_a_device() -> None:
     for file in FILES:
-        for job in filter(uses_devices_of_ours, jobs(file).values()):
+        for job in filter(is_self_hosted, jobs(file).values()):
             assert job["concurrency"] == {"group": "accelerators-${{ matrix.device }}", "cancel-in-progress": False}
 
 
-def test_one_check_stands_for_all_that_a_change_has_to_pass() -> None:
+def test_the_check_all_waits_for_every_other_job() -> None:
     (all_of_them,) = (job for name, job in jobs(FOLDER / "tests.yml").items() if name == "all")
     assert set(all_of_them["needs"]) == set(jobs(FOLDER / "tests.yml")) - {"all"}
     assert all_of_them["if"] == "${{ always() }}"
@@ -232,7 +237,7 @@ def test_one_check_stands_for_all_that_a_change_has_to_pass() -> None:
         assert "contains(needs.*.result, '{}')".format(result) in all_of_them["steps"][0]["if"]
 
 
-def test_the_table_is_drawn_whatever_came_before() -> None:
+def test_the_table_is_drawn_even_after_failures() -> None:
     for name in ("_cells.yml", "accelerators.yml"):
         table = jobs(FOLDER / name)["table"]
         assert "always()" in table["if"]
@@ -240,14 +245,14 @@ def test_the_table_is_drawn_whatever_came_before() -> None:
     assert any("GITHUB_STEP_SUMMARY" in step.get("run", "") for step in steps(FOLDER / "_table.yml"))
 
 
-def test_a_tier_is_one_that_there_is() -> None:
+def test_the_tiers_in_the_workflows_exist() -> None:
     said = [jobs(FOLDER / name)["matrix"]["with"]["tier"] for name in ("tests.yml", "nightly.yml")]
     said += triggers(FOLDER / "accelerators.yml")["workflow_dispatch"]["inputs"]["tier"]["options"]
     assert set(said) <= set(rows.TIERS)
 
 
-def test_newer_actions_tools_and_images_are_proposed_once_they_are_a_week_old() -> None:
-    """Whoever takes over an action, or a package, is mostly found out in days."""
+def test_updates_are_proposed_only_when_they_are_a_week_old() -> None:
+    """A hijacked action or package is mostly found within days."""
     found = json.loads((ROOT / ".github" / "renovate.json").read_text(encoding="utf-8"))
     assert found["minimumReleaseAge"] == "7 days" and found["internalChecksFilter"] == "strict"
     assert set(found["enabledManagers"]) >= {"github-actions", "pip-compile", "custom.regex"}
@@ -266,7 +271,7 @@ def test_newer_actions_tools_and_images_are_proposed_once_they_are_a_week_old() 
 
 
 @pytest.mark.parametrize("pattern", ["*.md", "docs/*.md", "docker/bridge/README.md"])
-def test_no_page_has_a_script_from_the_network_run_unseen(pattern: str) -> None:
+def test_no_page_pipes_a_script_from_the_network_into_a_shell(pattern: str) -> None:
     pages = list(ROOT.glob(pattern))
     assert pages
     for page in pages:
