@@ -6,7 +6,7 @@ import inspect
 import threading
 
 from .._compat.types import dataclass_transform
-from .construction import assignable, construct, delete_field, finish, construction_has_begun, set_field, settle_init
+from .construction import assignable, construct, construction_has_begun, delete_field, finish, set_field, settle_init
 from .fields import Layout, check_fields, declared_fields, drop_overridden, field, restore_constants
 from .flattening import register
 from .methods import Method, is_method

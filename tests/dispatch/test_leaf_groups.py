@@ -101,7 +101,7 @@ def test_numpy_arrays_become_jax_arrays():
 
 
 def test_statics_are_the_same_objects():
-    """Static leaves are never copied or compared, so they may be anything."""
+    """Static leaves are never copied. They may be objects that can't be compared: these are equal only to themselves."""
 
     class Odd:
         def __eq__(self, other):
@@ -113,9 +113,9 @@ def test_statics_are_the_same_objects():
     compiled = jax.jit(lambda x: pack([x, odd]))
     for _ in range(2):
         assert unpack_output(compiled(1.0))[1] is odd
-    left, right = pack([jnp.ones(2), odd]), pack([jnp.ones(2), odd])
-    assert tree_util.tree_structure(left) == tree_util.tree_structure(tree_util.tree_map(lambda x: x, left))
-    assert tree_util.tree_structure(left) != tree_util.tree_structure(right)
+    left, right, other = (pack([jnp.ones(2), x]) for x in (odd, odd, Odd()))
+    assert tree_util.tree_structure(left) == tree_util.tree_structure(right)
+    assert tree_util.tree_structure(left) != tree_util.tree_structure(other)
 
 
 def test_packed_outputs_under_vmap_and_grad():
