@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
 import pytest
-from helpers.docstrings import documented, parameters, raised
+from docstrings import documented, parameters, raised
 
 import equinox as eqx
 
 NAMES = {"Any": Any, "eqx": eqx, "jax": jax, "jnp": jnp, "jrandom": jrandom, "np": np}
 
-# What `helpers.docstrings.raised` finds in the source, and no call raises.
+# What `docstrings.raised` finds in the source, and no call raises.
 NEVER_RAISED = {
     "replace": {"AttributeError"},  # it checks the names before it sets the fields
 }

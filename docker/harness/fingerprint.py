@@ -13,9 +13,11 @@ from harness.rows import Cell
 BUILT_BY = (suite.SOURCE_BUILT_BY, suite.WHEEL_BUILT_BY)
 TESTED_BY = ("docker/bridge", *BUILT_BY, "docker/harness/environment.py", "tox.ini")
 SOURCE = tuple(dict.fromkeys((*suite.LIBRARY, *suite.SUITE, *TESTED_BY)))
-# Files that no cell reads: the tests of the harness, of types and of the bridge, its README, pictures, and the site.
+# Files that no cell reads: the tests of the harness, of words, of types and of the bridge, its README, pictures, and
+# the site.
 LEFT_OUT = (
     "tests/harness",
+    "tests/lint",
     "tests/typing",
     "docker/bridge/README.md",
     "docker/bridge/smoke.py",

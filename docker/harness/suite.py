@@ -21,7 +21,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 # The files that the wheel is built from, and the files of the suite.
 LIBRARY = ("equinox", "pyproject.toml", "README.md", "LICENSE")
 SUITE = ("tests", "examples", "docs", "docker/inside", "pyproject.toml", "README.md")
-NOT_COPIED = ("__pycache__", "harness", "typing")
+NOT_COPIED = ("__pycache__", "harness", "lint", "typing")
 # The pinned packages, with hashes, that build our wheel, and those that build a JAX that comes as source only.
 WHEEL_BUILT_BY, SOURCE_BUILT_BY = "docker/wheel-constraints.txt", "docker/build-constraints.txt"
 BUILT_FROM = (*LIBRARY, WHEEL_BUILT_BY)

@@ -101,7 +101,7 @@ def test_numpy_arrays_become_jax_arrays():
 
 
 def test_statics_are_the_same_objects():
-    """Static leaves are never copied. They may be objects that can't be compared: these are equal only to themselves."""
+    """Static leaves are never copied. An object that can't be compared is equal only to itself."""
 
     class Odd:
         def __eq__(self, other):

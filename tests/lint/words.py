@@ -1,4 +1,4 @@
-"""Look for misspelt words, and for turns that plain English doesn't use: `python tests/lint/words.py [FILE ...]`.
+"""Find misspelt words, and for turns that plain English doesn't use: `python tests/lint/words.py [FILE ...]`.
 
 Without files, it reads every file that Git knows. It prints `file:line`, what stands there, and what to write instead.
 The exit status is 1 if it found anything.
@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 
-TURNS = "tests/lint/turns.txt"
+TURNS = pathlib.Path(__file__).with_name("turns.txt")
 # The list itself, texts of other people, and files that tools write.
 NOT_OURS = re.compile(r"tests/lint/turns\.txt|LICENSE|docker/locks/.*|docker/record\.json|.*\.lock|.*-constraints\.txt")
 
@@ -50,7 +50,7 @@ def main(paths):
         listed = subprocess.run(["git", "ls-files", "-z"], stdout=subprocess.PIPE, check=True).stdout
         paths = listed.decode().split("\0")
     ours = dict(texts(paths))
-    turns = read_turns(pathlib.Path(TURNS).read_text(encoding="utf-8"))
+    turns = read_turns(TURNS.read_text(encoding="utf-8"))
     found = False
     for path, text in ours.items():
         for line, turn, instead in find_turns(text, turns):
