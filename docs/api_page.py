@@ -38,7 +38,7 @@ def page():
     parts = [HEAD]
     for title, lines in rows.items():
         if lines:
-            parts.append("\n## {}\n\n| Name | |\n|---|---|\n{}\n".format(title, "\n".join(lines)))
+            parts.append("\n## {}\n\n| Name | In one sentence |\n|---|---|\n{}\n".format(title, "\n".join(lines)))
     return "".join(parts)
 
 
