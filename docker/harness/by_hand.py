@@ -26,8 +26,8 @@ def images(cells: Sequence[Cell]) -> int:
     for cell in cells:
         try:
             can_be_built(cell)
-            made = container.build(cell, SCREEN, threading.Event())
-            print("{}: {}, {}".format(cell.name, image.tag(cell), made), flush=True)
+            image_id = container.build(cell, SCREEN, threading.Event())
+            print("{}: {}, {}".format(cell.name, image.tag(cell), image_id), flush=True)
         except Trouble as trouble:
             failed += 1
             print("{}: {}".format(cell.name, trouble), file=sys.stderr, flush=True)
@@ -39,8 +39,8 @@ def shell(cell: Cell) -> int:
     try:
         can_be_built(cell)
         devices.check(cell, SCREEN, threading.Event())
-        made = container.build(cell, SCREEN, threading.Event())
-        return shell_with_mount(cell, made) if engine.is_local() else shell_with_copy(cell, made)
+        image_id = container.build(cell, SCREEN, threading.Event())
+        return shell_with_mount(cell, image_id) if engine.is_local() else shell_with_copy(cell, image_id)
     except Trouble as trouble:
         print("{}: {}".format(cell.name, trouble), file=sys.stderr)
         return 3
@@ -58,24 +58,24 @@ def can_be_built(cell: Cell) -> None:
         raise Trouble(refusal.reason, refusal.outcome)
 
 
-def shell_with_mount(cell: Cell, made: str) -> int:
+def shell_with_mount(cell: Cell, image_id: str) -> int:
     """Open the shell with the checkout mounted. What the shell changes, it changes in the checkout, as this user."""
     user = () if cell.backend == "tpu" else ("--user={}:{}".format(os.getuid(), os.getgid()), "--env=HOME=/tmp")
     mount = '--mount=type=bind,"source={}",target=/source'.format(str(ROOT).replace('"', '""'))
     options = (*devices.options(cell), *user, mount)
     name = new_name()
     with engine.remove_at_end(name):
-        command = ["run", "--rm", "--name", name, *terminal_options(), *options, "--workdir=/source", made, "bash"]
+        command = ["run", "--rm", "--name", name, *terminal_options(), *options, "--workdir=/source", image_id, "bash"]
         return subprocess.call([engine.program(), *command])
 
 
-def shell_with_copy(cell: Cell, made: str) -> int:
+def shell_with_copy(cell: Cell, image_id: str) -> int:
     """Open the shell with a copy of the checkout, because the engine's machine can't mount folders of this one."""
     print("The engine is on another machine. The shell has a copy of the source. Changes there are lost.", flush=True)
     name = new_name()
     options = (*devices.options(cell), "--workdir=/source")
     with engine.remove_at_end(name):
-        engine.ask("create", "--name", name, *terminal_options(), *options, made, "bash")
+        engine.ask("create", "--name", name, *terminal_options(), *options, image_id, "bash")
         with subprocess.Popen([engine.program(), "cp", "-", name + ":/"], stdin=subprocess.PIPE) as copying:
             assert copying.stdin is not None
             with contextlib.suppress(BrokenPipeError), tarfile.open(fileobj=copying.stdin, mode="w|") as tar:

@@ -120,11 +120,11 @@ def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder:
                 raise Trouble(snapshot.CHANGED)
             on_progress("image", 0, 0, 0)
             option_sets = devices.check(cell, log, cancel)
-            made = build(cell, log, cancel, source)
+            image_id = build(cell, log, cancel, source)
             set_up_s = time.monotonic() - clock
             on_progress("tests", 0, 0, 0)
-            result = test(cell, made, option_sets, on_progress, log, cancel, folder)
-            result = replace(result, evidence={**result.evidence, "image": made})
+            result = test(cell, image_id, option_sets, on_progress, log, cancel, folder)
+            result = replace(result, evidence={**result.evidence, "image": image_id})
     except engine.Interrupted:
         return Result(cell.name, Outcome.NOT_RUN, "it was interrupted", where="container", bridge=cell.bridge)
     except Trouble as trouble:
@@ -182,15 +182,15 @@ def build(cell: Cell, log: BinaryIO, cancel: threading.Event, source: Path = ROO
         arguments = ["--build-arg={}={}".format(key, value) for key, value in build_args.items()]
         name = ["--tag", image.tag(cell), "--label", engine.checkout_label()]
         command = ["build", "--progress=plain", *where, *name, *secrets(Path(scratch)), *arguments, str(source)]
-        ended = engine.follow(*command, log=log, cancel=cancel)
-        if ended.status == 0:
+        completed = engine.follow(*command, log=log, cancel=cancel)
+        if completed.status == 0:
             engine.remove_replaced("equinox.cell=" + cell.name)
             return id_file.read_text(encoding="ascii")
-    said = failed_step(ended.said)
-    trouble = understand(said, **blame.source_of(cell).message_fields()) or understand(ended.said)
+    output = failed_step(completed.output)
+    trouble = understand(output, **blame.source_of(cell).message_fields()) or understand(completed.output)
     if trouble is not None:
         raise trouble
-    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["docker printed nothing"]
+    lines = [line.strip() for line in output.splitlines() if line.strip()] or ["docker printed nothing"]
     decisive = next((line for line in lines if line.lower().startswith("error")), lines[-1])
     message = "its image could not be built: {}; the whole output is in results/{}.log"
     raise Trouble(message.format(decisive, cell.name), Outcome.UNAVAILABLE)
@@ -198,14 +198,14 @@ def build(cell: Cell, log: BinaryIO, cancel: threading.Event, source: Path = ROO
 
 def test(
     cell: Cell,
-    made: str,
+    image_id: str,
     option_sets: Sequence[Sequence[str]],
     on_progress: OnProgress,
     log: BinaryIO,
     cancel: threading.Event,
     folder: Path,
 ) -> Result:
-    """Run the suite in the image `made`. Try one set of docker options after another, until one gives the device.
+    """Run the suite in the image `image_id`. Try one set of docker options after another, until one gives the device.
 
     Raises:
         Interrupted: `cancel` was set.
@@ -213,7 +213,7 @@ def test(
     """
     options, *others = option_sets
     try:
-        result, status = test_with(options, cell, made, on_progress, log, cancel, folder)
+        result, status = test_with(options, cell, image_id, on_progress, log, cancel, folder)
         why = result.reason if status == verdict.OUT_OF_PLACE else ""
     except Trouble as trouble:
         if not others:
@@ -223,13 +223,13 @@ def test(
         return result
     log.write("With the options {}: {}. Trying the next options.\n".format(" ".join(options), why).encode())
     log.flush()
-    return test(cell, made, others, on_progress, log, cancel, folder)
+    return test(cell, image_id, others, on_progress, log, cancel, folder)
 
 
 def test_with(
     options: Sequence[str],
     cell: Cell,
-    made: str,
+    image_id: str,
     on_progress: OnProgress,
     log: BinaryIO,
     cancel: threading.Event,
@@ -237,7 +237,7 @@ def test_with(
 ) -> tuple[Result, int]:
     """Run the suite in a container with these options. Return the result, which names them, and the exit status."""
     with engine.container(
-        made, options=(*options, *devices.NO_PROXIES, *devices.passed_on()), log=log, cancel=cancel
+        image_id, options=(*options, *devices.NO_PROXIES, *devices.passed_on()), log=log, cancel=cancel
     ) as name:
         status = engine.execute(name, log, cancel, Progress(name, on_progress).ask).status
         try:
@@ -285,10 +285,10 @@ class Progress:
         if time.monotonic() - self.asked < PROGRESS_EVERY_S:
             return
         try:
-            said = left.progress(engine.ask("exec", self.name, "sh", "-c", READ_PROGRESS, str(image.INSIDE.progress)))
+            counts = left.progress(engine.ask("exec", self.name, "sh", "-c", READ_PROGRESS, str(image.INSIDE.progress)))
         except Trouble:  # the tests haven't begun, or have just ended
             return
         finally:
             self.asked = time.monotonic()
-        if said is not None:
-            self.on_progress("tests", *said)
+        if counts is not None:
+            self.on_progress("tests", *counts)

@@ -122,10 +122,10 @@ def _container_runner(cell: Cell, options: Sequence[str], log: BinaryIO, cancel:
     """Return a function that runs a command in a container with these options."""
 
     def run(*command: str) -> engine.Completed:
-        made = engine.container(
+        created = engine.container(
             image.bases(cell)[0], *command, options=(*options, *passed_on()), log=log, cancel=cancel
         )
-        with made as name:
+        with created as name:
             return engine.execute(name, log, cancel)
 
     return run
@@ -133,11 +133,11 @@ def _container_runner(cell: Cell, options: Sequence[str], log: BinaryIO, cancel:
 
 def _gpus(run: RunInContainer) -> Hardware:
     def ask(command: list[str], **_: Any) -> "subprocess.CompletedProcess[str]":
-        ended = run(*command)
-        known = understand(ended.said) if ended.status else None
+        completed = run(*command)
+        known = understand(completed.output) if completed.status else None
         if known is not None:
             raise known
-        return subprocess.CompletedProcess(command, ended.status, ended.said, "")
+        return subprocess.CompletedProcess(command, completed.status, completed.output, "")
 
     return hardware.look(run=ask, which=lambda name: name, root=Path("/nowhere"))
 
@@ -145,7 +145,7 @@ def _gpus(run: RunInContainer) -> Hardware:
 def _tpu(run: RunInContainer) -> tuple[Hardware, list[str]]:
     """Return the hardware that the container sees, and the TPU's nodes in /dev."""
     with tempfile.TemporaryDirectory(prefix="equinox-") as root:
-        files = dict(TPU_FILE.findall(run("sh", "-c", TPU_FILES).said))
+        files = dict(TPU_FILE.findall(run("sh", "-c", TPU_FILES).output))
         for path, content in files.items():
             copy = Path(root, path)
             copy.parent.mkdir(parents=True, exist_ok=True)

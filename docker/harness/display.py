@@ -117,16 +117,16 @@ class Live:
 
     def row(self, running: Running) -> list[RenderableType]:
         bar: RenderableType = ""
-        said = Text()
+        parts = Text()
         if running.total:
             bar = ProgressBar(total=running.total, completed=running.done, complete_style="cyan")
-            said.append("{}/{}".format(running.done, running.total))
+            parts.append("{}/{}".format(running.done, running.total))
         if running.failed:
-            said.append("  {} failed".format(running.failed), style="bold red")
+            parts.append("  {} failed".format(running.failed), style="bold red")
         left = self.pace.left_of(running)
         time = duration(self.pace.spent(running)) if left is None else duration(left) + " left"
-        said.append("  " + time, style="dim")
-        return [self.spinners[running.cell.name], running.cell.name, Text(running.phase, style="cyan"), bar, said]
+        parts.append("  " + time, style="dim")
+        return [self.spinners[running.cell.name], running.cell.name, Text(running.phase, style="cyan"), bar, parts]
 
     def footer(self) -> Text:
         cells = len(self.results) + len(self.pace.running) + len(self.pace.waiting)
@@ -197,8 +197,8 @@ class Plain:
             for line in why_failed(cell, result, self.folder, LOG_LINES):
                 self.say("    " + line)
 
-    def tell(self, cell: Cell, *said: str) -> None:
-        self.say("{}: {}".format(cell.name, ", ".join(filter(None, said))))
+    def tell(self, cell: Cell, *parts: str) -> None:
+        self.say("{}: {}".format(cell.name, ", ".join(filter(None, parts))))
 
     def say(self, text: str) -> None:
         self.console.print(Text(text.rstrip()), soft_wrap=True)
@@ -217,10 +217,10 @@ class Plain:
 def figures(cell: Cell, result: Result) -> str:
     """For example "2 failed, 1450 passed, 12 skipped". Failures come first."""
     order = ("failed", "errors", "passed", "skipped", "xfailed")
-    said = ["{} {}".format(result.counts[key], key) for key in order if result.counts.get(key)]
-    said += ["bridge"] * (result.bridge and result.outcome in RAN)
-    said += ["canary"] * (cell.tier == "canary")
-    return ", ".join(said)
+    parts = ["{} {}".format(result.counts[key], key) for key in order if result.counts.get(key)]
+    parts += ["bridge"] * (result.bridge and result.outcome in RAN)
+    parts += ["canary"] * (cell.tier == "canary")
+    return ", ".join(parts)
 
 
 def why_failed(cell: Cell, result: Result, folder: Path, log_lines: int) -> list[str]:

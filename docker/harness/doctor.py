@@ -98,10 +98,10 @@ def tools(uv: str | None, ask: Ask) -> Iterator[Line]:
 
 
 def _version_of(what: str, command: Sequence[str], ask: Ask) -> Line:
-    status, said = ask(command)
+    status, output = ask(command)
     if status != 0:
-        return Line(what, False, "doesn't run: {}; pip install -r docker/requirements.lock".format(_last_line(said)))
-    return Line(what, True, said.split(" from ")[0] or "runs")
+        return Line(what, False, "doesn't run: {}; pip install -r docker/requirements.lock".format(_last_line(output)))
+    return Line(what, True, output.split(" from ")[0] or "runs")
 
 
 def containers(docker: str | None, env: Mapping[str, str], ask: Ask) -> Iterator[Line]:
@@ -114,11 +114,11 @@ def containers(docker: str | None, env: Mapping[str, str], ask: Ask) -> Iterator
         return
     status, context = ask([docker, "context", "show"])
     where = env.get("DOCKER_HOST") or "context {}".format(context if status == 0 else "default")
-    status, said = ask([docker, "version", "--format", "{{.Server.Version}}"])
+    status, output = ask([docker, "version", "--format", "{{.Server.Version}}"])
     if status == 0:
-        yield Line("docker", True, "engine {}, by {}".format(_last_line(said), where))
+        yield Line("docker", True, "engine {}, by {}".format(_last_line(output), where))
         return
-    yield Line("docker", None, "{}, by {}: {}".format(docker, where, understand(said) or _last_line(said)))
+    yield Line("docker", None, "{}, by {}: {}".format(docker, where, understand(output) or _last_line(output)))
 
 
 def accelerators(here: Hardware) -> Iterator[Line]:
@@ -186,8 +186,8 @@ def network(pages: Mapping[str, str], problems: Mapping[str, str]) -> Iterator[L
             )
 
 
-def _last_line(said: str) -> str:
-    return said.strip().splitlines()[-1] if said.strip() else "it printed nothing"
+def _last_line(output: str) -> str:
+    return output.strip().splitlines()[-1] if output.strip() else "it printed nothing"
 
 
 # ---- Which cells can run ---------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ class Completed:
     """The exit status of a command, and the last lines of its output."""
 
     status: int
-    said: str
+    output: str
 
 
 def program() -> str:
@@ -110,8 +110,8 @@ def receive(*arguments: str, take: Callable[[IO[bytes]], None]) -> None:
                 raise Trouble("`docker {}` was not done within {} s".format(arguments[0], ASK_S))
             if process.returncode > 0:
                 errors.seek(0)
-                said = errors.read().decode("utf-8", "replace")
-                raise understand(said) or not_understood(arguments[0], said)
+                output = errors.read().decode("utf-8", "replace")
+                raise understand(output) or not_understood(arguments[0], output)
 
 
 def check() -> str:
@@ -166,14 +166,14 @@ def follow(
         stderr=subprocess.STDOUT,
         start_new_session=True,  # Ctrl-C at the terminal reaches this process only
     )
-    said: deque[bytes] = deque(maxlen=LINES_KEPT)
+    output: deque[bytes] = deque(maxlen=LINES_KEPT)
     unwritten: list[OSError] = []
 
     def copy() -> None:
         assert process.stdout is not None
-        with process.stdout as output:
-            for line in output:
-                said.append(line)
+        with process.stdout as stream:
+            for line in stream:
+                output.append(line)
                 try:
                     log.write(line)
                     log.flush()
@@ -192,7 +192,7 @@ def follow(
         raise unwritten[0]
     if cancel.is_set():
         raise Interrupted
-    return Completed(process.returncode, b"".join(said).decode("utf-8", "replace"))
+    return Completed(process.returncode, b"".join(output).decode("utf-8", "replace"))
 
 
 # ---- Containers ------------------------------------------------------------------------------------------------------
@@ -235,11 +235,11 @@ def container(
     """
     name = "equinox-" + uuid.uuid4().hex[:12]
     with remove_at_end(name):
-        ended = follow(
+        completed = follow(
             "create", "--name", name, "--label", checkout_label(), *options, image, *command, log=log, cancel=cancel
         )
-        if ended.status != 0:
-            raise understand(ended.said) or not_understood("create", ended.said)
+        if completed.status != 0:
+            raise understand(completed.output) or not_understood("create", completed.output)
         yield name
 
 
@@ -255,15 +255,15 @@ def execute(
         Interrupted: `cancel` was set.
         Trouble: The container can't be started, or the connection to the engine broke.
     """
-    ended = follow("start", "--attach", name, log=log, cancel=cancel, meanwhile=meanwhile)
+    completed = follow("start", "--attach", name, log=log, cancel=cancel, meanwhile=meanwhile)
     state, code = ask("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", name).split()
     if state == "created":
-        raise understand(ended.said) or not_understood("start", ended.said)
+        raise understand(completed.output) or not_understood("start", completed.output)
     if state != "exited":
         message = "the connection to the engine broke while the tests were running (the container is {}); run it again"
         raise Trouble(message.format(state))
     status = int(code)
-    return Completed(128 - status if 128 < status < 160 else status, ended.said)
+    return Completed(128 - status if 128 < status < 160 else status, completed.output)
 
 
 def remove_leftovers() -> None:

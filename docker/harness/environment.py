@@ -167,8 +167,8 @@ def _call(command: list[str], call: Call, cwd: Path | None = None) -> None:
 def last_log(environment: Environment) -> str:
     """The output of the last command that tox ran in the environment, if that command failed."""
     logs = sorted(environment.log.glob("*.log"), key=lambda path: path.stat().st_mtime)
-    said = logs[-1].read_text(encoding="utf-8", errors="replace") if logs else ""
-    return "" if "\nexit_code: 0\n" in said else said
+    output = logs[-1].read_text(encoding="utf-8", errors="replace") if logs else ""
+    return "" if "\nexit_code: 0\n" in output else output
 
 
 def variables(cell: Cell, environment: Environment) -> dict[str, str]:

@@ -132,9 +132,9 @@ def _tpu(root: Path, env: Mapping[str, str]) -> tuple[TPU | None, str]:
             problem = "there is a TPU on the bus, but neither /dev/accel* nor /dev/vfio/*"
             return None, problem + "; a container needs --privileged"
         return None, "there is no TPU here; run it on a TPU VM"
-    asked = env.get("TPU_ACCELERATOR_TYPE", "").split("-")[0]  # "v4-8", "v5litepod-4"
-    told = {"v5litepod": "v5e", "tpu7x": "v7x"}.get(asked, asked)
-    return TPU(generations.pop() if len(generations) == 1 else told or None, len(chips)), ""
+    kind = env.get("TPU_ACCELERATOR_TYPE", "").split("-")[0]  # "v4-8", "v5litepod-4"
+    generation = {"v5litepod": "v5e", "tpu7x": "v7x"}.get(kind, kind)
+    return TPU(generations.pop() if len(generations) == 1 else generation or None, len(chips)), ""
 
 
 def _generations_on_the_bus(root: Path) -> Iterator[str]:

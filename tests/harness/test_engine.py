@@ -343,8 +343,8 @@ def test_build_is_buildkit(docker, tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "program", lambda: "env")
     monkeypatch.delenv("DOCKER_BUILDKIT", raising=False)
     with (tmp_path / "log").open("wb") as log:
-        ended = engine.follow(log=log, cancel=threading.Event())
-    assert "DOCKER_BUILDKIT=1\n" in ended.said
+        completed = engine.follow(log=log, cancel=threading.Event())
+    assert "DOCKER_BUILDKIT=1\n" in completed.output
 
 
 def test_podman_is_refused(docker):

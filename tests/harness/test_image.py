@@ -264,8 +264,8 @@ def test_a_second_build_holds_the_same(docker, tmp_path):
         id_file = tmp_path / "id"
         with (tmp_path / "log").open("wb") as log:
             command = ["build", "--no-cache", "--iidfile", str(id_file), "--file", str(image.dockerfile(cell)), *args]
-            ended = engine.follow(*command, str(ROOT), log=log, cancel=threading.Event())
-        assert ended.status == 0, ended.said
+            completed = engine.follow(*command, str(ROOT), log=log, cancel=threading.Event())
+        assert completed.status == 0, completed.output
         found.append(docker("run", "--rm", id_file.read_text(), "python", "-m", "inventory").splitlines())
         docker("image", "rm", id_file.read_text())
     first, second = found

@@ -125,8 +125,8 @@ class Bench:
         start = log.seek(0, os.SEEK_END)
         status = self._execute(command, log, cwd)
         if status != 0:
-            said = Path(log.name).read_bytes()[start:].decode(errors="replace")
-            raise NotSetUp(_summary(said) or "`{}` exits with {}".format(command[0], status))
+            output = Path(log.name).read_bytes()[start:].decode(errors="replace")
+            raise NotSetUp(_summary(output) or "`{}` exits with {}".format(command[0], status))
 
     def _execute(self, command: Sequence[str], log: BinaryIO, cwd: Path | None = None) -> int:
         return self.run(
@@ -192,9 +192,9 @@ def _asserted(text: str) -> tuple[str, ...]:
     return tuple(marked or text.splitlines())[:6]
 
 
-def _summary(said: str) -> str:
+def _summary(output: str) -> str:
     """The message of an installer in one line. If it gives a reason, only the reason is kept."""
-    words = " ".join(said.replace("╰─▶", "").split())
+    words = " ".join(output.replace("╰─▶", "").split())
     because = re.search(r"\b[Bb]ecause (.+?)(, we can conclude|\. |\.?$)", words)
     summary = because[1] if because else words
     return summary if len(summary) <= 200 else summary[:200] + " ..."
