@@ -54,14 +54,14 @@ def _finder(get_function):
     """A function that finds or makes the dispatcher of one plain function, given options, layers and a name."""
 
     @ft.lru_cache(maxsize=_MOST_DISPATCHERS)
-    def compiled(input_options, layers, name):
+    def cached_specialise(input_options, layers, name):
         # All filters share this cache: what a filter selected is in its keys, as the kinds of the leaves.
         specialise_function = ft.partial(specialise, get_function, layers, name, input_options)
         return ft.lru_cache(maxsize=_MOST_SPECIALISATIONS)(specialise_function)
 
     @ft.lru_cache(maxsize=_MOST_DISPATCHERS)
     def find(options, layers, name):
-        return Dispatcher(options, compiled(options.inputs, layers, name))
+        return Dispatcher(options, cached_specialise(options.inputs, layers, name))
 
     return find
 
@@ -71,14 +71,14 @@ class Dispatcher:
 
     Args:
         options: As for `dispatcher_of`.
-        compiled: A cached function that returns the compiled function. Its arguments are the last six of `specialise`.
+        cached_specialise: `specialise` with a cache. It takes the last six arguments, from `arrangement` on.
     """
 
-    def __init__(self, options, compiled):
+    def __init__(self, options, cached_specialise):
         self._selection = options.selection
         self._asks_at_each_call = options.selection.depends_on == ANYTHING
         self._options = options.inputs
-        self._compiled = compiled
+        self._cached_specialise = cached_specialise
         self._arrangements = {}  # types of the values and names of the keyword arguments -> arrangement
         # Arrangement -> recent cache entries. An arrangement doesn't hold its entries, because their compiled functions
         # hold the arrangement. The garbage collector can't look into a compiled function of JAX 0.4.13, and would never
@@ -94,7 +94,7 @@ class Dispatcher:
         known = self._known.get(modules) if modules else None
         found = None if known is None else known.find(arrangement, others)
         if found is None:
-            found = self._find(callee, args, kwargs, arrangement, modules, others, known)
+            found = self._find_entry(callee, args, kwargs, arrangement, modules, others, known)
         entry, arguments = found
         try:
             return unpack_output(entry.compiled(*arguments))
@@ -118,7 +118,7 @@ class Dispatcher:
 
     def clear(self):
         """Forget all compiled functions."""
-        self._compiled.cache_clear()
+        self._cached_specialise.cache_clear()
         self._forget()
 
     def _forget(self):
@@ -146,12 +146,12 @@ class Dispatcher:
         arrangement, values = self._arrange(bound, args, kwargs)
         return (arrangement, *tree_flatten((arrangement.modules(values), arrangement.others(values))))
 
-    def _find(self, callee, args, kwargs, arrangement, modules, others, known):
+    def _find_entry(self, callee, args, kwargs, arrangement, modules, others, known):
         """`(entry, arguments)` of a call whose modules aren't known. All leaves are looked at."""
-        watched = None if known is None else known.watch(modules)  # before they are flattened
+        watched = None if known is None else known.count_call(modules)  # before they are flattened
         leaves, treedef = tree_flatten((modules, others))
         inputs = self._classify(callee, args, kwargs) if self._asks_at_each_call else None
-        kinds = None if inputs is None else arrangement.kinds(inputs)
+        kinds = None if inputs is None else arrangement.kinds(inputs)  # `None`: those of a matching entry are right
         recent = self._recent.get(arrangement, ())
         for entry in recent:
             if kinds in (None, entry.kinds) and entry.signature.matches(leaves, treedef):
@@ -220,7 +220,7 @@ class Dispatcher:
         recheck = None
         if self._selection.depends_on == DTYPE and not any(map(_is_abstract, leaves)):
             recheck = self._selection.filter_fn, tuple(not x.is_bound for x, _ in traced + donated)
-        compiled = self._compiled(arrangement, treedef, kinds, static_keys, shardings, recheck)
+        compiled = self._cached_specialise(arrangement, treedef, kinds, static_keys, shardings, recheck)
         return CacheEntry(arrangement, leaves, treedef, kinds, static_keys, compiled)
 
     def _refuse_untraceable(self, inputs):

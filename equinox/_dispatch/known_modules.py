@@ -98,7 +98,7 @@ class Known:
                 return entry, entry.signature_of_others.arguments(leaves, arrays)
         return None
 
-    def watch(self, modules):
+    def count_call(self, modules):
         """Count a call. Return the `Watched` of the modules if there were enough calls, else `None`.
 
         Call it before the modules are flattened: a change in between is then seen at the next call.
