@@ -45,7 +45,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     choice.add_arguments(parser, default="pr, or all if cells are named")
     parser.add_argument(
-        "--rerun", choices=("failed", "all"), help="run again what hasn't changed: only failed cells, or all cells"
+        "--rerun",
+        choices=("failed", "all"),
+        help="failed: run failed and unavailable cells again, even if nothing has changed; all: run all cells again",
     )
     parser.add_argument(
         "--jobs", type=positive, metavar="N", help="how many cells run at a time; default: as many as fit"
