@@ -7,6 +7,7 @@ changed, in which release, and which oldest supported JAX (the "floor") makes th
 """
 
 from .arrays import is_numpy_array, is_numpy_constant, is_typed_key, pickles_arrays_as_numpy, to_numpy
+from .callbacks import pure_callback
 from .features import SINCE, require
 from .pytrees import named_children, register_node
 from .staging import check_options
@@ -19,6 +20,7 @@ __all__ = [
     "is_typed_key",
     "named_children",
     "pickles_arrays_as_numpy",
+    "pure_callback",
     "register_node",
     "require",
     "to_numpy",

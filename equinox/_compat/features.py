@@ -6,6 +6,9 @@ from .release import jax_release
 
 # The public name -> the first JAX release that it works on, and what came with that release.
 SINCE = {
+    "filter_pure_callback": ((0, 3, 17), "`jax.pure_callback`"),
+    "filter_pure_callback(sharding=...)": ((0, 4, 16), "the option to `jax.pure_callback`"),
+    "filter_pure_callback(vmap_method=...)": ((0, 4, 35), "the option to `jax.pure_callback`"),
     "filter_scan(checkpoint=policy)": ((0, 2, 21), "policies of `jax.checkpoint`"),
     "lower": ((0, 2, 25), "ahead-of-time lowering"),
     "spmd_axis_name": ((0, 3, 17), "it to `jax.vmap`"),

@@ -270,6 +270,52 @@ def test_pickles_arrays_as_numpy_is_true_of_this_jax():
     assert _compat.pickles_arrays_as_numpy() == isinstance(copy.deepcopy(jnp.ones(2)), np.ndarray)
 
 
+def callbacks_jax(version, *names):
+    """A stand-in whose `pure_callback` takes options of these names. It returns what it was given."""
+    parameters = ", ".join(["callback", "shapes", "*args", *map("{}=None".format, names)])
+    namespace = {}
+    exec("def pure_callback({}): return locals()".format(parameters), namespace)
+    return Only(__version__=version, pure_callback=namespace["pure_callback"])
+
+
+OLD = callbacks_jax("0.4.13", "vectorized")
+MIDDLE = callbacks_jax("0.4.30", "sharding", "vectorized")
+NEW = callbacks_jax("0.4.38", "sharding", "vectorized", "vmap_method")
+
+
+@pytest.mark.parametrize(
+    "version, sharding, vmap_method, given",
+    [
+        (OLD, None, None, {}),
+        (OLD, None, "sequential", {"vectorized": False}),
+        (OLD, None, "legacy_vectorized", {"vectorized": True}),
+        (MIDDLE, "s", "sequential", {"vectorized": False, "sharding": "s"}),
+        (NEW, "s", "sequential", {"vmap_method": "sequential", "sharding": "s"}),
+        (NEW, None, "expand_dims", {"vmap_method": "expand_dims"}),
+        (NEW, None, None, {}),
+    ],
+)
+def test_pure_callback(version, sharding, vmap_method, given):
+    """Each release is given the options that it has."""
+    got = _compat.pure_callback("f", "shapes", [1, 2], sharding, vmap_method, jax=version)
+    assert (got.pop("callback"), got.pop("shapes"), got.pop("args")) == ("f", "shapes", (1, 2))
+    assert {name: value for name, value in got.items() if value is not None} == given
+
+
+@pytest.mark.parametrize(
+    "version, sharding, vmap_method, feature",
+    [
+        (Only(__version__="0.3.14"), None, None, "filter_pure_callback"),
+        (OLD, "s", None, "filter_pure_callback(sharding=...)"),
+        (OLD, None, "expand_dims", "filter_pure_callback(vmap_method=...)"),
+        (MIDDLE, None, "broadcast_all", "filter_pure_callback(vmap_method=...)"),
+    ],
+)
+def test_pure_callback_with_what_a_release_lacks(version, sharding, vmap_method, feature):
+    with pytest.raises(NotImplementedError, match=re.escape("`{}` needs JAX".format(feature))):
+        _compat.pure_callback("f", "shapes", [], sharding, vmap_method, jax=version)
+
+
 @pytest.mark.parametrize("feature", sorted(_compat.SINCE))
 def test_what_a_release_lacks_is_refused_by_its_name(feature):
     """The error names the feature, the release that it needs and the running JAX."""
