@@ -22,6 +22,18 @@ def grad_of_sum(m, x):
     return eqx.filter_grad(lambda m: m(x).sum())(m)
 
 
+def step(m, x):
+    return m, m(x)
+
+
+def same(*args):
+    return args[-1]
+
+
+def stops(both):
+    return (both[1] < 0).any()
+
+
 # Each is called with a model and an array. The function itself is kept.
 CALLED = {
     "filter_jit": eqx.filter_jit(lambda m, x: m(x)),
@@ -38,6 +50,13 @@ CALLED = {
     "apply_updates": lambda m, x: eqx.apply_updates(m, Model(x, None)),
     "repr": lambda m, x: repr([m, x]),
     "method": lambda m, x: m.method(x, bias=1.0),
+    "filter_scan": lambda m, x: eqx.filter_scan(step, m, x),
+    "filter_scan with checkpoint": lambda m, x: eqx.filter_scan(step, m, x, checkpoint=True),
+    "filter_while_loop": lambda m, x: eqx.filter_while_loop(stops, same, (m, x)),
+    "filter_fori_loop": lambda m, x: eqx.filter_fori_loop(0, 2, same, (m, x)),
+    "filter_map": lambda m, x: eqx.filter_map(same, (m, x)),
+    "filter_cond": lambda m, x: eqx.filter_cond(True, same, same, (m, x)),
+    "filter_switch": lambda m, x: eqx.filter_switch(0, [same, same], (m, x)),
 }
 
 

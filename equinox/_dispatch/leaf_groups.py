@@ -19,27 +19,32 @@ class LeafGroups:
     Args:
         treedef: The structure of the tree.
         groups: For each leaf, the number of its group.
+
+    Attributes:
+        treedef: As above.
+        groups: As above, as a tuple.
+        in_order: A function from the list that `merge` takes to the tuple of the leaves in the order of the tree.
     """
 
-    __slots__ = ("_key", "_treedef", "in_order")
+    __slots__ = ("groups", "in_order", "treedef")
 
     def __init__(self, treedef, groups):
-        self._treedef = treedef
+        self.treedef = treedef
+        self.groups = tuple(groups)
         order = [0] * len(groups)
         for position, i in enumerate(sorted(range(len(groups)), key=groups.__getitem__)):
             order[i] = position
-        self.in_order = gatherer(order)  # from the list that `merge` takes to the leaves in the order of the tree
-        self._key = (treedef, tuple(groups))
+        self.in_order = gatherer(order)
 
     def merge(self, leaves):
         """The tree, from one list of its leaves: group 0 in the order of the tree, then group 1, and so on."""
-        return self._treedef.unflatten(self.in_order(leaves))
+        return self.treedef.unflatten(self.in_order(leaves))
 
     def __eq__(self, other):
-        return type(other) is LeafGroups and self._key == other._key
+        return type(other) is LeafGroups and self.groups == other.groups and self.treedef == other.treedef
 
     def __hash__(self):
-        return len(self._key[1])  # a structure may hold what can't be hashed
+        return hash((self.treedef, self.groups))
 
 
 def gatherer(indices):
@@ -55,27 +60,36 @@ def gatherer(indices):
 class Rest:
     """What is left of a tree when its arrays are taken out. A pytree without children.
 
-    Two are equal if either can stand for the other. JAX compares what the branches of a `cond` return.
+    Two are equal if either can stand for the other. JAX compares what the branches of a `cond` return. One can be
+    hashed if its static leaves can.
     """
 
-    __slots__ = ("_groups", "_statics")
+    __slots__ = ("_statics", "groups")
 
     def __init__(self, groups, statics):
-        self._groups = groups
+        self.groups = groups
         self._statics = statics
 
-    def merge(self, arrays):
+    def __call__(self, arrays):
+        """The whole tree, from the list of its arrays."""
+        return self.groups.merge([*arrays, *self._statics])
+
+    def merge(self, groups):
         """The whole tree, from the groups of its arrays."""
-        return self._groups.merge([*itertools.chain.from_iterable(arrays), *self._statics])
+        return self(itertools.chain.from_iterable(groups))
+
+    def leaves(self, arrays):
+        """The leaves of the whole tree, in its order, from the list of its arrays."""
+        return self.groups.in_order([*arrays, *self._statics])
 
     def __eq__(self, other):
         if self is other:
             return True
-        same_places = type(other) is Rest and self._groups == other._groups
+        same_places = type(other) is Rest and self.groups == other.groups
         return same_places and all(map(is_same, self._statics, other._statics))
 
     def __hash__(self):
-        return hash(self._groups)
+        return hash((self.groups, tuple(self._statics)))
 
 
 tree_util.register_pytree_node(Rest, lambda rest: ((), rest), lambda rest, children: rest)
@@ -89,7 +103,7 @@ def separate(tree, is_selected):
         is_selected: A function `leaf -> bool`, such as `is_array`.
 
     Returns:
-        The list of the selected leaves, and a function that rebuilds the tree from such a list.
+        The list of the selected leaves, and a `Rest`: a function that rebuilds the tree from such a list.
     """
     leaves, treedef = tree_util.tree_flatten(tree)
     return separate_leaves(leaves, treedef, map(is_selected, leaves))
@@ -107,9 +121,8 @@ def separate_leaves(leaves, treedef, selected):
         As for `separate`.
     """
     is_other = [not x for x in selected]
-    others = list(itertools.compress(leaves, is_other))
-    groups = LeafGroups(treedef, is_other)
-    return [x for x, other in zip(leaves, is_other) if not other], lambda selected: groups.merge([*selected, *others])
+    rest = Rest(LeafGroups(treedef, is_other), list(itertools.compress(leaves, is_other)))
+    return [x for x, other in zip(leaves, is_other) if not other], rest
 
 
 def pack_output(tree, is_array, group_of=None, number_of_groups=1):

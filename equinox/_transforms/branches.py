@@ -9,6 +9,7 @@ from jax import lax
 
 from .._compat.types import AnyArray, PyTree, R
 from .._dispatch.leaf_groups import pack_output, separate, unpack_output
+from .._dispatch.wrappers import wrapper_of
 from .._trees.agreement import first_disagreement
 from .._trees.predicates import is_array, is_array_like
 from .wrap import check_callable
@@ -95,15 +96,18 @@ def _choose(name, branches, operands, choose):
     for parameter, fun in branches.items():
         check_callable(name, fun, parameter)
     arrays, merge = separate(operands, is_array)
-    traced = [lambda arrays, fun=fun: pack_output(fun(*merge(arrays)), is_array) for fun in branches.values()]
     try:
-        return unpack_output(choose(traced, arrays))
+        return unpack_output(choose([wrapper_of(fun, _branch, merge) for fun in branches.values()], arrays))
     except TypeError:
         disagreement = _disagreement(branches, merge, arrays)
         if disagreement is None:
             raise
         message = "`{}` expects its branches to return the same, apart from the values of arrays. {}"
         raise TypeError(message.format(name, disagreement)) from None
+
+
+def _branch(get_fun, merge):
+    return lambda arrays: pack_output(get_fun()(*merge(arrays)), is_array)
 
 
 def _disagreement(branches, merge, arrays):

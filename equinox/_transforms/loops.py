@@ -10,7 +10,8 @@ from jax import lax, tree_util
 
 from .. import _compat
 from .._compat.types import AnyArray, PyTree, R, T
-from .._dispatch.leaf_groups import LeafGroups, pack_output, separate, unpack_output
+from .._dispatch.leaf_groups import pack_output, separate, unpack_output
+from .._dispatch.wrappers import wrapper_of
 from .._trees.agreement import agrees, describe, dtype_of, first_disagreement
 from .._trees.paths import describe_leaf, leaf_paths
 from .._trees.predicates import is_array, is_array_like
@@ -69,18 +70,20 @@ def filter_scan(
         ((3,), (5, 3))
     """
     check_callable("filter_scan", f, "f")
-    carry = _Carry("filter_scan", "f", init)
-    slices, merge_x = separate(xs, is_array)
+    arrays, carry = separate(init, is_array)
+    slices, x = separate(xs, is_array)
     length = _check_length("filter_scan", xs, slices, length)
+    step = wrapper_of(f, _scan_step, carry, x, checkpoint)
+    arrays, ys = lax.scan(step, arrays, slices, length=length, reverse=reverse, unroll=unroll)
+    return carry(arrays), unpack_output(ys)
 
-    def step(arrays, x):
-        after, y = _pair(f(carry.merge(arrays), merge_x(x)))
-        return carry.arrays_of(after, arrays), pack_output(y, is_array)
 
-    if checkpoint:
-        step = _rematerialised(step, checkpoint)
-    arrays, ys = lax.scan(step, carry.arrays, slices, length=length, reverse=reverse, unroll=unroll)
-    return carry.merge(arrays), unpack_output(ys)
+def _scan_step(get_f, carry, x, checkpoint):
+    def step(arrays, slices):
+        after, y = _pair(get_f()(carry(arrays), x(slices)))
+        return _arrays_after("filter_scan", "f", carry, arrays, after), pack_output(y, is_array)
+
+    return _rematerialised(step, checkpoint) if checkpoint else step
 
 
 def filter_while_loop(cond: Callable[[T], Any], body: Callable[[T], T], init: T) -> T:
@@ -115,12 +118,20 @@ def filter_while_loop(cond: Callable[[T], Any], body: Callable[[T], T], init: T)
     """
     check_callable("filter_while_loop", cond, "cond")
     check_callable("filter_while_loop", body, "body")
-    carry = _Carry("filter_while_loop", "body", init)
+    arrays, carry = separate(init, is_array)
+    condition, step = wrapper_of(cond, _condition, carry), wrapper_of(body, _while_step, carry)
+    return carry(lax.while_loop(condition, step, arrays))
 
+
+def _condition(get_cond, carry):
+    return lambda arrays: get_cond()(carry(arrays))
+
+
+def _while_step(get_body, carry):
     def step(arrays):
-        return carry.arrays_of(body(carry.merge(arrays)), arrays)
+        return _arrays_after("filter_while_loop", "body", carry, arrays, get_body()(carry(arrays)))
 
-    return carry.merge(lax.while_loop(lambda arrays: cond(carry.merge(arrays)), step, carry.arrays))
+    return step
 
 
 def filter_fori_loop(
@@ -155,12 +166,15 @@ def filter_fori_loop(
         (4, 'sum')
     """
     check_callable("filter_fori_loop", body, "body")
-    carry = _Carry("filter_fori_loop", "body", init)
+    arrays, carry = separate(init, is_array)
+    return carry(lax.fori_loop(lower, upper, wrapper_of(body, _fori_step, carry), arrays))
 
+
+def _fori_step(get_body, carry):
     def step(i, arrays):
-        return carry.arrays_of(body(i, carry.merge(arrays)), arrays)
+        return _arrays_after("filter_fori_loop", "body", carry, arrays, get_body()(i, carry(arrays)))
 
-    return carry.merge(lax.fori_loop(lower, upper, step, carry.arrays))
+    return step
 
 
 def filter_map(f: Callable[[Any], R], xs: PyTree) -> R:
@@ -187,51 +201,35 @@ def filter_map(f: Callable[[Any], R], xs: PyTree) -> R:
         ([0, 1, 4], 'square')
     """
     check_callable("filter_map", f, "f")
-    slices, merge = separate(xs, is_array)
+    slices, x = separate(xs, is_array)
     _check_length("filter_map", xs, slices)
-    return unpack_output(lax.map(lambda x: pack_output(f(merge(x)), is_array), slices))
+    # This is what `jax.lax.map` does, but that makes a function of its own at each call, which JAX doesn't recognise.
+    return unpack_output(lax.scan(wrapper_of(f, _map_step, x), (), slices)[1])
 
 
-class _Carry:
-    """What a loop hands from step to step: arrays, which it may change, and static leaves, which stay as they are.
+def _map_step(get_f, x):
+    return lambda _, slices: ((), pack_output(get_f()(x(slices)), is_array))
+
+
+def _arrays_after(name, parameter, carry, arrays, after):
+    """The arrays of what a step returned. Refuse it if anything else in it has changed.
 
     Args:
         name: The name of the loop.
-        body: What the loop calls the function that it repeats.
-        init: The first carry.
-
-    Attributes:
-        arrays: The arrays of the first carry.
+        parameter: What the loop calls the function that it repeats.
+        carry: The carry without its arrays, a `Rest`.
+        arrays: The arrays that the step got.
+        after: The carry that it returned.
     """
-
-    def __init__(self, name, body, init):
-        self._name = name
-        self._body = body
-        leaves, self._treedef = tree_util.tree_flatten(init)
-        self._is_held = [not is_array(x) for x in leaves]
-        self._held = [x for x, hold in zip(leaves, self._is_held) if hold]
-        self._groups = LeafGroups(self._treedef, self._is_held)
-        self.arrays = [x for x, hold in zip(leaves, self._is_held) if not hold]
-
-    def merge(self, arrays):
-        """The carry, from its arrays."""
-        return self._groups.merge([*arrays, *self._held])
-
-    def arrays_of(self, after, arrays):
-        """The arrays of `after`, which the body made from a carry with `arrays`. Refuse it if anything else changed."""
-        leaves, treedef = tree_util.tree_flatten(after)
-        before = self._groups.in_order([*arrays, *self._held])
-        if treedef != self._treedef or not all(map(_follows, before, leaves)):
-            self._refuse(self.merge(arrays), after)
-        return [x for x, hold in zip(leaves, self._is_held) if not hold]
-
-    def _refuse(self, before, after):
-        path, was, came, leaves = first_disagreement(before, after, "carry", _follows)
+    leaves, treedef = tree_util.tree_flatten(after)
+    if treedef != carry.groups.treedef or not all(map(_follows, carry.leaves(arrays), leaves)):
+        path, was, came, leaves = first_disagreement(carry(arrays), after, "carry", _follows)
         raise TypeError(
             "`{}` expects `{}` to return a carry like the one it got, but it changed `{}` from {} to {}. {}".format(
-                self._name, self._body, path, was, came, _advice(leaves)
+                name, parameter, path, was, came, _advice(leaves)
             )
         )
+    return [x for x, is_static in zip(leaves, carry.groups.groups) if not is_static]
 
 
 def _follows(before, after):

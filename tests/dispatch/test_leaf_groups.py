@@ -118,6 +118,19 @@ def test_statics_are_the_same_objects():
     assert tree_util.tree_structure(left) != tree_util.tree_structure(other)
 
 
+def test_rests_are_equal_if_one_can_stand_for_the_other():
+    """The structures, the places of the arrays and the static leaves agree, with their types."""
+    x = jnp.ones(2)
+
+    def rest_of(tree):
+        return tree_util.tree_structure(pack(tree))
+
+    assert rest_of([x, "a", 1]) == rest_of([2 * x, "".join(["a"]), 1])
+    assert hash(rest_of([x, "a", 1])) == hash(rest_of([2 * x, "".join(["a"]), 1]))
+    for other in ([x, "b", 1], [x, "a", 1.0], [x, "a", True], [x, "a", x], (x, "a", 1), ["a", x, 1], [x, x, "a", 1]):
+        assert rest_of(other) != rest_of([x, "a", 1])
+
+
 def test_packed_outputs_under_vmap_and_grad():
     """Packed outputs pass through other transformations too."""
     x = jnp.arange(3.0)

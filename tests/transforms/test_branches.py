@@ -136,6 +136,25 @@ def test_an_index_out_of_range_is_that_of_the_nearest_branch():
     assert eqx.filter_switch(4, [lambda m: m], scale()).mark is MARK  # of one branch
 
 
+@each_choice
+def test_the_same_branches_are_traced_once(choice):
+    """As JAX itself does outside of `jit`: again only where the static leaves, or their types, are others."""
+    traced = []
+
+    def branch(both):
+        traced.append(both)
+        return both
+
+    def other(both):
+        return both
+
+    for n in (1, 2, True, MARK):
+        before = len(traced)
+        for index in (0, 1):
+            assert CHOICES[choice](jnp.array(index), branch, other, [jnp.ones(2), n])[1] is n
+            assert len(traced) == before + 1
+
+
 DIFFERENCES = {  # what the second branch makes of a model, and what the message says
     "int": (lambda m: (m, 2), r"`out\[1\]`, `{}` returns `int` 1, and `{}` `int` 2. Return an array in each branch"),
     "type": (lambda m: (m, True), r"`out\[1\]`, `{}` returns `int` 1, and `{}` `bool` True. Return an array"),

@@ -21,6 +21,7 @@ from equinox import _compat
 
 MARK = object()  # a leaf that is equal to nothing else
 STEPS = 3
+XS = jnp.array([[0.5, 1.0], [-0.25, 0.75], [1.0, -0.5]])
 
 
 class Cell(eqx.Module):
@@ -372,6 +373,55 @@ def test_an_error_of_the_body_is_its_own():
             loop(fails, cell())
 
 
+# What JAX remembers
+
+CALLED = {  # a loop of a function `f` over a state that holds `n`, the state at the end, and what `f` computes
+    "scan": (lambda f, n: eqx.filter_scan(f, [ZERO, n], XS)[0], lambda carry, x: (carry, x)),
+    "checkpoint": (lambda f, n: eqx.filter_scan(f, [ZERO, n], XS, checkpoint=True)[0], lambda carry, x: (carry, x)),
+    "xs": (lambda f, n: eqx.filter_scan(f, ZERO, [XS, n])[1], lambda carry, x: (carry, x)),
+    "while_loop": (
+        lambda f, n: eqx.filter_while_loop(lambda carry: carry[0] < 2, f, [ZERO, n]),
+        lambda carry: [carry[0] + 1, carry[1]],
+    ),
+    "cond": (
+        lambda f, n: eqx.filter_while_loop(f, lambda carry: [carry[0] + 1, carry[1]], [ZERO, n]),
+        lambda carry: carry[0] < 2,
+    ),
+    "fori_loop": (lambda f, n: eqx.filter_fori_loop(0, 2, f, [ZERO, n]), lambda i, carry: carry),
+    "map": (lambda f, n: eqx.filter_map(f, [XS, n]), lambda x: x),
+}
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_the_same_function_is_traced_once(name):
+    """As JAX itself does outside of `jit`: again only where the static leaves, or their types, are others."""
+    loop, computed = CALLED[name]
+    traced = []
+
+    def f(*args):
+        traced.append(args)
+        return computed(*args)
+
+    for n in (1, 2, True, MARK):
+        before = len(traced)
+        assert loop(f, n)[1] is n
+        after = len(traced)
+        assert loop(f, n)[1] is n
+        assert before < after == len(traced)
+
+
+def test_a_static_leaf_that_cannot_be_hashed_may_change_between_calls():
+    """JAX doesn't remember what was traced for the leaf, as the leaf may be another then."""
+    sizes = {1}
+
+    def step(carry, x):
+        return [carry[0] + len(carry[1]), carry[1]], None
+
+    assert eqx.filter_scan(step, [ZERO, sizes], XS)[0][0] == 3
+    sizes.add(2)
+    assert eqx.filter_scan(step, [ZERO, sizes], XS)[0][0] == 6
+
+
 # Gradients, and other transformations around and inside
 
 
@@ -395,7 +445,6 @@ def plain_chained(weight, xs):
     return state.sum() + total
 
 
-XS = jnp.array([[0.5, 1.0], [-0.25, 0.75], [1.0, -0.5]])
 OPTIONS = {"plain": {}, "reverse": {"reverse": True}, "unrolled": {"unroll": 3}, "checkpoint": {"checkpoint": True}}
 if hasattr(jax, "checkpoint_policies"):
     OPTIONS["policy"] = {"checkpoint": jax.checkpoint_policies.everything_saveable}
