@@ -88,8 +88,8 @@ def stop(status: int, message: str) -> NoReturn:
     raise SystemExit(status)
 
 
-if isolation.why_not_at():
-    stop(2, isolation.why_not_at())
+if isolation.why_not_in():
+    stop(2, isolation.why_not_in())
 isolation.isolate()  # make does this too, but a user may call tox directly
 try:
     CELLS = {cell.name: cell for cell in rows.load()}

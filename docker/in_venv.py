@@ -20,7 +20,7 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from harness import pipes, signals
-from harness.isolation import INDEX, isolated, why_not_at
+from harness.isolation import INDEX, isolated, why_not_in
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = "docker/requirements.txt"
@@ -111,8 +111,8 @@ def provide(name: str, root: Path, call: Call = signals.call, env: Mapping[str, 
         Refused: The environment can't be made.
     """
     environment = ENVIRONMENTS[name]
-    if why_not_at(root):
-        raise Refused(why_not_at(root))
+    if why_not_in(root):
+        raise Refused(why_not_in(root))
     if sys.version_info < environment.oldest:
         raise refused("{}, and this is Python {}.".format(environment.why_oldest, sys.version.split()[0]))
     mark = root / name / "ready-{}".format(made_from(environment, root))

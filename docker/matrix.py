@@ -19,7 +19,7 @@ try:
     from harness.pages import PageError
     from harness.record import RecordError
 except ModuleNotFoundError as error:
-    lacking.leave(error)
+    lacking.report_and_exit(error)
 
 Command = Callable[[argparse.Namespace], int]
 Arguments = Callable[[argparse.ArgumentParser], None]
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        print(many.cannot_go_on(error), file=sys.stderr)
+        print(many.explain_os_error(error), file=sys.stderr)
         return 3
     except IndexUnreachable as error:
         print(error, file=sys.stderr)
@@ -162,5 +162,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 if __name__ == "__main__":
     isolation.isolate()
     signals.as_ctrl_c()
-    shown.tell_of_errors()
+    shown.make_tracebacks_safe()
     sys.exit(pipes.quietly(main))

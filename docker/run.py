@@ -28,7 +28,7 @@ try:
     from harness.rows import Cell
     from harness.trouble import Trouble
 except ModuleNotFoundError as error:
-    lacking.leave(error)
+    lacking.report_and_exit(error)
 
 EPILOG = """\
 Exit status: 0 no cell failed, though some may be "not run" because this machine lacks a device; 1 a cell failed;
@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None, run: Callable[..., int] = many.run) 
     except BrokenPipeError:
         raise
     except OSError as error:
-        print(many.cannot_go_on(error), file=sys.stderr)
+        print(many.explain_os_error(error), file=sys.stderr)
         return 3
 
 
@@ -159,5 +159,5 @@ def images_or_shell(cells: Sequence[Cell], shell: bool) -> int:
 if __name__ == "__main__":
     isolation.isolate()
     signals.as_ctrl_c()
-    shown.tell_of_errors()
+    shown.make_tracebacks_safe()
     sys.exit(pipes.quietly(main))

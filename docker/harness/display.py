@@ -123,7 +123,7 @@ class Live:
             parts.append("{}/{}".format(running.done, running.total))
         if running.failed:
             parts.append("  {} failed".format(running.failed), style="bold red")
-        left = self.pace.left_of(running)
+        left = self.pace.remaining_of(running)
         time = duration(self.pace.spent(running)) if left is None else duration(left) + " left"
         parts.append("  " + time, style="dim")
         return [self.spinners[running.cell.name], running.cell.name, Text(running.phase, style="cyan"), bar, parts]
@@ -133,7 +133,7 @@ class Live:
         text = Text("{} of {} done".format(len(self.results), number(cells, "cell")))
         if self.results:
             text.append(": " + tally(self.results))
-        left = self.pace.left()
+        left = self.pace.remaining()
         if left is not None and (self.pace.running or self.pace.waiting):
             text.append(" · {} left".format(about(left)), style="dim")
         return text
@@ -180,7 +180,7 @@ class Plain:
         if not new_phase and quarter <= self.quarters.get(cell.name, 0):
             return
         self.quarters[cell.name] = quarter
-        left = self.pace.left_of(running) if 0 < quarter < 4 else None
+        left = self.pace.remaining_of(running) if 0 < quarter < 4 else None
         self.tell(
             cell,
             phase,
@@ -260,11 +260,11 @@ def ending(summary: Summary) -> list[str]:
     if passed:
         message = "Passed before, and nothing has changed since: {}. RERUN=all runs everything again."
         lines.append(message.format(number(len(passed), "cell")))
-    if summary.left:
+    if summary.skipped:
         message = (
             "Skipped: {}. RERUN=failed runs only cells that failed or were unavailable. Run without it for the others."
         )
-        lines.append(message.format(number(len(summary.left), "cell")))
+        lines.append(message.format(number(len(summary.skipped), "cell")))
     return lines
 
 

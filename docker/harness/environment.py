@@ -123,8 +123,8 @@ def made_from(
     return {
         "lock": hashlib.sha256(lock.encode()).hexdigest(),
         "python": "{} {}".format(interpreter.version, interpreter.path),
-        "bridge": suite.contents([bridge / "install.py", bridge / "jax_bridge"]) if cell.bridge else "",
-        "constraints": suite.contents([source / suite.SOURCE_BUILT_BY]),
+        "bridge": suite.hash_contents([bridge / "install.py", bridge / "jax_bridge"]) if cell.bridge else "",
+        "constraints": suite.hash_contents([source / suite.SOURCE_BUILT_BY]),
     }
 
 

@@ -67,7 +67,7 @@ def can_be_written(folder: str) -> bool:
     return os.access(folder, os.W_OK)
 
 
-def why_not_at(root: Path = ROOT) -> str:
+def why_not_in(root: Path = ROOT) -> str:
     """Why no environment can be made in this folder, or an empty string if one can."""
     if os.pathsep not in str(root):
         return ""

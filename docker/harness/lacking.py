@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NoReturn
 
 
-def leave(error: ModuleNotFoundError) -> NoReturn:
+def report_and_exit(error: ModuleNotFoundError) -> NoReturn:
     """Name the missing tool and the command that installs it, then exit with status 3.
 
     If a module of the harness itself is missing, the checkout is incomplete. Then the error is raised again.

@@ -73,9 +73,8 @@ def keep_junit(path: Path, kept: Path) -> None:
     """
     try:
         text = read(path).decode("utf-8")
-        if (
-            "<!DOCTYPE" in text or "<!ENTITY" in text
-        ):  # pytest writes neither; a parser may fetch the files that they name
+        # pytest writes neither of these, and a parser may fetch the files that they name.
+        if "<!DOCTYPE" in text or "<!ENTITY" in text:
             raise Unusable("{} declares its own document type".format(path.name))
         if not re.match(r"""(<\?xml version="1\.0" encoding=["']utf-8["']\?>)?\s*<[A-Za-z]""", text):
             raise Unusable("{} doesn't begin as pytest's reports do".format(path.name))  # for example another encoding

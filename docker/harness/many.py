@@ -76,7 +76,7 @@ class Summary:
     hashes: Hashes  # at the start of the run
     ran: frozenset[str] = frozenset()
     kept: Sequence[str] = ()  # not run, because their last result is still valid; counted
-    left: frozenset[str] = frozenset()  # not asked for; not counted
+    skipped: frozenset[str] = frozenset()  # not asked for; not counted
     named: frozenset[str] = frozenset()  # named by the user
     signal: int | None = None  # the signal that ended the run
     trouble: str = ""  # the error that ended the run
@@ -93,7 +93,7 @@ class Summary:
         counted = {
             cell.name: self.results[cell.name].outcome
             for cell in self.cells
-            if cell.tier != "canary" and cell.name not in self.left
+            if cell.tier != "canary" and cell.name not in self.skipped
         }
         outcomes = set(counted.values())
         if Outcome.FAILED in outcomes:
@@ -121,9 +121,16 @@ def run(
     """Run the cells that have no valid result.
 
     Args:
+        cells: All cells that count for the exit status.
+        runner: It runs one cell.
+        display: It shows the user what happens.
         hashes: Today's hashes of each cell, by its name.
+        jobs: How many cells may run in parallel. By default it depends on cores and memory.
+        rerun: Which cells with a valid result to run again.
         named: The cells that the user named.
         unresolved: The cells that have no lock for a known reason.
+        folder: The folder of the results.
+        lock: The file that keeps two runs from going on at the same time.
 
     Returns:
         The exit status.
@@ -154,7 +161,7 @@ def run(
             hashes=hashes,
             ran=frozenset(schedule.results),
             kept=[each.cell.name for each in kept],
-            left=frozenset(each.cell.name for each in decisions if each.step is Step.LEAVE),
+            skipped=frozenset(each.cell.name for each in decisions if each.step is Step.SKIP),
             named=frozenset(named),
             unresolved=frozenset(unresolved).intersection(cell.name for cell in cells),
             signal=schedule.signal,
@@ -301,7 +308,7 @@ class Schedule:
             try:
                 self.events.put(Finished(cell, self.runner.run(cell, on_progress, self.cancel)))
             except OSError as error:
-                self.events.put(Finished(cell, None, cannot_go_on(error)))
+                self.events.put(Finished(cell, None, explain_os_error(error)))
             except BaseException:  # a bug of the harness: show the whole traceback
                 self.events.put(Finished(cell, None, safe(traceback.format_exc())))
 
@@ -351,7 +358,7 @@ def max_parallel(cells: Sequence[Cell]) -> int:
     return max(1, on_cpu + len({cell.backend for cell in cells} - {"cpu"}))
 
 
-def cannot_go_on(error: OSError) -> str:
+def explain_os_error(error: OSError) -> str:
     """The message for an error of the system, which names the file. It ends with the next move."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     message = "The run can't go on: {}. {}, and run the same command again: finished cells are not run again."

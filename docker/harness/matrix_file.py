@@ -13,8 +13,9 @@ from packaging.version import InvalidVersion, Version
 from harness.tables import TABLES, Checker, Table, read_toml
 
 BACKENDS = ("cpu", "cuda", "tpu")
-TIERS = ("pr", "nightly", "canary")  # a run of one tier includes the tiers before it
-FLOATING = ("latest", "nightly")
+# A run of one tier includes the tiers before it. A canary cell tests unreleased software, so it can't make a run fail.
+TIERS = ("pr", "nightly", "canary")
+FLOATING = ("latest", "nightly")  # the values of `jax` that name no release: such a cell has no lock
 
 # The keys of each kind of table, with the type of their values. A key that ends with `?` is optional.
 BACKEND = {"platform": str, "base": str}

@@ -61,7 +61,7 @@ class Pace:
     def spent(self, running: Running) -> float:
         return self.clock() - running.started
 
-    def left_of(self, running: Running) -> float | None:
+    def remaining_of(self, running: Running) -> float | None:
         """How long a running cell will still take, in seconds; `None` if nothing is known."""
         if running.total and running.done >= max(1, MIN_SHARE_DONE * running.total):
             spent = self.clock() - running.phase_started
@@ -69,9 +69,9 @@ class Pace:
         expected = self.expected(running.cell.name)
         return None if expected is None else max(0.0, expected - self.spent(running))
 
-    def left(self) -> float | None:
+    def remaining(self) -> float | None:
         """How long all cells together will still take, in seconds; `None` if nothing is known of one of them."""
-        lefts = [self.left_of(running) for running in self.running.values()]
+        lefts = [self.remaining_of(running) for running in self.running.values()]
         lefts += [self.expected(name) for name in self.waiting]
         known = [left for left in lefts if left is not None]
         return max(*known, sum(known) / self.jobs) if known and len(known) == len(lefts) else None

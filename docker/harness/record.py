@@ -73,10 +73,10 @@ def _recorded(path: Path, name: str, facts: Any) -> Result:
 
 def merged(record: Mapping[str, Result], results: Mapping[str, Result]) -> dict[str, Result]:
     """For each cell the recorded result, or the result of this checkout if that replaces it."""
-    return {**record, **{name: result for name, result in results.items() if says_more(result, record.get(name))}}
+    return {**record, **{name: result for name, result in results.items() if supersedes(result, record.get(name))}}
 
 
-def says_more(new: Result, recorded: Result | None) -> bool:
+def supersedes(new: Result, recorded: Result | None) -> bool:
     """Whether a new result replaces the recorded one: a later run does, and so does the first run of a cell."""
     if recorded is None:
         return True

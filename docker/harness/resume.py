@@ -23,7 +23,7 @@ class Step(Enum):
 
     RUN = "run"
     KEEP = "keep"  # its last result is valid, and counts
-    LEAVE = "leave"  # the user didn't ask for it, so it doesn't count
+    SKIP = "skip"  # the user didn't ask for it, so it doesn't count
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ def decide(cell: Cell, last: Result | None, hashes: Mapping[str, str], rerun: Re
     """
     if last is None:
         known = Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason="it hasn't been run yet")
-        return Decision(cell, Step.LEAVE if rerun is Rerun.FAILED else Step.RUN, known)
+        return Decision(cell, Step.SKIP if rerun is Rerun.FAILED else Step.RUN, known)
 
     known = as_of_now(last, hashes)
     if rerun is Rerun.ALL:
         step = Step.RUN
     elif rerun is Rerun.FAILED:
         again = last.outcome in (Outcome.FAILED, Outcome.UNAVAILABLE)
-        step = Step.RUN if again else Step.KEEP if known.outcome is Outcome.PASSED else Step.LEAVE
+        step = Step.RUN if again else Step.KEEP if known.outcome is Outcome.PASSED else Step.SKIP
     else:
         step = Step.KEEP if known.outcome in RAN else Step.RUN
     return Decision(cell, step, known, last)

@@ -45,7 +45,7 @@ class Supports:
 
 @dataclass(frozen=True)
 class Cell:
-    """One JAX, on one Python and one backend."""
+    """One JAX on one Python and one backend. A floating cell takes the newest JAX each time, and has no lock."""
 
     jax: str  # "0.4.30"; or "latest" or "nightly" for a floating cell
     python: str
@@ -112,8 +112,8 @@ def select(
 
     Args:
         names: Names or patterns such as `py311-*`. A cell has to match at least one.
-        tier: The tier of the cell, or a later one.
-        backend: The backend of the cell.
+        tier: Select the cells of this tier and of the tiers before it.
+        backend: Select the cells of this backend.
 
     Raises:
         UnknownCell: A name or pattern matches no cell at all.

@@ -70,7 +70,7 @@ class Terminal:
         sys.stdout.flush()
 
 
-def tell_of_errors() -> None:
+def make_tracebacks_safe() -> None:
     """Make the tracebacks of this process safe too."""
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -64,10 +64,10 @@ def call(command: list[str], **options: Any) -> int:
 
 @contextmanager
 def postponed() -> Iterator[None]:
-    """A signal that comes while this lasts is handled when this ends."""
+    """Within this context, hold back each signal. Handle it when the context ends."""
     came: list[int] = []
     before = {number: signal.getsignal(number) for number in NUMBERS}
-    # What is ignored stays ignored: a program that is started meanwhile inherits that.
+    # An ignored signal stays ignored, and the programs that start within the context inherit that.
     replaced = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
     for number in replaced:
         signal.signal(number, lambda number, frame: came.append(number))

@@ -37,7 +37,7 @@ def wheel(uv: str, root: Path = ROOT, work: Path = WORK, run: Run = subprocess.r
     Raises:
         BuildFailed: The wheel can't be built.
     """
-    folder = work / "wheel" / contents(root / part for part in BUILT_FROM)
+    folder = work / "wheel" / hash_contents(root / part for part in BUILT_FROM)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # cells that run in parallel may call this at the same time
@@ -79,7 +79,7 @@ def content(file: Path) -> bytes:
     return pages.written(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
-def contents(paths: Iterable[Path]) -> str:
+def hash_contents(paths: Iterable[Path]) -> str:
     """A hash of the names and contents of files. A folder stands for all files in it."""
     hashed = hashlib.sha256()
     for path in paths:

@@ -74,7 +74,7 @@ def not_understood(command: str, said: str) -> Trouble:
 # ---- The rules -------------------------------------------------------------------------------------------------------
 
 PODMAN = (
-    "`docker` is Podman here, which has neither contexts nor BuildKit; install Docker Engine "
+    "`docker` is Podman here, which has no contexts and no BuildKit; install Docker Engine "
     "(https://docs.docker.com/engine/install), or run the cell on this host: add `WHERE=host` to the make command"
 )
 NO_ENGINE = "(Cannot connect to the Docker daemon|failed to connect to the docker API) at "

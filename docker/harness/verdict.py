@@ -79,7 +79,7 @@ def of_build(cell: Cell, said: str) -> Result:
 
     The source is at fault, so the cell failed. If the tools of the build can't be fetched, the cell is unavailable.
     """
-    if any(re.search(pattern, said, re.IGNORECASE) for pattern, _ in DECISIVE):
+    if any(re.search(pattern, said, re.IGNORECASE) for pattern, _ in RULES):
         return of_setup(cell, said, blame.BUILD)
     decisive = [line.strip() for line in said.splitlines() if re.match(r"\s*(error|cause):", line)]
     message = "its wheel could not be built: {}; the whole output is in results/{}.log"
@@ -101,7 +101,7 @@ def of_setup(cell: Cell, said: str, source: Source | None = None) -> Result:
 def why_no_setup(said: str, source: Source) -> str:
     """One line with the cause in the output, and the next move."""
     said = re.sub(r"\x1b\[[\d;]*m", "", said)
-    for pattern, message in DECISIVE:
+    for pattern, message in RULES:
         found = re.search(pattern, said, re.IGNORECASE)
         if found:
             line = " ".join(found[0].split())
@@ -116,7 +116,7 @@ NETWORK = "a download failed: {line}; check the network and the index, and run i
 
 # Errors of uv and of the system, with the message for each. An output may match several patterns, and the first one
 # wins. So the pattern of a cause comes before those of its effects.
-DECISIVE = (
+RULES = (
     (r"no space left on device|disk quota exceeded", "{line}: free some space on the disk, and run it again"),
     (
         r"hash mismatch for .*",

@@ -28,7 +28,7 @@ PACKAGES = (
     "jax jaxlib libtpu jax-cuda12-plugin jax-cuda13-plugin numpy scipy ml_dtypes optax chex hypothesis matplotlib "
     "pytest pytest-xdist equinox"
 ).split()
-MOST_FAILURES = 50
+MAX_FAILURES = 50  # how many failed tests the report names
 PROGRESS_EVERY_S = 0.5
 HERE = os.path.dirname(os.path.abspath(__file__))
 # The programs that measure speed, with the names of the figures that each prints. Instead of a figure that can't be
@@ -122,7 +122,7 @@ class Report:
 
     def _count(self, kind, nodeid=None):
         self.counts[kind] += 1
-        if nodeid is not None and nodeid not in self.failures and len(self.failures) < MOST_FAILURES:
+        if nodeid is not None and nodeid not in self.failures and len(self.failures) < MAX_FAILURES:
             self.failures.append(nodeid)
 
     def _skip(self, report):

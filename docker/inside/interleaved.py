@@ -12,9 +12,8 @@ FLOOR = "floor"  # the contender that the others are compared with
 TOO_NOISY = 0.15  # the measurement is too noisy if its halves disagree by more than this
 FAST = 0.02  # this share of the rounds counts as undisturbed
 
-BATCH_S = (
-    0.001  # a turn repeats the call for about this long: long enough for the clock, short enough to be undisturbed
-)
+# A turn repeats the call for about this long: long enough for the clock, and short enough to be undisturbed.
+BATCH_S = 0.001
 MAX_REPEATS = 100000
 COLD_S = 0.01  # a turn may consist of one call only if the call takes longer than this
 TRIES = 3

@@ -221,4 +221,4 @@ def test_failures_are_named_up_to_a_limit(tmp_path):
             SimpleNamespace(when="call", failed=True, skipped=False, nodeid="test_{}".format(number))
         )
     assert report.counts["failed"] == 80
-    assert len(report.failures) == cell_report.MOST_FAILURES == 50
+    assert len(report.failures) == cell_report.MAX_FAILURES == 50

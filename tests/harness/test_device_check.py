@@ -115,7 +115,7 @@ def test_without_the_proof_of_place_nothing_else_runs(check, result, ran, proof,
     assert check(proof=proof) == 1
     assert set(ran()) == {"proof"}
     assert result().outcome is Outcome.FAILED and words in result().reason
-    assert record.says_more(result(), Result(NAME, Outcome.PASSED, started="2026-11-20"))  # the table shows it
+    assert record.supersedes(result(), Result(NAME, Outcome.PASSED, started="2026-11-20"))  # the table shows it
 
 
 def test_a_proof_without_enough_time_has_not_failed(check, result, ran, monkeypatch):

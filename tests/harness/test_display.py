@@ -65,22 +65,22 @@ def lines(console):
 def test_a_cell_takes_as_long_as_the_last_time(pace, clock):
     cell = a_cell()
     pace.begin([to_run(cell, 10 * MINUTE)], jobs=1)
-    assert pace.left() == 10 * MINUTE
+    assert pace.remaining() == 10 * MINUTE
     pace.start(cell)
     clock.now = 4 * MINUTE
-    assert pace.left() == 6 * MINUTE
+    assert pace.remaining() == 6 * MINUTE
     clock.now = 15 * MINUTE
-    assert pace.left() == 0
+    assert pace.remaining() == 0
 
 
 def test_without_any_measured_time_there_is_no_estimate(pace, clock):
     first, second = a_cell("0.4.13"), a_cell("0.4.30")
     pace.begin([to_run(first), to_run(second)], jobs=1)
     pace.start(first)
-    assert pace.left() is None
+    assert pace.remaining() is None
     clock.now = 3 * MINUTE
     pace.finish(first)
-    assert pace.left() == 3 * MINUTE  # the second cell is expected to take as long as the first
+    assert pace.remaining() == 3 * MINUTE  # the second cell is expected to take as long as the first
 
 
 def test_the_estimate_follows_the_speed_of_the_tests(pace, clock):
@@ -93,14 +93,14 @@ def test_the_estimate_follows_the_speed_of_the_tests(pace, clock):
     pace.progress(cell, "tests", 0, 400, 0)
     clock.now = 12 * MINUTE
     running = pace.progress(cell, "tests", 100, 400, 0)
-    assert pace.left_of(running) == 6 * MINUTE
-    assert pace.left_of(pace.progress(cell, "tests", 1, 400, 0)) == 88 * MINUTE  # one test tells nothing
+    assert pace.remaining_of(running) == 6 * MINUTE
+    assert pace.remaining_of(pace.progress(cell, "tests", 1, 400, 0)) == 88 * MINUTE  # one test tells nothing
 
 
 @pytest.mark.parametrize("jobs, left", [(1, 12), (2, 8), (3, 8)])
 def test_parallel_cells_take_as_long_as_the_longest_or_their_share(pace, jobs, left):
     pace.begin([to_run(a_cell("0.4.{}".format(each)), each * MINUTE) for each in (8, 3, 1)], jobs)
-    assert pace.left() == left * MINUTE
+    assert pace.remaining() == left * MINUTE
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_kept_cells_are_shown_with_how_to_run_them_again(display, console):
 
 def test_skipped_cells_are_counted(display, console):
     summary, names = a_summary([Outcome.PASSED, Outcome.STALE])
-    display.end(Summary(summary.cells, summary.results, summary.hashes, left=frozenset(names[1:])))
+    display.end(Summary(summary.cells, summary.results, summary.hashes, skipped=frozenset(names[1:])))
     assert any(line.startswith("Skipped: 1 cell.") for line in lines(console))
 
 

@@ -1,4 +1,4 @@
-"""Locks: the command for uv, the files, and the messages. These tests use neither the network nor uv."""
+"""Locks: the command for uv, the files, and the messages. These tests don't use the network or uv."""
 
 import dataclasses
 import datetime

@@ -98,21 +98,21 @@ def run(tmp_path, monkeypatch):
 
 # ---- What is run again ----------------------------------------------------------------------------------------------
 
-RUN, KEEP, LEAVE = Step.RUN, Step.KEEP, Step.LEAVE
+RUN, KEEP, SKIP = Step.RUN, Step.KEEP, Step.SKIP
 
 
 @pytest.mark.parametrize(
     "outcome, hashes, nothing, failed, everything",
     [
-        (None, NOW, RUN, LEAVE, RUN),
+        (None, NOW, RUN, SKIP, RUN),
         (Outcome.PASSED, NOW, KEEP, KEEP, RUN),
-        (Outcome.PASSED, BEFORE, RUN, LEAVE, RUN),
+        (Outcome.PASSED, BEFORE, RUN, SKIP, RUN),
         (Outcome.FAILED, NOW, KEEP, RUN, RUN),
         (Outcome.FAILED, BEFORE, RUN, RUN, RUN),
         (Outcome.UNAVAILABLE, NOW, RUN, RUN, RUN),
         (Outcome.UNAVAILABLE, BEFORE, RUN, RUN, RUN),
-        (Outcome.NOT_RUN, NOW, RUN, LEAVE, RUN),
-        (Outcome.UNSUPPORTED, NOW, RUN, LEAVE, RUN),
+        (Outcome.NOT_RUN, NOW, RUN, SKIP, RUN),
+        (Outcome.UNSUPPORTED, NOW, RUN, SKIP, RUN),
     ],
 )
 def test_what_is_run_again(outcome, hashes, nothing, failed, everything):
@@ -168,7 +168,7 @@ def test_rerun_failed_runs_and_counts_only_failed_cells(run, tmp_path):
     runner = Runner(tmp_path)
     status, display = run([failed, stale, never], runner, rerun=Rerun.FAILED, named=[never.name])
     assert (status, runner.ran) == (0, [failed])
-    assert display.summary.left == {stale.name, never.name}
+    assert display.summary.skipped == {stale.name, never.name}
 
 
 def test_rerun_failed_without_a_failure_is_no_failure(run, tmp_path):

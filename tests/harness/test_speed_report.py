@@ -1,4 +1,4 @@
-"""What is made of the figures of the benchmarks: verdicts, the record, the table, the gate. The figures are made up."""
+"""The report of the benchmarks: verdicts, the record, the table, the gate. The figures are invented."""
 
 import importlib.util
 import io
@@ -45,10 +45,10 @@ def shown(content):
         (figures(1.6), targets.MISSED),
         (figures(1.6, spread=0.3), targets.NOISY),
         (figures(1.2, spread=0.3), targets.NOISY),
-        (figures(1.55, spread=0.05), targets.NOISY),  # over by less than the halves disagree
+        (figures(1.55, spread=0.05), targets.NOISY),  # above the target by less than the halves disagree
     ],
 )
-def test_the_verdict_knows_what_it_cannot_know(measured, outcome):
+def test_the_verdict_is_met_missed_or_noisy(measured, outcome):
     assert targets.verdict(targets.Target(1.5), measured) == outcome
 
 
@@ -67,7 +67,7 @@ def test_targets_go_by_case_and_size():
 
 
 def test_the_record_is_whole_after_each_case(tmp_path):
-    """So that an interrupted run leaves what it has; and those who ran the same case are side by side."""
+    """So an interrupted run keeps what it measured. Contenders of the same case are recorded together."""
     kept = recorded(result("dispatch_in", 10, equinox=1.5), folder=tmp_path)
     first = json.loads((tmp_path / record.FILE).read_text())
     assert [case["case"] for case in first["cases"]] == ["dispatch_in"]
@@ -109,7 +109,7 @@ def test_the_gate_fails_at_twice_the_target_unless_that_is_noise(measured, statu
     assert not any("dispatch_in/100:" in line for line in said)
 
 
-def test_the_gate_fails_where_nothing_could_be_told():
+def test_the_gate_fails_if_nothing_could_be_measured():
     content = recorded(result("dispatch_in", 10, equinox=figures(1.0, spread=0.5))).content
     said = []
     assert gate.judge(content, said.append) == 1
@@ -147,7 +147,7 @@ def events(*given):
 
 @pytest.fixture
 def run():
-    """`benchmarks/run.py`, by another name: the harness has a `run`, too."""
+    """`benchmarks/run.py`, imported by another name, because the harness has a `run` too."""
     spec = importlib.util.spec_from_file_location("benchmarks_run", BENCHMARKS / "run.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -175,7 +175,7 @@ def test_an_interrupt_leaves_what_was_measured(run, monkeypatch, capsys, tmp_pat
     assert json.loads((tmp_path / record.FILE).read_text())["cases"][0]["case"] == "construct"
 
 
-def test_a_library_that_cannot_be_measured_is_told(run, monkeypatch, capsys, tmp_path):
+def test_a_library_that_cannot_be_measured_is_reported(run, monkeypatch, capsys, tmp_path):
     def without_uv(*arguments):
         raise OSError("uv isn't here")
 

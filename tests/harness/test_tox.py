@@ -107,7 +107,7 @@ def template(tmp_path_factory):
 
 def put_wheel(root):
     """Put the wheel where the harness looks for the wheel of this library."""
-    make_wheel(root / ".tox" / "wheel" / suite.contents(root / part for part in suite.BUILT_FROM), "equinox")
+    make_wheel(root / ".tox" / "wheel" / suite.hash_contents(root / part for part in suite.BUILT_FROM), "equinox")
 
 
 def make_wheel(folder, name):

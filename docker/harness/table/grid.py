@@ -220,7 +220,7 @@ class Grid:
         """
         rows: dict[tuple[str, str, bool], dict[str, Entry]] = {}
         for cell in cells:
-            entry = Entry(cell, known(cell, results.get(cell.name), hashes.get(cell.name, {}), unresolved))
+            entry = Entry(cell, result_to_show(cell, results.get(cell.name), hashes.get(cell.name, {}), unresolved))
             rows.setdefault((cell.jax, cell.python, entry.found), {})[cell.backend] = entry
         return cls([Row(jax, python, entries) for (jax, python, _), entries in rows.items()])
 
@@ -293,7 +293,9 @@ def reason_without_name(entry: Entry) -> str:
     return re.sub(r"(?<![\w/.-]){}(?![\w.-]*\w)".format(re.escape(entry.cell.name)), "...", entry.reason)
 
 
-def known(cell: Cell, result: Result | None, hashes: Mapping[str, str], unresolved: Mapping[str, str]) -> Result:
+def result_to_show(
+    cell: Cell, result: Result | None, hashes: Mapping[str, str], unresolved: Mapping[str, str]
+) -> Result:
     """The result to show for a cell, even if it was never run."""
     if result is not None:
         return as_of_now(result, hashes)

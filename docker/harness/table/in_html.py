@@ -30,7 +30,7 @@ def draw(grid: Grid) -> str:
         ),
         legend="\n".join(explained(outcome, count) for outcome, count in grid.tally().items()),
         head=head(grid),
-        body="\n".join(line(grid, row) for row in grid.rows),
+        body="\n".join(table_row(grid, row) for row in grid.rows),
         footnotes="\n".join(footnotes(grid)),
         notes=notes(grid),
         details="\n".join(details(entry) for entry in grid.entries),
@@ -60,8 +60,8 @@ def head(grid: Grid) -> str:
     return "".join(['<th scope="col">JAX</th>', *backends[:1], *measures, *backends[1:]])
 
 
-def line(grid: Grid, row: Row) -> str:
-    cells = [figure(row.entries.get(backend)) for backend in grid.backends]
+def table_row(grid: Grid, row: Row) -> str:
+    cells = [entry_cell(row.entries.get(backend)) for backend in grid.backends]
     measures = [measured(grid, measure, row) for measure in grid.measures]
     below = ", ".join(filter(None, (row.remark, "Python " + row.python)))
     head = '<th scope="row"><span class="release">{}</span> <span class="soft">{}</span></th>'
@@ -70,7 +70,7 @@ def line(grid: Grid, row: Row) -> str:
     )
 
 
-def figure(entry: Entry | None) -> str:
+def entry_cell(entry: Entry | None) -> str:
     if entry is None:
         return "<td></td>"
     facts = " · ".join("<span>{}</span>".format(escape(fact)) for fact in entry.facts)
@@ -127,7 +127,7 @@ def notes(grid: Grid) -> str:
 
 def details(entry: Entry) -> str:
     name = escape(entry.cell.name)
-    facts = "".join("<dt>{}</dt><dd>{}</dd>".format(escape(key), value) for key, value in known(entry) if value)
+    facts = "".join("<dt>{}</dt><dd>{}</dd>".format(escape(key), value) for key, value in detail_items(entry) if value)
     return (
         '<section popover id="{0}" aria-labelledby="title-{0}">\n'
         '<header><h3 id="title-{0}">{0}</h3>{1}'
@@ -136,11 +136,11 @@ def details(entry: Entry) -> str:
     ).format(name, badge(entry.outcome, entry.words), facts)
 
 
-def known(entry: Entry) -> Iterable[tuple[str, str]]:
+def detail_items(entry: Entry) -> Iterable[tuple[str, str]]:
     """Each kind of detail with its HTML, which is empty if the result has no such detail."""
     result = entry.result
     yield "Reason", text(entry.reason)
-    yield "Failures", listed(result.failures)
+    yield "Failures", bullet_list(result.failures)
     yield "Tests", escape(", ".join("{1} {0}".format(*one) for one in ordered(result.counts, COUNTS) if one[1]))
     yield "Time", escape(", ".join("{} {:.1f} s".format(key, value) for key, value in result.seconds.items()))
     yield "Run", escape(run(result))
@@ -150,7 +150,7 @@ def known(entry: Entry) -> Iterable[tuple[str, str]]:
     yield "Driver", escape(result.driver)
     yield "Measures", escape(", ".join("{} {:g}".format(*one) for one in result.measures.items()))
     yield "Hashes", "<br>".join(hashed(what, value) for what, value in result.hashes.items() if value)
-    yield "Evidence", folded(result.evidence)
+    yield "Evidence", collapsed(result.evidence)
 
 
 def run(result: Result) -> str:
@@ -174,12 +174,12 @@ def device(facts: dict[str, object]) -> str:
     return "{} {} ({})".format(facts.get("platform", ""), facts.get("id", ""), facts.get("kind", ""))
 
 
-def listed(items: list[str]) -> str:
+def bullet_list(items: list[str]) -> str:
     found = "".join("<li><code>{}</code></li>".format(escape(one)) for one in items)
     return "<ul>{}</ul>".format(found) if found else ""
 
 
-def folded(facts: dict[str, object]) -> str:
+def collapsed(facts: dict[str, object]) -> str:
     if not facts:
         return ""
     shown = json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The table as Markdown: one line per JAX, then the reasons why cells have not passed. And a summary in one line."""
+"""The table as Markdown: one line per JAX, then the reasons why cells have not passed; and a summary of one line."""
 
 import html
 import re
@@ -10,19 +10,19 @@ from harness.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Measure, Not
 
 DRAWN = "<!-- Drawn by `make table`: DO NOT EDIT. -->"
 FLAG = "⚠"
-MOST_FAILURES = 5
+MAX_FAILURES = 5  # how many failed tests a note names
 
 
 def draw(grid: Grid) -> str:
     """The whole table. It ends with one newline. Equal grids give equal text."""
     lines = [DRAWN, summary(grid), ""]
     titles = ["JAX", "Python", *columns(grid)]
-    lines += [line(titles), "|" + "---|" * len(titles)]
-    lines += [line([title(row), row.python, *figures(grid, row)]) for row in grid.rows]
+    lines += [table_row(titles), "|" + "---|" * len(titles)]
+    lines += [table_row([title(row), row.python, *row_cells(grid, row)]) for row in grid.rows]
     lines += ["", *footnotes(grid)]
     if grid.notes:
         lines += ["<details>", "<summary>Why the other cells have not passed</summary>", ""]
-        lines += [item for note in grid.notes for item in noted(note)]
+        lines += [item for note in grid.notes for item in note_lines(note)]
         lines += ["", "</details>"]
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -63,12 +63,12 @@ def columns(grid: Grid) -> list[str]:
     return titles[:1] + [measure.title for measure in grid.measures] + titles[1:]
 
 
-def figures(grid: Grid, row: Row) -> list[str]:
-    cells = [figure(row.entries.get(backend)) for backend in grid.backends]
+def row_cells(grid: Grid, row: Row) -> list[str]:
+    cells = [entry_cell(row.entries.get(backend)) for backend in grid.backends]
     return cells[:1] + [measured(grid, measure, row) for measure in grid.measures] + cells[1:]
 
 
-def figure(entry: Entry | None) -> str:
+def entry_cell(entry: Entry | None) -> str:
     if entry is None:
         return ""
     outcome = "{} {}".format(SIGNS[entry.outcome].emoji, entry.words)
@@ -86,7 +86,7 @@ def title(row: Row) -> str:
     return row.jax + (" ({})".format(escape(row.remark)) if row.remark else "")
 
 
-def line(cells: list[str]) -> str:
+def table_row(cells: list[str]) -> str:
     return "| {} |".format(" | ".join(cells))
 
 
@@ -97,13 +97,13 @@ def footnotes(grid: Grid) -> list[str]:
     return [part for one in lines for part in (one, "")]
 
 
-def noted(note: Note) -> list[str]:
+def note_lines(note: Note) -> list[str]:
     sign = "{} {}".format(SIGNS[note.outcome].emoji, note.outcome.value)
     lines = ["- {}, {}: {}".format(sign, note.cells, escape(note.short))]
     if note.outcome is Outcome.FAILED:
         tests = list(dict.fromkeys(test for entry in note.entries for test in entry.result.failures))
-        lines += ["  - {}".format(escape(test)) for test in tests[:MOST_FAILURES]]
-        lines += ["  - and {} more".format(len(tests) - MOST_FAILURES)] * (len(tests) > MOST_FAILURES)
+        lines += ["  - {}".format(escape(test)) for test in tests[:MAX_FAILURES]]
+        lines += ["  - and {} more".format(len(tests) - MAX_FAILURES)] * (len(tests) > MAX_FAILURES)
     return lines
 
 

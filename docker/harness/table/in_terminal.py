@@ -28,7 +28,7 @@ def matrix(grid: Grid) -> Table:
     for row in grid.rows:
         cells: list[RenderableType] = [title(row), row.python]
         for backend in grid.backends:
-            cells.append(figure(row.entries.get(backend)))
+            cells.append(entry_cell(row.entries.get(backend)))
             cells += [measured(grid, one, row) for one in grid.measures if backend == grid.backends[0]]
         table.add_row(*cells)
     return table
@@ -38,10 +38,10 @@ def title(row: Row) -> Text:
     return Text(row.jax, style="bold")
 
 
-def figure(entry: Entry | None) -> Text:
+def entry_cell(entry: Entry | None) -> Text:
     if entry is None:
         return Text()
-    text = said(entry.outcome, entry.words)
+    text = outcome_text(entry.outcome, entry.words)
     for fact in filter(None, (entry.time, entry.device)):
         text.append(" " + fact, style="dim")
     return text
@@ -72,7 +72,7 @@ def notes(grid: Grid) -> RenderableType:
         text = Text(note.cells)
         if note.reason:
             text.append("\n" + note.short, style="dim")
-        table.add_row(said(note.outcome, note.outcome.value), text)
+        table.add_row(outcome_text(note.outcome, note.outcome.value), text)
     return table
 
 
@@ -86,5 +86,5 @@ def summary(grid: Grid) -> Text:
     return text.append(" Runs of {}.".format(grid.dates)) if grid.dates else text
 
 
-def said(outcome: Outcome, words: str) -> Text:
+def outcome_text(outcome: Outcome, words: str) -> Text:
     return Text("{} {}".format(SIGNS[outcome].mark, words), style=SIGNS[outcome].style)
