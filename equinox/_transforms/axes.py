@@ -1,4 +1,4 @@
-"""`in_axes` and `out_axes`: along which axis each array is mapped."""
+"""`in_axes` and `out_axes`: the axis along which each array is mapped."""
 
 import numpy as np
 from jax import tree_util
@@ -11,17 +11,17 @@ _EXPECTED = "an int, `None`, or a function from a leaf to an int or `None`"
 
 
 class Axes:
-    """Axes in a prefix of the tree that they are for. Only arrays are mapped, whatever the prefix says of other leaves.
+    """Axes in a prefix of the tree that they are for. Only arrays are mapped. Axes of other leaves have no effect.
 
     Args:
         transformation: The name of the transformation, for error messages.
         name: "in_axes" or "out_axes".
         given: Ints, `None`s and functions from a leaf to an int or `None`, in a pytree.
         of_what: What the tree is, for error messages.
-        added: How many axes more an array has when it is mapped than it has in the tree.
+        added: How many more axes an array has outside of the mapped function than in the tree: 0 or 1.
 
     Raises:
-        TypeError: A leaf of `given` is none of these.
+        TypeError: A leaf of `given` isn't an int, `None` or a function.
     """
 
     def __init__(self, transformation, name, given, of_what, added):
@@ -38,7 +38,7 @@ class Axes:
         self._added = added
 
     def of(self, tree, leaves, treedef, path):
-        """For each leaf of `tree` the number of its mapped axis, or `None` if it isn't mapped.
+        """For each leaf of `tree`, the number of its mapped axis, or `None` if it isn't mapped.
 
         Args:
             tree: The tree.
@@ -49,7 +49,7 @@ class Axes:
         Raises:
             ValueError: The prefix doesn't fit the tree. The message says where.
             ValueError: An array has no such axis.
-            TypeError: A function returned something else than an int or `None`.
+            TypeError: A function doesn't return an int or `None`.
         """
         axes = values_of_leaves(self.prefix, leaves, treedef, _is_axis, self._name, _EXPECTED)
         if axes is None:

@@ -18,14 +18,14 @@ def filter_eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any
         fun: A function or another callable, such as a class of modules. If it is a pytree, such as a model, its arrays
             may be shapes too.
         *args: The inputs of `fun`. Only the shape and dtype of an array count. A `jax.ShapeDtypeStruct` may stand for
-            an array. Everything else is passed as it is.
+            an array. Everything else is passed unchanged.
         **kwargs: More inputs, by keyword.
 
     Returns:
-        What `fun` returns, with a `jax.ShapeDtypeStruct` in the place of each array.
+        What `fun` returns, with a `jax.ShapeDtypeStruct` instead of each array.
 
     Raises:
-        TypeError: `fun` can't be called.
+        TypeError: `fun` isn't callable.
 
     Example:
         >>> model = eqx.filter_eval_shape(eqx.nn.Linear, 2, 3, key=jax.random.PRNGKey(0))

@@ -29,7 +29,7 @@ def filter_make_jaxpr(fun: Optional[Callable[..., Any]] = None, *, axis_env: Opt
 
     Args:
         fun: A function or another callable. If it is a pytree, such as a model, its arrays are constants of the jaxpr.
-            Without it, the result is a decorator.
+            Without `fun`, the result is a decorator.
         axis_env: Names and sizes of mapped axes that `fun` uses in collectives such as `jax.lax.psum`.
 
     Returns:
@@ -37,7 +37,7 @@ def filter_make_jaxpr(fun: Optional[Callable[..., Any]] = None, *, axis_env: Opt
         the inputs, in the order of flattening, and returns the arrays in the output. `shapes` is the output with a
         `jax.ShapeDtypeStruct` for each array and `None` for any other leaf. `others` is the output with `None` for each
         array. A `jax.ShapeDtypeStruct` may stand for an array of the inputs. Inputs that aren't arrays are passed to
-        `fun` as they are. The result is a pytree whose child is `fun`.
+        `fun` unchanged. The result is a pytree whose child is `fun`.
 
     Example:
         >>> double = lambda x, name: (2 * x, name)

@@ -30,8 +30,8 @@ def if_array(axis: int) -> Callable[[Any], Optional[int]]:
         axis: The number of an axis.
 
     Returns:
-        A function from a leaf to an axis. It returns `axis` for an array (see `is_array`), and else `None`. Two such
-        functions of the same axis are equal.
+        A function from a leaf to an axis. It returns `axis` for an array (see `is_array`), and `None` for any other
+        leaf. Two such functions with the same axis are equal.
 
     Example:
         >>> eqx.if_array(1)(jnp.ones((2, 3))), eqx.if_array(1)("text")
@@ -86,31 +86,32 @@ def filter_vmap(
 ) -> Any:
     """Wrap `jax.vmap`: map a function over an axis of the arrays in its inputs. Everything else passes as it is.
 
-    JAX arrays count, NumPy arrays and NumPy scalars. Any other leaf, such as a Python number or a function, is the same
-    for all examples, and is returned as it is, whatever the axes say. If `fun` is a model, or a method of one, it isn't
-    mapped: only inputs are.
+    The arrays may be JAX arrays, NumPy arrays or NumPy scalars. Any other leaf, such as a Python number or a function,
+    is the same for all examples, and is returned unchanged. Axes have no effect on it. If `fun` is a model, or a method
+    of a model, the model isn't mapped. Only inputs are mapped.
 
     Args:
-        fun: A function, or anything else that is callable. Without it, the result is a decorator.
-        in_axes: Along which axis each array is mapped: an int, or `None` for what isn't mapped, or a function from a
-            leaf to one of these, such as `if_array(0)`. Or a pytree of these whose structure is a prefix of that of the
-            tuple of positional inputs. Each applies to all leaves below it. Arrays in inputs that are passed by keyword
-            are mapped along axis 0.
-        out_axes: Where the mapped axis is in each array of the output, given as `in_axes` are. `None` stands for an
-            array that is the same for all examples.
+        fun: A function or another callable. Without `fun`, the result is a decorator.
+        in_axes: The axis along which each array is mapped. It is an int, `None` for arrays that aren't mapped, or a
+            function from a leaf to one of these, such as `if_array(0)`. It may also be a pytree of these that is a
+            prefix of the tuple of positional inputs. Each item then applies to all leaves below it. Arrays in keyword
+            inputs are mapped along axis 0.
+        out_axes: The position of the mapped axis in each array of the output, in the same form as `in_axes`. `None`
+            means that the array is the same for all examples.
         axis_name: The name of the axis, for collectives such as `jax.lax.psum`.
-        axis_size: The size of the axis. It is needed only where no array is mapped.
+        axis_size: The size of the axis. It is needed only if no array is mapped.
         **kwargs: As for `jax.vmap`, such as `spmd_axis_name`.
 
     Returns:
         A function with the inputs of `fun`. The result is a pytree whose child is `fun`.
 
     Raises:
-        TypeError: A leaf of `in_axes` or `out_axes`, or what a function there returned, is none of these.
-        TypeError: `axis_size` is no int, or JAX does not know a keyword argument.
-        ValueError: `in_axes` or `out_axes` does not fit the inputs or the output.
+        TypeError: A leaf of `in_axes` or `out_axes` isn't an int, `None` or a function.
+        TypeError: A function in `in_axes` or `out_axes` doesn't return an int or `None`.
+        TypeError: `axis_size` isn't an int, or the running JAX doesn't accept a keyword argument.
+        ValueError: `in_axes` or `out_axes` doesn't fit the inputs or the output.
         ValueError: An array has no such axis.
-        ValueError: The axes differ in size, or there are none and no `axis_size`.
+        ValueError: The axes differ in size, or no array is mapped and `axis_size` isn't given.
         ValueError: `out_axes` is `None` for an array that differs between examples.
 
     Example:
@@ -149,7 +150,7 @@ class _Vmapped(Transformed[P, R]):
 
 
 def _vmap(fun, options, args, kwargs):
-    """`jax.vmap` of `fun` over the mapped arrays alone."""
+    """`jax.vmap` of `fun` over the mapped arrays only."""
 
     def path(i):
         return path_of_leaf(inputs_of(positional_names(fun), args, kwargs), i)
@@ -158,11 +159,11 @@ def _vmap(fun, options, args, kwargs):
     axes = _axes_of_inputs(options, args, kwargs, leaves, treedef, path)
     size = _axis_size(options, leaves, axes, path)
     mapped, merge = separate_leaves(leaves, treedef, [axis is not None for axis in axes])
-    # JAX before 0.2.28 takes the size of the axis from an array alone.
+    # JAX before 0.2.28 can take the size of the axis only from an array.
     only_size = [] if mapped else [np.zeros(size, bool)]
     in_axes = [axis for axis in axes if axis is not None], 0
     merge_output: Any = None
-    out_axes: List[Any] = []  # JAX reads `out_axes` after the function has run, which fills it
+    out_axes: List[Any] = []  # the function fills it; JAX reads `out_axes` after the function has run
 
     def of_mapped(mapped, _):
         nonlocal merge_output
@@ -190,7 +191,7 @@ def _vmap(fun, options, args, kwargs):
 
 
 def _axes_of_inputs(options, args, kwargs, leaves, treedef, path):
-    """For each leaf of the inputs the number of its mapped axis, or `None`."""
+    """For each leaf of the inputs, the number of its mapped axis, or `None`."""
     of_args, of_kwargs = treedef.children()
     number = of_args.num_leaves
     axes = options.in_axes.of(args, leaves[:number], of_args, path)
@@ -208,7 +209,7 @@ def _axis_size(options, leaves, axes, path):
         return sizes.pop()
     if not sizes:
         raise ValueError(
-            "`{}` has nothing to map: no input has an array for which `in_axes` has an axis. Pass such an input, or "
+            "`{}` has nothing to map: `in_axes` has no axis for any array in the inputs. Pass an array to map, or "
             "`axis_size`.".format(options.name)
         )
     lines = []
@@ -229,7 +230,7 @@ def _axis_size(options, leaves, axes, path):
 
 
 def _unmapped_paths(merge, out_axes):
-    """The paths of those arrays of an output for which `out_axes` is `None`."""
+    """The paths of the arrays in the output for which `out_axes` is `None`."""
     marks = [object() for _ in out_axes]
     unmapped = {id(mark) for mark, axis in zip(marks, out_axes) if axis is None}
     tree = merge(marks)

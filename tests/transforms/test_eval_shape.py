@@ -24,7 +24,7 @@ def to_shapes(tree):
 @hypothesis.settings(max_examples=15)
 @hypothesis.given(trees())
 def test_arrays_become_shapes_and_nothing_else_changes(tree):
-    """From arrays and from shapes, and back."""
+    """This holds for inputs that are arrays and for inputs that are shapes."""
     for given in (tree, to_shapes(tree)):
         got = eqx.filter_eval_shape(lambda tree: tree, given)
         for x, y in zip(flat(got), flat(tree)):
@@ -74,7 +74,7 @@ def test_inside_and_outside_of_other_transformations():
     traced(x)
 
 
-def test_an_error_of_the_function_is_its_own():
+def test_an_error_of_the_function_is_raised_unchanged():
     with pytest.raises(TypeError, match="`filter_eval_shape` expects a function or another callable, got `int` 3"):
         eqx.filter_eval_shape(3)
     with pytest.raises(TypeError):

@@ -28,8 +28,8 @@ NUMBERS = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4) - 7
 
 
 @pytest.mark.parametrize("in_axes", list(itertools.product([0, 1, 2, -1, -3], [None, 0, 1, -1])), ids=str)
-def test_every_combination_of_axes_is_a_python_loop(in_axes):
-    """The examples are cut out by NumPy and put together by NumPy."""
+def test_every_combination_of_axes_equals_a_python_loop(in_axes):
+    """NumPy splits the batch into examples and stacks the results."""
     of_x, of_y = in_axes
     x = np.moveaxis(NUMBERS, 0, of_x)
     y = NUMBERS[0, 0] if of_y is None else np.moveaxis(NUMBERS[:, 0], 0, of_y)
@@ -62,7 +62,7 @@ def test_axes_are_prefixes_of_the_inputs_and_of_the_output():
 
 
 def test_a_function_may_look_at_the_leaf():
-    """Here it maps the last axis of matrices alone."""
+    """Here it maps only matrices, along their last axis."""
     matrices_alone = lambda leaf: -1 if getattr(leaf, "ndim", 0) == 2 else None  # noqa: E731
     got = eqx.filter_vmap(lambda tree: (tree["m"] + tree["v"], tree["n"]), in_axes=matrices_alone)(
         {"m": NUMBERS[0], "v": NUMBERS[0, :, 0], "n": "name"}
@@ -135,8 +135,8 @@ statics = st.sampled_from(["text", 3, 2.5, True, len, jnp.tanh, np.array(["text"
 
 @hypothesis.settings(max_examples=15)
 @hypothesis.given(trees(st.one_of(of_examples, of_examples, statics)))
-def test_a_tree_is_mapped_as_its_arrays_alone(tree):
-    """What isn't an array passes through, the very same object."""
+def test_only_the_arrays_of_a_tree_are_mapped(tree):
+    """Any other leaf is returned as the same object."""
     f = lambda x: x[None]  # noqa: E731
     got = eqx.filter_vmap(lambda tree: map_tree(lambda x: x if is_static(x) else f(x), tree), axis_size=SIZE)(tree)
     arrays = [x for x in flat(tree) if not is_static(x)]
@@ -148,7 +148,7 @@ def test_a_tree_is_mapped_as_its_arrays_alone(tree):
 
 @pytest.mark.parametrize("in_axes, out_axes", [((0, None), (0, 0)), ((1, 0), (1, 0)), ((-1, 1), (-1, 1))], ids=str)
 def test_the_jaxpr_is_that_of_plain_jax(in_axes, out_axes):
-    """On a model of arrays and statics, it has the equations of the function that takes the arrays alone."""
+    """For a model with static leaves, it has the equations of a function that takes only the arrays."""
     weight, x = [NUMBERS[0] if axis is None else np.moveaxis(NUMBERS, 0, axis) for axis in in_axes]
 
     def on_arrays(weight, x):
@@ -186,7 +186,7 @@ def test_a_model_that_is_called_is_not_mapped():
         np.testing.assert_allclose(eqx.filter_vmap(fun)(NUMBERS[:, 0]), m(NUMBERS[:, 0]))
 
 
-def test_the_function_runs_once_a_call():
+def test_each_call_runs_the_function_once():
     seen = TraceRecorder(lambda x: x + 1)
     f = eqx.filter_vmap(seen)
     for number in (1, 2):
@@ -258,7 +258,7 @@ def test_sizes_that_differ_are_named_with_paths_and_shapes():
         ((0, 3), "xy", r"axis 3 of `y` \(by `in_axes`\), but that is `ndarray` float32\[2,3,4\], which has 3 axes"),
         ((0, -4), "xy", r"axis -4 of `y` \(by `in_axes`\)"),
         ((0, lambda leaf: "x"), "xy", r"function in `in_axes` to return an int .* For `y` it returned `str` 'x'"),
-        ((None, None), "xy", "has nothing to map: no input has an array .* Pass such an input, or `axis_size`"),
+        ((None, None), "xy", "has nothing to map: .* Pass an array to map, or `axis_size`"),
         (0, "", "has nothing to map"),
     ],
     ids=["too few", "too deep", "no such axis", "no such negative axis", "no axis", "all None", "no inputs"],
@@ -293,7 +293,7 @@ def test_axes_that_do_not_fit_the_output(out_axes, message):
         eqx.filter_vmap(lambda x: (x[0], {"a": x[1]}), out_axes=out_axes)(NUMBERS)
 
 
-def test_an_error_of_the_function_is_its_own():
+def test_an_error_of_the_function_is_raised_unchanged():
     def fun(x):
         raise ValueError("mine")
 
