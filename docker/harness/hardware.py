@@ -129,7 +129,7 @@ def _tpu(root: Path, env: Mapping[str, str]) -> tuple[TPU | None, str]:
         chips = chips or list((root / "dev" / "vfio").glob("[0-9]*"))
     if not chips:
         if generations:
-            problem = "there is a TPU on the bus, but neither /dev/accel* nor /dev/vfio/*"
+            problem = "there is a TPU on the bus, but no /dev/accel* and no /dev/vfio/*"
             return None, problem + "; a container needs --privileged"
         return None, "there is no TPU here; run it on a TPU VM"
     kind = env.get("TPU_ACCELERATOR_TYPE", "").split("-")[0]  # "v4-8", "v5litepod-4"

@@ -56,7 +56,7 @@ def filter_scan(
             `f` returns.
         ValueError: The arrays in `xs` differ in the length of their first axis, or from `length`; or there is no
             `length`, and no array in `xs`.
-        TypeError: `checkpoint` is neither a bool nor a function.
+        TypeError: `checkpoint` is no bool and no function.
         NotImplementedError: `checkpoint` is a policy, and the running JAX is older than 0.2.21.
 
     Example:
