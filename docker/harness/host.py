@@ -171,9 +171,9 @@ def ends_within(process: "subprocess.Popen[bytes]", patience_s: float) -> bool:
 
 def pass_on_progress(progress: Path, on_progress: OnProgress) -> None:
     """Pass on the progress that docker/inside/cell_report.py writes. Before the tests begin, there is none."""
-    said = left.read_progress(progress)
-    if said is not None:
-        on_progress("tests", *said)
+    tests = left.read_progress(progress)
+    if tests is not None:
+        on_progress("tests", *tests)
 
 
 def stop_group(process: "subprocess.Popen[bytes]", stop: Stop = STOP) -> None:
@@ -194,8 +194,8 @@ def stop_group(process: "subprocess.Popen[bytes]", stop: Stop = STOP) -> None:
 
 def without_result(cell: Cell, status: int, log: Path) -> Result:
     """The result for the case that tox ended and wrote none."""
-    said = log.read_text(encoding="utf-8", errors="replace")
+    output = log.read_text(encoding="utf-8", errors="replace")
     if status < 0:
         reason = "tox {}; the end of {} says more".format(verdict.how_it_ended(status), log)
         return Result(cell=cell.name, outcome=Outcome.FAILED, reason=reason, bridge=cell.bridge)
-    return verdict.of_setup(cell, said)
+    return verdict.of_setup(cell, output)

@@ -196,10 +196,10 @@ def _resolve(cell: Cell, pages: dict[str, bool], folder: Path, run: Run) -> str:
         raise Unresolvable("{} can't be reached".format(" and ".join(missing)))
     done = run(command(cell), input="\n".join(cell.requires), capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        said = done.stderr.strip()
-        if re.search(r"Request failed|Failed to fetch|error sending request", said):
-            raise IndexUnreachable("uv can't reach the package index for {}:\n{}".format(cell.lock.stem, said))
-        raise Unresolvable(_reason(said))
+        output = done.stderr.strip()
+        if re.search(r"Request failed|Failed to fetch|error sending request", output):
+            raise IndexUnreachable("uv can't reach the package index for {}:\n{}".format(cell.lock.stem, output))
+        raise Unresolvable(_reason(output))
     header = HEADER.format(
         name=cell.lock.stem, python=cell.python, platform=PLATFORM, as_of=cell.as_of, inputs=inputs(cell)
     )
@@ -210,10 +210,10 @@ def _resolve(cell: Cell, pages: dict[str, bool], folder: Path, run: Run) -> str:
     return "{} packages{}".format(len(read(path).pins), "" if text != before else ", as before")
 
 
-def _reason(said: str) -> str:
+def _reason(output: str) -> str:
     """The causes in uv's output, in one line and without its hints."""
-    causes = re.findall(r"^\s*cause: (.*(?:\n(?!\s*(?:cause|hint): ).+)*)", said, re.MULTILINE)
-    return re.sub(r"\s+", " ", " ".join(causes) or said)
+    causes = re.findall(r"^\s*cause: (.*(?:\n(?!\s*(?:cause|hint): ).+)*)", output, re.MULTILINE)
+    return re.sub(r"\s+", " ", " ".join(causes) or output)
 
 
 def command(cell: Cell) -> list[str]:

@@ -24,18 +24,18 @@ class Rule:
     outcome: Outcome  # of the cell
     message: str  # `{line}` stands for the text that matched, other names for groups of the pattern
 
-    def says(self, said: str) -> "re.Match[str] | None":
-        return re.search(self.pattern, said, re.IGNORECASE | re.MULTILINE)
+    def search(self, output: str) -> "re.Match[str] | None":
+        return re.search(self.pattern, output, re.IGNORECASE | re.MULTILINE)
 
 
-def understand(said: str, **names: str) -> Trouble | None:
+def understand(output: str, **names: str) -> Trouble | None:
     """The trouble that the first matching rule finds in the output, or `None` if no rule matches.
 
     `names` fill the other placeholders of the messages, see `blame.Source`.
     """
-    said = plain(said)
+    output = plain(output)
     for rule in RULES:
-        found = rule.says(said)
+        found = rule.search(output)
         if found:
             line = " ".join(found[0].split())
             filled: Mapping[str, str] = {**UNKNOWN, **names, **found.groupdict(), "line": line}
@@ -51,23 +51,23 @@ UNKNOWN = {
 }
 
 
-def failed_step(said: str) -> str:
+def failed_step(output: str) -> str:
     """The part of a build's output that comes from the step that failed."""
-    failures = re.findall(r"^#(\d+) ERROR: .*", said, re.MULTILINE)
+    failures = re.findall(r"^#(\d+) ERROR: .*", output, re.MULTILINE)
     if not failures:
-        return plain(said)
-    of_step = re.findall(r"^#{} (?:[\d.]+ .*|ERROR: .*)".format(failures[-1]), said, re.MULTILINE)
+        return plain(output)
+    of_step = re.findall(r"^#{} (?:[\d.]+ .*|ERROR: .*)".format(failures[-1]), output, re.MULTILINE)
     return plain("\n".join(of_step))
 
 
-def plain(said: str) -> str:
+def plain(output: str) -> str:
     """The output without colours, and without the step numbers and seconds that BuildKit puts before each line."""
-    said = re.sub(r"\x1b\[[\d;]*m", "", said)
-    return re.sub(r"^#\d+ (?:\d+\.\d+ ?)?", "", said, flags=re.MULTILINE).strip()
+    output = re.sub(r"\x1b\[[\d;]*m", "", output)
+    return re.sub(r"^#\d+ (?:\d+\.\d+ ?)?", "", output, flags=re.MULTILINE).strip()
 
 
-def not_understood(command: str, said: str) -> Trouble:
-    lines = [line.strip() for line in plain(said).splitlines() if line.strip()]
+def not_understood(command: str, output: str) -> Trouble:
+    lines = [line.strip() for line in plain(output).splitlines() if line.strip()]
     return Trouble("`docker {}` failed: {}".format(command, (lines or ["it printed nothing"])[-1]))
 
 

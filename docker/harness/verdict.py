@@ -74,39 +74,39 @@ def how_it_ended(status: int) -> str:
     return "was killed by {}{}".format(name, hint)
 
 
-def of_build(cell: Cell, said: str) -> Result:
-    """The result of a cell whose wheel could not be built. `said` is the output of the build.
+def of_build(cell: Cell, output: str) -> Result:
+    """The result of a cell whose wheel could not be built. `output` is that of the build.
 
     The source is at fault, so the cell failed. If the tools of the build can't be fetched, the cell is unavailable.
     """
-    if any(re.search(pattern, said, re.IGNORECASE) for pattern, _ in RULES):
-        return of_setup(cell, said, blame.BUILD)
-    decisive = [line.strip() for line in said.splitlines() if re.match(r"\s*(error|cause):", line)]
+    if any(re.search(pattern, output, re.IGNORECASE) for pattern, _ in RULES):
+        return of_setup(cell, output, blame.BUILD)
+    decisive = [line.strip() for line in output.splitlines() if re.match(r"\s*(error|cause):", line)]
     message = "its wheel could not be built: {}; the whole output is in results/{}.log"
-    reason = message.format(" ".join(decisive) or said.strip().splitlines()[-1], cell.name)
+    reason = message.format(" ".join(decisive) or output.strip().splitlines()[-1], cell.name)
     return Result(cell=cell.name, outcome=Outcome.FAILED, reason=reason, bridge=cell.bridge)
 
 
-def of_setup(cell: Cell, said: str, source: Source | None = None) -> Result:
+def of_setup(cell: Cell, output: str, source: Source | None = None) -> Result:
     """The result of a cell that could not be set up.
 
     Args:
-        said: The output of the command that failed.
+        output: The output of the command that failed.
         source: The file that names the packages. By default it is the cell's lock.
     """
-    reason = why_no_setup(said, source or blame.source_of(cell))
+    reason = why_no_setup(output, source or blame.source_of(cell))
     return Result(cell=cell.name, outcome=Outcome.UNAVAILABLE, reason=reason, bridge=cell.bridge)
 
 
-def why_no_setup(said: str, source: Source) -> str:
+def why_no_setup(output: str, source: Source) -> str:
     """One line with the cause in the output, and the next move."""
-    said = re.sub(r"\x1b\[[\d;]*m", "", said)
+    output = re.sub(r"\x1b\[[\d;]*m", "", output)
     for pattern, message in RULES:
-        found = re.search(pattern, said, re.IGNORECASE)
+        found = re.search(pattern, output, re.IGNORECASE)
         if found:
             line = " ".join(found[0].split())
             return message.format(line=line, **source.message_fields())
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error:")]
     last = (errors or lines or ["the output above, or in the log, says why"])[-1]
     return "it could not be set up: {}".format(last)
