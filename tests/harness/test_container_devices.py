@@ -76,7 +76,7 @@ def test_gpu(docker, state, said, outcome, reason):
         ("/dev/vfio/0=\n" + V5E, None, ""),
         ("/dev/vfio/0=\n" + V7X, Outcome.UNSUPPORTED, "is a v7x"),
         ("/dev/vfio/0=\n", Outcome.NOT_RUN, "no TPU"),  # this node belongs to another device
-        (V5E, Outcome.NOT_RUN, "there is a TPU on the bus, but neither /dev/accel"),
+        (V5E, Outcome.NOT_RUN, "there is a TPU on the bus, but no /dev/accel"),
         ("sh: 1: cat: not found\n", Outcome.NOT_RUN, "no TPU"),
     ],
 )
