@@ -84,7 +84,7 @@ def filter_vmap(
     axis_size: Optional[int] = None,
     **kwargs: Any,
 ) -> Any:
-    """Wrap `jax.vmap`: map a function over an axis of the arrays in its inputs. Everything else passes as it is.
+    """Wrap `jax.vmap`: map a function over an axis of the arrays in its inputs. Any other leaf passes unchanged.
 
     The arrays may be JAX arrays, NumPy arrays or NumPy scalars. Any other leaf, such as a Python number or a function,
     is the same for all examples, and is returned unchanged. Axes have no effect on it. If `fun` is a model, or a method

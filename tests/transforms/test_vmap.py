@@ -1,4 +1,4 @@
-"""`filter_vmap`: as a loop in Python over the examples, and as `jax.vmap` on the arrays alone."""
+"""`filter_vmap` agrees with a Python loop over the examples, and with `jax.vmap` of the arrays only."""
 
 import functools as ft
 import itertools
