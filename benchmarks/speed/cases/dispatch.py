@@ -28,7 +28,7 @@ def cases() -> Iterator[Case]:
         yield Case("dispatch_made", make, leaves, timed=dispatch_speed.dispatched, seconds=1.5)
 
 
-def contenders(name: str, work, leaves: int) -> dict[str, Call]:
+def contenders(name: str, work: Any, leaves: int) -> dict[str, Call]:
     return {**work(leaves), **MORE[name](leaves)}
 
 
