@@ -97,7 +97,7 @@ class _StandIn:
     """An object that is pickled like `original`, with stand-ins for the parts that need one.
 
     It is loaded as `original` would be. `original` doesn't change. A stand-in is made for one pickle, whose memo keeps
-    it alive. Until then `pack` returns the same stand-in for the same object, so a shared object is pickled once.
+    it alive. While it lives, `pack` returns the same stand-in for the same object. So a shared object is pickled once.
     """
 
     __slots__ = ("__weakref__", "original")

@@ -18,7 +18,7 @@ import equinox as eqx
 
 def test_a_bound_method_behaves_like_one_of_python():
     m = affine()
-    assert m.scaled.__name__ == "scaled" and m.scaled.__doc__ == "Scale what the call gives."
+    assert m.scaled.__name__ == "scaled" and m.scaled.__doc__ == "Scale the result of the call."
     assert str(inspect.signature(m.scaled)) == "(x, factor=2.0)"
     assert m.scaled == m.scaled and hash(m.scaled) == hash(m.scaled)
     assert m.scaled != affine().scaled and m.scaled != m.__call__
