@@ -45,7 +45,11 @@ refusal = None  # why this run was refused
 
 
 def expected(environ):
-    """What `EQX_EXPECT` says. Raises: ValueError: it isn't there, or can't be understood."""
+    """What the cell expects, from `EQX_EXPECT`.
+
+    Raises:
+        ValueError: The variable isn't set, or its value isn't valid.
+    """
     text = environ.get("EQX_EXPECT")
     if not text:
         raise ValueError(
@@ -210,7 +214,7 @@ def pytest_collection(session):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
-    """Take what a worker of pytest-xdist saw when it ended. A worker that crashed reports nothing, and is replaced."""
+    """Collect what a worker of pytest-xdist found. A worker that crashed reports nothing, and another replaces it."""
     output = getattr(node, "workeroutput", {})
     if "eqx_refusal" in output:
         _refuse(output["eqx_refusal"], node.config)
