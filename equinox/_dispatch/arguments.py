@@ -75,9 +75,14 @@ def inputs_of(names, args, kwargs, bound=()):
     return inputs
 
 
+def paths_of_leaves(inputs):
+    """The paths of the leaves of all `inputs`, such as `model.layers[0].weight`."""
+    return [path for x in inputs for path in leaf_paths(x.value, x.name)]
+
+
 def path_of_leaf(inputs, i):
-    """The path of leaf number `i` of all `inputs`, such as `model.layers[0].weight`."""
-    return [path for x in inputs for path in leaf_paths(x.value, x.name)][i]
+    """The path of leaf number `i` of all `inputs`."""
+    return paths_of_leaves(inputs)[i]
 
 
 class Arrangement:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import operator
 from typing import Any, Callable, Hashable, List, Optional, overload
 
 import jax
@@ -13,14 +11,12 @@ from jax import tree_util
 
 from .. import _compat
 from .._compat.types import P, PyTree, R
-from .._dispatch.arguments import inputs_of, path_of_leaf, positional_names
+from .._dispatch.arguments import inputs_of, paths_of_leaves, positional_names
 from .._dispatch.leaf_groups import separate_leaves
-from .._trees.paths import describe_leaf, leaf_paths
+from .._trees.paths import leaf_paths
 from .._trees.predicates import is_array
-from .axes import Axes
+from .axes import InAxes, OutAxes, check_axis_size, mapped_size
 from .wrap import Options, Transformed, transform, transformation
-
-_MOST_SHOWN = 8  # leaves of one size in an error message
 
 
 def if_array(axis: int) -> Callable[[Any], Optional[int]]:
@@ -93,7 +89,7 @@ def filter_vmap(
     Args:
         fun: A function or another callable. Without `fun`, the result is a decorator.
         in_axes: The axis along which each array is mapped. It is an int, `None` for arrays that aren't mapped, or a
-            function from a leaf to one of these, such as `if_array(0)`. It may also be a pytree of these that is a
+            function from an array to one of these, such as `if_array(0)`. It may also be a pytree of these that is a
             prefix of the tuple of positional inputs. Each item then applies to all leaves below it. Arrays in keyword
             inputs are mapped along axis 0.
         out_axes: The position of the mapped axis in each array of the output, in the same form as `in_axes`. `None`
@@ -134,11 +130,9 @@ class _VmapOptions(Options):
             _compat.require("spmd_axis_name")
         if kwargs:
             _compat.check_options(self.name, jax.vmap, kwargs)
-        by_position = tuple(in_axes) if type(in_axes) is list else in_axes
-        self.in_axes = Axes(self.name, "in_axes", by_position, "the tuple of the inputs passed by position", 0)
-        self.keyword_axes = Axes(self.name, "in_axes", 0, "the inputs passed by keyword", 0)
-        self.out_axes = Axes(self.name, "out_axes", out_axes, "the output", 1)
-        self.axis_size = _check_axis_size(self.name, axis_size)
+        self.in_axes = InAxes(self.name, in_axes)
+        self.out_axes = OutAxes(self.name, out_axes)
+        self.axis_size = check_axis_size(self.name, axis_size)
         self.kwargs = kwargs if axis_name is None else dict(kwargs, axis_name=axis_name)
 
 
@@ -151,13 +145,17 @@ class _Vmapped(Transformed[P, R]):
 
 def _vmap(fun, options, args, kwargs):
     """`jax.vmap` of `fun` over the mapped arrays only."""
-
-    def path(i):
-        return path_of_leaf(inputs_of(positional_names(fun), args, kwargs), i)
-
     leaves, treedef = tree_util.tree_flatten((args, kwargs))
-    axes = _axes_of_inputs(options, args, kwargs, leaves, treedef, path)
-    size = _axis_size(options, leaves, axes, path)
+
+    def paths():
+        return paths_of_leaves(inputs_of(positional_names(fun), args, kwargs))
+
+    items = options.in_axes.items_of_inputs(args, treedef)
+    axes = [
+        options.in_axes.axis(item, x, lambda i=i: paths()[i]) if is_array(x) else None
+        for i, (item, x) in enumerate(zip(items, leaves))
+    ]
+    size = mapped_size(options.name, options.axis_size, leaves, axes, paths)
     mapped, merge = separate_leaves(leaves, treedef, [axis is not None for axis in axes])
     # JAX before 0.2.28 can take the size of the axis only from an array.
     only_size = [] if mapped else [np.zeros(size, bool)]
@@ -168,12 +166,8 @@ def _vmap(fun, options, args, kwargs):
     def of_mapped(mapped, _):
         nonlocal merge_output
         args, kwargs = merge(mapped)
-        out = fun(*args, **kwargs)
-        leaves, treedef = tree_util.tree_flatten(out)
-        axes = options.out_axes.of(out, leaves, treedef, lambda i: leaf_paths(out, "output")[i])
-        are_arrays = list(map(is_array, leaves))
-        out_axes.extend(itertools.compress(axes, are_arrays))
-        arrays, merge_output = separate_leaves(leaves, treedef, are_arrays)
+        arrays, axes, merge_output = options.out_axes.separate(fun(*args, **kwargs))
+        out_axes.extend(axes)
         return arrays
 
     try:
@@ -190,60 +184,9 @@ def _vmap(fun, options, args, kwargs):
     return merge_output(arrays)
 
 
-def _axes_of_inputs(options, args, kwargs, leaves, treedef, path):
-    """For each leaf of the inputs, the number of its mapped axis, or `None`."""
-    of_args, of_kwargs = treedef.children()
-    number = of_args.num_leaves
-    axes = options.in_axes.of(args, leaves[:number], of_args, path)
-    if kwargs:
-        axes += options.keyword_axes.of(kwargs, leaves[number:], of_kwargs, lambda i: path(number + i))
-    return axes
-
-
-def _axis_size(options, leaves, axes, path):
-    """The size of the mapped axis."""
-    sizes = {x.shape[axis] for x, axis in zip(leaves, axes) if axis is not None}
-    if options.axis_size is not None:
-        sizes.add(options.axis_size)
-    if len(sizes) == 1:
-        return sizes.pop()
-    if not sizes:
-        raise ValueError(
-            "`{}` has nothing to map: `in_axes` has no axis for any array in the inputs. Pass an array to map, or "
-            "`axis_size`.".format(options.name)
-        )
-    lines = []
-    for size in sorted(sizes):
-        of_size = [i for i, axis in enumerate(axes) if axis is not None and leaves[i].shape[axis] == size]
-        shown = [
-            "axis {} of `{}`, {}".format(axes[i], path(i), describe_leaf(leaves[i])) for i in of_size[:_MOST_SHOWN]
-        ]
-        if size == options.axis_size:
-            shown.insert(0, "`axis_size`")
-        if len(of_size) > _MOST_SHOWN:
-            shown.append("{} more".format(len(of_size) - _MOST_SHOWN))
-        lines.append("  size {}: {}".format(size, "; ".join(shown)))
-    raise ValueError(
-        "`{}` maps along axes of one size, but these differ:\n{}\nGive `None` in `in_axes` for what is not to be "
-        "mapped.".format(options.name, "\n".join(lines))
-    )
-
-
 def _unmapped_paths(merge, out_axes):
     """The paths of the arrays in the output for which `out_axes` is `None`."""
     marks = [object() for _ in out_axes]
     unmapped = {id(mark) for mark, axis in zip(marks, out_axes) if axis is None}
     tree = merge(marks)
     return [path for path, x in zip(leaf_paths(tree, "output"), tree_util.tree_leaves(tree)) if id(x) in unmapped]
-
-
-def _check_axis_size(name, axis_size):
-    if axis_size is None:
-        return None
-    try:
-        size = operator.index(axis_size)
-    except TypeError:
-        raise TypeError("`{}` expects `axis_size` to be an int, got {!r}.".format(name, axis_size)) from None
-    if size < 0:
-        raise ValueError("`{}` expects an `axis_size` of zero or more, got {}.".format(name, size))
-    return size

@@ -28,33 +28,45 @@ def values_of_leaves(prefix, leaves, treedef, is_value, name, expected):
     Raises:
         TypeError: A leaf of `prefix` is no value and no function.
     """
-    if callable(prefix) and tree_util.all_leaves([prefix]):
+    if _is_function(prefix):
         return list(map(prefix, leaves))
+    items = items_of_leaves(prefix, treedef, is_value, name, expected)
+    return None if items is None else [x if is_value(x) else x(leaf) for x, leaf in zip(items, leaves)]
+
+
+def items_of_leaves(prefix, treedef, is_value, name, expected):
+    """Find the value or the function that `prefix` has for each leaf of a tree.
+
+    The arguments, the result and the errors are those of `values_of_leaves`, but functions aren't called.
+    """
+    if _is_function(prefix):
+        return [prefix] * treedef.num_leaves
     is_leaf = None
     items, structure = tree_util.tree_flatten(prefix)
     if structure == treedef:
         if all(map(is_value, items)):
             return items
-        below = range(len(leaves))
+        below = range(treedef.num_leaves)
     else:
         is_leaf = is_item
         items, structure = tree_util.tree_flatten(prefix, is_leaf=is_leaf)
         try:
-            below = structure.flatten_up_to(treedef.unflatten(range(len(leaves))))
+            below = structure.flatten_up_to(treedef.unflatten(range(treedef.num_leaves)))
         except ValueError:
             return None
-    values = []
+    found = []
     for i, (item, subtree) in enumerate(zip(items, below)):
         for part, part_below in _parts(item, subtree, is_value):
-            indices = tree_util.tree_leaves(part_below)
-            if is_value(part):
-                values += [part] * len(indices)
-            elif callable(part):
-                values += [part(leaves[j]) for j in indices]
-            elif indices or part is not None:
+            number = len(tree_util.tree_leaves(part_below))
+            if not (is_value(part) or callable(part)) and (number or part is not None):
                 path = leaf_paths(prefix, name, is_leaf)[i]
                 raise TypeError("`{}` must be {}, got {}.".format(path, expected, describe_leaf(part)))
-    return values
+            found += [part] * number
+    return found
+
+
+def _is_function(prefix):
+    return callable(prefix) and tree_util.all_leaves([prefix])
 
 
 def _parts(item, subtree, is_value):
