@@ -130,6 +130,16 @@ def test_both_branches_are_traced_where_the_predicate_is_known(known):
         traced.clear()
 
 
+def test_one_branch_runs_where_jit_is_disabled():
+    with jax.disable_jit():
+        for index in (0, 1):
+            for choose in CHOICES.values():
+                assert choose(jnp.array(index), lambda: (jnp.array(5), MARK), lambda: (jnp.array(6), MARK)) == (
+                    5 + index,
+                    MARK,
+                )
+
+
 def test_an_index_out_of_range_is_that_of_the_nearest_branch():
     branches = [lambda i=i: jnp.array(i) for i in range(3)]
     assert [int(eqx.filter_switch(i, branches)) for i in (-5, 0, 2, 9)] == [0, 0, 2, 2]

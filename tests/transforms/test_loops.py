@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import lax, tree_util
+from jax import core, lax, tree_util
 from jaxprs import all_kinds, jaxpr_sizes
 from modules import Affine
 from random_trees import arrays_of, doubled, map_tree, same, statics_of, trees, with_arrays
@@ -228,6 +228,29 @@ def test_what_a_body_changes_is_named_with_before_and_after(loop, change):
     message = "`filter_{}` expects `{}` to return .* it changed ".format(loop.split(" ")[0], parameter) + message
     with pytest.raises(TypeError, match=message.replace("carry", re.escape(path))):
         LOOPS[loop](body, cell())
+
+
+@each_loop
+def test_keys_are_carried(loop):
+    """Old-style ones, and typed ones where JAX has them."""
+    makers = [jax.random.PRNGKey] + ([jax.random.key] if hasattr(jax.random, "key") else [])
+    for make in makers:
+        key, text = LOOPS[loop](lambda carry: (jax.random.split(carry[0])[0], carry[1]), (make(0), "text"))
+        expected = python_loop(lambda key: jax.random.split(key)[0], make(0))
+        assert jnp.array_equal(jax.random.uniform(key), jax.random.uniform(expected)) and text == "text"
+
+
+def test_loops_run_in_python_where_jit_is_disabled():
+    def step(carry, x):
+        assert not isinstance(x, core.Tracer)
+        return (carry[0] + x.sum(), carry[1]), (x, carry[1])
+
+    with jax.disable_jit():
+        carry, ys = eqx.filter_scan(step, (jnp.zeros(()), "text"), XS)
+        assert carry[1] == ys[1] == "text" and eqx.tree_equal(ys[0], XS) and carry[0] == XS.sum()
+        assert eqx.filter_map(lambda x: (x, "text"), XS)[1] == "text"
+        for loop in LOOPS.values():
+            assert loop(lambda carry: [carry[0] + 1, carry[1]], [ZERO, MARK]) == [STEPS, MARK]
 
 
 # What is sliced, and what is stacked
