@@ -71,7 +71,7 @@ def _make_partial(function, arguments):
 
 
 def _make_instance(function, instance):
-    return instance  # its class has the function
+    return instance  # a call of it finds the function in its class
 
 
 def _is_wrapper(fun):
@@ -86,12 +86,16 @@ def _top(node):
 
 
 def _call_method_of(cls):
-    """The function that a call of an instance of `cls` runs. It takes the instance first."""
+    """The function to which the compiled functions of the instances of `cls` belong: the `__call__` of `cls`.
+
+    It only owns them. `rebuild` calls the instance itself. If `__call__` isn't a plain function, such as a static
+    method, `_any_call` owns them.
+    """
     in_class = next((c.__dict__["__call__"] for c in cls.__mro__ if "__call__" in c.__dict__), None)
     if in_class is None or isinstance(in_class, (staticmethod, classmethod)):
-        return _call_instance
-    return cls.__call__ if hasattr(type(cls.__call__), "__get__") else _call_instance
+        return _any_call
+    return cls.__call__ if hasattr(type(cls.__call__), "__get__") else _any_call
 
 
-def _call_instance(__instance, *args, **kwargs):
-    return __instance(*args, **kwargs)
+def _any_call(instance, *args, **kwargs):
+    return instance(*args, **kwargs)
