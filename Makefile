@@ -73,7 +73,7 @@ help:  ## List the targets
 test:  ## Run the tests on the newest JAX for this Python
 	exec $(RUN) pytest -n auto --maxprocesses 4 $(ARGS)
 
-lint:  ## Check style, formatting, types, docstrings, and that the library is valid Python 3.7
+lint:  ## Check style, formatting, types, docstrings, words, and that the library is valid Python 3.7
 	exec $(RUN) ruff check $(CODE)
 	exec $(RUN) ruff format --check $(CODE)
 	exec $(RUN) mypy
@@ -82,7 +82,8 @@ lint:  ## Check style, formatting, types, docstrings, and that the library is va
 	exec $(RUN) pyright --level error
 	exec $(RUN) pytest -q tests/typing
 	exec $(RUN) pytest -q -k python_37 tests/test_package.py
-	exec $(RUN) pytest -q tests/test_docstrings.py
+	exec $(RUN) pytest -q tests/test_docstrings.py tests/lint
+	exec $(IN_VENV) python tests/lint/words.py
 
 format:  ## Format the code, and correct what ruff can correct
 	exec $(RUN) ruff check --fix $(CODE)
