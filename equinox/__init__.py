@@ -8,6 +8,7 @@ from ._transforms.grad import filter_grad, filter_value_and_grad, gradf, value_a
 from ._transforms.jit import filter_jit, jitf
 from ._transforms.loops import filter_fori_loop, filter_map, filter_scan, filter_while_loop
 from ._transforms.make_jaxpr import filter_make_jaxpr
+from ._transforms.pmap import filter_pmap
 from ._transforms.pure_callback import filter_pure_callback
 from ._transforms.vmap import filter_vmap, if_array
 from ._trees.at import tree_at
@@ -31,6 +32,7 @@ __all__ = [
     "filter_jit",
     "filter_make_jaxpr",
     "filter_map",
+    "filter_pmap",
     "filter_pure_callback",
     "filter_scan",
     "filter_switch",

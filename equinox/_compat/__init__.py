@@ -6,7 +6,7 @@ module as an argument. So a test can pass a stand-in and cover every branch on a
 changed, in which release, and which oldest supported JAX (the "floor") makes the function needless.
 """
 
-from .arrays import is_numpy_array, is_numpy_constant, is_typed_key, pickles_arrays_as_numpy, to_numpy
+from .arrays import abstract, is_numpy_array, is_numpy_constant, is_typed_key, pickles_arrays_as_numpy, to_numpy
 from .callbacks import pure_callback
 from .features import SINCE, require
 from .pytrees import named_children, register_node
@@ -14,6 +14,7 @@ from .staging import check_options
 
 __all__ = [
     "SINCE",
+    "abstract",
     "check_options",
     "is_numpy_array",
     "is_numpy_constant",

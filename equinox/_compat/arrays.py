@@ -42,6 +42,22 @@ def pickles_arrays_as_numpy(jax=jax):
     return jax_release(jax) < (0, 3, 0)
 
 
+def abstract(x, without_axis=None, jax=jax):
+    """A `jax.ShapeDtypeStruct` like the array `x`, with the dtype that JAX has for it.
+
+    Without x64 JAX has 32 bits for NumPy's 64, and JAX 0.12 warns of a `ShapeDtypeStruct` with 64 bits. Typed keys
+    (see `is_typed_key`) keep their dtype.
+
+    Args:
+        x: An array or a `ShapeDtypeStruct`.
+        without_axis: The number of an axis to leave out.
+        jax: The module `jax`, or a stand-in.
+    """
+    shape = tuple(size for i, size in enumerate(x.shape) if i != without_axis)
+    dtype = jax.dtypes.canonicalize_dtype(x.dtype) if isinstance(x.dtype, np.dtype) else x.dtype
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
 def to_numpy(x, jax=jax):
     """The values of the concrete JAX array `x` as a NumPy array. `None` if this process can't see all of them.
 

@@ -215,12 +215,12 @@ class Dispatcher:
             if kind == STATIC
         )
         traced, donated = ([x for x, k in zip(owners, kinds) if k == kind] for kind in (TRACED, DONATED))
-        shardings_of = self._options.input_shardings(inputs)
-        shardings = tuple(tuple(shardings_of[x][i] for x, i in group) for group in (traced, donated))
+        leaf_options = self._options.of_leaves(inputs)
+        groups = tuple(tuple(leaf_options[x][i] for x, i in group) for group in (traced, donated))
         recheck = None
         if self._selection.depends_on == DTYPE and not any(map(_is_abstract, leaves)):
             recheck = self._selection.filter_fn, tuple(not x.is_bound for x, _ in traced + donated)
-        compiled = self._cached_specialise(arrangement, treedef, kinds, static_keys, shardings, recheck)
+        compiled = self._cached_specialise(arrangement, treedef, kinds, static_keys, groups, recheck)
         return CacheEntry(arrangement, leaves, treedef, kinds, static_keys, compiled)
 
     def _refuse_untraceable(self, inputs):

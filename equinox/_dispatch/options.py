@@ -68,8 +68,8 @@ class InputOptions:
         for chosen in (self.static, self.donated):
             chosen.check(fun)
 
-    def input_shardings(self, inputs):
-        """For each input, the shardings of its leaves. A leaf without a sharding has `None`.
+    def of_leaves(self, inputs):
+        """For each input, the options of its leaves, which `jit` takes. These are shardings, or `None`.
 
         Raises:
             ValueError: `in_shardings` doesn't fit the inputs that aren't static, or one of these was passed by keyword.

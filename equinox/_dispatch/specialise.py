@@ -11,7 +11,7 @@ class FilterChanged(Exception):
     """A leaf has a new dtype for which the filter answers differently: the call needs another compiled function."""
 
 
-def specialise(get_function, layers, name, options, arrangement, treedef, kinds, static_keys, shardings, recheck):
+def specialise(get_function, layers, name, options, arrangement, treedef, kinds, static_keys, leaf_options, recheck):
     """The compiled function. It takes the tuple of traced leaves, and that of donated leaves if there are any.
 
     Args:
@@ -23,7 +23,7 @@ def specialise(get_function, layers, name, options, arrangement, treedef, kinds,
         treedef: The structure of `(modules, others)`.
         kinds: The kind of each leaf.
         static_keys: The keys of the static leaves.
-        shardings: A pair: the shardings of the traced leaves, and those of the donated leaves.
+        leaf_options: A pair: the options of the traced leaves, such as shardings, and those of the donated leaves.
         recheck: `None`, or a pair: a filter whose answers depend on the dtype, and for each traced or donated leaf
             whether the filter was asked. JAX traces the function again for a new dtype. The filter is then asked again.
 
@@ -43,4 +43,4 @@ def specialise(get_function, layers, name, options, arrangement, treedef, kinds,
         return options.pack_output(fun(*args[number_bound:], **kwargs))
 
     flat_fun.__name__ = flat_fun.__qualname__ = name
-    return options.jit(flat_fun, shardings, DONATED in kinds)
+    return options.jit(flat_fun, leaf_options, DONATED in kinds)

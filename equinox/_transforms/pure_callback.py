@@ -76,7 +76,7 @@ def filter_pure_callback(
         raise ValueError(message.format(", ".join(map(repr, _ONE_BY_ONE + _IN_BATCHES)), vmap_method))
     arrays, merge = separate((callback, args, kwargs), is_array)
     results, merge_results = separate(result_shape_dtypes, is_array_or_shape)
-    shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in results]
+    shapes = list(map(_compat.abstract, results))
     on_host = _OnHost(merge, len(arrays), merge_results(shapes), gets_batches=vmap_method in _IN_BATCHES)
     return merge_results(_compat.pure_callback(on_host, shapes, arrays, sharding, vmap_method))
 

@@ -205,6 +205,17 @@ def test_is_typed_key():
         assert answers == [True]
 
 
+def test_abstract():
+    """The shape of the array, perhaps without an axis, and the dtype that JAX has for it."""
+    x = np.zeros((2, 3, 4))
+    for without_axis, shape in [(None, (2, 3, 4)), (0, (3, 4)), (2, (2, 3))]:
+        got = _compat.abstract(x, without_axis)
+        assert type(got) is jax.ShapeDtypeStruct and (got.shape, got.dtype) == (shape, jnp.asarray(x).dtype)
+        assert _compat.abstract(got) == got
+    keys = [jrandom.PRNGKey(0)] + ([jrandom.key(0)] if hasattr(jrandom, "key") else [])
+    assert [_compat.abstract(key).dtype for key in keys] == [key.dtype for key in keys]
+
+
 class Array:
     """Stands for a JAX array. If `error` is given, reading its values raises it."""
 

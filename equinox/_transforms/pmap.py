@@ -1,0 +1,232 @@
+"""`filter_pmap`: `jax.pmap` for functions of models."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Hashable, Optional, overload
+
+import jax
+from jax import tree_util
+
+from .. import _compat
+from .._compat.types import P, PyTree, R
+from .._dispatch.leaf_groups import pack_output
+from .._dispatch.options import InputOptions
+from .._trees.paths import leaf_paths
+from .._trees.predicates import is_array
+from .._trees.selection import Selection
+from .._trees.static import hashable_key
+from .axes import InAxes, OutAxes, check_axis_size, mapped_size
+from .jit import Jitted
+from .vmap import if_array
+from .wrap import Options, transform, transformation
+
+_ALONG_FIRST = if_array(0)
+
+
+@overload
+def filter_pmap(
+    fun: Callable[P, R],
+    *,
+    in_axes: PyTree = ...,
+    out_axes: PyTree = ...,
+    axis_name: Hashable = ...,
+    axis_size: Optional[int] = ...,
+    **kwargs: Any,
+) -> Jitted[P, R]: ...
+@overload
+def filter_pmap(
+    fun: None = ...,
+    *,
+    in_axes: PyTree = ...,
+    out_axes: PyTree = ...,
+    axis_name: Hashable = ...,
+    axis_size: Optional[int] = ...,
+    **kwargs: Any,
+) -> Callable[[Callable[P, R]], Jitted[P, R]]: ...
+@transformation
+def filter_pmap(
+    fun: Optional[Callable[..., Any]] = None,
+    *,
+    in_axes: PyTree = _ALONG_FIRST,
+    out_axes: PyTree = _ALONG_FIRST,
+    axis_name: Hashable = None,
+    axis_size: Optional[int] = None,
+    **kwargs: Any,
+) -> Any:
+    """Wrap `jax.pmap`: map a function over an axis of the arrays in its inputs, with one device for each example.
+
+    JAX advises against `jax.pmap` since 0.8, and for `jax.jit` with shardings. What isn't an array is static, as for
+    `filter_jit`. If `fun` is a model, or a method of a model, the model isn't mapped: each device gets all of it.
+
+    Args:
+        fun: A function or another callable. Without `fun`, the result is a decorator.
+        in_axes: As for `filter_vmap`.
+        out_axes: As for `filter_vmap`. `None` means that the array is the same for all examples: the first one's is
+            returned.
+        axis_name: The name of the axis, for collectives such as `jax.lax.psum`.
+        axis_size: The size of the axis. It is checked.
+        **kwargs: As for `jax.pmap`, such as `devices` and `backend`. `donate_argnums` and `donate_argnames` name whole
+            inputs.
+
+    Returns:
+        A function with the inputs of `fun`. It has the methods `lower` and `clear_cache`, as those that `filter_jit`
+        returns. The result is a pytree whose child is `fun`.
+
+    Raises:
+        TypeError: A leaf of `in_axes` or `out_axes` isn't an int, `None` or a function.
+        TypeError: A function in `in_axes` or `out_axes` doesn't return an int or `None`.
+        TypeError: A static leaf can't be hashed.
+        TypeError: `axis_size` isn't an int, or the running JAX doesn't accept a keyword argument.
+        ValueError: `in_axes` or `out_axes` doesn't fit the inputs or the output.
+        ValueError: An array has no such axis.
+        ValueError: The axes differ in size, or no array is mapped.
+        ValueError: There are fewer devices than examples. This error is JAX's own.
+
+    Example:
+        >>> model = eqx.nn.Linear(2, 3, key=jax.random.PRNGKey(0))
+        >>> one_for_each_device = jnp.ones((jax.device_count(), 2))
+        >>> eqx.filter_pmap(model)(one_for_each_device).shape == (jax.device_count(), 3)
+        True
+    """
+    return transform(_Pmapped, fun, _PmapOptions(in_axes, out_axes, axis_name, axis_size, kwargs))
+
+
+class _Pmapped(Jitted[P, R]):
+    """What `filter_pmap` returns."""
+
+
+class _PmapOptions(Options):
+    def __init__(self, in_axes, out_axes, axis_name, axis_size, kwargs):
+        given = dict(kwargs, in_axes=in_axes, out_axes=out_axes, axis_name=axis_name, axis_size=axis_size)
+        super().__init__("filter_pmap", given)
+        self.selection = Selection(self.name, is_array)
+        self.inputs = _PmapInputOptions(self.name, in_axes, out_axes, axis_name, axis_size, kwargs)
+
+
+class _PmapInputOptions(InputOptions):
+    """What the dispatcher needs to call `jax.pmap` in the place of `jax.jit`."""
+
+    def __init__(self, name, in_axes, out_axes, axis_name, axis_size, kwargs):
+        donated = {key: value for key, value in kwargs.items() if key.startswith("donate")}
+        super().__init__(name, True, **donated)
+        self.in_axes = InAxes(name, in_axes)
+        self.out_axes = OutAxes(name, out_axes)
+        self.axis_name = axis_name
+        self.axis_size = check_axis_size(name, axis_size)
+        self.kwargs = {key: value for key, value in kwargs.items() if key not in donated}
+        if "static_broadcasted_argnums" in kwargs:
+            raise TypeError(
+                "`{}` takes no `static_broadcasted_argnums`: what isn't an array is static. Leave it out.".format(name)
+            )
+        if self.kwargs:
+            _compat.check_options(name, jax.pmap, self.kwargs)
+        self._key = (self._key, hashable_key((in_axes, out_axes, axis_name, axis_size, self.kwargs)))
+
+    def of_leaves(self, inputs):
+        """For each input, the `_Leaf` of each of its leaves."""
+        args = tuple(x.value for x in inputs if x.by_position)
+        kwargs = {x.name: x.value for x in inputs if not (x.by_position or x.is_bound)}
+        items = iter(self.in_axes.items_of_inputs(args, tree_util.tree_structure((args, kwargs))))
+        return {
+            x: [_Leaf(None if x.is_bound else next(items), path) for path in leaf_paths(x.value, x.name)]
+            for x in inputs
+        }
+
+    def jit(self, fun, leaves, donates):
+        """`jax.pmap` of a function of a tuple of traced leaves, and of a tuple of donated ones if `donates` is true."""
+        return _Programs(self, fun, [leaf for group in leaves for leaf in group])
+
+    def pack_output(self, out):
+        """The output as it is: `_Programs` packs it."""
+        return out
+
+
+class _Leaf:
+    """What a leaf of the inputs is called, and the axis or the function that `in_axes` has for it.
+
+    All are equal, because the options and the structure of the inputs, which a cache compares too, determine them.
+    """
+
+    def __init__(self, item, path):
+        self.item = item
+        self.path = path
+
+    def __eq__(self, other):
+        return type(other) is _Leaf
+
+    def __hash__(self):
+        return 0
+
+
+class _Programs:
+    """`jax.pmap` of one function, for inputs of one structure with all shapes and dtypes.
+
+    Args:
+        options: The `_PmapInputOptions`.
+        fun: A function of groups of arrays. It returns any tree.
+        leaves: The `_Leaf` of each of the arrays.
+    """
+
+    def __init__(self, options, fun, leaves):
+        self._options = options
+        self._fun = fun
+        self._leaves = leaves
+        self._programs = {}
+
+    def __call__(self, *groups):
+        return self._program(groups)(*groups)
+
+    def lower(self, *groups):
+        """Lower the function for these inputs, as `jax.pmap(...).lower` does."""
+        return self._program(groups).lower(*groups)
+
+    def _program(self, groups):
+        arrays = [x for group in groups for x in group]
+        in_axes = self._options.in_axes
+        axes = [in_axes.axis(leaf.item, x, lambda leaf=leaf: leaf.path) for leaf, x in zip(self._leaves, arrays)]
+        key = tuple((axis, x.shape, x.dtype) for axis, x in zip(axes, arrays))
+        program = self._programs.get(key)
+        if program is None:
+            program = self._programs.setdefault(key, self._make(groups, arrays, axes))
+        return program
+
+    def _make(self, groups, arrays, axes):
+        """`jax.pmap` of the function with these axes. JAX wants to know `out_axes` before it runs the function."""
+        options, fun = self._options, self._fun
+        paths = [leaf.path for leaf in self._leaves]
+        size = mapped_size(options.name, options.axis_size, arrays, axes, lambda: paths)
+        if all(axis is None for axis in axes):
+            raise ValueError(
+                "`{}` has nothing to map: `in_axes` has no axis for any array in the inputs. Pass an array to map, "
+                "such as `jnp.arange({})`.".format(options.name, size)
+            )
+        examples = [_compat.abstract(x, axis) for x, axis in zip(arrays, axes)]
+        out_axes: Any = None
+
+        def of_example(*groups):
+            nonlocal out_axes
+            arrays, out_axes, _ = options.out_axes.separate(fun(*groups))
+            return arrays
+
+        axis_env = None if options.axis_name is None else [(options.axis_name, size)]
+        jax.make_jaxpr(of_example, axis_env=axis_env)(*_grouped(examples, groups))
+
+        def packed(*groups):
+            out = fun(*groups)
+            return pack_output(out, is_array, [0] * len(tree_util.tree_leaves(out)))
+
+        packed.__name__ = packed.__qualname__ = fun.__name__
+        return jax.pmap(
+            packed,
+            options.axis_name,
+            in_axes=_grouped(axes, groups),
+            out_axes=((tuple(out_axes),), None),
+            donate_argnums=tuple(range(1, len(groups))),
+            **options.kwargs,
+        )
+
+
+def _grouped(items, groups):
+    """The items in tuples as long as the groups."""
+    items = iter(items)
+    return tuple(tuple(next(items) for _ in group) for group in groups)
