@@ -311,6 +311,16 @@ def test_scan_gives_what_a_python_loop_gives(reverse, run):
     np.testing.assert_allclose(got[1], np.stack(ys[::-1] if reverse else ys))
 
 
+def test_options_come_to_jax():
+    def scan_of(**options):
+        jaxpr = jax.make_jaxpr(lambda xs: eqx.filter_scan(lambda carry, x: (carry, x + 1), None, xs, **options)[1])(XS)
+        return jaxpr.jaxpr.eqns[0].params
+
+    for name, value in [("unroll", 3), ("reverse", True)]:
+        assert scan_of()[name] != scan_of(**{name: value})[name] == value
+    assert scan_of(length=3)["length"] == 3
+
+
 def test_map_gives_what_vmap_gives(run):
     xs = jnp.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
     model = cell()
