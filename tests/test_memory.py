@@ -149,6 +149,9 @@ MADE_OF = {
     "jit of jit of gradient": lambda fun, m: eqx.filter_jit(eqx.filter_jit(eqx.filter_value_and_grad(fun))),
     "partial": lambda fun, m: eqx.filter_jit(tree_util.Partial(lambda m, x: fun(x) + m.weight.sum(), m)),
     "functools' partial": lambda fun, m: eqx.filter_jit(ft.partial(fun)),
+    "map": lambda fun, m: ft.partial(eqx.filter_map, fun),
+    "map of a method": lambda fun, m: ft.partial(eqx.filter_map, m.method),
+    "cond": lambda fun, m: ft.partial(eqx.filter_cond, True, fun, fun),
 }
 
 

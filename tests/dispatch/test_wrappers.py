@@ -3,7 +3,11 @@
 import gc
 import weakref
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from modules import Affine
 
 from equinox._dispatch import wrappers
 from equinox._dispatch.leaf_groups import separate
@@ -74,3 +78,39 @@ def test_the_wrappers_of_one_function_are_bounded():
     refs = [weakref.ref(wrapper_of(f, make, i)) for i in range(wrappers._MOST_WRAPPERS + 10)]
     gc.collect()
     assert sum(ref() is not None for ref in refs) == wrappers._MOST_WRAPPERS
+
+
+def test_a_model_is_the_same_function_while_it_holds_the_same():
+    """So is its method, which is another object each time."""
+    x = jnp.ones(2)
+    model = Affine(x, ["text", x])
+    wrapper = wrapper_of(model.scaled, make, 1)
+    assert wrapper_of(model.scaled, make, 1) is wrapper
+    assert wrapper_of(model, make, 1) is not wrapper
+    for i, new in [(0, "another"), (1, x + 0)]:  # a list in a model may change
+        model.bias[i] = new
+        assert wrapper_of(model.scaled, make, 1) is not wrapper
+
+
+def test_wrappers_of_a_method_go_with_the_model():
+    model = Affine(jnp.ones(2), jnp.zeros(2))
+    refs = [weakref.ref(x) for x in (model, model.weight, wrapper_of(model.scaled, make), wrapper_of(model, make))]
+    gc.collect()
+    assert refs[2]() is wrapper_of(model.scaled, make) and refs[3]() is wrapper_of(model, make)
+    assert refs[2]()(3.0)[0].tolist() == [6.0, 6.0]
+    del model
+    gc.collect()
+    assert [ref() for ref in refs] == [None] * 4
+
+
+def test_a_model_that_may_change_has_a_new_wrapper_each_time():
+    """An array of NumPy may, and a traced one is another in each call."""
+    model = Affine(np.ones(2), jnp.ones(2))
+    assert wrapper_of(model, make) is not wrapper_of(model, make)
+
+    @jax.jit
+    def traced(x):
+        model = Affine(x, x)
+        assert wrapper_of(model, make) is not wrapper_of(model, make)
+
+    traced(jnp.ones(2))

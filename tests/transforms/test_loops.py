@@ -443,6 +443,24 @@ def test_the_same_function_is_traced_once(name):
         assert before < after == len(traced)
 
 
+def test_the_method_of_a_model_is_traced_once():
+    """It is another object in each call. A list in the model may change."""
+
+    class Adds(eqx.Module):
+        weight: Any
+        added: Any
+
+        def step(self, carry, x):
+            traced.append(self)
+            return carry + sum(self.added) * x.sum(), None
+
+    traced, model = [], Adds(jnp.ones(()), [1, 2])
+    for total in (3, 3, 5, 5):
+        model.added[1] = total - 1
+        assert eqx.filter_scan(model.step, jnp.zeros(()), jnp.ones(2))[0] == 2 * total
+    assert len(traced) == 2
+
+
 def test_a_static_leaf_that_cannot_be_hashed_may_change_between_calls():
     """JAX doesn't remember what was traced for the leaf, as the leaf may be another then."""
     sizes = {1}
@@ -505,6 +523,14 @@ def test_checkpoint_rematerialises_a_step():
     assert of(checkpoint=True).count("tanh") == 2
     if "policy" in OPTIONS:
         assert of(**OPTIONS["policy"]).count("tanh") == 1
+
+
+def test_checkpoint_in_a_loop_leaves_the_compiler_free():
+    """Only outside of a loop could the compiler undo the rematerialisation, so nothing need prevent that."""
+    step = lambda carry, x: (carry, jnp.sin(x))  # noqa: E731
+    jaxpr = jax.make_jaxpr(lambda xs: eqx.filter_scan(step, None, xs, checkpoint=True)[1])(XS)
+    (rematerialised,) = jaxpr.jaxpr.eqns[0].params["jaxpr"].jaxpr.eqns
+    assert rematerialised.params["prevent_cse"] is False
 
 
 def test_a_policy_needs_a_release_of_jax():
