@@ -18,7 +18,18 @@ sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "docker" / "inside"
 from speed import machine
 
 CASES = {
-    "equinox": ["dispatch", "nodes", "trees", "tracing", "loops", "overlap", "imports", "layers", "compiling"],
+    "equinox": [
+        "dispatch",
+        "nodes",
+        "trees",
+        "tracing",
+        "loops",
+        "mapping",
+        "overlap",
+        "imports",
+        "layers",
+        "compiling",
+    ],
     "nnx": ["nnx"],
 }
 

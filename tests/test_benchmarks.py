@@ -106,7 +106,7 @@ def test_contenders_return_the_same_trees(load, name):
 def test_each_target_belongs_to_a_case(load):
     names = {
         case.name.split(":")[0]
-        for module in ("dispatch", "nodes", "trees", "tracing", "loops", "overlap", "imports", "layers", "compiling")
+        for module in load("worker").CASES["equinox"]
         for case in load("speed.cases." + module).cases()
     }
     assert set(load("speed.targets").TARGETS) <= names

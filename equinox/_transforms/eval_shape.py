@@ -6,12 +6,13 @@ from typing import Any, Callable
 
 import jax
 
+from .._compat.types import R
 from .._dispatch.leaf_groups import pack_output, separate, unpack_output
 from .._trees.paths import describe_leaf
 from .._trees.predicates import is_array, is_array_or_shape
 
 
-def filter_eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def filter_eval_shape(fun: Callable[..., R], *args: Any, **kwargs: Any) -> R:
     """Find the shapes and dtypes of what a function returns. Nothing is computed, and no memory is used for arrays.
 
     Args:
