@@ -1,6 +1,6 @@
 """Callable pytrees and filtered transformations: neural networks in JAX, from 0.2.18 to the newest."""
 
-from . import nn
+from . import debug, nn
 from ._module import Module, field, replace
 from ._transforms.branches import filter_cond, filter_switch
 from ._transforms.eval_shape import filter_eval_shape
@@ -23,6 +23,7 @@ __all__ = [
     "Module",
     "apply_updates",
     "combine",
+    "debug",
     "field",
     "filter",
     "filter_cond",

@@ -25,7 +25,7 @@ NEVER_RAISED = {
 def _public():
     """Each public function, class and method, by its name. The methods are those that a user calls by name."""
     found = {}
-    for module in (eqx, eqx.nn):
+    for module in (eqx, eqx.debug, eqx.nn):
         for name in module.__all__:
             public = getattr(module, name)
             if inspect.ismodule(public):

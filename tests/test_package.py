@@ -41,7 +41,7 @@ TESTS = [path for path in _python_files(os.path.join(ROOT, "tests")) if not path
 EVERYTHING = (
     LIBRARY + TESTS + [path for name in ("examples", "docs") for path in _python_files(os.path.join(ROOT, name))]
 )
-FRONT_PAGES = pytest.mark.parametrize("module", [eqx, eqx.nn], ids=["equinox", "equinox.nn"])
+FRONT_PAGES = pytest.mark.parametrize("module", [eqx, eqx.debug, eqx.nn], ids=lambda module: module.__name__)
 
 
 def _public(module):

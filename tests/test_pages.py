@@ -129,7 +129,9 @@ def test_api_page_is_as_it_was_written(api_page):
 def test_api_page_names_what_is_public():
     """Every public name is in a table, and every name in a table is public."""
     documented = [name for name, _, _ in _api_rows(_read("docs/api.md"))]
-    public = list(eqx.__all__) + ["nn." + name for name in eqx.nn.__all__]
+    public = list(eqx.__all__)
+    for name in ("debug", "nn"):
+        public += ["{}.{}".format(name, inner) for inner in getattr(eqx, name).__all__]
     assert sorted(documented) == sorted(public)
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 
+from . import trace_listeners
 from .call_signature import DONATED
 from .callables import rebuild
 from .leaf_groups import LeafGroups
@@ -34,12 +35,17 @@ def specialise(get_function, layers, name, options, arrangement, treedef, kinds,
     statics = static_keys.values()
     number_bound = sum(map(callable, layers))  # each layer that binds an input is callable, the others are treedefs
 
+    def restore(leaves):
+        return arrangement.restore(*groups.merge([*leaves, *statics]))
+
     def flat_fun(traced, donated=()):
         leaves = [*traced, *donated]
         if recheck is not None and not all(map(recheck[0], itertools.compress(leaves, recheck[1]))):
             raise FilterChanged
-        args, kwargs = arrangement.restore(*groups.merge([*leaves, *statics]))
+        args, kwargs = restore(leaves)
         fun = rebuild(get_function(), layers, args[:number_bound])
+        if trace_listeners.listeners:
+            trace_listeners.tell(name, get_function(), (layers, options), fun, restore, leaves, number_bound)
         return options.pack_output(fun(*args[number_bound:], **kwargs))
 
     flat_fun.__name__ = flat_fun.__qualname__ = name

@@ -27,7 +27,7 @@ def tree_repr(tree):
 def _document(x, depth):
     """Describe `x` down to `depth`: a string, or `(opening, items, closing)`. Each item is `(label, document)`."""
     if is_jax_array(x) or _compat.is_numpy_array(x):
-        return _array(x)
+        return array_text(x)
     layout = layout_of(x)
     if layout is not None:
         opening, closing = type(x).__name__ + "(", ")"
@@ -57,7 +57,7 @@ def _document(x, depth):
     return opening, documents, closing
 
 
-def _array(x):
+def array_text(x):
     """Write an array as `f32[3,2]`, with the names of dtypes that jaxprs use.
 
     A NumPy array is marked, because optimisers return JAX arrays. A weakly typed array is marked, because a function is

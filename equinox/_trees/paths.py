@@ -37,25 +37,53 @@ def first_difference(expected, got, root="", is_leaf=None, got_is_leaf=None, cov
     Returns:
         `(path, what is in expected, what is in got)`, the last two in words. `None` if the structures are the same.
     """
-    pending = [(root, expected, got)]
-    while pending:
-        path, left, right = pending.pop()
-        if covers is not None and covers(right):
-            continue
-        left_children, right_children = named_children(left, is_leaf), named_children(right, got_is_leaf)
+    for path, left, right, left_children, right_children in walk_together(
+        expected, got, root, is_leaf, got_is_leaf, covers
+    ):
         if left_children is None and right_children is None:
             continue
         if left_children is None or right_children is None or type(left) is not type(right):
             return path, _describe_node(left, left_children), _describe_node(right, right_children)
-        left_names = [name for name, _ in left_children]
-        right_names = [name for name, _ in right_children]
-        if left_names != right_names:
-            return path, _describe_names(left, left_names), _describe_names(right, right_names)
-        if _top(left) != _top(right):
-            return (path, *_describe_static_data(left, dict(left_children), right, dict(right_children)))
-        triples = zip(left_names, left_children, right_children)
-        pending.extend(reversed([(path + name, a, b) for name, (_, a), (_, b) in triples]))
+        if list(left_children) != list(right_children):
+            return path, _describe_names(left, left_children), _describe_names(right, right_children)
+        return (path, *_describe_static_data(left, left_children, right, right_children))
     return None
+
+
+def walk_together(left, right, root="", is_leaf=None, right_is_leaf=None, covers=None):
+    """Walk through two trees at the same time, in the order of flattening.
+
+    Args:
+        left: A tree.
+        right: Another tree.
+        root: What the paths begin with.
+        is_leaf: As in `jax.tree_util.tree_flatten`, for `left`.
+        right_is_leaf: The same for `right`.
+        covers: A predicate on nodes of `right`. A node for which it is true matches any subtree.
+
+    Yields:
+        `(path, left, right, children of left, children of right)` for each pair of leaves, and for each pair of nodes
+        whose structures differ. The children are a dictionary from names to nodes, or `None` for a leaf. The children
+        that both nodes have are walked through too.
+    """
+    pending = [(root, left, right)]
+    while pending:
+        path, left, right = pending.pop()
+        if covers is not None and covers(right):
+            continue
+        left_children, right_children = _children(left, is_leaf), _children(right, right_is_leaf)
+        if left_children is None or right_children is None or type(left) is not type(right):
+            yield path, left, right, left_children, right_children
+            continue
+        if list(left_children) != list(right_children) or _top(left) != _top(right):
+            yield path, left, right, left_children, right_children
+        pairs = [(path + name, x, right_children[name]) for name, x in left_children.items() if name in right_children]
+        pending.extend(reversed(pairs))
+
+
+def _children(node, is_leaf):
+    children = named_children(node, is_leaf)
+    return None if children is None else dict(children)
 
 
 def _top(node):
@@ -63,9 +91,8 @@ def _top(node):
     return tree_util.tree_flatten(node, is_leaf=lambda x: x is not node)[1]
 
 
-def _describe_static_data(left, left_children, right, right_children):
-    """Describe two nodes of one class whose static data differ. Modules are described by the fields that differ."""
-    name = type(left).__name__
+def differing_static_fields(left, left_children, right, right_children):
+    """The fields of two modules of one class whose static values differ: `[(name, value of left, value of right)]`."""
     layout = layout_of(left)
 
     def static_value(module, children, name):
@@ -75,14 +102,19 @@ def _describe_static_data(left, left_children, right, right_children):
             return tuple([None if c is v else v for c, v in zip(child, value)])
         return value if child is None else None
 
-    here, there = [], []
-    for field in () if layout is None else (*layout.dynamic, *layout.static):
-        a, b = static_value(left, left_children, field), static_value(right, right_children, field)
-        if not is_same(a, b):
-            here.append("`{}={}`".format(field, short_repr(a, 40)))
-            there.append("`{}={}`".format(field, short_repr(b, 40)))
-    if not here:
+    names = () if layout is None else (*layout.dynamic, *layout.static)
+    values = [(x, static_value(left, left_children, x), static_value(right, right_children, x)) for x in names]
+    return [(name, a, b) for name, a, b in values if not is_same(a, b)]
+
+
+def _describe_static_data(left, left_children, right, right_children):
+    """Describe two nodes of one class whose static data differ. Modules are described by the fields that differ."""
+    name = type(left).__name__
+    fields = differing_static_fields(left, left_children, right, right_children)
+    if not fields:
         return "a `{}`".format(name), "a `{}` whose static data differ".format(name)
+    here = ["`{}={}`".format(field, short_repr(a, 40)) for field, a, _ in fields]
+    there = ["`{}={}`".format(field, short_repr(b, 40)) for field, _, b in fields]
     return "a `{}` with {}".format(name, ", ".join(here)), "a `{}` with {}".format(name, ", ".join(there))
 
 

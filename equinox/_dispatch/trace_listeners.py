@@ -1,0 +1,77 @@
+"""Tell listeners for which inputs JAX traces a function. `equinox.debug` listens.
+
+JAX traces a function when it compiles it for new inputs. Without listeners, a trace only looks at an empty dictionary,
+and a call of a compiled function does nothing at all.
+"""
+
+from .arguments import inputs_of, positional_names
+
+listeners: dict = {}  # id of a function of a `Trace` -> the function
+
+
+class Shape:
+    """Stands for an array in the inputs of a trace. It holds no values."""
+
+    __slots__ = ("dtype", "shape", "weak_type")
+
+    def __init__(self, x):
+        self.shape = x.shape
+        self.dtype = x.dtype
+        self.weak_type = bool(getattr(getattr(x, "aval", x), "weak_type", False))
+
+    def __eq__(self, other):
+        return type(other) is Shape and self._key() == other._key()
+
+    def __hash__(self):
+        return hash(self._key())
+
+    def _key(self):
+        return self.shape, self.dtype, self.weak_type
+
+
+class Trace:
+    """One trace of a function.
+
+    Attributes:
+        name: The name of the function.
+        function: The plain function.
+        key: What all traces have in common whose compiled functions belong together.
+        inputs: The inputs (see `arguments.Input`). A `Shape` stands for each traced leaf.
+    """
+
+    __slots__ = ("function", "inputs", "key", "name")
+
+    def __init__(self, name, function, key, inputs):
+        self.name = name
+        self.function = function
+        self.key = (id(function), *key)
+        self.inputs = inputs
+
+
+def add(listener):
+    """Call `listener` with each `Trace` from now on."""
+    listeners[id(listener)] = listener
+
+
+def remove(listener):
+    """Don't call `listener` any more."""
+    listeners.pop(id(listener), None)
+
+
+def tell(name, function, key, fun, restore, leaves, number_bound):
+    """Tell all listeners that JAX traces a function.
+
+    Args:
+        name: As for `Trace`.
+        function: As for `Trace`.
+        key: As for `Trace`.
+        fun: The function with the inputs that are bound to it.
+        restore: Makes the positional and the keyword inputs from the traced leaves.
+        leaves: The traced leaves.
+        number_bound: How many of the positional inputs are bound to the function. They come first.
+    """
+    args, kwargs = restore(map(Shape, leaves))
+    bound, args = args[:number_bound], args[number_bound:]
+    trace = Trace(name, function, key, inputs_of(positional_names(fun), args, kwargs, bound))
+    for listener in list(listeners.values()):
+        listener(trace)
