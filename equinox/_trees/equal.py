@@ -10,30 +10,44 @@ import numpy as np
 from jax import core, tree_util
 
 from .._compat.types import PyTree
-from .predicates import concrete_array_types, is_jax_array, is_numpy
+from .paths import describe_leaf
+from .predicates import concrete_array_types, is_inexact_jax_or_numpy, is_jax_array, is_numpy
+from .static import types_of
 
 
-def tree_equal(*pytrees: PyTree) -> bool:
+def tree_equal(*pytrees: PyTree, typematch: bool = False, rtol: float = 0.0, atol: float = 0.0) -> bool:
     """Whether all `pytrees` are equal, in their structure and in each leaf.
 
     Arrays are equal if they have the same shape, dtype and values. NaN is equal to nothing, as for `==`. A JAX array is
     never equal to a NumPy array. Other leaves are equal if they have the same type and `==` is true. So `True`, `1` and
-    `1.0` are all different. With one tree, or none, the answer is `True`.
+    `1.0` are all different, also inside a set or a dataclass. With one tree, or none, the answer is `True`.
 
     Args:
         *pytrees: Any pytrees.
+        typematch: Whether JAX arrays must also have the same weak type. If trees are equal in this way, `jax.jit` uses
+            one compiled program for them.
+        rtol: The relative tolerance for floating-point and complex values: of arrays, and of Python and NumPy numbers.
+            Two finite values `a` and `b` are equal if `abs(a - b) <= atol + rtol * max(abs(a), abs(b))`.
+        atol: The absolute tolerance.
 
     Returns:
         A `bool`. If the answer depends on the values of traced arrays, a traced scalar.
+
+    Raises:
+        TypeError: A tolerance is no number.
+        ValueError: A tolerance is negative or isn't finite.
 
     Example:
         >>> eqx.tree_equal([jnp.ones(2), "text"], [jnp.ones(2), "text"])
         True
         >>> eqx.tree_equal(jnp.ones(2), np.ones(2, np.float32)), eqx.tree_equal(1, 1.0)
         (False, False)
+        >>> eqx.tree_equal({"a": 1.0}, {"a": 1.01}), eqx.tree_equal({"a": 1.0}, {"a": 1.01}, rtol=0.1)
+        (False, True)
     """
     if not pytrees:
         return True
+    compare = _Comparison(typematch, _as_tolerance("rtol", rtol), _as_tolerance("atol", atol)).leaves
     leaves, treedef = tree_util.tree_flatten(pytrees[0])
     traced: List[Any] = []
     for pytree in pytrees[1:]:
@@ -41,7 +55,7 @@ def tree_equal(*pytrees: PyTree) -> bool:
         if other_treedef != treedef:
             return False
         for a, b in zip(leaves, other_leaves):
-            equal = _leaf_equal(a, b)
+            equal = compare(a, b)
             if equal is True:
                 continue
             if not isinstance(equal, core.Tracer):
@@ -50,29 +64,75 @@ def tree_equal(*pytrees: PyTree) -> bool:
     return ft.reduce(jnp.logical_and, traced) if traced else True
 
 
-def _leaf_equal(a, b):
-    """Whether two leaves are equal: a bool, or a traced scalar."""
-    if is_jax_array(a):
-        if type(a) is type(b) and type(a) in concrete_array_types:
-            try:
-                return _same_values(np.asarray(a), np.asarray(b))
-            except RuntimeError:  # the array spans several processes
-                pass
-        if not is_jax_array(b) or a.shape != b.shape or a.dtype != b.dtype:
+def _as_tolerance(name, value):
+    """`value`, the argument `name`, as a float."""
+    try:
+        tolerance = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            "`tree_equal` expects `{}` to be a number, got {}.".format(name, describe_leaf(value))
+        ) from None
+    if not 0 <= tolerance < float("inf"):  # this refuses NaN too
+        raise ValueError("`tree_equal` expects `{}` to be finite and at least 0, got {}.".format(name, tolerance))
+    return tolerance
+
+
+class _Comparison:
+    """How two leaves are compared. The options are those of `tree_equal`."""
+
+    __slots__ = ("atol", "exact", "rtol", "typematch")
+
+    def __init__(self, typematch, rtol, atol):
+        self.typematch = typematch
+        self.rtol = rtol
+        self.atol = atol
+        self.exact = rtol == atol == 0
+
+    def leaves(self, a, b):
+        """Whether two leaves are equal: a bool, or a traced scalar."""
+        if is_jax_array(a):
+            if self.typematch and getattr(a, "weak_type", False) != getattr(b, "weak_type", False):
+                return False
+            if type(a) is type(b) and type(a) in concrete_array_types:
+                try:
+                    return self._numpy(np.asarray(a), np.asarray(b))
+                except RuntimeError:  # the array spans several processes
+                    pass
+            if not is_jax_array(b) or a.shape != b.shape or a.dtype != b.dtype:
+                return False
+            equal = (a == b if self.exact else self._near(a, b, jnp)).all()
+            return equal if isinstance(equal, core.Tracer) else bool(equal)
+        if type(a) is not type(b):
             return False
-        equal = (a == b).all()
-        return equal if isinstance(equal, core.Tracer) else bool(equal)
-    if type(a) is not type(b):
-        return False
-    if is_numpy(a):
-        return _same_values(a, b)
-    return bool(a == b)
+        if is_numpy(a):
+            return self._numpy(a, b)
+        if isinstance(a, (float, complex)):
+            return bool(a == b if self.exact else self._near(np.asarray(a), np.asarray(b), np))
+        return types_of(a) == types_of(b) and bool(a == b)
+
+    def _numpy(self, a, b):
+        """Whether two NumPy arrays have the same shape and dtype, and equal values."""
+        if a.shape != b.shape or a.dtype != b.dtype:
+            return False
+        if a.dtype == object:
+            return all(map(self.leaves, a.flat, b.flat))
+        equal = a == b if self.exact else self._near(a, b, np)
+        return bool(np.count_nonzero(equal) == a.size)  # `equal.all()` takes five times as long for small arrays
+
+    def _near(self, a, b, np_or_jnp):
+        """An array of bools: which elements of two arrays of the same dtype are equal within the tolerances."""
+        if not is_inexact_jax_or_numpy(a):
+            return a == b
+        wide = _wide_dtype(a.dtype, np_or_jnp)
+        x, y = a.astype(wide), b.astype(wide)
+        with np.errstate(all="ignore"):
+            distance, size = abs(x - y), np_or_jnp.maximum(abs(x), abs(y))
+            near = (distance <= self.atol + self.rtol * size) & np_or_jnp.isfinite(x) & np_or_jnp.isfinite(y)
+            return (a == b) | near
 
 
-def _same_values(a, b):
-    """Whether two NumPy arrays have the same shape, dtype and values."""
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return False
-    if a.dtype == object:
-        return all(map(_leaf_equal, a.flat, b.flat))
-    return bool(np.count_nonzero(a == b) == a.size)  # `(a == b).all()` takes five times as long for small arrays
+def _wide_dtype(dtype, np_or_jnp):
+    """A dtype that has the sum and the difference of values of `dtype`. JAX may not have 64 bits."""
+    if np_or_jnp is np:
+        return np.complex128 if dtype.kind == "c" else np.float64
+    return dtype if dtype.itemsize >= 4 else jnp.float32

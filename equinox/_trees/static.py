@@ -16,7 +16,7 @@ PLAIN_TYPES = frozenset([bool, int, str, bytes, type(None), types.FunctionType, 
 
 
 def types_of(x):
-    """The type of a static value, with the types of the items of a tuple, a frozenset or a dataclass that has `==`.
+    """The type of a static value, with the types of the items of a tuple, list, set, dictionary or dataclass with `==`.
 
     For a floating-point or complex zero the result includes its sign. Two static values are the same if they are equal
     and their `types_of` are equal. The result is hashable if `x` is.
@@ -26,10 +26,12 @@ def types_of(x):
         return cls
     if isinstance(x, (float, complex, np.inexact)) and x == 0:
         return cls, repr(x)  # the `repr` has the sign
-    if isinstance(x, tuple):
+    if isinstance(x, (tuple, list)):
         return (cls, *map(types_of, x))
-    if isinstance(x, frozenset):
+    if isinstance(x, (frozenset, set)):
         return cls, frozenset((types_of(item), item) for item in x)
+    if isinstance(x, dict):
+        return cls, frozenset((types_of(key), key, types_of(value)) for key, value in x.items())
     if isinstance(x, np.generic):
         return cls, x.dtype  # dates of different units may be equal
     if hasattr(cls, "__dataclass_fields__") and cls.__dataclass_params__.eq:

@@ -1,6 +1,8 @@
 """`tree_equal`, against a comparison by hand."""
 
+import cmath
 import collections
+import dataclasses
 from typing import Any
 
 import jax
@@ -42,6 +44,17 @@ class Other(eqx.Module):
     weight: Any
     bias: Any
     name: str = eqx.field(static=True, default="layer")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A class that JAX doesn't know, so an instance is a leaf."""
+
+    n: Any
+
+
+class Unregistered(dict):
+    """Another one."""
 
 
 # Functions that make two leaves or trees, and whether the two are equal.
@@ -107,6 +120,17 @@ PAIRS = {
     "functions": (lambda: jax.nn.relu, lambda: jax.nn.relu, True),
     "other functions": (lambda: len, lambda: print, False),
     "sets": (lambda: {1, 2}, lambda: {2, 1}, True),
+    "sets of other types": (lambda: {1, 2}, lambda: {True, 2}, False),
+    "frozensets of other types": (lambda: frozenset([1]), lambda: frozenset([1.0]), False),
+    "dataclasses": (lambda: Config((1, "a")), lambda: Config((1, "a")), True),
+    "dataclasses with other values": (lambda: Config(1), lambda: Config(2), False),
+    "dataclasses of other types": (lambda: Config(1), lambda: Config(True), False),
+    "dataclasses with lists": (lambda: Config([Config(1)]), lambda: Config([Config(1)]), True),
+    "dataclasses with lists of other types": (lambda: Config([Config(1)]), lambda: Config([Config(1.0)]), False),
+    "unregistered": (lambda: Unregistered(a=1), lambda: Unregistered(a=1), True),
+    "unregistered of other types": (lambda: Unregistered(a=1), lambda: Unregistered(a=True), False),
+    "unregistered with keys of other types": (lambda: Unregistered({1: 1}), lambda: Unregistered({True: 1}), False),
+    "zeros": (lambda: 0.0, lambda: -0.0, True),
     "objects": (object, object, False),
     "None": (lambda: None, lambda: None, True),
     "None and a leaf": (lambda: None, lambda: 0, False),
@@ -181,6 +205,104 @@ def test_equal_trees(a, b, data):
     new = data.draw(st.sampled_from([*JAX_ARRAYS, *NUMPY_ARRAYS, None, 0, 1, True, 1.0, "", ()]))
     changed = replace_at(a, path, new)
     assert eqx.tree_equal(copy, changed) is equal_by_hand(copy, changed)
+
+
+# Two values, the tolerances, and whether the values are equal. JAX and NumPy arrays and Python numbers agree.
+NEAR = {
+    "near": (1.0, 1.01, {"rtol": 0.1}, True),
+    "not near": (1.0, 1.2, {"rtol": 0.1}, False),
+    "near the larger": (0.9, 1.0, {"rtol": 0.105}, True),
+    "absolute": (0.0, 0.01, {"atol": 0.1}, True),
+    "not absolute": (0.0, 0.2, {"atol": 0.1}, False),
+    "the sum of both": (1.0, 1.15, {"rtol": 0.1, "atol": 0.1}, True),
+    "negative": (-1.0, -1.01, {"rtol": 0.1}, True),
+    "another sign": (-1.0, 1.0, {"rtol": 0.1}, False),
+    "nan": (NAN, NAN, {"rtol": 1, "atol": 1}, False),
+    "infinite": (float("inf"), float("inf"), {"rtol": 0.1}, True),
+    "infinite and finite": (float("inf"), 1.0, {"rtol": 1, "atol": 1}, False),
+    "both signs of infinity": (float("inf"), -float("inf"), {"rtol": 1, "atol": 1}, False),
+    "large": (3e38, -3e38, {"rtol": 1.0}, False),
+    "complex": (1 + 1j, 1.01 + 1j, {"rtol": 0.1}, True),
+    "not near complex": (1 + 1j, 1 + 2j, {"rtol": 0.1}, False),
+    "ints": (100, 101, {"rtol": 1, "atol": 9}, False),
+    "bools": (True, False, {"rtol": 1, "atol": 9}, False),
+}
+
+
+@pytest.mark.parametrize("kind", ["Python", "NumPy scalar", "NumPy", "JAX"])
+@pytest.mark.parametrize("name", NEAR)
+def test_equal_within_tolerances(name, kind):
+    """The table holds for each kind of number, in both orders, and in an array of objects."""
+    dtypes = {float: np.float32, complex: np.complex64, int: np.int32, bool: np.bool_}
+    make = {
+        "Python": lambda x: x,
+        "NumPy scalar": lambda x: dtypes[type(x)](x),
+        "NumPy": lambda x: np.array([x, x], dtypes[type(x)]),
+        "JAX": lambda x: jnp.array([x, x], dtypes[type(x)]),
+    }[kind]
+    left, right, tolerances, expected = NEAR[name]
+    for a, b in [(left, right), (right, left)]:
+        assert eqx.tree_equal(make(a), make(b), **tolerances) is expected
+        assert eqx.tree_equal([nested(make(a)), 1], [nested(make(b)), 1], **tolerances) is expected
+        assert eqx.tree_equal(make(a), make(b)) is (a == b)
+
+
+@given(st.complex_numbers(max_magnitude=1e3), st.complex_numbers(max_magnitude=0.2), st.sampled_from(["rtol", "atol"]))
+def test_equal_within_one_tolerance_is_isclose(x, change, name):
+    """With one of the two tolerances, it agrees with Python's `cmath.isclose`."""
+    y, option = x * (1 + change), {"rtol": "rel_tol", "atol": "abs_tol"}[name]
+    assert eqx.tree_equal(x, y, **{name: 0.1}) is cmath.isclose(x, y, **dict({"rel_tol": 0.0}, **{option: 0.1}))
+
+
+def test_equal_within_tolerances_on_traced_arrays(run):
+    """Traced arrays are compared as concrete ones. A difference doesn't overflow in a dtype of 16 bits."""
+
+    def function(x, y, big):
+        def near(a, b, **options):
+            return jnp.asarray(eqx.tree_equal([a, "text"], [b, "text"], **options))
+
+        return (
+            near(x, y, rtol=0.1),
+            near(x, y, rtol=0.001),
+            near(x, -y, rtol=0.1, atol=0.1),
+            near(x, y * jnp.nan, rtol=0.1),
+            near(big, -big, rtol=1.5),
+            near(big, -big, rtol=2.0),
+        )
+
+    x = jnp.array([1.0, jnp.inf, 2.0])
+    answers = run(function, x, x * 1.01, jnp.array([6e4], jnp.float16))
+    assert list(map(bool, answers)) == [True, False, False, False, False, True]
+
+
+def test_equal_in_weak_type():
+    """With `typematch` the weak types of JAX arrays must be equal, too. Other leaves are compared as without it."""
+    strong = jnp.array(2.0, jnp.float32)
+    weak = next(x for x in (jnp.asarray(2.0), jnp.array(2.0), jax.jit(lambda: 2.0)()) if x.weak_type)
+    assert eqx.tree_equal(strong, weak) is True
+    assert eqx.tree_equal([1, strong], [1, weak], typematch=True) is False
+    assert eqx.tree_equal(weak, strong, typematch=True) is False
+    assert eqx.tree_equal(weak, weak + 0, typematch=True) is True
+    assert eqx.tree_equal([strong, np.ones(2), "a"], [strong + 0, np.ones(2), "a"], typematch=True) is True
+    assert eqx.tree_equal(strong, np.float32(2), typematch=True) is False
+
+    def function(x, y):
+        return [eqx.tree_equal(x, x + 1, typematch=True), jnp.asarray(eqx.tree_equal(x, y, typematch=True))]
+
+    known, other = jax.jit(lambda x: function(x, weak))(strong)
+    assert not known and not other
+
+
+@pytest.mark.parametrize("name", ["rtol", "atol"])
+def test_equal_refuses_tolerances(name):
+    """A tolerance is a finite number that isn't negative. The error names the argument."""
+    for value in (-1, NAN, float("inf")):
+        with pytest.raises(ValueError, match="`{}` to be finite and at least 0".format(name)):
+            eqx.tree_equal(1, 1, **{name: value})
+    for value in (None, "much", [1, 2]):
+        with pytest.raises(TypeError, match="`{}` to be a number".format(name)):
+            eqx.tree_equal(1, 1, **{name: value})
+    assert eqx.tree_equal(1.0, 1.01, **{name: jnp.float32(0.1)}) is True
 
 
 def test_equal_many():

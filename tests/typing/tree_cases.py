@@ -23,6 +23,7 @@ assert_type(eqx.partition(tree, eqx.is_array), Tuple[Tree, Tree])
 assert_type(eqx.combine(tree, tree), Tree)
 assert_type(eqx.apply_updates(tree, {"a": None}), Tree)
 assert_type(eqx.tree_equal(tree, tree, 3), bool)
+assert_type(eqx.tree_equal(tree, tree, typematch=True, rtol=1e-3, atol=1), bool)
 
 eqx.tree_at(lambda t: t.b, tree, 2.0)  # error: mypy[attr-defined] pyright[reportAttributeAccessIssue]
 eqx.tree_at(lambda t: t["a"], tree)  # error: mypy[call-overload] pyright[reportCallIssue]
@@ -31,6 +32,7 @@ eqx.tree_at(lambda t: t["a"], tree, 1.0, replace_fn=abs)  # error: mypy[call-ove
 eqx.filter(tree)  # error: mypy[call-arg] pyright[reportCallIssue]
 eqx.filter(tree, eqx.is_array, inverse="yes")  # error: mypy[arg-type] pyright[reportArgumentType]
 eqx.partition(tree, eqx.is_array, is_leaf=True)  # error: mypy[arg-type] pyright[reportArgumentType]
+eqx.tree_equal(tree, tree, rtol="much")  # error: mypy[arg-type] pyright[reportArgumentType]
 eqx.apply_updates(tree)  # error: mypy[call-arg] pyright[reportCallIssue]
 
 
