@@ -161,14 +161,19 @@ def mapped_size(transformation, axis_size, arrays, axes, paths):
     for x, axis, path in zip(arrays, axes, paths()):
         if axis is not None:
             described[x.shape[axis]].append("axis {} of `{}`, {}".format(axis, path, describe_leaf(x)))
+    raise ValueError(
+        "`{}` maps along axes of one size, but these differ:\n{}\nGive `None` in `in_axes` for what is not to be "
+        "mapped.".format(transformation, describe_sizes(described))
+    )
+
+
+def describe_sizes(described):
+    """One line for each size, for error messages. `described` has for each size what is of that size, in words."""
     lines = []
     for size, shown in described.items():
         more = ["{} more".format(len(shown) - _MOST_SHOWN)] if len(shown) > _MOST_SHOWN else []
         lines.append("  size {}: {}".format(size, "; ".join(shown[:_MOST_SHOWN] + more)))
-    raise ValueError(
-        "`{}` maps along axes of one size, but these differ:\n{}\nGive `None` in `in_axes` for what is not to be "
-        "mapped.".format(transformation, "\n".join(lines))
-    )
+    return "\n".join(lines)
 
 
 def check_axis_size(transformation, axis_size):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any, Callable, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 import jax
 from jax import lax, tree_util
@@ -15,6 +15,7 @@ from .._dispatch.wrappers import wrapper_of
 from .._trees.agreement import agrees, describe, dtype_of, first_disagreement
 from .._trees.paths import describe_leaf, leaf_paths
 from .._trees.predicates import is_array, is_array_like
+from .axes import describe_sizes
 from .wrap import check_callable
 
 
@@ -31,7 +32,8 @@ def filter_scan(
     """Wrap `jax.lax.scan`: call `f` for one slice of `xs` after the other, and carry a state along.
 
     The arrays in `init` are the state, those of JAX and of NumPy. Everything else in `init` stays as it is through all
-    steps: numbers, flags, functions. So the state may be a model.
+    steps: numbers, flags, functions. So the state may be a model. A counter that `f` changes must be an array, such as
+    `jnp.asarray(0)`.
 
     Args:
         f: A function `(carry, x) -> (carry, y)`, or anything else that is callable, such as a model.
@@ -90,7 +92,8 @@ def filter_while_loop(cond: Callable[[T], Any], body: Callable[[T], T], init: T)
     """Wrap `jax.lax.while_loop`: call `body` again and again while `cond` is true.
 
     The arrays in `init` are the state, those of JAX and of NumPy. Everything else in `init` stays as it is through all
-    steps: numbers, flags, functions. So the state may be a model. As for `jax.lax.while_loop`, there are no gradients
+    steps: numbers, flags, functions. So the state may be a model. A counter that `body` changes must be an array, such
+    as `jnp.asarray(0)`. As for `jax.lax.while_loop`, there are no gradients
     in reverse mode.
 
     Args:
@@ -140,7 +143,8 @@ def filter_fori_loop(
     """Wrap `jax.lax.fori_loop`: call `body` for each integer from `lower` to `upper - 1`.
 
     The arrays in `init` are the state, those of JAX and of NumPy. Everything else in `init` stays as it is through all
-    steps: numbers, flags, functions. So the state may be a model. As for `jax.lax.fori_loop`, there are gradients in
+    steps: numbers, flags, functions. So the state may be a model. A counter that `body` changes must be an array, such
+    as `jnp.asarray(0)`. As for `jax.lax.fori_loop`, there are gradients in
     reverse mode if `lower` and `upper` are Python integers, or others whose values are known while JAX traces.
 
     Args:
@@ -266,9 +270,9 @@ def _advice(leaves):
 def _pair(out):
     if isinstance(out, (tuple, list)) and len(out) == 2:
         return out
-    got = (
-        "a `{}` of length {}".format(type(out).__name__, len(out)) if isinstance(out, (tuple, list)) else describe(out)
-    )
+    got = describe(out)
+    if isinstance(out, (tuple, list)):
+        got = "a `{}` of length {}".format(type(out).__name__, len(out))
     raise TypeError("`filter_scan` expects `f` to return a pair `(carry, y)`, got {}.".format(got))
 
 
@@ -283,19 +287,20 @@ def _check_length(name, xs, slices, length=None):
     if not lengths:
         ways = "an array in `xs`, or a `length`" if name == "filter_scan" else "an array in `xs`"
         raise ValueError("`{}` expects {}: without it the number of steps isn't known.".format(name, ways))
-    arrays = [(path, x) for path, x in zip(leaf_paths(xs, "xs"), tree_util.tree_leaves(xs)) if is_array(x)]
-    for path, x in arrays:
-        if x.shape == ():
-            raise ValueError(
-                "`{}` slices the arrays in `xs` along their first axis, but `{}`, {}, has no axis.".format(
-                    name, path, describe(x)
+    described: Dict[int, List[str]] = {} if length is None else {length: ["`length`"]}
+    for path, x in zip(leaf_paths(xs, "xs"), tree_util.tree_leaves(xs)):
+        if is_array(x):
+            if x.shape == ():
+                raise ValueError(
+                    "`{}` slices the arrays in `xs` along their first axis, but `{}`, {}, has no axis.".format(
+                        name, path, describe(x)
+                    )
                 )
-            )
-    found = ["`{}` is {}".format(path, describe(x)) for path, x in arrays]
-    if length is not None:
-        found.insert(0, "`length` is {}".format(length))
+            described.setdefault(x.shape[0], []).append("`{}`, {}".format(path, describe(x)))
     raise ValueError(
-        "`{}` expects the arrays in `xs` to have first axes of one length, but {}.".format(name, ", ".join(found))
+        "`{}` slices the arrays in `xs` along first axes of one size, but these differ:\n{}".format(
+            name, describe_sizes(dict(sorted(described.items())))
+        )
     )
 
 

@@ -88,6 +88,8 @@ def test_a_model_is_the_same_function_while_it_holds_the_same():
     assert wrapper_of(model.scaled, make, 1) is wrapper
     assert wrapper_of(model, make, 1) is not wrapper
     for i, new in [(0, "another"), (1, x + 0)]:  # a list in a model may change
+        model.bias[:] = ["text", x]
+        assert wrapper_of(model.scaled, make, 1) is wrapper
         model.bias[i] = new
         assert wrapper_of(model.scaled, make, 1) is not wrapper
 

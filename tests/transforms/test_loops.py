@@ -353,11 +353,13 @@ def test_scan_without_arrays_in_xs_takes_a_length():
 
 WRONG_LENGTHS = {
     "of two arrays": (
-        [jnp.ones(2), {"a": np.ones((3, 1))}],
+        [jnp.ones(2), {"a": np.ones((3, 1))}, jnp.ones((2, 2))],
         None,
-        r"of one length, but `xs\[0\]` is an array float32\[2\], `xs\[1\]\['a'\]` is an array float32\[3,1\]",
+        r"along first axes of one size, but these differ:\n"
+        r"  size 2: `xs\[0\]`, an array float32\[2\]; `xs\[2\]`, an array float32\[2,2\]\n"
+        r"  size 3: `xs\[1\]\['a'\]`, an array float32\[3,1\]",
     ),
-    "and `length`": ([jnp.ones(2), "text"], 3, r"`length` is 3, `xs\[0\]` is an array float32\[2\]"),
+    "and `length`": ([jnp.ones(2), "text"], 3, r"\n  size 2: `xs\[0\]`, an array float32\[2\]\n  size 3: `length`"),
     "no axis": ([jnp.ones(2), ZERO], None, r"`xs\[1\]`, an array int32\[\], has no axis"),
     "none": (["text", None], None, "expects an array in `xs`"),
 }
