@@ -288,15 +288,15 @@ def _check_length(name, xs, slices, length=None):
         ways = "an array in `xs`, or a `length`" if name == "filter_scan" else "an array in `xs`"
         raise ValueError("`{}` expects {}: without it the number of steps isn't known.".format(name, ways))
     described: Dict[int, List[str]] = {} if length is None else {length: ["`length`"]}
-    for path, x in zip(leaf_paths(xs, "xs"), tree_util.tree_leaves(xs)):
-        if is_array(x):
-            if x.shape == ():
-                raise ValueError(
-                    "`{}` slices the arrays in `xs` along their first axis, but `{}`, {}, has no axis.".format(
-                        name, path, describe(x)
-                    )
+    paths = [path for path, x in zip(leaf_paths(xs, "xs"), tree_util.tree_leaves(xs)) if is_array(x)]
+    for path, x in zip(paths, slices):
+        if x.ndim == 0:
+            raise ValueError(
+                "`{}` slices the arrays in `xs` along their first axis, but `{}`, {}, has no axis.".format(
+                    name, path, describe(x)
                 )
-            described.setdefault(x.shape[0], []).append("`{}`, {}".format(path, describe(x)))
+            )
+        described.setdefault(x.shape[0], []).append("`{}`, {}".format(path, describe(x)))
     raise ValueError(
         "`{}` slices the arrays in `xs` along first axes of one size, but these differ:\n{}".format(
             name, describe_sizes(dict(sorted(described.items())))
