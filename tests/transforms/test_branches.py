@@ -229,6 +229,16 @@ def test_an_error_of_a_branch_is_its_own(choice, fails, error):
         CHOICES[choice](jnp.array(0), *branches, scale())
 
 
+def test_what_jax_refuses_is_refused():
+    for pred in (jnp.array([True, False]), "text"):
+        with pytest.raises(TypeError):
+            eqx.filter_cond(pred, lambda m: m, lambda m: m, scale())
+    with pytest.raises(TypeError):
+        eqx.filter_switch(0.5, [lambda m: m, lambda m: m], scale())
+    with pytest.raises(ValueError):
+        eqx.filter_switch(0, [], scale())
+
+
 def test_what_cannot_be_called_is_refused():
     for i, name in enumerate(["true_fun", "false_fun"]):
         branches = [abs, abs]

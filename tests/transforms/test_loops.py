@@ -399,6 +399,13 @@ def test_what_cannot_be_called_is_refused(call):
         call()
 
 
+def test_what_jax_refuses_is_refused():
+    with pytest.raises(TypeError):
+        eqx.filter_while_loop(lambda carry: carry[0], lambda carry: carry, (XS, "text"))
+    with pytest.raises(TypeError):
+        eqx.filter_fori_loop(0.5, 2, lambda i, carry: carry, (XS, "text"))
+
+
 def test_an_error_of_the_body_is_its_own():
     def fails(*args):
         raise KeyError("on purpose")
