@@ -6,6 +6,7 @@ import jax.random as jrandom
 import numpy as np
 import pytest
 from jax import lax
+from jaxprs import jaxpr_kinds
 from modules import Affine, Nested
 from tracing import TraceRecorder
 
@@ -77,6 +78,28 @@ def test_it_is_compiled_once_for_a_function_and_its_options():
     seen.traces = 0
     eqx.filter_pmap(seen, in_axes=(None, 0, None))(model, NUMBERS[:, :1], 1)
     assert seen.traces
+
+
+def test_axes_that_count_from_the_last_depend_on_the_shapes():
+    """Also if only the shapes differ from those of an earlier call."""
+    f = eqx.filter_pmap(lambda x: 2 * x, in_axes=-1, out_axes=lambda leaf: leaf.ndim)
+    for x in (NUMBERS[0, :, :SIZE], NUMBERS[:, :, :SIZE], NUMBERS[0, :, :SIZE]):
+        np.testing.assert_allclose(f(x), 2 * x)
+
+
+def test_the_jaxpr_is_that_of_plain_jax():
+    def on_arrays(weight, x):
+        return jnp.tanh(weight * x + 2.0), weight
+
+    def filtered(weight, x):
+        model = Nested(Affine(weight, 2.0), MODEL.rest)
+        run = lambda model, x: (model.rest[1](model(x)), model)  # noqa: E731
+        y, model = eqx.filter_pmap(run, in_axes=(None, 0), out_axes=(0, None))(model, x)
+        return y, model.first.weight
+
+    plain = jax.pmap(on_arrays, in_axes=(None, 0), out_axes=(0, None))
+    kinds = jaxpr_kinds(plain, NUMBERS[0], NUMBERS)
+    assert jaxpr_kinds(filtered, NUMBERS[0], NUMBERS) == kinds and "tanh" in str(kinds)
 
 
 def test_lower():

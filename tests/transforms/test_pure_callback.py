@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
 import pytest
+from jaxprs import jaxpr_kinds
 from modules import Affine
 from random_trees import Pair
 
@@ -102,6 +103,13 @@ def test_a_second_call_compiles_as_often_as_that_of_jax(caplog):
     plain = lambda: jax.pure_callback(double, VECTOR, x)  # noqa: E731
     of_filtered, of_plain = [[compiles(fun) for _ in range(2)] for fun in (filtered, plain)]
     assert of_filtered == of_plain and of_plain[0]
+
+
+@needs_callbacks
+def test_the_jaxpr_is_that_of_plain_jax():
+    filtered = lambda x: eqx.filter_pure_callback(lambda x, name: 2 * x, x, "text", result_shape_dtypes=VECTOR)  # noqa: E731
+    plain = lambda x: jax.pure_callback(lambda x: 2 * x, VECTOR, x)  # noqa: E731
+    assert jaxpr_kinds(filtered, X[0]) == jaxpr_kinds(plain, X[0]) != []
 
 
 # vmap
