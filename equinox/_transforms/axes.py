@@ -1,5 +1,7 @@
 """`in_axes` and `out_axes`: the axis along which each array is mapped."""
 
+import dataclasses
+import itertools
 import operator
 
 import numpy as np
@@ -12,6 +14,19 @@ from .._trees.prefix import is_item, items_of_leaves, mismatch
 
 _MOST_SHOWN = 8  # leaves of one size in an error message
 _EXPECTED = "an int, `None`, or a function from a leaf to an int or `None`"
+
+
+@dataclasses.dataclass(frozen=True)
+class IfArray:
+    """What `if_array` returns."""
+
+    axis: int
+
+    def __call__(self, leaf):
+        return self.axis if is_array(leaf) else None
+
+    def __repr__(self):
+        return "if_array({!r})".format(self.axis)
 
 
 class Axes:
@@ -112,6 +127,13 @@ class OutAxes(Axes):
     def __init__(self, transformation, given):
         super().__init__(transformation, "out_axes", given, "the output", 1)
 
+    def of(self, out, leaves, treedef):
+        """For each leaf of the output of one example, the number of the mapped axis. `None` if it isn't mapped."""
+        return [
+            self.axis(item, x, lambda i=i: leaf_paths(out, "output")[i]) if is_array(x) else None
+            for i, (item, x) in enumerate(zip(self.items(out, treedef), leaves))
+        ]
+
     def separate(self, out):
         """Split the output of one example.
 
@@ -119,15 +141,16 @@ class OutAxes(Axes):
             The list of its arrays, the axis of each, and a function that rebuilds the output from such a list.
         """
         leaves, treedef = tree_util.tree_flatten(out)
-        items = self.items(out, treedef)
+        axes = self.of(out, leaves, treedef)
         are_arrays = list(map(is_array, leaves))
-        axes = [
-            self.axis(item, x, lambda i=i: leaf_paths(out, "output")[i])
-            for i, (item, x) in enumerate(zip(items, leaves))
-            if are_arrays[i]
-        ]
         arrays, merge = separate_leaves(leaves, treedef, are_arrays)
-        return arrays, axes, merge
+        return arrays, list(itertools.compress(axes, are_arrays)), merge
+
+    def possible(self):
+        """The different axes in the prefix. `None` if only the output tells them: functions, and negative axes."""
+        items, _ = tree_util.tree_flatten(self.prefix, is_leaf=is_item)
+        axes = list(dict.fromkeys(x.axis if isinstance(x, IfArray) else x for x in items))
+        return axes if all(axis is None or (_is_axis(axis) and axis >= 0) for axis in axes) else None
 
 
 def _is_axis(x):

@@ -60,7 +60,7 @@ def filter_pmap(
 
     Args:
         fun: A function or another callable. Without `fun`, the result is a decorator.
-        in_axes: As for `filter_vmap`.
+        in_axes: As for `filter_vmap`. A function is called once for each combination of shapes and dtypes.
         out_axes: As for `filter_vmap`. `None` means that the array is the same for all examples: the first one's is
             returned.
         axis_name: The name of the axis, for collectives such as `jax.lax.psum`.
@@ -182,17 +182,16 @@ class _Programs:
 
     def _program(self, groups):
         arrays = [x for group in groups for x in group]
-        in_axes = self._options.in_axes
-        axes = [in_axes.axis(leaf.item, x, lambda leaf=leaf: leaf.path) for leaf, x in zip(self._leaves, arrays)]
-        key = tuple((axis, x.shape, x.dtype) for axis, x in zip(axes, arrays))
+        key = tuple([(x.shape, x.dtype) for x in arrays])
         program = self._programs.get(key)
         if program is None:
-            program = self._programs.setdefault(key, self._make(groups, arrays, axes))
+            program = self._programs.setdefault(key, self._make(groups, arrays))
         return program
 
-    def _make(self, groups, arrays, axes):
-        """`jax.pmap` of the function with these axes. JAX wants to know `out_axes` before it runs the function."""
+    def _make(self, groups, arrays):
+        """`jax.pmap` of the function, for arrays of these shapes and dtypes."""
         options, fun = self._options, self._fun
+        axes = [options.in_axes.axis(leaf.item, x, lambda i=leaf: i.path) for leaf, x in zip(self._leaves, arrays)]
         paths = [leaf.path for leaf in self._leaves]
         size = mapped_size(options.name, options.axis_size, arrays, axes, lambda: paths)
         if all(axis is None for axis in axes):
@@ -200,30 +199,44 @@ class _Programs:
                 "`{}` has nothing to map: `in_axes` has no axis for any array in the inputs. Pass an array to map, "
                 "such as `jnp.arange({})`.".format(options.name, size)
             )
-        examples = [_compat.abstract(x, axis) for x, axis in zip(arrays, axes)]
-        out_axes: Any = None
-
-        def of_example(*groups):
-            nonlocal out_axes
-            arrays, out_axes, _ = options.out_axes.separate(fun(*groups))
-            return arrays
-
-        axis_env = None if options.axis_name is None else [(options.axis_name, size)]
-        jax.make_jaxpr(of_example, axis_env=axis_env)(*_grouped(examples, groups))
+        out_axes = options.out_axes.possible()
+        if out_axes is None:
+            out_axes = self._trace_for_axes(groups, arrays, axes, size)
+        out_axes = tuple(out_axes)
 
         def packed(*groups):
             out = fun(*groups)
-            return pack_output(out, is_array, [0] * len(tree_util.tree_leaves(out)))
+            leaves, treedef = tree_util.tree_flatten(out)
+            group_of = [
+                out_axes.index(axis) if is_array(x) else 0
+                for axis, x in zip(options.out_axes.of(out, leaves, treedef), leaves)
+            ]
+            return pack_output(out, is_array, group_of, len(out_axes))
 
         packed.__name__ = packed.__qualname__ = fun.__name__
         return jax.pmap(
             packed,
             options.axis_name,
             in_axes=_grouped(axes, groups),
-            out_axes=((tuple(out_axes),), None),
+            out_axes=(out_axes, None),
             donate_argnums=tuple(range(1, len(groups))),
             **options.kwargs,
         )
+
+    def _trace_for_axes(self, groups, arrays, axes, size):
+        """The different axes of the output. `jax.pmap` wants to know them before it traces the function."""
+        found: Any = None
+
+        def of_example(*groups):
+            nonlocal found
+            arrays, found, _ = self._options.out_axes.separate(self._fun(*groups))
+            return arrays
+
+        examples = [_compat.abstract(x, axis) for x, axis in zip(arrays, axes)]
+        name = self._options.axis_name
+        axis_env = None if name is None else [(name, size)]
+        jax.make_jaxpr(of_example, axis_env=axis_env)(*_grouped(examples, groups))
+        return dict.fromkeys(found)
 
 
 def _grouped(items, groups):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, Callable, Hashable, List, Optional, overload
 
 import jax
@@ -15,7 +14,7 @@ from .._dispatch.arguments import inputs_of, paths_of_leaves, positional_names
 from .._dispatch.leaf_groups import separate_leaves
 from .._trees.paths import leaf_paths
 from .._trees.predicates import is_array
-from .axes import InAxes, OutAxes, check_axis_size, mapped_size
+from .axes import IfArray, InAxes, OutAxes, check_axis_size, mapped_size
 from .wrap import Options, Transformed, transform, transformation
 
 
@@ -33,18 +32,7 @@ def if_array(axis: int) -> Callable[[Any], Optional[int]]:
         >>> eqx.if_array(1)(jnp.ones((2, 3))), eqx.if_array(1)("text")
         (1, None)
     """
-    return _IfArray(axis)
-
-
-@dataclasses.dataclass(frozen=True)
-class _IfArray:
-    axis: int
-
-    def __call__(self, leaf):
-        return self.axis if is_array(leaf) else None
-
-    def __repr__(self):
-        return "if_array({!r})".format(self.axis)
+    return IfArray(axis)
 
 
 _ALONG_FIRST = if_array(0)

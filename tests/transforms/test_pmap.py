@@ -102,6 +102,17 @@ def test_the_jaxpr_is_that_of_plain_jax():
     assert jaxpr_kinds(filtered, NUMBERS[0], NUMBERS) == kinds and "tanh" in str(kinds)
 
 
+@pytest.mark.parametrize("out_axes, traces", [(1, 1), (eqx.if_array(0), 1), (-1, 2)], ids=["1", "if_array", "-1"])
+def test_how_often_the_function_is_traced(out_axes, traces):
+    """Twice if only the output tells its axes, because JAX wants to know them before. The output may be static."""
+    seen = TraceRecorder(lambda x: (x, "text"))
+    f = eqx.filter_pmap(seen, out_axes=out_axes)
+    for _ in range(2):
+        assert f(NUMBERS[:, 0])[1] == "text"
+        assert seen.traces == traces
+    assert eqx.filter_pmap(lambda x: "text", out_axes=out_axes)(NUMBERS) == "text"
+
+
 def test_lower():
     f = eqx.filter_pmap(call, in_axes=(None, 0), out_axes={"y": -1, "weight": None, "rest": None})
     try:
