@@ -34,6 +34,8 @@ def stops(both):
     return (both[1] < 0).any()
 
 
+pmapped = eqx.filter_pmap(lambda m, x: (m(x), m), in_axes=(None, 0))
+
 # Each is called with a model and an array. The function itself is kept.
 CALLED = {
     "filter_jit": eqx.filter_jit(lambda m, x: m(x)),
@@ -50,6 +52,10 @@ CALLED = {
     "apply_updates": lambda m, x: eqx.apply_updates(m, Model(x, None)),
     "repr": lambda m, x: repr([m, x]),
     "method": lambda m, x: m.method(x, bias=1.0),
+    "filter_vmap": eqx.filter_vmap(lambda m, x: m(x), in_axes=(None, 0)),
+    "filter_pmap": lambda m, x: np.asarray(pmapped(m, x)[0]),  # JAX 0.2.18 has no weak references to its own output
+    "filter_eval_shape": lambda m, x: eqx.filter_eval_shape(m, x),
+    "filter_make_jaxpr": eqx.filter_make_jaxpr(lambda m, x: m(x)),
     "filter_scan": lambda m, x: eqx.filter_scan(step, m, x),
     "filter_scan with checkpoint": lambda m, x: eqx.filter_scan(step, m, x, checkpoint=True),
     "filter_while_loop": lambda m, x: eqx.filter_while_loop(stops, same, (m, x)),
