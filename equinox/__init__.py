@@ -14,7 +14,9 @@ from ._transforms.vmap import filter_vmap, if_array
 from ._trees.at import tree_at
 from ._trees.equal import tree_equal
 from ._trees.partition import combine, filter, partition
+from ._trees.paths import named_leaves
 from ._trees.predicates import is_array, is_array_like, is_inexact_array, is_inexact_array_like
+from ._trees.select import select
 from ._trees.update import apply_updates
 
 __version__ = "0.1.0"
@@ -47,9 +49,11 @@ __all__ = [
     "is_inexact_array",
     "is_inexact_array_like",
     "jitf",
+    "named_leaves",
     "nn",
     "partition",
     "replace",
+    "select",
     "tree_at",
     "tree_equal",
     "value_and_grad_f",

@@ -35,7 +35,7 @@ def tree_at(
         where: A function that gets a tree like `pytree` and returns the node to replace, or a tuple or list of nodes.
             A node is a leaf, a subtree or `None`. `where` must pick nodes by the structure of the tree alone. It is
             called several times: first with placeholders for the leaves, then with the leaves, to check that it picks
-            the same nodes.
+            the same nodes. `select` makes such a function from a type, or from the pattern of paths.
         pytree: The tree to copy. It isn't changed.
         replace: The new node. For several nodes, a tuple or list with one new node for each.
         replace_fn: A function from the old node to the new node. It is used instead of `replace`.

@@ -1,26 +1,58 @@
-"""The paths of leaves, as a user writes them: `model.layers[0].activation`. They are made only for error messages."""
+"""The paths of leaves, as a user writes them: `model.layers[0].activation`. No compiled call makes them."""
 
+from __future__ import annotations
+
+import fnmatch
 import re
+from typing import Any, List, Optional, Tuple
 
 from jax import core, tree_util
 
 from .._compat import named_children
+from .._compat.types import IsLeaf, PyTree
 from .layout import layout_of
 from .static import is_same
 
 
-def leaf_paths(tree, root="", is_leaf=None):
-    """The path of each leaf of `tree`, in the order of flattening. Each path begins with `root`."""
-    paths = []
+def named_leaves(tree: PyTree, root: str = "", is_leaf: Optional[IsLeaf] = None) -> List[Tuple[str, Any]]:
+    """List the leaves of a tree with their paths, as `named_parameters` of PyTorch lists parameters with their names.
+
+    A path is what follows the name of the tree in Python, as in `model.layers[0].weight`. `select` finds nodes by the
+    pattern of their paths.
+
+    Args:
+        tree: Any pytree.
+        root: What each path begins with, such as `"model"`.
+        is_leaf: As in `jax.tree_util.tree_flatten`: what else in `tree` counts as a leaf.
+
+    Returns:
+        A list with `(path, leaf)` for each leaf, in the order of flattening.
+
+    Example:
+        >>> linear = eqx.nn.Linear(3, 2, key=jax.random.PRNGKey(0))
+        >>> [(path, leaf.shape) for path, leaf in eqx.named_leaves([linear, jnp.ones(4)])]
+        [('[0].weight', (2, 3)), ('[0].bias', (2,)), ('[1]', (4,))]
+    """
+    leaves = []
     pending = [(root, tree)]  # a stack: a tree may be deeper than Python's limit of recursion
     while pending:
         path, node = pending.pop()
         children = named_children(node, is_leaf)
         if children is None:
-            paths.append(path)
+            leaves.append((path, node))
         else:
             pending.extend((path + name, child) for name, child in reversed(children))
-    return paths
+    return leaves
+
+
+def leaf_paths(tree, root="", is_leaf=None):
+    """The paths alone of `named_leaves`."""
+    return [path for path, _ in named_leaves(tree, root, is_leaf)]
+
+
+def path_matches(path, pattern):
+    """Whether the whole `path` matches `pattern`, in which `*` stands for any text and `?` for any character."""
+    return fnmatch.fnmatchcase(path, pattern.replace("[", "[[]"))  # a bracket is part of a path, as in `[0]`
 
 
 def first_difference(expected, got, root="", is_leaf=None, got_is_leaf=None, covers=None):

@@ -36,6 +36,17 @@ eqx.tree_equal(tree, tree, rtol="much")  # error: mypy[arg-type] pyright[reportA
 eqx.apply_updates(tree)  # error: mypy[call-arg] pyright[reportCallIssue]
 
 
+# Paths.
+
+assert_type(eqx.named_leaves(tree), List[Tuple[str, Any]])
+assert_type(eqx.tree_at(eqx.select(tree, "*.weight"), tree, replace_fn=abs), Tree)
+assert_type(eqx.select(tree, (int, float))[0], str)
+assert_type(len(eqx.select(tree, lambda node: node is None)), int)
+
+eqx.select(tree, 3)  # error: mypy[arg-type] pyright[reportArgumentType]
+eqx.named_leaves(tree, 3)  # error: mypy[arg-type] pyright[reportArgumentType]
+
+
 # Predicates.
 
 
