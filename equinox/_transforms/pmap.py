@@ -55,22 +55,21 @@ def filter_pmap(
 ) -> Any:
     """Wrap `jax.pmap`: map a function over an axis of the arrays in its inputs, with one device for each example.
 
-    JAX advises against `jax.pmap` since 0.8, and for `jax.jit` with shardings. What isn't an array is static, as for
-    `filter_jit`. If `fun` is a model, or a method of a model, the model isn't mapped: each device gets all of it.
+    Any leaf that isn't an array is static, as for `filter_jit`. If `fun` is a model, or a bound method of a model, the
+    model isn't mapped. Each device gets the whole model. Since 0.8 JAX recommends `jax.jit` with shardings instead.
 
     Args:
         fun: A function or another callable. Without `fun`, the result is a decorator.
         in_axes: As for `filter_vmap`. A function is called once for each combination of shapes and dtypes.
-        out_axes: As for `filter_vmap`. `None` means that the array is the same for all examples: the first one's is
-            returned.
+        out_axes: As for `filter_vmap`. For `None`, the array of the first example is returned.
         axis_name: The name of the axis, for collectives such as `jax.lax.psum`.
-        axis_size: The size of the axis. It is checked.
+        axis_size: The size of the axis. It is an error if the arrays have another size.
         **kwargs: As for `jax.pmap`, such as `devices` and `backend`. `donate_argnums` and `donate_argnames` name whole
             inputs.
 
     Returns:
-        A function with the inputs of `fun`. It has the methods `lower` and `clear_cache`, as those that `filter_jit`
-        returns. The result is a pytree whose child is `fun`.
+        A function with the inputs of `fun`. It has the methods `lower` and `clear_cache`, like a function from
+        `filter_jit`. The result is a pytree whose child is `fun`.
 
     Raises:
         TypeError: A leaf of `in_axes` or `out_axes` isn't an int, `None` or a function.
@@ -142,9 +141,9 @@ class _PmapInputOptions(InputOptions):
 
 
 class _Leaf:
-    """What a leaf of the inputs is called, and the axis or the function that `in_axes` has for it.
+    """The path of a leaf of the inputs, and the axis or the function that `in_axes` has for it.
 
-    All are equal, because the options and the structure of the inputs, which a cache compares too, determine them.
+    All are equal: the options and the structure of the inputs determine them, and the cache compares those.
     """
 
     def __init__(self, item, path):
@@ -159,7 +158,7 @@ class _Leaf:
 
 
 class _Programs:
-    """`jax.pmap` of one function, for inputs of one structure with all shapes and dtypes.
+    """The programs of `jax.pmap` for one function and inputs of one structure: one for each set of shapes and dtypes.
 
     Args:
         options: The `_PmapInputOptions`.
@@ -224,7 +223,7 @@ class _Programs:
         )
 
     def _trace_for_axes(self, groups, arrays, axes, size):
-        """The different axes of the output. `jax.pmap` wants to know them before it traces the function."""
+        """The different axes of the output. `jax.pmap` needs them before it traces the function."""
         found: Any = None
 
         def of_example(*groups):

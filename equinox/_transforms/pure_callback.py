@@ -28,34 +28,33 @@ def filter_pure_callback(
     vectorized: Optional[bool] = None,
     **kwargs: Any,
 ) -> Any:
-    """Call a Python function on the host, also from compiled functions: `jax.pure_callback` for any pytrees.
+    """Call a Python function on the host, also from a compiled function: `jax.pure_callback` for any pytrees.
 
-    JAX may call `callback` several times, or not at all if the result isn't used. So it must have no side effects. It
-    has no gradient: give it one with a custom rule.
+    The function must have no side effects. JAX may call it several times, or never if the result isn't used. It has no
+    gradient, unless a custom rule defines one.
 
     Args:
-        callback: The function. It is called with NumPy arrays in the place of arrays, and with the data of PRNG keys.
-            Everything else is as it is. If `callback` is a pytree, such as a model, its arrays become NumPy arrays too.
+        callback: The function. Arrays in its inputs become NumPy arrays, and PRNG keys become their data. Everything
+            else is passed unchanged. If `callback` is a pytree, such as a model, its arrays become NumPy arrays too.
         *args: The inputs of `callback`.
-        result_shape_dtypes: What `callback` returns, with a `jax.ShapeDtypeStruct` or an array of the same shape and
-            dtype in the place of each array. Any other leaf is returned as it stands here.
-        sharding: The sharding that says from which device `callback` is called, as for `jax.pure_callback`.
-        vmap_method: How `callback` is mapped by `vmap`. With "sequential" it is called once for each example. With
-            "expand_dims" or "broadcast_all" it is called once, with batches: what isn't mapped has a new first axis, of
-            size 1 or repeated. JAX has more methods.
-        vectorized: The old spelling of two methods: `False` stands for "sequential", `True` for "legacy_vectorized".
+        result_shape_dtypes: A tree like the result of `callback`. Each array is a `jax.ShapeDtypeStruct`, or an array
+            with the same shape and dtype. Any other leaf is returned unchanged.
+        sharding: The sharding whose device calls `callback`, as for `jax.pure_callback`.
+        vmap_method: How `vmap` maps `callback`. With "sequential", it is called for one example at a time. With
+            "expand_dims" or "broadcast_all", it is called once with the whole batch. An array that isn't mapped then
+            has a new first axis: of size 1, or of the size of the batch. `jax.pure_callback` has more methods.
+        vectorized: An older name for two methods: `False` means "sequential" and `True` means "legacy_vectorized".
         **kwargs: More inputs, by keyword.
 
     Returns:
-        What `callback` returns, with JAX arrays.
+        The result of `callback`, with JAX arrays.
 
     Raises:
-        TypeError: `callback` can't be called.
-        ValueError: Both of `vmap_method` and `vectorized` were given, or `vmap_method` is none of those.
+        TypeError: `callback` isn't callable.
+        ValueError: Both `vmap_method` and `vectorized` were given, or JAX has no such method.
         ValueError: `callback` returned another structure, shape or dtype. The error comes from the running program, so
-            its type may be JAX's own. The message has the path.
-        NotImplementedError: The running JAX is older than 0.3.17, which added `jax.pure_callback`, or has no such
-            option.
+            JAX may raise it as an error of another type. The message has the path.
+        NotImplementedError: The running JAX is older than 0.3.17, which added `jax.pure_callback`, or lacks an option.
 
     Example:
         >>> rounded = lambda x, digits: np.round(x, digits)
@@ -82,9 +81,9 @@ def filter_pure_callback(
 
 
 class _OnHost:
-    """The function that JAX calls: it takes arrays, and returns arrays.
+    """The function that JAX calls. It takes arrays and returns a list of arrays.
 
-    Two are equal if they call the same function with the same static inputs, so that JAX compiles one of them.
+    Two are equal if they call the same function with the same static inputs. JAX then compiles only one of them.
 
     Args:
         merge: Makes callback, positional and keyword arguments from the arrays in them.

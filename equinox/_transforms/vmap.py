@@ -71,8 +71,9 @@ def filter_vmap(
     """Wrap `jax.vmap`: map a function over an axis of the arrays in its inputs. Any other leaf passes unchanged.
 
     The arrays may be JAX arrays, NumPy arrays or NumPy scalars. Any other leaf, such as a Python number or a function,
-    is the same for all examples, and is returned unchanged. Axes have no effect on it. If `fun` is a model, or a method
-    of a model, the model isn't mapped. Only inputs are mapped.
+    is the same for all examples, and is returned unchanged. Axes have no effect on it. If `fun` is a model, or a bound
+    method of a model, the model isn't mapped. Only inputs are mapped. If this decorates a method in a class, `self` is
+    an input.
 
     Args:
         fun: A function or another callable. Without `fun`, the result is a decorator.
