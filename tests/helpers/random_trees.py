@@ -105,6 +105,14 @@ def map_tree(function, tree):
     return function(tree) if below is None else rebuild(tree, [map_tree(function, child) for _, child in below])
 
 
+def draw_prefix(draw, tree, values):
+    """A prefix of `tree` that ends at random nodes, with one of `values`, a strategy, at each of them."""
+    below = children(tree)
+    if below is None or draw(st.booleans()):
+        return draw(values)
+    return rebuild(tree, [draw_prefix(draw, child, values) for _, child in below])
+
+
 def nodes(tree, path=""):
     """Return all nodes and leaves of `tree` with their paths, each node before its children."""
     found = [(path, tree)]

@@ -15,7 +15,7 @@ import pytest
 from jax import lax, tree_util
 from jaxprs import jaxpr_kinds
 from modules import Affine, Nested, affine
-from random_trees import Pair, flat, map_tree, same, trees
+from random_trees import Pair, draw_prefix, flat, map_tree, same, trees
 from tracing import TraceRecorder
 
 import equinox as eqx
@@ -144,6 +144,19 @@ def test_only_the_arrays_of_a_tree_are_mapped(tree):
     for x, y in zip(flat(got), flat(tree)):
         assert x is y if is_static(y) else eqx.tree_equal(x, next(expected))
     assert same(map_tree(lambda x: 0, got), map_tree(lambda x: 0, tree))
+
+
+@hypothesis.settings(max_examples=15)
+@hypothesis.given(trees(st.sampled_from(["a", "b", "c"]), max_leaves=6), st.data())
+def test_prefixes_of_axes_are_those_of_plain_jax(tree, data):
+    """Random prefixes for a random tree of arrays, all of whose axes have the same size."""
+    cube = np.arange(8.0, dtype=np.float32).reshape(2, 2, 2)
+    tree = map_tree(lambda name: cube + ord(name), tree)
+    in_axes, out_axes = [draw_prefix(data.draw, tree, st.sampled_from(axes)) for axes in ([0, 1, -1, None], [0, 1, 2])]
+    fun = lambda tree, first: (map_tree(lambda x: x * first, tree), first)  # noqa: E731
+    axes = {"in_axes": (in_axes, 0), "out_axes": (out_axes, 0)}
+    got, expected = [vmap(fun, **axes)(tree, cube[0, 0]) for vmap in (eqx.filter_vmap, jax.vmap)]
+    assert eqx.tree_equal(got, expected)
 
 
 @pytest.mark.parametrize("in_axes, out_axes", [((0, None), (0, 0)), ((1, 0), (1, 0)), ((-1, 1), (-1, 1))], ids=str)
