@@ -3,6 +3,7 @@
 from . import debug, nn
 from ._module import Module, field, replace
 from ._transforms.branches import filter_cond, filter_switch
+from ._transforms.clear_caches import clear_caches
 from ._transforms.eval_shape import filter_eval_shape
 from ._transforms.grad import filter_grad, filter_value_and_grad, gradf, value_and_grad_f
 from ._transforms.jit import filter_jit, jitf
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Module",
     "apply_updates",
+    "clear_caches",
     "combine",
     "debug",
     "field",

@@ -10,12 +10,15 @@ from .arrays import abstract, is_numpy_array, is_numpy_constant, is_typed_key, p
 from .callbacks import pure_callback
 from .features import SINCE, require
 from .pytrees import named_children, register_node
+from .sharding import constrain, is_device, shard_map
 from .staging import check_options
 
 __all__ = [
     "SINCE",
     "abstract",
     "check_options",
+    "constrain",
+    "is_device",
     "is_numpy_array",
     "is_numpy_constant",
     "is_typed_key",
@@ -24,5 +27,6 @@ __all__ = [
     "pure_callback",
     "register_node",
     "require",
+    "shard_map",
     "to_numpy",
 ]

@@ -10,7 +10,15 @@ SINCE = {
     "filter_pure_callback(sharding=...)": ((0, 4, 16), "the option to `jax.pure_callback`"),
     "filter_pure_callback(vmap_method=...)": ((0, 4, 35), "the option to `jax.pure_callback`"),
     "filter_scan(checkpoint=policy)": ((0, 2, 21), "policies of `jax.checkpoint`"),
+    "filter_shard in a transformation": ((0, 4, 1), "`jax.lax.with_sharding_constraint`"),
+    "filter_shard of typed keys in a transformation": ((0, 4, 16), "`jax.random.wrap_key_data`"),
+    "filter_shard_map": ((0, 4, 4), "`shard_map`"),
+    "filter_shard_map(axis_names=...)": ((0, 4, 30), "the option to `shard_map`"),
+    "filter_shard_map(mesh=None)": ((0, 6, 1), "`jax.shard_map`"),
+    "in_shardings": ((0, 4, 4), "it to `jax.jit`"),
     "lower": ((0, 2, 25), "ahead-of-time lowering"),
+    "out_shardings": ((0, 4, 4), "it to `jax.jit`"),
+    "shardings": ((0, 4, 1), "`jax.sharding.PartitionSpec`"),
     "spmd_axis_name": ((0, 3, 17), "it to `jax.vmap`"),
 }
 

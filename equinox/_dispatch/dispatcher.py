@@ -13,8 +13,10 @@ from .._trees.selection import ANYTHING, DTYPE
 from .arguments import Arrangement, name_of
 from .cache_entry import CacheEntry
 from .cache_key import StaticKeys, static_key
+from .caches import on_clear
 from .call_signature import DONATED, STATIC, TRACED
 from .callables import Callee
+from .donation import SameArray
 from .identity_table import IdentityTable
 from .known_modules import Known
 from .leaf_groups import unpack_output
@@ -86,6 +88,7 @@ class Dispatcher:
         self._recent = {}
         self._known = IdentityTable()  # modules of a call -> Known
         self._unknown_calls = 0  # the number of calls whose modules weren't in `_known`
+        on_clear(self, Dispatcher.clear)
 
     def call(self, callee, args, kwargs):
         """Call the compiled function for these inputs. Compile it first if there is none."""
@@ -100,6 +103,8 @@ class Dispatcher:
             return unpack_output(entry.compiled(*arguments))
         except FilterChanged:
             return self._call_with_new_entry(callee, args, kwargs)
+        except SameArray as error:
+            self._refuse_same_array(callee.inputs(args, kwargs), entry, error)
         except TypeError:
             # An entry compares the types of leaves. NumPy arrays of numbers and of text have the same type, but JAX
             # can't trace text. If a leaf can't be traced, this may be the wrong entry. Else it is the function's error.
@@ -178,6 +183,8 @@ class Dispatcher:
         self._recent[arrangement] = (entry,)
         try:
             return unpack_output(entry.compiled(*entry.signature.arguments(leaves)))
+        except SameArray as error:
+            self._refuse_same_array(inputs, entry, error)
         except TypeError:
             self._refuse_untraceable(inputs)
             raise
@@ -208,7 +215,7 @@ class Dispatcher:
     def _make_entry(self, inputs, arrangement, leaves, treedef):
         """The cache entry for these inputs. JAX compiles nothing yet."""
         kinds = arrangement.kinds(inputs)
-        owners = [(inputs[j], i) for j in arrangement.order for i in range(len(inputs[j].leaves))]
+        owners = _owners(arrangement, inputs)
         static_keys = StaticKeys(
             static_key(leaf, self._options.name, ft.partial(x.path_of_leaf, i))
             for leaf, kind, (x, i) in zip(leaves, kinds, owners)
@@ -223,6 +230,18 @@ class Dispatcher:
         compiled = self._cached_specialise(arrangement, treedef, kinds, static_keys, groups, recheck)
         return CacheEntry(arrangement, leaves, treedef, kinds, static_keys, compiled)
 
+    def _refuse_same_array(self, inputs, entry, error):
+        """Raise an error that names the two leaves."""
+        owners = _owners(entry.arrangement, inputs)
+        in_groups = [owner for kind in (TRACED, DONATED) for owner, k in zip(owners, entry.kinds) if k == kind]
+        paths = [x.path_of_leaf(i) for x, i in (in_groups[position] for position in error.positions)]
+        raise ValueError(
+            "`{0}` is asked to donate `{2}`, but the same array is also passed as `{1}`. JAX deletes a donated array "
+            "and uses its memory for the output. Pass a copy of it, such as `jnp.array({2})`.".format(
+                self._options.name, *paths
+            )
+        ) from None
+
     def _refuse_untraceable(self, inputs):
         """Raise an error that names the leaf, if a leaf that isn't static can't be traced."""
         for x in inputs:
@@ -234,6 +253,11 @@ class Dispatcher:
                             self._options.name, x.path_of_leaf(i), describe_leaf(leaf)
                         )
                     ) from None
+
+
+def _owners(arrangement, inputs):
+    """For each leaf, in the order in which the inputs are flattened, its input and its number in this input."""
+    return [(inputs[j], i) for j in arrangement.order for i in range(len(inputs[j].leaves))]
 
 
 def _is_abstract(leaf):

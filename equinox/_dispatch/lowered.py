@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Generic
 
 from .._compat.types import P, R
+from .donation import Donating
 from .leaf_groups import unpack_output
 
 
@@ -47,4 +48,6 @@ class _Compiled(_Stage[P, R]):
                 "this function was compiled ahead of time for other inputs: their structure and static leaves must be "
                 "those that `lower` was given. Lower the function again, or call the function itself."
             )
-        return unpack_output(__self._stage(*entry.signature.arguments(leaves)))
+        arguments = entry.signature.arguments(leaves)
+        call = Donating(__self._stage) if len(arguments) > 1 else __self._stage
+        return unpack_output(call(*arguments))

@@ -3,16 +3,25 @@
 import operator
 
 import jax
-from jax import tree_util
 
 from .. import _compat
-from .._trees.paths import first_difference
-from .._trees.predicates import is_array, is_none, is_numpy
+from .._trees.paths import leaf_paths
+from .._trees.predicates import is_array, is_numpy
 from .._trees.static import hashable_key
 from .arguments import name_of, parameters_of, positional_names
 from .leaf_groups import pack_output
+from .shardings import Sharded, Shardings
 
 _unset = object()
+
+# What `donate` may be -> whether the first input is donated too, and whether JAX may warn of donated arrays that it
+# can't use. "none" is the default.
+_DONATE = {
+    "all": (True, False),
+    "all-except-first": (False, False),
+    "warn": (True, True),
+    "warn-except-first": (False, True),
+}
 
 
 class InputOptions:
@@ -25,11 +34,17 @@ class InputOptions:
         keeps_numbers: Whether a Python number in the output is returned unchanged. `jax.jit` makes an array of it.
         static_argnums: As for `jax.jit`.
         static_argnames: As for `jax.jit`.
+        donate: As for `filter_jit`.
         donate_argnums: As for `jax.jit`.
         donate_argnames: As for `jax.jit`.
-        in_shardings: As for `jax.jit`.
-        out_shardings: As for `jax.jit`.
+        in_shardings: As for `filter_jit`.
+        out_shardings: As for `filter_jit`.
         **kwargs: Other keyword arguments of `jax.jit`.
+
+    Attributes:
+        static: The inputs that are static.
+        donated: The inputs that are donated.
+        warns_of_donation: Whether JAX may warn of donated arrays that it can't use.
     """
 
     def __init__(
@@ -38,6 +53,7 @@ class InputOptions:
         keeps_numbers,
         static_argnums=None,
         static_argnames=None,
+        donate="none",
         donate_argnums=None,
         donate_argnames=None,
         in_shardings=_unset,
@@ -47,14 +63,26 @@ class InputOptions:
         self.name = name
         self.static = _ChosenInputs("static", static_argnums, static_argnames)
         self.donated = _ChosenInputs("donate", donate_argnums, donate_argnames)
-        self._in_shardings = _Shardings("in_shardings", in_shardings)
-        self._out_shardings = _Shardings("out_shardings", out_shardings)
+        self.warns_of_donation = True
+        if donate != "none":
+            self.donated, self.warns_of_donation = _every_input(name, donate, self.donated)
+        self._in_shardings = self._out_shardings = None
+        shardings = {}
+        if in_shardings is not _unset:
+            shardings["in_shardings"] = None
+            by_position = tuple(in_shardings) if type(in_shardings) is list else in_shardings
+            of_what = "the tuple of the inputs that aren't static"
+            self._in_shardings = Shardings(name, "in_shardings", by_position, of_what)
+        if out_shardings is not _unset:
+            shardings["out_shardings"] = None
+            self._out_shardings = Shardings(name, "out_shardings", out_shardings, "the output")
+        for feature in shardings:
+            _compat.require(feature)
         self._returns_array = is_array if keeps_numbers else _jit_returns_array
         self._jit_kwargs = kwargs
-        shardings = [x.name for x in (self._in_shardings, self._out_shardings) if x.are_set]
-        if shardings or kwargs:
-            _compat.check_options(name, jax.jit, dict(kwargs, **dict.fromkeys(shardings)))
-        given = (self.static.key, self.donated.key, in_shardings, out_shardings, kwargs)
+        if kwargs:
+            _compat.check_options(name, jax.jit, dict(kwargs, **shardings))
+        given = (self.static.key, self.donated.key, self.warns_of_donation, in_shardings, out_shardings, kwargs)
         self._key = (keeps_numbers, hashable_key(given))
 
     def __eq__(self, other):
@@ -69,84 +97,77 @@ class InputOptions:
             chosen.check(fun)
 
     def of_leaves(self, inputs):
-        """For each input, the options of its leaves, which `jit` takes. These are shardings, or `None`.
+        """For each input, the `LeafOption` of each of its leaves. Here this is its item of `in_shardings`.
 
         Raises:
             ValueError: `in_shardings` doesn't fit the inputs that aren't static, or one of these was passed by keyword.
         """
-        shardings = {x: [None] * len(x.leaves) for x in inputs}
-        if self._in_shardings.are_set:
-            static = self.static.among(inputs)
-            sharded = [x for x in inputs if not x.is_bound and x not in static]
-            for x in sharded:
-                if not x.by_position:
-                    raise ValueError(
-                        "`{}` with `in_shardings` takes inputs by position, as `jax.jit` does, but `{}` was passed by "
-                        "keyword.".format(self.name, x.name)
-                    )
-            names = [x.name for x in sharded]
-            each = iter(self._in_shardings.of(self.name, tuple(x.value for x in sharded), "the inputs", names))
-            shardings.update({x: [next(each) for _ in x.leaves] for x in sharded})
-        return shardings
+        if self._in_shardings is None:
+            return {x: [None] * len(x.leaves) for x in inputs}
+        static = self.static.among(inputs)
+        sharded = [x for x in inputs if not x.is_bound and x not in static]
+        for x in sharded:
+            if not x.by_position:
+                raise ValueError(
+                    "`{}` with `in_shardings` takes inputs by position, as `jax.jit` does, but `{}` was passed by "
+                    "keyword.".format(self.name, x.name)
+                )
+        prefix = self._in_shardings.prefix
+        if type(prefix) is tuple and len(prefix) != len(sharded):
+            raise ValueError(
+                "`{}` expects `in_shardings` to have an item for each input that isn't static. It has {} items for {} "
+                "inputs that aren't static: {}.".format(
+                    self.name,
+                    len(prefix),
+                    len(sharded),
+                    ", ".join("`{}`".format(x.name) for x in sharded) or "none",
+                )
+            )
+        items = iter(self._in_shardings.items(tuple(x.value for x in sharded)))
+        return {
+            x: [LeafOption(next(items) if x in sharded else None, path) for path in leaf_paths(x.value, x.name)]
+            for x in inputs
+        }
 
-    def jit(self, fun, shardings, donates):
+    def jit(self, fun, leaf_options, donates):
         """`jax.jit` of a function of a tuple of traced leaves, and of a tuple of donated ones if `donates` is true."""
         kwargs = dict(self._jit_kwargs)
         if donates:
             kwargs["donate_argnums"] = (1,)
-        if self._in_shardings.are_set:
-            kwargs["in_shardings"] = shardings if donates else shardings[:1]
-        if self._out_shardings.are_set:
-            kwargs["out_shardings"] = (tuple(self._out_shardings.prefix), None)
-        return jax.jit(fun, **kwargs)
+        if self._out_shardings is not None:
+            kwargs["out_shardings"] = (tuple(self._out_shardings.values), None)
+        if self._in_shardings is None:
+            return jax.jit(fun, **kwargs)
+        return Sharded(
+            self._in_shardings, leaf_options, lambda shardings: jax.jit(fun, in_shardings=shardings, **kwargs)
+        )
 
     def pack_output(self, out):
         """An output in a form that `jax.jit` can return, with one group of arrays for each of `out_shardings`."""
-        if not self._out_shardings.are_set:
+        shardings = self._out_shardings
+        if shardings is None:
             return pack_output(out, self._returns_array)
-        groups = self._out_shardings.of(self.name, out, "the output", by_number=True)
-        return pack_output(out, self._returns_array, groups, len(self._out_shardings.prefix))
+        out, items = shardings.constrained(out)
+        return pack_output(out, self._returns_array, list(map(shardings.number, items)), len(shardings.values))
 
 
-class _Shardings:
-    """`in_shardings` or `out_shardings`: a tree of shardings and `None`, a prefix of the inputs or the output."""
+class LeafOption:
+    """What is special about one leaf of the inputs, such as its item of `in_shardings`, and its path.
 
-    def __init__(self, name, shardings):
-        self.name = name
-        self.are_set = shardings is not _unset
-        self.shardings = tuple(shardings) if name == "in_shardings" and type(shardings) is list else shardings
-        self.prefix, self.structure = tree_util.tree_flatten(self.shardings, is_leaf=is_none)
+    All are equal, because the options and the structure of the inputs, which a cache compares too, determine them.
+    """
 
-    def of(self, transformation, tree, of_what, names=(), by_number=False):
-        """For each leaf of `tree`, its sharding.
+    __slots__ = ("item", "path")
 
-        Args:
-            transformation: The name of the transformation, for error messages.
-            tree: The tree of inputs, or the output.
-            of_what: What `tree` is, for error messages.
-            names: The names of the children of `tree`, for error messages.
-            by_number: Whether to return the index of the sharding in `prefix` instead.
-        """
-        try:
-            subtrees = self.structure.flatten_up_to(tree)
-        except ValueError:
-            difference = first_difference(tree, self.shardings, self.name, got_is_leaf=is_none, covers=_is_sharding)
-            message = "`{}` expects `{}` to have the structure of {}, or of a prefix of it.".format(
-                transformation, self.name, of_what
-            )
-            if self.name == "in_shardings" and type(self.shardings) is tuple and len(self.shardings) != len(tree):
-                message += " It has {} items for {} inputs that aren't static: {}.".format(
-                    len(self.shardings), len(tree), ", ".join("`{}`".format(name) for name in names) or "none"
-                )
-            elif difference is not None:
-                message += " At `{}` expected {}, got {}.".format(*difference)
-            raise ValueError(message) from None
-        items = range(len(self.prefix)) if by_number else self.prefix
-        return [item for item, below in zip(items, subtrees) for _ in tree_util.tree_leaves(below)]
+    def __init__(self, item, path):
+        self.item = item
+        self.path = path
 
+    def __eq__(self, other):
+        return type(other) is LeafOption
 
-def _is_sharding(x):
-    return x is None or tree_util.all_leaves([x])
+    def __hash__(self):
+        return 0
 
 
 def _jit_returns_array(x):
@@ -214,6 +235,39 @@ class _ChosenInputs:
         number = sum(x.by_position for x in inputs)
         argnums = {i if i >= 0 else i + number for i in self.argnums}
         return {x for x in inputs if not x.is_bound and (x.index in argnums or x.name in self.argnames)}
+
+
+class _EveryInput:
+    """All inputs, or all but the first. The function itself is no input, even if it is a method of a model."""
+
+    def __init__(self, with_first):
+        self._with_first = with_first
+        self.key = (_EveryInput, with_first)
+
+    def check(self, fun):
+        """Nothing to check: every function has these inputs."""
+
+    def among(self, inputs):
+        """The set of the `inputs` that are chosen."""
+        return {x for x in inputs if not x.is_bound and (self._with_first or x.index != 0)}
+
+
+def _every_input(name, donate, chosen):
+    """What `donate` means: the donated inputs, and whether JAX may warn.
+
+    Raises:
+        ValueError: `donate` has another value, or single inputs are `chosen` too.
+    """
+    if not isinstance(donate, str) or donate not in _DONATE:
+        allowed = ", ".join(map(repr, [*_DONATE, "none"]))
+        raise ValueError("`{}` expects `donate` to be one of {}, got {!r}.".format(name, allowed, donate))
+    if chosen.argnums or chosen.argnames:
+        raise ValueError(
+            "`{}` got `donate={!r}` and `donate_argnums` or `donate_argnames` too. `donate` is for all inputs, the "
+            "others name single inputs. Leave out one of them.".format(name, donate)
+        )
+    with_first, warns = _DONATE[donate]
+    return _EveryInput(with_first), warns
 
 
 def _sequence(value, one, convert):

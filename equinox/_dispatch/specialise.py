@@ -5,6 +5,7 @@ import itertools
 from . import trace_listeners
 from .call_signature import DONATED
 from .callables import rebuild
+from .donation import Donating, Quiet
 from .leaf_groups import LeafGroups
 
 
@@ -49,4 +50,11 @@ def specialise(get_function, layers, name, options, arrangement, treedef, kinds,
         return options.pack_output(fun(*args[number_bound:], **kwargs))
 
     flat_fun.__name__ = flat_fun.__qualname__ = name
-    return options.jit(flat_fun, leaf_options, DONATED in kinds)
+    donates = DONATED in kinds
+
+    def jit(fun):
+        return options.jit(fun, leaf_options, donates)
+
+    if not donates:
+        return jit(flat_fun)
+    return Donating(jit(flat_fun) if options.warns_of_donation else Quiet(flat_fun, jit))

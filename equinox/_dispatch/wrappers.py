@@ -12,6 +12,7 @@ from typing import Any, Callable
 from jax import tree_util
 
 from .._trees.predicates import concrete_array_types, is_array
+from .caches import on_clear
 from .identity_table import IdentityTable
 from .leaf_groups import separate
 
@@ -46,7 +47,9 @@ def wrapper_of(fun, make, *key):
 
 
 def _finder():
-    return ft.lru_cache(maxsize=_MOST_WRAPPERS)(lambda source, make, *key: make(source.get, *key))
+    find = ft.lru_cache(maxsize=_MOST_WRAPPERS)(lambda source, make, *key: make(source.get, *key))
+    on_clear(find, lambda find: find.cache_clear())
+    return find
 
 
 @dataclasses.dataclass(frozen=True)

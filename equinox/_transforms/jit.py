@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools as ft
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, overload
 
-from .._compat.types import Concatenate, FilterSpec, P, R
+from .._compat.types import Concatenate, FilterSpec, Literal, P, R
 from .._dispatch.dispatcher import dispatcher_of
 from .._dispatch.lowered import Lowered
 from .._dispatch.options import InputOptions
@@ -59,10 +59,9 @@ def jitf(
         filter_tree: A filter specification, as for `partition`: a tree of bools or functions with the structure of the
             input. For several inputs, pass a tuple or list of trees, in the order of the parameters. Leave out inputs
             that `static_argnums` or `static_argnames` name.
-        **kwargs: As for `jax.jit`. `static_argnums`, `static_argnames`, `donate_argnums` and `donate_argnames` name
-            whole inputs. `in_shardings` is a prefix of the tuple of positional inputs that aren't static.
-            `out_shardings` is a prefix of the output. Shardings apply only to arrays. `fun` doesn't count as an input,
-            even if it is a pytree.
+        **kwargs: As for `jax.jit`, or `donate`, `in_shardings` and `out_shardings` as for `filter_jit`.
+            `static_argnums`, `static_argnames`, `donate_argnums` and `donate_argnames` name whole inputs. `fun` doesn't
+            count as an input, even if it is a pytree.
 
     Returns:
         A function with the inputs of `fun`. It has the methods `lower` and `clear_cache`. As with `jax.jit`, arrays,
@@ -94,11 +93,16 @@ def jitf(
 
 
 @overload
-def filter_jit(fun: Callable[P, R], **kwargs: Any) -> Jitted[P, R]: ...
+def filter_jit(
+    fun: Callable[P, R],
+    *,
+    donate: Literal["all", "all-except-first", "warn", "warn-except-first", "none"] = ...,
+    **kwargs: Any,
+) -> Jitted[P, R]: ...
 @overload
-def filter_jit(fun: None = ..., **kwargs: Any) -> Callable[[Callable[P, R]], Jitted[P, R]]: ...
+def filter_jit(fun: None = ..., *, donate: str = ..., **kwargs: Any) -> Callable[[Callable[P, R]], Jitted[P, R]]: ...
 @transformation
-def filter_jit(fun: Optional[Callable[..., Any]] = None, **kwargs: Any) -> Any:
+def filter_jit(fun: Optional[Callable[..., Any]] = None, *, donate: str = "none", **kwargs: Any) -> Any:
     """Wrap `jax.jit`: trace all arrays in the inputs, of JAX and of NumPy, and hold everything else static.
 
     A new value or type of a static leaf causes a new compilation. As for `jax.jit`, a static object must not change.
@@ -112,10 +116,15 @@ def filter_jit(fun: Optional[Callable[..., Any]] = None, **kwargs: Any) -> Any:
     Args:
         fun: A pure function or another callable. If it is a pytree, such as a module or one of its methods, its arrays
             are traced and its other leaves are static. Without `fun`, the result is a decorator.
+        donate: Which inputs are donated: JAX deletes their arrays, and uses their memory for the output. It is "all",
+            "all-except-first" or "none". "warn" and "warn-except-first" are the same as the first two, but let JAX warn
+            of arrays whose memory it can't use. `fun` doesn't count as an input, even if it is a pytree. For a method
+            that is decorated in its class, the first input is the model.
         **kwargs: As for `jax.jit`. `static_argnums`, `static_argnames`, `donate_argnums` and `donate_argnames` name
-            whole inputs. `in_shardings` is a prefix of the tuple of positional inputs that aren't static.
-            `out_shardings` is a prefix of the output. Shardings apply only to arrays. `fun` doesn't count as an input,
-            even if it is a pytree.
+            whole inputs. `in_shardings` is for the arrays in the tuple of the positional inputs that aren't static. It
+            is a sharding, `None`, or a function from an array to one of these, which may read the shape and dtype. It
+            may also be a pytree of these that is a prefix of this tuple. Each item then applies to all arrays below it.
+            `out_shardings` is the same for the output.
 
     Returns:
         A function with the inputs of `fun`. It has the methods `lower` and `clear_cache`. Arrays in the output become
@@ -124,11 +133,16 @@ def filter_jit(fun: Optional[Callable[..., Any]] = None, **kwargs: Any) -> Any:
 
     Raises:
         ValueError: A keyword argument names a parameter that `fun` doesn't have.
-        ValueError: A sharding doesn't fit the inputs or the output.
+        ValueError: `donate` is something else, or inputs are chosen by `donate_argnums` or `donate_argnames` too.
+        ValueError: A donated array is another input too.
+        ValueError: A sharding doesn't fit the inputs or the output, or can't split an array.
         TypeError: `fun` isn't callable.
         TypeError: A static leaf can't be hashed, or is an array with more than its bytes, such as a masked array.
         TypeError: An outer transformation traces a leaf of a static input.
+        TypeError: A function in `in_shardings` or `out_shardings` returns a function.
         TypeError: The running JAX doesn't accept a keyword argument.
+        NotImplementedError: There are shardings, and the running JAX is older than 0.4.4, which added them to
+            `jax.jit`.
 
     Example:
         >>> model = eqx.nn.Linear(2, 3, key=jax.random.PRNGKey(0))
@@ -137,6 +151,8 @@ def filter_jit(fun: Optional[Callable[..., Any]] = None, **kwargs: Any) -> Any:
         >>> eqx.filter_jit(lambda x, times: (times * x, times))(jnp.ones(()), 3)[1]
         3
     """
+    if donate != "none":
+        kwargs["donate"] = donate
     return transform(Jitted, fun, _options_of_filter_jit(kwargs) if kwargs else _defaults_of_filter_jit())
 
 

@@ -10,7 +10,7 @@ from jax import tree_util
 from .. import _compat
 from .._compat.types import P, PyTree, R
 from .._dispatch.leaf_groups import pack_output
-from .._dispatch.options import InputOptions
+from .._dispatch.options import InputOptions, LeafOption
 from .._trees.paths import leaf_paths
 from .._trees.predicates import is_array
 from .._trees.selection import Selection
@@ -122,12 +122,12 @@ class _PmapInputOptions(InputOptions):
         self._key = (self._key, hashable_key((in_axes, out_axes, axis_name, axis_size, self.kwargs)))
 
     def of_leaves(self, inputs):
-        """For each input, the `_Leaf` of each of its leaves."""
+        """For each input, the `LeafOption` of each of its leaves."""
         args = tuple(x.value for x in inputs if x.by_position)
         kwargs = {x.name: x.value for x in inputs if not (x.by_position or x.is_bound)}
         items = iter(self.in_axes.items_of_inputs(args, tree_util.tree_structure((args, kwargs))))
         return {
-            x: [_Leaf(None if x.is_bound else next(items), path) for path in leaf_paths(x.value, x.name)]
+            x: [LeafOption(None if x.is_bound else next(items), path) for path in leaf_paths(x.value, x.name)]
             for x in inputs
         }
 
@@ -140,30 +140,13 @@ class _PmapInputOptions(InputOptions):
         return out
 
 
-class _Leaf:
-    """The path of a leaf of the inputs, and the axis or the function that `in_axes` has for it.
-
-    All are equal: the options and the structure of the inputs determine them, and the cache compares those.
-    """
-
-    def __init__(self, item, path):
-        self.item = item
-        self.path = path
-
-    def __eq__(self, other):
-        return type(other) is _Leaf
-
-    def __hash__(self):
-        return 0
-
-
 class _Programs:
     """The programs of `jax.pmap` for one function and inputs of one structure: one for each set of shapes and dtypes.
 
     Args:
         options: The `_PmapInputOptions`.
         fun: A function of groups of arrays. It returns any tree.
-        leaves: The `_Leaf` of each of the arrays.
+        leaves: The `LeafOption` of each of the arrays.
     """
 
     def __init__(self, options, fun, leaves):

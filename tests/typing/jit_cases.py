@@ -55,6 +55,12 @@ with_filter("a")  # error: mypy[arg-type] pyright[reportArgumentType]
 as_in_the_first_release(1)
 
 
+# Donation of all inputs.
+
+assert_type(eqx.filter_jit(scale, donate="all-except-first")(1), float)
+eqx.filter_jit(scale, donate="some")  # error: mypy[call-overload] pyright[reportCallIssue,reportArgumentType]
+
+
 # What only a jitted function has.
 
 jitted.lower(1)

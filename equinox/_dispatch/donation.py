@@ -1,0 +1,119 @@
+"""Donated inputs: JAX deletes them and uses their memory for the output."""
+
+import threading
+import warnings
+
+from jax import core
+
+from .._trees.predicates import is_jax_array
+
+_UNUSED = "Some donated buffers were not usable"  # how JAX's warning begins
+
+
+class SameArray(ValueError):
+    """A donated array is another input of the same call too.
+
+    Args:
+        positions: The positions of two inputs of a compiled function. The second one is donated.
+    """
+
+    def __init__(self, positions):
+        super().__init__("an array is donated, but it is another input of the same call too. Copy one of them.")
+        self.positions = positions
+
+
+class Donating:
+    """A compiled function of a tuple of inputs and a tuple of donated inputs. It takes no donated array twice.
+
+    JAX must not start such a call: jaxlib 0.10.2 crashes if the array lies on several devices.
+
+    Args:
+        compiled: The compiled function, as JAX made it.
+    """
+
+    __slots__ = ("_compiled", "lower")
+
+    def __init__(self, compiled):
+        self._compiled = compiled
+        self.lower = getattr(compiled, "lower", None)
+
+    def __call__(self, traced, donated):
+        if len({*map(id, traced), *map(id, donated)}) < len(traced) + len(donated):
+            _refuse_twice(traced, donated, id)
+        try:
+            return self._compiled(traced, donated)
+        except RuntimeError:
+            _refuse_twice(traced, donated, _memory)
+            raise
+
+
+def _refuse_twice(traced, donated, key_of):
+    """Raise `SameArray` if a donated array has the same key as another array."""
+    seen = {}
+    for i, x in enumerate(traced + donated):
+        if is_jax_array(x) and not isinstance(x, core.Tracer):
+            first = seen.setdefault(key_of(x), i)
+            if first < i and i >= len(traced):
+                raise SameArray((first, i)) from None
+
+
+def _memory(array):
+    """Where the data of an array begins, as a key. Two `Array`s may share their memory."""
+    try:
+        return array.addressable_shards[0].data.unsafe_buffer_pointer() or id(array)
+    except Exception:  # the array is deleted, or isn't in the memory of this process
+        return id(array)
+
+
+class Quiet:
+    """`jit(fun)`, but JAX doesn't warn about donated inputs that it can't use.
+
+    JAX warns when it compiles. To change the filters of warnings at each call would be slow. So the function refuses to
+    be traced, and is then called again with a filter.
+
+    Args:
+        fun: The function.
+        jit: `jax.jit` with some options.
+    """
+
+    __slots__ = ("_jitted",)
+
+    def __init__(self, fun, jit):
+        def refusing(*args):
+            if not _thread.is_quiet:
+                raise _Traced
+            return fun(*args)
+
+        refusing.__name__ = refusing.__qualname__ = fun.__name__
+        self._jitted = jit(refusing)
+
+    def __call__(self, *args):
+        try:
+            return self._jitted(*args)
+        except _Traced:
+            pass
+        return self._quietly(self._jitted, args)
+
+    def lower(self, *args):
+        """Lower the function for these inputs, as `jax.jit(fun).lower` does."""
+        return self._quietly(self._jitted.lower, args)
+
+    def _quietly(self, fun, args):
+        outer, _thread.is_quiet = _thread.is_quiet, True
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", _UNUSED)
+                return fun(*args)
+        finally:
+            _thread.is_quiet = outer
+
+
+class _Traced(Exception):
+    """JAX traces a function that may not be traced now."""
+
+
+class _Thread(threading.local):
+    is_quiet = False  # whether the warning is ignored now
+
+
+_thread = _Thread()
