@@ -14,6 +14,7 @@ from ._transforms.pure_callback import filter_pure_callback
 from ._transforms.vmap import filter_vmap, if_array
 from ._trees.at import tree_at
 from ._trees.equal import tree_equal
+from ._trees.format import tree_pformat, tree_pprint
 from ._trees.partition import combine, filter, partition
 from ._trees.paths import named_leaves
 from ._trees.predicates import is_array, is_array_like, is_inexact_array, is_inexact_array_like
@@ -58,5 +59,7 @@ __all__ = [
     "select",
     "tree_at",
     "tree_equal",
+    "tree_pformat",
+    "tree_pprint",
     "value_and_grad_f",
 ]

@@ -1,7 +1,9 @@
-"""The `repr` of a model: its structure with shapes and dtypes. It is short for models of any size."""
+"""The text of a tree: its structure with shapes and dtypes. The `repr` of a model is short for models of any size."""
 
 import collections
 import functools as ft
+import re
+import sys
 from typing import Any
 
 import jax
@@ -10,6 +12,7 @@ import jax.random as jrandom
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from random_trees import Point, nest, recursion_limit_for, trees
 from unusual_repr import FailingRepr, MultilineRepr
 
@@ -205,10 +208,12 @@ def test_deep_trees(wrap):
 
 
 def test_loop():
-    """A list that holds itself is treated as a deep tree."""
+    """A list that holds itself is written once. A node that is at two places is written twice."""
     loop = [1]
-    loop.append(loop)
-    assert "..." in repr(Linear(loop))
+    loop.append({"again": loop, "twice": [2]})
+    loop.append(loop[1]["twice"])
+    assert repr(Linear(loop)) == "Linear(weight=[1, {'again': [...], 'twice': [2]}, [2]], bias=None)"
+    assert eqx.tree_pformat(loop) == "[1, {'again': [...], 'twice': [2]}, [2]]"
 
 
 def test_inside_transformations():
@@ -264,3 +269,100 @@ def test_any_tree(tree):
     """Every random tree has a text, and no text is too long."""
     assert 0 < len(tree_repr(tree)) < 2500
     assert repr(Linear(tree)).startswith("Linear(")
+
+
+# What `tree_pformat` alone does
+
+
+def test_pformat_shows_everything():
+    """Long lists, deep trees and long leaves are written in full. The `repr` cuts them short."""
+    deep = nest(50, lambda x: [x], 1)
+    assert eqx.tree_pformat(list(range(1000)), width=9999) == repr(list(range(1000)))
+    assert eqx.tree_pformat(deep, width=200) == repr(deep)
+    assert eqx.tree_pformat({"a" * 200: "b" * 200}) == "{{\n  '{}': '{}'\n}}".format("a" * 200, "b" * 200)
+    assert repr(Linear("b" * 200)) == "Linear(\n  weight='{}...,\n  bias=None\n)".format("b" * 84)
+
+
+@given(trees(st.one_of(st.integers(), st.text(max_size=30), st.none())))
+def test_pformat_is_the_repr_of_python(tree):
+    """On one line, a tree of Python's containers is written as Python does it. More lines differ only in spaces."""
+    text = eqx.tree_pformat(tree, width=sys.maxsize)
+    assert "\n" not in text
+    if "Pair" not in text and "OrderedDict" not in text:
+        assert text == repr(tree)
+    assert without_spaces(eqx.tree_pformat(tree, width=20, indent=3)) == without_spaces(text)
+
+
+def without_spaces(text):
+    return re.sub(r"\s", "", text).replace(",)", ")")
+
+
+@pytest.mark.parametrize("width", [0, 7, 8, 9, 13, 14, 80])
+def test_pformat_width_and_indent(width):
+    """No line is longer than `width`, except that of one leaf. A node that fits is one line."""
+    lines = eqx.tree_pformat([[1, 2], 333], width=width, indent=4).splitlines()
+    one, inner = "[[1, 2], 333]", "    [1, 2],"
+    if width >= len(one):
+        assert lines == [one]
+    elif width >= len(inner):
+        assert lines == ["[", inner, "    333", "]"]
+    else:
+        assert lines == ["[", "    [", "        1,", "        2", "    ],", "    333", "]"]
+
+
+def test_pformat_shows_values():
+    """Without `short_arrays` the `repr` of an array is written. Its lines are below each other."""
+    tree = {"a": jnp.arange(4).reshape(2, 2), "b": [np.ones(2)]}
+    before, after = repr(tree["a"]).splitlines()
+    text = "{{\n  'a': {}\n       {},\n  'b': [{!r}]\n}}".format(before, after, tree["b"][0])
+    assert eqx.tree_pformat(tree, short_arrays=False) == text
+    deleted = jnp.ones(3)
+    deleted.delete()
+    assert eqx.tree_pformat([deleted], short_arrays=False) == "[f32[3]]"
+
+
+def test_pformat_of_shapes():
+    """With `struct_as_array` a shape is written as the array that it stands for."""
+    model = eqx.filter_eval_shape(Linear, jnp.ones((3, 2)))
+    assert eqx.tree_pformat(model, struct_as_array=True) == "Linear(weight=f32[3,2], bias=None)"
+    assert "ShapeDtypeStruct(" in eqx.tree_pformat(model)
+
+
+def test_pformat_truncates():
+    """`truncate_leaf` is called with nodes and leaves. What it names is written as its type alone."""
+    tree = [Linear(1), [Linear(2)], np.ones(3), "text"]
+    assert (
+        eqx.tree_pformat(tree, truncate_leaf=lambda x: isinstance(x, (Linear, np.ndarray)))
+        == "[Linear(...), [Linear(...)], ndarray(...), 'text']"
+    )
+    assert eqx.tree_pformat(tree, truncate_leaf=lambda x: True) == "list(...)"
+
+
+@pytest.mark.parametrize("wrap", [lambda x: [x], lambda x: Linear(x)], ids=["lists", "modules"])
+def test_pformat_deep_trees(wrap):
+    """Trees may be deeper than Python's limit of recursion. They are cut short before it is reached."""
+    with recursion_limit_for(300):
+        assert "..." in eqx.tree_pformat(nest(5000, wrap, 1))
+
+
+def test_pprint_prints(capsys):
+    """It prints what `tree_pformat` returns for the same options."""
+    tree = [Linear(jnp.ones(2)), jax.ShapeDtypeStruct((2,), jnp.float32), len]
+    options = {"width": 10, "indent": 3, "short_arrays": False, "struct_as_array": True, "truncate_leaf": callable}
+    eqx.tree_pprint(tree, **options)
+    eqx.tree_pprint(tree)
+    assert capsys.readouterr().out == eqx.tree_pformat(tree, **options) + "\n" + eqx.tree_pformat(tree) + "\n"
+
+
+@pytest.mark.parametrize("function", [eqx.tree_pformat, eqx.tree_pprint])
+def test_pformat_refuses_options(function, capsys):
+    """An error names the option. Nothing is printed."""
+    for options, error, message in [
+        ({"width": 2.5}, TypeError, "`width` to be an integer, got `float` 2.5"),
+        ({"indent": "  "}, TypeError, "`indent` to be an integer, got `str` '  '"),
+        ({"indent": -1}, ValueError, "`indent` to be at least 0, got -1"),
+        ({"truncate_leaf": True}, TypeError, "`truncate_leaf` to be a function, got `bool` True"),
+    ]:
+        with pytest.raises(error, match=re.escape(message)):
+            function([1], **options)
+    assert capsys.readouterr().out == ""

@@ -47,6 +47,15 @@ eqx.select(tree, 3)  # error: mypy[arg-type] pyright[reportArgumentType]
 eqx.named_leaves(tree, 3)  # error: mypy[arg-type] pyright[reportArgumentType]
 
 
+# Text.
+
+assert_type(eqx.tree_pformat(tree, width=60, indent=4, truncate_leaf=callable), str)
+eqx.tree_pprint(tree, short_arrays=False, struct_as_array=True)
+
+eqx.tree_pformat(tree, 60)  # error: mypy[misc] pyright[reportCallIssue]
+eqx.tree_pprint(tree, width="60")  # error: mypy[arg-type] pyright[reportArgumentType]
+
+
 # Predicates.
 
 
