@@ -3,10 +3,13 @@
 from . import debug, nn
 from ._module import Module, field, replace
 from ._transforms.branches import filter_cond, filter_switch
+from ._transforms.checkpoint import filter_checkpoint
 from ._transforms.clear_caches import clear_caches
 from ._transforms.eval_shape import filter_eval_shape
 from ._transforms.grad import filter_grad, filter_value_and_grad, gradf, value_and_grad_f
+from ._transforms.jacobian import filter_hessian, filter_jacfwd, filter_jacrev
 from ._transforms.jit import filter_jit, jitf
+from ._transforms.jvp_vjp import filter_jvp, filter_vjp
 from ._transforms.loops import filter_fori_loop, filter_map, filter_scan, filter_while_loop
 from ._transforms.make_jaxpr import filter_make_jaxpr
 from ._transforms.pmap import filter_pmap
@@ -31,11 +34,16 @@ __all__ = [
     "debug",
     "field",
     "filter",
+    "filter_checkpoint",
     "filter_cond",
     "filter_eval_shape",
     "filter_fori_loop",
     "filter_grad",
+    "filter_hessian",
+    "filter_jacfwd",
+    "filter_jacrev",
     "filter_jit",
+    "filter_jvp",
     "filter_make_jaxpr",
     "filter_map",
     "filter_pmap",
@@ -43,6 +51,7 @@ __all__ = [
     "filter_scan",
     "filter_switch",
     "filter_value_and_grad",
+    "filter_vjp",
     "filter_vmap",
     "filter_while_loop",
     "gradf",

@@ -6,6 +6,10 @@ from .release import jax_release
 
 # The public name -> the first JAX release that it works on, and what came with that release.
 SINCE = {
+    "filter_checkpoint(policy=...)": ((0, 2, 21), "policies of `jax.checkpoint`"),
+    "filter_hessian(has_aux=True)": ((0, 2, 28), "the option to `jax.jacfwd`"),
+    "filter_jacfwd(has_aux=True)": ((0, 2, 28), "the option to `jax.jacfwd`"),
+    "filter_jacrev(has_aux=True)": ((0, 2, 28), "the option to `jax.jacrev`"),
     "filter_pure_callback": ((0, 3, 17), "`jax.pure_callback`"),
     "filter_pure_callback(sharding=...)": ((0, 4, 16), "the option to `jax.pure_callback`"),
     "filter_pure_callback(vmap_method=...)": ((0, 4, 35), "the option to `jax.pure_callback`"),

@@ -78,6 +78,10 @@ class Rest:
         """The whole tree, from the groups of its arrays."""
         return self(itertools.chain.from_iterable(groups))
 
+    def with_nones(self, arrays):
+        """The whole tree from the list of its arrays, with `None` in the place of any other leaf."""
+        return self.groups.merge([*arrays, *[None] * len(self._statics)])
+
     def leaves(self, arrays):
         """The leaves of the whole tree, in its order, from the list of its arrays."""
         return self.groups.in_order([*arrays, *self._statics])

@@ -15,7 +15,7 @@ from .._dispatch.leaf_groups import LeafGroups
 from .._trees.paths import describe_leaf
 from .._trees.predicates import is_inexact_array_like, is_inexact_jax_or_numpy
 from .._trees.selection import Selection
-from .wrap import Options, Transformed, transform, transformation
+from .wrap import Options, Transformed, split_aux, transform, transformation
 
 X = TypeVar("X")  # the first input, with respect to which the function is differentiated
 Value = TypeVar("Value")
@@ -496,7 +496,7 @@ def _value_and_grad(fun: Callable[..., Any], options: _GradientOptions, args: An
         for i, x in zip(where, groups.merge([*diff, *constants])):
             inputs[i] = x
         out = fun(*inputs, **kwargs)
-        return _pair(options.name, out) if options.has_aux else out
+        return split_aux(options.name, out) if options.has_aux else out
 
     diff = [x for x, constant in zip(leaves, is_constant) if not constant]
     differentiate = jax.value_and_grad(of_differentiated_leaves, has_aux=options.has_aux, **options.kwargs)
@@ -519,16 +519,6 @@ def _check_argnums(name: str, argnums: Any) -> Tuple[bool, Tuple[int, ...]]:
         raise TypeError(
             "`{}` expects `argnums` to be an int or a sequence of ints, got {!r}.".format(name, argnums)
         ) from None
-
-
-def _pair(name: str, out: Any) -> Any:
-    """The output of a function with `has_aux`, if it is a pair."""
-    message = "`{}` with `has_aux=True` expects the function to return a pair `(value, aux)`, got {}."
-    if not isinstance(out, (tuple, list)):
-        raise TypeError(message.format(name, describe_leaf(out)))
-    if len(out) != 2:
-        raise ValueError(message.format(name, "a `{}` of length {}".format(type(out).__name__, len(out))))
-    return out
 
 
 def _refuse_undifferentiable(

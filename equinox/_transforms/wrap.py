@@ -62,6 +62,16 @@ def check_callable(name: str, fun: Any, parameter: Optional[str] = None) -> None
         )
 
 
+def split_aux(name: str, out: Any) -> Any:
+    """The pair that a function with `has_aux` returned. Anything else is refused."""
+    message = "`{}` with `has_aux=True` expects the function to return a pair `(value, aux)`, got {}."
+    if not isinstance(out, (tuple, list)):
+        raise TypeError(message.format(name, describe_leaf(out)))
+    if len(out) != 2:
+        raise ValueError(message.format(name, "a `{}` of length {}".format(type(out).__name__, len(out))))
+    return out
+
+
 class Options:
     """The options of a transformation. Two are equal if the public function and the keyword arguments are.
 

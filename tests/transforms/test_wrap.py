@@ -27,7 +27,11 @@ def total(model, x, scale=1.0):
 total.attribute = "kept"
 
 TRANSFORMATIONS = {
+    "filter_checkpoint": (eqx.filter_checkpoint, {}),
     "filter_grad": (eqx.filter_grad, {}),
+    "filter_hessian": (eqx.filter_hessian, {}),
+    "filter_jacfwd": (eqx.filter_jacfwd, {}),
+    "filter_jacrev": (eqx.filter_jacrev, {}),
     "filter_jit": (eqx.filter_jit, {}),
     "filter_make_jaxpr": (eqx.filter_make_jaxpr, {}),
     "filter_pmap": (eqx.filter_pmap, {"in_axes": (None, 0)}),
@@ -38,7 +42,11 @@ TRANSFORMATIONS = {
     "value_and_grad_f": (eqx.value_and_grad_f, {"filter_fn": eqx.is_inexact_array}),
 }
 OPTIONS = {
+    "filter_checkpoint": {"prevent_cse": False},
     "filter_grad": {"argnums": (0, 1)},
+    "filter_hessian": {"holomorphic": False},
+    "filter_jacfwd": {"holomorphic": False},
+    "filter_jacrev": {"allow_int": False},
     "filter_jit": {"static_argnums": 2},
     "filter_make_jaxpr": {"axis_env": [("batch", 2)]},
     "filter_pmap": {"in_axes": (None, 0), "out_axes": eqx.if_array(-1), "axis_size": 2},
