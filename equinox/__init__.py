@@ -1,7 +1,7 @@
 """Callable pytrees and filtered transformations: neural networks in JAX, from 0.2.18 to the newest."""
 
 from . import debug, nn
-from ._module import Module, field, replace
+from ._module import AbstractClassVar, AbstractVar, Module, field, replace, static_field
 from ._transforms.branches import filter_cond, filter_switch
 from ._transforms.checkpoint import filter_checkpoint
 from ._transforms.clear_caches import clear_caches
@@ -27,6 +27,8 @@ from ._trees.update import apply_updates
 __version__ = "0.1.0"
 
 __all__ = [
+    "AbstractClassVar",
+    "AbstractVar",
     "Module",
     "apply_updates",
     "clear_caches",
@@ -66,6 +68,7 @@ __all__ = [
     "partition",
     "replace",
     "select",
+    "static_field",
     "tree_at",
     "tree_equal",
     "tree_pformat",

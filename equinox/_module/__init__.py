@@ -1,7 +1,8 @@
 """`Module`: a frozen dataclass that is a pytree. README.md tells how it works and where to begin."""
 
-from .fields import field
+from .abstract import AbstractClassVar, AbstractVar
+from .fields import field, static_field
 from .module import Module
 from .replace import replace
 
-__all__ = ["Module", "field", "replace"]
+__all__ = ["AbstractClassVar", "AbstractVar", "Module", "field", "replace", "static_field"]

@@ -124,6 +124,28 @@ def field(
     return dataclasses.field(**keywords)
 
 
+def static_field(**options: Any) -> Any:
+    """Make a static field: the old spelling of `field(static=True, ...)`.
+
+    Args:
+        **options: The other options of `field`.
+
+    Returns:
+        What `field` returns.
+
+    Raises:
+        TypeError: An option is unknown, or it has the wrong type.
+        ValueError: Both `default` and `default_factory` are given.
+
+    Example:
+        >>> class Scale(eqx.Module):
+        ...     factor: int = eqx.static_field(default=2)
+        >>> jax.tree_util.tree_leaves(Scale())
+        []
+    """
+    return field(static=True, **options)
+
+
 OPTIONS = "equinox"  # the key in the `metadata` of a field for the options that dataclasses don't know
 RESERVED = "__Module_"  # Variables of generated code begin with this. The name of a field must not.
 _KNOWS_KW_ONLY = sys.version_info >= (3, 10)
@@ -236,7 +258,7 @@ def drop_overridden(cls):
     fields = cls.__dataclass_fields__
     for name, f in list(fields.items()):
         for c in cls.__mro__:
-            if _declares(c, f):
+            if declares(c, f):
                 break
             if name in vars(c):
                 del fields[name]
@@ -254,10 +276,10 @@ def restore_constants(fields):
 
 def declared_fields(cls):
     """The fields of any kind that `cls` declares itself, without the inherited ones."""
-    return [f for f in cls.__dataclass_fields__.values() if _declares(cls, f)]
+    return [f for f in cls.__dataclass_fields__.values() if declares(cls, f)]
 
 
-def _declares(cls, f):
+def declares(cls, f):
     """Whether `cls` is the class that declares `f`."""
     holders = [c for c in cls.__mro__ if vars(c).get("__dataclass_fields__", {}).get(f.name) is f]
     return holders == [cls]

@@ -6,14 +6,24 @@ import inspect
 import threading
 
 from .._compat.types import dataclass_transform
+from .abstract import (
+    Demands,
+    abstract_names,
+    check_bases,
+    check_methods,
+    declared_variables,
+    is_declared,
+    refuse_abstract,
+    take_abstract_variables,
+)
 from .construction import assignable, construct, construction_has_begun, delete_field, finish, set_field, settle_init
-from .fields import Layout, check_fields, declared_fields, drop_overridden, field, restore_constants
+from .fields import Layout, check_fields, declared_fields, drop_overridden, field, restore_constants, static_field
 from .flattening import register
 from .methods import Method, is_method
 
 
 # `frozen_default` isn't set. With it, type checkers refuse the assignments in an `__init__` written by hand.
-@dataclass_transform(field_specifiers=(field, dataclasses.field))
+@dataclass_transform(field_specifiers=(field, static_field, dataclasses.field))
 class ModuleMeta(abc.ABCMeta):
     """Makes each class a frozen dataclass and a pytree node, and controls the construction of its instances.
 
@@ -29,13 +39,18 @@ class ModuleMeta(abc.ABCMeta):
                 "`{}` has `__slots__`, but a module keeps its fields in a dictionary. Annotate the "
                 "fields instead.".format(name)
             )
+        strict = kwargs.pop("strict", False)
         cls = super(ModuleMeta, mcs).__new__(*args, **kwargs)
+        check_bases(cls, strict)
         cls = dataclasses.dataclass(**_AS_DATACLASS)(cls)
         check_fields(cls)
+        type.__setattr__(cls, "__demands__", Demands(take_abstract_variables(cls, namespace), strict))
         drop_overridden(cls)
         if "__match_args__" not in namespace and hasattr(cls, "__match_args__"):  # since Python 3.10
             arguments = tuple(key for key in cls.__match_args__ if key in cls.__dataclass_fields__)
             type.__setattr__(cls, "__match_args__", arguments)
+        if strict:
+            check_methods(cls)
         if "__doc__" not in namespace:
             cls.__doc__ = None  # `dataclasses` wrote the signature of another `__init__`
         _settle(cls)
@@ -48,6 +63,8 @@ class ModuleMeta(abc.ABCMeta):
 
     def __call__(__cls, *args, **kwargs):  # because a field may have the name `cls`
         new = __cls.__new__
+        if __cls.__abstractmethods__ and new is _object_new:
+            refuse_abstract(__cls)
         self = new(__cls, *args, **kwargs)
         if isinstance(self, __cls) and (new is _object_new or not construction_has_begun(self)):
             construct(self, args, kwargs)
@@ -62,20 +79,21 @@ class ModuleMeta(abc.ABCMeta):
             value = _ASSIGNMENT[name]
         elif name == "__dataclass_fields__":
             restore_constants(value)
+            for variable in declared_variables(cls):
+                value.pop(variable, None)  # a decorator made it a field again
         elif name == "__dataclass_params__" and layout:
             _open_for_decorator(cls, value)
         elif layout and _becomes_method(cls, name, value):
             value = Method(value)
         super().__setattr__(name, value)
-        if layout and (name in _SETTLED or name in layout.names):
+        if layout and _is_settled(cls, name):
             _settle(cls)
         if layout and name == "__dataclass_fields__":
             _finish_waiting(cls)
 
     def __delattr__(cls, name):
         super().__delattr__(name)
-        layout = vars(cls).get("__layout__")
-        if layout and (name in _SETTLED or name in layout.names):
+        if "__layout__" in vars(cls) and _is_settled(cls, name):
             _settle(cls)
 
     @property
@@ -90,8 +108,22 @@ _AS_DATACLASS = {"init": False, "repr": False, "eq": False, "frozen": True}
 _ASSIGNMENT = {"__setattr__": set_field, "__delattr__": delete_field}
 _EMPTY = frozenset(["__module__", "__dict__"])  # all that a class of cloudpickle has when it is made
 _SETTLED = frozenset(  # the attributes that `_settle` reads, in addition to the fields
-    ["__dataclass_fields__", "__init__", "__post_init__", "__check_init__", "__getattr__", "__getattribute__"]
+    [
+        "__abstractmethods__",  # `dataclasses` and `abc` assign it, and don't know the abstract variables
+        "__check_init__",
+        "__dataclass_fields__",
+        "__demands__",
+        "__getattr__",
+        "__getattribute__",
+        "__init__",
+        "__post_init__",
+    ]
 )
+
+
+def _is_settled(cls, name):
+    """Whether `_settle` reads the attribute `name` of `cls`."""
+    return name in _SETTLED or name in cls.__layout__.names or is_declared(cls, name)
 
 
 def _becomes_method(cls, name, value):
@@ -110,6 +142,7 @@ def _settle(cls):
         before = vars(cls).get("__layout__")
         layout = Layout(cls, before and before.functions, before and before.waiting)
         type.__setattr__(cls, "__layout__", layout)
+        type.__setattr__(cls, "__abstractmethods__", abstract_names(cls))
         settle_init(cls)
         layout.functions = register(cls, layout.functions)
         for below in cls.__subclasses__():

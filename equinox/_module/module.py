@@ -33,6 +33,11 @@ class Module(HasDecision, metaclass=ModuleMeta):
     If a method comes from a base class that is no `Module`, it stays an ordinary method of Python. Make that base class
     a `Module` without fields to change this.
 
+    A class may be abstract: see `abc.abstractmethod` and `AbstractVar`. A class may be made with `strict=True`, as in
+    `class A(eqx.Module, strict=True)`. Then it is an error to inherit from a concrete class, to override a method that
+    isn't abstract, and to make a subclass of `A` if `A` is concrete. `__check_init__` and the special methods of
+    `Module`, such as `__init__`, may be overridden.
+
     A class may define `__check_init__(self)`. It runs when the module is complete. The method of the most derived class
     runs first. `==` is `tree_equal`. A module has a hash if it holds no arrays.
 
@@ -44,6 +49,7 @@ class Module(HasDecision, metaclass=ModuleMeta):
         AttributeError: `__init__` assigns an attribute that is no field.
         AttributeError: An attribute is assigned after `__init__`.
         TypeError: The arguments are wrong.
+        TypeError: The class is abstract.
         TypeError: A static field holds an array or can't be hashed.
 
     Example:

@@ -113,13 +113,15 @@ class Net(eqx.Module):
         return self.function(self.mlp(x)) + (self is NET)
 
 
-class Abstract(eqx.Module):
+class Abstract(eqx.Module, strict=True):
+    edge: eqx.AbstractVar[typing.Any]
+
     @abc.abstractmethod
     def area(self):
         pass
 
 
-class Square(Abstract):
+class Square(Abstract, strict=True):
     edge: typing.Any
 
     def area(self):
@@ -223,6 +225,8 @@ ANSWERS = {
     "tree_structure(net) == tree_structure(tree_map(lambda x: x, net))": True,
     "net(jnp.ones(1)).shape, float(net(jnp.ones(1))[0]) >= 1": [[1], True],
     "square.area(), raised(type(square).__mro__[1])[:10]": [9, "TypeError:"],
+    "'variable `edge`' in raised(type(square).__mro__[1])": True,
+    "raised(type(type(square)), 'Below', (type(square),), {})[:10]": "TypeError:",
     "shared[0] is shared[1] and shared[0] is base.__call__.__func__.__globals__['SHIFT']": True,
     "type(shared[0]) is shared[2] is type(base)": True,
     "tree_leaves(type('Late', (type(child),), {'__module__': 'x', '__qualname__': 'Late'})(1.0))": [1.0, 2.0, 1.0],
