@@ -143,7 +143,7 @@ def test_api_page_leads_to_the_definitions():
         if path.endswith("__init__.py"):
             assert path.endswith("/{}/__init__.py".format(name))
         else:
-            assert re.search(r"^(def|class) {}\(".format(name.split(".")[-1]), text, re.MULTILINE), name
+            assert re.search(r"^ *(def|class) {}\(".format(name.split(".")[-1]), text, re.MULTILINE), name
 
 
 def test_a_sentence_ends_where_the_next_one_begins(api_page):
