@@ -2,6 +2,7 @@
 
 from . import debug, nn
 from ._module import AbstractClassVar, AbstractVar, Module, field, replace, static_field
+from ._runtime.error_if import EquinoxRuntimeError, EquinoxTracetimeError, branched_error_if, error_if
 from ._transforms.branches import filter_cond, filter_switch
 from ._transforms.checkpoint import filter_checkpoint
 from ._transforms.clear_caches import clear_caches
@@ -29,11 +30,15 @@ __version__ = "0.1.0"
 __all__ = [
     "AbstractClassVar",
     "AbstractVar",
+    "EquinoxRuntimeError",
+    "EquinoxTracetimeError",
     "Module",
     "apply_updates",
+    "branched_error_if",
     "clear_caches",
     "combine",
     "debug",
+    "error_if",
     "field",
     "filter",
     "filter_checkpoint",

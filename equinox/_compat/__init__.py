@@ -9,6 +9,7 @@ changed, in which release, and which oldest supported JAX (the "floor") makes th
 from .arrays import abstract, is_numpy_array, is_numpy_constant, is_typed_key, pickles_arrays_as_numpy, to_numpy
 from .callbacks import pure_callback
 from .features import SINCE, require
+from .host_checks import dont_log, host_check
 from .pytrees import named_children, register_node
 from .sharding import constrain, is_device, shard_map
 from .staging import check_options
@@ -18,6 +19,8 @@ __all__ = [
     "abstract",
     "check_options",
     "constrain",
+    "dont_log",
+    "host_check",
     "is_device",
     "is_numpy_array",
     "is_numpy_constant",

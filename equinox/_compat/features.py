@@ -6,6 +6,9 @@ from .release import jax_release
 
 # The public name -> the first JAX release that it works on, and what came with that release.
 SINCE = {
+    "error_if of a typed key": ((0, 4, 18), "`jax.random.key_impl`"),
+    "error_if on an accelerator": ((0, 3, 17), "`jax.pure_callback`"),
+    "error_if(on_error='breakpoint')": ((0, 3, 17), "`jax.debug.breakpoint`"),
     "filter_checkpoint(policy=...)": ((0, 2, 21), "policies of `jax.checkpoint`"),
     "filter_hessian(has_aux=True)": ((0, 2, 28), "the option to `jax.jacfwd`"),
     "filter_jacfwd(has_aux=True)": ((0, 2, 28), "the option to `jax.jacfwd`"),

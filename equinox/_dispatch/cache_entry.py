@@ -18,6 +18,7 @@ class CacheEntry:
         kinds: The kind of each leaf.
         static_keys: The keys of the static leaves.
         compiled: The compiled function.
+        checked: Which programs of the compiled function hold a check (see `checks`). All its entries share the set.
 
     Attributes:
         signature: What all inputs must look like.
@@ -29,6 +30,7 @@ class CacheEntry:
 
     __slots__ = (
         "arrangement",
+        "checked",
         "compiled",
         "kinds",
         "signature",
@@ -37,7 +39,7 @@ class CacheEntry:
         "trusts_modules",
     )
 
-    def __init__(self, arrangement, leaves, treedef, kinds, static_keys, compiled):
+    def __init__(self, arrangement, leaves, treedef, kinds, static_keys, compiled, checked):
         modules, others = treedef_children(treedef)
         number = modules.num_leaves  # which come first
         of_modules = kinds[:number]
@@ -45,6 +47,7 @@ class CacheEntry:
         self.arrangement = arrangement
         self.kinds = kinds
         self.compiled = compiled
+        self.checked = checked
         self.signature = CallSignature(leaves, treedef, kinds, static_keys)
         self.signature_of_others = CallSignature(leaves[number:], others, kinds[number:], other_keys)
         self.traced_of_modules = gatherer([i for i, kind in enumerate(of_modules) if kind == TRACED])

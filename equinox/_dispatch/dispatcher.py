@@ -16,6 +16,7 @@ from .cache_key import StaticKeys, static_key
 from .caches import on_clear
 from .call_signature import DONATED, STATIC, TRACED
 from .callables import Callee
+from .checks import call_and_wait, call_failed, learn, lowerings, wait
 from .donation import SameArray
 from .identity_table import IdentityTable
 from .known_modules import Known
@@ -99,12 +100,16 @@ class Dispatcher:
         if found is None:
             found = self._find_entry(callee, args, kwargs, arrangement, modules, others, known)
         entry, arguments = found
+        number = lowerings.number
         try:
-            return unpack_output(entry.compiled(*arguments))
+            out = entry.compiled(*arguments)
         except FilterChanged:
             return self._call_with_new_entry(callee, args, kwargs)
         except SameArray as error:
             self._refuse_same_array(callee.inputs(args, kwargs), entry, error)
+        except (RuntimeError, ValueError) as error:  # JAX raises either
+            call_failed(entry.checked, arguments, number, error)
+            raise
         except TypeError:
             # An entry compares the types of leaves. NumPy arrays of numbers and of text have the same type, but JAX
             # can't trace text. If a leaf can't be traced, this may be the wrong entry. Else it is the function's error.
@@ -112,13 +117,19 @@ class Dispatcher:
             if all(is_array_like(x) for x, kind in zip(leaves, entry.kinds) if kind != STATIC):
                 raise
             return self._call_with_new_entry(callee, args, kwargs)
+        if entry.checked or lowerings.number != number:
+            wait(entry.checked, arguments, number, out)
+        return unpack_output(out)
 
     def lower(self, callee, args, kwargs):
         """Lower the function for these inputs. Returns a `Lowered`."""
         _compat.require("lower")
         arrangement, leaves, treedef = self._flatten(callee.bound, args, kwargs)
         entry = self._make_entry(self._classify(callee, args, kwargs), arrangement, leaves, treedef)
-        stage = entry.compiled.lower(*entry.signature.arguments(leaves))
+        arguments = entry.signature.arguments(leaves)
+        number = lowerings.number
+        stage = entry.compiled.lower(*arguments)
+        learn(entry.checked, arguments, number)
         return Lowered(stage, entry, ft.partial(self._flatten, callee.bound))
 
     def clear(self):
@@ -182,7 +193,8 @@ class Dispatcher:
         entry = self._make_entry(inputs, arrangement, leaves, treedef)
         self._recent[arrangement] = (entry,)
         try:
-            return unpack_output(entry.compiled(*entry.signature.arguments(leaves)))
+            arguments = entry.signature.arguments(leaves)
+            return unpack_output(call_and_wait(entry.compiled, entry.checked, arguments))
         except SameArray as error:
             self._refuse_same_array(inputs, entry, error)
         except TypeError:
@@ -227,8 +239,8 @@ class Dispatcher:
         recheck = None
         if self._selection.depends_on == DTYPE and not any(map(_is_abstract, leaves)):
             recheck = self._selection.filter_fn, tuple(not x.is_bound for x, _ in traced + donated)
-        compiled = self._cached_specialise(arrangement, treedef, kinds, static_keys, groups, recheck)
-        return CacheEntry(arrangement, leaves, treedef, kinds, static_keys, compiled)
+        made = self._cached_specialise(arrangement, treedef, kinds, static_keys, groups, recheck)
+        return CacheEntry(arrangement, leaves, treedef, kinds, static_keys, *made)
 
     def _refuse_same_array(self, inputs, entry, error):
         """Raise an error that names the two leaves."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Generic
 
 from .._compat.types import P, R
+from .checks import call_and_wait
 from .donation import Donating
 from .leaf_groups import unpack_output
 
@@ -50,4 +51,4 @@ class _Compiled(_Stage[P, R]):
             )
         arguments = entry.signature.arguments(leaves)
         call = Donating(__self._stage) if len(arguments) > 1 else __self._stage
-        return unpack_output(call(*arguments))
+        return unpack_output(call_and_wait(call, entry.checked, arguments))

@@ -14,7 +14,7 @@ class FilterChanged(Exception):
 
 
 def specialise(get_function, layers, name, options, arrangement, treedef, kinds, static_keys, leaf_options, recheck):
-    """The compiled function. It takes the tuple of traced leaves, and that of donated leaves if there are any.
+    """Make the compiled function. It takes the tuple of traced leaves, and that of donated leaves if there are any.
 
     Args:
         get_function: Returns the plain function. The compiled function must not keep the plain function alive.
@@ -28,6 +28,9 @@ def specialise(get_function, layers, name, options, arrangement, treedef, kinds,
         leaf_options: A pair: the options of the traced leaves, such as shardings, and those of the donated leaves.
         recheck: `None`, or a pair: a filter whose answers depend on the dtype, and for each traced or donated leaf
             whether the filter was asked. JAX traces the function again for a new dtype. The filter is then asked again.
+
+    Returns:
+        The compiled function, and the empty set in which `checks` collects its programs that hold a check.
 
     Raises:
         FilterChanged: When the function is traced: `recheck` finds that the filter no longer selects a leaf.
@@ -55,6 +58,5 @@ def specialise(get_function, layers, name, options, arrangement, treedef, kinds,
     def jit(fun):
         return options.jit(fun, leaf_options, donates)
 
-    if not donates:
-        return jit(flat_fun)
-    return Donating(jit(flat_fun) if options.warns_of_donation else Quiet(flat_fun, jit))
+    compiled = jit(flat_fun) if options.warns_of_donation or not donates else Quiet(flat_fun, jit)
+    return Donating(compiled) if donates else compiled, set()

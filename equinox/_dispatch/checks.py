@@ -1,0 +1,119 @@
+"""Wait for calls whose programs hold a check, and raise the error of the check there.
+
+JAX returns before a program has run. So the error of a check would come later, wherever its result is used. A call
+without a check must not wait. JAX lowers a program before its first run, and then tells each check in it. This also
+works if JAX has traced a part of the program earlier. So the dispatcher compares one number before and after a call.
+"""
+
+import collections
+import threading
+
+import jax.numpy as jnp
+import numpy as np
+from jax import core, tree_util
+
+_MOST_ERRORS = 64
+
+
+class _Lowerings:
+    """How many checks JAX has lowered.
+
+    Attributes:
+        number: The number of them. The dispatcher reads it at each call.
+    """
+
+    __slots__ = ("_last_of_thread", "number")
+
+    def __init__(self):
+        self.number = 0
+        self._last_of_thread = {}
+
+    def add(self):
+        """JAX lowers a check in this thread."""
+        self.number += 1
+        self._last_of_thread[threading.get_ident()] = self.number
+
+    def any_since(self, number):
+        """Whether JAX has lowered a check in this thread since there were `number` of them."""
+        return self._last_of_thread.get(threading.get_ident(), 0) > number
+
+
+lowerings = _Lowerings()
+_errors = collections.deque(maxlen=_MOST_ERRORS)  # what checks raised on the host; another thread may read it
+
+
+def raised_on_host(error):
+    """Remember an error that a check raises on the host. JAX reports it as an error of its own."""
+    _errors.append(type(error)(*error.args))  # a copy: the traceback of the error itself holds arrays
+
+
+def learn(checked, arguments, number):
+    """Add the signature of a call to `checked` if JAX has just lowered its program, and the program holds a check.
+
+    Args:
+        checked: The signatures of the programs of one compiled function that hold a check.
+        arguments: The arguments of the compiled function.
+        number: `lowerings.number` before the call.
+    """
+    if lowerings.any_since(number):
+        checked.add(_signature(arguments))
+
+
+def wait(checked, arguments, number, out):
+    """Wait for the output of a call if its program holds a check.
+
+    Args:
+        checked: As for `learn`.
+        arguments: As for `learn`.
+        number: As for `learn`.
+        out: The output of the compiled function.
+
+    Raises:
+        EquinoxRuntimeError: A check failed.
+    """
+    learn(checked, arguments, number)
+    if _signature(arguments) in checked:
+        try:
+            block(out)
+        except Exception as error:  # the type depends on JAX
+            _raise_own(error)
+            raise
+
+
+def block(out):
+    """Wait until the arrays in `out` are computed. An outer transformation waits for its own."""
+    for x in tree_util.tree_leaves(out):
+        if not isinstance(x, core.Tracer):
+            x.block_until_ready()
+
+
+def call_failed(checked, arguments, number, error):
+    """Raise the error of a check if JAX's `error` of a call reports it. Otherwise return. The arguments: see `wait`."""
+    learn(checked, arguments, number)
+    _raise_own(error)
+
+
+def call_and_wait(compiled, checked, arguments):
+    """Call a compiled function, and do what this file is for. `Dispatcher.call` does the same in fewer calls."""
+    number = lowerings.number
+    try:
+        out = compiled(*arguments)
+    except (RuntimeError, ValueError) as error:  # JAX raises either
+        call_failed(checked, arguments, number, error)
+        raise
+    if checked or lowerings.number != number:
+        wait(checked, arguments, number, out)
+    return out
+
+
+def _raise_own(error):
+    text = str(error)
+    for own in reversed(tuple(_errors)):
+        if type(own).__name__ in text and str(own) in text:
+            raise type(own)(*own.args) from None
+
+
+def _signature(arguments):
+    """What JAX looks at in arguments, to choose a program."""
+    leaves = tree_util.tree_leaves(arguments)
+    return tuple((np.shape(x), x.dtype if hasattr(x, "dtype") else jnp.result_type(x)) for x in leaves)

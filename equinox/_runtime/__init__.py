@@ -1,0 +1,1 @@
+"""What a compiled program can check and count while it runs."""

@@ -1,0 +1,425 @@
+"""`error_if` and `branched_error_if`: when they raise an error, which one, and that they change nothing else."""
+
+import logging
+import threading
+
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import jax.random as jrandom
+import numpy as np
+import pytest
+from jaxprs import all_kinds, jaxpr_kinds
+from modules import Affine
+
+import equinox as eqx
+from equinox import _compat
+from equinox._dispatch import checks
+
+GOOD, BAD = jnp.array([1.0, 4.0]), jnp.array([1.0, -4.0])
+MESSAGE = "It is negative."
+
+needs_keys = pytest.mark.skipif(not hasattr(jrandom, "key_impl"), reason="no `jax.random.key_impl` of JAX 0.4.18")
+
+
+def root(x):
+    return jnp.sqrt(eqx.error_if(x, x < 0, MESSAGE))
+
+
+def raises(text=MESSAGE):
+    return pytest.raises(eqx.EquinoxRuntimeError, match=text)
+
+
+@pytest.fixture
+def blocked(monkeypatch):
+    """The number of the calls that have waited for their output, as the length of a list."""
+    calls, block = [], checks.block
+    monkeypatch.setattr(checks, "block", lambda out: (calls.append(1), block(out)))
+    return calls
+
+
+# Where it is called from
+
+
+def test_returns_x_if_all_is_well(run):
+    np.testing.assert_allclose(run(root, GOOD), [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        root,
+        jax.vmap(root),
+        jax.grad(lambda x: root(x).sum()),
+        eqx.filter_jit(root),
+        eqx.jitf(root, filter_fn=eqx.is_array),
+        eqx.filter_jit(eqx.filter_jit(root)),
+        eqx.filter_jit(jax.jit(root)),
+        eqx.filter_jit(jax.vmap(root)),
+        eqx.filter_jit(jax.grad(lambda x: root(x).sum())),
+        eqx.filter_jit(jax.grad(lambda x: jax.checkpoint(root)(x).sum())),
+        eqx.filter_jit(jax.jacfwd(root)),
+        eqx.filter_jit(lambda x: eqx.filter_scan(lambda c, y: (c, root(y)), 0.0, x)[1]),
+        eqx.filter_jit(jax.grad(lambda x: eqx.filter_scan(lambda c, y: (c + root(y), None), x[0], x)[0])),
+        eqx.filter_jit(lambda x: jax.lax.while_loop(lambda c: c[0] > 1.5, root, x)),
+        eqx.filter_jit(lambda x: eqx.filter_cond(x[0] > 0, root, lambda x: x, x)),
+    ],
+    ids=[
+        "eager",
+        "vmap",
+        "grad",
+        "filter_jit",
+        "jitf",
+        "filter_jit-filter_jit",
+        "filter_jit-jit",
+        "filter_jit-vmap",
+        "filter_jit-grad",
+        "filter_jit-grad-checkpoint",
+        "filter_jit-jacfwd",
+        "filter_jit-scan",
+        "filter_jit-grad-scan",
+        "filter_jit-while",
+        "filter_jit-cond",
+    ],
+)
+def test_raises_at_the_call(call):
+    """Each time, also after a call that was right."""
+    good = jnp.array([10.0, 10.0])
+    jax.tree_util.tree_map(np.asarray, call(good))
+    for _ in range(2):
+        with raises():
+            call(jnp.array([3.5, -4.0]))
+
+
+def test_a_branch_that_is_not_taken_raises_nothing():
+    call = eqx.filter_jit(lambda x: eqx.filter_cond(x[0] > 2, root, lambda x: x, x))
+    np.testing.assert_allclose(call(BAD), BAD)
+
+
+def test_raises_for_the_methods_of_a_model():
+    class Root(eqx.Module):
+        scale: jnp.ndarray
+
+        @eqx.filter_jit
+        def __call__(self, x):
+            return eqx.error_if(self, x < 0, MESSAGE).scale * jnp.sqrt(x)
+
+    model = Root(jnp.array(2.0))
+    np.testing.assert_allclose(model(GOOD), [2.0, 4.0])
+    with raises():
+        model(BAD)
+
+
+def test_raises_in_a_program_that_is_compiled_ahead_of_time():
+    try:
+        lowered = eqx.filter_jit(root).lower(jax.ShapeDtypeStruct((2,), jnp.float32))
+    except NotImplementedError as error:
+        pytest.skip(str(error))
+    compiled = lowered.compile()
+    np.testing.assert_allclose(compiled(GOOD), [1.0, 2.0])
+    with raises():
+        compiled(BAD)
+
+
+def test_raises_if_an_inner_function_was_traced_before():
+    """`error_if` isn't called again, so `filter_jit` must read the program."""
+    traced = []
+
+    def counted(x):
+        traced.append(1)
+        return root(x)
+
+    inner = jax.jit(counted)
+    inner(GOOD)
+    outer = eqx.filter_jit(lambda x: inner(x) + 1)
+    np.testing.assert_allclose(outer(GOOD), [2.0, 3.0])
+    with raises():
+        outer(BAD)
+
+
+def test_raises_if_it_was_traced_by_an_outer_function_before():
+    inner = eqx.filter_jit(lambda x: root(x) + 1)
+    jax.jit(lambda x: inner(x))(GOOD)
+    for _ in range(2):
+        with raises():
+            inner(BAD)
+
+
+def test_plain_jit_raises_the_error_of_jax_with_the_message():
+    for vmapped in (root, jax.vmap(root)):
+        with pytest.raises(Exception, match=MESSAGE) as caught:
+            np.asarray(jax.jit(vmapped)(BAD))
+        assert not isinstance(caught.value, eqx.EquinoxRuntimeError)
+    assert "index 1 of the batch" in str(caught.value)
+
+
+def test_nothing_is_logged(caplog):
+    with caplog.at_level(logging.WARNING), raises():
+        eqx.filter_jit(root)(BAD)
+    assert not caplog.records
+
+
+def test_other_errors_are_those_of_jax():
+    """An earlier check has no part in them."""
+    with raises():
+        eqx.filter_jit(root)(BAD)
+
+    def wrong(x):
+        raise ValueError("another error")
+
+    with pytest.raises(ValueError, match="another error"):
+        eqx.filter_jit(wrong)(BAD)
+
+
+# What waits
+
+
+def test_only_calls_with_a_check_are_waited_for(blocked):
+    """Also while other functions hold checks, and for other shapes of the same function."""
+    plain = eqx.filter_jit(jnp.sqrt)
+    checks_pairs = eqx.filter_jit(lambda x: root(x) if x.shape == (2,) else jnp.sqrt(x))
+    off = eqx.filter_jit(lambda x: eqx.error_if(x, x < 0, MESSAGE, on_error="off"))
+    inside = eqx.filter_jit(lambda x: root(x))
+    for _ in range(3):
+        plain(GOOD), checks_pairs(jnp.ones(3)), off(GOOD), jax.jit(lambda x: inside(x) + 1)(GOOD)
+        assert not blocked
+    for i in range(3):
+        checks_pairs(GOOD)
+        assert len(blocked) == i + 1
+    plain(GOOD), checks_pairs(jnp.ones(3))
+    assert len(blocked) == 3
+
+
+def test_another_thread_that_compiles_a_check_makes_no_call_wait(blocked):
+    def traced(x):
+        thread = threading.Thread(target=lambda: jax.jit(root)(GOOD))
+        thread.start()
+        thread.join()
+        return x + 1
+
+    eqx.filter_jit(traced)(GOOD)
+    assert not blocked
+
+
+# What the program is
+
+
+def test_off_is_the_program_without_it(monkeypatch):
+    off = lambda x: jnp.sqrt(eqx.error_if(x, x < 0, MESSAGE, on_error="off"))  # noqa: E731
+    without = lambda x: jnp.sqrt(x)  # noqa: E731
+    assert jaxpr_kinds(off, GOOD) == ["lt", *jaxpr_kinds(without, GOOD)]  # the predicate itself is the user's
+    monkeypatch.setenv("EQX_ON_ERROR", "off")
+    assert jaxpr_kinds(lambda x: root(x), GOOD) == jaxpr_kinds(off, GOOD)
+
+
+def test_it_adds_one_check_and_one_choice_for_each_array():
+    fun = lambda x, y, pred: jax.tree_util.tree_leaves(eqx.error_if((x, {"y": y, "n": "text"}), pred, MESSAGE))[::2]  # noqa: E731
+    kinds = jaxpr_kinds(fun, GOOD, BAD, True)
+    assert kinds.count("host_check") == 1
+    assert sum(kind in ("select", "select_n") for kind in kinds) == 2 and len(kinds) <= 5
+
+
+def test_the_check_goes_with_x():
+    """A program that doesn't use the returned value has no check."""
+
+    def unused(x):
+        eqx.error_if(x, x < 0, MESSAGE)
+        return 2 * x
+
+    np.testing.assert_allclose(eqx.filter_jit(unused)(BAD), 2 * BAD)
+
+
+def test_a_false_bool_adds_nothing():
+    assert all_kinds(lambda x: eqx.error_if(x, False, MESSAGE) + 1, GOOD) == ["add"]
+    tree = (np.ones(2), "text")
+    assert eqx.error_if(tree, np.array([False]), MESSAGE) is tree
+
+
+def test_the_gradient_is_that_without_it():
+    for grad in (jax.grad, lambda fun: jax.jit(jax.grad(fun)), lambda fun: jax.grad(jax.grad(fun))):
+        with_check, without = (grad(lambda x, f=f: f(x)) for f in (root, jnp.sqrt))
+        np.testing.assert_allclose(with_check(GOOD[1]), without(GOOD[1]), rtol=1e-6)
+
+
+def test_all_leaves_are_kept():
+    """Arrays of each dtype, and everything else as it is."""
+    arrays = (GOOD, jnp.arange(2), jnp.array(True), np.ones(3, np.float32), jnp.ones((), jnp.complex64))
+    others = (3, "text", None, jnp.tanh)
+    checked = eqx.filter_jit(lambda tree, pred: eqx.error_if(tree, pred, MESSAGE))
+    got, got_others = checked((arrays, others), jnp.array(False))
+    assert got_others == others
+    for x, y in zip(got, arrays):
+        assert x.dtype == y.dtype and (x == y).all()
+
+
+@needs_keys
+def test_typed_keys_are_kept():
+    keys = jrandom.split(jrandom.key(0), 3)
+    checked = eqx.filter_jit(lambda keys, pred: eqx.error_if(keys, pred, MESSAGE))
+    assert (jrandom.key_data(checked(keys, jnp.array(False))) == jrandom.key_data(keys)).all()
+    with raises():
+        checked(keys, jnp.array(True))
+
+
+# Batches
+
+
+@hypothesis.settings(max_examples=10)
+@hypothesis.given(
+    mask=st.lists(st.booleans(), min_size=12, max_size=12), in_axes=st.sampled_from([(0, 0), (1, 0), (0, 1), (2, 1)])
+)
+def test_the_error_says_at_which_index_of_the_batch(mask, in_axes):
+    """The oracle is a loop over the examples: outer axis, inner axis, then that of `pred`."""
+    mask = np.array(mask).reshape(2, 3, 2)
+    fun = lambda pred: eqx.error_if(GOOD, pred, MESSAGE)  # noqa: E731
+    for axis in reversed(in_axes):
+        fun = jax.vmap(fun, in_axes=axis)
+    outer, inner = in_axes
+    places = [
+        (i, j, k)
+        for i in range(mask.shape[outer])
+        for j in range(mask.take(i, outer).shape[inner])
+        for k, is_bad in enumerate(mask.take(i, outer).take(j, inner))
+        if is_bad
+    ]
+    try:
+        fun(jnp.asarray(mask))
+        found = None
+    except eqx.EquinoxRuntimeError as error:
+        found = str(error).splitlines()
+    if not places:
+        assert found is None
+    else:
+        i, j, k = places[0]
+        number, total = len({place[:2] for place in places}), mask.size // mask.take(0, outer).take(0, inner).size
+        assert found == [
+            MESSAGE,
+            "It failed at index ({}, {}) of the batch, in {} of {} examples.".format(i, j, number, total),
+            "`pred` is true at index {}.".format(k),
+        ]
+
+
+def test_pred_may_be_batched_while_x_is_not():
+    checked = eqx.filter_jit(
+        eqx.filter_vmap(lambda x, pred: eqx.error_if(x, pred, MESSAGE), in_axes=(None, 0), out_axes=None)
+    )
+    np.testing.assert_allclose(checked(GOOD, jnp.array([False, False, False])), GOOD)
+    with raises("index 2 of the batch, in 1 of 3"):
+        checked(GOOD, jnp.array([False, False, True]))
+
+
+# Several messages
+
+
+def test_the_index_says_which_message():
+    """It may be known, traced or batched. One that is out of range is that of the nearest message."""
+    messages = ["zero", "one", "two"]
+    fun = lambda x, pred, index: eqx.branched_error_if(x, pred, index, messages)  # noqa: E731
+    jitted, true = eqx.filter_jit(fun), jnp.array(True)
+    for index, expected in ((0, "zero"), (2, "two"), (7, "two"), (-1, "zero")):
+        for call in (fun, jitted):
+            for i in (index, np.int64(index), jnp.array(index)):
+                with raises("^{}$".format(expected)):
+                    call(GOOD, true, i)
+    np.testing.assert_allclose(jitted(GOOD, jnp.array(False), jnp.array(1)), GOOD)
+    with raises("^one\nIt failed at index 1 of the batch"):
+        eqx.filter_jit(jax.vmap(fun))(BAD, BAD < 0, jnp.array([0, 1]))
+    with raises("^two\nIt failed at index 1 of the batch"):
+        eqx.filter_jit(jax.vmap(fun, in_axes=(0, 0, None)))(BAD, BAD < 0, jnp.array(2))
+    with raises("^two\nIt failed at index 0 of the batch"):
+        eqx.filter_jit(jax.vmap(fun, in_axes=(0, None, 0)))(BAD, true, jnp.array([2, 0]))
+
+
+# What else may be done
+
+
+def test_a_predicate_that_is_known():
+    for true in (True, np.bool_(True), np.array([False, True])):
+        with pytest.raises(eqx.EquinoxTracetimeError, match=MESSAGE):
+            eqx.error_if(GOOD, true, MESSAGE)
+        with pytest.raises(eqx.EquinoxTracetimeError, match=MESSAGE):
+            jax.eval_shape(lambda x, true=true: eqx.error_if(x, true, MESSAGE), GOOD)
+    true = jnp.array([False, True])
+    with raises():
+        jax.eval_shape(lambda x: eqx.error_if(x, true, MESSAGE), GOOD)
+
+
+def test_nan_takes_the_place_of_floats(monkeypatch):
+    fun = lambda x, pred: eqx.error_if((x, jnp.arange(2), "text"), pred, MESSAGE)  # noqa: E731
+    monkeypatch.setenv("EQX_ON_ERROR", "nan")
+    for call in (fun, eqx.filter_jit(fun)):
+        x, numbers, text = call(GOOD, jnp.array([False, True]))
+        assert np.isnan(x).all() and (numbers == jnp.arange(2)).all() and text == "text"
+        np.testing.assert_allclose(call(GOOD, jnp.array([False, False]))[0], GOOD)
+    x, _, _ = eqx.filter_jit(eqx.filter_vmap(fun))(GOOD, jnp.array([False, True]))
+    assert np.isnan(x).tolist() == [False, True]
+    assert np.isnan(eqx.error_if(GOOD, True, MESSAGE)).all()
+
+
+def test_breakpoint_prints_the_message_and_goes_on(monkeypatch, capsys):
+    fun = lambda x: eqx.error_if(x, x < 0, MESSAGE, on_error="breakpoint")  # noqa: E731
+    if not hasattr(jax, "debug"):
+        with pytest.raises(NotImplementedError, match="needs JAX 0.3.17"):
+            fun(BAD)
+        return
+    opened = []
+    monkeypatch.setattr(jax.debug, "breakpoint", lambda: jax.debug.callback(lambda: opened.append(1)))
+    jitted = eqx.filter_jit(jax.vmap(fun))
+    np.testing.assert_allclose(jitted(GOOD), GOOD)
+    assert not opened and not capsys.readouterr().out
+    np.testing.assert_allclose(jitted(BAD), BAD)
+    getattr(jax, "effects_barrier", lambda: None)()
+    assert opened == [1] and "index 1 of the batch" in capsys.readouterr().out
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (lambda: eqx.error_if(3, True, MESSAGE), ValueError, "expects `x` to hold an array, .*It holds `int` 3"),
+        (lambda: eqx.error_if((), True, MESSAGE), ValueError, "It holds no leaf"),
+        (lambda: eqx.error_if(GOOD, GOOD, MESSAGE), TypeError, r"expects `pred` to be .*, got `.*` float32\[2\]"),
+        (lambda: eqx.error_if(GOOD, 1, MESSAGE), TypeError, "expects `pred` to be .*, got `int` 1"),
+        (lambda: eqx.error_if(GOOD, False, 3), TypeError, "`error_if` expects `msg` to be a string, got `int` 3"),
+        (lambda: eqx.error_if(GOOD, False, "", on_error="no"), ValueError, "expects `on_error` to be one of .*'no'"),
+        (lambda: eqx.branched_error_if(GOOD, False, 0, "text"), TypeError, "expects `msgs` to be a sequence of str"),
+        (lambda: eqx.branched_error_if(GOOD, False, 0, []), ValueError, "expects at least one message"),
+        (lambda: eqx.branched_error_if(GOOD, False, 0.5, ["a"]), TypeError, "expects `index` .*, got `float` 0.5"),
+        (lambda: eqx.branched_error_if(GOOD, False, jnp.arange(2), ["a"]), TypeError, "expects `index` to be an integ"),
+    ],
+)
+def test_bad_input_is_named(call, error, message):
+    """Also if the check is off."""
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_the_variable_is_named_in_its_error(monkeypatch):
+    monkeypatch.setenv("EQX_ON_ERROR", "explode")
+    with pytest.raises(ValueError, match="the variable EQX_ON_ERROR to be one of 'raise', .*, got 'explode'"):
+        eqx.error_if(GOOD, False, MESSAGE)
+
+
+def test_models_may_be_checked():
+    model = Affine(GOOD, 1.0)
+    checked = eqx.filter_jit(lambda model, x: eqx.error_if(model, x < 0, MESSAGE)(x))
+    np.testing.assert_allclose(checked(model, GOOD), model(GOOD))
+    with raises():
+        checked(model, BAD)
+
+
+def test_a_jax_that_cannot_call_the_host_says_so():
+    """Before JAX 0.3.17 only the CPU can."""
+
+    class OldJax:
+        __version__ = "0.3.16"
+
+        @staticmethod
+        def default_backend():
+            return "gpu"
+
+    with pytest.raises(NotImplementedError, match="`error_if on an accelerator` needs JAX 0.3.17 or newer"):
+        _compat.host_check(None, GOOD, jax=OldJax)
