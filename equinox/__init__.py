@@ -6,6 +6,8 @@ from ._runtime.error_if import EquinoxRuntimeError, EquinoxTracetimeError, branc
 from ._transforms.branches import filter_cond, filter_switch
 from ._transforms.checkpoint import filter_checkpoint
 from ._transforms.clear_caches import clear_caches
+from ._transforms.closure_convert import filter_closure_convert
+from ._transforms.custom_jvp_vjp import filter_custom_jvp, filter_custom_vjp
 from ._transforms.eval_shape import filter_eval_shape
 from ._transforms.grad import filter_grad, filter_value_and_grad, gradf, value_and_grad_f
 from ._transforms.jacobian import filter_hessian, filter_jacfwd, filter_jacrev
@@ -42,7 +44,10 @@ __all__ = [
     "field",
     "filter",
     "filter_checkpoint",
+    "filter_closure_convert",
     "filter_cond",
+    "filter_custom_jvp",
+    "filter_custom_vjp",
     "filter_eval_shape",
     "filter_fori_loop",
     "filter_grad",

@@ -33,7 +33,8 @@ def _public():
             found[name] = public
             if isinstance(public, type):
                 found.update(_methods(name, public))
-    found.update(_methods("filter_jit", type(eqx.filter_jit(abs))))
+    for transformation in (eqx.filter_custom_jvp, eqx.filter_custom_vjp, eqx.filter_jit):
+        found.update(_methods(transformation.__name__, type(transformation(abs))))
     return found
 
 

@@ -7,6 +7,7 @@ changed, in which release, and which oldest supported JAX (the "floor") makes th
 """
 
 from .arrays import abstract, is_numpy_array, is_numpy_constant, is_typed_key, pickles_arrays_as_numpy, to_numpy
+from .autodiff import custom_jvp, custom_vjp
 from .callbacks import pure_callback
 from .features import SINCE, require
 from .host_checks import dont_log, host_check
@@ -22,6 +23,8 @@ __all__ = [
     "dont_log",
     "host_check",
     "is_device",
+    "custom_jvp",
+    "custom_vjp",
     "is_numpy_array",
     "is_numpy_constant",
     "is_typed_key",

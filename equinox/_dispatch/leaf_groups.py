@@ -74,6 +74,10 @@ class Rest:
         """The whole tree, from the list of its arrays."""
         return self.groups.merge([*arrays, *self._statics])
 
+    def fill(self, arrays, static):
+        """As for a call, with the value `static` for each static leaf."""
+        return self.groups.merge([*arrays, *[static] * len(self._statics)])
+
     def merge(self, groups):
         """The whole tree, from the groups of its arrays."""
         return self(itertools.chain.from_iterable(groups))

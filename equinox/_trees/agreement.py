@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import tree_util
 
 from .paths import describe_leaf, first_difference, leaf_paths
-from .predicates import is_array, is_numpy
+from .predicates import is_array, is_array_or_shape, is_numpy
 from .static import is_same
 
 
@@ -16,11 +16,23 @@ def agrees(a, b):
     return is_same(a, b)
 
 
+def agrees_with_shape(expected, got):
+    """As `agrees`. `expected` may be a `jax.ShapeDtypeStruct` that stands for an array."""
+    if isinstance(expected, jax.ShapeDtypeStruct):
+        return is_array(got) and got.shape == expected.shape and dtype_of(got) == expected.dtype
+    return agrees(expected, got)
+
+
+def shapes_of(arrays):
+    """For each array, a `jax.ShapeDtypeStruct` with the dtype that it has for JAX."""
+    return [jax.ShapeDtypeStruct(x.shape, dtype_of(x)) for x in arrays]
+
+
 def dtype_of(x):
     """The dtype that an array or a Python number has for JAX."""
     if is_numpy(x):
         return jax.dtypes.canonicalize_dtype(x.dtype)
-    return x.dtype if is_array(x) else jnp.result_type(x)
+    return x.dtype if is_array_or_shape(x) else jnp.result_type(x)
 
 
 def first_disagreement(expected, got, root, agrees=agrees):
@@ -47,7 +59,7 @@ def first_disagreement(expected, got, root, agrees=agrees):
 
 
 def describe(x):
-    """Describe a leaf in a few words. An array is described by its dtype and shape."""
-    if not is_array(x):
+    """Describe a leaf in a few words. An array, or what stands for it, is described by its dtype and shape."""
+    if not is_array_or_shape(x):
         return describe_leaf(x)
     return "an array {}[{}]".format(dtype_of(x), ",".join(map(str, x.shape)))

@@ -16,6 +16,7 @@ from jax import tree_util
 from random_trees import Pair, Point
 
 from equinox import _compat
+from equinox._compat import autodiff
 
 
 class Only:
@@ -327,6 +328,127 @@ def test_pure_callback_with_what_a_release_lacks(version, sharding, vmap_method,
         _compat.pure_callback("f", "shapes", [], sharding, vmap_method, jax=version)
 
 
+class Custom:
+    """A stand-in for `jax.custom_jvp` and `jax.custom_vjp`. It keeps the rules that it is given."""
+
+    def __init__(self, fun):
+        self.fun = fun
+
+    def defjvp(self, *rules, **options):
+        self.rules, self.options = rules, options
+
+    defvjp = defjvp
+
+    def __call__(self, *arrays):
+        return self.fun(*arrays)
+
+
+class Zero:
+    """A stand-in for a symbolic zero."""
+
+
+def custom_jax(**names):
+    """A stand-in for a JAX whose `custom_derivatives` has these names."""
+    empty = {"core": Only(Primitive=Guard), "dtypes": jax.dtypes, "custom_derivatives": SimpleNamespace(**names)}
+    registries = SimpleNamespace(primitive_jvps={}, primitive_batchers={}, translations={}, Zero=Zero)
+    interpreters = SimpleNamespace(ad=registries, batching=registries, xla=registries)
+    return Only(custom_jvp=Custom, custom_vjp=Custom, interpreters=interpreters, **empty)
+
+
+class Guard:
+    """A stand-in for a primitive."""
+
+    def __init__(self, name):
+        self.def_impl = self.def_abstract_eval = lambda fun: None
+
+    def bind(self, x, refuse):
+        return SimpleNamespace(shape=(), x=x, refuse=refuse)
+
+
+def refuse(number):
+    raise ValueError(number)
+
+
+ONE = jnp.array(1.0)
+
+
+def test_custom_jvp_with_symbolic_zeros():
+    """`None` stands for a zero that is known, in what the rule gets and in what it returns."""
+    stand_in = custom_jax(SymbolicZero=Zero, zero_from_primal=lambda x, symbolic_zeros: ("zero", x, symbolic_zeros))
+    seen = []
+
+    def rule(primals, tangents):
+        seen.append((primals, tangents))
+        return {"a": ONE, "b": ONE}, [None, ONE]
+
+    custom = _compat.custom_jvp(lambda *xs: xs, rule, [True, True, False], refuse, jax=stand_in)
+    (jvp,) = custom.rules
+    assert custom.options == {"symbolic_zeros": True}
+    assert jvp((ONE, 2.0, ONE), (1.0, Zero(), Zero())) == ({"a": ONE, "b": ONE}, {"a": ("zero", ONE, True), "b": ONE})
+    assert seen == [([ONE, 2.0, ONE], [1.0, None, None])] and all(hasattr(x, "shape") for x in seen[0][0])
+    with pytest.raises(ValueError, match="2"):
+        jvp((ONE, ONE, ONE), (ONE, ONE, ONE))
+
+
+def test_custom_jvp_without_symbolic_zeros():
+    """Zeros are arrays, and what must not be differentiated goes through a guard."""
+    stand_in = custom_jax()
+    custom = _compat.custom_jvp(lambda *xs: xs, lambda xs, ts: (xs, ts), [True, False, False], refuse, jax=stand_in)
+    integer = jnp.array(1)
+    first, second, third = custom(ONE, ONE, integer)
+    assert first is ONE and second.x is ONE and third is integer
+    with pytest.raises(ValueError, match="1"):
+        second.refuse()
+
+
+def test_custom_vjp_with_and_without_symbolic_zeros():
+    class Primal:
+        def __init__(self, value, perturbed):
+            self.value, self.perturbed = value, perturbed
+
+    def fwd(perturbed, primals):
+        return perturbed, primals
+
+    def bwd(residuals, cotangents):
+        return cotangents
+
+    integer = jnp.array(1)
+    new = _compat.custom_vjp(
+        None, fwd, bwd, [True, True, False], refuse, jax=custom_jax(CustomVJPPrimal=Primal, SymbolicZero=Zero)
+    )
+    jax_fwd, jax_bwd = new.rules
+    assert new.options == {"symbolic_zeros": True}
+    primals = [Primal(2.0, True), Primal(integer, True), Primal(ONE, False)]
+    assert jax_fwd(*primals) == ([True, False, False], [2.0, integer, ONE])
+    assert jax_bwd(None, [ONE, Zero(), integer]) == (ONE, None, None)
+    primals[2].perturbed = True
+    with pytest.raises(ValueError, match="2"):
+        jax_fwd(*primals)
+
+    old = _compat.custom_vjp(lambda *xs: xs, fwd, bwd, [True, False], refuse, jax=custom_jax())
+    first, second = old(ONE, ONE)
+    assert first is ONE is second.x
+
+
+@pytest.mark.parametrize("has_mlir", [False, True])
+def test_the_guard_of_what_must_not_be_differentiated(has_mlir):
+    stand_in, lowered = custom_jax(), []
+    if has_mlir:
+        stand_in.interpreters.mlir = SimpleNamespace(register_lowering=lambda guard, rule: lowered.append(rule))
+    guard = autodiff._guard(stand_in)
+    (jvp,) = stand_in.interpreters.ad.primitive_jvps.values()
+    (batch,) = stand_in.interpreters.batching.primitive_batchers.values()
+    zero = Zero()
+    out, tangent = jvp([ONE], [zero], refuse=refuse)
+    assert out.x is ONE and out.refuse is refuse and tangent is zero
+    with pytest.raises(ValueError, match="refused"):
+        jvp([ONE], [ONE], refuse=lambda: refuse("refused"))
+    out, axis = batch([ONE], [0], refuse=refuse)
+    assert out.x is ONE and out.refuse is refuse and axis == 0
+    assert stand_in.interpreters.xla.translations[guard](None, ONE, refuse) is ONE
+    assert [rule(None, ONE, refuse) for rule in lowered] == [[ONE]] * has_mlir
+
+
 @pytest.mark.parametrize("feature", sorted(_compat.SINCE))
 def test_what_a_release_lacks_is_refused_by_its_name(feature):
     """The error names the feature, the release that it needs and the running JAX."""
@@ -364,6 +486,7 @@ x = jnp.ones(2)
 warnings.simplefilter("error")
 import equinox as eqx
 from equinox import _compat
+from equinox._compat import autodiff
 from equinox._trees import paths
 class M(eqx.Module):
     a: int

@@ -26,8 +26,23 @@ def total(model, x, scale=1.0):
 
 total.attribute = "kept"
 
+
+def total_jvp(primals, tangents):
+    return jax.jvp(total, primals, tangents)
+
+
+def total_fwd(perturbed, model, x):
+    return total(model, x), None
+
+
+def total_bwd(residuals, grad_out, perturbed, model, x):
+    return None
+
+
 TRANSFORMATIONS = {
     "filter_checkpoint": (eqx.filter_checkpoint, {}),
+    "filter_custom_jvp": (eqx.filter_custom_jvp, {"jvp": total_jvp}),
+    "filter_custom_vjp": (eqx.filter_custom_vjp, {"fwd": total_fwd, "bwd": total_bwd}),
     "filter_grad": (eqx.filter_grad, {}),
     "filter_hessian": (eqx.filter_hessian, {}),
     "filter_jacfwd": (eqx.filter_jacfwd, {}),
@@ -43,6 +58,8 @@ TRANSFORMATIONS = {
 }
 OPTIONS = {
     "filter_checkpoint": {"prevent_cse": False},
+    "filter_custom_jvp": {"jvp": None},
+    "filter_custom_vjp": {"fwd": total_fwd},
     "filter_grad": {"argnums": (0, 1)},
     "filter_hessian": {"holomorphic": False},
     "filter_jacfwd": {"holomorphic": False},

@@ -1,0 +1,150 @@
+"""Derivative rules of the user's own, and tangents that JAX knows to be zero."""
+
+import functools as ft
+
+import jax
+import jax.numpy as jnp
+from jax import tree_util
+
+
+def custom_jvp(fun, rule, may_vary, refuse, jax=jax):
+    """A `jax.custom_jvp` whose rule gets and returns `None` for a tangent that is known to be zero.
+
+    `jax.custom_jvp.defjvp(symbolic_zeros=)` came in JAX 0.4.6. In older releases only the tangents of what isn't
+    floating-point or complex are known to be zero. A floor of 0.4.6 retires the second branch.
+
+    Args:
+        fun: A function of arrays.
+        rule: A function from the arrays and their tangents to the output and the tangents of its arrays.
+        may_vary: For each array, whether it may be differentiated.
+        refuse: A function that raises an error. It is called with the number of an array that is differentiated and
+            must not be.
+        jax: The `jax` module.
+
+    Returns:
+        A function of arrays.
+    """
+    knows_zeros = hasattr(jax.custom_derivatives, "SymbolicZero")
+
+    def jvp(primals, tangents):
+        tangents = [_none_if_zero(t, jax) for t in tangents]
+        tangents = _only_of(may_vary, tangents, None, refuse if knows_zeros else None)
+        out, tangents = rule(list(map(_as_array, primals)), tangents)
+        leaves, treedef = tree_util.tree_flatten(out)
+        return out, treedef.unflatten([_zero_like(x, jax) if t is None else t for x, t in zip(leaves, tangents)])
+
+    custom = jax.custom_jvp(lambda *primals: fun(*map(_as_array, primals)))
+    if knows_zeros:
+        custom.defjvp(jvp, symbolic_zeros=True)
+        return custom
+    custom.defjvp(jvp)
+    return lambda *arrays: custom(*_guarded(arrays, may_vary, refuse, jax))
+
+
+def custom_vjp(fun, fwd, bwd, may_vary, refuse, jax=jax):
+    """A `jax.custom_vjp` whose rules are told what is perturbed, and get and return `None` for zero.
+
+    `jax.custom_vjp.defvjp(symbolic_zeros=)` came in JAX 0.4.10. Older releases don't say what is perturbed: here it is
+    all that is floating-point or complex. A floor of 0.4.10 retires the second branch.
+
+    Args:
+        fun: A function of arrays.
+        fwd: A function from a list of bools and the arrays to the output and the residuals. A bool says whether the
+            array is differentiated.
+        bwd: A function from the residuals and the cotangents of the output to the cotangents of the arrays.
+        may_vary: As for `custom_jvp`.
+        refuse: As for `custom_jvp`.
+        jax: The `jax` module.
+
+    Returns:
+        A function of arrays.
+    """
+    knows_zeros = hasattr(jax.custom_derivatives, "CustomVJPPrimal")
+
+    def jax_fwd(*inputs):
+        perturbed = [x.perturbed for x in inputs] if knows_zeros else [True] * len(inputs)
+        primals = [_as_array(x.value if knows_zeros else x) for x in inputs]
+        perturbed = [p and _is_inexact(x) for p, x in zip(perturbed, primals)]
+        return fwd(_only_of(may_vary, perturbed, False, refuse if knows_zeros else None), primals)
+
+    def jax_bwd(residuals, cotangents):
+        return tuple(bwd(residuals, tree_util.tree_map(lambda t: _none_if_zero(t, jax), cotangents)))
+
+    custom = jax.custom_vjp(lambda *primals: fun(*map(_as_array, primals)))
+    if knows_zeros:
+        custom.defvjp(jax_fwd, jax_bwd, symbolic_zeros=True)
+        return custom
+    custom.defvjp(jax_fwd, jax_bwd)
+    return lambda *arrays: custom(*_guarded(arrays, may_vary, refuse, jax))
+
+
+def _only_of(may_vary, perturbations, nothing, refuse):
+    """The perturbations of what may be differentiated, and `nothing` for the rest. Refuse any others."""
+    if refuse is not None:
+        for i, (allowed, perturbation) in enumerate(zip(may_vary, perturbations)):
+            if not allowed and perturbation is not nothing:
+                refuse(i)
+    return [x if allowed else nothing for allowed, x in zip(may_vary, perturbations)]
+
+
+def _none_if_zero(tangent, jax):
+    """`None` for a tangent that is known to be zero, as that of what isn't floating-point or complex."""
+    zero = getattr(jax.custom_derivatives, "SymbolicZero", ())
+    if isinstance(tangent, zero):
+        return None
+    tangent = _as_array(tangent)
+    return tangent if _is_inexact(tangent) else None
+
+
+def _zero_like(x, jax):
+    """The zero tangent of `x`, known to be zero if this JAX can say so.
+
+    `jax.custom_derivatives.zero_from_primal` came between JAX 0.4.30 and 0.4.38. Before it, JAX expects a rule to
+    return zeros of the dtype of `x`, also where that isn't floating-point or complex. A floor of 0.4.38 retires the
+    second branch.
+    """
+    if hasattr(jax.custom_derivatives, "zero_from_primal"):
+        return jax.custom_derivatives.zero_from_primal(x, symbolic_zeros=True)
+    return jnp.zeros_like(x)
+
+
+def _as_array(x):
+    """An array. JAX passes a Python number to a function or a rule if the user differentiates at a Python number."""
+    return x if hasattr(x, "shape") else jnp.asarray(x)
+
+
+def _is_inexact(x):
+    return bool(jnp.issubdtype(x.dtype, jnp.inexact))
+
+
+def _guarded(arrays, may_vary, refuse, jax):
+    """The arrays. JAX calls `refuse` if it differentiates one that must not be. For releases without symbolic zeros."""
+    guard = _guard(jax)
+    return [
+        x if allowed or not _is_inexact(x) else guard.bind(x, refuse=ft.partial(refuse, i))
+        for i, (x, allowed) in enumerate(zip(arrays, may_vary))
+    ]
+
+
+@ft.lru_cache(maxsize=None)
+def _guard(jax):
+    """A primitive that returns its input, and can't be differentiated. `jax.interpreters.mlir` came in JAX 0.2.28."""
+    interpreters = jax.interpreters
+    guard = jax.core.Primitive("not_differentiated")
+    guard.def_impl(lambda x, refuse: x)
+    guard.def_abstract_eval(lambda x, refuse: x)
+
+    def jvp(primals, tangents, refuse):
+        if type(tangents[0]) is not interpreters.ad.Zero:
+            refuse()
+        return guard.bind(*primals, refuse=refuse), tangents[0]
+
+    def batch(args, axes, refuse):
+        return guard.bind(*args, refuse=refuse), axes[0]
+
+    interpreters.ad.primitive_jvps[guard] = jvp
+    interpreters.batching.primitive_batchers[guard] = batch
+    interpreters.xla.translations[guard] = lambda builder, x, refuse: x
+    if hasattr(interpreters, "mlir"):
+        interpreters.mlir.register_lowering(guard, lambda context, x, refuse: [x])
+    return guard
