@@ -11,6 +11,7 @@ from .autodiff import custom_jvp, custom_vjp
 from .callbacks import pure_callback
 from .features import SINCE, require
 from .host_checks import dont_log, host_check
+from .primitives import identity_primitive
 from .pytrees import named_children, register_node
 from .sharding import constrain, is_device, shard_map
 from .staging import check_options
@@ -22,6 +23,7 @@ __all__ = [
     "constrain",
     "dont_log",
     "host_check",
+    "identity_primitive",
     "is_device",
     "custom_jvp",
     "custom_vjp",

@@ -6,6 +6,8 @@ from .release import jax_release
 
 # The public name -> the first JAX release that it works on, and what came with that release.
 SINCE = {
+    "backward_nan": ((0, 3, 17), "`jax.pure_callback`"),
+    "breakpoint_if": ((0, 3, 17), "`jax.debug.breakpoint`"),
     "error_if of a typed key": ((0, 4, 18), "`jax.random.key_impl`"),
     "error_if on an accelerator": ((0, 3, 17), "`jax.pure_callback`"),
     "error_if(on_error='breakpoint')": ((0, 3, 17), "`jax.debug.breakpoint`"),
@@ -27,6 +29,7 @@ SINCE = {
     "out_shardings": ((0, 4, 4), "it to `jax.jit`"),
     "shardings": ((0, 4, 1), "`jax.sharding.PartitionSpec`"),
     "spmd_axis_name": ((0, 3, 17), "it to `jax.vmap`"),
+    "store_dce": ((0, 3, 18), "the removal of unused operations before they are compiled"),
 }
 
 

@@ -4,13 +4,14 @@ JAX traces a function when it compiles it for new inputs. Without listeners, a t
 and a call of a compiled function does nothing at all.
 """
 
+from .._trees.format import array_text
 from .arguments import inputs_of, positional_names
 
 listeners: dict = {}  # id of a function of a `Trace` -> the function
 
 
 class Shape:
-    """Stands for an array in the inputs of a trace. It holds no values."""
+    """Stands for an array, where its values aren't known or aren't wanted."""
 
     __slots__ = ("dtype", "shape", "weak_type")
 
@@ -24,6 +25,9 @@ class Shape:
 
     def __hash__(self):
         return hash(self._key())
+
+    def __repr__(self):
+        return array_text(self)
 
     def _key(self):
         return self.shape, self.dtype, self.weak_type

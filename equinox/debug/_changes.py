@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from typing import Any, Iterator, List, NamedTuple, Optional
+from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from .._dispatch.cache_key import ArrayKey
 from .._dispatch.trace_listeners import Shape
@@ -25,6 +25,28 @@ class Change(NamedTuple):
 
     def __str__(self) -> str:
         return "{}: {}".format(self.path, self.text)
+
+
+def closest(inputs: Any, earlier: Sequence[Any]) -> Tuple[int, List[Change]]:
+    """The number of the earlier trace that differs least, and what differs. Of several, it is the last.
+
+    Args:
+        inputs: The inputs of a trace.
+        earlier: The earlier traces. Each is a pair: its number, and its inputs. There is at least one.
+    """
+    candidates = [(number, changes_between(before, inputs)) for number, before in reversed(earlier)]
+    return min(candidates, key=lambda candidate: len(candidate[1]))
+
+
+def in_words(number: int, other: int, changes: List[Change]) -> str:
+    """What trace `number` differs in from the trace `other`."""
+    if changes:
+        head = "Trace {} differs from trace {}:".format(number, other)
+        return "\n  ".join([head, *map(str, changes)])
+    return (
+        "Trace {} has the same inputs as trace {}: the compiled functions were cleared, or a setting of JAX or another "
+        "transformation around the call has changed.".format(number, other)
+    )
 
 
 def changes_between(before: Any, after: Any) -> List[Change]:
@@ -95,7 +117,7 @@ def _leaf_change(path: str, a: Any, b: Any) -> Change:
 
 
 def _leaf_text(x: Any) -> str:
-    if type(x) is Shape or is_array(x):
+    if is_array(x):
         return array_text(x)
     if isinstance(x, (type, types.FunctionType)):
         return x.__qualname__

@@ -8,10 +8,9 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 from .._dispatch import trace_listeners
 from .._dispatch.callables import Callee
 from .._transforms.wrap import check_callable
-from ._changes import Change, changes_between
+from ._changes import Change, closest, in_words
 
 _MOST_TRACES = 256  # of one function that a new trace is compared with; the oldest goes
-_INDENT = "\n  "
 
 
 def explain_retraces(
@@ -71,14 +70,8 @@ class Retrace(NamedTuple):
     changes: List[Change]
 
     def __str__(self) -> str:
-        head = "`{}` was compiled again. Trace {} ".format(self.name, self.number)
-        if not self.changes:
-            return head + (
-                "has the same inputs as trace {}: the compiled functions were cleared, or a setting of JAX or another "
-                "transformation around the call has changed.".format(self.compared_with)
-            )
-        lines = [head + "differs from trace {}:".format(self.compared_with), *map(str, self.changes)]
-        return _INDENT.join(lines)
+        words = in_words(self.number, self.compared_with, self.changes)
+        return "`{}` was compiled again. {}".format(self.name, words)
 
 
 class Retraces(List[Retrace]):
@@ -88,7 +81,7 @@ class Retraces(List[Retrace]):
         super().__init__()
         self._function = function
         self._announce = announce
-        self._traces: Dict[Any, List[Any]] = {}  # key of a trace -> the traces with this key
+        self._traces: Dict[Any, List[Any]] = {}  # key of traces -> their numbers and inputs
         self._recording = threading.Lock()
         self._listener = self._record  # one object, by which it is removed
         trace_listeners.add(self._listener)
@@ -113,19 +106,10 @@ class Retraces(List[Retrace]):
         with self._recording:
             earlier = self._traces.setdefault(trace.key, [])
             number = earlier[-1][0] + 1 if earlier else 1
-            retrace = _explain(trace, number, earlier)
-            earlier.append((number, trace))
+            found = closest(trace.inputs, earlier) if earlier else None
+            earlier.append((number, trace.inputs))
             del earlier[:-_MOST_TRACES]
-        if retrace is not None:
-            self.append(retrace)
+        if found is not None:
+            self.append(Retrace(trace.name, number, *found))
             if self._announce is not None:
-                self._announce(str(retrace))
-
-
-def _explain(trace: Any, number: int, earlier: List[Any]) -> Optional[Retrace]:
-    """The retrace, compared with the trace of `earlier` that differs least. `None` if there is no earlier trace."""
-    retraces = [
-        Retrace(trace.name, number, other, changes_between(before.inputs, trace.inputs))
-        for other, before in reversed(earlier)  # of several that differ as little, the last one
-    ]
-    return min(retraces, key=lambda retrace: len(retrace.changes)) if retraces else None
+                self._announce(str(self[-1]))

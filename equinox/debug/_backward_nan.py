@@ -1,0 +1,71 @@
+"""`backward_nan`: where does a NaN in a gradient come from?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from .. import _compat
+from .._compat.types import T
+from .._dispatch.leaf_groups import separate
+from .._trees.paths import leaf_paths
+from .._trees.predicates import is_inexact_jax_or_numpy
+
+
+def backward_nan(x: T, name: Any = None, terminate: bool = True) -> T:
+    """Return a value unchanged, and show its cotangent in the backward pass, to find NaNs that only gradients have.
+
+    In the backward pass, each floating-point or complex array in `x` is printed with its cotangent, by path. With
+    `vmap`, each example is printed by itself.
+
+    Args:
+        x: Any pytree.
+        name: What to call the value in the words.
+        terminate: Whether to raise an error if there is a NaN in a cotangent.
+
+    Returns:
+        `x`.
+
+    Raises:
+        RuntimeError: There is a NaN in a cotangent. The error comes from the running program, so its type may be JAX's
+            own. The message has the path.
+        NotImplementedError: The running JAX is older than 0.3.17, which added `jax.pure_callback`.
+
+    Example:
+        >>> def f(x):
+        ...     return jnp.sum(jnp.sqrt(eqx.debug.backward_nan(x, "x")))
+        >>> gradient = jax.grad(f)(jnp.array([1.0, 4.0]))
+        x: [1. 4.]
+        cotangent of x: [0.5  0.25]
+    """
+    _compat.require("backward_nan")
+    arrays, merge = separate(x, is_inexact_jax_or_numpy)
+    root = "x" if name is None else str(name)
+    paths = [
+        path for path, leaf in zip(leaf_paths(x, root), jax.tree_util.tree_leaves(x)) if is_inexact_jax_or_numpy(leaf)
+    ]
+    result: T = merge(_watched(paths, terminate)(arrays)) if arrays else x
+    return result
+
+
+def _watched(paths: Any, terminate: bool) -> Any:
+    """The identity on a list of arrays, with a backward pass that prints."""
+
+    def on_host(primals: Any, cotangents: Any) -> Any:
+        cotangents = list(map(np.asarray, cotangents))
+        for path, primal, cotangent in zip(paths, primals, cotangents):
+            print("{0}: {1}\ncotangent of {0}: {2}".format(path, np.asarray(primal), cotangent))
+        bad = [path for path, cotangent in zip(paths, cotangents) if np.isnan(cotangent).any()]
+        if bad and terminate:
+            raise RuntimeError("`backward_nan` found a NaN in the cotangent of `{}`.".format("`, `".join(bad)))
+        return cotangents
+
+    def backward(primals: Any, cotangents: Any) -> Any:
+        shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in cotangents]
+        return (_compat.pure_callback(on_host, shapes, (primals, cotangents), None, "sequential"),)
+
+    identity: Any = jax.custom_vjp(lambda arrays: arrays)
+    identity.defvjp(lambda arrays: (arrays, arrays), backward)
+    return identity
