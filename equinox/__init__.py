@@ -19,13 +19,16 @@ from ._transforms.pmap import filter_pmap
 from ._transforms.pure_callback import filter_pure_callback
 from ._transforms.vmap import filter_vmap, if_array
 from ._trees.at import tree_at
+from ._trees.check import tree_check
 from ._trees.equal import tree_equal
+from ._trees.flatten_one_level import tree_flatten_one_level
 from ._trees.format import tree_pformat, tree_pprint
 from ._trees.partition import combine, filter, partition
 from ._trees.paths import named_leaves
 from ._trees.predicates import is_array, is_array_like, is_inexact_array, is_inexact_array_like
 from ._trees.select import select
 from ._trees.update import apply_updates
+from .nn._inference import tree_inference
 
 __version__ = "0.1.0"
 
@@ -80,7 +83,10 @@ __all__ = [
     "select",
     "static_field",
     "tree_at",
+    "tree_check",
     "tree_equal",
+    "tree_flatten_one_level",
+    "tree_inference",
     "tree_pformat",
     "tree_pprint",
     "value_and_grad_f",

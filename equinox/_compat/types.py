@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar, Union
 
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import tree_structure
 
 if sys.version_info >= (3, 11):
     from typing import Concatenate, Literal, ParamSpec, TypeGuard, dataclass_transform
@@ -26,6 +27,7 @@ __all__ = [
     "P",
     "ParamSpec",
     "PyTree",
+    "PyTreeDef",
     "R",
     "T",
     "TypeGuard",
@@ -34,8 +36,10 @@ __all__ = [
 
 if TYPE_CHECKING:
     from jax import Array
-else:  # every JAX has this name
+    from jax.tree_util import PyTreeDef
+else:  # every JAX has these
     Array = jnp.ndarray
+    PyTreeDef = type(tree_structure(0))
 
 AnyArray = Union[Array, np.ndarray]  # what a layer takes
 Key = Array  # a PRNG key, old-style or typed

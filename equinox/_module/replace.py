@@ -64,13 +64,21 @@ def replace(__module: M, **fields: Any) -> M:  # this name lets a field have the
 def select_items(module, name, index):
     """Copy `module` with a slice of the tuple in the field `name`: `value[index]` instead of `value`.
 
-    Static items stay static, and data stay data. Nothing is checked, so the module may be a tree of gradients.
+    Static items stay static, and data stay data. Nothing is checked, as in `replace_unchecked`.
     """
     places = places_of(module)
     if type(places.get(name)) is tuple:
         places[name] = places[name][index]
-    new = _copy(module, places)
-    new.__dict__[name] = new.__dict__[name][index]
+    return replace_unchecked(module, {name: module.__dict__[name][index]}, places)
+
+
+def replace_unchecked(module, fields, places=None):
+    """Copy `module` with new values of `fields`, by name. What is static stays static, or is as `places` say.
+
+    Nothing is checked or converted. So the module may be a tree of gradients, or one part of a partition.
+    """
+    new = _copy(module, places_of(module) if places is None else places)
+    new.__dict__.update(fields)
     if new.__dict__.keys() >= layout_of(new).names:
         decide(new)
     return new

@@ -36,6 +36,17 @@ eqx.tree_equal(tree, tree, rtol="much")  # error: mypy[arg-type] pyright[reportA
 eqx.apply_updates(tree)  # error: mypy[call-arg] pyright[reportCallIssue]
 
 
+# Nodes.
+
+assert_type(eqx.tree_inference(tree, True), Tree)
+assert_type(eqx.tree_flatten_one_level(tree)[0], List[Any])
+eqx.tree_check(tree)
+
+eqx.tree_inference(tree, "yes")  # error: mypy[arg-type] pyright[reportArgumentType]
+eqx.tree_flatten_one_level(tree, 1)  # error: mypy[call-arg] pyright[reportCallIssue]
+eqx.tree_check()  # error: mypy[call-arg] pyright[reportCallIssue]
+
+
 # Paths.
 
 assert_type(eqx.named_leaves(tree), List[Tuple[str, Any]])
