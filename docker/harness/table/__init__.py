@@ -57,7 +57,7 @@ def known(
 ) -> tuple[list[Cell], dict[str, Result]]:
     """The cells and their results, from the published record and from this checkout.
 
-    The runs of a Python as it was found on a machine (see `harness.found`) come as additional cells.
+    The runs with the packages of a machine (see `harness.found`) are added as cells.
 
     Raises:
         record.RecordError: The record can't be used.

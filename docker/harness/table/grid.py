@@ -15,7 +15,7 @@ from harness.rows import BACKENDS, Cell
 LONGEST_REASON = 240  # characters, in Markdown and in the terminal
 TITLES = {"cpu": "CPU", "cuda": "CUDA", "tpu": "TPU"}
 RAN = (Outcome.PASSED, Outcome.FAILED)
-SHOWN = (*RAN, Outcome.STALE)  # the facts of a run are shown, with the date even after it became stale
+SHOWN = (*RAN, Outcome.STALE)  # the facts of the run are shown; those of a stale result with their date
 WHY_NOT_RUN = {
     "cpu": "It hasn't been run yet: `make cell CELL={}`.",
     "cuda": "It needs an NVIDIA GPU, and hasn't been run on one yet: `make test-gpu` where there is one.",
@@ -38,31 +38,31 @@ class Measure:
         )
 
 
-FOUND = "(as found): with the JAX, and the packages, that a machine had, and no lock"
+FOUND = "(as found): with the packages that were already installed on a machine, without a lock"
 BRIDGED = "(bridge): this JAX's own Python code, on jaxlib 0.4.13"
 MEASURES = (
     Measure(
         "loop_ratio",
         title="Loops",
-        meaning="how much longer a step of a long loop takes than one of a short loop; 1 is ideal",
+        meaning="the time of a step of a long loop, divided by that of a short loop; 1 is ideal",
         far=4.0,
     ),
     Measure(
         "dispatch_in_100",
         title="Call",
-        meaning="how much longer a filtered call with a model of 100 arrays takes than `jax.jit` with the bare arrays",
+        meaning="the time of a filtered call with a model of 100 arrays, divided by that of `jax.jit` with the bare arrays",
         far=2.0,
     ),
     Measure(
         "dispatch_in_out_100",
         title="Update",
-        meaning="the same, of a call that takes a model and returns one",
+        meaning="the same for a call that takes a model and returns one",
         far=2.0,
     ),
     Measure(
         "train_step_100",
         title="Training",
-        meaning="the same, of a step of training with Adam",
+        meaning="the same for a training step with Adam",
         far=2.0,
     ),
 )
@@ -86,7 +86,7 @@ class Entry:
 
     @property
     def found(self) -> bool:
-        """Whether this was run in a Python as it was found on a machine, and not in a cell of the matrix."""
+        """Whether this ran with the packages of a machine (see `harness.found`), and not in a cell of the matrix."""
         return isinstance(self.cell, Found)
 
     @property
@@ -133,7 +133,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Row:
-    """A JAX on its Python, with an entry per backend. Runs in a Python as it was found have rows of their own."""
+    """A JAX on its Python, with an entry per backend. The runs of `harness.found` have rows of their own."""
 
     jax: str
     python: str
@@ -230,7 +230,7 @@ class Grid:
 
     @property
     def cells(self) -> list[Entry]:
-        """The entries of the matrix, without the runs in a Python as it was found."""
+        """The entries of the matrix, without the runs of `harness.found`."""
         return [entry for entry in self.entries if not entry.found]
 
     @property
@@ -239,7 +239,7 @@ class Grid:
 
     @property
     def measures(self) -> list[Measure]:
-        """The measures that at least one row has, or has a reason for not having."""
+        """The measures for which at least one row has a figure, or a reason why it has none."""
         return [one for one in MEASURES if any(row.was_measured(one) for row in self.rows)]
 
     @property
@@ -252,7 +252,7 @@ class Grid:
 
     @property
     def found_count(self) -> str:
-        """How many runs were in a Python as it was found, in words that follow the number of cells."""
+        """How many runs of `harness.found` there are, in words that follow the number of cells."""
         return ", and {} as found".format(len(self.entries) - len(self.cells)) if self.found else ""
 
     def tally(self, backend: str = "") -> dict[Outcome, int]:
