@@ -1,7 +1,7 @@
 """Callable pytrees and filtered transformations: neural networks in JAX, from 0.2.18 to the newest."""
 
 from . import debug, nn
-from ._module import AbstractClassVar, AbstractVar, Module, field, replace, static_field
+from ._module import AbstractClassVar, AbstractVar, Module, Partial, field, module_update_wrapper, replace, static_field
 from ._runtime.error_if import EquinoxRuntimeError, EquinoxTracetimeError, branched_error_if, error_if
 from ._transforms.branches import filter_cond, filter_switch
 from ._transforms.checkpoint import filter_checkpoint
@@ -38,6 +38,7 @@ __all__ = [
     "EquinoxRuntimeError",
     "EquinoxTracetimeError",
     "Module",
+    "Partial",
     "apply_updates",
     "branched_error_if",
     "clear_caches",
@@ -76,6 +77,7 @@ __all__ = [
     "is_inexact_array",
     "is_inexact_array_like",
     "jitf",
+    "module_update_wrapper",
     "named_leaves",
     "nn",
     "partition",

@@ -3,6 +3,17 @@
 from .abstract import AbstractClassVar, AbstractVar
 from .fields import field, static_field
 from .module import Module
+from .partial import Partial
 from .replace import replace
+from .wrappers import module_update_wrapper
 
-__all__ = ["AbstractClassVar", "AbstractVar", "Module", "field", "replace", "static_field"]
+__all__ = [
+    "AbstractClassVar",
+    "AbstractVar",
+    "Module",
+    "Partial",
+    "field",
+    "module_update_wrapper",
+    "replace",
+    "static_field",
+]

@@ -190,6 +190,7 @@ class Layout:
         defaults: The fields that have a default, by name.
         shown: The names of the fields that the `repr` shows.
         checks: Each `__check_init__` of the class and its bases.
+        wraps: Whether the class has `__wrapped__`. Then its instances may have the names of functions (see `names.py`).
     """
 
     def __init__(self, cls, functions=None, waiting=None):
@@ -205,6 +206,7 @@ class Layout:
         self.defaults = {f.name: f for f in fields if has_default(f)}
         self.shown = tuple(f.name for f in fields if f.repr)
         self.checks = [c.__dict__["__check_init__"] for c in cls.__mro__ if "__check_init__" in c.__dict__]
+        self.wraps = "__wrapped__" in options or hasattr(cls, "__wrapped__")
 
     def __reduce__(self):
         """Pickle nothing. The metaclass makes a new layout where the class is loaded."""

@@ -1,7 +1,8 @@
 """Flatten and unflatten a module.
 
 The children of the node are the dynamic fields. The auxiliary data are the static fields and their types, because for
-`==` alone `True`, `1` and `1.0` are equal. If fields have predicates, the auxiliary data also hold their decision.
+`==` alone `True`, `1` and `1.0` are equal. If fields have predicates, the auxiliary data also hold their decision. If
+the class wraps functions, they also hold the names that `module_update_wrapper` set.
 """
 
 import dataclasses
@@ -9,6 +10,7 @@ import dataclasses
 from .. import _compat
 from .._trees.static import PLAIN_TYPES, types_of
 from .generated import define
+from .names import names_of
 from .static_fields import data_part, get_decision, merge, set_decision
 
 
@@ -63,6 +65,10 @@ def generate(cls):
             parts[k] = "None if p{0} is True else data_part({1}, p{0})".format(i, parts[k])
             merges.append("c{1} = v{0} if p{0} is True else merge(c{1}, v{0}, p{0})".format(i, k))
         finish.append("set_decision(self, decision)")
+    if layout.wraps:
+        aux.append("names_of(self)")
+        aux_names.append("names")
+        finish.append("self.__dict__.update(names.values)")
     scope = {
         "cls": cls,
         "PLAIN_TYPES": PLAIN_TYPES,
@@ -74,6 +80,7 @@ def generate(cls):
         "set_decision": set_decision,
         "data_part": data_part,
         "merge": merge,
+        "names_of": names_of,
         "Unfinished": _Unfinished,
         "flatten_unfinished": _flatten_unfinished,
         "unflatten_unfinished": _unflatten_unfinished,

@@ -117,6 +117,7 @@ _SETTLED = frozenset(  # the attributes that `_settle` reads, in addition to the
         "__getattribute__",
         "__init__",
         "__post_init__",
+        "__wrapped__",
     ]
 )
 

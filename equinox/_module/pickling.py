@@ -12,16 +12,18 @@ from typing import Any, Dict
 
 from .._trees.layout import layout_of, unfinished
 from .construction import assignable, finish
+from .names import NAMES
 from .packing import deepcopy, pack
 from .static_fields import places_of, set_decision
 
-_KEPT = "__orig_class__"  # kept in addition to the fields: it is `A[int]` in an instance made by `A[int]()`
+# Kept in addition to the fields. `__orig_class__` is `A[int]` in an instance made by `A[int]()`.
+_KEPT = frozenset(["__orig_class__", *NAMES])
 
 
 def get_state(self):
     """The fields that have a value, by name. Other values, such as a `functools.cached_property`, are left out."""
     names = type(self).__layout__.names
-    return {name: x for name, x in self.__dict__.items() if name in names or name == _KEPT}
+    return {name: x for name, x in self.__dict__.items() if name in names or name in _KEPT}
 
 
 def set_state(self, state):
@@ -42,7 +44,7 @@ def set_state(self, state):
             "anything else, define `__setstate__` too.".format(type(self).__name__, type(state))
         )
     layout = type(self).__layout__
-    if layout.waiting is None and not layout.names.union([_KEPT]).issuperset(state):
+    if layout.waiting is None and not layout.names.union(_KEPT).issuperset(state):
         _refuse_state(self, state)
     self.__dict__.update(state)
 
@@ -124,7 +126,7 @@ def _missing(self, names):
 def _refuse_state(self, names):
     cls = type(self)
     fields = {
-        "unknown fields": [name for name in names if name not in cls.__layout__.names and name != _KEPT],
+        "unknown fields": [name for name in names if name not in cls.__layout__.names and name not in _KEPT],
         "missing fields": _missing(self, names),
     }
     raise ValueError(

@@ -1,4 +1,4 @@
-"""What type checkers say of abstract variables, `static_field` and `strict`."""
+"""What type checkers say of abstract variables, `static_field`, `strict`, `Partial` and `module_update_wrapper`."""
 
 from typing import ClassVar
 
@@ -31,3 +31,16 @@ Euler("a")  # error: mypy[arg-type] pyright[reportArgumentType]
 class Wrong(Solver):
     tolerance: str  # error: mypy[assignment] pyright[reportIncompatibleVariableOverride]
     order: ClassVar[str] = "a"  # error: mypy[assignment] pyright[reportIncompatibleVariableOverride]
+
+
+# `Partial` has the result of the function. `module_update_wrapper` returns what it takes.
+
+
+def scale(x: float, y: float) -> float:
+    return x * y
+
+
+assert_type(eqx.Partial(scale, 1.0)(y=2.0), float)
+assert_type(eqx.module_update_wrapper(Euler(0.1), scale), Euler)
+eqx.Partial(3)  # error: mypy[arg-type] pyright[reportArgumentType]
+eqx.module_update_wrapper(scale)  # error: mypy[type-var] pyright[reportArgumentType]
