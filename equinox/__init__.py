@@ -17,6 +17,9 @@ from ._transforms.loops import filter_fori_loop, filter_map, filter_scan, filter
 from ._transforms.make_jaxpr import filter_make_jaxpr
 from ._transforms.pmap import filter_pmap
 from ._transforms.pure_callback import filter_pure_callback
+from ._transforms.shard import filter_device_put, filter_shard
+from ._transforms.shard_map import filter_shard_map
+from ._transforms.shardings import shardings
 from ._transforms.vmap import filter_vmap, if_array
 from ._trees.at import tree_at
 from ._trees.check import tree_check
@@ -52,6 +55,7 @@ __all__ = [
     "filter_cond",
     "filter_custom_jvp",
     "filter_custom_vjp",
+    "filter_device_put",
     "filter_eval_shape",
     "filter_fori_loop",
     "filter_grad",
@@ -65,6 +69,8 @@ __all__ = [
     "filter_pmap",
     "filter_pure_callback",
     "filter_scan",
+    "filter_shard",
+    "filter_shard_map",
     "filter_switch",
     "filter_value_and_grad",
     "filter_vjp",
@@ -83,6 +89,7 @@ __all__ = [
     "partition",
     "replace",
     "select",
+    "shardings",
     "static_field",
     "tree_at",
     "tree_check",

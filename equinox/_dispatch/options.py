@@ -163,6 +163,9 @@ class LeafOption:
         self.item = item
         self.path = path
 
+    def get_path(self):
+        return self.path
+
     def __eq__(self, other):
         return type(other) is LeafOption
 

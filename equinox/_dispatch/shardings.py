@@ -71,7 +71,7 @@ class Shardings:
         Args:
             item: What `items` has for the array.
             x: The array, or a shape that stands for it. Functions aren't asked about any other leaf.
-            path: The path of the array, for error messages.
+            path: A function without arguments that returns the path of the array, for error messages.
 
         Raises:
             TypeError: A function doesn't return a sharding.
@@ -83,15 +83,18 @@ class Shardings:
         sharding = item(x)
         if callable(sharding):
             message = "`{}` expects the function in `{}` to return a sharding or `None`. For `{}` it returned {}."
-            raise TypeError(message.format(self.transformation, self.name, path, describe_leaf(sharding)))
+            raise TypeError(message.format(self.transformation, self.name, path(), describe_leaf(sharding)))
         return sharding
 
     def check_fit(self, sharding, x, path):
-        """Raise a `ValueError` with the path of an array if it can't be split as `sharding` says."""
+        """Raise a `ValueError` with the path of an array if it can't be split as `sharding` says.
+
+        The arguments are those of `of_array`.
+        """
         reason = misfit(sharding, x)
         if reason is not None:
             message = "`{}` can't shard `{}`, {}, as `{}` says: {}."
-            raise ValueError(message.format(self.transformation, path, describe_leaf(x), self.name, reason))
+            raise ValueError(message.format(self.transformation, path(), describe_leaf(x), self.name, reason)) from None
 
     def constrained(self, tree):
         """`tree`, with the shardings that the functions give to its arrays. The function runs inside `jax.jit`.
@@ -101,9 +104,12 @@ class Shardings:
         """
         leaves, treedef = tree_util.tree_flatten(tree)
         items = self.items(tree, treedef)
-        paths = leaf_paths(tree, "output")
-        for i, (item, x, path) in enumerate(zip(items, leaves, paths)):
+        for i, (item, x) in enumerate(zip(items, leaves)):
             if is_array(x):
+
+                def path(i=i):
+                    return leaf_paths(tree, "output")[i]
+
                 sharding = self.of_array(item, x, path)
                 self.check_fit(sharding, x, path)
                 if callable(item) and sharding is not None:
@@ -185,7 +191,7 @@ class Sharded:
         found = self._programs.get(key)
         if found is None:
             in_shardings = tuple(
-                tuple(self._shardings.of_array(leaf.item, x, leaf.path) for leaf, x in zip(leaves, group))
+                tuple(self._shardings.of_array(leaf.item, x, leaf.get_path) for leaf, x in zip(leaves, group))
                 for leaves, group in zip(self._leaves, groups)
             )
             found = self._programs.setdefault(key, (in_shardings, self._jit(in_shardings)))
@@ -194,4 +200,4 @@ class Sharded:
     def _refuse_misfit(self, groups, in_shardings):
         for leaves, group, shardings in zip(self._leaves, groups, in_shardings):
             for leaf, x, sharding in zip(leaves, group, shardings):
-                self._shardings.check_fit(sharding, x, leaf.path)
+                self._shardings.check_fit(sharding, x, leaf.get_path)

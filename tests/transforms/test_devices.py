@@ -1,7 +1,4 @@
-"""Several devices: models are moved between them, mapped over them by `pmap`, and sharded.
-
-On the CPU, `conftest.py` asks JAX for eight devices. On other backends the tests use the devices that there are.
-"""
+"""Several devices: models are moved between them, mapped over them by `pmap`, and sharded."""
 
 import functools as ft
 import inspect
@@ -11,8 +8,8 @@ import sys
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
+from devices import DEVICES, HOW_MANY, assert_close, layout, named, several, shards
 from jax import lax, tree_util
 from jax.tree_util import tree_leaves, tree_map
 from tracing import TraceRecorder
@@ -20,26 +17,7 @@ from tracing import TraceRecorder
 import equinox as eqx
 from equinox.nn import MLP, Dropout, GRUCell, Linear
 
-HOW_MANY = min(8, len(jax.devices()))
-DEVICES = jax.devices()[:HOW_MANY]
 BATCH = 2 * HOW_MANY
-
-several = pytest.mark.skipif(
-    HOW_MANY < 2,
-    reason="needs several devices, but JAX has only {}. On accelerators, use a machine with more of them and a single "
-    "process (`-n 0`, in a cell EQX_WORKERS=0). On the CPU, unset XLA_FLAGS, and start JAX after tests/conftest.py "
-    "has asked for eight devices".format(DEVICES),
-)
-shards = pytest.mark.skipif(
-    not hasattr(getattr(jax, "sharding", None), "PartitionSpec"),
-    reason="models can be sharded since JAX 0.4.1, this is " + jax.__version__,
-)
-
-
-def assert_close(got, expected):
-    assert tree_util.tree_structure(got) == tree_util.tree_structure(expected)
-    for a, b in zip(tree_leaves(got), tree_leaves(expected)):
-        np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-4, atol=1e-5)
 
 
 def devices_of(tree):
@@ -179,17 +157,6 @@ def test_replicas_are_trained_alike(mlp, data):
 
 
 # Shardings
-
-
-def named(*axes):
-    """A sharding along one axis of all devices. `jax.make_mesh` is newer than this way to make a mesh."""
-    mesh = jax.sharding.Mesh(np.array(DEVICES), ("d",))
-    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
-
-
-def layout(x):
-    """Which device has which part of an array."""
-    return {device: str(index) for device, index in x.sharding.devices_indices_map(x.shape).items()}
 
 
 def sharded(model):
