@@ -53,14 +53,14 @@ def shardings(model: PyTree, rules: Iterable[Tuple[str, Any]], mesh: Any) -> PyT
         >>> model = eqx.filter_device_put(model, chosen)
     """
     _compat.require("shardings")
-    rules = [_Rule(i, rule, mesh) for i, rule in enumerate(rules)]
+    checked = [_Rule(i, rule, mesh) for i, rule in enumerate(rules)]
     replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     leaves, treedef = tree_util.tree_flatten(model)
     paths = leaf_paths(model)
     arrays = [(i, path) for i, (path, x) in enumerate(zip(paths, leaves)) if is_array_or_shape(x)]
     chosen: Any = [None] * len(leaves)
     for i, path in arrays:
-        rule = next((rule for rule in rules if path_matches(path, rule.pattern)), None)
+        rule = next((rule for rule in checked if path_matches(path, rule.pattern)), None)
         if rule is None:
             chosen[i] = replicated
             continue
@@ -70,9 +70,9 @@ def shardings(model: PyTree, rules: Iterable[Tuple[str, Any]], mesh: Any) -> PyT
             raise ValueError(message.format(path, describe_leaf(leaves[i]), rule.pattern, reason))
         chosen[i] = rule.sharding
         rule.is_used = True
-    for rule in rules:
+    for rule in checked:
         if not rule.is_used:
-            raise ValueError(_unused(rule, rules, [path for _, path in arrays]))
+            raise ValueError(_unused(rule, checked, [path for _, path in arrays]))
     return treedef.unflatten(chosen)
 
 

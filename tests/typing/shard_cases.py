@@ -20,9 +20,8 @@ def moved(model: eqx.nn.Linear, x: jax.Array) -> None:
     assert_type(mapped(model, x), Tuple[eqx.nn.Linear, str])
     mapped(model)  # error: mypy[call-arg] pyright[reportCallIssue]
     eqx.filter_shard_map(step, in_specs=None)  # error: mypy[call-overload] pyright[reportCallIssue]
-    eqx.filter_shard_map(
-        3, in_specs=None, out_specs=None
-    )  # error: mypy[call-overload] pyright[reportCallIssue,reportArgumentType]
+    wrap = eqx.filter_shard_map
+    wrap(3, in_specs=0, out_specs=0)  # error: mypy[call-overload] pyright[reportCallIssue,reportArgumentType]
 
 
 @eqx.filter_shard_map(in_specs=None, out_specs=None)
