@@ -74,17 +74,17 @@ class Rest:
         """The whole tree, from the list of its arrays."""
         return self.groups.merge([*arrays, *self._statics])
 
-    def fill(self, arrays, static):
-        """As for a call, with the value `static` for each static leaf."""
-        return self.groups.merge([*arrays, *[static] * len(self._statics)])
-
     def merge(self, groups):
         """The whole tree, from the groups of its arrays."""
         return self(itertools.chain.from_iterable(groups))
 
     def with_nones(self, arrays):
         """The whole tree from the list of its arrays, with `None` in the place of any other leaf."""
-        return self.groups.merge([*arrays, *[None] * len(self._statics)])
+        return self.fill(arrays, None)
+
+    def fill(self, arrays, other):
+        """The whole tree from the list of its arrays, with the value `other` in the place of any other leaf."""
+        return self.groups.merge([*arrays, *[other] * len(self._statics)])
 
     def leaves(self, arrays):
         """The leaves of the whole tree, in its order, from the list of its arrays."""

@@ -13,10 +13,10 @@ from .. import _compat
 from .._compat.types import P, R
 from .._dispatch.arguments import inputs_of, path_of_leaf, positional_names
 from .._dispatch.leaf_groups import separate
-from .._trees.agreement import agrees, agrees_with_shape, describe, first_disagreement, shapes_of
-from .._trees.paths import first_difference, leaf_paths
+from .._trees.agreement import agrees_with_shape, describe, first_disagreement, shapes_of
 from .._trees.predicates import is_array, is_inexact_jax_or_numpy, is_none
 from .._trees.static import hashable_key
+from .tangents import tangents_of_leaves
 from .wrap import Options, Transformed, check_callable, transform, transformation
 
 Rule = TypeVar("Rule", bound=Callable[..., Any])
@@ -54,8 +54,9 @@ def filter_custom_jvp(fun: Optional[Callable[..., Any]] = None, *, jvp: Optional
         AttributeError: The function is called before it has a rule.
         ValueError: A keyword input, or an array of `fun` itself, is differentiated. JAX before 0.4.6 doesn't tell.
         TypeError: The rule doesn't return a pair.
-        TypeError: The rule returns another output than `fun`, or tangents that don't fit to the output. The message
-            says where.
+        TypeError: The rule returns another output than `fun`, a tangent of another dtype, or one for a leaf that has
+            none. The message says where.
+        ValueError: The rule returns tangents of another structure, or a tangent of another shape.
 
     Example:
         >>> @eqx.filter_custom_jvp
@@ -113,9 +114,10 @@ def filter_custom_vjp(
         TypeError: The function is called without its first input, or this one is passed by keyword.
         AttributeError: The function is called before it has both rules.
         ValueError: Another input, or an array of `fun` itself, is differentiated. JAX before 0.4.10 doesn't tell.
-        TypeError: The first rule doesn't return a pair.
-        TypeError: The first rule returns another output than `fun`, or the second one returns gradients that don't fit
-            to `x`. The message says where.
+        TypeError: `fwd` doesn't return a pair.
+        TypeError: `fwd` returns another output than `fun`, or `bwd` returns a gradient of another dtype, or one for a
+            leaf that has none. The message says where.
+        ValueError: `bwd` returns gradients of another structure than that of `x`, or a gradient of another shape.
 
     Example:
         >>> @eqx.filter_custom_vjp
@@ -197,10 +199,9 @@ class CustomJvp(Transformed[P, R]):
 
         def rule(arrays, tangents):
             _, args, kwargs = call.merge(arrays)
-            _, tangents_of_args, _ = call.merge.fill(tangents, None)
+            _, tangents_of_args, _ = call.merge.with_nones(tangents)
             out, out_tangents = _pair(call.name, "jvp", "(out, out_tangents)", jvp(args, tangents_of_args, **kwargs))
-            arrays_out = call.pack(out, "jvp")
-            return arrays_out, _derivatives(call.name, "jvp", "tangents", out, out_tangents, "out_tangents")
+            return call.pack(out, "jvp"), _tangents_of_arrays(call.name, out, out_tangents, "out_tangents", "out")
 
         refuse = call.refuse("only positional inputs", "Pass it by position")
         return call.unpack(_compat.custom_jvp(call.primal, rule, call.may_vary, refuse)(*arrays))
@@ -309,9 +310,10 @@ class CustomVjp(Transformed[P, R]):
             residuals, perturbed = merge_residuals(residuals)
             cotangents, merge_out = cotangents
             _, args, kwargs = call.merge(arrays)
-            grad_out = merge_out.fill(cotangents, None)
+            grad_out = merge_out.with_nones(cotangents)
             grad = bwd(residuals, grad_out, perturbed, *args, **kwargs)
-            grads = iter(_derivatives(call.name, "bwd", "gradients", args[0], grad, "grad"))
+            first_name = (positional_names(__self.__wrapped__) or ["args[0]"])[0]
+            grads = iter(_tangents_of_arrays(call.name, args[0], grad, "grad", first_name))
             return [next(grads) if is_first else None for is_first in call.may_vary]
 
         refuse = call.refuse("only the first input", "Put it into a tuple with the first input")
@@ -394,54 +396,11 @@ class _Call:
         return refuse
 
 
-def _derivatives(name, rule, what, tree, derivatives, root):
-    """What a rule returned for each array in `tree`: an array, or `None` for zero.
-
-    Args:
-        name: The name of the public function.
-        rule: The name of the rule.
-        what: What it returned: "tangents" or "gradients".
-        tree: The tree that they belong to.
-        derivatives: What it returned. `None` stands for any subtree.
-        root: What the paths begin with.
-    """
-    items, structure = tree_util.tree_flatten(derivatives, is_leaf=is_none)
-    try:
-        below = structure.flatten_up_to(tree)
-    except ValueError:
-        below = [()]
-    if any(x is not None and not tree_util.all_leaves([y]) for x, y in zip(items, below)):
-        path, expected, got = first_difference(tree, derivatives, root, got_is_leaf=is_none, covers=is_none)
-        message = "`{}` expects `{}` to return {} with the structure of {}. At `{}` expected {}, got {}."
-        whole = "the output" if what == "tangents" else "the first input"
-        raise TypeError(message.format(name, rule, what, whole, path, expected, got))
-    each = [item for item, subtree in zip(items, below) for _ in tree_util.tree_leaves(subtree)]
-    leaves = tree_util.tree_leaves(tree)
-    for i, (x, derivative) in enumerate(zip(leaves, each)):
-        expected = _expected_derivative(x, derivative)
-        if expected is not None:
-            message = "`{}` expects `{}` to return {} that fit. At `{}` expected {}, got {}."
-            path = leaf_paths(tree, root)[i]
-            raise TypeError(message.format(name, rule, what, path, expected, describe(derivative)))
-    return [_as_derivative(x, derivative) for x, derivative in zip(leaves, each) if is_array(x)]
-
-
-def _expected_derivative(x, derivative):
-    """In words, what the derivative of the leaf `x` must be, if it isn't `derivative`. `None` is always right."""
-    if derivative is None:
-        return None
-    if not is_inexact_jax_or_numpy(x):
-        is_float0 = is_array(x) and getattr(derivative, "dtype", None) == jax.dtypes.float0
-        return None if is_float0 else "`None` for what is {}".format(describe(x))
-    if isinstance(derivative, (int, float, complex)) and x.shape == ():
-        return None
-    return None if agrees(x, derivative) else "{} or `None`".format(describe(x))
-
-
-def _as_derivative(x, derivative):
-    if derivative is None or not is_inexact_jax_or_numpy(x):
-        return None
-    return derivative if is_array(derivative) else jnp.asarray(derivative, x.dtype)
+def _tangents_of_arrays(name, tree, tangents, root, tree_root):
+    """The tangents or gradients that a rule returned for the arrays in `tree`: arrays, or `None` for zero."""
+    leaves, treedef = tree_util.tree_flatten(tree)
+    found = tangents_of_leaves(name, leaves, treedef, tangents, root, tree_root)
+    return [t if t is None or is_array(t) else jnp.asarray(t) for x, t in zip(leaves, found) if is_array(x)]
 
 
 def _pair(name, rule, expected, out):

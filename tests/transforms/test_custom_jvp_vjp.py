@@ -412,65 +412,51 @@ def test_the_first_input_of_a_custom_vjp_comes_by_position():
 
 
 X = {"a": TWO, "n": 3, "i": jnp.arange(2)}
-BAD_TANGENTS = [
-    (lambda t: 3, r"a pair `\(out, out_tangents\)`, got `int` 3"),
-    (lambda t: (1, 2, 3), r"a pair `\(out, out_tangents\)`, got a `tuple` of length 3"),
-    (
-        lambda t: (X, {"a": t}),
-        r"At `out_tangents` expected a `dict` with `\['a'\]`, `\['i'\]`, `\['n'\]`, got a ",
-    ),
-    (lambda t: (X, t), r"At `out_tangents` expected a `dict`, got a leaf"),
-    (lambda t: (X, {"a": [t], "n": None, "i": None}), r"At `out_tangents\['a'\]` expected a leaf .*, got a `list`"),
-    (
-        lambda t: (X, {"a": jnp.stack([t]), "n": None, "i": None}),
-        r"At `out_tangents\['a'\]` expected an array float32\[\] or `None`, got an array float32\[1\]",
-    ),
-    (
-        lambda t: (X, {"a": t.astype("bfloat16"), "n": None, "i": None}),
-        r"At `out_tangents\['a'\]` expected an array float32\[\] or `None`, got an array bfloat16\[\]",
-    ),
-    (
-        lambda t: (X, {"a": t, "n": t, "i": None}),
-        r"At `out_tangents\['n'\]` expected `None` for what is `int` 3, got an array float32\[\]",
-    ),
-    (
-        lambda t: (X, {"a": t, "n": None, "i": X["i"]}),
-        r"At `out_tangents\['i'\]` expected `None` for what is an array int32\[2\], got an array int32\[2\]",
-    ),
-    (lambda t: (X, {"a": "t", "n": None, "i": None}), r"At `out_tangents\['a'\]` expected an array .*, got `str` 't'"),
+BAD_OUTPUTS = [
+    (lambda t: 3, TypeError, r"expects `jvp` to return a pair `\(out, out_tangents\)`, got `int` 3"),
+    (lambda t: (1, 2, 3), TypeError, r"expects `jvp` to return a pair .*, got a `tuple` of length 3"),
 ]
+# Tangents or gradients of `X`.
+BAD_TANGENTS = [
+    (lambda t: {"a": t}, ValueError, r"At `{0}` expected a `dict` with `\['a'\]`, `\['i'\]`, `\['n'\]`, got a `dict`"),
+    (lambda t: t, ValueError, r"At `{0}` expected a `dict`, got a leaf"),
+    (lambda t: {"a": [t], "n": None, "i": None}, ValueError, r"At `{0}\['a'\]` expected a leaf .*, got a `list`"),
+    (
+        lambda t: {"a": jnp.stack([t]), "n": None, "i": None},
+        ValueError,
+        r"got an array float32\[1\] for `{0}\['a'\]`, but `{1}\['a'\]` is an array float32\[\]\.",
+    ),
+    (
+        lambda t: {"a": t.astype("bfloat16"), "n": None, "i": None},
+        TypeError,
+        r"got an array bfloat16\[\] for `{0}\['a'\]`, but `{1}\['a'\]` is an array float32\[\]\.",
+    ),
+    (lambda t: {"a": t, "n": t, "i": None}, TypeError, r"for `{0}\['n'\]`, but `{1}\['n'\]` is no .* but `int` 3\."),
+    (lambda t: {"a": t, "n": None, "i": X["i"]}, TypeError, r"for `{0}\['i'\]`, but `{1}\['i'\]` is no .*Give `None`"),
+    (lambda t: {"a": "t", "n": None, "i": None}, TypeError, r"got `str` 't' for `{0}\['a'\]`"),
+]
+BAD_TANGENTS_IDS = ["keys", "leaf", "list", "shape", "dtype", "static", "integer", "text"]
 
 
-@pytest.mark.parametrize("returned, message", BAD_TANGENTS, ids=range(len(BAD_TANGENTS)))
-def test_tangents_that_do_not_fit_are_named(returned, message):
+@pytest.mark.parametrize(
+    "returned, error, message",
+    BAD_OUTPUTS + [((lambda t, make=make: (X, make(t))), error, text) for make, error, text in BAD_TANGENTS],
+    ids=["no pair", "three", *BAD_TANGENTS_IDS],
+)
+def test_tangents_that_do_not_fit_are_named(returned, error, message):
     f = eqx.filter_custom_jvp(lambda x: dict(X, a=x), jvp=lambda primals, tangents: returned(tangents[0]))
     for wrap in (lambda f: f, jax.jit):
-        with pytest.raises(TypeError, match="`filter_custom_jvp` expects `jvp` to return .*" + message):
+        with pytest.raises(error, match="`filter_custom_jvp` .*" + message.format("out_tangents", "out")):
             jax.grad(lambda x, wrap=wrap: wrap(lambda x: f(x)["a"])(x))(TWO)
 
 
-BAD_GRADIENTS = [
-    (
-        lambda g: {"a": g},
-        r"At `grad` expected a `dict` with `\['a'\]`, `\['i'\]`, `\['n'\]`, got a `dict` with `\['a'\]`",
-    ),
-    (lambda g: g, r"At `grad` expected a `dict`, got a leaf"),
-    (
-        lambda g: {"a": jnp.stack([g]), "n": None, "i": None},
-        r"At `grad\['a'\]` expected an array float32\[\] or `None`",
-    ),
-    (lambda g: {"a": g, "n": g, "i": None}, r"At `grad\['n'\]` expected `None` for what is `int` 3"),
-    (lambda g: {"a": g, "n": None, "i": X["i"]}, r"At `grad\['i'\]` expected `None` for what is an array int32\[2\]"),
-]
-
-
-@pytest.mark.parametrize("returned, message", BAD_GRADIENTS, ids=range(len(BAD_GRADIENTS)))
-def test_gradients_that_do_not_fit_are_named(returned, message):
+@pytest.mark.parametrize("returned, error, message", BAD_TANGENTS, ids=BAD_TANGENTS_IDS)
+def test_gradients_that_do_not_fit_are_named(returned, error, message):
     f = eqx.filter_custom_vjp(lambda x: x["a"])
     f.def_fwd(lambda perturbed, x: (f(x), None))
     f.def_bwd(lambda residuals, grad_out, perturbed, x: returned(grad_out))
     for wrap in (lambda f: f, eqx.filter_jit):
-        with pytest.raises(TypeError, match="`filter_custom_vjp` expects `bwd` to return gradients .*" + message):
+        with pytest.raises(error, match="`filter_custom_vjp` .*" + message.format("grad", "x")):
             eqx.filter_grad(lambda x, wrap=wrap: wrap(f)(x))(X)
 
 
