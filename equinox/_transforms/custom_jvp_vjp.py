@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import types
 import warnings
 from typing import Any, Callable, Optional, TypeVar, overload
 
 import jax
 import jax.numpy as jnp
-from jax import tree_util
+from jax import core, tree_util
 
 from .. import _compat
 from .._compat.types import P, R
-from .._dispatch.arguments import inputs_of, path_of_leaf, positional_names
+from .._dispatch.arguments import inputs_of, positional_names
 from .._dispatch.leaf_groups import separate
 from .._trees.agreement import agrees_with_shape, describe, first_disagreement, shapes_of
+from .._trees.paths import leaf_paths
 from .._trees.predicates import is_array, is_inexact_jax_or_numpy, is_none
 from .._trees.static import hashable_key
 from .tangents import tangents_of_leaves
@@ -52,7 +54,7 @@ def filter_custom_jvp(fun: Optional[Callable[..., Any]] = None, *, jvp: Optional
     Raises:
         TypeError: `fun` or a rule isn't callable.
         AttributeError: The function is called before it has a rule.
-        ValueError: A keyword input, or an array of `fun` itself, is differentiated. JAX before 0.4.6 doesn't tell.
+        ValueError: A keyword input, an array of `fun` itself, or a variable that `fun` closes over is differentiated.
         TypeError: The rule doesn't return a pair.
         TypeError: The rule returns another output than `fun`, a tangent of another dtype, or one for a leaf that has
             none. The message says where.
@@ -113,7 +115,8 @@ def filter_custom_vjp(
         TypeError: `fun` or a rule isn't callable.
         TypeError: The function is called without its first input, or this one is passed by keyword.
         AttributeError: The function is called before it has both rules.
-        ValueError: Another input, or an array of `fun` itself, is differentiated. JAX before 0.4.10 doesn't tell.
+        ValueError: Another input, an array of `fun` itself, or a variable that `fun` closes over is differentiated. In a
+            compiled function, JAX has an error of its own for the variable.
         TypeError: `fwd` doesn't return a pair.
         TypeError: `fwd` returns another output than `fun`, or `bwd` returns a gradient of another dtype, or one for a
             leaf that has none. The message says where.
@@ -198,8 +201,8 @@ class CustomJvp(Transformed[P, R]):
         call, arrays = _Call.of(__self, args, kwargs, len(args))
 
         def rule(arrays, tangents):
-            _, args, kwargs = call.merge(arrays)
-            _, tangents_of_args, _ = call.merge.with_nones(tangents)
+            _, _, args, kwargs = call.merge(arrays)
+            _, _, tangents_of_args, _ = call.merge.with_nones(tangents)
             out, out_tangents = _pair(call.name, "jvp", "(out, out_tangents)", jvp(args, tangents_of_args, **kwargs))
             return call.pack(out, "jvp"), _tangents_of_arrays(call.name, out, out_tangents, "out_tangents", "out")
 
@@ -264,7 +267,8 @@ class CustomVjp(Transformed[P, R]):
             TypeError: A rule isn't callable.
 
         Example:
-            >>> import warnings
+            >>> import types
+        import warnings
             >>> sine = eqx.filter_custom_vjp(jnp.sin)
             >>> with warnings.catch_warnings():
             ...     warnings.simplefilter("ignore", DeprecationWarning)
@@ -300,8 +304,8 @@ class CustomVjp(Transformed[P, R]):
         call, arrays = _Call.of(__self, args, kwargs, 1)
 
         def fwd_rule(perturbed, arrays):
-            _, args, kwargs = call.merge(arrays)
-            _, (perturbed, *_), _ = call.merge.fill(perturbed, False)
+            _, _, args, kwargs = call.merge(arrays)
+            _, _, (perturbed, *_), _ = call.merge.fill(perturbed, False)
             out, residuals = _pair(call.name, "fwd", "(out, residuals)", fwd(perturbed, *args, **kwargs))
             return call.pack(out, "fwd"), (arrays, separate((residuals, perturbed), is_array))
 
@@ -309,7 +313,7 @@ class CustomVjp(Transformed[P, R]):
             arrays, (residuals, merge_residuals) = residuals
             residuals, perturbed = merge_residuals(residuals)
             cotangents, merge_out = cotangents
-            _, args, kwargs = call.merge(arrays)
+            _, _, args, kwargs = call.merge(arrays)
             grad_out = merge_out.with_nones(cotangents)
             grad = bwd(residuals, grad_out, perturbed, *args, **kwargs)
             first_name = (positional_names(__self.__wrapped__) or ["args[0]"])[0]
@@ -326,7 +330,7 @@ class _Call:
     Args:
         name: The name of the public function.
         fun: The user's function.
-        merge: Makes the function, its positional inputs and its keyword inputs from their arrays.
+        merge: Makes what the function closes over, the function and its inputs from the arrays in them.
         number: How many of the positional inputs may be differentiated.
 
     Attributes:
@@ -340,8 +344,8 @@ class _Call:
         self.merge = merge
         self._fun = fun
         self._expected = _UNKNOWN
-        of_fun, of_args, _ = merge.groups.treedef.children()
-        first = of_fun.num_leaves
+        of_closure, of_fun, of_args, _ = merge.groups.treedef.children()
+        first = of_closure.num_leaves + of_fun.num_leaves
         last = first + sum(x.num_leaves for x in of_args.children()[:number])
         self._leaf_numbers = [i for i, is_static in enumerate(merge.groups.groups) if not is_static]
         self.may_vary = [first <= i < last for i in self._leaf_numbers]
@@ -350,12 +354,12 @@ class _Call:
     def of(cls, custom, args, kwargs, number):
         """The call of a custom function, and the arrays in it."""
         fun = custom.__wrapped__
-        arrays, merge = separate((fun, args, kwargs), is_array)
+        arrays, merge = separate((_closed_over(fun), fun, args, kwargs), is_array)
         return cls(custom._options.name, fun, merge, number), arrays
 
     def primal(self, *arrays):
         """The user's function, of arrays."""
-        fun, args, kwargs = self.merge(arrays)
+        _, fun, args, kwargs = self.merge(arrays)
         arrays, merge = separate(fun(*args, **kwargs), is_array)
         self._expected = merge(shapes_of(arrays))
         return arrays, merge
@@ -384,16 +388,39 @@ class _Call:
 
         def refuse(number):
             groups = self.merge.groups
-            fun, args, kwargs = groups.treedef.unflatten(range(len(groups.groups)))
+            closed_over, fun, args, kwargs = groups.treedef.unflatten(range(len(groups.groups)))
             inputs = inputs_of(positional_names(self._fun), args, kwargs, (fun,))
+            paths = [*sorted(closed_over), *(path for x in inputs for path in leaf_paths(x.value, x.name))]
             raise ValueError(
                 "`{}` differentiates {}, but `{}` is differentiated too. {}, or stop its gradient with "
-                "`jax.lax.stop_gradient`.".format(
-                    self.name, what, path_of_leaf(inputs, self._leaf_numbers[number]), advice
-                )
+                "`jax.lax.stop_gradient`.".format(self.name, what, paths[self._leaf_numbers[number]], advice)
             )
 
         return refuse
+
+
+def _closed_over(fun):
+    """The traced arrays that Python functions in `fun` close over, by their paths.
+
+    JAX doesn't tell a rule about them. If they are inputs too, it tells whether they are differentiated.
+    """
+    found = {}
+    pending, seen = tree_util.tree_leaves(fun), set()
+    while pending:
+        function = pending.pop()
+        if not isinstance(function, types.FunctionType) or function in seen:
+            continue
+        seen.add(function)
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+            try:
+                leaves = tree_util.tree_leaves(cell.cell_contents)
+            except ValueError:  # the variable has no value yet
+                continue
+            pending += leaves
+            if any(isinstance(x, core.Tracer) for x in leaves):
+                paths = zip(leaf_paths(cell.cell_contents, name), leaves)
+                found.update((path, x) for path, x in paths if isinstance(x, core.Tracer))
+    return found
 
 
 def _tangents_of_arrays(name, tree, tangents, root, tree_root):

@@ -358,6 +358,9 @@ def backward_multiply():
     return f
 
 
+NAMES = {forward_multiply: "filter_custom_jvp", backward_multiply: "filter_custom_vjp"}
+
+
 @WRAPPERS
 def test_differentiating_what_has_no_rule_is_refused_by_path(wrap):
     x = {"a": TWO}
@@ -374,6 +377,29 @@ def test_differentiating_what_has_no_rule_is_refused_by_path(wrap):
         jax.grad(wrap(lambda y: g(x, y)))(TWO)
     with pytest.raises(ValueError, match=message.format("y")):
         jax.grad(wrap(lambda y: jax.vmap(g)({"a": jnp.stack([y, y])}, jnp.stack([y, y])).sum()))(TWO)
+
+
+@WRAPPERS
+@pytest.mark.parametrize("make", [forward_multiply, backward_multiply], ids=["jvp", "vjp"])
+def test_differentiating_what_a_function_closes_over_is_refused_by_path(make, wrap):
+    """Also through another function. Where it isn't differentiated, it may be closed over as in JAX."""
+
+    def loss(w, x):
+        tree = {"w": [w]}
+        inner = lambda x: tree["w"][0] * x  # noqa: E731
+        rules = {"jvp": lambda primals, tangents: (6 * TWO, tangents[0])}
+        if make is backward_multiply:
+            rules = {"fwd": lambda perturbed, x: (6 * TWO, None), "bwd": lambda residuals, grad_out, *_: grad_out}
+        return getattr(eqx, NAMES[make])(lambda x: inner(x), **rules)(x)
+
+    message = r"`{}` differentiates only .*, but `tree\['w'\]\[0\]` is differentiated too\.".format(NAMES[make])
+    if make is backward_multiply and wrap is eqx.filter_jit:
+        message = "{}|custom_vjp function with respect to a closed-over value".format(message)  # of JAX, from 0.2.19 on
+    for argnums in (0, (0, 1)):
+        with pytest.raises(Exception, match=message):
+            jax.grad(wrap(loss), argnums)(TWO, THREE)
+    assert jax.grad(wrap(loss), 1)(TWO, THREE) == 1
+    assert jax.vmap(wrap(loss), (0, None))(jnp.stack([TWO, THREE]), THREE).tolist() == [6, 9]
 
 
 @WRAPPERS
