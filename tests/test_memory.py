@@ -194,7 +194,7 @@ def test_the_cache_of_one_function_is_bounded(monkeypatch):
     def f(x, n=0):
         return x
 
-    monkeypatch.setattr("equinox._dispatch.dispatcher._MOST_ARRANGEMENTS", 8)
+    monkeypatch.setattr("equinox._dispatch.dispatcher._MAX_ARRANGEMENTS", 8)
     x = jnp.ones(2)
     for i in range(20):
         eqx.filter_jit(f)(x, **{"n": i} if i else {})

@@ -82,7 +82,7 @@ def static_key(leaf, name="", path=str):
 
 
 class StaticKeys:
-    """The keys of the static leaves of one call, and their types: `True == 1`, but they are compiled separately."""
+    """The keys of the static leaves of one call, and their types. `True == 1`, but the two need different functions."""
 
     __slots__ = ("_compare_by_equality", "keys", "types")
 

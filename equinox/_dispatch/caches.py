@@ -6,7 +6,7 @@ _clear = weakref.WeakKeyDictionary()  # owner of a cache -> function that clears
 
 
 def on_clear(owner, clear):
-    """Let `clear_all` call `clear(owner)`, as long as the owner lives.
+    """Let `clear_all` call `clear(owner)` while the owner is alive.
 
     Args:
         owner: The object that has a cache. It is compared by identity.

@@ -15,9 +15,10 @@ class Callee:
     Attributes:
         fun: The callable, as the user passed it.
         function: The plain function in it. It is a leaf, not a pytree.
-        layers: What is around the function, the outermost layer first. A layer that binds an input is a callable from
-            the function and the input to the original, such as `types.MethodType`. Any other layer is what a
-            transformation returned: the layer is its treedef, whose only child is the function.
+        layers: What is around the function, the outermost layer first. There are two kinds. A layer that binds an input
+            is a callable, such as `types.MethodType`: from the function and the input it makes the bound function.
+            A layer that a transformation made is a treedef with one child: from the function it makes the transformed
+            function.
         bound: The bound inputs, one for each layer that binds an input. They may be any pytrees.
     """
 
@@ -81,15 +82,15 @@ def _is_wrapper(fun):
 
 
 def _top(node):
-    """The children of a node, and its treedef with a leaf for each child."""
+    """The children of a node, and a treedef of this node alone, in which each child is a leaf."""
     return tree_util.tree_flatten(node, is_leaf=lambda x: x is not node)
 
 
 def _call_method_of(cls):
-    """The function to which the compiled functions of the instances of `cls` belong: the `__call__` of `cls`.
+    """The plain function that stands for the instances of `cls`: the `__call__` of `cls`.
 
-    It only owns them. `rebuild` calls the instance itself. If `__call__` isn't a plain function, such as a static
-    method, `_any_call` owns them.
+    The compiled functions belong to it, but it isn't called: `rebuild` returns the instance itself. If `__call__` isn't
+    a plain function, such as a static method, the compiled functions belong to `_any_call`.
     """
     in_class = next((c.__dict__["__call__"] for c in cls.__mro__ if "__call__" in c.__dict__), None)
     if in_class is None or isinstance(in_class, (staticmethod, classmethod)):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import core, tree_util
 
-_MOST_ERRORS = 64
+_MAX_ERRORS = 64
 
 
 class _Lowerings:
@@ -39,7 +39,7 @@ class _Lowerings:
 
 
 lowerings = _Lowerings()
-_errors = collections.deque(maxlen=_MOST_ERRORS)  # what checks raised on the host; another thread may read it
+_errors = collections.deque(maxlen=_MAX_ERRORS)  # what checks raised on the host; another thread may read it
 
 
 def raised_on_host(error):

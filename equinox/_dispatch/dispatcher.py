@@ -24,12 +24,12 @@ from .leaf_groups import unpack_output
 from .lowered import Lowered
 from .specialise import FilterChanged, specialise
 
-_MOST_SPECIALISATIONS = 4096  # compiled functions of one plain function and its options; the least recently used goes
-_MOST_DISPATCHERS = 64  # of one plain function: one for each combination of options
-_MOST_ARRANGEMENTS = 256  # of one dispatcher
-_MOST_RECENT = 4  # cache entries that are compared with a call before the look-up by hash
-# Of the calls with unknown modules, one in so many adds its modules to the table of known ones. In training each call
-# has a new model, and adding each of them would cost time.
+_MAX_SPECIALISATIONS = 4096  # compiled functions of one plain function and its options
+_MAX_DISPATCHERS = 64  # dispatchers of one plain function: one for each combination of options
+_MAX_ARRANGEMENTS = 256  # arrangements of one dispatcher
+_MAX_RECENT = 4  # cache entries that are compared with a call before the look-up by hash
+# One of five calls with unknown modules adds its modules to the table of known modules. In training each call has a new
+# model, and it would cost time to add them all.
 _REMEMBER_ONE_IN = 5
 
 _functions = IdentityTable()  # plain function -> the function that finds its dispatchers
@@ -48,7 +48,7 @@ def dispatcher_of(fun, options):
     function = callee.function
     try:
         find = _functions.get_or_make((function,), lambda: _finder(weakref.ref(function)))
-    except TypeError:  # it can't be referred to weakly, so the compiled functions belong to the caller
+    except TypeError:  # no weak reference to the function can be made, so the caller keeps the compiled functions
         find = _finder(lambda: function)
     return find(options, callee.layers, name_of(fun)), callee
 
@@ -56,13 +56,13 @@ def dispatcher_of(fun, options):
 def _finder(get_function):
     """A function that finds or makes the dispatcher of one plain function, given options, layers and a name."""
 
-    @ft.lru_cache(maxsize=_MOST_DISPATCHERS)
+    @ft.lru_cache(maxsize=_MAX_DISPATCHERS)
     def cached_specialise(input_options, layers, name):
         # All filters share this cache: what a filter selected is in its keys, as the kinds of the leaves.
         specialise_function = ft.partial(specialise, get_function, layers, name, input_options)
-        return ft.lru_cache(maxsize=_MOST_SPECIALISATIONS)(specialise_function)
+        return ft.lru_cache(maxsize=_MAX_SPECIALISATIONS)(specialise_function)
 
-    @ft.lru_cache(maxsize=_MOST_DISPATCHERS)
+    @ft.lru_cache(maxsize=_MAX_DISPATCHERS)
     def find(options, layers, name):
         return Dispatcher(options, cached_specialise(options.inputs, layers, name))
 
@@ -152,7 +152,7 @@ class Dispatcher:
         key = (*map(type, values), *names)
         arrangement = self._arrangements.get(key)
         if arrangement is None:
-            if len(self._arrangements) >= _MOST_ARRANGEMENTS:
+            if len(self._arrangements) >= _MAX_ARRANGEMENTS:
                 self._forget()
             arrangement = self._arrangements.setdefault(key, Arrangement(values, names))
         return arrangement, values
@@ -175,7 +175,7 @@ class Dispatcher:
         else:
             entry = self._make_entry(inputs or self._classify(callee, args, kwargs), arrangement, leaves, treedef)
         if not recent or entry is not recent[0]:
-            self._recent[arrangement] = (entry, *[x for x in recent if x is not entry][: _MOST_RECENT - 1])
+            self._recent[arrangement] = (entry, *[x for x in recent if x is not entry][: _MAX_RECENT - 1])
         if modules and entry.trusts_modules and not self._asks_at_each_call:
             if watched is not None:
                 known.learn(watched, entry, leaves)

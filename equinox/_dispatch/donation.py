@@ -23,9 +23,10 @@ class SameArray(ValueError):
 
 
 class Donating:
-    """A compiled function of a tuple of inputs and a tuple of donated inputs. It takes no donated array twice.
+    """A compiled function of two tuples: the inputs that aren't donated, and the donated inputs.
 
-    JAX must not start such a call: jaxlib 0.10.2 crashes if the array lies on several devices.
+    It refuses a call in which a donated array is also another input. JAX must not start such a call: jaxlib 0.10.2
+    crashes if the array lies on several devices.
 
     Args:
         compiled: The compiled function, as JAX made it.
@@ -68,8 +69,8 @@ def _memory(array):
 class Quiet:
     """`jit(fun)`, but JAX doesn't warn about donated inputs that it can't use.
 
-    JAX warns when it compiles. To change the filters of warnings at each call would be slow. So the function refuses to
-    be traced, and is then called again with a filter.
+    JAX warns when it compiles. A filter of warnings at each call would be slow. So the first call has no filter: if JAX
+    traces the function, the function raises `_Traced`, and it is called again with the filter.
 
     Args:
         fun: The function.
@@ -109,7 +110,7 @@ class Quiet:
 
 
 class _Traced(Exception):
-    """JAX traces a function that may not be traced now."""
+    """JAX traces a function while the warning isn't ignored."""
 
 
 class _Thread(threading.local):

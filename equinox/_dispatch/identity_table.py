@@ -1,4 +1,4 @@
-"""A table whose keys are objects, compared by identity. It doesn't keep them alive."""
+"""A table whose keys are objects, compared by identity. The table doesn't keep the objects alive."""
 
 import functools as ft
 import threading
@@ -40,7 +40,7 @@ class IdentityTable:
         self._entries[key] = value, [weakref.ref(x, forget) for x in objects]
 
     def get_or_make(self, objects, make):
-        """The value for a tuple of objects. If there is none, set it to `make()`, once even if several threads ask."""
+        """The value for a tuple of objects. If there is none, it becomes `make()`, which only one thread calls."""
         value = self.get(objects)
         if value is None:
             with _making:

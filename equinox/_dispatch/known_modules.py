@@ -11,9 +11,9 @@ from jax.tree_util import all_leaves, tree_flatten
 
 from .._trees.layout import layout_of, unfinished
 
-# After so many calls the arrays of modules are remembered. Training has a new model at each call and never gets there.
+# The arrays of modules are remembered from this call on. Training has a new model at each call, so it never gets there.
 _CALLS_UNTIL_KNOWN = 4
-_MOST_ENTRIES = 4  # how many cache entries are remembered for the same modules
+_MAX_ENTRIES = 4  # how many cache entries are remembered for the same modules
 
 
 class Watched:
@@ -113,4 +113,4 @@ class Known:
         """Remember which arrays the modules have for calls that use `entry`. `leaves` are those of all inputs."""
         _, ready = self._known
         known = entry, entry.traced_of_modules(leaves)
-        self._known = watched, (known, *[x for x in ready if x[0] is not entry][: _MOST_ENTRIES - 1])
+        self._known = watched, (known, *[x for x in ready if x[0] is not entry][: _MAX_ENTRIES - 1])

@@ -58,10 +58,11 @@ def gatherer(indices):
 
 
 class Rest:
-    """What is left of a tree when its arrays are taken out. A pytree without children.
+    """What is left of a tree when its arrays are taken out: its structure and its static leaves.
 
-    Two are equal if either can stand for the other. JAX compares what the branches of a `cond` return. One can be
-    hashed if its static leaves can.
+    It is a pytree without children. Two are equal if they have the same structure and the same static leaves. JAX
+    compares them to check that the branches of a `cond` return the same. A `Rest` has a hash if all its static leaves
+    have one.
     """
 
     __slots__ = ("_statics", "groups")

@@ -1,7 +1,7 @@
-"""Wrappers of functions that JAX recognises: the same wrapper for the same function in each call.
+"""Give JAX the same wrapper of a function at each call.
 
-JAX remembers what it traced and compiled for a loop or a branch by the function object that it got. A wrapper made at
-each call would be traced and compiled at each call.
+JAX keeps what it traced and compiled for a loop or a branch under the function object that it got. If each call made a
+new wrapper, JAX would trace and compile at each call.
 """
 
 import dataclasses
@@ -16,26 +16,27 @@ from .caches import on_clear
 from .identity_table import IdentityTable
 from .leaf_groups import separate
 
-_MOST_WRAPPERS = 256  # of one function; the least recently used goes
+_MAX_WRAPPERS = 256  # wrappers of one function; the least recently used is dropped
 
-_wrappers = IdentityTable()  # a function, or the model of a method -> what finds its wrappers
+_wrappers = IdentityTable()  # a function, or the model of a method -> the function that finds its wrappers
 
 
 def wrapper_of(fun, make, *key):
-    """What `make(get_fun, *key)` returned for this function and an equal key, or returns now.
+    """The wrapper of a function. It is `make(get_fun, *key)`, called once for each function and key.
 
-    A model, or a method of one, is the same function as long as it is the same model, holds the same arrays, and
-    everything else in it is equal.
+    A model counts as the same function if it is the same object, its arrays are the same objects, and everything else
+    in it is equal. The same holds for the model of a method.
 
     Args:
-        fun: The function. The wrappers go when it does, or when the model does whose method it is.
-        make: A function that makes the wrapper. `get_fun()` is `fun`. Only the wrapper may call it, and must not keep
-            what it returns.
-        *key: What else the wrapper depends on. If it can't be hashed, or no weak reference to the function can be made,
-            the wrapper is a new one.
+        fun: The function. Its wrappers are freed together with it. The wrappers of a method are freed together with
+            the model.
+        make: A function that makes the wrapper. `get_fun()` returns `fun`. The wrapper calls `get_fun` when it runs.
+            It must not keep what `get_fun` returns.
+        *key: What else the wrapper depends on.
 
     Returns:
-        The wrapper.
+        The wrapper. It is new at each call if the key can't be hashed, or if no weak reference to the function can be
+        made.
     """
     try:
         owner, source = _source_of(fun)
@@ -47,16 +48,17 @@ def wrapper_of(fun, make, *key):
 
 
 def _finder():
-    find = ft.lru_cache(maxsize=_MOST_WRAPPERS)(lambda source, make, *key: make(source.get, *key))
+    find = ft.lru_cache(maxsize=_MAX_WRAPPERS)(lambda source, make, *key: make(source.get, *key))
     on_clear(find, lambda find: find.cache_clear())
     return find
 
 
 @dataclasses.dataclass(frozen=True)
 class _Source:
-    """Where a wrapper has its function from. Two are equal if the functions are the same.
+    """How a wrapper gets its function. Two sources are equal if their functions are the same.
 
-    It must not keep the owner of the wrappers alive, which the wrappers would then keep alive themselves.
+    A source must not keep the owner of the wrappers alive. The table of wrappers holds the source, so the owner would
+    never be freed.
     """
 
     key: Any
@@ -64,11 +66,11 @@ class _Source:
 
 
 def _source_of(fun):
-    """The owner of the wrappers of a function, and where they have the function from.
+    """The owner of the wrappers of a function, and the `_Source`.
 
     Raises:
-        TypeError: It may be another function in the next call. A traced array belongs to one call, and an array of
-            NumPy may change.
+        TypeError: The next call may need another wrapper. A traced array belongs to one call, and a NumPy array may
+            change.
     """
     if tree_util.all_leaves([fun]):
         return fun, _Source(None, weakref.ref(fun))

@@ -119,7 +119,7 @@ def finish(self):
     decide(self)
 
 
-def settle_init(cls):
+def refresh_init(cls):
     """Give `cls` a generated `__init__`, unless it has or inherits one that was written by hand.
 
     An `__init__` that was written by hand is inherited like any other method. `dataclasses` would override it. A

@@ -16,7 +16,7 @@ from .abstract import (
     refuse_abstract,
     take_abstract_variables,
 )
-from .construction import assignable, construct, construction_has_begun, delete_field, finish, set_field, settle_init
+from .construction import assignable, construct, construction_has_begun, delete_field, finish, refresh_init, set_field
 from .fields import Layout, check_fields, declared_fields, drop_overridden, field, restore_constants, static_field
 from .flattening import register
 from .methods import Method, is_method
@@ -29,7 +29,7 @@ class ModuleMeta(abc.ABCMeta):
 
     A class may change after it is made. For example, cloudpickle makes an empty class and then assigns its attributes
     one by one, including the dictionary of its fields. So everything that depends on the attributes of a class is made
-    by `_settle`. It runs again when such an attribute is assigned.
+    by `_refresh`. It runs again when such an attribute is assigned.
     """
 
     def __new__(*args, **kwargs):  # no named parameters, because a class may be made with any keyword
@@ -53,7 +53,7 @@ class ModuleMeta(abc.ABCMeta):
             check_methods(cls)
         if "__doc__" not in namespace:
             cls.__doc__ = None  # `dataclasses` wrote the signature of another `__init__`
-        _settle(cls)
+        _refresh(cls)
         if namespace.keys() <= _EMPTY:
             cls.__layout__.waiting = []
         for key, value in list(vars(cls).items()):
@@ -72,7 +72,7 @@ class ModuleMeta(abc.ABCMeta):
 
     def __setattr__(cls, name, value):
         if name == "__layout__":
-            return  # only `_settle` makes it
+            return  # only `_refresh` makes it
         layout = vars(cls).get("__layout__")
         if name in _ASSIGNMENT:
             # `dataclasses` assigns functions that always refuse. Ours allow assignments during construction.
@@ -87,14 +87,14 @@ class ModuleMeta(abc.ABCMeta):
             value = Method(value)
         super().__setattr__(name, value)
         if layout and _is_settled(cls, name):
-            _settle(cls)
+            _refresh(cls)
         if layout and name == "__dataclass_fields__":
             _finish_waiting(cls)
 
     def __delattr__(cls, name):
         super().__delattr__(name)
         if "__layout__" in vars(cls) and _is_settled(cls, name):
-            _settle(cls)
+            _refresh(cls)
 
     @property
     def __signature__(cls):
@@ -103,11 +103,11 @@ class ModuleMeta(abc.ABCMeta):
 
 
 _object_new = object.__new__
-_settling = threading.RLock()
+_refreshing = threading.RLock()
 _AS_DATACLASS = {"init": False, "repr": False, "eq": False, "frozen": True}
 _ASSIGNMENT = {"__setattr__": set_field, "__delattr__": delete_field}
 _EMPTY = frozenset(["__module__", "__dict__"])  # all that a class of cloudpickle has when it is made
-_SETTLED = frozenset(  # the attributes that `_settle` reads, in addition to the fields
+_READ_BY_REFRESH = frozenset(  # the attributes that `_refresh` reads, in addition to the fields
     [
         "__abstractmethods__",  # `dataclasses` and `abc` assign it, and don't know the abstract variables
         "__check_init__",
@@ -123,8 +123,8 @@ _SETTLED = frozenset(  # the attributes that `_settle` reads, in addition to the
 
 
 def _is_settled(cls, name):
-    """Whether `_settle` reads the attribute `name` of `cls`."""
-    return name in _SETTLED or name in cls.__layout__.names or is_declared(cls, name)
+    """Whether `_refresh` reads the attribute `name` of `cls`."""
+    return name in _READ_BY_REFRESH or name in cls.__layout__.names or is_declared(cls, name)
 
 
 def _becomes_method(cls, name, value):
@@ -133,22 +133,22 @@ def _becomes_method(cls, name, value):
     return not special and name not in cls.__layout__.names and type(value) is not Method and is_method(value)
 
 
-def _settle(cls):
+def _refresh(cls):
     """Make everything that depends on the attributes of `cls`, for `cls` and its subclasses.
 
     Several threads may load the same class at the same time. Each step replaces one complete value by an equal one. So
     a thread that uses the class meanwhile always sees a complete value.
     """
-    with _settling:
+    with _refreshing:
         before = vars(cls).get("__layout__")
         layout = Layout(cls, before and before.functions, before and before.waiting)
         type.__setattr__(cls, "__layout__", layout)
         type.__setattr__(cls, "__abstractmethods__", abstract_names(cls))
-        settle_init(cls)
+        refresh_init(cls)
         layout.functions = register(cls, layout.functions)
         for below in cls.__subclasses__():
             if "__layout__" in vars(below):  # without it, the subclass is still being made
-                _settle(below)
+                _refresh(below)
 
 
 def _finish_waiting(cls):

@@ -1,7 +1,7 @@
 """Pickle and deep-copy functions made by JAX, in any object that holds them.
 
-`pickle` refuses functions such as `jax.nn.relu`. `deepcopy` copies them, and a compiled function doesn't recognise the
-copies. With this file `pickle` writes the name of such a function, and `deepcopy` keeps the function itself.
+`pickle` refuses functions such as `jax.nn.relu`. `deepcopy` copies them, and a compiled function takes the copy for
+another static value. With this file `pickle` writes the name of such a function. `deepcopy` keeps the function itself.
 """
 
 import copy
@@ -26,7 +26,7 @@ from .._trees.predicates import is_jax_array
 # These are searched first. So a pickle names no private module of JAX, and another release can read it.
 _PUBLIC_HOMES = ("jax.nn", "jax.numpy", "jax.lax", "jax.random", "jax.scipy.special")
 
-_READS_OR_WRITES_FILES = ("load", "save", "savez")  # of the functions in those modules
+_READS_OR_WRITES_FILES = ("load", "save", "savez")  # functions of these modules that a pickle must not name
 
 _ARRAYS_ARE_PACKED = _compat.pickles_arrays_as_numpy()
 
@@ -96,8 +96,9 @@ def _package(x):
 class _StandIn:
     """An object that is pickled like `original`, with stand-ins for the parts that need one.
 
-    It is loaded as `original` would be. `original` doesn't change. A stand-in is made for one pickle, whose memo keeps
-    it alive. While it lives, `pack` returns the same stand-in for the same object. So a shared object is pickled once.
+    It is loaded as `original` would be. `original` doesn't change. A stand-in is made for one pickle: the memo of the
+    pickler keeps it alive. Until then `pack` returns the same stand-in for the same object. So a shared object is
+    pickled once.
     """
 
     __slots__ = ("__weakref__", "original")
@@ -188,7 +189,7 @@ def _look_up(module, name):
 
 
 def _candidates(x):
-    """Yield the functions made by JAX and the JAX arrays in `x`. Parts that pack their own parts aren't searched."""
+    """Yield the functions made by JAX and the JAX arrays in `x`. Objects that pack their own parts aren't searched."""
     seen, pending = {id(x)}, [x]
     while pending:
         x = pending.pop()

@@ -5,7 +5,8 @@ instance. The predicates are called once, when the module is complete. Their ans
 a slot of the module and in the auxiliary data of its node. So `tree_map`, `partition` and unflattening keep it, even if
 they replace leaves.
 
-If a predicate made a value static, its child of the node is `None`. So the other children keep their paths.
+If a predicate made the value of a field static, the node still has a child for this field. This child is `None`. So the
+other children keep their paths.
 """
 
 import contextlib
@@ -50,7 +51,7 @@ get_decision, set_decision = _slot.__get__, _slot.__set__
 
 
 def decide(module):
-    """Call the predicates of the complete `module` and keep their decision. Fields that are decided already stay so."""
+    """Call the predicates of the complete `module` and keep their decision. Fields decided before are skipped."""
     predicates = layout_of(module).predicates
     if not predicates:
         return

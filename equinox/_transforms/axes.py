@@ -12,7 +12,7 @@ from .._trees.paths import describe_leaf, leaf_paths
 from .._trees.predicates import is_array
 from .._trees.prefix import is_item, items_of_leaves, mismatch
 
-_MOST_SHOWN = 8  # leaves of one size in an error message
+_MAX_SHOWN = 8  # leaves of one size in an error message
 _EXPECTED = "an int, `None`, or a function from a leaf to an int or `None`"
 
 
@@ -194,8 +194,8 @@ def describe_sizes(described):
     """One line for each size, for error messages. `described` has for each size what is of that size, in words."""
     lines = []
     for size, shown in described.items():
-        more = ["{} more".format(len(shown) - _MOST_SHOWN)] if len(shown) > _MOST_SHOWN else []
-        lines.append("  size {}: {}".format(size, "; ".join(shown[:_MOST_SHOWN] + more)))
+        more = ["{} more".format(len(shown) - _MAX_SHOWN)] if len(shown) > _MAX_SHOWN else []
+        lines.append("  size {}: {}".format(size, "; ".join(shown[:_MAX_SHOWN] + more)))
     return "\n".join(lines)
 
 
