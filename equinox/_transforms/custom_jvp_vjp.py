@@ -267,8 +267,7 @@ class CustomVjp(Transformed[P, R]):
             TypeError: A rule isn't callable.
 
         Example:
-            >>> import types
-        import warnings
+            >>> import warnings
             >>> sine = eqx.filter_custom_vjp(jnp.sin)
             >>> with warnings.catch_warnings():
             ...     warnings.simplefilter("ignore", DeprecationWarning)
