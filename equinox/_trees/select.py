@@ -133,7 +133,8 @@ def _nothing(by, seen):
 
 
 def _near(name, names):
-    """The names that are most like `name`, or the first ones, in words."""
-    near = difflib.get_close_matches(name, names, 4, 0.4) or names[:4]
-    more = ", ..." if len(near) < len(names) else ""
-    return (", ".join("`{}`".format(x) for x in near) or "none") + more
+    """The names that are most like `name`, in the order of `names`, or the first ones, in words."""
+    close = difflib.get_close_matches(name, names, 4, 0.4) or names[:4]
+    near = [x for x in names if x in close]
+    more = len(names) - len(near)
+    return (", ".join("`{}`".format(x) for x in near) or "none") + (" and {} more".format(more) if more else "")
