@@ -13,7 +13,7 @@ import numpy as np
 from jax import core
 
 from .features import require
-from .release import jax_release
+from .primitives import primitive_class
 
 _NAME = "host_check"
 _kept = []  # JAX before 0.3.17 doesn't keep the callbacks of its programs alive
@@ -90,15 +90,6 @@ def _by_custom_call(builder, operands, check):
     )
     _kept.append(callback)
     return xla_client.ops.GetTupleElement(out, 0)
-
-
-def primitive_class(jax=jax):
-    """The class of primitives. It moved to `jax.extend.core` in JAX 0.4.27. A floor of 0.4.27 retires this function."""
-    if jax_release(jax) >= (0, 4, 27):
-        from jax.extend.core import Primitive  # noqa: PLC0415
-
-        return Primitive
-    return jax.core.Primitive
 
 
 @ft.lru_cache(maxsize=None)

@@ -1,7 +1,5 @@
 """Make a primitive of JAX."""
 
-import importlib
-
 import jax
 
 from .release import jax_release
@@ -22,7 +20,7 @@ def identity_primitive(name, follow, jax=jax):
         A function `(arrays, label) -> arrays`.
     """
     ad, batching = jax.interpreters.ad, jax.interpreters.batching
-    primitive = _core(jax).Primitive(name)
+    primitive = primitive_class(jax)(name)
     primitive.multiple_results = True
 
     def bind(arrays, label):
@@ -60,15 +58,13 @@ def identity_primitive(name, follow, jax=jax):
     return bind
 
 
-def _core(jax):
-    """The module that has `Primitive`. `jax.extend.core` came in JAX 0.4.26, and `jax.core` lost it in 0.6.0.
+def primitive_class(jax=jax):
+    """The class of primitives. It moved to `jax.extend.core` in JAX 0.4.27. A floor of 0.4.27 retires this function."""
+    if jax_release(jax) >= (0, 4, 27):
+        from jax.extend.core import Primitive  # noqa: PLC0415
 
-    A floor of 0.4.26 retires the second branch.
-    """
-    try:
-        return importlib.import_module(jax.__name__ + ".extend.core")
-    except ImportError:
-        return jax.core
+        return Primitive
+    return jax.core.Primitive
 
 
 def _register_lowering(primitive, rule, jax):
@@ -77,8 +73,7 @@ def _register_lowering(primitive, rule, jax):
     MLIR came in JAX 0.2.28, and is what JAX uses from 0.3.0. A floor of 0.3.0 retires the second branch.
     """
     if jax_release(jax) >= (0, 2, 28):
-        mlir = importlib.import_module(jax.__name__ + ".interpreters.mlir")
-        mlir.register_lowering(primitive, lambda context, *arrays, label: rule(*arrays, label=label))
+        jax.interpreters.mlir.register_lowering(primitive, lambda context, *xs, label: rule(*xs, label=label))
     if jax_release(jax) < (0, 3, 0):
         make_tuple = jax.lib.xla_client.ops.Tuple
         jax.interpreters.xla.translations[primitive] = lambda c, *xs, label: make_tuple(c, rule(*xs, label=label))

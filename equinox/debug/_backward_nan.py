@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .. import _compat
 from .._compat.types import T
 from .._dispatch.leaf_groups import separate
+from .._runtime.error_if import branched_error_if
 from .._trees.paths import leaf_paths
 from .._trees.predicates import is_inexact_jax_or_numpy
 
@@ -23,14 +25,16 @@ def backward_nan(x: T, name: Any = None, terminate: bool = True) -> T:
     Args:
         x: Any pytree.
         name: What to call the value in the words.
-        terminate: Whether to raise an error if there is a NaN in a cotangent.
+        terminate: Whether to raise an error if there is a NaN in a cotangent, as `error_if` does. So the environment
+            variable `EQX_ON_ERROR` may choose a breakpoint instead.
 
     Returns:
         `x`.
 
     Raises:
-        RuntimeError: There is a NaN in a cotangent. The error comes from the running program, so its type may be JAX's
-            own. The message has the path.
+        EquinoxRuntimeError: There is a NaN in a cotangent. The message has the path. As for `error_if`, JAX may raise
+            an error of its own instead.
+        ValueError: `EQX_ON_ERROR` is none of the values that `error_if` knows.
         NotImplementedError: The running JAX is older than 0.3.17, which added `jax.pure_callback`.
 
     Example:
@@ -54,18 +58,19 @@ def _watched(paths: Any, terminate: bool) -> Any:
     """The identity on a list of arrays, with a backward pass that prints."""
 
     def on_host(primals: Any, cotangents: Any) -> Any:
-        cotangents = list(map(np.asarray, cotangents))
         for path, primal, cotangent in zip(paths, primals, cotangents):
-            print("{0}: {1}\ncotangent of {0}: {2}".format(path, np.asarray(primal), cotangent))
-        bad = [path for path, cotangent in zip(paths, cotangents) if np.isnan(cotangent).any()]
-        if bad and terminate:
-            raise RuntimeError("`backward_nan` found a NaN in the cotangent of `{}`.".format("`, `".join(bad)))
-        return cotangents
+            print("{0}: {1}\ncotangent of {0}: {2}".format(path, np.asarray(primal), np.asarray(cotangent)))
+        return list(map(np.asarray, cotangents))
 
     def backward(primals: Any, cotangents: Any) -> Any:
         shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in cotangents]
-        return (_compat.pure_callback(on_host, shapes, (primals, cotangents), None, "sequential"),)
+        cotangents = _compat.pure_callback(on_host, shapes, (primals, cotangents), None, "sequential")
+        if terminate:
+            has_nan = jnp.stack([jnp.isnan(x).any() for x in cotangents])
+            cotangents = branched_error_if(cotangents, has_nan.any(), has_nan.argmax(), messages)
+        return (cotangents,)
 
+    messages = ["`backward_nan` found a NaN in the cotangent of `{}`.".format(path) for path in paths]
     identity: Any = jax.custom_vjp(lambda arrays: arrays)
     identity.defvjp(lambda arrays: (arrays, arrays), backward)
     return identity

@@ -449,6 +449,56 @@ def test_the_guard_of_what_must_not_be_differentiated(has_mlir):
     assert [rule(None, ONE, refuse) for rule in lowered] == [[ONE]] * has_mlir
 
 
+class Identity:
+    """A stand-in for a primitive. It returns its inputs with its label."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def def_impl(self, rule):
+        self.impl = rule
+
+    def def_abstract_eval(self, rule):
+        self.abstract = rule
+
+    def bind(self, *arrays, label):
+        return [(label, x) for x in arrays]
+
+
+@pytest.mark.parametrize("version, by_mlir, by_xla", [("0.2.27", 0, 1), ("0.2.28", 1, 1), ("0.3.0", 1, 0)])
+def test_identity_primitive(version, by_mlir, by_xla):
+    """What it tells at each step, and how each release lowers it."""
+    steps, lowered, xla = [], [], {}
+    ad, batching = Only(Zero=Zero, primitive_jvps={}, primitive_transposes={}), Only(primitive_batchers={})
+    mlir = Only(register_lowering=lambda primitive, rule: lowered.append(rule))
+    stand_in = Only(
+        __version__=version,
+        core=Only(Primitive=Identity),
+        interpreters=Only(ad=ad, batching=batching, mlir=mlir, xla=Only(translations=xla)),
+        lib=Only(xla_client=Only(ops=Only(Tuple=lambda builder, xs: (builder, xs)))),
+    )
+
+    def follow(label, step):
+        steps.append(step)
+        return None if step == "transpose" else label + step
+
+    bind = _compat.identity_primitive("name", follow, jax=stand_in)
+    assert bind([], "x:") == [] and bind([1], None) == [1] and bind([1, 2], "x:") == [("x:", 1), ("x:", 2)]
+    ((primitive, jvp),) = ad.primitive_jvps.items()
+    zero = Zero()
+    out = [("x:jvp_p", 1), ("x:jvp_p", 2)]
+    assert primitive.name == "name"
+    assert primitive.impl(1, 2, label="x:") == primitive.abstract(1, 2, label="x:") == [1, 2]
+    assert jvp([1, 2], [zero, 3], label="x:") == (out, [zero, ("x:jvp_t", 3)])
+    assert jvp([1, 2], [zero, zero], label="x:") == (out, [zero, zero])
+    assert ad.primitive_transposes[primitive]([4, zero], None, None, label="x:") == [4, zero]
+    assert batching.primitive_batchers[primitive]([5], [0], label="x:") == ([("x:vmap", 5)], [0])
+    assert [rule("context", 1, 2, label="x:") for rule in lowered] == [[1, 2]] * by_mlir
+    assert [rule("builder", 1, 2, label="x:") for rule in xla.values()] == [("builder", [1, 2])] * by_xla
+    asked = ["impl", "abstract", "jvp", "jvp_p", "jvp_t", "jvp", "jvp_p", "transpose", "vmap"]
+    assert steps == asked + ["mlir"] * (by_mlir + by_xla)
+
+
 @pytest.mark.parametrize("feature", sorted(_compat.SINCE))
 def test_what_a_release_lacks_is_refused_by_its_name(feature):
     """The error names the feature, the release that it needs and the running JAX."""
