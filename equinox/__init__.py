@@ -2,6 +2,7 @@
 
 from . import debug, nn
 from ._module import AbstractClassVar, AbstractVar, Module, Partial, field, module_update_wrapper, replace, static_field
+from ._runtime.enumeration import Enumeration
 from ._runtime.error_if import EquinoxRuntimeError, EquinoxTracetimeError, branched_error_if, error_if
 from ._transforms.branches import filter_cond, filter_switch
 from ._transforms.checkpoint import filter_checkpoint
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AbstractClassVar",
     "AbstractVar",
+    "Enumeration",
     "EquinoxRuntimeError",
     "EquinoxTracetimeError",
     "Module",
