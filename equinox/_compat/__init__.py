@@ -10,7 +10,7 @@ from .arrays import abstract, is_numpy_array, is_numpy_constant, is_typed_key, p
 from .autodiff import custom_jvp, custom_vjp
 from .callbacks import pure_callback
 from .features import SINCE, require
-from .host_checks import dont_log, host_check
+from .host_checks import host_check
 from .primitives import identity_primitive
 from .pytrees import named_children, register_node
 from .sharding import constrain, is_device, shard_map
@@ -21,12 +21,11 @@ __all__ = [
     "abstract",
     "check_options",
     "constrain",
-    "dont_log",
+    "custom_jvp",
+    "custom_vjp",
     "host_check",
     "identity_primitive",
     "is_device",
-    "custom_jvp",
-    "custom_vjp",
     "is_numpy_array",
     "is_numpy_constant",
     "is_typed_key",

@@ -6,7 +6,7 @@ hard to tell from other callbacks in a program. So a check has a primitive of it
 """
 
 import functools as ft
-import logging
+import inspect
 
 import jax
 import numpy as np
@@ -59,36 +59,38 @@ def _batched(operands, axes, *, check):
     return _primitive().bind(*batches, check=check), None
 
 
-def _by_pure_callback(*operands, check):
+def _on_host(check):
+    """The function that the program calls."""
+    return lambda *operands: (np.asarray(check(*map(np.asarray, operands)), bool),)
+
+
+def _lower(ctx, *operands, check):
+    """The check in a program of MLIR.
+
+    `jax.pure_callback` isn't used: in a program for several devices, it calls the host for one of them. If that call
+    raises an error, the other devices wait for the first one forever. Here each device calls the host.
+    """
+    from jax.interpreters import mlir  # noqa: PLC0415
+
     check.lowered()
-    result = jax.ShapeDtypeStruct((), np.dtype(bool))
-    return jax.pure_callback(_OnHost(check), result, *operands)
+    results, _, keepalive = mlir.emit_python_callback(
+        ctx, _on_host(check), None, list(operands), ctx.avals_in, ctx.avals_out, has_side_effect=False
+    )
+    if keepalive is not None:  # since about 0.4.14, JAX keeps it itself
+        ctx.module_context.add_keepalive(keepalive)
+    return results
 
 
-class _OnHost:
-    """The function that `jax.pure_callback` calls."""
-
-    def __init__(self, check):
-        self._check = check
-
-    def __call__(self, *operands):
-        return np.asarray(self._check(*map(np.asarray, operands)), bool)
-
-
-def _by_custom_call(builder, operands, check):
-    """The check in a program of XLA. Only the CPU has it."""
+def _lower_to_xla(builder, operands, check):
+    """The check in a program of XLA, before JAX had MLIR. Only the CPU has it."""
     from jax.lib import xla_bridge, xla_client  # noqa: PLC0415 (newer JAX doesn't have them)
 
     check.lowered()
-    out, callback = xla_bridge.get_backend("cpu").emit_python_callback(
-        lambda *arrays: (_OnHost(check)(*arrays),),
-        builder,
-        operands,
-        [xla_client.Shape.array_shape(np.dtype(bool), (), ())],
-        operand_layouts=None,
-        has_side_effects=False,
+    shapes = [xla_client.Shape.array_shape(np.dtype(bool), (), ())]
+    out, keepalive = xla_bridge.get_backend("cpu").emit_python_callback(
+        _on_host(check), builder, operands, shapes, operand_layouts=None, has_side_effects=False
     )
-    _kept.append(callback)
+    _kept.append(keepalive)
     return xla_client.ops.GetTupleElement(out, 0)
 
 
@@ -112,33 +114,22 @@ def _primitive():
     if hasattr(jax, "pure_callback"):
         from jax.interpreters import mlir  # noqa: PLC0415
 
-        mlir.register_lowering(primitive, mlir.lower_fun(_by_pure_callback, multiple_results=False))
+        # A lowering that is kept wouldn't tell the check of each program. Older JAX keeps none.
+        known = inspect.signature(mlir.register_lowering).parameters
+        mlir.register_lowering(primitive, _lower, **({"cacheable": False} if "cacheable" in known else {}))
         return primitive
     from jax.interpreters import xla  # noqa: PLC0415
 
     if hasattr(xla, "register_translation"):
 
         def translation(ctx, avals_in, avals_out, *operands, check):
-            return [_by_custom_call(ctx.builder, operands, check)]
+            return [_lower_to_xla(ctx.builder, operands, check)]
 
         xla.register_translation(primitive, translation, platform="cpu")
     else:
 
         def old_translation(builder, *operands, check):
-            return _by_custom_call(builder, operands, check)
+            return _lower_to_xla(builder, operands, check)
 
         xla.backend_specific_translations["cpu"][primitive] = old_translation
     return primitive
-
-
-def dont_log(error_class, jax=jax):
-    """Let JAX not log an error of this class that a function on the host raises. It reports the error anyway.
-
-    JAX 0.4.30 logs such errors, and 0.4.13 doesn't. The logger has the name of JAX's module.
-    """
-    if hasattr(jax, "pure_callback"):
-
-        def is_other(record):
-            return not (record.exc_info and isinstance(record.exc_info[1], error_class))
-
-        logging.getLogger(jax.pure_callback.__module__).addFilter(is_other)

@@ -252,6 +252,3 @@ class _Check:
 
     def __repr__(self):
         return "{}({!r})".format(self._name, self._msgs[0] if len(self._msgs) == 1 else self._msgs)
-
-
-_compat.dont_log(EquinoxRuntimeError)

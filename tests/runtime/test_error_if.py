@@ -1,6 +1,9 @@
 """`error_if` and `branched_error_if`: when they raise an error, which one, and that they change nothing else."""
 
 import logging
+import os
+import subprocess
+import sys
 import threading
 
 import hypothesis
@@ -14,7 +17,6 @@ from jaxprs import all_kinds, jaxpr_kinds
 from modules import Affine
 
 import equinox as eqx
-from equinox import _compat
 from equinox._dispatch import checks
 
 GOOD, BAD = jnp.array([1.0, 4.0]), jnp.array([1.0, -4.0])
@@ -170,6 +172,40 @@ def test_other_errors_are_those_of_jax():
 
     with pytest.raises(ValueError, match="another error"):
         eqx.filter_jit(wrong)(BAD)
+
+
+SPMD = """
+import jax, jax.numpy as jnp, numpy as np, equinox as eqx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+mesh = Mesh(np.array(jax.devices()), ("devices",))
+put = lambda x: jax.device_put(x, NamedSharding(mesh, PartitionSpec("devices")))
+root = eqx.filter_jit(lambda x: jnp.sqrt(eqx.error_if(x, x < 0, "It is negative.")).sum() + x)
+x = jnp.ones(8)
+print(root(put(x))[0])
+try:
+    root(put(x.at[5].set(-1)))
+except eqx.EquinoxRuntimeError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(
+    tuple(map(int, jax.__version__.split(".")[:3])) < (0, 4, 16),
+    reason="JAX before about 0.4.16 loses the message of an error on several devices",
+)
+def test_several_devices_all_stop():
+    """No device waits for another one. In a process of its own: JAX may remember the error for these devices."""
+    environment = dict(os.environ, XLA_FLAGS="--xla_force_host_platform_device_count=8", JAX_PLATFORMS="cpu")
+    done = subprocess.run(
+        [sys.executable, "-c", SPMD],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.splitlines() == ["9.0", MESSAGE, "`pred` is true at index 5."], done.stderr
 
 
 # What waits
@@ -409,17 +445,3 @@ def test_models_may_be_checked():
     np.testing.assert_allclose(checked(model, GOOD), model(GOOD))
     with raises():
         checked(model, BAD)
-
-
-def test_a_jax_that_cannot_call_the_host_says_so():
-    """Before JAX 0.3.17 only the CPU can."""
-
-    class OldJax:
-        __version__ = "0.3.16"
-
-        @staticmethod
-        def default_backend():
-            return "gpu"
-
-    with pytest.raises(NotImplementedError, match="`error_if on an accelerator` needs JAX 0.3.17 or newer"):
-        _compat.host_check(None, GOOD, jax=OldJax)
