@@ -116,7 +116,7 @@ test-cpu test-gpu test-tpu: WHERE ?= auto
 test-cpu:  ## Run all cells on the CPU, in containers if a Docker engine answers, and otherwise on this host
 	exec $(RUN_CELLS) --backend cpu $(or $(NAMES),--tier $(TIER_OF_ALL))
 
-test-gpu:  ## The same on an NVIDIA GPU; without an engine, with the JAX for GPUs that PYTHON has, if it has one
+test-gpu:  ## The same on an NVIDIA GPU; without an engine, test the JAX of PYTHON if it supports GPUs
 	@$(call HERE_OR_CELLS,cuda)
 
 test-tpu:  ## The same on a TPU
@@ -128,7 +128,7 @@ test-here:  ## Run the tests with the JAX that PYTHON has, and install nothing; 
 
 device-check: BACKEND ?= cuda
 device-check: LIMIT_S ?= 480
-device-check:  ## Check the device within LIMIT_S=480 seconds: the tests run on it, the suite passes, the speed is measured
+device-check:  ## Within LIMIT_S=480 seconds, prove that tests run on the device, run the suite, measure the speed
 	exec $(HERE) $(BACKEND) --check --limit-s $(LIMIT_S)
 
 image:  ## Build the image of a cell: make image CELL=...; without CELL, the newest cell on the CPU

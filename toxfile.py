@@ -66,7 +66,7 @@ class Chosen:
     cell: Cell
     environment: Environment
     source: Path  # the snapshot that it is made from
-    made_from: dict[str, str]
+    made_from: dict[str, str]  # what the environment is made from; see `environment.made_from`
     hashes: dict[str, str]
     began: float
     set_up_s: float | None = None  # None: the environment isn't complete yet
@@ -158,7 +158,7 @@ def choose(cell: Cell, state: State, folder: Path, recreate: bool) -> None:
         stop(host.BUSY, "{}: {}".format(cell.name, error))
     source = snapshot.take(folder / (cell.name + ".source"), cell)
     hashes = host.hashes_of([CELLS[cell.name]], source)[cell.name]
-    if not snapshot.is_asked_for(hashes):
+    if not snapshot.is_expected(hashes):
         stop(host.CHANGED, "{}: {}".format(cell.name, snapshot.CHANGED))
     chosen = Chosen(
         cell,
@@ -265,7 +265,7 @@ def write(chosen: Chosen, result: Result) -> None:
 
 
 def note_ctrl_c() -> None:
-    """Note when Ctrl-C is pressed. The output of pytest is no result then."""
+    """Note when Ctrl-C is pressed. Then no result is written."""
     before = signal.getsignal(signal.SIGINT)
 
     def heard(number: int, frame: FrameType | None) -> None:

@@ -116,7 +116,7 @@ def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder:
         with new_log(cell, folder) as log, tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
             source = snapshot.take(Path(scratch), cell)
             now = hashes_of([cell], source)[cell.name]
-            if not snapshot.is_asked_for(now):
+            if not snapshot.is_expected(now):
                 raise Trouble(snapshot.CHANGED)
             on_progress("image", 0, 0, 0)
             option_sets = devices.check(cell, log, cancel)

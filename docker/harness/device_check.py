@@ -8,9 +8,9 @@ It has three parts:
 2. The whole suite.
 3. The speed of calls and of layers.
 
-Each part is written to a file as soon as it is known. A run that is cut off loses nothing. `results/` gets the result
-of the suite, and `make table` copies it to the published record. A folder of the same name gets the two proofs, one
-line for each test, and one line for each measurement.
+The result of the suite goes to a file in `results/`, and `make table` copies it to the published record. The folder of
+the same name holds the two proofs, one line for each test, and one line for each measurement. Each line is written as
+soon as it is known, so a run that is cut off loses no finished test.
 """
 
 import json

@@ -39,7 +39,7 @@ DISK_GIB_PER_CELL = 0.7  # an environment for the CPU; CUDA's wheels need severa
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the report. `ok` is `None` if the fact is not good and not bad."""
+    """One line of the report. `ok` is `None` if the fact is neutral."""
 
     what: str
     ok: bool | None

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-MOST_LEVELS = 50  # of nested JSON: code that reads it is recursive
+MAX_LEVELS = 50  # of nested JSON; the code that reads JSON is recursive
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -41,7 +41,7 @@ def from_json(data: bytes | str) -> Any:
     except RecursionError:
         raise ValueError("it is nested too deep") from None
     level = [found]
-    for _ in range(MOST_LEVELS):
+    for _ in range(MAX_LEVELS):
         level = [item for one in level for item in _items(one)]
     if level:
         raise ValueError("it is nested too deep")

@@ -69,7 +69,7 @@ def this_python(backend: str) -> Found:
 
 
 def among(cells: Iterable[Cell], folder: Path = RESULTS, recorded: Iterable[str] = ()) -> list[Cell]:
-    """Insert the `-found` runs into the list of cells. Each stands after the newest JAX that isn't newer than its own.
+    """Insert the `-found` runs into the list of cells, in the order of their JAX.
 
     Args:
         cells: The cells of the matrix.
@@ -259,7 +259,7 @@ def cut_off(result: Result) -> Result:
 
 
 def keep(result: Result, folder: Path) -> int:
-    """Print the result, and write it unless the last one says more. Returns the exit status."""
+    """Print the result, and write it as `host.keep` does. Returns the exit status."""
     host.keep(result, folder)
     reason = result.reason and ": " + result.reason
     path = folder / (result.cell + ".json")
@@ -282,7 +282,7 @@ def install(folder: Path, source: Path) -> None:
 
 
 def variables(found: Found, place: Environment, env: Mapping[str, str]) -> dict[str, str]:
-    """The environment variables of the run. Of this machine's variables, it gets those that its libraries may need."""
+    """The environment variables of the run. They include the variables of this machine that its libraries may need."""
     kept = {name: env[name] for name in isolation.chosen(env, isolation.REACH_TESTS + isolation.REACH_FOUND)}
     kept.pop(isolation.INDEX, None)  # its URL may hold a password
     own = environment.variables(found, place)
@@ -347,8 +347,9 @@ def follow(
 def cleanup_if_killed(folder: Path) -> Iterator[Callable[[int], None]]:
     """If this process is killed, kill a process group and remove `folder`.
 
-    A small helper process reads a pipe from this process. First it gets the number of the group. Then it gets "ended"
-    if all goes well. If this process is killed, the kernel closes the pipe, and the helper cleans up.
+    A small helper process reads a pipe from this process. The first line is the number of the group. The second line
+    is "ended": then the helper does nothing. If this process is killed, the kernel closes the pipe before the second
+    line, and the helper cleans up.
 
     Yields:
         A function that sets the process group.

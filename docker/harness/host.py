@@ -63,7 +63,7 @@ def without_lock(cell: Cell) -> Result | None:
 
 
 def preferred(cell: Cell) -> Cell:
-    """The cell as it runs here: with the jaxlib of its own time if that can be downloaded, and else on the bridge."""
+    """The cell as it runs here: with the jaxlib of its own time if that can be downloaded, otherwise on the bridge."""
     return locks.preferred(cell, _reachable)
 
 
@@ -80,7 +80,7 @@ def hashes_of(cells: Iterable[Cell], source: Path = ROOT) -> dict[str, dict[str,
 
 
 def keep(result: Result, folder: Path = RESULTS) -> None:
-    """Write the result, unless the last result says more."""
+    """Write the result, unless it says only that the cell can't run here and the last result is of a run."""
     if displaces(result, results.last(result.cell, folder)):
         results.write(result, folder)
 
@@ -193,7 +193,7 @@ def stop_group(process: "subprocess.Popen[bytes]", stop: Stop = STOP) -> None:
 
 
 def without_result(cell: Cell, status: int, log: Path) -> Result:
-    """The result for the case that tox ended and wrote none."""
+    """Make the result if tox ended and wrote none."""
     output = log.read_text(encoding="utf-8", errors="replace")
     if status < 0:
         reason = "tox {}; the end of {} says more".format(verdict.how_it_ended(status), log)

@@ -25,8 +25,8 @@ REMOVED_PREFIXES = ("PIP_", "PYTHON", "UV_", "VIRTUALENV_")
 KEPT = ("UV_CACHE_DIR", "UV_OFFLINE", "UV_PYTHON_DOWNLOADS", "UV_PYTHON_INSTALL_DIR")
 
 # The caller's variables that the tests of a cell see. tox.ini adds those about devices, and the cell sets some itself.
-# The packages of a cell run their own code. So this list has no agent's socket, no proxy with a password, and no file
-# of passwords.
+# The packages of a cell run their own code. So this list leaves out the socket of an SSH agent, proxies (their URLs may
+# hold passwords) and files of passwords.
 REACH_TESTS = (
     *("FORCE_COLOR", "HOME", "LANG", "LANGUAGE", "LC_*", "NIX_LD*", "NO_COLOR", "TERM", "TERMINFO", "TMPDIR", "TZ"),
 )

@@ -75,8 +75,8 @@ class Summary:
     results: Mapping[str, Result]
     hashes: Hashes  # at the start of the run
     ran: frozenset[str] = frozenset()
-    kept: Sequence[str] = ()  # not run, because their last result is still valid; counted
-    skipped: frozenset[str] = frozenset()  # not asked for; not counted
+    kept: Sequence[str] = ()  # not run, because their last result is still valid; they count for the exit status
+    skipped: frozenset[str] = frozenset()  # the user didn't ask for them; they don't count
     named: frozenset[str] = frozenset()  # named by the user
     signal: int | None = None  # the signal that ended the run
     trouble: str = ""  # the error that ended the run
@@ -86,7 +86,9 @@ class Summary:
     def status(self) -> int:
         """The exit status.
 
-        Canary cells don't count. The cells that `RERUN=failed` doesn't select don't count either.
+        128 + n: signal n ended the run. 1: a cell failed. 3: an error ended the run, a cell was unavailable although it
+        has a lock, a cell that the user named did not run, the source changed during the run, or no cell ran. 0: none
+        of these. Canary cells don't count. The cells that `RERUN=failed` doesn't select don't count either.
         """
         if self.signal is not None:
             return 128 + self.signal
@@ -147,7 +149,7 @@ def run(
         kept = [each for each in decisions if each.step is Step.KEEP]
         jobs = min(jobs or default_jobs(), max_parallel([each.cell for each in start]))
         os.environ["EQX_JOBS"] = str(jobs)  # each cell reads it to take its share of the cores
-        snapshot.ask_for(hashes)
+        snapshot.expect(hashes)
         display.begin(kept, start, jobs)
         for cell in cells:
             if cell.name in known:
@@ -194,8 +196,8 @@ def last_result(cell: Cell, folder: Path, display: Display) -> Result | None:
 def check_all(decisions: Sequence[Decision], runner: Runner, folder: Path) -> tuple[dict[str, Result], list[Decision]]:
     """Find the cells that can't run here, before any cell is started.
 
-    The last run of a cell tells how long it takes. The longest start first. Cells that never ran may take longest, so
-    they start before all others, in the order of the list.
+    The cells start in the order of the time that their last run took, longest first. Cells that never ran may take
+    longest, so they start before all others, in the order of the list.
 
     Returns:
         The results of the cells that can't run here, by name; and the other cells, in the order to start them.

@@ -31,7 +31,7 @@ INSTALL = {
     **SUPPORTS,
 }
 CAP = {"jax": str, "requires": list, "why": str}
-USE = {"install": str, "libtpu?": str, **SUPPORTS}
+USE = {"install": str, "libtpu?": str, **SUPPORTS}  # in a row: how one backend installs JAX
 ROW = {"jax": str, "python": str, "tier": str, **{backend + "?": dict for backend in BACKENDS}}
 LOCKED_ROW = {**ROW, "jaxlib": str, "as_of": datetime.date}
 

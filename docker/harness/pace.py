@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from harness.resume import Decision
 from harness.rows import Cell
 
-MIN_SHARE_DONE = 0.05  # of the tests: with fewer done, their speed says little about the rest
+MIN_SHARE_DONE = 0.05  # of the tests; if fewer are done, their speed says little about the other tests
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """The published record, `docker/record.json`: the results of runs on any machine. It is committed.
 
-The table is drawn from the record and from the results of this checkout. `make table` adds newer results to the record,
-and removes none. The record never decides which cells to run: only `results/` does.
+`make table` adds newer results of this checkout to the record, and then draws the table from it. It removes no entry.
+The record doesn't decide which cells to run: only `results/` does.
 """
 
 import json
@@ -95,7 +95,11 @@ def write(known: Mapping[str, Result], path: Path = RECORD) -> bool:
         OSError: The file can't be written.
     """
     cells = {name: published(known[name]) for name in sorted(known) if known[name].outcome is not Outcome.NOT_RUN}
-    content = {"schema": SCHEMA, "about": "Drawn from by `make table`, which adds what is newer.", "cells": cells}
+    content = {
+        "schema": SCHEMA,
+        "about": "`make table` adds newer results to this file, and draws the table from it.",
+        "cells": cells,
+    }
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False

@@ -44,13 +44,13 @@ class Decision:
 def decide(cell: Cell, last: Result | None, hashes: Mapping[str, str], rerun: Rerun) -> Decision:
     """Decide what to do with a cell, from its last result.
 
-    A failure is kept like a pass. The outcome depends on what the hashes cover, so the cell would most likely fail
-    again, and a fix changes a hash. The hashes don't cover a flaky test or a crowded machine: `RERUN=failed` is for
-    those, and the run says so. A cell that never reached its tests (unavailable, not run, unsupported) depends on the
-    network, the hardware and the interpreters of this machine, so it is tried again.
+    A failure is kept like a pass. Without a changed hash the cell would most likely fail again, and a fix changes a
+    hash. If a failure has another cause, such as a flaky test or a crowded machine, the user runs the cell again by
+    `RERUN=failed`. The last lines of a run say this. A cell that never reached its tests (unavailable, not run,
+    unsupported) depends on the network, the hardware and the interpreters of this machine, so it is tried again.
 
-    `RERUN=failed` serves an edit-and-test loop. It runs the cells that failed or were unavailable, whatever changed
-    since, and no others. To run cells that never ran, leave RERUN unset.
+    `RERUN=failed` runs only the cells that failed or were unavailable, even if nothing changed. To run cells that never
+    ran, leave RERUN unset.
     """
     if last is None:
         known = Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason="it hasn't been run yet")

@@ -61,8 +61,8 @@ class Cell:
     prerelease: bool = False
     supports: Supports = field(default_factory=Supports)
     base: str | None = None  # the base image of its container
-    original: "Cell | None" = None  # on the bridge: the same cell on the jaxlib that was released with its JAX
-    suffix: str = ""  # of the lock's name, if the cell has two locks
+    original: "Cell | None" = None  # if this is a bridge cell: the same cell with the jaxlib of its time
+    suffix: str = ""  # ends the name of the lock; not empty in the `original` of a bridge cell
 
     @property
     def name(self) -> str:

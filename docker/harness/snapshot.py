@@ -12,7 +12,7 @@ from harness import fingerprint
 from harness.places import ROOT
 from harness.rows import Cell
 
-ASKED = "EQX_ASKED_SOURCE"
+EXPECTED = "EQX_EXPECTED_SOURCE"
 CHANGED = "the source changed after this run began; run it again"
 
 
@@ -29,14 +29,14 @@ def take(folder: Path, cell: Cell, root: Path = ROOT) -> Path:
     return folder
 
 
-def ask_for(hashes: Mapping[str, Mapping[str, str]]) -> None:
-    """Note the hash of the source to test, for all cells that this process and its children run from now on."""
-    os.environ[ASKED] = next((each.get("source", "") for each in hashes.values()), "")
+def expect(hashes: Mapping[str, Mapping[str, str]]) -> None:
+    """Note the hash of the source at the start of a run. This process and its children test no other source."""
+    os.environ[EXPECTED] = next((each.get("source", "") for each in hashes.values()), "")
 
 
-def is_asked_for(hashes: Mapping[str, str], env: Mapping[str, str] = os.environ) -> bool:
-    """Whether a snapshot with these hashes holds the source to test. True if `ask_for` was never called."""
-    return env.get(ASKED, "") in ("", hashes["source"])
+def is_expected(hashes: Mapping[str, str], env: Mapping[str, str] = os.environ) -> bool:
+    """Whether a snapshot has the source that `expect` noted. True if `expect` was never called."""
+    return env.get(EXPECTED, "") in ("", hashes["source"])
 
 
 def files(cell: Cell, root: Path) -> Iterator[Path]:

@@ -1,8 +1,8 @@
 """Measure how many times slower one call is than another, on a machine that also does other things.
 
-All contenders run in turns, for many rounds, in one process. A disturbance can only slow a call down, so only the fast
-rounds of each contender count. The ratio of two contenders is also computed for each half of the rounds. If the two
-halves disagree, the machine was too noisy.
+The calls that are compared (the *contenders*) run in turns, for many rounds, in one process. A disturbance can only
+slow a call down, so only the fastest rounds of each contender count. The ratio of two contenders is also computed for
+each half of the rounds. If the two halves disagree, the machine was too noisy.
 """
 
 import gc
@@ -15,7 +15,7 @@ FAST = 0.02  # this share of the rounds counts as undisturbed
 # A turn repeats the call for about this long: long enough for the clock, and short enough to be undisturbed.
 BATCH_S = 0.001
 MAX_REPEATS = 100000
-COLD_S = 0.01  # a turn may consist of one call only if the call takes longer than this
+COLD_S = 0.01  # if a call takes less time than this, each turn has at least two calls
 TRIES = 3
 MIN_ROUNDS, MAX_ROUNDS = 10, 200
 ATTEMPTS = 3  # while the result is too noisy, measure again, at most this many times

@@ -1,8 +1,8 @@
 """A pytest plugin that decides how many workers run the tests of a cell, and on which device: `-p workers -n auto`.
 
-- On the CPU, as many workers as cores and memory allow.
-- On GPUs too. Most of a test is compilation, which uses one core and no GPU. So several workers share each GPU, and
-  each may use an equal part of its memory.
+- On the CPU, cores and memory limit the number of workers.
+- On GPUs, cores and memory limit it too. Most of a test is compilation, which uses one core and no GPU. So several
+  workers share each GPU. Each may use an equal part of its memory.
 - On TPUs, one worker for each chip. Even a single worker is a process of its own: if it crashes, only one test fails.
 
 `EQX_WORKERS` sets the number. `EQX_JOBS` says how many cells run in parallel and share the machine.

@@ -94,7 +94,7 @@ def test_the_hash_is_of_the_source_that_was_built(run, docker, monkeypatch):
 
 
 def test_a_source_that_was_not_asked_for_is_not_run(run, docker, folder, monkeypatch):
-    monkeypatch.setenv(container.snapshot.ASKED, "another")
+    monkeypatch.setenv(container.snapshot.EXPECTED, "another")
     result = run()
     assert result.outcome is Outcome.NOT_RUN and "changed after this run began" in result.reason
     assert results.read(CELL.name, folder) == LAST and "build" not in docker.verbs

@@ -84,7 +84,7 @@ class Runner:
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """`run(cells, runner, ...)` returns the exit status and the display."""
-    for name in ("EQX_JOBS", snapshot.ASKED):
+    for name in ("EQX_JOBS", snapshot.EXPECTED):
         monkeypatch.setenv(name, "")  # so that monkeypatch restores it: the run sets it
 
     def run(cells, runner, jobs=1, **options):
@@ -142,7 +142,7 @@ def test_without_the_accelerator_its_cell_is_not_run_and_says_where_it_passed(tm
     refusal = Result(cell.name, Outcome.NOT_RUN, reason="there is no NVIDIA GPU here")
     display = Recorder()
     options = {"folder": tmp_path, "lock": tmp_path / "run.lock", "jobs": 1}
-    for name in ("EQX_JOBS", snapshot.ASKED):
+    for name in ("EQX_JOBS", snapshot.EXPECTED):
         monkeypatch.setenv(name, "")
     status = many.run([cell], Runner(tmp_path, refusals={cell.name: refusal}), display, {cell.name: NO_GPU}, **options)
     known = display.summary.results[cell.name]

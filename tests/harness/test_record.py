@@ -94,7 +94,7 @@ def test_the_record_never_counts_as_a_pass(draw, tmp_path, monkeypatch):
     """A cell without a result in this checkout is run."""
     draw(PASSED)
     (tmp_path / "results" / (CPU.name + ".json")).unlink()
-    for name in ("EQX_JOBS", snapshot.ASKED):
+    for name in ("EQX_JOBS", snapshot.EXPECTED):
         monkeypatch.setenv(name, "")
     display, ran = type("Quiet", (), {"__getattr__": lambda self, name: lambda *said: None})(), []
     display.live = lambda: Console(file=io.StringIO())

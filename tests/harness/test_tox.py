@@ -287,10 +287,10 @@ def test_the_hash_is_of_the_source_that_was_run(checkout, file):
 def test_a_source_that_was_not_asked_for_is_not_run(checkout):
     """The user may switch to another branch while other cells run. Nothing is made, and the last result stays."""
     asked = fingerprint.source_hash(checkout.root)
-    assert checkout.tox("-e", FIRST, EQX_ASKED_SOURCE=asked)[0] == 0
+    assert checkout.tox("-e", FIRST, EQX_EXPECTED_SOURCE=asked)[0] == 0
     last = checkout.result()
     checkout.plan(status=1)
-    status, said = checkout.tox("-e", FIRST, EQX_ASKED_SOURCE=asked)
+    status, said = checkout.tox("-e", FIRST, EQX_EXPECTED_SOURCE=asked)
     assert status == 76 and "the source changed after this run began" in said
     assert checkout.result() == last
 

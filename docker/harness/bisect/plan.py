@@ -18,8 +18,8 @@ sys.path.append(str(BRIDGE))
 
 from jax_bridge import releases as bridge
 
-# A release is tested with the other packages as they were a month after it. Errors of JAX itself show then, such as an
-# upper bound that it forgot to declare. Packages from years later would fail in ways that no user saw at the time.
+# The other packages are those of a month after the release. So an error of the release itself shows, such as a missing
+# upper bound. Packages from years later would fail in ways that no user saw at the time.
 MONTH = datetime.timedelta(days=30)
 
 

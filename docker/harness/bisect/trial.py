@@ -21,14 +21,14 @@ from harness.bisect.search import Verdict
 from harness.environment import Environment
 from harness.places import BRIDGE, BUILD_CONSTRAINTS
 
-# JAX itself must run, or the result of a test would mean nothing.
+# If JAX itself doesn't run, the result of a test says nothing about the test.
 CHECK = """
 import jax, jax.numpy as jnp
 assert jax.__version__ == {jax!r}, "this is jax " + jax.__version__
 assert jax.jit(lambda x: x + 1)(jnp.arange(3)).tolist() == [1, 2, 3], "jit gives wrong numbers"
 """
 
-# Somebody stops a process with these signals. They say nothing about the tests.
+# These signals come from outside, when somebody stops the process. They say nothing about the tests.
 STOPPED = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 OF_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")  # these would mix two environments
@@ -43,7 +43,7 @@ class NotSetUp(Exception):
 
 @dataclass(frozen=True)
 class Bench:
-    """Try releases. All tries share these settings.
+    """Tries one release at a time. All tries share these settings.
 
     Args:
         tests: The ids of the tests, as pytest takes them.

@@ -50,7 +50,7 @@ MEASURES = (
     Measure(
         "dispatch_in_100",
         title="Call",
-        meaning="the time of a filtered call with a model of 100 arrays, divided by that of `jax.jit` with the bare arrays",
+        meaning="the time of a filtered call with a model of 100 arrays, divided by that of `jax.jit` with the arrays",
         far=2.0,
     ),
     Measure(
