@@ -6,12 +6,14 @@ import jax
 import jax.numpy as jnp
 from jax import tree_util
 
+from .release import jax_release
+
 
 def custom_jvp(fun, rule, may_vary, refuse, jax=jax):
     """A `jax.custom_jvp` whose rule gets and returns `None` for a tangent that is known to be zero.
 
-    `jax.custom_jvp.defjvp(symbolic_zeros=)` came in JAX 0.4.6. In older releases only the tangents of what isn't
-    floating-point or complex are known to be zero. A floor of 0.4.6 retires the second branch.
+    Before JAX 0.4.16, only the tangents of what isn't floating-point or complex are known to be zero: see
+    `_knows_zeros`. A floor of 0.4.16 retires the second branch.
 
     Args:
         fun: A function of arrays.
@@ -24,7 +26,7 @@ def custom_jvp(fun, rule, may_vary, refuse, jax=jax):
     Returns:
         A function of arrays.
     """
-    knows_zeros = hasattr(jax.custom_derivatives, "SymbolicZero")
+    knows_zeros = _knows_zeros(jax)
 
     def jvp(primals, tangents):
         tangents = [_none_if_zero(t, jax) for t in tangents]
@@ -44,8 +46,8 @@ def custom_jvp(fun, rule, may_vary, refuse, jax=jax):
 def custom_vjp(fun, fwd, bwd, may_vary, refuse, jax=jax):
     """A `jax.custom_vjp` whose rules are told what is perturbed, and get and return `None` for zero.
 
-    `jax.custom_vjp.defvjp(symbolic_zeros=)` came in JAX 0.4.10. Older releases don't say what is perturbed: here it is
-    all that is floating-point or complex. A floor of 0.4.10 retires the second branch.
+    JAX before 0.4.16 doesn't say what is perturbed: see `_knows_zeros`. Here it is all that is floating-point or
+    complex. A floor of 0.4.16 retires the second branch.
 
     Args:
         fun: A function of arrays.
@@ -59,7 +61,7 @@ def custom_vjp(fun, fwd, bwd, may_vary, refuse, jax=jax):
     Returns:
         A function of arrays.
     """
-    knows_zeros = hasattr(jax.custom_derivatives, "CustomVJPPrimal")
+    knows_zeros = _knows_zeros(jax)
 
     def jax_fwd(*inputs):
         perturbed = [x.perturbed for x in inputs] if knows_zeros else [True] * len(inputs)
@@ -76,6 +78,16 @@ def custom_vjp(fun, fwd, bwd, may_vary, refuse, jax=jax):
         return custom
     custom.defvjp(jax_fwd, jax_bwd)
     return lambda *arrays: custom(*_guarded(arrays, may_vary, refuse, jax))
+
+
+def _knows_zeros(jax):
+    """Whether JAX can tell a rule what is known to be zero.
+
+    `symbolic_zeros=` came in JAX 0.4.6 for `custom_jvp`, and in 0.4.10 for `custom_vjp`. A scan calls a rule again when
+    it finds out that less is zero. JAX before 0.4.16 fails then: https://github.com/jax-ml/jax/issues/16614. A floor of
+    0.4.16 retires this function.
+    """
+    return jax_release(jax) >= (0, 4, 16)
 
 
 def _only_of(may_vary, perturbations, nothing, refuse):

@@ -49,7 +49,7 @@ def filter_custom_jvp(fun: Optional[Callable[..., Any]] = None, *, jvp: Optional
         tuple of the positional inputs. `tangents` has the same structure, with `None` for each leaf that isn't a
         floating-point or complex array, or isn't differentiated. `out_tangents` has the structure of `out`. It has
         `None` for each leaf that isn't a floating-point or complex array. `None` may stand for any tangent, and for a
-        whole subtree, that is zero. Before JAX 0.4.6, arrays that aren't differentiated have tangents of zeros.
+        whole subtree, that is zero. Before JAX 0.4.16, arrays that aren't differentiated have tangents of zeros.
 
     Raises:
         TypeError: `fun` or a rule isn't callable.
@@ -108,7 +108,7 @@ def filter_custom_vjp(
         `(residuals, grad_out, perturbed, x, *args, **kwargs) -> grad_x`. `grad_out` has the structure of `out`. It has
         `None` for each leaf that isn't a floating-point or complex array, or whose gradient is known to be zero.
         `grad_x` has the structure of `x`. It has `None` for each leaf that isn't a floating-point or complex array.
-        `None` may stand for any gradient, and for a whole subtree, that is zero. Before JAX 0.4.10, all floating-point
+        `None` may stand for any gradient, and for a whole subtree, that is zero. Before JAX 0.4.16, all floating-point
         and complex arrays of `x` are perturbed, and gradients of zero are arrays.
 
     Raises:

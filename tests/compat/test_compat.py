@@ -347,12 +347,12 @@ class Zero:
     """A stand-in for a symbolic zero."""
 
 
-def custom_jax(**names):
+def custom_jax(version="0.4.16", **names):
     """A stand-in for a JAX whose `custom_derivatives` has these names."""
     empty = {"core": Only(Primitive=Guard), "dtypes": jax.dtypes, "custom_derivatives": SimpleNamespace(**names)}
     registries = SimpleNamespace(primitive_jvps={}, primitive_batchers={}, translations={}, Zero=Zero)
     interpreters = SimpleNamespace(ad=registries, batching=registries, xla=registries)
-    return Only(custom_jvp=Custom, custom_vjp=Custom, interpreters=interpreters, **empty)
+    return Only(__version__=version, custom_jvp=Custom, custom_vjp=Custom, interpreters=interpreters, **empty)
 
 
 class Guard:
@@ -392,7 +392,7 @@ def test_custom_jvp_with_symbolic_zeros():
 
 def test_custom_jvp_without_symbolic_zeros():
     """Zeros are arrays, and what must not be differentiated goes through a guard."""
-    stand_in = custom_jax()
+    stand_in = custom_jax("0.4.14", SymbolicZero=Zero)
     custom = _compat.custom_jvp(lambda *xs: xs, lambda xs, ts: (xs, ts), [True, False, False], refuse, jax=stand_in)
     integer = jnp.array(1)
     first, second, third = custom(ONE, ONE, integer)
@@ -413,9 +413,7 @@ def test_custom_vjp_with_and_without_symbolic_zeros():
         return cotangents
 
     integer = jnp.array(1)
-    new = _compat.custom_vjp(
-        None, fwd, bwd, [True, True, False], refuse, jax=custom_jax(CustomVJPPrimal=Primal, SymbolicZero=Zero)
-    )
+    new = _compat.custom_vjp(None, fwd, bwd, [True, True, False], refuse, jax=custom_jax(SymbolicZero=Zero))
     jax_fwd, jax_bwd = new.rules
     assert new.options == {"symbolic_zeros": True}
     primals = [Primal(2.0, True), Primal(integer, True), Primal(ONE, False)]
@@ -425,7 +423,7 @@ def test_custom_vjp_with_and_without_symbolic_zeros():
     with pytest.raises(ValueError, match="2"):
         jax_fwd(*primals)
 
-    old = _compat.custom_vjp(lambda *xs: xs, fwd, bwd, [True, False], refuse, jax=custom_jax())
+    old = _compat.custom_vjp(lambda *xs: xs, fwd, bwd, [True, False], refuse, jax=custom_jax("0.4.14"))
     first, second = old(ONE, ONE)
     assert first is ONE is second.x
 

@@ -13,12 +13,10 @@ from jaxprs import jaxpr_kinds
 from random_trees import jax_arrays, leaves, trees
 
 import equinox as eqx
+from equinox._compat.release import jax_release
 
-# Before these releases JAX doesn't tell a rule what is known to be zero.
-JVP_KNOWS_ZEROS = hasattr(jax.custom_derivatives, "SymbolicZero")
-VJP_KNOWS_ZEROS = hasattr(jax.custom_derivatives, "CustomVJPPrimal")
-needs_zeros_of_jvp = pytest.mark.skipif(not JVP_KNOWS_ZEROS, reason="no symbolic zeros, which JAX 0.4.6 added")
-needs_zeros_of_vjp = pytest.mark.skipif(not VJP_KNOWS_ZEROS, reason="no symbolic zeros, which JAX 0.4.10 added")
+# Before this release no rule is told what is known to be zero.
+KNOWS_ZEROS = jax_release(jax) >= (0, 4, 16)
 
 TWO, THREE = jnp.array(2.0), jnp.array(3.0)
 WRAPPERS = pytest.mark.parametrize("wrap", [lambda f: f, eqx.filter_jit], ids=["eager", "filter_jit"])
@@ -145,7 +143,7 @@ def test_the_jaxpr_is_that_of_plain_jax(tree):
         whole = lambda flat, fun=filtered: loss(fun(eqx.combine(treedef.unflatten(flat), others)))  # noqa: E731
         alone = lambda flat, fun=by_hand: loss(fun(*flat))  # noqa: E731
         assert jaxpr_kinds(whole, flat) == jaxpr_kinds(alone, flat)
-        if JVP_KNOWS_ZEROS:  # the names of functions in jaxprs of older releases differ
+        if KNOWS_ZEROS:  # the names of functions in jaxprs of older releases differ
             assert jaxpr_kinds(jax.grad(whole), flat) == jaxpr_kinds(jax.grad(alone), flat)
 
 
@@ -154,7 +152,7 @@ def test_the_jaxpr_is_that_of_plain_jax(tree):
 
 @WRAPPERS
 def test_a_tangent_is_none_for_what_is_not_differentiated(wrap):
-    """That is: not an array, or not floating-point; since JAX 0.4.6 also what isn't perturbed, or known to be zero."""
+    """That is: not an array, or not floating-point; since JAX 0.4.16 also what isn't perturbed, or known to be zero."""
     seen = []
 
     @eqx.filter_custom_jvp
@@ -176,7 +174,7 @@ def test_a_tangent_is_none_for_what_is_not_differentiated(wrap):
 
     assert wrap(loss)(TWO) == 13 and not seen
     assert jax.grad(wrap(loss))(TWO) == 60
-    others = not JVP_KNOWS_ZEROS
+    others = not KNOWS_ZEROS
     expected = ({"a": True, "n": False, "b": others, "c": others, "d": False}, others, False)
     assert all(marks == expected for marks in seen) and seen
 
@@ -207,7 +205,7 @@ def test_perturbed_and_grad_out_say_what_is_differentiated(wrap):
 
     assert wrap(loss)(TWO) == 13 and not seen
     assert jax.grad(wrap(loss))(TWO) == 60
-    others = not VJP_KNOWS_ZEROS
+    others = not KNOWS_ZEROS
     perturbed = {"a": True, "b": others, "n": False, "name": False}
     assert seen[-1] == (perturbed, {"a": True, "b": others, "n": False, "name": False})
 
