@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar, Union
 
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import tree_structure
 
 if sys.version_info >= (3, 11):
     from typing import Concatenate, Literal, ParamSpec, TypeGuard, dataclass_transform
@@ -27,7 +26,6 @@ __all__ = [
     "P",
     "ParamSpec",
     "PyTree",
-    "PyTreeDef",
     "R",
     "T",
     "TypeGuard",
@@ -36,10 +34,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from jax import Array
-    from jax.tree_util import PyTreeDef
-else:  # every JAX has these
+else:  # every JAX has this name
     Array = jnp.ndarray
-    PyTreeDef = type(tree_structure(0))
 
 AnyArray = Union[Array, np.ndarray]  # what a layer takes
 Key = Array  # a PRNG key, old-style or typed

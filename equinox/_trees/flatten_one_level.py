@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from typing import List, Tuple
+from typing import Any, List, Tuple
 
 from jax import tree_util
 
-from .._compat.types import PyTree, PyTreeDef
+from .._compat.types import PyTree
 
 
-def tree_flatten_one_level(tree: PyTree) -> Tuple[List[PyTree], PyTreeDef]:
+def tree_flatten_one_level(tree: PyTree) -> Tuple[List[PyTree], Any]:
     """Flatten only the root of a tree. The children of the root aren't flattened, even if they aren't leaves.
 
     Args:
