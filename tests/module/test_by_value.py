@@ -128,6 +128,18 @@ class Square(Abstract, strict=True):
         return self.edge**2
 
 
+class Result(eqx.Enumeration):
+    success = "It succeeded."
+    failed = "It failed."
+
+    def is_success(self):
+        return self == Result.success
+
+
+class Longer(Result):
+    slow = "It was slow."
+
+
 def local():
     class Local(Base):
         z: typing.Any = dataclasses.field(default=1)
@@ -154,6 +166,8 @@ models = {
     "jitted": Base(1.0).jitted,
     "net": NET,
     "square": Square(3),
+    "result": Result.failed,
+    "longer": Longer.slow,
     "shared": [SHIFT, SHIFT, Base],
 }
 sys.stdout.buffer.write(cloudpickle.dumps(models))
@@ -227,6 +241,12 @@ ANSWERS = {
     "square.area(), raised(type(square).__mro__[1])[:10]": [9, "TypeError:"],
     "'variable `edge`' in raised(type(square).__mro__[1])": True,
     "raised(type(type(square)), 'Below', (type(square),), {})[:10]": "TypeError:",
+    "repr(result), type(result)[result], len(type(result))": ["Result.failed", "It failed.", 2],
+    "repr(list(type(longer))), repr(type(longer).promote(result))": [
+        "[Longer.success, Longer.failed, Longer.slow]",
+        "Longer.failed",
+    ],
+    "bool(result.is_success()), type(longer).__mro__[1] is type(result)": [False, True],
     "shared[0] is shared[1] and shared[0] is base.__call__.__func__.__globals__['SHIFT']": True,
     "type(shared[0]) is shared[2] is type(base)": True,
     "tree_leaves(type('Late', (type(child),), {'__module__': 'x', '__qualname__': 'Late'})(1.0))": [1.0, 2.0, 1.0],

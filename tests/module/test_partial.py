@@ -83,3 +83,8 @@ def test_what_is_no_function_is_refused(wrong):
 def test_a_function_is_needed():
     with pytest.raises(TypeError):
         eqx.Partial()
+
+
+def test_a_function_without_a_signature():
+    assert eqx.filter_jit(eqx.Partial(max, 3))(2) == 3
+    assert eqx.filter_jit(lambda partial: partial(2))(eqx.Partial(max, 3)) == 3
