@@ -89,8 +89,9 @@ format:  ## Format the code, and correct what ruff can correct
 	exec $(RUN) ruff check --fix $(CODE)
 	exec $(RUN) ruff format $(CODE)
 
-docs:  ## Write docs/api.md from the docstrings
-	exec $(IN_VENV) python docs/api_page.py
+docs:  ## Write docs/api.md from the docstrings, and the table of docs/old-jax.md
+	$(IN_VENV) python docs/api_page.py
+	exec $(IN_VENV) python docs/since_table.py
 
 site:  ## Build a site of the pages, with all docstrings, in site/
 	exec $(PYTHON) -I docker/in_venv.py .venv-site python -m mkdocs build --strict

@@ -101,13 +101,18 @@ def test_quick_example_gives_the_right_gradient(run_block):
 # The API
 
 
-@pytest.fixture(scope="module")
-def api_page():
-    """The program that writes docs/api.md."""
-    spec = importlib.util.spec_from_file_location("api_page", os.path.join(ROOT, "docs", "api_page.py"))
+def _program(name):
+    """A program of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, os.path.join(ROOT, "docs", name + ".py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def api_page():
+    """The program that writes docs/api.md."""
+    return _program("api_page")
 
 
 def _api_rows(text):
@@ -153,6 +158,28 @@ def test_a_sentence_ends_where_the_next_one_begins(api_page):
 def test_a_name_that_has_no_section_is_refused(api_page):
     with pytest.raises(LookupError, match="add one to SECTIONS"):
         api_page.section("array", np.ma.array)
+
+
+# The releases of JAX
+
+
+@pytest.fixture(scope="module")
+def since_table():
+    """The program that writes the table of docs/old-jax.md."""
+    return _program("since_table")
+
+
+def test_the_page_on_old_jax_has_a_row_for_each_feature(since_table):
+    """The list that the code uses is the list that users read."""
+    text = _read("docs/old-jax.md")
+    assert text == since_table.page(), "docs/old-jax.md is out of date: run `make docs`."
+    assert text.count("\n| `") == len(since_table.SINCE) > 0
+
+
+def test_a_feature_is_written_as_users_write_it(since_table):
+    names = ["store_dce", "filter_shard_map", "filter_jacrev(has_aux=True)"]
+    expected = ["debug.store_dce", "filter_shard_map", "filter_jacrev(has_aux=True)"]
+    assert list(map(since_table.public_name, names)) == expected
 
 
 # What the pages name

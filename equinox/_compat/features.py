@@ -24,11 +24,11 @@ SINCE = {
     "filter_shard_map": ((0, 4, 4), "`shard_map`"),
     "filter_shard_map(axis_names=...)": ((0, 4, 30), "the option to `shard_map`"),
     "filter_shard_map(mesh=None)": ((0, 6, 1), "`jax.shard_map`"),
-    "in_shardings": ((0, 4, 4), "it to `jax.jit`"),
+    "in_shardings": ((0, 4, 4), "the option to `jax.jit`"),
     "lower": ((0, 2, 25), "ahead-of-time lowering"),
-    "out_shardings": ((0, 4, 4), "it to `jax.jit`"),
+    "out_shardings": ((0, 4, 4), "the option to `jax.jit`"),
     "shardings": ((0, 4, 1), "`jax.sharding.PartitionSpec`"),
-    "spmd_axis_name": ((0, 3, 17), "it to `jax.vmap`"),
+    "spmd_axis_name": ((0, 3, 17), "the option to `jax.vmap`"),
     "store_dce": ((0, 3, 18), "the removal of unused operations before they are compiled"),
 }
 
