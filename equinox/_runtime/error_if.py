@@ -45,15 +45,16 @@ class EquinoxTracetimeError(RuntimeError):
 
 
 def error_if(x: T, pred: Union[bool, AnyArray], msg: str, *, on_error: str = "default") -> T:
-    """Return `x`. Raise an error if `pred` is true when the program runs.
+    """Return `x`, or raise an error if `pred` is true when the program runs.
 
     It works in compiled functions, and in `vmap`, `grad`, `scan` and other transformations, on every backend. The check
     belongs to `x`: JAX leaves the check out if the program doesn't use the returned value. `vmap` turns a `cond` into
     both of its branches, so a check in a branch then also counts where the branch isn't taken.
 
     `filter_jit` waits for a call whose program holds a check, and raises the error there. It doesn't wait for any other
-    call. If another transformation calls the jitted function outside of `filter_jit`, or under `jax.jit`, the error is
-    JAX's own, with the message in it.
+    call. Under plain `jax.jit`, the error is JAX's own, with the message in it. It may also be JAX's own if a
+    transformation such as `jax.grad` is applied to the jitted function, because `filter_jit` can't wait for such a
+    call. JAX before 0.7 may refuse later programs on the same devices after a check failed on several devices.
 
     Args:
         x: A pytree with at least one array.
@@ -61,9 +62,10 @@ def error_if(x: T, pred: Union[bool, AnyArray], msg: str, *, on_error: str = "de
             batched by `vmap` while `x` is not.
         msg: The message of the error. If `pred` is batched or isn't a scalar, the error adds where it is true.
         on_error: What to do if the check fails. "raise" raises the error. "breakpoint" prints the message and opens
-            `jax.debug.breakpoint`; the program goes on afterwards. "nan" returns NaN in the place of floating-point and
-            complex arrays of `x`, and raises nothing. "off" skips the check, at no cost. "default" is what the
-            environment variable `EQX_ON_ERROR` says when the function is traced, and "raise" if it isn't set.
+            `jax.debug.breakpoint`, where `up` leads to the caller; the program goes on afterwards. "nan" raises
+            nothing, and fills the floating-point and complex arrays of `x` with NaN. "off" skips the check, at no cost.
+            "default" is what the environment variable `EQX_ON_ERROR` says when the function is traced, and "raise" if
+            it isn't set.
 
     Returns:
         `x`. NumPy arrays in it may have become JAX arrays.
@@ -87,13 +89,13 @@ def error_if(x: T, pred: Union[bool, AnyArray], msg: str, *, on_error: str = "de
         ...
         equinox._runtime.error_if.EquinoxRuntimeError: `x` must not be negative.
     """
-    return _check("error_if", x, pred, 0, [msg], on_error)
+    return _checked("error_if", x, pred, 0, [msg], on_error)
 
 
 def branched_error_if(
     x: T, pred: Union[bool, AnyArray], index: Union[int, AnyArray], msgs: Sequence[str], *, on_error: str = "default"
 ) -> T:
-    """As `error_if`, with one of several messages. `index` says which one when the program runs.
+    """As `error_if`, with one of several messages: `index` says which one when the program runs.
 
     Args:
         x: A pytree with at least one array.
@@ -107,7 +109,7 @@ def branched_error_if(
 
     Raises:
         EquinoxRuntimeError: `pred` is true.
-        EquinoxTracetimeError: `pred` is true, `pred` and `index` are of Python or NumPy.
+        EquinoxTracetimeError: `pred` is true and is a bool, or an array of NumPy, and `index` is known.
         TypeError: `pred` isn't boolean, `index` isn't an integer scalar, or `msgs` isn't a sequence of strings.
         ValueError: `x` holds no array, `msgs` is empty, or `on_error` is unknown.
         NotImplementedError: As for `error_if`.
@@ -120,10 +122,10 @@ def branched_error_if(
         ...
         equinox._runtime.error_if.EquinoxRuntimeError: `x` isn't finite.
     """
-    return _check("branched_error_if", x, pred, index, msgs, on_error)
+    return _checked("branched_error_if", x, pred, index, msgs, on_error)
 
 
-def _check(name, x, pred, index, msgs, on_error):
+def _checked(name, x, pred, index, msgs, on_error):
     """What both functions do. `name` is that of the public function."""
     on_error = _action(name, on_error)
     leaves, treedef = tree_util.tree_flatten(x)

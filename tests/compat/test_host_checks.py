@@ -7,7 +7,7 @@ import pytest
 from jaxprs import all_kinds, jaxpr_kinds
 
 from equinox import _compat
-from equinox._compat.host_checks import primitive_class
+from equinox._compat.primitives import primitive_class
 
 
 class Recording:
