@@ -20,7 +20,7 @@ SINCE = {
     "filter_pure_callback(vmap_method=...)": ((0, 4, 35), "the option to `jax.pure_callback`"),
     "filter_scan(checkpoint=policy)": ((0, 2, 21), "policies of `jax.checkpoint`"),
     "filter_shard in a transformation": ((0, 4, 1), "`jax.lax.with_sharding_constraint`"),
-    "filter_shard of typed keys in a transformation": ((0, 4, 16), "`jax.random.wrap_key_data`"),
+    "filter_shard of typed keys in a transformation": ((0, 4, 18), "`jax.random.key_impl`"),
     "filter_shard_map": ((0, 4, 4), "`shard_map`"),
     "filter_shard_map(axis_names=...)": ((0, 4, 30), "the option to `shard_map`"),
     "filter_shard_map(mesh=None)": ((0, 6, 1), "`jax.shard_map`"),

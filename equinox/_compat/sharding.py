@@ -1,7 +1,6 @@
 """How arrays are spread over devices."""
 
 import importlib
-import inspect
 
 import jax
 
@@ -23,7 +22,7 @@ def constrain(x, sharding, jax=jax):
         jax: The module `jax`, or a stand-in.
 
     Raises:
-        NotImplementedError: The running JAX is older than 0.4.1, or than 0.4.16 for typed keys.
+        NotImplementedError: The running JAX is older than 0.4.1, or than 0.4.18 for typed keys.
     """
     require("filter_shard in a transformation", jax)
     if is_device(sharding):
@@ -59,7 +58,7 @@ def shard_map(fun, mesh, in_specs, out_specs, axis_names=None, check_vma=True, j
     """`jax.shard_map`, with the options of its newest form.
 
     It came in JAX 0.4.4, in `jax.experimental.shard_map`. There `check_vma` is called `check_rep`, and there is a set
-    `auto` of the axes that are not in `axis_names`. `auto` came in 0.4.27 or so. It is `jax.shard_map` since 0.6.1. A
+    `auto` of the axes that are not in `axis_names`. `auto` came in 0.4.16, and is used from 0.4.30. It is `jax.shard_map` since 0.6.1. A
     floor of 0.6.1 retires this function.
 
     Args:
@@ -84,7 +83,7 @@ def shard_map(fun, mesh, in_specs, out_specs, axis_names=None, check_vma=True, j
         require("filter_shard_map(mesh=None)", jax)
     experimental = importlib.import_module(jax.__name__ + ".experimental.shard_map").shard_map
     auto = frozenset() if axis_names is None else frozenset(mesh.axis_names) - options.pop("axis_names")
-    if auto and "auto" not in inspect.signature(experimental).parameters:
+    if auto:
         require("filter_shard_map(axis_names=...)", jax)
     options = {"auto": auto} if auto else {}
     return experimental(fun, mesh, in_specs, out_specs, check_rep=check_vma, **options)

@@ -31,7 +31,7 @@ def filter_shard(x: T, device_or_shardings: PyTree) -> T:
         ValueError: `device_or_shardings` doesn't fit `x`, or an array can't be split as a sharding says.
         TypeError: A function in `device_or_shardings` returns a function.
         NotImplementedError: The function runs inside a transformation, and the running JAX is older than 0.4.1, which
-            added `jax.lax.with_sharding_constraint`, or than 0.4.16 for typed PRNG keys.
+            added `jax.lax.with_sharding_constraint`, or than 0.4.18 for typed PRNG keys.
 
     Example:
         >>> model = eqx.nn.Linear(2, 3, key=jax.random.PRNGKey(0))

@@ -74,8 +74,8 @@ def test_constrain_takes_the_data_of_typed_keys_before_0_7():
     assert fake.calls == [("constraint", ("data of keys", "sharding"), {})]
     fake = stand_in("0.7.0")
     assert _compat.constrain(KEYS, "sharding", jax=fake) == "constraint"
-    with pytest.raises(NotImplementedError, match="needs JAX 0.4.16 or newer"):
-        _compat.constrain(KEYS, "sharding", jax=stand_in("0.4.15"))
+    with pytest.raises(NotImplementedError, match="needs JAX 0.4.18 or newer"):
+        _compat.constrain(KEYS, "sharding", jax=stand_in("0.4.17"))
 
 
 @pytest.mark.parametrize("types", [(Explicit, Explicit), (Explicit, "auto"), ()], ids=["explicit", "mixed", "none"])
@@ -107,20 +107,18 @@ def test_shard_map_of_the_newest_form():
 def test_shard_map_of_the_experimental_form(monkeypatch):
     """The axes of the mesh that are not in `axis_names` are `auto`, which is newer than the function."""
     fake, mesh = stand_in("0.4.30"), SimpleNamespace(axis_names=("a", "b"))
-    old = lambda f, mesh, in_specs, out_specs, check_rep=True: fake.calls.append(check_rep)  # noqa: E731
+    old = lambda f, mesh, in_specs, out_specs, check_rep=True, auto=None: fake.calls.append(auto)  # noqa: E731
     module = SimpleNamespace(shard_map=old)
     monkeypatch.setitem(sys.modules, "fake_jax.experimental.shard_map", module)
     monkeypatch.setitem(sys.modules, "fake_jax.experimental", SimpleNamespace(__path__=[]))
     monkeypatch.setitem(sys.modules, "fake_jax", SimpleNamespace(__path__=[]))
     for axis_names in (None, ["a", "b"]):
         _compat.shard_map("fun", mesh, "in", "out", axis_names, False, jax=fake)
-    assert fake.calls == [False, False]
+    _compat.shard_map("fun", mesh, "in", "out", ["a"], jax=fake)
+    assert fake.calls == [None, None, frozenset("b")]
     fake.__version__ = "0.4.29"
     with pytest.raises(NotImplementedError, match=r"`filter_shard_map\(axis_names=...\)` needs JAX"):
         _compat.shard_map("fun", mesh, "in", "out", ["a"], jax=fake)
-    module.shard_map = lambda f, mesh, in_specs, out_specs, check_rep=True, auto=None: fake.calls.append(auto)
-    _compat.shard_map("fun", mesh, "in", "out", ["a"], jax=fake)
-    assert fake.calls[-1] == frozenset("b")
     with pytest.raises(NotImplementedError, match=r"`filter_shard_map\(mesh=None\)` needs JAX 0.6.1 or newer"):
         _compat.shard_map("fun", None, "in", "out", jax=fake)
     with pytest.raises(NotImplementedError, match="`filter_shard_map` needs JAX 0.4.4 or newer"):
