@@ -41,19 +41,19 @@ from harness import (
     host,
     interpreters,
     isolation,
-    left,
     results,
     rows,
+    run_files,
     snapshot,
     suite,
     verdict,
 )
-from harness.alone import AlreadyRunning, hold_lock
 from harness.environment import Environment
-from harness.places import RESULTS
+from harness.paths import RESULTS
 from harness.results import Outcome, Result
 from harness.rows import Cell
-from harness.shown import safe
+from harness.run_lock import AlreadyRunning, hold_lock
+from harness.safe_text import safe
 
 PYTEST_INTERRUPTED = 2  # pytest's exit status after Ctrl-C, and if tests can't be collected
 RUNS = ("run", "r", "run-parallel", "p", "legacy", "le")
@@ -222,7 +222,7 @@ def tox_after_run_commands(tox_env: ToxEnv, exit_code: int, outcomes: list[Execu
         return
     result = verdict.of_run(chosen.cell, chosen.environment, exit_code)
     write(chosen, result)
-    left.keep_junit(chosen.environment.junit, RESULTS / (tox_env.name + ".xml"))
+    run_files.keep_junit(chosen.environment.junit, RESULTS / (tox_env.name + ".xml"))
     if result.outcome is Outcome.FAILED:
         raise SystemExit(1)
 

@@ -161,7 +161,7 @@ def refused(why: str) -> Refused:
 
 def remove(root: Path) -> None:
     """Wait until no command uses an environment, and remove all of them."""
-    of_cells = sorted((root / ".tox").glob("*.lock"))  # made by harness.alone
+    of_cells = sorted((root / ".tox").glob("*.lock"))  # made by harness.run_lock
     locks = [locked(path, fcntl.LOCK_EX) for path in [*(root / (name + ".lock") for name in ENVIRONMENTS), *of_cells]]
     for name in FOLDERS:
         if (root / name).exists():

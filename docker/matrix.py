@@ -11,15 +11,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness import isolation, lacking, pipes, shown, signals
+from harness import isolation, missing_tools, pipes, safe_text, signals
 
 try:
-    from harness import artifacts, bases, bisect, choice, doctor, fingerprint, image, locks, many, rows, table
+    from harness import artifacts, bases, bisect, choice, doctor, fingerprint, image, locks, rows, schedule, table
     from harness.index import IndexUnreachable
     from harness.pages import PageError
     from harness.record import RecordError
 except ModuleNotFoundError as error:
-    lacking.report_and_exit(error)
+    missing_tools.report_and_exit(error)
 
 Command = Callable[[argparse.Namespace], int]
 Arguments = Callable[[argparse.ArgumentParser], None]
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        print(many.explain_os_error(error), file=sys.stderr)
+        print(schedule.explain_os_error(error), file=sys.stderr)
         return 3
     except IndexUnreachable as error:
         print(error, file=sys.stderr)
@@ -162,5 +162,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 if __name__ == "__main__":
     isolation.isolate()
     signals.as_ctrl_c()
-    shown.make_tracebacks_safe()
+    safe_text.make_tracebacks_safe()
     sys.exit(pipes.quietly(main))

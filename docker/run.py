@@ -18,17 +18,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness import isolation, lacking, pipes, shown, signals
+from harness import isolation, missing_tools, pipes, safe_text, signals
 
 try:
-    from harness import by_hand, choice, container, engine, host, locks, many, rows
-    from harness.alone import AlreadyRunning
+    from harness import by_hand, choice, container, engine, host, locks, rows, schedule
     from harness.display import display
     from harness.resume import Rerun
     from harness.rows import Cell
+    from harness.run_lock import AlreadyRunning
     from harness.trouble import Trouble
 except ModuleNotFoundError as error:
-    lacking.report_and_exit(error)
+    missing_tools.report_and_exit(error)
 
 EPILOG = """\
 Exit status: 0 no cell failed, though some may be "not run" because this machine lacks a device; 1 a cell failed;
@@ -71,7 +71,7 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def main(argv: Sequence[str] | None = None, run: Callable[..., int] = many.run) -> int:
+def main(argv: Sequence[str] | None = None, run: Callable[..., int] = schedule.run) -> int:
     options = parse(argv)
     try:
         tier = options.tier or (None if options.cells else "pr")
@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None, run: Callable[..., int] = many.run) 
     except BrokenPipeError:
         raise
     except OSError as error:
-        print(many.explain_os_error(error), file=sys.stderr)
+        print(schedule.explain_os_error(error), file=sys.stderr)
         return 3
 
 
@@ -159,5 +159,5 @@ def images_or_shell(cells: Sequence[Cell], shell: bool) -> int:
 if __name__ == "__main__":
     isolation.isolate()
     signals.as_ctrl_c()
-    shown.make_tracebacks_safe()
+    safe_text.make_tracebacks_safe()
     sys.exit(pipes.quietly(main))

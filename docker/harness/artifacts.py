@@ -4,14 +4,14 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import results, shown
-from harness.places import RESULTS
+from harness import results, safe_text
+from harness.paths import RESULTS
 
 BACKENDS = {"gpu": "cuda", "tpu": "tpu"}  # for jobs that run all cells of a backend: the artifact's name, the backend
 SUFFIX = ".json"
 
 
-def collect(folder: Path, into: Path = RESULTS, say: Callable[[str], None] = shown.say) -> None:
+def collect(folder: Path, into: Path = RESULTS, say: Callable[[str], None] = safe_text.say) -> None:
     """Copy the results from the artifacts in `folder` to `into`.
 
     The artifact `results-CELL` holds the result of that cell. The artifact `results-gpu` holds the results of all

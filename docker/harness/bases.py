@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from harness import engine, shown
+from harness import engine, safe_text
 from harness.files import write_whole
-from harness.places import LOCKS
+from harness.paths import LOCKS
 from harness.rows import Cell
 from harness.tables import read_toml
 from harness.trouble import Trouble
@@ -48,7 +48,7 @@ def lock(
     cells: Iterable[Cell],
     path: Path = DIGESTS,
     ask: Callable[..., str] = engine.ask,
-    say: Callable[[str], None] = shown.say,
+    say: Callable[[str], None] = safe_text.say,
 ) -> None:
     """Write the digests of the base images of all cells. A digest that is in the file already is kept."""
     known, found = _known(path), {}

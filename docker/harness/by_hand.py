@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import BinaryIO, cast
 
 from harness import container, devices, engine, host, image
-from harness.places import ROOT
+from harness.paths import ROOT
 from harness.rows import Cell
-from harness.shown import Terminal
+from harness.safe_text import Terminal
 from harness.trouble import Trouble
 
 SCREEN = cast(BinaryIO, Terminal())

@@ -21,7 +21,6 @@ from typing import BinaryIO
 
 from harness import (
     bases,
-    blame,
     devices,
     engine,
     fingerprint,
@@ -29,21 +28,22 @@ from harness import (
     host,
     image,
     isolation,
-    left,
+    package_source,
     results,
+    run_files,
     snapshot,
     verdict,
 )
 from harness.environment import Environment
 from harness.host import OnProgress
-from harness.places import RESULTS, ROOT
+from harness.paths import RESULTS, ROOT
 from harness.results import Outcome, Result
 from harness.resume import displaces
 from harness.rows import Cell
 from harness.trouble import Trouble, failed_step, understand
 
 # Print only a regular file, and only so many bytes. `timeout` ends `head` if a FIFO replaces the file after the check.
-READ_PROGRESS = '[ -f "$0" ] && exec timeout 5 head -c {} "$0"'.format(left.MAX_BYTES["progress.json"])
+READ_PROGRESS = '[ -f "$0" ] && exec timeout 5 head -c {} "$0"'.format(run_files.MAX_BYTES["progress.json"])
 PROGRESS_EVERY_S = 2.0  # each question starts a process in the container, and may open a connection by ssh
 
 
@@ -187,7 +187,7 @@ def build(cell: Cell, log: BinaryIO, cancel: threading.Event, source: Path = ROO
             engine.remove_replaced("equinox.cell=" + cell.name)
             return id_file.read_text(encoding="ascii")
     output = failed_step(completed.output)
-    trouble = understand(output, **blame.source_of(cell).message_fields()) or understand(completed.output)
+    trouble = understand(output, **package_source.source_of(cell).message_fields()) or understand(completed.output)
     if trouble is not None:
         raise trouble
     lines = [line.strip() for line in output.splitlines() if line.strip()] or ["docker printed nothing"]
@@ -243,8 +243,8 @@ def test_with(
         try:
             with copied_results(name) as place:
                 result = verdict.of_run(host.preferred(cell), place, status)
-                left.keep_junit(place.junit, folder / (cell.name + ".xml"))
-        except left.Unusable as error:
+                run_files.keep_junit(place.junit, folder / (cell.name + ".xml"))
+        except run_files.Unusable as error:
             result = verdict.of_unusable(cell, error)
     return replace(result, where="container", evidence={**result.evidence, "options": [*options]}), status
 
@@ -269,7 +269,9 @@ def copied_results(name: str) -> Iterator[Environment]:
     with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
         folder = Path(scratch)
         # Take them as an archive. If docker wrote the files itself, it would create the links among them too.
-        engine.receive("cp", "{}:{}".format(name, image.INSIDE.folder), "-", take=lambda it: left.unpack(it, folder))
+        engine.receive(
+            "cp", "{}:{}".format(name, image.INSIDE.folder), "-", take=lambda it: run_files.unpack(it, folder)
+        )
         yield Environment(folder)
 
 
@@ -285,7 +287,9 @@ class Progress:
         if time.monotonic() - self.asked < PROGRESS_EVERY_S:
             return
         try:
-            counts = left.progress(engine.ask("exec", self.name, "sh", "-c", READ_PROGRESS, str(image.INSIDE.progress)))
+            counts = run_files.progress(
+                engine.ask("exec", self.name, "sh", "-c", READ_PROGRESS, str(image.INSIDE.progress))
+            )
         except Trouble:  # the tests haven't begun, or have just ended
             return
         finally:

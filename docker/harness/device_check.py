@@ -29,7 +29,7 @@ from typing import Any
 from harness import found
 from harness.files import from_json
 from harness.found import Found, Prepared
-from harness.places import RESULTS, ROOT
+from harness.paths import RESULTS, ROOT
 from harness.results import Outcome, Result
 
 PROOF = (sys.executable, "-m", "proof_of_place")

@@ -16,13 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import table
-from harness.many import Display, Summary
 from harness.pace import Pace, Running
-from harness.places import RESULTS, ROOT
+from harness.paths import RESULTS, ROOT
 from harness.results import Outcome, Result
 from harness.resume import RAN, Decision
 from harness.rows import Cell
-from harness.shown import safe
+from harness.safe_text import safe
+from harness.schedule import Display, Summary
 from harness.signs import SIGNS
 
 LOG_LINES = 30

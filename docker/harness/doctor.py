@@ -22,10 +22,10 @@ from rich.table import Table
 from harness import hardware, index, interpreters, locks
 from harness.hardware import Hardware
 from harness.interpreters import Interpreter
-from harness.places import LOCKS, ROOT
+from harness.paths import LOCKS, ROOT
 from harness.results import Outcome
 from harness.rows import BACKENDS, Cell
-from harness.shown import redact, safe
+from harness.safe_text import redact, safe
 from harness.trouble import PODMAN, understand
 
 Find = Callable[[str], Interpreter | None]

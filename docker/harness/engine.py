@@ -20,7 +20,7 @@ from typing import IO, BinaryIO
 
 from harness import host
 from harness.files import write_whole
-from harness.places import ROOT, WORK
+from harness.paths import ROOT, WORK
 from harness.trouble import PODMAN, Trouble, not_understood, understand
 
 ASK_S = 60  # an engine behind ssh may be slow
@@ -269,7 +269,7 @@ def execute(
 def remove_leftovers() -> None:
     """Remove containers that an earlier run left, for example because the machine lost its power.
 
-    No other run can use them: a checkout has one run at a time. See `harness.alone`.
+    No other run can use them: a checkout has one run at a time. See `harness.run_lock`.
     """
     found = ask("ps", "--all", "--quiet", "--filter", "label=" + checkout_label()).split()
     if found:

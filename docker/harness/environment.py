@@ -21,7 +21,7 @@ from packaging.version import Version
 from harness import snapshot, suite
 from harness.files import write_whole
 from harness.interpreters import Interpreter
-from harness.places import ROOT
+from harness.paths import ROOT
 from harness.rows import Cell
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from harness import pages, suite
-from harness.places import ROOT
+from harness.paths import ROOT
 from harness.rows import Cell
 
 # The files that a cell tests, and the files that it is tested with.

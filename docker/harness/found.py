@@ -29,14 +29,14 @@ from inside import inventory
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
-from harness import environment, hardware, host, isolation, left, rows, signals, snapshot, suite, verdict
+from harness import environment, hardware, host, isolation, rows, run_files, signals, snapshot, suite, verdict
 from harness.environment import Environment
 from harness.files import write_whole
 from harness.matrix_file import Matrix
-from harness.places import MATRIX, RESULTS, ROOT
+from harness.paths import MATRIX, RESULTS, ROOT
 from harness.results import Outcome, Result
 from harness.rows import Cell
-from harness.shown import safe
+from harness.safe_text import safe
 
 NAME = re.compile(r"py(\d)(\d+)-jax([\w.]+)-(cpu|cuda|tpu)-found")
 # Load only the pytest plugins that the suite needs, even if more are installed.
@@ -238,7 +238,7 @@ def run_suite(
     status = ready.follow(command, env, folder / (found.name + ".log"), heard, deadline)
     result = verdict.of_run(found, place, host.INTERRUPTED if status is None else status)
     result = cut_off(result) if status is None else result
-    left.keep_junit(place.junit, folder / (found.name + ".xml"))
+    run_files.keep_junit(place.junit, folder / (found.name + ".xml"))
     seconds = {"setup": clock - ready.began, **result.seconds, "total": time.monotonic() - ready.began}
     return replace(
         result,

@@ -16,9 +16,9 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from harness import fingerprint, hardware, interpreters, left, locks, results, snapshot, verdict
+from harness import fingerprint, hardware, interpreters, locks, results, run_files, snapshot, verdict
 from harness.environment import Environment
-from harness.places import LOCKS, RESULTS, ROOT, WORK
+from harness.paths import LOCKS, RESULTS, ROOT, WORK
 from harness.results import Outcome, Result
 from harness.resume import displaces
 from harness.rows import Cell
@@ -171,7 +171,7 @@ def ends_within(process: "subprocess.Popen[bytes]", patience_s: float) -> bool:
 
 def pass_on_progress(progress: Path, on_progress: OnProgress) -> None:
     """Pass on the progress that docker/inside/cell_report.py writes. Before the tests begin, there is none."""
-    tests = left.read_progress(progress)
+    tests = run_files.read_progress(progress)
     if tests is not None:
         on_progress("tests", *tests)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness import environment, fingerprint
 from harness.bases import base_images, pinned
 from harness.environment import Environment
-from harness.places import ROOT
+from harness.paths import ROOT
 from harness.rows import Cell
 
 # The packages that come from JAX's own index, if the cell has one.

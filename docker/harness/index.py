@@ -24,7 +24,7 @@ from packaging.utils import canonicalize_name as canonical
 from packaging.version import InvalidVersion, Version
 
 from harness import interpreters, isolation
-from harness.shown import redact, safe
+from harness.safe_text import redact, safe
 
 JSON = "application/vnd.pypi.simple.v1+json"
 TIMEOUT_S = 30

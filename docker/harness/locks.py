@@ -22,10 +22,10 @@ from typing import TypeVar
 
 from packaging.utils import canonicalize_name as canonical
 
-from harness import index, shown
+from harness import index, safe_text
 from harness.files import write_whole
 from harness.index import IndexUnreachable
-from harness.places import LOCKS
+from harness.paths import LOCKS
 from harness.rows import Cell
 from harness.tables import read_toml
 
@@ -118,7 +118,7 @@ def make(
     everything: bool = False,
     run: Run = subprocess.run,
     opener: index.Opener = urllib.request.urlopen,
-    say: Say = shown.say,
+    say: Say = safe_text.say,
 ) -> int:
     """Write the locks of the cells.
 
@@ -239,7 +239,7 @@ def command(cell: Cell) -> list[str]:
 
 
 def verify(
-    cells: Sequence[Cell], folder: Path = LOCKS, opener: index.Opener = urllib.request.urlopen, say: Say = shown.say
+    cells: Sequence[Cell], folder: Path = LOCKS, opener: index.Opener = urllib.request.urlopen, say: Say = safe_text.say
 ) -> int:
     """Say which files of the locks can no longer be fetched, and which locks are missing or out of date.
 

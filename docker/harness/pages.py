@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from harness.files import write_whole
-from harness.places import ROOT
+from harness.paths import ROOT
 
 README = ROOT / "README.md"  # holds the summary of the table, in one line
 MATRIX = ROOT / "docs" / "matrix.md"  # holds the whole table

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from harness.files import from_json, write_whole
-from harness.places import DOCKER, ROOT
+from harness.paths import DOCKER, ROOT
 from harness.results import Outcome, Result, fits
 from harness.resume import RAN
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from harness.files import from_json, write_whole
-from harness.places import RESULTS
-from harness.shown import safe, safe_within
+from harness.paths import RESULTS
+from harness.safe_text import safe, safe_within
 
 SCHEMA = 2
 

@@ -12,7 +12,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from harness.matrix_file import BACKENDS, TIERS, Matrix
-from harness.places import LOCKS, MATRIX, ROOT
+from harness.paths import LOCKS, MATRIX, ROOT
 from harness.tables import MatrixError, Table, read_toml
 
 __all__ = [

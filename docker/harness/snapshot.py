@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from harness import fingerprint
-from harness.places import ROOT
+from harness.paths import ROOT
 from harness.rows import Cell
 
 EXPECTED = "EQX_EXPECTED_SOURCE"

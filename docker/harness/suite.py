@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from harness import pages
-from harness.places import ROOT, WORK
+from harness.paths import ROOT, WORK
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.results import Outcome
-from harness.shown import safe
+from harness.safe_text import safe
 
 
 class Trouble(Exception):
@@ -31,7 +31,7 @@ class Rule:
 def understand(output: str, **names: str) -> Trouble | None:
     """The trouble that the first matching rule finds in the output, or `None` if no rule matches.
 
-    `names` fill the other placeholders of the messages, see `blame.Source`.
+    `names` fill the other placeholders of the messages, see `package_source.Source`.
     """
     output = plain(output)
     for rule in RULES:

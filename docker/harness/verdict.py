@@ -5,9 +5,9 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-from harness import blame, left
-from harness.blame import Source
+from harness import package_source, run_files
 from harness.environment import Environment
+from harness.package_source import Source
 from harness.results import Outcome, Result
 from harness.rows import Cell
 
@@ -18,11 +18,11 @@ PASSED, NOTHING_COLLECTED, OUT_OF_PLACE = 0, 5, 70
 def of_run(cell: Cell, environment: Environment, status: int) -> Result:
     """The result of a run of the suite that ended by itself. `status` is its exit status."""
     try:
-        report = left.report(environment.report)
-    except left.Unusable as error:
+        report = run_files.report(environment.report)
+    except run_files.Unusable as error:
         return of_unusable(cell, error)
     reason = why_failed(status, report)
-    facts: dict[str, Any] = {key: report[key] for key in left.REPORTED if report and key in report}
+    facts: dict[str, Any] = {key: report[key] for key in run_files.REPORTED if report and key in report}
     return Result(
         cell=cell.name,
         outcome=Outcome.FAILED if reason else Outcome.PASSED,
@@ -32,7 +32,7 @@ def of_run(cell: Cell, environment: Environment, status: int) -> Result:
     )
 
 
-def of_unusable(cell: Cell, error: left.Unusable) -> Result:
+def of_unusable(cell: Cell, error: run_files.Unusable) -> Result:
     """The result of a run whose report can't be used. It counts as failed, whatever its tests did."""
     reason = "what it left can't be used: {}; a package of the cell may write there".format(error)
     return Result(cell=cell.name, outcome=Outcome.FAILED, reason=reason, bridge=cell.bridge)
@@ -80,7 +80,7 @@ def of_build(cell: Cell, output: str) -> Result:
     The source is at fault, so the cell failed. If the tools of the build can't be fetched, the cell is unavailable.
     """
     if any(re.search(pattern, output, re.IGNORECASE) for pattern, _ in RULES):
-        return of_setup(cell, output, blame.BUILD)
+        return of_setup(cell, output, package_source.BUILD)
     decisive = [line.strip() for line in output.splitlines() if re.match(r"\s*(error|cause):", line)]
     message = "its wheel could not be built: {}; the whole output is in results/{}.log"
     reason = message.format(" ".join(decisive) or output.strip().splitlines()[-1], cell.name)
@@ -94,7 +94,7 @@ def of_setup(cell: Cell, output: str, source: Source | None = None) -> Result:
         output: The output of the command that failed.
         source: The file that names the packages. By default it is the cell's lock.
     """
-    reason = why_no_setup(output, source or blame.source_of(cell))
+    reason = why_no_setup(output, source or package_source.source_of(cell))
     return Result(cell=cell.name, outcome=Outcome.UNAVAILABLE, reason=reason, bridge=cell.bridge)
 
 

@@ -6,7 +6,6 @@ import json
 
 import pytest
 from harness import bisect
-from harness.alone import AlreadyRunning
 from harness.bisect.memory import Memory, Trial
 from harness.bisect.plan import Candidate, Plan
 from harness.bisect.problem import SetupFailed, WrongUsage
@@ -14,6 +13,7 @@ from harness.bisect.report import Report
 from harness.bisect.search import Verdict
 from harness.index import IndexUnreachable
 from harness.rows import MatrixError
+from harness.run_lock import AlreadyRunning
 from harness.suite import BuildFailed
 from rich.console import Console
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from fake_docker import IMAGE, FakeDocker
-from harness import bases, container, devices, engine, hardware, host, image, left, results, rows, verdict
+from harness import bases, container, devices, engine, hardware, host, image, results, rows, run_files, verdict
 from harness.hardware import GPU, Hardware
 from harness.results import Outcome, Result
 from harness.resume import Rerun, Step, decide
@@ -188,7 +188,7 @@ def folder_instead(path, target):
 
 def too_large(path, target):
     with path.open("ab") as file:
-        file.truncate(left.MAX_BYTES[path.name] + 1)
+        file.truncate(run_files.MAX_BYTES[path.name] + 1)
 
 
 @pytest.mark.parametrize("make", [link, fifo, folder_instead, too_large])
@@ -509,8 +509,8 @@ def test_real_container(real, tmp_path):
             assert engine.execute(name, log, never) == engine.Completed(7, "said\n")
         with engine.container(real, *command, log=log, cancel=never) as name:
             engine.execute(name, log, never)
-            with container.copied_results(name) as left:
-                assert left.report.read_text() == "{}\n"
+            with container.copied_results(name) as place:
+                assert place.report.read_text() == "{}\n"
     assert not exists(name)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from harness import rows
-from harness.places import DOCKER, ROOT
+from harness.paths import DOCKER, ROOT
 
 FOLDER = ROOT / ".devcontainer"
 

@@ -5,11 +5,11 @@ import io
 import pytest
 from harness import display as shown
 from harness.display import Live, Plain, about, duration
-from harness.many import Summary
 from harness.pace import Pace
 from harness.results import Outcome, Result
 from harness.resume import Decision, Step
 from harness.rows import Cell
+from harness.schedule import Summary
 from rich.console import Console
 
 MINUTE = 60.0

@@ -10,8 +10,8 @@ import threading
 import pytest
 from fake_docker import FakeDocker
 from harness import engine, host, trouble
-from harness.blame import Source
-from harness.places import ROOT
+from harness.package_source import Source
+from harness.paths import ROOT
 from harness.results import Outcome
 from harness.trouble import Trouble
 

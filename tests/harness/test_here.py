@@ -10,7 +10,7 @@ import here
 import pytest
 from fake_docker import FakeDocker
 from harness import device_check, found
-from harness.places import ROOT
+from harness.paths import ROOT
 
 
 @pytest.fixture(autouse=True)

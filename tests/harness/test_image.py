@@ -12,7 +12,7 @@ from importlib.metadata import distributions
 import inventory
 import pytest
 from harness import bases, engine, environment, fingerprint, image, locks, rows, suite
-from harness.places import BUILD_CONSTRAINTS, DOCKER, ROOT
+from harness.paths import BUILD_CONSTRAINTS, DOCKER, ROOT
 from harness.trouble import Trouble
 from packaging.requirements import Requirement
 from packaging.version import Version

@@ -12,7 +12,7 @@ import time
 import in_venv
 import pytest
 from harness import locks
-from harness.places import ROOT
+from harness.paths import ROOT
 
 NAME = ".venv-harness"
 

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from harness import interpreters
 from harness.isolation import isolated
-from harness.places import DOCKER
+from harness.paths import DOCKER
 
 SETTINGS = {
     "UV_EXCLUDE_NEWER": "2024-01-01",

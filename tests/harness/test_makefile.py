@@ -12,7 +12,7 @@ import subprocess
 import time
 
 import pytest
-from harness.places import ROOT
+from harness.paths import ROOT
 
 TEXT = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = re.findall(r"(?m)^([a-z-]+):[^#=\n]*##", TEXT)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from harness import rows
-from harness.places import DOCKER
+from harness.paths import DOCKER
 
 CELL = next(cell.name for cell in rows.load())
 

@@ -3,7 +3,7 @@
 import re
 
 from harness import rows
-from harness.places import ROOT
+from harness.paths import ROOT
 from harness.tables import tomllib
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

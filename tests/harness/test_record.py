@@ -5,9 +5,9 @@ import json
 from dataclasses import replace
 
 import pytest
-from harness import many, record, results, rows, snapshot, table
+from harness import record, results, rows, schedule, snapshot, table
 from harness.pages import BEGIN, END
-from harness.places import ROOT
+from harness.paths import ROOT
 from harness.results import Outcome, Result
 from harness.resume import Rerun
 from rich.console import Console
@@ -108,7 +108,7 @@ def test_the_record_never_counts_as_a_pass(draw, tmp_path, monkeypatch):
             return PASSED
 
     options = {"folder": tmp_path / "results", "lock": tmp_path / "lock", "rerun": Rerun.NOTHING}
-    assert many.run([CPU], Runner(), display, HASHES, jobs=1, **options) == 0
+    assert schedule.run([CPU], Runner(), display, HASHES, jobs=1, **options) == 0
     assert ran == [CPU]
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from harness import rows
-from harness.places import MATRIX
+from harness.paths import MATRIX
 from jax_bridge import releases
 from packaging.requirements import Requirement
 from packaging.version import Version

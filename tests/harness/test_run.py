@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import run
 from harness import host, rows
-from harness.alone import AlreadyRunning
 from harness.resume import Rerun
+from harness.run_lock import AlreadyRunning
 
 CELLS = rows.load()
 NAME = "py311-jax0.4.30-cpu"
@@ -18,7 +18,7 @@ NAME = "py311-jax0.4.30-cpu"
 
 @pytest.fixture
 def ran():
-    """`ran.main(...)` returns the exit status. `ran` keeps the cells and options that `many.run` would get."""
+    """`ran.main(...)` returns the exit status. `ran` keeps the cells and options that `schedule.run` would get."""
 
     class Ran:
         cells = None

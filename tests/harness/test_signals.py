@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from harness import signals
-from harness.places import DOCKER
+from harness.paths import DOCKER
 
 each = pytest.mark.parametrize("number", signals.NUMBERS)
 

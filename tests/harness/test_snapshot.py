@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 from harness import fingerprint, image, rows, snapshot
-from harness.places import ROOT
+from harness.paths import ROOT
 
 CELL = rows.Cell("0.4.30", "3.11", "cpu", "cpu", "pr", "0.4.30", datetime.date(2024, 8, 1), ("jax",))
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from harness import suite
-from harness.alone import try_lock
+from harness.run_lock import try_lock
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_failed_build_is_an_error_and_is_tried_again(root, tmp_path):
 KILLED_WHILE_BUILDING = """
 import os, pathlib, signal, sys
 from harness import suite
-from harness.alone import try_lock
+from harness.run_lock import try_lock
 
 def run(command, **options):
     folder = pathlib.Path(command[command.index("--out-dir") + 1])

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 from harness import fingerprint, interpreters, rows, suite
-from harness.alone import AlreadyRunning, hold_lock
+from harness.run_lock import AlreadyRunning, hold_lock
 from small_matrix import BACKENDS
 
 pytest.importorskip("tox")

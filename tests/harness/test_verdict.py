@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from harness import left, rows, verdict
+from harness import rows, run_files, verdict
 from harness.environment import Environment
 from harness.results import Outcome
 
@@ -40,7 +40,7 @@ def test_a_run_that_passed(judge):
     result = judge(0)
     assert (result.cell, result.outcome, result.reason) == (CELL.name, Outcome.PASSED, "")
     assert result.bridge
-    assert all(getattr(result, name) == REPORT[name] for name in left.REPORTED)
+    assert all(getattr(result, name) == REPORT[name] for name in run_files.REPORTED)
 
 
 def test_failed_names_a_test(judge):

@@ -26,7 +26,7 @@ def docker(tmp_path, monkeypatch):
 
 @pytest.fixture
 def main():
-    """Run `main`. Returns the exit status and the options that `many.run` would get; no options: it isn't called."""
+    """Run `main`. Returns the exit status, and the options of the call of `schedule.run` (none without a call)."""
 
     def main(*argv):
         passed = {}

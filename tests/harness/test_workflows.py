@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from harness import rows
-from harness.places import ROOT
+from harness.paths import ROOT
 
 FOLDER = ROOT / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))

@@ -20,15 +20,15 @@ from packaging.version import Version
 from rich.console import Console
 
 from harness import fingerprint, index, interpreters, rows, snapshot, suite
-from harness.alone import AlreadyRunning, hold_lock
 from harness.bisect.memory import Memory, Trial
 from harness.bisect.plan import Candidate, Index, Plan, plan
 from harness.bisect.problem import Problem, SetupFailed, WrongUsage
 from harness.bisect.report import Report
 from harness.bisect.search import Verdict, bracket, next_to_try
 from harness.bisect.trial import Bench, NotSetUp, Say, log_of
-from harness.places import RESULTS, ROOT, WORK
-from harness.shown import safe
+from harness.paths import RESULTS, ROOT, WORK
+from harness.run_lock import AlreadyRunning, hold_lock
+from harness.safe_text import safe
 
 FOUND, NOT_FOUND, INTERRUPTED = 0, 1, 130
 

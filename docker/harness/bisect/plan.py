@@ -11,7 +11,7 @@ from packaging.version import InvalidVersion, Version
 
 from harness.bisect.problem import WrongUsage
 from harness.index import Release
-from harness.places import BRIDGE
+from harness.paths import BRIDGE
 from harness.rows import Cell
 
 sys.path.append(str(BRIDGE))

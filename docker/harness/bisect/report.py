@@ -15,7 +15,7 @@ from harness.bisect.memory import Trial
 from harness.bisect.plan import Candidate, Plan
 from harness.bisect.search import Bracket, Verdict
 from harness.bisect.trial import Say, log_of
-from harness.shown import safe
+from harness.safe_text import safe
 
 STYLES = {Verdict.GOOD: "green", Verdict.BAD: "bold red", Verdict.SKIPPED: "yellow"}
 

@@ -19,7 +19,7 @@ from harness.bisect.memory import Trial
 from harness.bisect.plan import Candidate
 from harness.bisect.search import Verdict
 from harness.environment import Environment
-from harness.places import BRIDGE, BUILD_CONSTRAINTS
+from harness.paths import BRIDGE, BUILD_CONSTRAINTS
 
 # If JAX itself doesn't run, the result of a test says nothing about the test.
 CHECK = """

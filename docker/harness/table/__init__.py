@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 
 from harness import fingerprint, found, locks, pages, record, results
 from harness.files import write_whole
-from harness.places import RESULTS
+from harness.paths import RESULTS
 from harness.record import RECORD
 from harness.results import Outcome, Result
 from harness.rows import Cell

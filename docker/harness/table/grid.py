@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.found import Found
-from harness.places import ROOT
+from harness.paths import ROOT
 from harness.results import Outcome, Result, as_of_now
 from harness.rows import BACKENDS, Cell
 

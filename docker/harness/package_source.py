@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.places import ROOT
+from harness.paths import ROOT
 from harness.rows import Cell
 
 

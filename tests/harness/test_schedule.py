@@ -12,13 +12,13 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import pytest
-from harness import many, results, snapshot
-from harness.alone import AlreadyRunning, hold_lock
+from harness import results, schedule, snapshot
 from harness.results import Outcome, Result
 from harness.resume import Rerun, Step, decide
 from harness.rows import Cell
+from harness.run_lock import AlreadyRunning, hold_lock
 
-DOCKER = Path(many.__file__).resolve().parents[1]
+DOCKER = Path(schedule.__file__).resolve().parents[1]
 NOW = {"lock": "l", "source": "s", "image": ""}
 BEFORE = {"lock": "l", "source": "another", "image": ""}
 
@@ -91,7 +91,7 @@ def run(tmp_path, monkeypatch):
         display = Recorder()
         hashes = {cell.name: NOW for cell in cells}
         options = {"folder": tmp_path, "lock": tmp_path / "run.lock", **options}
-        return many.run(cells, runner, display, hashes, jobs=jobs, **options), display
+        return schedule.run(cells, runner, display, hashes, jobs=jobs, **options), display
 
     return run
 
@@ -144,7 +144,9 @@ def test_without_the_accelerator_its_cell_is_not_run_and_says_where_it_passed(tm
     options = {"folder": tmp_path, "lock": tmp_path / "run.lock", "jobs": 1}
     for name in ("EQX_JOBS", snapshot.EXPECTED):
         monkeypatch.setenv(name, "")
-    status = many.run([cell], Runner(tmp_path, refusals={cell.name: refusal}), display, {cell.name: NO_GPU}, **options)
+    status = schedule.run(
+        [cell], Runner(tmp_path, refusals={cell.name: refusal}), display, {cell.name: NO_GPU}, **options
+    )
     known = display.summary.results[cell.name]
     assert status == 3 and known.outcome is Outcome.NOT_RUN
     assert "there is no NVIDIA GPU here" in known.reason and "NVIDIA H200, driver 570.1" in known.reason
@@ -297,7 +299,7 @@ def test_accelerator_is_given_to_one_cell_at_a_time(run, tmp_path):
     [(1, 64000, 1), (2, 64000, 1), (4, 64000, 2), (16, 64000, 8), (16, 8000, 3), (16, 1000, 1)],
 )
 def test_the_default_number_of_jobs_depends_on_cores_and_memory(cores, memory_mib, jobs):
-    assert many.default_jobs(cores, memory_mib) == jobs
+    assert schedule.default_jobs(cores, memory_mib) == jobs
 
 
 # ---- The exit status ------------------------------------------------------------------------------------------------
@@ -314,7 +316,7 @@ P, F, UNSUPPORTED, UNAVAILABLE, NOT_RUN = (
 def status_of(outcomes, **facts):
     cells = [a_cell("0.4.{}".format(number)) for number in range(len(outcomes))]
     known = {cell.name: Result(cell.name, outcome) for cell, outcome in zip(cells, outcomes, strict=True)}
-    return many.Summary(cells, known, hashes={}, **facts).status
+    return schedule.Summary(cells, known, hashes={}, **facts).status
 
 
 @pytest.mark.parametrize(
@@ -355,8 +357,8 @@ def test_canary_does_not_count(outcome, named):
     canary, other = a_cell("nightly", tier="canary"), a_cell()
     names = frozenset([canary.name] if named else [])
     known = {canary.name: Result(canary.name, outcome), other.name: Result(other.name, P)}
-    assert many.Summary([canary, other], known, hashes={}, named=names).status == 0
-    assert many.Summary([canary], known, hashes={}, named=names).status == 0
+    assert schedule.Summary([canary, other], known, hashes={}, named=names).status == 0
+    assert schedule.Summary([canary], known, hashes={}, named=names).status == 0
 
 
 def test_exit_status_of_a_run_that_an_error_ended():

@@ -9,8 +9,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from harness import artifacts, display, doctor, index, results, shown
-from harness.places import ROOT
+from harness import artifacts, display, doctor, index, results, safe_text
+from harness.paths import ROOT
 from harness.results import Outcome, Result
 from harness.trouble import Trouble
 from rich.console import Console
@@ -36,13 +36,13 @@ OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028
     ],
 )
 def test_passwords_in_urls_are_removed(url, redacted):
-    assert shown.redact(url) == redacted
+    assert safe_text.redact(url) == redacted
 
 
 def test_escapes_and_control_characters_are_removed_or_spelled_out():
-    text = shown.safe(HOSTILE)
+    text = safe_text.safe(HOSTILE)
     assert not OBEYED.search(text) and "\\u202e" in text and "good" in text
-    assert shown.safe("two\nlines\t— ✓ é 漢字") == "two\nlines\t— ✓ é 漢字"
+    assert safe_text.safe("two\nlines\t— ✓ é 漢字") == "two\nlines\t— ✓ é 漢字"
 
 
 HOSTILE_RESULT = {
@@ -154,7 +154,7 @@ def test_a_password_is_not_sent_to_another_host():
 
 def test_a_traceback_shows_no_password():
     code = "from harness import shown; shown.make_tracebacks_safe(); raise ValueError('https://me:secret@x \\x1b[2J')"
-    docker = str(shown.__file__).rpartition("/harness/")[0]
+    docker = str(safe_text.__file__).rpartition("/harness/")[0]
     done = subprocess.run([sys.executable, "-c", code], cwd=docker, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "ValueError: https://x" in done.stderr
     assert "secret@" not in done.stderr.splitlines()[-1] and "\x1b" not in done.stderr
@@ -172,6 +172,6 @@ def test_a_traceback_shows_no_password():
 )
 def test_folders_of_the_machine_are_removed_from_a_result(text, shown_as):
     root = Path("/home/me/src/equinox")
-    assert shown.without_places(text, root, Path("/home/me")) == shown_as
-    assert shown.without_places(text, root, Path("/")) == text.replace(str(root), ".")
+    assert safe_text.without_places(text, root, Path("/home/me")) == shown_as
+    assert safe_text.without_places(text, root, Path("/")) == text.replace(str(root), ".")
     assert Result("c", Outcome.FAILED, "see {}/results/x.log".format(ROOT)).reason == "see ./results/x.log"

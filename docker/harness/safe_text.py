@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from harness.places import ROOT
+from harness.paths import ROOT
 
 # The user name and password of a URL. A password may hold characters that should have been quoted, such as `@` and `/`.
 CREDENTIALS = re.compile(r"(?<=://)(?:[^\s/@:'\"]*:(?!\d*(?:/|$))[^\s'\"]*@|[^\s/@'\"]*@)")

@@ -15,7 +15,7 @@ from typing import IO, Any, get_type_hints
 
 from harness.files import from_json, write_whole
 from harness.results import Result, fits
-from harness.shown import without_places
+from harness.safe_text import without_places
 
 MIB = 2**20
 # The files that a run may write, with the largest size of each.

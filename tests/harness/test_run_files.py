@@ -6,7 +6,7 @@ import os
 import tarfile
 
 import pytest
-from harness import left, verdict
+from harness import run_files, verdict
 from harness.environment import Environment
 from harness.results import Outcome
 from six_outcomes import cell
@@ -16,9 +16,9 @@ REPORT = {"counts": {"passed": 3}, "failures": [], "versions": {"jax": "0.4.30"}
 
 def test_a_report_is_read(tmp_path):
     path = tmp_path / "report.json"
-    assert left.report(path) is None
+    assert run_files.report(path) is None
     path.write_text(json.dumps(REPORT))
-    assert left.report(path) == REPORT
+    assert run_files.report(path) == REPORT
 
 
 @pytest.mark.parametrize(
@@ -50,23 +50,23 @@ def test_a_report_of_the_wrong_form_is_a_failure(tmp_path, text):
 def test_a_link_is_not_followed(tmp_path):
     (tmp_path / "other").write_text(json.dumps(REPORT))
     (tmp_path / "report.json").symlink_to(tmp_path / "other")
-    with pytest.raises(left.Unusable, match="report.json"):
-        left.report(tmp_path / "report.json")
+    with pytest.raises(run_files.Unusable, match="report.json"):
+        run_files.report(tmp_path / "report.json")
 
 
 @pytest.mark.parametrize("name", ["report.json", "progress.json", "junit.xml"])
 def test_a_fifo_is_not_waited_for(tmp_path, name):
     os.mkfifo(tmp_path / name)
-    with pytest.raises(left.Unusable, match="regular"):
-        left.read(tmp_path / name)
-    assert left.read_progress(tmp_path / name) is None
+    with pytest.raises(run_files.Unusable, match="regular"):
+        run_files.read(tmp_path / name)
+    assert run_files.read_progress(tmp_path / name) is None
 
 
 def test_a_file_that_is_too_large_is_unusable(tmp_path):
     with (tmp_path / "junit.xml").open("wb") as file:
         file.truncate(2**40)  # a sparse file
-    with pytest.raises(left.Unusable, match="larger"):
-        left.read(tmp_path / "junit.xml")
+    with pytest.raises(run_files.Unusable, match="larger"):
+        run_files.read(tmp_path / "junit.xml")
 
 
 @pytest.mark.parametrize(
@@ -87,14 +87,14 @@ def test_junit_that_cannot_be_used_is_not_kept(tmp_path, content):
     kept.write_text("<last/>")
     if content is not None:
         (tmp_path / "junit.xml").write_bytes(content)
-    left.keep_junit(tmp_path / "junit.xml", kept)
+    run_files.keep_junit(tmp_path / "junit.xml", kept)
     assert not kept.exists()
 
 
 def test_kept_junit_has_no_paths_of_the_machine(tmp_path):
     junit = '<testsuites><testsuite name="pytest" hostname="box" tests="1"></testsuite></testsuites>'
     (tmp_path / "junit.xml").write_text(junit)
-    left.keep_junit(tmp_path / "junit.xml", tmp_path / "kept.xml")
+    run_files.keep_junit(tmp_path / "junit.xml", tmp_path / "kept.xml")
     assert (tmp_path / "kept.xml").read_text() == junit.replace(' hostname="box"', "")
 
 
@@ -102,7 +102,7 @@ def test_junit_that_is_a_link_is_not_kept(tmp_path):
     """The link itself isn't copied to the results either."""
     (tmp_path / "secret").write_text("<testsuites/>")
     (tmp_path / "junit.xml").symlink_to(tmp_path / "secret")
-    left.keep_junit(tmp_path / "junit.xml", tmp_path / "kept.xml")
+    run_files.keep_junit(tmp_path / "junit.xml", tmp_path / "kept.xml")
     assert not os.path.lexists(tmp_path / "kept.xml")
 
 
@@ -118,7 +118,7 @@ def archive(*members):
 
 
 def test_only_expected_files_are_unpacked(tmp_path):
-    left.unpack(
+    run_files.unpack(
         archive(
             ("results/report.json", b"{}"),
             ("results/../report.json", b"x"),
@@ -134,10 +134,10 @@ def test_only_expected_files_are_unpacked(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"no archive" * 100])
 def test_a_broken_archive_is_unusable(tmp_path, content):
-    with pytest.raises(left.Unusable, match="archive"):
-        left.unpack(io.BytesIO(content), tmp_path)
+    with pytest.raises(run_files.Unusable, match="archive"):
+        run_files.unpack(io.BytesIO(content), tmp_path)
 
 
 def test_an_archive_with_too_many_members_is_unusable(tmp_path):
-    with pytest.raises(left.Unusable, match="more than"):
-        left.unpack(archive(*[("results/{}".format(n), b"") for n in range(left.MAX_MEMBERS + 1)]), tmp_path)
+    with pytest.raises(run_files.Unusable, match="more than"):
+        run_files.unpack(archive(*[("results/{}".format(n), b"") for n in range(run_files.MAX_MEMBERS + 1)]), tmp_path)

@@ -20,12 +20,12 @@ from typing import Protocol
 from inside import capacity
 
 from harness import results, signals, snapshot
-from harness.alone import hold_lock
-from harness.places import RESULTS, WORK
+from harness.paths import RESULTS, WORK
 from harness.results import Outcome, Result, as_of_now
 from harness.resume import RAN, Decision, Rerun, Step, decide, displaces
 from harness.rows import Cell
-from harness.shown import safe
+from harness.run_lock import hold_lock
+from harness.safe_text import safe
 
 Hashes = Mapping[str, Mapping[str, str]]
 OnProgress = Callable[[str, int, int, int], None]  # phase, tests done, total tests (0: not known yet), tests failed
