@@ -29,7 +29,7 @@ DEVICES = {
     "cuda": ("--gpus=all", "--env=NVIDIA_DRIVER_CAPABILITIES=compute,utility"),
     "tpu": PRIVILEGED,
 }
-# A run of the suite may compute and nothing else, because it runs code of packages from an index.
+# The suite runs code of packages from an index. So it may compute, but it has no network and no other rights.
 UNABLE = ("--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=4096")
 CONFINED = ("--network=none", *UNABLE)
 CONFINED_WITH_GPU = (*CONFINED, *DEVICES["cuda"])

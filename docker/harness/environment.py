@@ -114,7 +114,7 @@ def requirements(cell: Cell, source: Path = ROOT) -> list[str]:
 def made_from(
     cell: Cell, interpreter: Interpreter, source: Path = ROOT, today: datetime.date | None = None
 ) -> dict[str, str]:
-    """What a cell's environment is made from. A floating cell is made again each day, because its JAX may be newer."""
+    """Describe what the environment is made from. A floating one is made again each day: its JAX may be newer."""
     bridge = source / "docker" / "bridge"
     if cell.floating:
         lock = "\n".join((*cell.requires, str(today or datetime.date.today())))

@@ -25,7 +25,7 @@ class Running:
 
 @dataclass
 class Pace:
-    """All cells that are not finished. A cell is expected to take as long as in its last run, else as the average."""
+    """All cells that are not finished. The expected time of a cell is that of its last run, or else the average."""
 
     clock: Callable[[], float] = time.monotonic
     jobs: int = 1

@@ -1,4 +1,4 @@
-"""Decide which cells to run. A result stays valid as long as its lock, image and source don't change."""
+"""Decide which cells to run. A result is valid while its lock, image and source are unchanged."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -76,7 +76,7 @@ def _make_instance(function, instance):
 
 
 def _is_wrapper(fun):
-    """Whether `fun` is a pytree whose only child is what it wraps. What a transformation returns is one."""
+    """Whether `fun` is a pytree whose only child is the function that it wraps, as a transformation returns it."""
     children, _ = _top(fun)
     return len(children) == 1 and children[0] is getattr(fun, "__wrapped__", None)
 

@@ -455,8 +455,8 @@ PROGRAM = """
 import os, sys, threading
 from pathlib import Path
 sys.path[:0] = [{docker!r}, {here!r}]
-from test_many import NOW, Runner, a_cell
-from harness import many
+from test_schedule import NOW, Runner, a_cell
+from harness import schedule
 from harness.display import Plain
 from rich.console import Console
 
@@ -467,7 +467,7 @@ def during(cell, cancel):
     os.write(1, b"RUNNING\\n")  # in one piece, whatever the other thread writes
     {how}
 
-sys.exit(many.run(
+sys.exit(schedule.run(
     cells, Runner(folder, during=during), Plain(Console(highlight=False), folder), {{cell.name: NOW for cell in cells}},
     jobs=1, folder=folder, lock=folder / "run.lock",
 ))

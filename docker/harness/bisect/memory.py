@@ -54,7 +54,7 @@ class Memory:
         self.trials = {}
 
     def remember(self, jax: str, trial: Trial) -> None:
-        """Keep a result. One that isn't `lasting` doesn't go to the file, so the next bisection tries again."""
+        """Keep a result. A result that isn't `lasting` isn't written to the file, so the next bisection tries again."""
         self.trials[jax] = trial
         kept = {jax: asdict(trial) for jax, trial in self.trials.items() if trial.lasting}
         write_whole(self.path, json.dumps({**self._identity, "trials": kept}, indent=2) + "\n")

@@ -39,7 +39,7 @@ def bracket(verdicts: Verdicts) -> Bracket:
 
 
 def next_to_try(verdicts: Verdicts) -> int | None:
-    """Try the two ends first, because all else depends on them. Then halve the rest. `None`: nothing is left."""
+    """Choose an end first, because the search needs both verdicts. Then halve the rest. `None`: nothing is left."""
     for end in (0, len(verdicts) - 1):
         if verdicts[end] is None:
             return end
