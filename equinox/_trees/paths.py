@@ -131,7 +131,8 @@ def differing_static_fields(left, left_children, right, right_children):
         value = vars(module).get(name)
         child = children.get("." + name)  # a static value has no child, or the child `None`
         if type(child) is tuple and type(value) is tuple:
-            return tuple([None if c is v else v for c, v in zip(child, value)])
+            statics = tuple([None if c is v else v for c, v in zip(child, value)])
+            return None if set(map(type, statics)) <= {type(None)} else statics
         return value if child is None else None
 
     names = () if layout is None else (*layout.dynamic, *layout.static)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from .._dispatch.cache_key import ArrayKey
@@ -12,6 +11,7 @@ from .._trees.paths import differing_static_fields, short_repr, walk_together
 from .._trees.predicates import is_array
 from .._trees.static import is_same
 
+_MOST_LINES = 20  # in the words for one trace
 _WIDTH = 60  # of the `repr` of a static value
 
 
@@ -42,7 +42,9 @@ def in_words(number: int, other: int, changes: List[Change]) -> str:
     """What trace `number` differs in from the trace `other`."""
     if changes:
         head = "Trace {} differs from trace {}:".format(number, other)
-        return "\n  ".join([head, *map(str, changes)])
+        hidden = len(changes) - _MOST_LINES
+        more = ["... and {} more".format(hidden)] if hidden > 0 else []
+        return "\n  ".join([head, *map(str, changes[:_MOST_LINES]), *more])
     return (
         "Trace {} has the same inputs as trace {}: the compiled functions were cleared, or a setting of JAX or another "
         "transformation around the call has changed.".format(number, other)
@@ -119,8 +121,9 @@ def _leaf_change(path: str, a: Any, b: Any) -> Change:
 def _leaf_text(x: Any) -> str:
     if is_array(x):
         return array_text(x)
-    if isinstance(x, (type, types.FunctionType)):
-        return x.__qualname__
+    name = getattr(x, "__qualname__", None) or getattr(x, "__name__", None)
+    if callable(x) and isinstance(name, str):  # functions, classes, and JAX's wrapped functions
+        return name
     return short_repr(x, _WIDTH)
 
 

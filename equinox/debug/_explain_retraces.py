@@ -16,7 +16,7 @@ _MOST_TRACES = 256  # of one function that a new trace is compared with; the old
 def explain_retraces(
     fn: Optional[Callable[..., Any]] = None, *, announce: Optional[Callable[[str], Any]] = print
 ) -> Retraces:
-    """Find out why `filter_jit` or `jitf` compiles a function again.
+    """Find out why `filter_jit`, `jitf` or `filter_pmap` compiles a function again.
 
     It starts to record at once, and stops at the end of its `with` block or when `stop` is called. When a function is
     traced a second time or later, it is compared with the earlier trace that it differs least from. What differs is
@@ -31,7 +31,7 @@ def explain_retraces(
     nothing records, calls and traces cost nothing more.
 
     Args:
-        fn: A function, or what `filter_jit` or `jitf` returned. By default, all functions are recorded.
+        fn: A function, or what a transformation returned. By default, all functions are recorded.
         announce: A function that is called with the words for each retrace when it happens. `None` for no function.
 
     Returns:

@@ -40,6 +40,9 @@ def make():
 
 ONE, TWO = make(), make()
 
+# How JAX wraps its functions depends on the release.
+KINDS = " -> ".join(dict.fromkeys(type(f).__name__ for f in (jax.nn.relu, jax.nn.elu)))
+
 # The inputs of two calls -> the words for what differs. The function is `f(model, x, n=None)`.
 CHANGES = {
     "a static leaf": ((Net([X], 3), X), (Net([X], 4), X), ["model.step: 3 -> 4 (int, static)"]),
@@ -67,6 +70,7 @@ CHANGES = {
         ["x: ['a'], ['b'] -> ['b'], ['a'] (another order of keys)"],
     ),
     "a length": ((Net([X, 1]), X), (Net([X, 1, X]), X), ["model.layers: a `list` of 2 -> a `list` of 3"]),
+    "a length of a tuple": ((Net((X, 1)), X), (Net((X, 1, X)), X), ["model.layers: a `tuple` of 2 -> a `tuple` of 3"]),
     "a length and a leaf": (
         (Net([X, 1]), X),
         (Net([X, 2, 3]), X),
@@ -82,6 +86,7 @@ CHANGES = {
         (X, TWO),
         ["x: make.<locals>.<lambda> -> make.<locals>.<lambda> (function, another object, static)"],
     ),
+    "a function of JAX": ((X, jax.nn.relu), (X, jax.nn.elu), ["x: relu -> elu ({}, static)".format(KINDS)]),
     "a function in a partial": (
         (X, tree_util.Partial(ONE)),
         (X, tree_util.Partial(TWO)),
@@ -150,6 +155,16 @@ def test_static_arrays_are_compared_by_content():
         "x: i{0}[2](numpy) -> i{0}[2](numpy) (ndarray, other values, static)".format(size),
         "y: f32[4] -> f32[4] ({}, other values, static)".format(type(X).__name__),
     ]
+
+
+def test_many_changes_are_cut_short_in_the_words():
+    """The list has them all."""
+    step = eqx.filter_jit(lambda x: None)
+    with recorded(step) as retraces:
+        step(list(range(30)))
+        step(list(range(1, 31)))
+    lines = str(retraces).splitlines()
+    assert len(retraces[0].changes) == 30 and len(lines) == 22 and lines[-1] == "  ... and 10 more"
 
 
 def test_it_compares_with_the_trace_that_differs_least():
