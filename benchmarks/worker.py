@@ -23,6 +23,7 @@ CASES = {
         "nodes",
         "trees",
         "tracing",
+        "custom",
         "loops",
         "mapping",
         "overlap",
