@@ -115,8 +115,8 @@ def filter_custom_vjp(
         TypeError: `fun` or a rule isn't callable.
         TypeError: The function is called without its first input, or this one is passed by keyword.
         AttributeError: The function is called before it has both rules.
-        ValueError: Another input, an array of `fun` itself, or a variable that `fun` closes over is differentiated. In a
-            compiled function, JAX has an error of its own for the variable.
+        ValueError: Another input, an array of `fun` itself, or a variable that `fun` closes over is differentiated. For
+            the variable JAX may have an error of its own, if the call is compiled.
         TypeError: `fwd` doesn't return a pair.
         TypeError: `fwd` returns another output than `fun`, or `bwd` returns a gradient of another dtype, or one for a
             leaf that has none. The message says where.

@@ -298,6 +298,22 @@ def test_nested_in_other_transformations(nesting):
     assert NESTINGS[nesting](swapped, Scale(THREE), TWO) == 30
 
 
+@pytest.mark.parametrize("method", ["forward", "backward"])
+def test_a_stack_of_transformations(method):
+    """`filter_vmap` of `filter_grad` of `filter_scan` of a method of a model. Each step has the derivative 30."""
+
+    def loss(x, model):
+        return eqx.filter_scan(lambda carry, _: (rule_in_x(carry, model), 0), x, length=2)[0]
+
+    def rule_in_x(x, model):
+        return model.forward(x) if method == "forward" else Scale(x, model).backward(model.factor)
+
+    grads = eqx.filter_jit(eqx.filter_vmap(eqx.filter_grad(loss), in_axes=(0, None)))(
+        jnp.stack([TWO, THREE]), Scale(THREE)
+    )
+    assert grads.tolist() == [900, 900]
+
+
 def test_methods_have_the_model_for_their_first_input():
     m = Scale(THREE)
     for method in ("forward", "backward"):
