@@ -1,8 +1,9 @@
 """Wait for calls whose programs hold a check, and raise the error of the check there.
 
-JAX returns before a program has run. So the error of a check would come later, wherever its result is used. A call
-without a check must not wait. JAX lowers a program before its first run, and then tells each check in it. This also
-works if JAX has traced a part of the program earlier. So the dispatcher compares one number before and after a call.
+JAX returns before a program has run. Without this file, the error of a check would come later, where the result of the
+program is used. A call without a check must not wait. Before the first run of a program JAX lowers it, and each check
+in the program is counted then (`lowerings`). So the dispatcher compares this number before and after a call. JAX lowers
+the whole program, even if it has traced a part of it earlier.
 """
 
 import collections
@@ -19,7 +20,7 @@ class _Lowerings:
     """How many checks JAX has lowered.
 
     Attributes:
-        number: The number of them. The dispatcher reads it at each call.
+        number: How many in all threads. The dispatcher reads it at each call.
     """
 
     __slots__ = ("_last_of_thread", "number")
@@ -29,7 +30,7 @@ class _Lowerings:
         self._last_of_thread = {}
 
     def add(self):
-        """JAX lowers a check in this thread."""
+        """Count a check that JAX lowers in this thread."""
         self.number += 1
         self._last_of_thread[threading.get_ident()] = self.number
 
@@ -94,7 +95,10 @@ def call_failed(checked, arguments, number, error):
 
 
 def call_and_wait(compiled, checked, arguments):
-    """Call a compiled function, and do what this file is for. `Dispatcher.call` does the same in fewer calls."""
+    """Call a compiled function. If its program holds a check, wait, and raise the error of the check.
+
+    `Dispatcher.call` does the same with fewer calls of functions.
+    """
     number = lowerings.number
     try:
         out = compiled(*arguments)
@@ -114,6 +118,6 @@ def _raise_own(error):
 
 
 def _signature(arguments):
-    """What JAX looks at in arguments, to choose a program."""
+    """The shapes and dtypes of the arguments: JAX chooses the program by them."""
     leaves = tree_util.tree_leaves(arguments)
     return tuple((np.shape(x), x.dtype if hasattr(x, "dtype") else jnp.result_type(x)) for x in leaves)
