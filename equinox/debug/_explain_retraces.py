@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from .._dispatch import trace_listeners
 from .._dispatch.callables import Callee
@@ -81,8 +81,10 @@ class Retraces(List[Retrace]):
         super().__init__()
         self._function = function
         self._announce = announce
-        self._traces: Dict[Any, List[Any]] = {}  # key of traces -> their numbers and inputs
-        self._recording = threading.Lock()
+        # The key of traces -> their function, and their numbers and inputs. The `id` of the function is in the key, so
+        # the function must live as long.
+        self._traces: Dict[Any, Tuple[Any, List[Any]]] = {}
+        self._recording = threading.RLock()  # a comparison may run any code
         self._listener = self._record  # one object, by which it is removed
         trace_listeners.add(self._listener)
 
@@ -104,12 +106,13 @@ class Retraces(List[Retrace]):
         if self._function is not None and trace.function is not self._function:
             return
         with self._recording:
-            earlier = self._traces.setdefault(trace.key, [])
+            _, earlier = self._traces.setdefault(trace.key, (trace.function, []))
             number = earlier[-1][0] + 1 if earlier else 1
             found = closest(trace.inputs, earlier) if earlier else None
             earlier.append((number, trace.inputs))
             del earlier[:-_MOST_TRACES]
         if found is not None:
-            self.append(Retrace(trace.name, number, *found))
+            retrace = Retrace(trace.name, number, *found)
+            self.append(retrace)
             if self._announce is not None:
-                self._announce(str(self[-1]))
+                self._announce(str(retrace))

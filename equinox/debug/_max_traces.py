@@ -39,7 +39,7 @@ def assert_max_traces(fn: Optional[Callable[..., Any]] = None, *, max_traces: Op
         too many raises a `RuntimeError` that says what differs from an earlier call, by path, before and after.
 
     Raises:
-        TypeError: `fn` can't be called, or `max_traces` is neither an integer nor `None`.
+        TypeError: `fn` can't be called, or `max_traces` is something other than an integer or `None`.
         ValueError: `max_traces` is negative.
 
     Example:
@@ -104,7 +104,7 @@ class _Limit(Options):
         super().__init__("assert_max_traces", {"max_traces": max_traces})
         self.traces = 0
         self._earlier: List[Tuple[int, Any]] = []  # the number and the inputs of each trace
-        self._counting = threading.Lock()
+        self._counting = threading.RLock()  # a comparison may run any code
 
     def __eq__(self, other: Any) -> bool:
         return self is other

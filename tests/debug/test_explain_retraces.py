@@ -1,7 +1,9 @@
 """`explain_retraces` says why a function was compiled again: by path, before and after."""
 
 import collections
+import gc
 import threading
+import weakref
 from typing import Any
 
 import jax
@@ -241,6 +243,22 @@ def recorded_nothing():
 def test_an_error_ends_the_block():
     with pytest.raises(ZeroDivisionError), recorded():
         1 / 0  # noqa: B018
+
+
+def test_functions_are_kept_while_it_records():
+    """Else another function could get the same `id`, and be compared with the first."""
+
+    def references():
+        fun = lambda x: x  # noqa: E731
+        eqx.filter_jit(fun)(X)
+        return weakref.ref(fun)
+
+    with recorded():
+        fun = references()
+        gc.collect()
+        assert fun() is not None
+    gc.collect()
+    assert fun() is None
 
 
 def test_it_keeps_no_tracers():
