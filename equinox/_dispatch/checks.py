@@ -9,6 +9,7 @@ the whole program, even if it has traced a part of it earlier.
 import collections
 import threading
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import core, tree_util
@@ -119,5 +120,9 @@ def _raise_own(error):
 
 def _signature(arguments):
     """The shapes and dtypes of the arguments: JAX chooses the program by them."""
-    leaves = tree_util.tree_leaves(arguments)
-    return tuple((np.shape(x), x.dtype if hasattr(x, "dtype") else jnp.result_type(x)) for x in leaves)
+    return tuple((np.shape(x), _dtype_in_jax(x)) for x in tree_util.tree_leaves(arguments))
+
+
+def _dtype_in_jax(x):
+    dtype = x.dtype if hasattr(x, "dtype") else jnp.result_type(x)
+    return jax.dtypes.canonicalize_dtype(dtype) if isinstance(dtype, np.dtype) else dtype

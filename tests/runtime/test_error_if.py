@@ -133,11 +133,16 @@ def test_raises_if_an_inner_function_was_traced_before():
         return root(x)
 
     inner = jax.jit(counted)
-    inner(GOOD)
-    outer = eqx.filter_jit(lambda x: inner(x) + 1)
-    np.testing.assert_allclose(outer(GOOD), [2.0, 3.0])
-    with raises():
-        outer(BAD)
+    step = lambda carry, x: (carry, counted(x))  # noqa: E731
+    scan = lambda x: jax.lax.scan(step, 0.0, x)[1]  # noqa: E731
+    for fun in (inner, scan):
+        jax.jit(lambda x, fun=fun: fun(x) - 1)(GOOD)
+        before = len(traced)
+        outer = eqx.filter_jit(lambda x, fun=fun: fun(x) + 1)
+        np.testing.assert_allclose(outer(GOOD), [2.0, 3.0])
+        assert len(traced) == before or not hasattr(jax, "pure_callback")  # older JAX traces `inner` again
+        with raises():
+            outer(BAD)
 
 
 def test_raises_if_it_was_traced_by_an_outer_function_before():
@@ -225,6 +230,15 @@ def test_only_calls_with_a_check_are_waited_for(blocked):
         assert len(blocked) == i + 1
     plain(GOOD), checks_pairs(jnp.ones(3))
     assert len(blocked) == 3
+
+
+def test_a_call_that_shares_the_program_is_waited_for(blocked):
+    """JAX makes these NumPy arrays float32, and doesn't lower the program again."""
+    checked = eqx.filter_jit(root)
+    for x in (GOOD, np.asarray(GOOD), np.asarray(GOOD, np.float64)):
+        before = len(blocked)
+        checked(x)
+        assert len(blocked) == before + 1
 
 
 def test_another_thread_that_compiles_a_check_makes_no_call_wait(blocked):
