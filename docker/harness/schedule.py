@@ -86,9 +86,13 @@ class Summary:
     def status(self) -> int:
         """The exit status.
 
-        128 + n: signal n ended the run. 1: a cell failed. 3: an error ended the run, a cell was unavailable although it
-        has a lock, a cell that the user named did not run, the source changed during the run, or no cell ran. 0: none
-        of these. Canary cells don't count. The cells that `RERUN=failed` doesn't select don't count either.
+        - 128 + n: signal n ended the run.
+        - 1: a cell failed.
+        - 3: an error ended the run, no cell ran, or a cell that the user named did not run. Also if the source changed
+          during the run, or if a cell is unavailable that `unresolved.toml` doesn't list.
+        - 0: none of these.
+
+        Canary cells don't count. The cells that `RERUN=failed` doesn't select don't count either.
         """
         if self.signal is not None:
             return 128 + self.signal

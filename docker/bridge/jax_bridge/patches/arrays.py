@@ -1,7 +1,7 @@
 """`jax.Array` in JAX 0.4.0 to 0.4.6. Some of its methods are Python code of jax, others are C++ code of jaxlib.
 
-Then, an array had parts: one buffer per device. In jaxlib 0.4.13 each part is a `jax.Array` itself, and an array on one
-device is its own only part. Some methods of jax call the same method of each part, and would never return.
+In these releases an array has parts: one buffer per device. In jaxlib 0.4.13 each part is a `jax.Array` itself. An
+array on one device has one part: itself. Some methods of jax call the same method of each part, and would never return.
 """
 
 import sys
