@@ -57,9 +57,9 @@ def _is_explicit(sharding, jax):
 def shard_map(fun, mesh, in_specs, out_specs, axis_names=None, check_vma=True, jax=jax):
     """`jax.shard_map`, with the options of its newest form.
 
-    It came in JAX 0.4.4, in `jax.experimental.shard_map`. There `check_vma` is called `check_rep`, and there is a set
-    `auto` of the axes that are not in `axis_names`. `auto` came in 0.4.16, and is used from 0.4.30. It is `jax.shard_map` since 0.6.1. A
-    floor of 0.6.1 retires this function.
+    It came in JAX 0.4.4, in `jax.experimental.shard_map`. There `check_vma` is called `check_rep`, and `auto` has the
+    axes that are not in `axis_names`. `auto` came in 0.4.16, and is used from 0.4.30. The function is `jax.shard_map`
+    since 0.6.1. A floor of 0.6.1 retires this function.
 
     Args:
         fun: The function.

@@ -69,8 +69,8 @@ def _memory(array):
 class Quiet:
     """`jit(fun)`, but JAX doesn't warn about donated inputs that it can't use.
 
-    JAX warns when it compiles. A filter of warnings at each call would be slow. So the first call has no filter: if JAX
-    traces the function, the function raises `_Traced`, and it is called again with the filter.
+    JAX warns when it compiles, after it has traced the function. To change the filters of warnings at each call would
+    be slow. So the function itself changes them while JAX traces it, and the call changes them back.
 
     Args:
         fun: The function.
@@ -80,41 +80,48 @@ class Quiet:
     __slots__ = ("_jitted",)
 
     def __init__(self, fun, jit):
-        def refusing(*args):
-            if not _thread.is_quiet:
-                raise _Traced
+        def quiet(*args):
+            _ignore_unused()
             return fun(*args)
 
-        refusing.__name__ = refusing.__qualname__ = fun.__name__
-        self._jitted = jit(refusing)
+        quiet.__name__ = quiet.__qualname__ = fun.__name__
+        self._jitted = jit(quiet)
 
     def __call__(self, *args):
+        entered = _thread.entered
+        number = len(entered)
         try:
             return self._jitted(*args)
-        except _Traced:
-            pass
-        return self._quietly(self._jitted, args)
+        finally:
+            if len(entered) > number:
+                _leave(entered, number)
 
     def lower(self, *args):
         """Lower the function for these inputs, as `jax.jit(fun).lower` does."""
-        return self._quietly(self._jitted.lower, args)
-
-    def _quietly(self, fun, args):
-        outer, _thread.is_quiet = _thread.is_quiet, True
+        entered = _thread.entered
+        number = len(entered)
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", _UNUSED)
-                return fun(*args)
+            return self._jitted.lower(*args)
         finally:
-            _thread.is_quiet = outer
-
-
-class _Traced(Exception):
-    """JAX traces a function while the warning isn't ignored."""
+            _leave(entered, number)
 
 
 class _Thread(threading.local):
-    is_quiet = False  # whether the warning is ignored now
+    def __init__(self):
+        self.entered = []  # contexts that `warnings.catch_warnings` made, and that are still entered
 
 
 _thread = _Thread()
+
+
+def _ignore_unused():
+    context = warnings.catch_warnings()
+    context.__enter__()
+    _thread.entered.append(context)
+    warnings.filterwarnings("ignore", _UNUSED)
+
+
+def _leave(entered, number):
+    """Leave all contexts but the first `number`."""
+    while len(entered) > number:
+        entered.pop().__exit__(None, None, None)

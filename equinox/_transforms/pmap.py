@@ -64,8 +64,8 @@ def filter_pmap(
         out_axes: As for `filter_vmap`. For `None`, the array of the first example is returned.
         axis_name: The name of the axis, for collectives such as `jax.lax.psum`.
         axis_size: The size of the axis. It is an error if the arrays have another size.
-        **kwargs: As for `jax.pmap`, such as `devices` and `backend`. `donate_argnums` and `donate_argnames` name whole
-            inputs.
+        **kwargs: As for `jax.pmap`, such as `devices` and `backend`. `donate` is as for `filter_jit`. `donate_argnums`
+            and `donate_argnames` name whole inputs.
 
     Returns:
         A function with the inputs of `fun`. It has the methods `lower` and `clear_cache`, like a function from
