@@ -155,8 +155,8 @@ def wait_briefly(process: "subprocess.Popen[bytes]", cancel: threading.Event) ->
 def ends_within(process: "subprocess.Popen[bytes]", patience_s: float) -> bool:
     """Wait for a process to end. Returns whether it has ended.
 
-    The process stays a zombie. So the kernel can't give its number, which is also the number of its group, to another
-    process.
+    An ended process stays a zombie until it is waited for. So the kernel can't give its number to another process. This
+    number is also that of its process group.
     """
     if process.returncode is not None:
         return True

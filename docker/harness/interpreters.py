@@ -82,7 +82,7 @@ class Here:
                 yield "uv", found.strip()
 
     def pyenv_versions(self, version: str) -> list[Path]:
-        """The folders of pyenv's Pythons of that version, newest first. pyenv needn't be on the PATH."""
+        """The folders of pyenv's Pythons of that version, newest first. pyenv itself may be missing on the PATH."""
         root = self.env.get("PYENV_ROOT") or os.path.join(self.env.get("HOME", ""), ".pyenv")
         form = re.compile(re.escape(version) + r"\.(\d+)")
         found = [

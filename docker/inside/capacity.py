@@ -1,4 +1,4 @@
-"""How many cores and how much memory this process may use. It works in a container too. Standard library only.
+"""How many cores and how much memory this process may use, in a container too. Needs only the standard library.
 
 `workers.py` uses it inside a cell, and the harness uses it on the host. Control groups (cgroups) can be nested, and
 each can have limits. The lowest limit counts.

@@ -1,4 +1,4 @@
-"""What `lower` and its `compile` return: a filtered function that is compiled ahead of time for given inputs."""
+"""The results of `lower` and of its `compile`: a filtered function that is compiled ahead of time for given inputs."""
 
 from __future__ import annotations
 

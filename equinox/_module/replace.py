@@ -32,7 +32,7 @@ def replace(__module: M, **fields: Any) -> M:  # this name lets a field have the
         TypeError: `__module` is no module.
         TypeError: The module has no field of this name.
         TypeError: The new value of a static field holds an array or can't be hashed.
-        ValueError: The module isn't complete: another field has no value.
+        ValueError: Another field has no value, so the module isn't complete.
 
     Example:
         >>> mlp = eqx.nn.MLP(3, 2, width_size=8, depth=1, key=jax.random.PRNGKey(0))
