@@ -106,10 +106,11 @@ def filter_custom_vjp(
         `perturbed` is a tree of bools with the structure of the first input `x`. It says which leaves are
         differentiated. `residuals` may hold anything. `def_bwd` takes a function
         `(residuals, grad_out, perturbed, x, *args, **kwargs) -> grad_x`. `grad_out` has the structure of `out`. It has
-        `None` for each leaf that isn't a floating-point or complex array, or whose gradient is known to be zero.
-        `grad_x` has the structure of `x`. It has `None` for each leaf that isn't a floating-point or complex array.
-        `None` may stand for any gradient, and for a whole subtree, that is zero. Before JAX 0.4.16, all floating-point
-        and complex arrays of `x` are perturbed, and gradients of zero are arrays.
+        `None` for each leaf that isn't a floating-point or complex array, or whose gradient is known to be zero. If
+        it would have nothing else, the rule isn't called. `grad_x` has the structure of `x`. It has `None` for each
+        leaf that isn't a floating-point or complex array. `None` may stand for any gradient, and for a whole subtree,
+        that is zero. Before JAX 0.4.16, all floating-point and complex arrays of `x` are perturbed, and gradients of
+        zero are arrays.
 
     Raises:
         TypeError: `fun` or a rule isn't callable.
@@ -312,6 +313,8 @@ class CustomVjp(Transformed[P, R]):
             arrays, (residuals, merge_residuals) = residuals
             residuals, perturbed = merge_residuals(residuals)
             cotangents, merge_out = cotangents
+            if all(map(is_none, cotangents)):  # JAX 0.4.38 calls the rule for an unused output, JAX 0.7.2 doesn't
+                return [None] * len(call.may_vary)
             _, _, args, kwargs = call.merge(arrays)
             grad_out = merge_out.with_nones(cotangents)
             grad = bwd(residuals, grad_out, perturbed, *args, **kwargs)

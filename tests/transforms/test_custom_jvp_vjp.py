@@ -244,6 +244,14 @@ def test_rules_get_arrays_where_python_numbers_are_differentiated():
     assert jax.jvp(f, (2.0,), (1.0,))[1] == 20 and all(types) and types
 
 
+@pytest.mark.skipif(not KNOWS_ZEROS, reason="no zeros are known, which JAX tells a rule since 0.4.16")
+@WRAPPERS
+def test_a_rule_is_not_called_for_an_output_that_is_not_used(wrap):
+    f = eqx.filter_custom_vjp(lambda x: (2 * x, 3), fwd=lambda perturbed, x: ((2 * x, 3), None), bwd=None)
+    f.def_bwd(lambda residuals, grad_out, perturbed, x: pytest.fail("called"))
+    assert jax.grad(wrap(lambda x: x * f(x)[1]))(TWO) == 3
+
+
 @pytest.mark.parametrize("dtype", ["int32", "bool"])
 def test_outputs_that_are_not_floating_point_have_no_derivative(dtype):
     f = eqx.filter_custom_jvp(lambda x: (2 * x, (x > 1).astype(dtype)))
