@@ -209,6 +209,7 @@ class Prepared:
 
 @contextlib.contextmanager
 def prepared(found: Found) -> Iterator[Prepared]:
+    """Copy the source, the suite and the library to a temporary folder, and remove it at the end."""
     began, inventoried = time.monotonic(), installed()  # list the packages before the suite can change them
     with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
         place = Environment(Path(scratch))

@@ -72,6 +72,7 @@ def look(
     root: Path = Path("/"),
     env: Mapping[str, str] = os.environ,
 ) -> Hardware:
+    """Look up the hardware of a machine, by the commands and the files that the arguments give."""
     gpus, why_no_gpu = _gpus(run, which, root, env)
     tpu, why_no_tpu = _tpu(root, env)
     cores, memory_mib = capacity.cores(str(root)), capacity.memory_mib(str(root))
@@ -200,6 +201,7 @@ def _check_gpus(cell: Cell, hardware: Hardware) -> tuple[Outcome, str]:
 
 
 def _refuses_gpu(cell: Cell, gpu: GPU) -> str:
+    """Why the cell can't run on the GPU, or an empty string if it can."""
     low, high = cell.supports.compute_capability_min, cell.supports.compute_capability_max
     found = gpu.compute_capability
     jax = "JAX {}".format(cell.jax)

@@ -63,6 +63,7 @@ def read(path: Path = RECORD) -> dict[str, Result]:
 
 
 def _recorded(path: Path, name: str, facts: Any) -> Result:
+    """Read one entry of the record."""
     usable = isinstance(facts, dict) and "outcome" in facts and {*facts, "unmeasured"} <= {*PUBLISHED, "unmeasured"}
     if not usable or not all(fits(facts[key], hint) for key, hint in HINTS.items() if key in facts):
         raise RecordError("{} has no usable entry for `{}`".format(path, name))

@@ -307,6 +307,8 @@ class Schedule:
         return cell.backend == "cpu" or all(other.backend != cell.backend for other in self.running.values())
 
     def start(self, cell: Cell) -> None:
+        """Run the cell in a new thread. The thread puts what happens into the queue."""
+
         def on_progress(phase: str, done: int, total: int, failed: int) -> None:
             self.events.put(Progress(cell, phase, done, total, failed))
 
@@ -334,6 +336,7 @@ class Schedule:
             self.stop("The run can't go on.")
 
     def interrupt(self, number: int) -> None:
+        """Handle a signal. The first one stops the cells, and the second one ends the run at once."""
         if self.signal is not None:  # the second signal: end now. The processes of the cells end by themselves.
             self.running.clear()
             return

@@ -40,6 +40,7 @@ def is_expected(hashes: Mapping[str, str], env: Mapping[str, str] = os.environ) 
 
 
 def files(cell: Cell, root: Path) -> Iterator[Path]:
+    """The files that a snapshot holds: those that the hashes cover, and those that build the image of the cell."""
     yield from fingerprint.files(root)
     yield from (root / "docker" / "locks").glob(cell.name + "*.txt")
     yield from (root / "docker").glob("*.Dockerfile")

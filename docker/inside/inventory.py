@@ -14,10 +14,12 @@ else:  # pytest installs the backport
 
 
 def lines(found):
+    """The lines of all packages, sorted."""
     return sorted(set(map(line, found)))
 
 
 def line(distribution):
+    """The line of one package."""
     name = re.sub("[-_.]+", "-", distribution.metadata["Name"]).lower()
     listed = (distribution.read_text("RECORD") or "").splitlines()
     # Compiled files have no hash in the list, and some are compiled after the list was written. So leave them out.

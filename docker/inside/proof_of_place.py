@@ -152,6 +152,7 @@ def devices_of(array):
 
 
 def backend_complaints(expect, seen):
+    """The differences between the backend that JAX uses and the one that the cell expects, each with the next move."""
     wanted = expect["backend"]
     if "error" in seen:
         message = "cell `{}` expects backend `{}`, but JAX can't compute: {}. {}"
@@ -233,6 +234,7 @@ def pytest_sessionfinish(session, exitstatus):
 
 
 def _refuse(message, config):
+    """End the run with the exit status of a refused run. A worker also tells its controller why."""
     global refusal  # noqa: PLW0603
     refusal = message
     if hasattr(config, "workeroutput"):
@@ -241,6 +243,7 @@ def _refuse(message, config):
 
 
 def _keep(config, seen):
+    """Keep what a process found, for the report and for the JUnit file."""
     processes.append(seen)
     for plugin in config.pluginmanager.get_plugins():
         if hasattr(plugin, "add_global_property"):  # the JUnit plugin, which has no public name

@@ -145,6 +145,7 @@ class _Unfinished:
 
 
 def _flatten_unfinished(self):
+    """Flatten a module that lacks fields. Only the fields that it has are children."""
     layout, values = type(self).__layout__, self.__dict__
     names = tuple(name for name in layout.dynamic if name in values)
     static = tuple((name, values[name]) for name in layout.static if name in values)
@@ -152,6 +153,7 @@ def _flatten_unfinished(self):
 
 
 def _unflatten_unfinished(cls, aux, children):
+    """Make a module that lacks the same fields as the flattened one."""
     self = object.__new__(cls)
     self.__dict__.update(zip(aux.names, children))
     self.__dict__.update(aux.static)

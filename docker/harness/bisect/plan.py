@@ -63,6 +63,7 @@ class Index:
         return self._jax[last : first + 1][::-1]
 
     def _position(self, version: str, which: str) -> int:
+        """The position of a version among the releases. `which` is GOOD or BAD, for the error message."""
         try:
             wanted = Version(version)
         except InvalidVersion:

@@ -107,6 +107,7 @@ class Bench:
         return [self.uv, "pip", "install", "--quiet", "--python", str(python), *constraint]
 
     def _recipe(self, candidate: Candidate, python: Path) -> list[list[str]]:
+        """The commands that make the environment of a release, in order."""
         install = [
             *self._install(python),
             *(("--exclude-newer", candidate.as_of.isoformat()) if candidate.as_of else ()),
