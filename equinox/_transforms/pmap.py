@@ -131,9 +131,9 @@ class _PmapInputOptions(InputOptions):
             for x in inputs
         }
 
-    def jit(self, fun, leaves, donates):
+    def jit(self, fun, leaf_options, donates):
         """`jax.pmap` of a function of a tuple of traced leaves, and of a tuple of donated ones if `donates` is true."""
-        return _Programs(self, fun, [leaf for group in leaves for leaf in group])
+        return _Programs(self, fun, [leaf for group in leaf_options for leaf in group])
 
     def pack_output(self, out):
         """The output as it is: `_Programs` packs it."""
