@@ -26,6 +26,7 @@ CASES = {
         "custom",
         "loops",
         "mapping",
+        "sharding",
         "overlap",
         "imports",
         "layers",

@@ -67,6 +67,8 @@ TARGETS: dict[str, dict[int | None, Target]] = {
     "trace_lower_vmap": _all(1.1),
     "trace_lower_ensemble": _all(1.1),
     "call_vmap": _all(1.1),
+    "trace_lower_shard_map": _all(1.1),
+    "dispatch_donated": _by_leaves([2, 1.75], [1.5, 1.2]),  # it looks for an array that is passed twice
     "import": _all(50, unit=MILLISECONDS),
     "returns_before_done": _all(0.5),
     "layer": _all(1.05),

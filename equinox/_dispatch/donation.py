@@ -32,20 +32,33 @@ class Donating:
         compiled: The compiled function, as JAX made it.
     """
 
-    __slots__ = ("_compiled", "lower")
+    __slots__ = ("_compiled",)
 
     def __init__(self, compiled):
         self._compiled = compiled
-        self.lower = getattr(compiled, "lower", None)
 
     def __call__(self, traced, donated):
-        if len({*map(id, traced), *map(id, donated)}) < len(traced) + len(donated):
+        if len(set(map(id, traced + donated))) < len(traced) + len(donated):
             _refuse_twice(traced, donated, id)
+        entered = _thread.entered
+        number = len(entered)
         try:
             return self._compiled(traced, donated)
         except RuntimeError:
             _refuse_twice(traced, donated, _memory)
             raise
+        finally:
+            if len(entered) > number:
+                _leave(entered, number)
+
+    def lower(self, traced, donated):
+        """Lower the function for these inputs, as `jax.jit(...).lower` does."""
+        entered = _thread.entered
+        number = len(entered)
+        try:
+            return self._compiled.lower(traced, donated)
+        finally:
+            _leave(entered, number)
 
 
 def _refuse_twice(traced, donated, key_of):
@@ -66,44 +79,22 @@ def _memory(array):
         return id(array)
 
 
-class Quiet:
-    """`jit(fun)`, but JAX doesn't warn about donated inputs that it can't use.
+def quiet(fun):
+    """`fun`, but JAX doesn't warn about donated inputs that it can't use, if `Donating` calls the compiled function.
 
     JAX warns when it compiles, after it has traced the function. To change the filters of warnings at each call would
-    be slow. So the function itself changes them while JAX traces it, and the call changes them back.
-
-    Args:
-        fun: The function.
-        jit: `jax.jit` with some options.
+    be slow. So the function itself changes them while JAX traces it, and `Donating` changes them back.
     """
 
-    __slots__ = ("_jitted",)
+    def ignoring_unused(*args):
+        context = warnings.catch_warnings()
+        context.__enter__()
+        _thread.entered.append(context)
+        warnings.filterwarnings("ignore", _UNUSED)
+        return fun(*args)
 
-    def __init__(self, fun, jit):
-        def quiet(*args):
-            _ignore_unused()
-            return fun(*args)
-
-        quiet.__name__ = quiet.__qualname__ = fun.__name__
-        self._jitted = jit(quiet)
-
-    def __call__(self, *args):
-        entered = _thread.entered
-        number = len(entered)
-        try:
-            return self._jitted(*args)
-        finally:
-            if len(entered) > number:
-                _leave(entered, number)
-
-    def lower(self, *args):
-        """Lower the function for these inputs, as `jax.jit(fun).lower` does."""
-        entered = _thread.entered
-        number = len(entered)
-        try:
-            return self._jitted.lower(*args)
-        finally:
-            _leave(entered, number)
+    ignoring_unused.__name__ = ignoring_unused.__qualname__ = fun.__name__
+    return ignoring_unused
 
 
 class _Thread(threading.local):
@@ -112,13 +103,6 @@ class _Thread(threading.local):
 
 
 _thread = _Thread()
-
-
-def _ignore_unused():
-    context = warnings.catch_warnings()
-    context.__enter__()
-    _thread.entered.append(context)
-    warnings.filterwarnings("ignore", _UNUSED)
 
 
 def _leave(entered, number):

@@ -5,7 +5,7 @@ import itertools
 from . import trace_listeners
 from .call_signature import DONATED
 from .callables import rebuild
-from .donation import Donating, Quiet
+from .donation import Donating, quiet
 from .leaf_groups import LeafGroups
 
 
@@ -54,9 +54,7 @@ def specialise(get_function, layers, name, options, arrangement, treedef, kinds,
 
     flat_fun.__name__ = flat_fun.__qualname__ = name
     donates = DONATED in kinds
-
-    def jit(fun):
-        return options.jit(fun, leaf_options, donates)
-
-    compiled = jit(flat_fun) if options.warns_of_donation or not donates else Quiet(flat_fun, jit)
+    if donates and not options.warns_of_donation:
+        flat_fun = quiet(flat_fun)
+    compiled = options.jit(flat_fun, leaf_options, donates)
     return Donating(compiled) if donates else compiled, set()

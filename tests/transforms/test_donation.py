@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from devices import HOW_MANY, named, several, shards
 from tracing import Model, TraceRecorder, is_deleted, model
 
 import equinox as eqx
@@ -166,6 +167,17 @@ def test_an_array_that_is_donated_and_passed_twice_is_refused(options):
         with pytest.raises(ValueError, match="an array is donated, but it is another input of the same call too"):
             compiled(m, {"a": [m.weight]})
     assert f(m, {"a": [jnp.array(m.weight)]})[1]["a"][0].tolist() == [1.0, 2.0]
+
+
+@no_warning
+@several
+@shards
+def test_an_array_on_several_devices_is_refused_before_the_call():
+    """jaxlib 0.10.2 crashes if it is donated twice."""
+    x = jax.device_put(jnp.ones(HOW_MANY), named("d"))
+    with pytest.raises(ValueError, match="asked to donate `b`, but the same array is also passed as `a`"):
+        eqx.filter_jit(lambda a, b: (a + 1, b + 1), donate="all")(x, x)
+    assert x.tolist() == [1.0] * HOW_MANY
 
 
 @no_warning

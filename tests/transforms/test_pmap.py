@@ -127,9 +127,10 @@ def test_lower():
 @pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
 def test_other_options_are_those_of_jax():
     device = jax.devices()[-SIZE:]
-    f = eqx.filter_pmap(lambda x: (2 * x, "text"), devices=device, donate_argnums=0)
-    got = f(jnp.array(NUMBERS))
-    np.testing.assert_allclose(got[0], 2 * NUMBERS)
+    for donate in ({"donate_argnums": 0}, {"donate": "all"}):
+        f = eqx.filter_pmap(lambda x: (2 * x, "text"), devices=device, **donate)
+        got = f(jnp.array(NUMBERS))
+        np.testing.assert_allclose(got[0], 2 * NUMBERS)
     with pytest.raises(TypeError, match="`filter_pmap` passes its keyword arguments to `jax.pmap`.*nonsense"):
         eqx.filter_pmap(call, nonsense=1)
     with pytest.raises(TypeError, match="takes no `static_broadcasted_argnums`: what isn't an array is static"):

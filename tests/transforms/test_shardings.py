@@ -148,6 +148,9 @@ def test_functions_choose_shardings_by_shape():
                 assert name == "name" and layout(out["x"]) == layout(jax.device_put(array, where_it_fits(array)))
                 assert layout(g({"x": array + 0, "n": len}, "name")["x"]) == layout(out["x"])
         assert fun.traces == 3
+    for size in (HOW_MANY, HOW_MANY + 1):
+        out, name = eqx.filter_jit(lambda x: (x + 1, "name"), out_shardings=where_it_fits)(jnp.ones(size))
+        assert name == "name" and layout(out) == layout(jax.device_put(out, where_it_fits(out)))
     shardings = [lambda x: None, named("d")]
     out = eqx.filter_jit(lambda x: x, out_shardings=shardings)([jnp.ones(2), jnp.ones(HOW_MANY)])
     assert layout(out[1]) == layout(jax.device_put(jnp.ones(HOW_MANY), named("d")))
