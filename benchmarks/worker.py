@@ -23,6 +23,7 @@ CASES = {
         "nodes",
         "trees",
         "tracing",
+        "derivatives",
         "custom",
         "loops",
         "mapping",
