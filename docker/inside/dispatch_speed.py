@@ -90,7 +90,7 @@ def inputs_only(leaves):
 
 def in_and_out(leaves):
     raw = jax.jit(lambda arrays: [-x for x in arrays])
-    filtered = eqx.filter_jit(lambda model: tree_map(lambda x: -x if eqx.is_array(x) else x, model))
+    filtered = eqx.filter_jit(lambda model: tree_map(lambda x: jnp.negative(x) if eqx.is_array(x) else x, model))
     return {FLOOR: chained(raw, flat_model(leaves)), "equinox": chained(filtered, net(leaves))}
 
 

@@ -1,7 +1,8 @@
 """The cost of a custom rule for a function of a model, beside JAX's own of a flat list of the same arrays."""
 
 import functools as ft
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import dispatch_speed
 import jax
@@ -57,7 +58,7 @@ def custom_vjp():
     return flat, filtered
 
 
-def trace(leaves, make) -> dict[str, Call]:
+def trace(leaves: int, make: Callable[[], Any]) -> dict[str, Call]:
     """The gradient. Each call makes a new function, of which JAX remembers nothing."""
     model, arrays, x = inputs(leaves)
     flat, filtered = make()
@@ -86,14 +87,14 @@ def trace_closure(leaves: int) -> dict[str, Call]:
     }
 
 
-def call(leaves, make) -> dict[str, Call]:
+def call(leaves: int, make: Callable[[], Any]) -> dict[str, Call]:
     """Outside of `jit`, and not differentiated."""
     model, arrays, x = inputs(leaves)
     flat, filtered = make()
     return {FLOOR: lambda: flat(arrays, x), EQUINOX: lambda: filtered(model, x)}
 
 
-def inputs(leaves: int):
+def inputs(leaves: int) -> tuple[Any, Any, Any]:
     return dispatch_speed.net(leaves), dispatch_speed.flat_model(leaves), jnp.ones(dispatch_speed.SIZE)
 
 

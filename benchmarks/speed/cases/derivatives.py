@@ -58,7 +58,7 @@ DERIVATIVES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 }
 
 
-def trace(flat, filtered, leaves: int) -> dict[str, Call]:
+def trace(flat: Callable[..., Any], filtered: Callable[..., Any], leaves: int) -> dict[str, Call]:
     """Each call makes a new function, of which JAX remembers nothing."""
     model, arrays, x = dispatch_speed.net(leaves), dispatch_speed.flat_model(leaves), jnp.ones(dispatch_speed.SIZE)
     loss = dispatch_speed.model_loss
