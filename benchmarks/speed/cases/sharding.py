@@ -41,7 +41,7 @@ def trace_shard_map(leaves: int) -> dict[str, Call]:
 
 def donated(leaves: int) -> dict[str, Call]:
     """Each call gets the output of the one before it."""
-    step = ft.partial(jax.tree_util.tree_map, lambda x: -x if eqx.is_array(x) else x)
+    step = ft.partial(jax.tree_util.tree_map, lambda x: jnp.negative(x) if eqx.is_array(x) else x)
     raw = jax.jit(step, donate_argnums=0)
     filtered = eqx.filter_jit(step, donate="all")
     return {
