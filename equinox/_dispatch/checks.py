@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import core, tree_util
 
+from .._trees.predicates import is_jax_array
+
 _MAX_ERRORS = 64
 
 
@@ -24,16 +26,18 @@ class _Lowerings:
         number: How many in all threads. The dispatcher reads it at each call.
     """
 
-    __slots__ = ("_last_of_thread", "number")
+    __slots__ = ("_adding", "_last_of_thread", "number")
 
     def __init__(self):
         self.number = 0
         self._last_of_thread = {}
+        self._adding = threading.Lock()  # the number must never decrease
 
     def add(self):
         """Count a check that JAX lowers in this thread."""
-        self.number += 1
-        self._last_of_thread[threading.get_ident()] = self.number
+        with self._adding:
+            self.number += 1
+            self._last_of_thread[threading.get_ident()] = self.number
 
     def any_since(self, number):
         """Whether JAX has lowered a check in this thread since there were `number` of them."""
@@ -85,7 +89,7 @@ def wait(checked, arguments, number, out):
 def block(out):
     """Wait until the arrays in `out` are computed. An outer transformation waits for its own."""
     for x in tree_util.tree_leaves(out):
-        if not isinstance(x, core.Tracer):
+        if is_jax_array(x) and not isinstance(x, core.Tracer):  # JAX returns tangents of integers as NumPy arrays
             x.block_until_ready()
 
 
@@ -112,10 +116,15 @@ def call_and_wait(compiled, checked, arguments):
 
 
 def _raise_own(error):
+    """Raise the error of a check if the text of JAX's `error` holds it.
+
+    The text may also hold shorter messages, of checks that failed in other threads. So the longest one is right.
+    """
     text = str(error)
-    for own in reversed(tuple(_errors)):
-        if type(own).__name__ in text and str(own) in text:
-            raise type(own)(*own.args) from None
+    found = [own for own in tuple(_errors) if type(own).__name__ in text and str(own) in text]
+    if found:
+        own = max(found, key=lambda own: len(str(own)))
+        raise type(own)(*own.args) from None
 
 
 def _signature(arguments):

@@ -179,6 +179,28 @@ def test_other_errors_are_those_of_jax():
         eqx.filter_jit(wrong)(BAD)
 
 
+def test_an_error_in_another_thread_is_not_taken_for_it(monkeypatch):
+    """The text of JAX's error also holds the shorter message."""
+    own = checks.raised_on_host
+
+    def with_another(error):
+        own(error)
+        own(eqx.EquinoxRuntimeError(MESSAGE[:5]))
+
+    monkeypatch.setattr(sys.modules["equinox._runtime.error_if"], "raised_on_host", with_another)
+    with raises(MESSAGE):
+        eqx.filter_jit(root)(BAD)
+
+
+def test_an_output_may_be_an_array_of_numpy():
+    """The gradient of an integer is one."""
+    fun = eqx.filter_jit(jax.grad(lambda pair: root(pair[0]) * pair[1], allow_int=True))
+    gradient, _ = fun((GOOD[1], jnp.array(3)))
+    np.testing.assert_allclose(gradient, 0.75)
+    with raises():
+        fun((BAD[1], jnp.array(3)))
+
+
 SPMD = """
 import jax, jax.numpy as jnp, numpy as np, equinox as eqx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
