@@ -10,10 +10,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
+from devices import mesh_of
 from jax import tree_util
 from modules import Affine, affine
 
 import equinox as eqx
+from equinox import _compat
 from equinox._transforms.wrap import _transformations
 
 X = jnp.array([3.0, 4.0])
@@ -39,7 +41,14 @@ def total_bwd(residuals, grad_out, perturbed, model, x):
     return None
 
 
+def shard_map_options():
+    """For a mesh of one device, where JAX has meshes."""
+    mesh = mesh_of(d=1) if hasattr(jax, "sharding") else None
+    return {"mesh": mesh, "in_specs": None, "out_specs": None}
+
+
 TRANSFORMATIONS = {
+    "assert_max_traces": (eqx.debug.assert_max_traces, {"max_traces": None}),
     "filter_checkpoint": (eqx.filter_checkpoint, {}),
     "filter_custom_jvp": (eqx.filter_custom_jvp, {"jvp": total_jvp}),
     "filter_custom_vjp": (eqx.filter_custom_vjp, {"fwd": total_fwd, "bwd": total_bwd}),
@@ -50,6 +59,7 @@ TRANSFORMATIONS = {
     "filter_jit": (eqx.filter_jit, {}),
     "filter_make_jaxpr": (eqx.filter_make_jaxpr, {}),
     "filter_pmap": (eqx.filter_pmap, {"in_axes": (None, 0)}),
+    "filter_shard_map": (eqx.filter_shard_map, shard_map_options()),
     "filter_value_and_grad": (eqx.filter_value_and_grad, {}),
     "filter_vmap": (eqx.filter_vmap, {"in_axes": (None, 0)}),
     "gradf": (eqx.gradf, {"filter_fn": eqx.is_inexact_array}),
@@ -57,6 +67,7 @@ TRANSFORMATIONS = {
     "value_and_grad_f": (eqx.value_and_grad_f, {"filter_fn": eqx.is_inexact_array}),
 }
 OPTIONS = {
+    "assert_max_traces": {"max_traces": 9},
     "filter_checkpoint": {"prevent_cse": False},
     "filter_custom_jvp": {"jvp": None},
     "filter_custom_vjp": {"fwd": total_fwd},
@@ -67,6 +78,7 @@ OPTIONS = {
     "filter_jit": {"static_argnums": 2},
     "filter_make_jaxpr": {"axis_env": [("batch", 2)]},
     "filter_pmap": {"in_axes": (None, 0), "out_axes": eqx.if_array(-1), "axis_size": 2},
+    "filter_shard_map": dict(shard_map_options(), check_vma=False),
     "filter_value_and_grad": {"has_aux": False, "holomorphic": False},
     "filter_vmap": {"in_axes": (None, 0), "out_axes": eqx.if_array(-1), "axis_size": 2},
     "gradf": {"filter_tree": Affine(True, False)},
@@ -75,9 +87,35 @@ OPTIONS = {
 }
 
 
+EQUAL_TO_ITSELF = {"assert_max_traces"}  # each result has a count of its own
+WITHOUT_PICKLES = {"filter_shard_map"}  # JAX pickles no mesh
+
+
 @pytest.fixture(params=sorted(TRANSFORMATIONS))
 def name(request):
+    return existing(request.param)
+
+
+@pytest.fixture(params=sorted(set(TRANSFORMATIONS) - EQUAL_TO_ITSELF))
+def comparable(request):
+    """The name of a transformation whose results are equal if the functions and the options are."""
+    return existing(request.param)
+
+
+@pytest.fixture(params=sorted(set(TRANSFORMATIONS) - EQUAL_TO_ITSELF - WITHOUT_PICKLES))
+def portable(request):
+    """The name of a transformation whose results have pickles that are equal to them."""
     return request.param
+
+
+def existing(name):
+    """The name, if the running JAX has what the transformation needs."""
+    if name in _compat.SINCE:
+        try:
+            _compat.require(name)
+        except NotImplementedError as error:
+            pytest.skip(str(error))
+    return name
 
 
 def transformed(name, fun=total):
@@ -96,11 +134,11 @@ def shown(x):
 
 
 def test_all_transformations_are_tested():
-    assert set(TRANSFORMATIONS) == set(_transformations) <= set(eqx.__all__)
+    assert set(TRANSFORMATIONS) == set(_transformations) <= {*eqx.__all__, *eqx.debug.__all__}
 
 
-def test_a_call_and_both_decorators_are_the_same(name):
-    function, options = TRANSFORMATIONS[name]
+def test_a_call_and_both_decorators_are_the_same(comparable):
+    function, options = TRANSFORMATIONS[comparable]
     spelled = [function(total, **options), function(**options)(total), ft.partial(function, **options)(total)]
     assert spelled[0] == spelled[1] == spelled[2]
     assert same(spelled[0], spelled[1]) and same(spelled[0], spelled[2])
@@ -160,15 +198,19 @@ def test_a_transformed_model_is_seen_by_the_next_transformation():
 # Equality, hashing, references
 
 
-def test_it_hashes_and_compares_by_its_function_and_options(name):
+def test_it_hashes_and_compares_by_its_function_and_options(comparable):
     m = affine()
-    assert transformed(name) == transformed(name) and hash(transformed(name)) == hash(transformed(name))
-    assert transformed(name, m) == transformed(name, m) and hash(transformed(name, m)) == hash(transformed(name, m))
-    assert transformed(name, m) != transformed(name, affine()) and transformed(name) != total
-    function, _ = TRANSFORMATIONS[name]
-    with_options = [function(total, **OPTIONS[name]) for _ in range(2)]
-    assert with_options[0] == with_options[1] != transformed(name)
-    assert len({*with_options, transformed(name), transformed(name)}) == 2
+    assert transformed(comparable) == transformed(comparable) and hash(transformed(comparable)) == hash(
+        transformed(comparable)
+    )
+    assert transformed(comparable, m) == transformed(comparable, m) and hash(transformed(comparable, m)) == hash(
+        transformed(comparable, m)
+    )
+    assert transformed(comparable, m) != transformed(comparable, affine()) and transformed(comparable) != total
+    function, _ = TRANSFORMATIONS[comparable]
+    with_options = [function(total, **OPTIONS[comparable]) for _ in range(2)]
+    assert with_options[0] == with_options[1] != transformed(comparable)
+    assert len({*with_options, transformed(comparable), transformed(comparable)}) == 2
 
 
 def test_options_that_cannot_be_hashed_are_only_equal_to_themselves():
@@ -249,11 +291,11 @@ def test_a_deep_copy_of_a_transformed_model_has_a_model_of_its_own(name):
     assert copy.copy(f) is f
 
 
-def test_a_pickle_keeps_function_and_options(name):
-    function, _ = TRANSFORMATIONS[name]
-    for f in (transformed(name), function(total, **OPTIONS[name])):
+def test_a_pickle_keeps_function_and_options(portable):
+    function, _ = TRANSFORMATIONS[portable]
+    for f in (transformed(portable), function(total, **OPTIONS[portable])):
         assert pickle.loads(pickle.dumps(f)) == f
-    g = pickle.loads(pickle.dumps(transformed(name, affine())))
+    g = pickle.loads(pickle.dumps(transformed(portable, affine())))
     assert eqx.tree_equal(g.__wrapped__, affine())
 
 
@@ -268,9 +310,9 @@ def test_a_list_among_the_options_may_change_later():
 
 
 @pytest.mark.parametrize("child", [None, False, 1, [1]])
-def test_a_placeholder_for_the_function_is_copied_and_pickled(name, child):
+def test_a_placeholder_for_the_function_is_copied_and_pickled(portable, child):
     """A tree of gradients or of bools has such placeholders."""
-    f = tree_util.tree_unflatten(tree_util.tree_structure(transformed(name)), [child])
+    f = tree_util.tree_unflatten(tree_util.tree_structure(transformed(portable)), [child])
     for again in (copy.deepcopy(f), pickle.loads(pickle.dumps(f))):
         assert type(again) is type(f) and again.__wrapped__ == child
         assert tree_util.tree_structure(again) == tree_util.tree_structure(f)
