@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import tree_util
 
+from .primitives import identity_primitive
 from .release import jax_release
 
 
@@ -133,30 +134,18 @@ def _guarded(arrays, may_vary, refuse, jax):
     """The arrays. JAX calls `refuse` if it differentiates one that must not be. For releases without symbolic zeros."""
     guard = _guard(jax)
     return [
-        x if allowed or not _is_inexact(x) else guard.bind(x, refuse=ft.partial(refuse, i))
+        x if allowed or not _is_inexact(x) else guard([x], ft.partial(refuse, i))[0]
         for i, (x, allowed) in enumerate(zip(arrays, may_vary))
     ]
 
 
 @ft.lru_cache(maxsize=None)
 def _guard(jax):
-    """A primitive that returns its input, and can't be differentiated. `jax.interpreters.mlir` came in JAX 0.2.28."""
-    interpreters = jax.interpreters
-    guard = jax.core.Primitive("not_differentiated")
-    guard.def_impl(lambda x, refuse: x)
-    guard.def_abstract_eval(lambda x, refuse: x)
+    """A primitive that returns its input. JAX calls its label if the input is differentiated."""
 
-    def jvp(primals, tangents, refuse):
-        if type(tangents[0]) is not interpreters.ad.Zero:
+    def follow(refuse, step):
+        if step == "jvp_t":
             refuse()
-        return guard.bind(*primals, refuse=refuse), tangents[0]
+        return refuse
 
-    def batch(args, axes, refuse):
-        return guard.bind(*args, refuse=refuse), axes[0]
-
-    interpreters.ad.primitive_jvps[guard] = jvp
-    interpreters.batching.primitive_batchers[guard] = batch
-    interpreters.xla.translations[guard] = lambda builder, x, refuse: x
-    if hasattr(interpreters, "mlir"):
-        interpreters.mlir.register_lowering(guard, lambda context, x, refuse: [x])
-    return guard
+    return identity_primitive("not_differentiated", follow, jax)

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,6 @@ from jax import tree_util
 from random_trees import Pair, Point
 
 from equinox import _compat
-from equinox._compat import autodiff
 
 
 class Only:
@@ -349,20 +349,34 @@ class Zero:
 
 def custom_jax(version="0.4.16", **names):
     """A stand-in for a JAX whose `custom_derivatives` has these names."""
-    empty = {"core": Only(Primitive=Guard), "dtypes": jax.dtypes, "custom_derivatives": SimpleNamespace(**names)}
-    registries = SimpleNamespace(primitive_jvps={}, primitive_batchers={}, translations={}, Zero=Zero)
-    interpreters = SimpleNamespace(ad=registries, batching=registries, xla=registries)
+    empty = {"core": Only(Primitive=Identity), "dtypes": jax.dtypes, "custom_derivatives": SimpleNamespace(**names)}
+    ad, batching = Only(Zero=Zero, primitive_jvps={}, primitive_transposes={}), Only(primitive_batchers={})
+    interpreters = Only(ad=ad, batching=batching, mlir=Only(register_lowering=lambda primitive, rule: None))
     return Only(__version__=version, custom_jvp=Custom, custom_vjp=Custom, interpreters=interpreters, **empty)
 
 
-class Guard:
-    """A stand-in for a primitive."""
+class Bound(NamedTuple):
+    """What `Identity` returns for one input."""
+
+    label: Any
+    x: Any
+    shape = ()
+
+
+class Identity:
+    """A stand-in for a primitive. It returns its inputs with its label."""
 
     def __init__(self, name):
-        self.def_impl = self.def_abstract_eval = lambda fun: None
+        self.name = name
 
-    def bind(self, x, refuse):
-        return SimpleNamespace(shape=(), x=x, refuse=refuse)
+    def def_impl(self, rule):
+        self.impl = rule
+
+    def def_abstract_eval(self, rule):
+        self.abstract = rule
+
+    def bind(self, *arrays, label):
+        return [Bound(label, x) for x in arrays]
 
 
 def refuse(number):
@@ -397,8 +411,11 @@ def test_custom_jvp_without_symbolic_zeros():
     integer = jnp.array(1)
     first, second, third = custom(ONE, ONE, integer)
     assert first is ONE and second.x is ONE and third is integer
+    (jvp,) = stand_in.interpreters.ad.primitive_jvps.values()
+    zero = Zero()
+    assert jvp([ONE], [zero], label=second.label) == ([second], [zero])
     with pytest.raises(ValueError, match="1"):
-        second.refuse()
+        jvp([ONE], [ONE], label=second.label)
 
 
 def test_custom_vjp_with_and_without_symbolic_zeros():
@@ -426,41 +443,6 @@ def test_custom_vjp_with_and_without_symbolic_zeros():
     old = _compat.custom_vjp(lambda *xs: xs, fwd, bwd, [True, False], refuse, jax=custom_jax("0.4.14"))
     first, second = old(ONE, ONE)
     assert first is ONE is second.x
-
-
-@pytest.mark.parametrize("has_mlir", [False, True])
-def test_the_guard_of_what_must_not_be_differentiated(has_mlir):
-    stand_in, lowered = custom_jax(), []
-    if has_mlir:
-        stand_in.interpreters.mlir = SimpleNamespace(register_lowering=lambda guard, rule: lowered.append(rule))
-    guard = autodiff._guard(stand_in)
-    (jvp,) = stand_in.interpreters.ad.primitive_jvps.values()
-    (batch,) = stand_in.interpreters.batching.primitive_batchers.values()
-    zero = Zero()
-    out, tangent = jvp([ONE], [zero], refuse=refuse)
-    assert out.x is ONE and out.refuse is refuse and tangent is zero
-    with pytest.raises(ValueError, match="refused"):
-        jvp([ONE], [ONE], refuse=lambda: refuse("refused"))
-    out, axis = batch([ONE], [0], refuse=refuse)
-    assert out.x is ONE and out.refuse is refuse and axis == 0
-    assert stand_in.interpreters.xla.translations[guard](None, ONE, refuse) is ONE
-    assert [rule(None, ONE, refuse) for rule in lowered] == [[ONE]] * has_mlir
-
-
-class Identity:
-    """A stand-in for a primitive. It returns its inputs with its label."""
-
-    def __init__(self, name):
-        self.name = name
-
-    def def_impl(self, rule):
-        self.impl = rule
-
-    def def_abstract_eval(self, rule):
-        self.abstract = rule
-
-    def bind(self, *arrays, label):
-        return [(label, x) for x in arrays]
 
 
 @pytest.mark.parametrize("version, by_mlir, by_xla", [("0.2.27", 0, 1), ("0.2.28", 1, 1), ("0.3.0", 1, 0)])
