@@ -176,4 +176,9 @@ def short_repr(x, width):
         text = re.sub(r"\s*\n\s*", " ", repr(x))
     except Exception:  # the `repr` of the object is broken
         text = object.__repr__(x)
+    return short_text(text, width)
+
+
+def short_text(text, width):
+    """`text`, cut to `width`."""
     return text if len(text) <= width else text[: width - 3] + "..."

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from .._dispatch.cache_key import ArrayKey
 from .._dispatch.trace_listeners import Shape
 from .._trees.format import array_text
-from .._trees.paths import differing_static_fields, short_repr, walk_together
+from .._trees.paths import differing_static_fields, short_repr, short_text, walk_together
 from .._trees.predicates import is_array
 from .._trees.static import is_same
 
 _MOST_LINES = 20  # in the words for one trace
-_WIDTH = 60  # of the `repr` of a static value
+_WIDTH = 60  # of the text of a static value
 
 
 class Change(NamedTuple):
@@ -46,8 +48,8 @@ def in_words(number: int, other: int, changes: List[Change]) -> str:
         more = ["... and {} more".format(hidden)] if hidden > 0 else []
         return "\n  ".join([head, *map(str, changes[:_MOST_LINES]), *more])
     return (
-        "Trace {} has the same inputs as trace {}: the compiled functions were cleared, or a setting of JAX or another "
-        "transformation around the call has changed.".format(number, other)
+        "Trace {} has the same inputs as trace {}: the compiled functions were cleared, the earlier trace raised an "
+        "error, or a setting of JAX or another transformation around the call has changed.".format(number, other)
     )
 
 
@@ -105,7 +107,7 @@ def _is_same_leaf(a: Any, b: Any) -> bool:
 
 
 def _leaf_change(path: str, a: Any, b: Any) -> Change:
-    texts = _leaf_text(a), _leaf_text(b)
+    texts = _cut(_leaf_text(a), _leaf_text(b))
     if type(a) is Shape and type(b) is Shape:
         return _arrow(path, *texts)
     if type(a) is Shape or type(b) is Shape:
@@ -124,12 +126,20 @@ def _leaf_text(x: Any) -> str:
     name = getattr(x, "__qualname__", None) or getattr(x, "__name__", None)
     if callable(x) and isinstance(name, str):  # functions, classes, and JAX's wrapped functions
         return name
-    return short_repr(x, _WIDTH)
+    return short_repr(x, sys.maxsize)
+
+
+def _cut(*texts: str) -> Tuple[str, ...]:
+    """Two texts, cut to `_WIDTH`. If they first differ in what is cut off, their beginnings are cut off too."""
+    same = len(os.path.commonprefix(texts))
+    is_hidden = len(set(texts)) > 1 and same > _WIDTH - len("...")
+    start = same - _WIDTH // 2 if is_hidden else 0
+    return tuple(short_text("..." + text[start:] if start else text, _WIDTH) for text in texts)
 
 
 def _node_text(x: Any, children: Any) -> str:
     if children is None:
-        return _leaf_text(x)
+        return short_text(_leaf_text(x), _WIDTH)
     if x is None:
         return "None"
     text = "a `{}`".format(type(x).__name__)

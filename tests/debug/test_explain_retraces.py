@@ -59,6 +59,16 @@ CHANGES = {
     "a dtype": ((X, X), (X, X > 0), ["x: f32[4] -> bool[4]"]),
     "a weak type": ((X, jnp.float32(1)), (X, jnp.asarray(1.0)), ["x: f32[] -> weak_f32[]"]),
     "an array or a number": ((X, 1), (X, X), ["x: 1 (int, static) -> f32[4]"]),
+    "the end of a long text": (
+        (X, "a" * 99),
+        (X, "a" * 99 + "b"),
+        ["x: ...{0}' -> ...{0}b' (str, static)".format(30 * "a")],
+    ),
+    "the beginning of a long text": (
+        (X, "a" * 99),
+        (X, "b" * 99),
+        ["x: '{}... -> '{}... (str, static)".format(56 * "a", 56 * "b")],
+    ),
     "a new key": ((X, {"a": X}), (X, {"a": X, "mask": X}), ["x['mask']: a new key"]),
     "a key less, and a leaf": (
         (X, {"a": X, "b": X}),
