@@ -124,7 +124,10 @@ def _top(node):
 
 
 def differing_static_fields(left, left_children, right, right_children):
-    """The fields of two modules of one class whose static values differ: `[(name, value of left, value of right)]`."""
+    """The fields of two modules of one class whose static values differ: `[(name, value of left, value of right)]`.
+
+    If a field is static in only one of them, the other value is the child.
+    """
     layout = layout_of(left)
 
     def static_value(module, children, name):
@@ -137,7 +140,11 @@ def differing_static_fields(left, left_children, right, right_children):
 
     names = () if layout is None else (*layout.dynamic, *layout.static)
     values = [(x, static_value(left, left_children, x), static_value(right, right_children, x)) for x in names]
-    return [(name, a, b) for name, a, b in values if not is_same(a, b)]
+    return [
+        (x, left_children.get("." + x) if a is None else a, right_children.get("." + x) if b is None else b)
+        for x, a, b in values
+        if not is_same(a, b)
+    ]
 
 
 def _describe_static_data(left, left_children, right, right_children):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from .._dispatch.cache_key import ArrayKey
 from .._dispatch.trace_listeners import Shape
@@ -66,8 +66,12 @@ def changes_between(before: Any, after: Any) -> List[Change]:
                 "by position" if by_position else "by keyword" for by_position in (old[key].by_position, x.by_position)
             ]
             found.append(_arrow(x.name, *ways))
+        changes: Dict[str, Change] = {}
         for place in walk_together(old[key].value, x.value, x.name):
-            found.extend(_changes_at(*place))
+            for change in _changes_at(*place):
+                # A field that is static in only one of two modules is found a second time, among their children.
+                changes.setdefault(change.path, change)
+        found.extend(changes.values())
     return found
 
 

@@ -20,6 +20,10 @@ from equinox._dispatch import trace_listeners
 X = jnp.arange(4.0)
 
 
+class Activation(eqx.Module):
+    fun: Any = eqx.field(static=callable)
+
+
 class Net(eqx.Module):
     layers: Any
     step: Any = 3
@@ -54,6 +58,11 @@ CHANGES = {
         (Net(X, size=2), X),
         (Net(X, size=(2, 3)), X),
         ["model.size: 2 -> (2, 3) (int -> tuple, static)"],
+    ),
+    "a field that is static in one of them": (
+        (Activation(X), X),
+        (Activation(other), X),
+        ["model.fun: f32[4] -> other (function, static)"],
     ),
     "a shape": ((X, jnp.ones((3, 2))), (X, jnp.ones((3, 1))), ["x: f32[3,2] -> f32[3,1]"]),
     "a dtype": ((X, X), (X, X > 0), ["x: f32[4] -> bool[4]"]),
