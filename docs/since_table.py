@@ -15,13 +15,14 @@ def table():
     """One row for each feature. The oldest releases come first."""
     rows = ["| Feature | First JAX | What that JAX added |", "|---|---|---|"]
     for feature, (release, added) in sorted(SINCE.items(), key=lambda item: (item[1][0], item[0])):
-        rows.append("| `{}` | {} | {} |".format(public_name(feature), ".".join(map(str, release)), added))
+        rows.append("| {} | {} | {} |".format(written(feature), ".".join(map(str, release)), added))
     return "\n".join(rows) + "\n"
 
 
-def public_name(feature):
-    """The feature as a user writes it after `eqx.`."""
-    return "debug." + feature if feature in eqx.debug.__all__ else feature
+def written(feature):
+    """The feature with its code in quotes. A name of `debug` is written as users write it."""
+    code, space, words = feature.partition(" ")
+    return "`{}{}`{}{}".format("debug." if code in eqx.debug.__all__ else "", code, space, words)
 
 
 def page():

@@ -194,9 +194,9 @@ def test_the_page_on_old_jax_has_a_row_for_each_feature(since_table):
 
 
 def test_a_feature_is_written_as_users_write_it(since_table):
-    names = ["store_dce", "filter_shard_map", "filter_jacrev(has_aux=True)"]
-    expected = ["debug.store_dce", "filter_shard_map", "filter_jacrev(has_aux=True)"]
-    assert list(map(since_table.public_name, names)) == expected
+    features = ["store_dce", "filter_jacrev(has_aux=True)", "error_if of a typed key"]
+    expected = ["`debug.store_dce`", "`filter_jacrev(has_aux=True)`", "`error_if` of a typed key"]
+    assert list(map(since_table.written, features)) == expected
 
 
 # What the pages name
