@@ -133,12 +133,12 @@ def _leaf_text(x: Any) -> str:
     return short_repr(x, sys.maxsize)
 
 
-def _cut(*texts: str) -> Tuple[str, ...]:
+def _cut(a: str, b: str) -> Tuple[str, str]:
     """Two texts, cut to `_WIDTH`. If they first differ in what is cut off, their beginnings are cut off too."""
-    same = len(os.path.commonprefix(texts))
-    is_hidden = len(set(texts)) > 1 and same > _WIDTH - len("...")
-    start = same - _WIDTH // 2 if is_hidden else 0
-    return tuple(short_text("..." + text[start:] if start else text, _WIDTH) for text in texts)
+    same = len(os.path.commonprefix([a, b]))
+    if a != b and same > _WIDTH - len("..."):
+        a, b = ("..." + text[same - _WIDTH // 2 :] for text in (a, b))
+    return short_text(a, _WIDTH), short_text(b, _WIDTH)
 
 
 def _node_text(x: Any, children: Any) -> str:
