@@ -9,7 +9,7 @@ from jax import lax
 
 from .._compat.types import AnyArray, PyTree, R
 from .._dispatch.leaf_groups import pack_output, separate, unpack_output
-from .._dispatch.wrappers import wrapper_of
+from .._dispatch.wrapper_cache import wrapper_of
 from .._trees.agreement import first_disagreement
 from .._trees.predicates import is_array, is_array_like
 from .wrap import check_callable

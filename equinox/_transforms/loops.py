@@ -11,7 +11,7 @@ from jax import lax, tree_util
 from .. import _compat
 from .._compat.types import AnyArray, PyTree, R, T
 from .._dispatch.leaf_groups import pack_output, separate, unpack_output
-from .._dispatch.wrappers import wrapper_of
+from .._dispatch.wrapper_cache import wrapper_of
 from .._trees.agreement import agrees, describe, dtype_of, first_disagreement
 from .._trees.paths import describe_leaf, leaf_paths
 from .._trees.predicates import is_array, is_array_like

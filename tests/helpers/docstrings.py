@@ -24,10 +24,12 @@ def documented(docstring, title):
 def parameters(function, is_method=False):
     """The names of the parameters as `Args` lists them. `self` is left out of those of a method.
 
-    The library makes its exceptions itself, so they have none.
+    The library makes its exceptions itself, so they have none. A generic class that isn't made has none either.
     """
     if isinstance(function, type) and issubclass(function, Exception):
         return []
+    if isinstance(function, type) and function.__init__ is object.__init__:
+        return []  # before Python 3.9, `typing.Generic` has a `__new__`
     stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     names = [stars.get(p.kind, "") + p.name for p in inspect.signature(function).parameters.values()]
     return names[1:] if is_method else names

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from modules import Affine
 
-from equinox._dispatch import wrappers
+from equinox._dispatch import wrapper_cache
 from equinox._dispatch.leaf_groups import separate
-from equinox._dispatch.wrappers import wrapper_of
+from equinox._dispatch.wrapper_cache import wrapper_of
 
 
 def make(get_fun, *key):
@@ -75,9 +75,9 @@ def test_the_wrappers_of_one_function_are_bounded():
     def f(x):
         return x
 
-    refs = [weakref.ref(wrapper_of(f, make, i)) for i in range(wrappers._MAX_WRAPPERS + 10)]
+    refs = [weakref.ref(wrapper_of(f, make, i)) for i in range(wrapper_cache._MAX_WRAPPERS + 10)]
     gc.collect()
-    assert sum(ref() is not None for ref in refs) == wrappers._MAX_WRAPPERS
+    assert sum(ref() is not None for ref in refs) == wrapper_cache._MAX_WRAPPERS
 
 
 def test_a_model_is_the_same_function_while_it_holds_the_same():

@@ -18,7 +18,7 @@ from .leaf_groups import separate
 
 _MAX_WRAPPERS = 256  # wrappers of one function; the least recently used is dropped
 
-_wrappers = IdentityTable()  # a function, or the model of a method -> the function that finds its wrappers
+_wrappers = IdentityTable()  # a function, or the model of a method -> its `_Wrappers`
 
 
 def wrapper_of(fun, make, *key):
@@ -41,16 +41,21 @@ def wrapper_of(fun, make, *key):
     try:
         owner, source = _source_of(fun)
         hash((source, key))
-        find = _wrappers.get_or_make((owner,), _finder)
+        wrappers = _wrappers.get_or_make((owner,), _Wrappers)
     except TypeError:
         return make(lambda: fun, *key)
-    return find(source, make, *key)
+    return wrappers.find(source, make, *key)
 
 
-def _finder():
-    find = ft.lru_cache(maxsize=_MAX_WRAPPERS)(lambda source, make, *key: make(source.get, *key))
-    on_clear(find, lambda find: find.cache_clear())
-    return find
+class _Wrappers:
+    """The wrappers of one function."""
+
+    def __init__(self):
+        self.find = ft.lru_cache(maxsize=_MAX_WRAPPERS)(lambda source, make, *key: make(source.get, *key))
+        on_clear(self, _Wrappers.clear)  # not the cache itself, of which Python 3.8 makes no weak reference
+
+    def clear(self):
+        self.find.cache_clear()
 
 
 @dataclasses.dataclass(frozen=True)
