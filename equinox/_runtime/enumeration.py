@@ -18,7 +18,7 @@ from .._module.methods import is_method
 from .._module.pickling import restored
 from .._trees.format import tree_repr
 from .._trees.paths import describe_leaf
-from .._trees.predicates import is_array
+from .._trees.predicates import is_array, is_boolean
 from .error_if import branched_error_if
 
 Self = TypeVar("Self", bound="Enumeration")
@@ -208,7 +208,7 @@ class Enumeration(_Base, metaclass=EnumerationMeta):
             _check_kind(cls, ".where", argument)
         if isinstance(pred, (bool, np.bool_)):
             return a if pred else b
-        if not (is_array(pred) and pred.dtype == np.bool_):
+        if not is_boolean(pred):
             raise TypeError(
                 "`{}.where` expects `pred` to be a bool or a boolean array, got {}.".format(
                     cls.__name__, describe_leaf(pred)

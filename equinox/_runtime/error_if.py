@@ -14,7 +14,7 @@ from .. import _compat
 from .._compat.types import AnyArray, T
 from .._dispatch.checks import lowerings, raised_on_host
 from .._trees.paths import describe_leaf
-from .._trees.predicates import is_array, is_inexact_jax_or_numpy, is_jax_array
+from .._trees.predicates import is_array, is_boolean, is_inexact_jax_or_numpy, is_jax_array
 
 _VARIABLE = "EQX_ON_ERROR"
 _ON_ERROR = ("raise", "breakpoint", "nan", "off")
@@ -168,7 +168,7 @@ def _check_arguments(name, leaves, pred, index, msgs):
         described = ", ".join(map(describe_leaf, leaves[:3])) or "no leaf"
         message = "`{}` expects `x` to hold an array, because the check belongs to it. It holds {}."
         raise ValueError(message.format(name, described))
-    if not (isinstance(pred, bool) or (is_array(pred) and pred.dtype == np.bool_)):
+    if not is_boolean(pred):
         message = "`{}` expects `pred` to be a bool or a boolean array, got {}."
         raise TypeError(message.format(name, describe_leaf(pred)))
     is_int = isinstance(index, int) or (is_array(index) and np.issubdtype(index.dtype, np.integer))

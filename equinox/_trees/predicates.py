@@ -135,6 +135,11 @@ def is_inexact_array_like(element: Any) -> bool:
     return _is_inexact_dtype(array.dtype)
 
 
+def is_boolean(x: Any) -> bool:
+    """Whether `x` is a bool or a boolean array, as the predicate of a check is."""
+    return isinstance(x, bool) or (is_array(x) and x.dtype == np.bool_)
+
+
 def is_static_function(x: Any) -> bool:
     """Whether `x` is a function without data: a plain function, a class, or a callable pytree of functions alone.
 

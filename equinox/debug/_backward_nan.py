@@ -20,7 +20,8 @@ def backward_nan(x: T, name: Any = None, terminate: bool = True) -> T:
     """Return a value unchanged, and show its cotangent in the backward pass, to find NaNs that only gradients have.
 
     In the backward pass, each floating-point or complex array in `x` is printed with its cotangent, by path. With
-    `vmap`, each example is printed by itself.
+    `vmap`, each example is printed by itself. A function with it can be differentiated once, and only in reverse mode:
+    `jax.grad` works, `jax.jvp` and `jax.hessian` don't.
 
     Args:
         x: Any pytree.

@@ -11,20 +11,20 @@ import jax.numpy as jnp
 from .. import _compat
 from .._compat.types import AnyArray
 from .._trees.paths import describe_leaf
-from .._trees.predicates import is_array_like
+from .._trees.predicates import is_boolean
 
 
 def breakpoint_if(pred: Union[bool, AnyArray], **kwargs: Any) -> None:
     """Call `jax.debug.breakpoint` when the program runs, if a condition is true. Compiled functions stop, too.
 
     Args:
-        pred: A bool, or an array of bools. The program stops if any of them is true. With `vmap`, it stops if any
+        pred: A bool, or a boolean array. The program stops if any of them is true. With `vmap`, it stops if any
             example has a true one. It may then stop once for each example, to show the values of each.
         **kwargs: As for `jax.debug.breakpoint`. `num_frames=2` keeps only the frame of the caller, below that of this
             function. Without it, JAX copies the local variables of all frames.
 
     Raises:
-        TypeError: `pred` isn't an array or a bool.
+        TypeError: `pred` isn't boolean.
         NotImplementedError: The running JAX is older than 0.3.17, which added `jax.debug.breakpoint`.
 
     Example:
@@ -36,8 +36,9 @@ def breakpoint_if(pred: Union[bool, AnyArray], **kwargs: Any) -> None:
         [2.0, 2.0]
     """
     _compat.require("breakpoint_if")
-    if not is_array_like(pred):
-        raise TypeError("`breakpoint_if` expects `pred` to be a bool or an array, got {}.".format(describe_leaf(pred)))
+    if not is_boolean(pred):
+        message = "`breakpoint_if` expects `pred` to be a bool or a boolean array, got {}."
+        raise TypeError(message.format(describe_leaf(pred)))
     jax.lax.cond(_any_of_batch()(jnp.asarray(pred)), ft.partial(jax.debug.breakpoint, **kwargs), lambda: None)
 
 
