@@ -25,7 +25,7 @@ class Shardings:
 
     Attributes:
         has_functions: Whether there is a function among them.
-        values: The shardings in `given`. The first is `None`.
+        values: The shardings in `given`. The first is `None`. What is no sharding may be the item of another leaf.
     """
 
     def __init__(self, transformation, name, given, of_what):
@@ -34,12 +34,12 @@ class Shardings:
         self.transformation = transformation
         self.name = name
         self._of_what = of_what
-        leaves = [x for item in items for x in tree_util.tree_flatten(item, is_leaf=is_none)[0]]
-        self.has_functions = any(map(callable, leaves))
+        self.has_functions = any(map(callable, items))
         self.values = [None]
         self._numbers = {}  # `id` of a sharding -> its number in `values`
-        for x in leaves:
-            if not (x is None or callable(x) or id(x) in self._numbers):
+        # A function that is a pytree node may hold shardings: `tree_map` made it from an input that is such a function.
+        for x in [x for item in items for x in tree_util.tree_flatten(item, is_leaf=is_none)[0]]:
+            if _is_sharding(x) and not (x is None or id(x) in self._numbers):
                 self._numbers[id(x)] = len(self.values)
                 self.values.append(x)
 
@@ -54,7 +54,7 @@ class Shardings:
             ValueError: The prefix doesn't fit the tree. The message says where.
         """
         treedef = tree_util.tree_structure(tree) if treedef is None else treedef
-        items = items_of_leaves(self.prefix, treedef, _is_sharding, self.name, _EXPECTED)
+        items = items_of_leaves(self.prefix, treedef, _is_no_function, self.name, _EXPECTED)
         if items is None:
             message = "`{}` expects `{}` to have the structure of {}, or of a prefix of it. {}"
             difference = mismatch(tree, self.prefix, self.name)
@@ -74,14 +74,17 @@ class Shardings:
             path: A function without arguments that returns the path of the array, for error messages.
 
         Raises:
-            TypeError: A function doesn't return a sharding.
+            TypeError: The item isn't a sharding or a function, or the function doesn't return a sharding.
         """
         if not callable(item):
+            if is_array_or_shape(x) and not _is_sharding(item):
+                message = "`{}` expects the item in `{}` for `{}` to be {}, got {}."
+                raise TypeError(message.format(self.transformation, self.name, path(), _EXPECTED, describe_leaf(item)))
             return item
         if not is_array_or_shape(x):
             return None
         sharding = item(x)
-        if callable(sharding):
+        if not _is_sharding(sharding):
             message = "`{}` expects the function in `{}` to return a sharding or `None`. For `{}` it returned {}."
             raise TypeError(message.format(self.transformation, self.name, path(), describe_leaf(sharding)))
         return sharding
@@ -117,8 +120,13 @@ class Shardings:
         return treedef.unflatten(leaves), items
 
 
-def _is_sharding(x):
+def _is_no_function(x):
     return not callable(x)
+
+
+def _is_sharding(x):
+    # Each release of JAX has other kinds of shardings. So this knows what is none.
+    return not (callable(x) or is_array(x) or isinstance(x, (str, int, float, complex)))
 
 
 def misfit(sharding, x):
@@ -137,6 +145,9 @@ def misfit(sharding, x):
 def misfit_of_spec(spec, mesh, x):
     """As `misfit`, for a `PartitionSpec` on a mesh."""
     shape = np.shape(x)
+    unknown = unknown_names(spec, mesh)
+    if unknown:
+        return "{} names the axis {!r} of the mesh, but the mesh has {}".format(spec, unknown[0], describe_axes(mesh))
     if len(spec) > len(shape):
         return "{} is for {} axes or more, but there are {}".format(spec, len(spec), len(shape))
     for axis, (names, size) in enumerate(zip(spec, shape)):
@@ -144,6 +155,16 @@ def misfit_of_spec(spec, mesh, x):
         if size % parts:
             return "{} splits axis {} into {} parts, but its size is {}".format(spec, axis, parts, size)
     return None
+
+
+def unknown_names(spec, mesh):
+    """The names in a `PartitionSpec` of axes that the mesh doesn't have."""
+    return [name for part in spec for name in names_in(part) if name not in mesh.axis_names]
+
+
+def describe_axes(mesh):
+    """The axes of a mesh, in words."""
+    return ", ".join(map(repr, mesh.axis_names)) or "no axes"
 
 
 def names_in(part):

@@ -94,15 +94,15 @@ class Axes:
         rank = len(array.shape) + self._added
         if not -rank <= axis < rank:
             raise ValueError(
-                "`{}` is asked for axis {} of `{}` (by `{}`), but that is {}{}, which has {} axes. Give `None` for "
-                "what is not mapped.".format(
+                "`{}` is asked for axis {} of `{}` (by `{}`), but that has {} axes{} is {}. Give `None` for what is "
+                "not mapped.".format(
                     self._transformation,
                     axis,
                     path(),
                     self._name,
-                    describe_leaf(array),
-                    " and an axis more" if self._added else "",
                     rank,
+                    ", the mapped one included: one example" if self._added else ": it",
+                    describe_leaf(array),
                 )
             )
         return int(axis) % rank

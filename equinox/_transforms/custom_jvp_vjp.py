@@ -14,12 +14,12 @@ from .. import _compat
 from .._compat.types import P, R
 from .._dispatch.arguments import inputs_of, positional_names
 from .._dispatch.leaf_groups import separate
-from .._trees.agreement import agrees_with_shape, describe, first_disagreement, shapes_of
+from .._trees.agreement import agrees_with_shape, first_disagreement, shapes_of
 from .._trees.paths import leaf_paths
 from .._trees.predicates import is_array, is_inexact_jax_or_numpy, is_none
 from .._trees.static import hashable_key
 from .tangents import tangents_of_leaves
-from .wrap import Options, Transformed, check_callable, transform, transformation
+from .wrap import Options, Transformed, check_callable, check_pair, transform, transformation
 
 Rule = TypeVar("Rule", bound=Callable[..., Any])
 
@@ -204,7 +204,9 @@ class CustomJvp(Transformed[P, R]):
         def rule(arrays, tangents):
             _, _, args, kwargs = call.merge(arrays)
             _, _, tangents_of_args, _ = call.merge.with_nones(tangents)
-            out, out_tangents = _pair(call.name, "jvp", "(out, out_tangents)", jvp(args, tangents_of_args, **kwargs))
+            out, out_tangents = check_pair(
+                call.name, "`jvp`", "`(out, out_tangents)`", jvp(args, tangents_of_args, **kwargs)
+            )
             return call.pack(out, "jvp"), _tangents_of_arrays(call.name, out, out_tangents, "out_tangents", "out")
 
         refuse = call.refuse("only positional inputs", "Pass it by position")
@@ -286,7 +288,7 @@ class CustomVjp(Transformed[P, R]):
         check_callable("defvjp", bwd, "bwd")
 
         def new_fwd(perturbed, *args, **kwargs):
-            out, residuals = _pair("filter_custom_vjp", "fwd", "(out, residuals)", fwd(*args, **kwargs))
+            out, residuals = check_pair("filter_custom_vjp", "`fwd`", "`(out, residuals)`", fwd(*args, **kwargs))
             return out, (residuals, tree_util.tree_map(_shape_of_inexact, out))
 
         def new_bwd(residuals, grad_out, perturbed, *args, **kwargs):
@@ -306,7 +308,7 @@ class CustomVjp(Transformed[P, R]):
         def fwd_rule(perturbed, arrays):
             _, _, args, kwargs = call.merge(arrays)
             _, _, (perturbed, *_), _ = call.merge.fill(perturbed, False)
-            out, residuals = _pair(call.name, "fwd", "(out, residuals)", fwd(perturbed, *args, **kwargs))
+            out, residuals = check_pair(call.name, "`fwd`", "`(out, residuals)`", fwd(perturbed, *args, **kwargs))
             return call.pack(out, "fwd"), (arrays, separate((residuals, perturbed), is_array))
 
         def bwd_rule(residuals, cotangents):
@@ -430,15 +432,6 @@ def _tangents_of_arrays(name, tree, tangents, root, tree_root):
     leaves, treedef = tree_util.tree_flatten(tree)
     found = tangents_of_leaves(name, leaves, treedef, tangents, root, tree_root)
     return [t if t is None or is_array(t) else jnp.asarray(t) for x, t in zip(leaves, found) if is_array(x)]
-
-
-def _pair(name, rule, expected, out):
-    if isinstance(out, (tuple, list)) and len(out) == 2:
-        return out
-    got = (
-        "a `{}` of length {}".format(type(out).__name__, len(out)) if isinstance(out, (tuple, list)) else describe(out)
-    )
-    raise TypeError("`{}` expects `{}` to return a pair `{}`, got {}.".format(name, rule, expected, got))
 
 
 def _shape_of_inexact(x):

@@ -8,8 +8,8 @@ import jax
 
 from .._compat.types import R
 from .._dispatch.leaf_groups import pack_output, separate, unpack_output
-from .._trees.paths import describe_leaf
 from .._trees.predicates import is_array, is_array_or_shape
+from .wrap import check_callable
 
 
 def filter_eval_shape(fun: Callable[..., R], *args: Any, **kwargs: Any) -> R:
@@ -35,9 +35,7 @@ def filter_eval_shape(fun: Callable[..., R], *args: Any, **kwargs: Any) -> R:
         >>> eqx.filter_eval_shape(model, jnp.ones(2)).shape
         (3,)
     """
-    if not callable(fun):
-        message = "`filter_eval_shape` expects a function or another callable, got {}."
-        raise TypeError(message.format(describe_leaf(fun)))
+    check_callable("filter_eval_shape", fun)
     arrays, merge = separate((fun, args, kwargs), is_array_or_shape)
 
     def of_arrays(arrays):

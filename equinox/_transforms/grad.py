@@ -119,12 +119,11 @@ def value_and_grad_f(
         ValueError: Both or neither of `filter_fn` and `filter_tree` were given.
         ValueError: `filter_tree` doesn't fit the inputs.
         ValueError: `argnums` names an input twice, or an input that wasn't passed by position.
-        ValueError: With `has_aux`, `fun` returns a tuple or list that isn't a pair.
         TypeError: `fun` isn't callable.
         TypeError: `filter_fn` isn't a function, or a leaf of `filter_tree` is something other than a bool or function.
         TypeError: `argnums` isn't an int or a sequence of ints.
         TypeError: A selected leaf isn't a floating-point or complex array or number.
-        TypeError: With `has_aux`, `fun` doesn't return a tuple or a list.
+        TypeError: With `has_aux`, `fun` doesn't return a pair.
         TypeError: The value of `fun` isn't a real scalar. JAX raises this error.
         TypeError: The running JAX doesn't accept a keyword argument.
 
@@ -233,12 +232,11 @@ def gradf(
         ValueError: Both or neither of `filter_fn` and `filter_tree` were given.
         ValueError: `filter_tree` doesn't fit the inputs.
         ValueError: `argnums` names an input twice, or an input that wasn't passed by position.
-        ValueError: With `has_aux`, `fun` returns a tuple or list that isn't a pair.
         TypeError: `fun` isn't callable.
         TypeError: `filter_fn` isn't a function, or a leaf of `filter_tree` is something other than a bool or function.
         TypeError: `argnums` isn't an int or a sequence of ints.
         TypeError: A selected leaf isn't a floating-point or complex array or number.
-        TypeError: With `has_aux`, `fun` doesn't return a tuple or a list.
+        TypeError: With `has_aux`, `fun` doesn't return a pair.
         TypeError: The value of `fun` isn't a real scalar. JAX raises this error.
         TypeError: The running JAX doesn't accept a keyword argument.
 
@@ -329,10 +327,9 @@ def filter_value_and_grad(
 
     Raises:
         ValueError: `argnums` names an input twice, or an input that wasn't passed by position.
-        ValueError: With `has_aux`, `fun` returns a tuple or list that isn't a pair.
         TypeError: `fun` isn't callable.
         TypeError: `argnums` isn't an int or a sequence of ints.
-        TypeError: With `has_aux`, `fun` doesn't return a tuple or a list.
+        TypeError: With `has_aux`, `fun` doesn't return a pair.
         TypeError: The value of `fun` isn't a real scalar. JAX raises this error.
         TypeError: The running JAX doesn't accept a keyword argument.
 
@@ -420,10 +417,9 @@ def filter_grad(
 
     Raises:
         ValueError: `argnums` names an input twice, or an input that wasn't passed by position.
-        ValueError: With `has_aux`, `fun` returns a tuple or list that isn't a pair.
         TypeError: `fun` isn't callable.
         TypeError: `argnums` isn't an int or a sequence of ints.
-        TypeError: With `has_aux`, `fun` doesn't return a tuple or a list.
+        TypeError: With `has_aux`, `fun` doesn't return a pair.
         TypeError: The value of `fun` isn't a real scalar. JAX raises this error.
         TypeError: The running JAX doesn't accept a keyword argument.
 

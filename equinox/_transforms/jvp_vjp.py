@@ -98,8 +98,7 @@ def filter_vjp(fun: Callable[..., Any], *primals: PyTree, has_aux: bool = False)
 
     Raises:
         TypeError: `fun` isn't callable.
-        TypeError: With `has_aux`, `fun` doesn't return a tuple or a list.
-        ValueError: With `has_aux`, `fun` returns a tuple or list that isn't a pair.
+        TypeError: With `has_aux`, `fun` doesn't return a pair.
 
     Example:
         >>> f = lambda model, x: {"out": model["w"] * x, "name": model["name"]}

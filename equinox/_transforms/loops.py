@@ -16,7 +16,7 @@ from .._trees.agreement import agrees, describe, dtype_of, first_disagreement
 from .._trees.paths import describe_leaf, leaf_paths
 from .._trees.predicates import is_array, is_array_like
 from .axes import describe_sizes
-from .wrap import check_callable
+from .wrap import check_callable, check_pair
 
 
 def filter_scan(
@@ -82,7 +82,7 @@ def filter_scan(
 
 def _scan_step(get_f, carry, x, checkpoint):
     def step(arrays, slices):
-        after, y = _pair(get_f()(carry(arrays), x(slices)))
+        after, y = check_pair("filter_scan", "`f`", "`(carry, y)`", get_f()(carry(arrays), x(slices)))
         return _arrays_after("filter_scan", "f", carry, arrays, after), pack_output(y, is_array)
 
     return _rematerialised(step, checkpoint) if checkpoint else step
@@ -265,15 +265,6 @@ def _advice(leaves):
     if is_array_like(before):
         return "Make it an array in `init` with `jnp.asarray`: what isn't an array stays as it is through all steps."
     return "What isn't an array stays as it is through all steps."
-
-
-def _pair(out):
-    if isinstance(out, (tuple, list)) and len(out) == 2:
-        return out
-    got = describe(out)
-    if isinstance(out, (tuple, list)):
-        got = "a `{}` of length {}".format(type(out).__name__, len(out))
-    raise TypeError("`filter_scan` expects `f` to return a pair `(carry, y)`, got {}.".format(got))
 
 
 def _check_length(name, xs, slices, length=None):

@@ -14,6 +14,7 @@ from .._dispatch.leaf_groups import separate
 from .._trees.paths import describe_leaf, first_difference, leaf_paths
 from .._trees.predicates import is_array, is_array_or_shape
 from .._trees.static import hashable_key
+from .wrap import check_callable
 
 _ONE_BY_ONE = ("sequential", "sequential_unrolled")
 _IN_BATCHES = ("expand_dims", "broadcast_all", "legacy_vectorized")
@@ -63,9 +64,7 @@ def filter_pure_callback(
         >>> eqx.filter_pure_callback(rounded, x, 1, result_shape_dtypes=shape)[1].item()
         2.0
     """
-    if not callable(callback):
-        message = "`filter_pure_callback` expects a function or another callable, got {}."
-        raise TypeError(message.format(describe_leaf(callback)))
+    check_callable("filter_pure_callback", callback)
     if vectorized is not None:
         if vmap_method is not None:
             raise ValueError("`filter_pure_callback` got both `vmap_method` and `vectorized`. Leave out the latter.")

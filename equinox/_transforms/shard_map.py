@@ -143,12 +143,11 @@ def _shard_map(fun, options, args, kwargs):
 
         def packed(arrays):
             out = run(arrays)
-            items = options.out_specs.items(out)
-            groups = list(map(options.out_specs.number, items)) if numbers is None else numbers
+            groups = list(map(options.out_specs.number, _specs_of_leaves(options, out))) if numbers is None else numbers
             return pack_output(out, is_array, groups, len(out_specs))
 
         return unpack_output(options.shard_map(packed, in_specs, out_specs, options.check_vma)(arrays))
-    except ValueError:
+    except (KeyError, ValueError):  # older JAX raises a `KeyError` for an unknown axis of the mesh
         if options.mesh is not None:
             indices = itertools.compress(range(len(leaves)), are_arrays)
             for i, x, spec in zip(indices, arrays, in_specs):
@@ -165,18 +164,22 @@ def _check_fit(options, spec, x, path):
 
 
 def _specs_of_output(run, options, arrays, in_specs):
-    """What `out_specs` says for each leaf of the output. The functions in it are asked about traced arrays."""
+    """What `out_specs` says for each leaf of the output. It is found by an extra trace of the function."""
     specs: Any = None
 
     def ask(arrays):
         nonlocal specs
-        out = run(arrays)
-        leaves, treedef = tree_util.tree_flatten(out)
-        specs = [
-            options.out_specs.of_array(item, x, lambda i=i: leaf_paths(out, "output")[i])
-            for i, (item, x) in enumerate(zip(options.out_specs.items(out, treedef), leaves))
-        ]
+        specs = _specs_of_leaves(options, run(arrays))
         return (), ()
 
     jax.eval_shape(options.shard_map(ask, in_specs, (), False), arrays)
     return specs
+
+
+def _specs_of_leaves(options, out):
+    """What `out_specs` says for each leaf of the output."""
+    leaves, treedef = tree_util.tree_flatten(out)
+    return [
+        options.out_specs.of_array(item, x, lambda i=i: leaf_paths(out, "output")[i])
+        for i, (item, x) in enumerate(zip(options.out_specs.items(out, treedef), leaves))
+    ]

@@ -10,7 +10,7 @@ from jax import tree_util
 
 from .. import _compat
 from .._compat.types import PyTree
-from .._dispatch.shardings import misfit_of_spec, names_in
+from .._dispatch.shardings import describe_axes, misfit_of_spec, names_in, unknown_names
 from .._trees.paths import describe_leaf, leaf_paths, path_matches
 from .._trees.predicates import is_array_or_shape
 
@@ -93,11 +93,11 @@ class _Rule:
                 "`shardings` expects `rules[{}]` to be a pair of a pattern and a `jax.sharding.PartitionSpec`, got "
                 "{}.".format(i, describe_leaf(rule))
             )
-        unknown = [name for names in spec for name in names_in(names) if name not in mesh.axis_names]
+        unknown = unknown_names(spec, mesh)
         if unknown:
             raise ValueError(
                 "`shardings` has a rule for {!r} that names the axis {!r} of the mesh. The mesh has {}.".format(
-                    pattern, unknown[0], ", ".join(map(repr, mesh.axis_names)) or "no axes"
+                    pattern, unknown[0], describe_axes(mesh)
                 )
             )
         names = [name for names in spec for name in names_in(names)]

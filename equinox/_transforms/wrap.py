@@ -64,12 +64,23 @@ def check_callable(name: str, fun: Any, parameter: Optional[str] = None) -> None
 
 def split_aux(name: str, out: Any) -> Any:
     """The pair that a function with `has_aux` returned. Anything else is refused."""
-    message = "`{}` with `has_aux=True` expects the function to return a pair `(value, aux)`, got {}."
-    if not isinstance(out, (tuple, list)):
-        raise TypeError(message.format(name, describe_leaf(out)))
-    if len(out) != 2:
-        raise ValueError(message.format(name, "a `{}` of length {}".format(type(out).__name__, len(out))))
-    return out
+    return check_pair(name, "the function", "`(value, aux)` with `has_aux=True`", out)
+
+
+def check_pair(name: str, function: str, pair: str, out: Any) -> Any:
+    """`out`, if it is a pair. Refuse anything else.
+
+    Args:
+        name: The name of the public function.
+        function: Which of the user's functions returned `out`, in words.
+        pair: The names of the two items, in words.
+        out: A pair, as a tuple or a list.
+    """
+    is_sequence = isinstance(out, (tuple, list))
+    if is_sequence and len(out) == 2:
+        return out
+    got = "a `{}` of length {}".format(type(out).__name__, len(out)) if is_sequence else describe_leaf(out)
+    raise TypeError("`{}` expects {} to return a pair {}, got {}.".format(name, function, pair, got))
 
 
 class Options:

@@ -11,6 +11,7 @@ from jax import core, tree_util
 from .._compat import named_children
 from .._compat.types import IsLeaf, PyTree
 from .layout import layout_of
+from .predicates import is_jax_array
 from .static import is_same
 
 
@@ -171,8 +172,8 @@ def _describe_names(node, names):
 def describe_leaf(x):
     """Describe a leaf in a few words: its type, and for an array its dtype and shape."""
     if hasattr(x, "dtype") and hasattr(x, "shape") and not isinstance(x, type):
-        # The names of the classes of tracers change from release to release.
-        name = "Tracer" if isinstance(x, core.Tracer) else type(x).__name__
+        # The classes of tracers and of JAX arrays have other names in other releases.
+        name = "Tracer" if isinstance(x, core.Tracer) else "Array" if is_jax_array(x) else type(x).__name__
         return "`{}` {}[{}]".format(name, x.dtype, ",".join(map(str, x.shape)))
     return "`{}` {}".format(type(x).__name__, short_repr(x, 40))
 

@@ -5,6 +5,7 @@ import inspect
 import os
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,13 @@ def devices_of(tree):
 
 def stacked(trees):
     return tree_map(lambda *xs: jnp.stack(xs), *trees)
+
+
+class Splits(eqx.Module):
+    model: Any
+
+    def split(self, x):
+        return named("d")
 
 
 def loss(model, xs, ys):
@@ -295,6 +303,16 @@ def test_memory_kinds_of_outputs(draw):
     assert eqx.filter_jit(lambda x: (2 * x, len), out_shardings=(host, None))(x)[0].sharding.memory_kind == expected
 
 
+@shards
+@several
+@needs_in_shardings
+def test_shardings_by_a_method_of_a_model(linear, draw):
+    """What the model holds isn't taken for shardings."""
+    by = Splits(linear).split
+    f = eqx.filter_jit(lambda x: (2 * x, len), in_shardings=by, out_shardings=by)
+    assert layout(f(draw(BATCH))[0]) == layout(jax.device_put(draw(BATCH), named("d")))
+
+
 def error_of(f, *args, **kwargs):
     try:
         f(*args, **kwargs)
@@ -324,6 +342,10 @@ def test_input_shardings_fit_or_are_refused_as_by_jax(draw):
     f = eqx.filter_jit(lambda a, b: a + b, in_shardings=(by, by))
     with pytest.raises(ValueError, match="takes inputs by position, as `jax.jit` does, but `b` was passed by keyword"):
         f(x, b=x)
+    with pytest.raises(TypeError, match=r"item in `in_shardings` for `b` to be a sharding, .*, got `str` 'd'"):
+        eqx.filter_jit(lambda a, b: a + b, in_shardings=(by, "d"))(x, x)
+    with pytest.raises(TypeError, match=r"item in `out_shardings` for `output\[1\]` to be a sharding, .*, got `int` 3"):
+        eqx.filter_jit(lambda a: (a, a), out_shardings=(by, 3))(x)
     with pytest.raises(ValueError, match=r"At `out_shardings` expected a `tuple` with `\[0\]`, `\[1\]`, got"):
         eqx.filter_jit(lambda a: (a, len), out_shardings=(by, None, None))(x)
 

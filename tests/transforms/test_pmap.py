@@ -150,7 +150,7 @@ def test_its_gradient():
 @pytest.mark.parametrize(
     "in_axes, message",
     [
-        ((None, 3), r"axis 3 of `x` \(by `in_axes`\), but that is `ndarray` float32\[\d,3,4\], which has 3 axes"),
+        ((None, 3), r"axis 3 of `x` \(by `in_axes`\), but that has 3 axes: it is `ndarray` float32\[\d,3,4\]"),
         ((0, 0), r"maps along axes of one size, but these differ:\n  .* `(x|model.first.weight)`, "),
         ((None,), r"At `in_axes` expected a `tuple` with `\[0\]`, `\[1\]`"),
         ((None, None), "has nothing to map: .* Pass an array to map"),

@@ -49,6 +49,9 @@ class Scale(eqx.Module):
     def __call__(self, x):
         return self.weight * x * self.times
 
+    def spec(self, x):
+        return P("d")
+
     def mean(self, x, *, by=1.0):
         return lax.pmean((self.weight * x).sum(), "d") * by
 
@@ -145,6 +148,13 @@ def test_typed_keys():
     assert_close(eqx.filter_jit(f)(keys, "name")[0], jax.vmap(jax.random.normal)(keys))
 
 
+def test_specs_by_a_method_of_a_model():
+    """What the model holds isn't taken for specs."""
+    by = Scale(jnp.ones(2)).spec
+    x = jnp.arange(float(HOW_MANY))
+    assert mapped(lambda x: 2 * x, by, by)(x).tolist() == (2 * x).tolist()
+
+
 def test_some_axes_of_the_mesh():
     """Axes that `axis_names` leaves out are XLA's."""
     two = mesh_of(a=HOW_MANY // 2, b=2)
@@ -176,6 +186,14 @@ def test_errors_name_paths_and_shapes():
         mapped(lambda tree: tree, P("d"), P("d"))(x)
     with pytest.raises(ValueError, match=r"can't split `tree\['a'\]\[0\]`.*is for 3 axes or more, but there are 2"):
         mapped(lambda tree: tree, P(None, None, "d"), P("d"))(x)
+    with pytest.raises(
+        ValueError, match=r"can't split `tree\['a'\]\[0\]`.*the axis 'e' of the mesh, but the mesh has 'd'\."
+    ):
+        mapped(lambda tree: tree, P("e"), P("d"))(x)
+    with pytest.raises(TypeError, match=r"in `in_specs` for `tree\['a'\]\[0\]` to be a sharding, .*, got `str` 'd'"):
+        mapped(lambda tree: tree, ({"a": "d"},), P("d"))(x)
+    with pytest.raises(TypeError, match=r"in `out_specs` for `output\[0\]` to be a sharding, .*, got `int` 3"):
+        mapped(lambda x: [x, len], P("d"), 3)(jnp.ones(HOW_MANY))
     with pytest.raises(ValueError, match=r"`in_specs` to have the structure of the tuple .* At `in_specs\[0\]`"):
         mapped(lambda tree: tree, ({"b": P("d")},), P("d"))(x)
     with pytest.raises(ValueError, match=r"`out_specs` to have the structure of the output.* At `out_specs`"):

@@ -12,6 +12,7 @@ from jax import tree_util
 from random_trees import NUMPY_ARRAYS, Pair, Point, flat, map_tree, nodes, replace_at, same, trees
 
 import equinox as eqx
+from equinox._trees.predicates import is_jax_array
 
 pytestmark = pytest.mark.filters
 
@@ -163,9 +164,8 @@ def test_mismatch_below_is_leaf():
 )
 def test_wrong_spec_leaf(leaf):
     """A spec holds only bools and functions. The error names any other leaf."""
-    with pytest.raises(
-        TypeError, match=r"`filter_spec\['a'\]\[1\]` must be a bool or a function .* `{}`".format(type(leaf).__name__)
-    ):
+    name = "Array" if is_jax_array(leaf) else type(leaf).__name__
+    with pytest.raises(TypeError, match=r"`filter_spec\['a'\]\[1\]` must be a bool or a function .* `{}`".format(name)):
         eqx.filter({"a": [1, 2]}, {"a": [True, leaf]})
     with pytest.raises(TypeError, match=r"`filter_spec\[2\]` must be a bool or a function"):
         eqx.filter([None, 1, 2], [None, True, leaf])
