@@ -54,7 +54,8 @@ def error_if(x: T, pred: Union[bool, AnyArray], msg: str, *, on_error: str = "de
     `filter_jit` waits for a call whose program holds a check, and raises the error there. It doesn't wait for any other
     call. Under plain `jax.jit`, the error is JAX's own, with the message in it. It may also be JAX's own if a
     transformation such as `jax.grad` is applied to the jitted function, because `filter_jit` can't wait for such a
-    call. JAX before 0.7 may refuse later programs on the same devices after a check failed on several devices.
+    call. JAX before 0.7 may refuse later programs on the same devices after a check failed on several devices. In
+    `filter_shard_map`, JAX before 0.7 may need `check_vma=False`.
 
     Args:
         x: A pytree with at least one array.
