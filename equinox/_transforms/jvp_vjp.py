@@ -99,6 +99,7 @@ def filter_vjp(fun: Callable[..., Any], *primals: PyTree, has_aux: bool = False)
     Raises:
         TypeError: `fun` isn't callable.
         TypeError: With `has_aux`, `fun` doesn't return a pair.
+        ValueError: `vjp_fn` gets a cotangent of another structure or shape than `out`.
 
     Example:
         >>> f = lambda model, x: {"out": model["w"] * x, "name": model["name"]}
