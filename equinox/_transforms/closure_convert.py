@@ -102,6 +102,15 @@ class _Converted:
                 path, was, came, _ = difference
                 raise TypeError(message + "At `{}` expected {}, got {}.".format(path, was, came))
 
+    def __deepcopy__(self, memo):
+        return self  # nothing in it changes, and a jaxpr can't be copied
+
+    def __reduce__(self):
+        raise TypeError(
+            "a function from `filter_closure_convert` can't be pickled, because it holds a jaxpr. Pickle the function "
+            "that it was made from, and convert that again."
+        )
+
     def __repr__(self):
         return "<a function from filter_closure_convert>"
 

@@ -1,5 +1,8 @@
 """`filter_closure_convert`: the arrays that a function closes over become children of a pytree."""
 
+import copy
+import pickle
+
 import hypothesis as hyp
 import jax
 import jax.numpy as jnp
@@ -120,3 +123,12 @@ def test_other_inputs_are_refused_by_path(args, kwargs, message):
 def test_what_is_not_callable_is_refused():
     with pytest.raises(TypeError, match="`filter_closure_convert` expects a function or another callable for `fn`"):
         eqx.filter_closure_convert(3, X)
+
+
+def test_it_is_copied_and_not_pickled():
+    weight = jnp.array([1.0, 2.0])
+    converted = eqx.filter_closure_convert(lambda x: weight * x, jnp.array(1.0))
+    for copied in (copy.copy(converted), copy.deepcopy({"model": converted})["model"]):
+        assert copied(jnp.array(3.0)).tolist() == [3.0, 6.0]
+    with pytest.raises(TypeError, match="Pickle the function that it was made from, and convert that again"):
+        pickle.dumps(converted)
