@@ -189,8 +189,10 @@ def _jacobian(differentiate, order, fun, options, args, kwargs):
         out, merge_output = separate(out, is_inexact_jax_or_numpy)
         return (out, pack_output(aux, is_array)) if options.has_aux else out
 
-    out = differentiate(of_inexact, **options.kwargs)(inexact)
+    out = differentiate(of_inexact, **options.kwargs)(inexact) if inexact else of_inexact(inexact)
     out, aux = out if options.has_aux else (out, None)
+    if not inexact:  # JAX refuses to differentiate with respect to no arrays
+        out = [[] for _ in out]
     jacobian = merge_output.with_nones([_nested(merge, x, order) for x in out])
     return (jacobian, unpack_output(aux)) if options.has_aux else jacobian
 

@@ -69,6 +69,17 @@ def test_leaves_that_are_not_differentiated_hold_none():
 
 
 @each
+def test_with_nothing_to_differentiate_all_is_none(name):
+    transformation = getattr(eqx, name)
+    assert transformation(lambda tree: (jnp.ones(2), "text"))({"n": 3, "i": jnp.arange(2)}) == (
+        {"n": None, "i": None},
+        None,
+    )
+    if has_aux(name):
+        assert transformation(lambda n: (jnp.ones(2), n), has_aux=True)(3) == (None, 3)
+
+
+@each
 def test_the_jaxpr_is_that_of_plain_jax(name):
     m, x = affine(), jnp.ones(2)
     filtered = lambda m, x: tree_util.tree_leaves(getattr(eqx, name)(lambda m, x: (jnp.sin(m(x)), 3))(m, x))  # noqa: E731
