@@ -80,13 +80,6 @@ class EnumerationMeta(_Meta):
         def __call__(cls, *args, **kwargs):
             raise TypeError("`{0}` has the items of its body and no others. Use `{0}.name`.".format(cls.__name__))
 
-        def __setattr__(cls, name, value):
-            if name in getattr(cls, "__messages__", ()):
-                raise AttributeError(
-                    "`{0}.{1}` is an item of `{0}`, so it can't be replaced.".format(cls.__name__, name)
-                )
-            super().__setattr__(name, value)
-
         def __bool__(cls):  # a class without entries is no `False`
             return True
 
