@@ -1,6 +1,8 @@
 """Each feature of `SINCE` is used as users do. It works, or its error names the release of JAX that it needs."""
 
+import functools as ft
 import re
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +67,12 @@ def checked_on_an_accelerator():
 
 
 def stopped():
-    return jax.jit(lambda x: eqx.error_if(x, x < 0, "It is negative.", on_error="breakpoint"))(X)
+    # A breakpoint keeps the local variables of all frames, those of pytest too, unless it is told how many.
+    call = jax.jit(lambda x: eqx.error_if(x, x < 0, "It is negative.", on_error="breakpoint"))
+    if not hasattr(jax, "debug"):
+        return call(X)
+    with mock.patch.object(jax.debug, "breakpoint", ft.partial(jax.debug.breakpoint, num_frames=2)):
+        return call(X)
 
 
 def called_back(**options):
