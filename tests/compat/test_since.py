@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from devices import mesh_of
+from devices import CAN_SHARD, mesh_of
 
 import equinox as eqx
 from equinox import _compat
@@ -39,12 +39,12 @@ def typed_key():
 
 def spec(*axes):
     """A `PartitionSpec`, or `None` where JAX has none."""
-    return jax.sharding.PartitionSpec(*axes) if hasattr(jax, "sharding") else None
+    return jax.sharding.PartitionSpec(*axes) if CAN_SHARD else None
 
 
 def one_device():
     """A mesh of one device with two axes, or `None` where JAX shards no model."""
-    return mesh_of(a=1, b=1) if hasattr(jax, "sharding") else None
+    return mesh_of(a=1, b=1) if CAN_SHARD else None
 
 
 def shard_mapped(**options):
@@ -81,7 +81,7 @@ def called_back(**options):
 
 def on_first_device():
     device = jax.devices()[0]
-    return jax.sharding.SingleDeviceSharding(device) if hasattr(jax, "sharding") else device
+    return jax.sharding.SingleDeviceSharding(device) if CAN_SHARD else device
 
 
 def breakpoint_where_negative(x):

@@ -17,8 +17,9 @@ several = pytest.mark.skipif(
     "process (`-n 0`, in a cell EQX_WORKERS=0). On the CPU, unset XLA_FLAGS, and start JAX after tests/conftest.py "
     "has asked for eight devices".format(DEVICES),
 )
+CAN_SHARD = hasattr(getattr(jax, "sharding", None), "PartitionSpec")  # since JAX 0.4.1
 shards = pytest.mark.skipif(
-    not hasattr(getattr(jax, "sharding", None), "PartitionSpec"),
+    not CAN_SHARD,
     reason="models can be sharded since JAX 0.4.1, this is " + jax.__version__,
 )
 

@@ -17,6 +17,7 @@ from jaxprs import all_kinds, jaxpr_kinds
 from modules import Affine
 
 import equinox as eqx
+from equinox._compat.release import jax_release
 from equinox._dispatch import checks
 
 GOOD, BAD = jnp.array([1.0, 4.0]), jnp.array([1.0, -4.0])
@@ -140,7 +141,7 @@ def test_raises_if_an_inner_function_was_traced_before():
         before = len(traced)
         outer = eqx.filter_jit(lambda x, fun=fun: fun(x) + 1)
         np.testing.assert_allclose(outer(GOOD), [2.0, 3.0])
-        assert len(traced) == before or not hasattr(jax, "pure_callback")  # older JAX traces `inner` again
+        assert len(traced) == before or jax_release(jax) < (0, 4, 4)  # older JAX traces `inner` again
         with raises():
             outer(BAD)
 
@@ -436,7 +437,11 @@ def test_breakpoint_prints_the_message_and_goes_on(monkeypatch, capsys):
             fun(BAD)
         return
     opened = []
-    monkeypatch.setattr(jax.debug, "breakpoint", lambda: jax.debug.callback(lambda: opened.append(1)))
+
+    def breakpoint():
+        jax.debug.callback(lambda: opened.append(1))
+
+    monkeypatch.setattr(jax.debug, "breakpoint", breakpoint)
     jitted = eqx.filter_jit(jax.vmap(fun))
     np.testing.assert_allclose(jitted(GOOD), GOOD)
     assert not opened and not capsys.readouterr().out

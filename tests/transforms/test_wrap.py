@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
-from devices import mesh_of
+from devices import CAN_SHARD, mesh_of
 from jax import tree_util
 from modules import Affine, affine
 
@@ -43,7 +43,7 @@ def total_bwd(residuals, grad_out, perturbed, model, x):
 
 def shard_map_options():
     """For a mesh of one device, where JAX has meshes."""
-    mesh = mesh_of(d=1) if hasattr(jax, "sharding") else None
+    mesh = mesh_of(d=1) if CAN_SHARD else None
     return {"mesh": mesh, "in_specs": None, "out_specs": None}
 
 
