@@ -86,7 +86,7 @@ def _for_each_array(transformation, tree, device_or_shardings, put):
         sharding = shardings.of_array(item, x, path)
         try:
             return put(x, sharding)
-        except ValueError:
+        except (AssertionError, IndexError, ValueError):  # the first two are raised by JAX 0.4.1
             shardings.check_fit(sharding, x, path)
             raise
 

@@ -48,7 +48,7 @@ def shardings(model: PyTree, rules: Iterable[Tuple[str, Any]], mesh: Any) -> PyT
         >>> spec = jax.sharding.PartitionSpec("data", None)
         >>> model = eqx.nn.MLP(2, 4, width_size=8, depth=1, key=jax.random.PRNGKey(0))
         >>> chosen = eqx.shardings(model, [("*.weight", spec)], mesh)
-        >>> chosen.layers[0].weight.spec == spec, chosen.layers[0].bias.is_fully_replicated
+        >>> chosen.layers[0].weight.spec == spec, chosen.layers[0].bias.spec == jax.sharding.PartitionSpec()
         (True, True)
         >>> model = eqx.filter_device_put(model, chosen)
     """

@@ -11,6 +11,7 @@ from jax import tree_util
 from jaxprs import jaxpr_kinds
 
 import equinox as eqx
+from equinox._compat.release import jax_release
 
 EITHER = pytest.mark.parametrize("put", [eqx.filter_shard, eqx.filter_device_put])
 
@@ -100,8 +101,9 @@ def test_inside_of_other_transformations(draw):
     def fun(x):
         return (eqx.filter_shard({"x": x, "n": 3}, lambda x: named())["x"] ** 2).sum()
 
-    for transformed, plain in ((jax.grad, 2 * x), (lambda f: jax.jit(jax.grad(f)), 2 * x)):
-        assert_close(transformed(fun)(x), plain)
+    if jax_release(jax) >= (0, 4, 13):  # JAX 0.4.1 constrains arrays in compiled functions only
+        assert_close(jax.grad(fun)(x), 2 * x)
+    assert_close(jax.jit(jax.grad(fun))(x), 2 * x)
     assert_close(jax.jit(jax.vmap(fun))(x), (x**2).sum(1))
     assert_close(jax.jit(lambda x: jax.lax.map(fun, x))(x), (x**2).sum(1))
 
