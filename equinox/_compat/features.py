@@ -22,7 +22,7 @@ SINCE = {
     "filter_shard in a transformation": ((0, 4, 1), "`jax.lax.with_sharding_constraint`"),
     "filter_shard of typed keys in a transformation": ((0, 4, 18), "`jax.random.key_impl`"),
     "filter_shard_map": ((0, 4, 4), "`shard_map`"),
-    "filter_shard_map(axis_names=...)": ((0, 4, 30), "the option to `shard_map`"),
+    "filter_shard_map(axis_names=...)": ((0, 4, 38), "the option to `shard_map`"),
     "filter_shard_map(mesh=None)": ((0, 6, 1), "`jax.shard_map`"),
     "in_shardings": ((0, 4, 4), "the option to `jax.jit`"),
     "lower": ((0, 2, 25), "ahead-of-time lowering"),

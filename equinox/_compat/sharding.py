@@ -58,7 +58,7 @@ def shard_map(fun, mesh, in_specs, out_specs, axis_names=None, check_vma=True, j
     """`jax.shard_map`, with the options of its newest form.
 
     It came in JAX 0.4.4, in `jax.experimental.shard_map`. There `check_vma` is called `check_rep`, and `auto` has the
-    axes that are not in `axis_names`. `auto` came in 0.4.16, and is used from 0.4.30. The function is `jax.shard_map`
+    axes that are not in `axis_names`. `auto` came in 0.4.16, and works from 0.4.38. The function is `jax.shard_map`
     since 0.6.1. A floor of 0.6.1 retires this function.
 
     Args:

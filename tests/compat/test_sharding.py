@@ -106,7 +106,7 @@ def test_shard_map_of_the_newest_form():
 
 def test_shard_map_of_the_experimental_form(monkeypatch):
     """The axes of the mesh that are not in `axis_names` are `auto`, which is newer than the function."""
-    fake, mesh = stand_in("0.4.30"), SimpleNamespace(axis_names=("a", "b"))
+    fake, mesh = stand_in("0.4.38"), SimpleNamespace(axis_names=("a", "b"))
     old = lambda f, mesh, in_specs, out_specs, check_rep=True, auto=None: fake.calls.append(auto)  # noqa: E731
     module = SimpleNamespace(shard_map=old)
     monkeypatch.setitem(sys.modules, "fake_jax.experimental.shard_map", module)

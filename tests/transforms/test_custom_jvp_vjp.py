@@ -123,6 +123,7 @@ def test_random_trees_have_the_derivative_of_the_rules(tree):
 
 @hyp.settings(max_examples=8)
 @hyp.given(tree=trees(jax_arrays, max_leaves=5))
+@hyp.example(tree=jnp.arange(2))
 def test_the_jaxpr_is_that_of_plain_jax(tree):
     """On trees of arrays and statics, the equations are those of the rules written by hand for the arrays alone."""
     tree = (tree, TWO, "name")
@@ -143,7 +144,7 @@ def test_the_jaxpr_is_that_of_plain_jax(tree):
         whole = lambda flat, fun=filtered: loss(fun(eqx.combine(treedef.unflatten(flat), others)))  # noqa: E731
         alone = lambda flat, fun=by_hand: loss(fun(*flat))  # noqa: E731
         assert jaxpr_kinds(whole, flat) == jaxpr_kinds(alone, flat)
-        if KNOWS_ZEROS:  # the names of functions in jaxprs of older releases differ
+        if jax_release(jax) >= (0, 6, 2):  # older releases have zeros for integers, or other names of functions
             assert jaxpr_kinds(jax.grad(whole), flat) == jaxpr_kinds(jax.grad(alone), flat)
 
 
@@ -267,7 +268,8 @@ def test_outputs_that_are_not_floating_point_have_no_derivative(dtype):
 
 def test_keys_pass_as_they_are():
     """Random keys have no derivative. The first releases with typed keys can't differentiate a program that has one."""
-    key = jrandom.key(0) if hasattr(jax.dtypes, "prng_key") else jrandom.PRNGKey(0)
+    typed = hasattr(jax.dtypes, "prng_key") and jax_release(jax) >= (0, 4, 30)
+    key = jrandom.key(0) if typed else jrandom.PRNGKey(0)
     f = eqx.filter_custom_jvp(lambda x, key: x + jrandom.normal(key))
     f.def_jvp(lambda primals, tangents: (f(*primals), 10 * tangents[0]))
     g = eqx.filter_custom_vjp(lambda x, key: x + jrandom.normal(key))

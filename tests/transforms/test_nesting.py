@@ -17,6 +17,7 @@ from jax import lax
 
 import equinox as eqx
 from equinox import _compat
+from equinox._compat.release import jax_release
 
 MARK = object()  # what isn't an array comes back as it is, through all transformations
 X = jnp.array([0.5, -0.25])
@@ -486,6 +487,8 @@ def test_transformations_nest_in_long_chains(chain):
     names = tuple("filter_" + name for name in chain.split())
     if lacking(names):
         pytest.skip(lacking(names))
+    if "shard_map" in chain and "custom" in chain and jax_release(jax) < (0, 6, 2):
+        pytest.skip("JAX up to 0.4.38 wants `check_vma=False` of shard_map around a custom rule")
     assert not check([names])
 
 
