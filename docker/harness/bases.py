@@ -57,7 +57,7 @@ def lock(
             try:
                 answer = ask("buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}", base)
             except Trouble as trouble:
-                say("{}: only the tag is used, because its digest isn't known: {}".format(base, trouble))
+                say("{}: only the tag is used. Its digest can't be found: {}".format(base, trouble))
                 continue
             if not re.fullmatch("sha256:[0-9a-f]{64}", answer):
                 say("{}: only the tag is used, because docker's answer is not a digest: {}".format(base, answer))

@@ -42,7 +42,7 @@ def lock_hash(cell: Cell, root: Path = ROOT, today: datetime.date | None = None)
     """Hash what the cell is installed from. Returns an empty string if it has no lock.
 
     For a floating cell, this is the hash of its requirements and of the day. A cell on the bridge may have a second
-    lock, with the jaxlib of its own time. The network decides which of the two is used, so the hash is of both.
+    lock, with the jaxlib of its own time. Which lock is used depends on the network, so both are hashed.
     """
     if cell.floating:
         asked = (*sorted(cell.requires), *cell.find_links, str(cell.index_url), str(today or datetime.date.today()))

@@ -80,7 +80,7 @@ def hashes_of(cells: Iterable[Cell], source: Path = ROOT) -> dict[str, dict[str,
 
 
 def keep(result: Result, folder: Path = RESULTS) -> None:
-    """Write the result, unless it says only that the cell can't run here and the last result is of a run."""
+    """Write the result. A result of a real run stays if the new one only says that the cell can't run here."""
     if displaces(result, results.last(result.cell, folder)):
         results.write(result, folder)
 

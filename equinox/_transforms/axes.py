@@ -191,7 +191,7 @@ def mapped_size(transformation, axis_size, arrays, axes, paths):
 
 
 def describe_sizes(described):
-    """One line for each size, for error messages. `described` has for each size what is of that size, in words."""
+    """One line for each size, for error messages. `described` maps each size to a list of texts."""
     lines = []
     for size, shown in described.items():
         more = ["{} more".format(len(shown) - _MAX_SHOWN)] if len(shown) > _MAX_SHOWN else []

@@ -81,7 +81,7 @@ class Entry:
 
     @property
     def bridged(self) -> bool:
-        """Whether the result is of a run on the bridge."""
+        """Whether the cell ran on the bridge."""
         return self.result.bridge and self.outcome in SHOWN
 
     @property
