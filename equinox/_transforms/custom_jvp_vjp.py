@@ -55,7 +55,8 @@ def filter_custom_jvp(fun: Optional[Callable[..., Any]] = None, *, jvp: Optional
         TypeError: `fun` or a rule isn't callable.
         AttributeError: The function is called before it has a rule.
         ValueError: A keyword input, an array of `fun` itself, or a variable that `fun` closes over is differentiated.
-        TypeError: The rule doesn't return a pair.
+        TypeError: The rule doesn't return a tuple or a list.
+        ValueError: The rule returns a tuple or a list that isn't a pair.
         TypeError: The rule returns another output than `fun`, a tangent of another dtype, or one for a leaf that has
             none. The message says where.
         ValueError: The rule returns tangents of another structure, or a tangent of another shape.
@@ -118,7 +119,8 @@ def filter_custom_vjp(
         AttributeError: The function is called before it has both rules.
         ValueError: Another input, an array of `fun` itself, or a variable that `fun` closes over is differentiated. For
             the variable JAX may have an error of its own, if the call is compiled.
-        TypeError: `fwd` doesn't return a pair.
+        TypeError: `fwd` doesn't return a tuple or a list.
+        ValueError: `fwd` returns a tuple or a list that isn't a pair.
         TypeError: `fwd` returns another output than `fun`, or `bwd` returns a gradient of another dtype, or one for a
             leaf that has none. The message says where.
         ValueError: `bwd` returns gradients of another structure than that of `x`, or a gradient of another shape.
@@ -268,6 +270,7 @@ class CustomVjp(Transformed[P, R]):
 
         Raises:
             TypeError: A rule isn't callable.
+            ValueError: `fwd` returns a tuple or a list that isn't a pair. The call that differentiates raises it.
 
         Example:
             >>> import warnings

@@ -123,7 +123,8 @@ def value_and_grad_f(
         TypeError: `filter_fn` isn't a function, or a leaf of `filter_tree` is something other than a bool or function.
         TypeError: `argnums` isn't an int or a sequence of ints.
         TypeError: A selected leaf isn't a floating-point or complex array or number.
-        TypeError: With `has_aux`, `fun` doesn't return a pair.
+        TypeError: With `has_aux`, `fun` doesn't return a tuple or a list.
+        ValueError: With `has_aux`, `fun` returns a tuple or a list that isn't a pair.
         TypeError: The value of `fun` isn't a real scalar. JAX raises this error.
         TypeError: The running JAX doesn't accept a keyword argument.
 
@@ -236,7 +237,8 @@ def gradf(
         TypeError: `filter_fn` isn't a function, or a leaf of `filter_tree` is something other than a bool or function.
         TypeError: `argnums` isn't an int or a sequence of ints.
         TypeError: A selected leaf isn't a floating-point or complex array or number.
-        TypeError: With `has_aux`, `fun` doesn't return a pair.
+        TypeError: With `has_aux`, `fun` doesn't return a tuple or a list.
+        ValueError: With `has_aux`, `fun` returns a tuple or a list that isn't a pair.
         TypeError: The value of `fun` isn't a real scalar. JAX raises this error.
         TypeError: The running JAX doesn't accept a keyword argument.
 
@@ -329,7 +331,8 @@ def filter_value_and_grad(
         ValueError: `argnums` names an input twice, or an input that wasn't passed by position.
         TypeError: `fun` isn't callable.
         TypeError: `argnums` isn't an int or a sequence of ints.
-        TypeError: With `has_aux`, `fun` doesn't return a pair.
+        TypeError: With `has_aux`, `fun` doesn't return a tuple or a list.
+        ValueError: With `has_aux`, `fun` returns a tuple or a list that isn't a pair.
         TypeError: The value of `fun` isn't a real scalar. JAX raises this error.
         TypeError: The running JAX doesn't accept a keyword argument.
 
@@ -419,7 +422,8 @@ def filter_grad(
         ValueError: `argnums` names an input twice, or an input that wasn't passed by position.
         TypeError: `fun` isn't callable.
         TypeError: `argnums` isn't an int or a sequence of ints.
-        TypeError: With `has_aux`, `fun` doesn't return a pair.
+        TypeError: With `has_aux`, `fun` doesn't return a tuple or a list.
+        ValueError: With `has_aux`, `fun` returns a tuple or a list that isn't a pair.
         TypeError: The value of `fun` isn't a real scalar. JAX raises this error.
         TypeError: The running JAX doesn't accept a keyword argument.
 

@@ -52,7 +52,8 @@ def filter_jacfwd(fun: Optional[Callable[..., Any]] = None, *, has_aux: bool = F
     Raises:
         TypeError: `fun` isn't callable.
         TypeError: The first input isn't passed by position.
-        TypeError: With `has_aux`, `fun` doesn't return a pair.
+        TypeError: With `has_aux`, `fun` doesn't return a tuple or a list.
+        ValueError: With `has_aux`, `fun` returns a tuple or a list that isn't a pair.
         TypeError: The running JAX doesn't accept a keyword argument.
         NotImplementedError: `has_aux` is true, and the running JAX is older than 0.2.28.
 
@@ -92,7 +93,8 @@ def filter_jacrev(fun: Optional[Callable[..., Any]] = None, *, has_aux: bool = F
     Raises:
         TypeError: `fun` isn't callable.
         TypeError: The first input isn't passed by position.
-        TypeError: With `has_aux`, `fun` doesn't return a pair.
+        TypeError: With `has_aux`, `fun` doesn't return a tuple or a list.
+        ValueError: With `has_aux`, `fun` returns a tuple or a list that isn't a pair.
         TypeError: The running JAX doesn't accept a keyword argument.
         NotImplementedError: `has_aux` is true, and the running JAX is older than 0.2.28.
 
@@ -133,7 +135,8 @@ def filter_hessian(fun: Optional[Callable[..., Any]] = None, *, has_aux: bool = 
     Raises:
         TypeError: `fun` isn't callable.
         TypeError: The first input isn't passed by position.
-        TypeError: With `has_aux`, `fun` doesn't return a pair.
+        TypeError: With `has_aux`, `fun` doesn't return a tuple or a list.
+        ValueError: With `has_aux`, `fun` returns a tuple or a list that isn't a pair.
         TypeError: The running JAX doesn't accept a keyword argument.
         NotImplementedError: `has_aux` is true, and the running JAX is older than 0.2.28.
 

@@ -98,7 +98,8 @@ def filter_vjp(fun: Callable[..., Any], *primals: PyTree, has_aux: bool = False)
 
     Raises:
         TypeError: `fun` isn't callable.
-        TypeError: With `has_aux`, `fun` doesn't return a pair.
+        TypeError: With `has_aux`, `fun` doesn't return a tuple or a list.
+        ValueError: With `has_aux`, `fun` returns a tuple or a list that isn't a pair.
         ValueError: `vjp_fn` gets a cotangent of another structure or shape than `out`.
 
     Example:

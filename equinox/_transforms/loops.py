@@ -52,7 +52,8 @@ def filter_scan(
 
     Raises:
         TypeError: `f` can't be called.
-        TypeError: `f` returns no pair.
+        TypeError: `f` doesn't return a tuple or a list.
+        ValueError: `f` returns a tuple or a list that isn't a pair.
         TypeError: `f` changes the structure of the carry, the shape or dtype of an array in it, or a leaf that isn't an
             array. The message says where. As for `jax.lax.scan`, a weakly typed array in `init` takes the dtype that
             `f` returns.

@@ -75,12 +75,18 @@ def check_pair(name: str, function: str, pair: str, out: Any) -> Any:
         function: Which of the user's functions returned `out`, in words.
         pair: The names of the two items, in words.
         out: A pair, as a tuple or a list.
+
+    Raises:
+        TypeError: `out` is no tuple and no list.
+        ValueError: `out` is a tuple or a list of another length.
     """
-    is_sequence = isinstance(out, (tuple, list))
-    if is_sequence and len(out) == 2:
-        return out
-    got = "a `{}` of length {}".format(type(out).__name__, len(out)) if is_sequence else describe_leaf(out)
-    raise TypeError("`{}` expects {} to return a pair {}, got {}.".format(name, function, pair, got))
+    message = "`{}` expects {} to return a pair {}, got {}."
+    if not isinstance(out, (tuple, list)):
+        raise TypeError(message.format(name, function, pair, describe_leaf(out)))
+    if len(out) != 2:
+        got = "a `{}` of length {}".format(type(out).__name__, len(out))
+        raise ValueError(message.format(name, function, pair, got))
+    return out
 
 
 class Options:

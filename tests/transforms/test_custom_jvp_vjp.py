@@ -464,7 +464,7 @@ def test_the_first_input_of_a_custom_vjp_comes_by_position():
 X = {"a": TWO, "n": 3, "i": jnp.arange(2)}
 BAD_OUTPUTS = [
     (lambda t: 3, TypeError, r"expects `jvp` to return a pair `\(out, out_tangents\)`, got `int` 3"),
-    (lambda t: (1, 2, 3), TypeError, r"expects `jvp` to return a pair .*, got a `tuple` of length 3"),
+    (lambda t: (1, 2, 3), ValueError, r"expects `jvp` to return a pair .*, got a `tuple` of length 3"),
 ]
 # Tangents or gradients of `X`.
 BAD_TANGENTS = [

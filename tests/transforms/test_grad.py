@@ -226,7 +226,7 @@ def test_aux_is_returned_as_by_jax_and_may_hold_anything():
 def test_with_has_aux_the_function_must_return_a_pair():
     with pytest.raises(TypeError, match=r"`filter_grad` expects .* a pair `\(value, aux\)` with `has_aux=True`, got"):
         eqx.filter_grad(lambda w: w, has_aux=True)(jnp.array(1.0))
-    with pytest.raises(TypeError, match=r"expects .* a pair `\(value, aux\)` .*, got a `tuple` of length 3"):
+    with pytest.raises(ValueError, match=r"expects .* a pair `\(value, aux\)` .*, got a `tuple` of length 3"):
         eqx.filter_grad(lambda w: (w, w, w), has_aux=True)(jnp.array(1.0))
 
 

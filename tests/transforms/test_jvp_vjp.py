@@ -261,7 +261,7 @@ def test_what_is_no_function_is_refused():
             call()
 
 
-@pytest.mark.parametrize("out", [X, (X, 1, 2)])
-def test_an_output_without_aux_is_refused(out):
-    with pytest.raises(TypeError, match="`filter_vjp` expects the function to return a pair .* with `has_aux=True`"):
+@pytest.mark.parametrize("out, error", [(X, TypeError), ((X, 1, 2), ValueError)])
+def test_an_output_without_aux_is_refused(out, error):
+    with pytest.raises(error, match="`filter_vjp` expects the function to return a pair .* with `has_aux=True`"):
         eqx.filter_vjp(lambda x: out, X, has_aux=True)

@@ -376,10 +376,17 @@ def test_wrong_lengths_are_refused_with_paths_and_shapes(name):
 
 
 @pytest.mark.parametrize(
-    "out", [ZERO, (ZERO,), {"carry": ZERO, "y": ZERO}, Affine(ZERO, ZERO)], ids=["array", "one", "dict", "model"]
+    "out, error",
+    [
+        (ZERO, TypeError),
+        ((ZERO,), ValueError),
+        ({"carry": ZERO, "y": ZERO}, TypeError),
+        (Affine(ZERO, ZERO), TypeError),
+    ],
+    ids=["array", "one", "dict", "model"],
 )
-def test_a_step_that_returns_no_pair_is_refused(out):
-    with pytest.raises(TypeError, match=r"`filter_scan` expects `f` to return a pair `\(carry, y\)`, got "):
+def test_a_step_that_returns_no_pair_is_refused(out, error):
+    with pytest.raises(error, match=r"`filter_scan` expects `f` to return a pair `\(carry, y\)`, got "):
         eqx.filter_scan(lambda carry, x: out, ZERO, length=2)
 
 
