@@ -1,7 +1,7 @@
 """Checks of the layers' arguments. Only the shape of an array is checked, so traced arrays pass."""
 
 import operator
-from typing import Any
+from typing import Any, Sequence, Tuple, Union
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +23,19 @@ def as_size(value: Any, name: str, layer: str, least: int = 1) -> int:
     if size < least:
         raise ValueError("`{}` expects `{}` to be at least {}, got {}.".format(layer, name, least, size))
     return size
+
+
+def as_sizes(value: Any, dimensions: int, name: str, layer: str, least: int = 1) -> Tuple[int, ...]:
+    """`value`, the argument `name` of `layer`, as one int for each spatial dimension. An int stands for all of them."""
+    if not isinstance(value, (tuple, list)):
+        return (as_size(value, name, layer, least),) * dimensions
+    if len(value) != dimensions:
+        raise ValueError(
+            "`{}` expects `{}` to be an integer, or one for each of its {} spatial dimensions, got {}: {}.".format(
+                layer, name, dimensions, in_words(value), value
+            )
+        )
+    return tuple(as_size(size, "{}[{}]".format(name, i), layer, least) for i, size in enumerate(value))
 
 
 def as_bool(value: Any, name: str, layer: str) -> bool:
@@ -79,25 +92,48 @@ def as_example(x: Any, name: str, size: int, size_name: str, layer: Any, batched
         layer: The layer.
         batched: The call that takes a batch, as code.
     """
+    who = "`{}` with `{}={}`".format(type(layer).__name__, size_name, size)
+    next_move = "Reshape it, or make the layer with another `{}`.".format(size_name)
+    return as_array_of(x, name, (size,), who, batched, next_move)
+
+
+def as_array_of(
+    x: Any, name: str, shape: Sequence[Union[int, str]], who: str, batched: str, next_move: str = ""
+) -> Array:
+    """`x`, the argument `name` of a call, as an array of `shape`.
+
+    Args:
+        x: The argument.
+        name: Its name.
+        shape: The length of each axis, or a name for an axis of any length, as `(3, "height", "width")`.
+        who: The layer, in the words that begin the message.
+        batched: The call that takes a batch, as code.
+        next_move: What to do if `x` isn't a batch of such arrays.
+    """
     if not hasattr(x, "shape"):
         if not is_array_like(x):
             raise TypeError(
-                "`{}` expects `{}` to be an array of shape ({},), got {}.".format(
-                    type(layer).__name__, name, size, in_words(x)
-                )
+                "{} expects `{}` to be an array of shape {}, got {}.".format(who, name, _shape_text(shape), in_words(x))
             )
         x = jnp.asarray(x)
-    if x.shape != (size,):
-        if len(x.shape) > 1 and x.shape[-1] == size:
+    if not _has_shape(x.shape, shape):
+        if len(x.shape) > len(shape) and _has_shape(x.shape[len(x.shape) - len(shape) :], shape):
             next_move = "Batch with `{}`.".format(batched)
-        else:
-            next_move = "Reshape it, or make the layer with another `{}`.".format(size_name)
         raise ValueError(
-            "`{}` with `{}={}` expects `{}` to be one example of shape ({},), got {}. {}".format(
-                type(layer).__name__, size_name, size, name, size, x.shape, next_move
-            )
+            "{} expects `{}` to be one example of shape {}, got {}. {}".format(
+                who, name, _shape_text(shape), x.shape, next_move
+            ).rstrip()
         )
     return x
+
+
+def _has_shape(got: Sequence[int], expected: Sequence[Union[int, str]]) -> bool:
+    return len(got) == len(expected) and all(isinstance(e, str) or g == e for g, e in zip(got, expected))
+
+
+def _shape_text(shape: Sequence[Union[int, str]]) -> str:
+    """`shape` as Python writes a tuple, with names as they are."""
+    return "({}{})".format(", ".join(map(str, shape)), "," if len(shape) == 1 else "")
 
 
 def in_words(x: Any) -> str:

@@ -296,7 +296,9 @@ def test_hidden_of_gru_is_one_array(getkey):
     """The state of a GRU is no pair."""
     with pytest.raises(ValueError, match=r"`GRUCell` .* `hidden` to be one example of shape \(4,\), got"):
         GRUCell(3, 4, key=getkey())(jnp.ones(3), (jnp.ones(4), jnp.ones(4)))
-    with pytest.raises(TypeError, match=r"`GRUCell` expects `hidden` to be an array of shape \(4,\), got None"):
+    with pytest.raises(
+        TypeError, match=r"`GRUCell` with `hidden_size=4` expects `hidden` to be an array of shape \(4,\), got None"
+    ):
         GRUCell(3, 4, key=getkey())(jnp.ones(3), None)
 
 

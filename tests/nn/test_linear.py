@@ -170,7 +170,9 @@ def test_wrong_shape(shape, message, run, getkey):
 @pytest.mark.parametrize("x", [None, "abc", {"x": 1.0}])
 def test_no_array(x, getkey):
     """The error names an argument that is no array."""
-    with pytest.raises(TypeError, match=r"`Linear` expects `input` to be an array of shape \(3,\), got"):
+    with pytest.raises(
+        TypeError, match=r"`Linear` with `in_features=3` expects `input` to be an array of shape \(3,\), got"
+    ):
         eqx.nn.Linear(3, 4, key=getkey())(x)
 
 

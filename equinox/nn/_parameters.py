@@ -1,0 +1,92 @@
+"""How a layer makes its parameters: the dtype, the initialiser, and the layout that the initialiser sees."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional, Tuple
+
+import jax.numpy as jnp
+import jax.random as jrandom
+
+from .._compat.types import Array, Key
+from .._module import field
+from ._checks import check_callable, in_words
+
+Initialiser = Callable[[Key, Tuple[int, ...], Any], Array]  # as those that `jax.nn.initializers` makes
+
+OUTPUT_FIRST = "equinox.nn: the first two axes are output and input"  # a key in the metadata of a field
+
+
+def weight_field() -> Any:
+    """The field of a weight of shape `(output, input, *kernel)`, as PyTorch has it."""
+    return field(metadata={OUTPUT_FIRST: True})
+
+
+def as_dtype(dtype: Any, layer: str) -> Any:
+    """`dtype`, the argument of `layer`, as the dtype of the parameters. `None` is JAX's floating-point dtype."""
+    if dtype is None:
+        return jnp.result_type(float)
+    try:
+        known = jnp.result_type(dtype)
+    except TypeError:
+        raise TypeError(
+            "`{}` expects `dtype` to be a dtype, such as `jnp.float32`, got {}.".format(layer, in_words(dtype))
+        ) from None
+    if not jnp.issubdtype(known, jnp.inexact):
+        raise ValueError("`{}` expects `dtype` to be floating-point or complex, got {}.".format(layer, known))
+    return known
+
+
+def uniform(bound: float) -> Initialiser:
+    """Make an initialiser that draws from `(-bound, bound)`. A complex number is drawn by its two parts."""
+
+    def initialise(key: Key, shape: Tuple[int, ...], dtype: Any) -> Array:
+        if jnp.issubdtype(dtype, jnp.complexfloating):
+            part = jnp.finfo(dtype).dtype
+            real, imaginary = (jrandom.uniform(k, shape, part, -bound, bound) for k in jrandom.split(key))
+            return real + 1j * imaginary
+        return jrandom.uniform(key, shape, dtype, -bound, bound)
+
+    return initialise
+
+
+def make_parameter(
+    layer: str,
+    name: str,
+    given: Optional[Initialiser],
+    default: Initialiser,
+    key: Key,
+    shape: Tuple[int, ...],
+    dtype: Any,
+    output_first: bool = False,
+) -> Array:
+    """Make the parameter `name` of `layer`.
+
+    Args:
+        layer: The name of the class of the layer.
+        name: The name of the parameter. The argument that initialises it is `<name>_init`.
+        given: This argument. `None` means `default`.
+        default: The initialiser of the layer.
+        key: A PRNG key.
+        shape: The shape of the parameter.
+        dtype: Its dtype.
+        output_first: Whether its first two axes are output and input. Then `given` sees JAX's layout.
+    """
+    if given is None:
+        return default(key, shape, dtype)
+    check_callable(given, name + "_init", layer)
+    return initialise(given, key, shape, dtype, output_first, "`{0}_init` of `{1}`".format(name, layer))
+
+
+def initialise(init: Initialiser, key: Key, shape: Tuple[int, ...], dtype: Any, output_first: bool, who: str) -> Array:
+    """Call an initialiser of the user's.
+
+    The initialisers of JAX read the number of inputs and outputs from the last two axes, `(*kernel, input, output)`. So
+    a weight of shape `(output, input, *kernel)` is made in that layout, and its axes are moved.
+    """
+    output_first = output_first and len(shape) > 1
+    made = init(key, shape[2:] + (shape[1], shape[0]) if output_first else shape, dtype)
+    if output_first:
+        made = jnp.moveaxis(made, (-1, -2), (0, 1))
+    if getattr(made, "shape", None) != shape:
+        raise ValueError("{} must return an array of shape {}, got {}.".format(who, shape, in_words(made)))
+    return jnp.asarray(made, dtype)

@@ -1,0 +1,54 @@
+"""Compare a layer with PyTorch's numbers, which `tests/data/make_torch_*.py` wrote."""
+
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+
+def load(family):
+    """Return the cases of `tests/data/torch_<family>.json`, by name."""
+    path = pathlib.Path(__file__).parent.parent / "data" / "torch_{}.json".format(family)
+    cases = json.loads(path.read_text())
+    del cases["made_by"]
+    return cases
+
+
+def each_case(family):
+    """Parametrise a test with `case`."""
+    cases = load(family)
+    return pytest.mark.parametrize("case", list(cases.values()), ids=list(cases))
+
+
+def check(case, call, rtol=1e-4, atol=1e-5):
+    """Assert that values and gradients are PyTorch's.
+
+    `call(parameters, inputs)` gets the numbers of PyTorch in dictionaries by PyTorch's names. It makes the layer, fills
+    in the parameters, calls it, and returns a dictionary of outputs. So the gradients have PyTorch's layout too.
+    """
+    parameters = {name: jnp.array(x) for name, x in case["parameters"].items()}
+    inputs = {name: jnp.array(x) for name, x in case["inputs"].items()}
+    floating = {name: x for name, x in inputs.items() if jnp.issubdtype(x.dtype, jnp.floating)}
+    rest = {name: x for name, x in inputs.items() if name not in floating}
+
+    def total(parameters, floating):
+        outputs = call(parameters, dict(floating, **rest))
+        return sum(jnp.sum(jnp.array(case["cotangents"][name]) * y) for name, y in outputs.items()), outputs
+
+    in_parameters, in_inputs = {}, {}
+    if parameters or floating:
+        (in_parameters, in_inputs), outputs = jax.jit(jax.grad(total, (0, 1), has_aux=True))(parameters, floating)
+    else:
+        outputs = jax.jit(total)(parameters, floating)[1]
+    assert sorted(outputs) == sorted(case["expected"])
+    got = {"expected": outputs, "parameters": in_parameters, "inputs": in_inputs}
+    expected = {"expected": case["expected"]}
+    expected.update(case["gradients"])
+    for kind, by_name in expected.items():
+        for name, numbers in by_name.items():
+            np.testing.assert_allclose(
+                got[kind][name], np.array(numbers), rtol=rtol, atol=atol, err_msg="{} {}".format(kind, name)
+            )
