@@ -71,6 +71,12 @@ class Rest:
         self.groups = groups
         self._statics = statics
 
+    @classmethod
+    def of(cls, tree):
+        """The `Rest` of a tree that has no arrays."""
+        statics, treedef = tree_util.tree_flatten(tree)
+        return cls(LeafGroups(treedef, [True] * len(statics)), statics)
+
     def __call__(self, arrays):
         """The whole tree, from the list of its arrays."""
         return self.groups.merge([*arrays, *self._statics])

@@ -13,7 +13,7 @@ from jax import core, tree_util
 from .. import _compat
 from .._compat.types import P, R
 from .._dispatch.arguments import inputs_of, positional_names
-from .._dispatch.leaf_groups import separate
+from .._dispatch.leaf_groups import Rest, separate
 from .._trees.agreement import agrees_with_shape, first_disagreement, shapes_of
 from .._trees.paths import leaf_paths
 from .._trees.predicates import is_array, is_inexact_jax_or_numpy, is_none
@@ -312,17 +312,16 @@ class CustomVjp(Transformed[P, R]):
             _, _, args, kwargs = call.merge(arrays)
             _, _, (perturbed, *_), _ = call.merge.fill(perturbed, False)
             out, residuals = check_pair(call.name, "`fwd`", "`(out, residuals)`", fwd(perturbed, *args, **kwargs))
-            return call.pack(out, "fwd"), (arrays, separate((residuals, perturbed), is_array))
+            return call.pack(out, "fwd"), (arrays, separate(residuals, is_array), Rest.of(perturbed))
 
         def bwd_rule(residuals, cotangents):
-            arrays, (residuals, merge_residuals) = residuals
-            residuals, perturbed = merge_residuals(residuals)
+            arrays, (residuals, merge_residuals), merge_perturbed = residuals
             cotangents, merge_out = cotangents
             if all(map(is_none, cotangents)):  # JAX 0.4.38 calls the rule for an unused output, JAX 0.7.2 doesn't
                 return [None] * len(call.may_vary)
             _, _, args, kwargs = call.merge(arrays)
             grad_out = merge_out.with_nones(cotangents)
-            grad = bwd(residuals, grad_out, perturbed, *args, **kwargs)
+            grad = bwd(merge_residuals(residuals), grad_out, merge_perturbed(()), *args, **kwargs)
             first_name = (positional_names(__self.__wrapped__) or ["args[0]"])[0]
             grads = iter(_tangents_of_arrays(call.name, args[0], grad, "grad", first_name))
             return [next(grads) if is_first else None for is_first in call.may_vary]

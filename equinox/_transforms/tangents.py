@@ -1,13 +1,12 @@
 """Tangents and cotangents that a user gives for the leaves of a tree. `None` stands for no tangent."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import tree_util
 
 from .._trees.agreement import describe, dtype_of
 from .._trees.paths import describe_leaf, first_difference, leaf_paths
-from .._trees.predicates import is_array_like, is_array_or_shape, is_none
+from .._trees.predicates import is_array_like, is_array_or_shape, is_inexact_dtype, is_none
 
 
 def tangents_of_leaves(name, leaves, treedef, tangents, root, tree_root):
@@ -56,13 +55,12 @@ def tangents_of_leaves(name, leaves, treedef, tangents, root, tree_root):
 
 def _problem(tangent, x):
     """The class of an error, what the leaf is, and what to do. `None` if nothing is wrong with the tangent."""
-    if not (is_array_or_shape(x) and jnp.issubdtype(x.dtype, jnp.inexact)):
+    if not (is_array_or_shape(x) and is_inexact_dtype(x.dtype)):
         return TypeError, "no floating-point array but {}".format(describe_leaf(x)), "Give `None` there."
-    described = "an array {}[{}]".format(x.dtype, ",".join(map(str, x.shape)))
     if not is_array_like(tangent) or dtype_of(tangent) != dtype_of(x):
-        return TypeError, described, "Both must have the same dtype: convert one of them."
+        return TypeError, describe(x), "Both must have the same dtype: convert one of them."
     if np.shape(tangent) != x.shape:
-        return ValueError, described, "Both must have the same shape."
+        return ValueError, describe(x), "Both must have the same shape."
     return None
 
 

@@ -30,9 +30,9 @@ def shapes_of(arrays):
 
 def dtype_of(x):
     """The dtype that an array or a Python number has for JAX."""
-    if is_numpy(x):
-        return jax.dtypes.canonicalize_dtype(x.dtype)
-    return x.dtype if is_array_or_shape(x) else jnp.result_type(x)
+    if not hasattr(x, "dtype"):
+        return jnp.result_type(x)
+    return jax.dtypes.canonicalize_dtype(x.dtype) if is_numpy(x) else x.dtype
 
 
 def first_disagreement(expected, got, root, agrees=agrees):

@@ -75,12 +75,12 @@ def is_inexact_array(element: Any) -> TypeGuard[Array]:
         >>> [eqx.is_inexact_array(x) for x in (jnp.ones(2), jnp.arange(2), np.ones(2), 1.0)]
         [True, False, False, False]
     """
-    return is_jax_array(element) and _is_inexact_dtype(element.dtype)
+    return is_jax_array(element) and is_inexact_dtype(element.dtype)
 
 
 def is_inexact_jax_or_numpy(element: Any) -> bool:
     """Whether `element` is a JAX or NumPy array of floating-point or complex dtype, as `jax.grad` takes."""
-    return is_array(element) and _is_inexact_dtype(element.dtype)
+    return is_array(element) and is_inexact_dtype(element.dtype)
 
 
 def is_array_like(element: Any) -> bool:
@@ -132,7 +132,7 @@ def is_inexact_array_like(element: Any) -> bool:
     if isinstance(element, (bool, int)) or not is_array_like(element):
         return False
     array: Any = element if is_jax_array(element) or is_numpy(element) else jnp.array(element)
-    return _is_inexact_dtype(array.dtype)
+    return is_inexact_dtype(array.dtype)
 
 
 def is_boolean(x: Any) -> bool:
@@ -152,7 +152,8 @@ def is_static_function(x: Any) -> bool:
 
 
 @ft.lru_cache(maxsize=None)
-def _is_inexact_dtype(dtype: Any) -> bool:
+def is_inexact_dtype(dtype: Any) -> bool:
+    """Whether a dtype is floating-point or complex."""
     return bool(jnp.issubdtype(dtype, jnp.inexact))
 
 
