@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Optional, overload
 
 import jax
+import jax.numpy as jnp
 
 from .. import _compat
 from .._compat.types import P
@@ -184,19 +185,22 @@ def _jacobian(differentiate, order, fun, options, args, kwargs):
         )
     inexact, merge = separate(args[0], is_inexact_jax_or_numpy)
     merge_output: Any = None
+    number = 0  # of the floating-point and complex arrays in the output
 
     def of_inexact(inexact):
-        nonlocal merge_output
+        nonlocal merge_output, number
         out = fun(merge(inexact), *args[1:], **kwargs)
         out, aux = split_aux(options.name, out) if options.has_aux else (out, None)
         out, merge_output = separate(out, is_inexact_jax_or_numpy)
+        number = len(out)
+        out = out or [jnp.zeros((), x.dtype) for x in inexact[:1]]  # `jax.jacrev` refuses a function without outputs
         return (out, pack_output(aux, is_array)) if options.has_aux else out
 
     out = differentiate(of_inexact, **options.kwargs)(inexact) if inexact else of_inexact(inexact)
     out, aux = out if options.has_aux else (out, None)
     if not inexact:  # JAX refuses to differentiate with respect to no arrays
         out = [[] for _ in out]
-    jacobian = merge_output.with_nones([_nested(merge, x, order) for x in out])
+    jacobian = merge_output.with_nones([_nested(merge, x, order) for x in out[:number]])
     return (jacobian, unpack_output(aux)) if options.has_aux else jacobian
 
 

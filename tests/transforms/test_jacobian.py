@@ -80,6 +80,17 @@ def test_with_nothing_to_differentiate_all_is_none(name):
 
 
 @each
+def test_an_output_without_floating_point_arrays_has_nones(name):
+    """The rule is the same in both modes, although `jax.jacrev` alone refuses such an output."""
+    transformation = getattr(eqx, name)
+    tree = {"w": jnp.ones(2), "n": 3}
+    assert transformation(lambda tree: (jnp.arange(2), "text", tree["n"]))(tree) == (None, None, None)
+    assert transformation(lambda tree: ())(tree) == ()
+    if has_aux(name):
+        assert transformation(lambda tree: ("text", tree["n"]), has_aux=True)(tree) == (None, 3)
+
+
+@each
 def test_the_jaxpr_is_that_of_plain_jax(name):
     m, x = affine(), jnp.ones(2)
     filtered = lambda m, x: tree_util.tree_leaves(getattr(eqx, name)(lambda m, x: (jnp.sin(m(x)), 3))(m, x))  # noqa: E731
