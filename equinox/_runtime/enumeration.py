@@ -57,6 +57,18 @@ def _inherited(cls, entries):
     return messages
 
 
+def _check_items(cls_name, body, messages):
+    """Refuse a method with the name of an item of a base. The item would replace it."""
+    for name in body:
+        if name in messages:
+            raise TypeError("`{0}.{1}`: a method can't have the name of an entry. Rename `{1}`.".format(cls_name, name))
+
+
+def _item_named(cls, name):
+    """The item of `cls` with this name. `None` if there is none yet: the class may be being loaded."""
+    return vars(cls).get(name) if name in vars(cls).get("__messages__", ()) else None
+
+
 class EnumerationMeta(_Meta):
     """Makes an item of each entry in the body of a class. Such a class can be indexed and iterated over."""
 
@@ -72,10 +84,24 @@ class EnumerationMeta(_Meta):
             if cls.__layout__.dynamic != ("_value",) or cls.__layout__.static:
                 raise TypeError("`{}`: write each entry without an annotation, as in `name = 'message'`.".format(name))
             messages = dict(_inherited(cls, entries), **entries)
+            _check_items(name, body, messages)
             type.__setattr__(cls, "__messages__", messages)
             for index, key in enumerate(messages):
                 type.__setattr__(cls, key, _item(cls, np.array(index, np.int32)))
             return cls
+
+        def __setattr__(cls, name, value):
+            item = _item_named(cls, name)
+            # cloudpickle loads a class by value: it makes one with the items of the bases, and assigns all items.
+            if item is None or (type(value) is cls and _index(value) == _index(item)):
+                super().__setattr__(name, value)
+            else:
+                raise AttributeError("`{}.{}` is an item. It can't be replaced.".format(cls.__name__, name))
+
+        def __delattr__(cls, name):
+            if _item_named(cls, name) is not None:
+                raise AttributeError("`{}.{}` is an item. It can't be deleted.".format(cls.__name__, name))
+            super().__delattr__(name)
 
         def __call__(cls, *args, **kwargs):
             raise TypeError("`{0}` has the items of its body and no others. Use `{0}.name`.".format(cls.__name__))
@@ -118,13 +144,14 @@ class Enumeration(_Base, metaclass=EnumerationMeta):
 
     `==` of two items is a boolean array. Items of two enumerations can't be compared. A subclass of an enumeration has
     the entries of its bases, then its own. It may give an entry a new message. `promote` makes items of a base items of
-    the subclass.
+    the subclass. An item can't be replaced or deleted after the class is made: that is an `AttributeError`.
 
     Type checkers read a subclass as an `enum.Enum`. They report a subclass of an enumeration with entries, and mypy
     reports `A[item]`. Write `# type: ignore` at the end of such a line.
 
     Raises:
-        TypeError: An entry is no string, has an annotation, or has the name of a method.
+        TypeError: An entry is no string, has an annotation, or has the name of a method. A method has the name of an
+            entry of a base.
         TypeError: Two bases have different messages for the same name.
         TypeError: The class is called.
 

@@ -287,6 +287,37 @@ def test_bases_with_different_messages():
     assert Right[Right.success] == "Chosen."
 
 
+@pytest.mark.parametrize("cls, name", [(Result, "slow"), (Extended, "slow"), (Extended, "diverged")])
+def test_items_are_not_replaced_or_deleted(cls, name):
+    item, messages = getattr(cls, name), [cls[item] for item in cls]
+    for value in (cls.success, Unrelated.failed, Both.slow, "Message.", 1, None):
+        with pytest.raises(
+            AttributeError, match="`{}.{}` is an item. It can't be replaced.".format(cls.__name__, name)
+        ):
+            setattr(cls, name, value)
+    with pytest.raises(AttributeError, match="`{}.{}` is an item. It can't be deleted.".format(cls.__name__, name)):
+        delattr(cls, name)
+    assert getattr(cls, name) is item and [cls[item] for item in cls] == messages
+
+
+def test_other_attributes_of_a_class_may_change():
+    class Changed(eqx.Enumeration):
+        good = "Good."
+
+    Changed.default = Changed.good
+    Changed.default = None
+    del Changed.default
+    assert list(Changed) == [Changed.good] and not hasattr(Changed, "default")
+
+
+def test_a_method_does_not_hide_an_inherited_entry():
+    with pytest.raises(TypeError, match="`Wrong.slow`: a method can't have the name of an entry. Rename `slow`."):
+
+        class Wrong(Result):
+            def slow(self):
+                return 1
+
+
 def test_a_class_is_true():
     assert eqx.Enumeration
     assert len(eqx.Enumeration) == 0
