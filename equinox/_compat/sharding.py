@@ -59,7 +59,8 @@ def shard_map(fun, mesh, in_specs, out_specs, axis_names=None, check_vma=True, j
 
     It came in JAX 0.4.4, in `jax.experimental.shard_map`. There `check_vma` is called `check_rep`, and `auto` has the
     axes that are not in `axis_names`. `auto` came in 0.4.16, and works from 0.4.38. The function is `jax.shard_map`
-    since 0.6.1. A floor of 0.6.1 retires this function.
+    since 0.6.1. Before 0.6.1, JAX can't check some operations, such as loops. Its error says so and names `check_rep`,
+    which becomes `check_vma` here. A floor of 0.6.1 retires this function.
 
     Args:
         fun: The function.
@@ -86,4 +87,14 @@ def shard_map(fun, mesh, in_specs, out_specs, axis_names=None, check_vma=True, j
     if auto:
         require("filter_shard_map(axis_names=...)", jax)
     options = {"auto": auto} if auto else {}
-    return experimental(fun, mesh, in_specs, out_specs, check_rep=check_vma, **options)
+    mapped = experimental(fun, mesh, in_specs, out_specs, check_rep=check_vma, **options)
+
+    def call(*args):
+        try:
+            return mapped(*args)
+        except (NotImplementedError, ValueError) as error:
+            if "check_rep" not in str(error):
+                raise
+            raise type(error)(str(error).replace("check_rep", "check_vma")) from error
+
+    return call

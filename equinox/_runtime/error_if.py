@@ -48,14 +48,21 @@ def error_if(x: T, pred: Union[bool, AnyArray], msg: str, *, on_error: str = "de
     """Return `x`, or raise an error if `pred` is true when the program runs.
 
     It works in compiled functions, and in `vmap`, `grad`, `scan` and other transformations, on every backend. The check
-    belongs to `x`: JAX leaves the check out if the program doesn't use the returned value. `vmap` turns a `cond` into
-    both of its branches, so a check in a branch then also counts where the branch isn't taken.
+    belongs to `x`: JAX leaves the check out if the program doesn't use the returned value.
+
+    `vmap` over the predicate of a `cond` or the index of a `switch` runs all branches for each example. So a check in a
+    branch also fails for an example that doesn't take the branch. A `while_loop` runs its body for all examples until
+    the last one ends. Put the condition into `pred` there: `error_if(x, taken & is_bad, ...)`.
 
     `filter_jit` waits for a call whose program holds a check, and raises the error there. It doesn't wait for any other
     call. Under plain `jax.jit`, the error is JAX's own, with the message in it. It may also be JAX's own if a
     transformation such as `jax.grad` is applied to the jitted function, because `filter_jit` can't wait for such a
     call. JAX before 0.7 may refuse later programs on the same devices after a check failed on several devices. In
-    `filter_shard_map`, JAX before 0.7 may need `check_vma=False`.
+    `filter_shard_map`, JAX before 0.6.1 needs `check_vma=False`.
+
+    In `filter_shard_map` and `filter_pmap` each device has its own `pred`. If the check fails on only some devices, the
+    others may wait for them forever in the next collective operation, such as `psum`. Give all devices the same
+    predicate: `jax.lax.pmax(pred.astype(int), axis_name) > 0`.
 
     Args:
         x: A pytree with at least one array.
@@ -63,7 +70,7 @@ def error_if(x: T, pred: Union[bool, AnyArray], msg: str, *, on_error: str = "de
             batched by `vmap` while `x` is not.
         msg: The message of the error. If `pred` is batched or isn't a scalar, the error adds where it is true.
         on_error: What to do if the check fails. "raise" raises the error. "breakpoint" prints the message and opens
-            `jax.debug.breakpoint`, where `up` leads to the caller; the program goes on afterwards. "nan" raises
+            `jax.debug.breakpoint`, where `up` leads to the caller, and `c` lets the program go on. "nan" raises
             nothing, and fills the floating-point and complex arrays of `x` with NaN. "off" skips the check, at no cost.
             "default" is what the environment variable `EQX_ON_ERROR` says when the function is traced, and "raise" if
             it isn't set.

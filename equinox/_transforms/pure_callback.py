@@ -34,6 +34,19 @@ def filter_pure_callback(
     The function must have no side effects. JAX may call it several times, or never if the result isn't used. It has no
     gradient, unless a custom rule defines one.
 
+    It should raise no error in a program for several devices. JAX calls it for one device. If it raises an error there,
+    the other devices may wait forever. Let it return a flag, and raise the error with `error_if`:
+
+        def on_host(x):
+            try:
+                return solve(x), False
+            except ValueError:
+                return np.zeros_like(x), True
+
+        flag = jax.ShapeDtypeStruct((), bool)
+        y, failed = eqx.filter_pure_callback(on_host, x, result_shape_dtypes=(x, flag))
+        y = eqx.error_if(y, failed, "The solver failed.")
+
     Args:
         callback: The function. Arrays in its inputs become NumPy arrays, and PRNG keys become their data. Everything
             else is passed unchanged. If `callback` is a pytree, such as a model, its arrays become NumPy arrays too.

@@ -64,7 +64,8 @@ def filter_shard_map(
             of an array that one device has. If there is one, `fun` is traced twice.
         axis_names: The names of the axes of the mesh over which `fun` is mapped. The default is all of them.
         check_vma: Whether JAX checks that an array is the same on all devices where `out_specs` says so. Older releases
-            of JAX call it `check_rep`.
+            of JAX call it `check_rep`. JAX before 0.6.1 can't check `error_if`, while loops and some other operations:
+            it raises a `NotImplementedError` that asks for `check_vma=False`.
 
     Returns:
         A function with the inputs of `fun`. The result is a pytree whose child is `fun`.

@@ -116,6 +116,16 @@ def test_shard_map_of_the_experimental_form(monkeypatch):
         _compat.shard_map("fun", mesh, "in", "out", axis_names, False, jax=fake)
     _compat.shard_map("fun", mesh, "in", "out", ["a"], jax=fake)
     assert fake.calls == [None, None, frozenset("b")]
+    for kind in (NotImplementedError, ValueError):
+
+        def refuse(x, kind=kind):
+            raise kind(x)
+
+        module.shard_map = lambda *args, refuse=refuse, **options: refuse
+        call = _compat.shard_map("fun", mesh, "in", "out", jax=fake)
+        for said, expected in (("pass `check_rep=False`", "pass `check_vma=False`"), ("another", "another")):
+            with pytest.raises(kind, match="^{}$".format(expected)):
+                call(said)
     fake.__version__ = "0.4.29"
     with pytest.raises(NotImplementedError, match=r"`filter_shard_map\(axis_names=...\)` needs JAX"):
         _compat.shard_map("fun", mesh, "in", "out", ["a"], jax=fake)

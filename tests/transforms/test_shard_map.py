@@ -117,6 +117,17 @@ def test_the_mean_of_gradients_over_devices(getkey, draw):
     assert_close(gradient(model, x, y), eqx.filter_grad(loss)(model, x, y))
 
 
+@pytest.mark.skipif(hasattr(jax, "shard_map"), reason="JAX can check all operations since 0.6.1")
+def test_an_operation_that_jax_cannot_check(draw):
+    """The error names the option by our name. The option helps."""
+    fun = lambda x: eqx.error_if(x, jnp.isnan(x), "It is NaN.")  # noqa: E731
+    x = draw(BATCH)
+    with pytest.raises(NotImplementedError, match="pass the `check_vma=False` argument"):
+        mapped(fun, P("d"), P("d"))(x)
+    unchecked = eqx.filter_jit(mapped(fun, P("d"), P("d"), check_vma=False))  # JAX 0.4.13 needs the program to live on
+    assert_close(unchecked(x), x)
+
+
 def test_nests_in_other_transformations(draw):
     """Under `filter_jit` it is traced once. It works in `vmap`, `grad` and `scan`."""
     x, w = draw(BATCH), draw(3)
