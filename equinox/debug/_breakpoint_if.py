@@ -18,7 +18,7 @@ def breakpoint_if(pred: Union[bool, AnyArray], **kwargs: Any) -> None:
     """Call `jax.debug.breakpoint` when the program runs, if a condition is true. Compiled functions stop, too.
 
     Leave the debugger with `c`. `q` raises an error in the program. If the program runs on several devices, JAX before
-    0.7 may then wait forever.
+    0.5 may then wait forever.
 
     Args:
         pred: A bool, or a boolean array. The program stops if any of them is true. With `vmap`, it stops if any
