@@ -9,9 +9,11 @@ The leaves of the layers are arrays, so plain JAX takes them. Functions are part
 
 from ._cells import GRUCell, LSTMCell
 from ._dropout import Dropout
+from ._inference import inference_mode
 from ._linear import Identity, Linear
 from ._mlp import MLP
 from ._sequential import Sequential
+from ._state import State, StatefulLayer, StateIndex, delete_init_state, make_with_state
 
 __all__ = [
     "Dropout",
@@ -21,4 +23,10 @@ __all__ = [
     "Linear",
     "MLP",
     "Sequential",
+    "State",
+    "StateIndex",
+    "StatefulLayer",
+    "delete_init_state",
+    "inference_mode",
+    "make_with_state",
 ]

@@ -1,4 +1,4 @@
-"""`tree_inference`: switch the layers of a model to inference, or back to training."""
+"""`inference_mode`: switch the layers of a model to inference, or back. `tree_inference` is its old name."""
 
 from typing import Any
 
@@ -37,7 +37,30 @@ def tree_inference(tree: T, value: bool = True) -> T:
         >>> eqx.tree_inference(layers, True)[1]
         Dropout(p=0.5, deterministic=True)
     """
-    value = as_bool(value, "value", "tree_inference")
+    return _set_all_flags(tree, as_bool(value, "value", "tree_inference"))
+
+
+def inference_mode(tree: T, value: bool = True) -> T:
+    """Set the flag `inference` or `deterministic` of each layer in a tree. This is `eqx.tree_inference`.
+
+    Args:
+        tree: Any pytree, such as a model, or one part of a partition of a model.
+        value: The new value: `True` for inference, `False` for training.
+
+    Returns:
+        The changed tree.
+
+    Raises:
+        TypeError: `value` is no bool.
+
+    Example:
+        >>> eqx.nn.inference_mode(eqx.nn.Dropout(0.5))
+        Dropout(p=0.5, deterministic=True)
+    """
+    return _set_all_flags(tree, as_bool(value, "value", "inference_mode"))
+
+
+def _set_all_flags(tree: T, value: bool) -> T:
 
     def set_flags(node: Any) -> Any:
         if not _has_flag(node):

@@ -6,18 +6,22 @@ from typing import Any, Callable, Iterable, Iterator, Optional, Tuple, Union, ov
 import jax.random as jrandom
 
 from .._compat.types import Key
-from .._module import Module, field
+from .._module import field
 from .._module.replace import select_items
 from .._trees.predicates import is_static_function
 from ._checks import check_callable, check_key, in_words
+from ._state import State, StatefulLayer, is_stateful
 
 
-class Sequential(Module):
+class Sequential(StatefulLayer):
     """Call layers one after another. Each is called on what the previous one returned.
 
     A layer is anything that can be called, such as `jax.nn.relu`. If the call of the `Sequential` has a `key`, each
     layer that takes an argument `key` (or `**kwargs`) gets its own key. `model[0]` is a layer, and `model[1:]` is a
     shorter `Sequential`.
+
+    A `StatefulLayer` is called on a `State` too. Then the call of the `Sequential` takes the state and returns the new
+    one. A state may be given to any `Sequential`.
 
     A layer that is a function is part of the structure of the tree. It is no leaf. Functions compare by identity: if
     each of two models is made with its own lambda, the models have different structures.
@@ -56,18 +60,20 @@ class Sequential(Module):
         for i, layer in enumerate(self.layers):
             check_callable(layer, "layers[{}]".format(i), "Sequential")
 
-    def __call__(self, input: Any, *, key: Optional[Key] = None) -> Any:
+    def __call__(self, input: Any, state: Optional[State] = None, *, key: Optional[Key] = None) -> Any:
         """Call the layers in their order.
 
         Args:
             input: What the first layer takes.
+            state: The state of the layers. It is needed if a layer is stateful.
             key: A PRNG key. It is split, so that each layer has its own key.
 
         Returns:
-            What the last layer returns. Without layers, `input`.
+            What the last layer returns. Without layers, `input`. If `state` is given, `(output, new state)`.
 
         Raises:
             TypeError: `key` is no PRNG key.
+            ValueError: A layer is stateful, and `state` isn't given.
 
         Example:
             >>> model = eqx.nn.Sequential([jnp.abs, eqx.nn.Dropout(0.5)])
@@ -78,9 +84,31 @@ class Sequential(Module):
             check_key(key, "Sequential")
         takes_key = [key is not None and _takes_key(layer) for layer in self.layers]
         keys: Any = () if key is None or not any(takes_key) else jrandom.split(key, len(self.layers))
+        with_state = state is not None
         for i, layer in enumerate(self.layers):
-            input = layer(input, key=keys[i]) if takes_key[i] else layer(input)
-        return input
+            options = {"key": keys[i]} if takes_key[i] else {}
+            if not is_stateful(layer):
+                input = layer(input, **options)
+            elif with_state:
+                input, state = layer(input, state, **options)
+            else:
+                raise ValueError(
+                    "`Sequential` needs a state, because `layers[{}]`, a `{}`, is stateful. Make model and state with "
+                    "`eqx.nn.make_with_state`, and call `y, state = model(x, state)`.".format(i, type(layer).__name__)
+                )
+        return (input, state) if with_state else input
+
+    def is_stateful(self) -> bool:
+        """Say whether one of the layers takes and returns a state.
+
+        Returns:
+            Whether the call needs a `state`.
+
+        Example:
+            >>> eqx.nn.Sequential([jnp.abs]).is_stateful()
+            False
+        """
+        return any(map(is_stateful, self.layers))
 
     def __len__(self) -> int:
         return len(self.layers)

@@ -68,6 +68,7 @@ def test_all_flags_at_any_depth():
     assert same(eqx.tree_inference(inference, False), model)
     assert same(eqx.tree_inference(inference, value=True), inference)
     assert eqx.tree_inference(3) == 3
+    assert same(eqx.nn.inference_mode(model), inference)
 
 
 @pytest.mark.parametrize("spec", [eqx.is_array, lambda x: not eqx.is_array(x), lambda x: isinstance(x, bool)])
