@@ -175,3 +175,68 @@ def test_train_rnn_from_the_shell(tmp_path, interruptible):
     assert process.returncode == 0, err.decode()
     assert b"Interrupted" in out and b"are told apart" in out
     _assert_is_picture(tmp_path / "curve.png")
+
+
+# Examples that learn digits
+
+
+def _blurred_bars():
+    """A stand-in for the images of scikit-learn, which the cells don't have: digit n lights row or column n."""
+    rng = np.random.RandomState(0)
+    digits = np.arange(300) % 10
+    images = 0.1 * rng.uniform(size=(300, 8, 8))
+    for image, digit in zip(images, digits):
+        image[(digit, slice(None)) if digit < 5 else (slice(None), digit - 5)] += 0.8
+    return images.astype("float32"), digits
+
+
+def test_train_vae_learns(load, tmp_path, monkeypatch, capsys):
+    """The loss on held-out images falls below that of the average image, and a picture is written."""
+    example, picture = load("train_vae"), tmp_path / "vae.png"
+    monkeypatch.setattr(example, "load_digits", _blurred_bars)
+    loss, model, history = example.main(steps=400, width=64, learning_rate=3e-3, picture=str(picture))
+    pixels = _blurred_bars()[0].reshape(300, -1).astype("float64")
+    average = pixels.mean(axis=0)
+    cost_of_average = -np.mean(np.sum(pixels * np.log(average) + (1 - pixels) * np.log(1 - average), axis=1))
+    assert loss < 0.9 * cost_of_average
+    assert history["held_out"][-1] == (400, loss)
+    assert [step for step, _ in history["loss"]] == list(range(400))
+    assert example.sample(model, np.zeros((3, 2), "float32")).shape == (3, 64)
+    _assert_is_picture(picture)
+    captured = capsys.readouterr()
+    assert "{:.1f} nats".format(loss) in captured.out
+    assert "400/400" in captured.err
+
+
+def test_the_digits_are_those_of_scikit_learn(load):
+    """The examples scale them to numbers from 0 to 1."""
+    pytest.importorskip("sklearn", reason="needs scikit-learn, which the extra `digits` installs")
+    images, digits = load("train_vae").load_digits()
+    assert images.shape == (1797, 8, 8) and images.dtype == np.float32
+    assert images.min() == 0 and images.max() == 1
+    assert sorted(set(digits.tolist())) == list(range(10))
+
+
+@pytest.mark.parametrize("stop_after", [0, 2])
+@pytest.mark.parametrize("name", ["train_vae"])
+def test_an_interrupt_keeps_what_was_learnt(name, stop_after, load, tmp_path, monkeypatch, capsys):
+    """The model of the last whole step is evaluated and drawn."""
+    example, picture = load(name), tmp_path / "picture.png"
+    make_step, models = example.make_step, []
+
+    def make_step_or_interrupt(*args):
+        if len(models) == stop_after:
+            raise KeyboardInterrupt
+        out = make_step(*args)
+        models.append(out[1])
+        return out
+
+    monkeypatch.setattr(example, "make_step", make_step_or_interrupt)
+    if hasattr(example, "load_digits"):
+        monkeypatch.setattr(example, "load_digits", _blurred_bars)
+    _, model, history = example.main(picture=str(picture))
+    assert len(history["loss"]) == len(models) == stop_after
+    if models:
+        assert _same_bits(model, models[-1])
+    _assert_is_picture(picture)
+    assert "learnt in {} steps".format(stop_after) in capsys.readouterr().out
