@@ -33,7 +33,7 @@ CASES = {
         "layers",
         "compiling",
     ],
-    "nnx": ["nnx"],
+    "nnx": ["nnx", "layers.nnx"],
 }
 
 

@@ -37,7 +37,7 @@ PUBLISHED = Contestant(
     "equinox, published",
     "equinox",
     {"equinox": "equinox, published"},
-    ("dispatch", "nodes", "trees", "tracing", "overlap", "imports"),
+    ("dispatch", "nodes", "trees", "tracing", "overlap", "imports", "layers"),
 )
 NNX = Contestant("Flax NNX", "nnx", {"nnx": "Flax NNX", "nnx cached": "Flax NNX, cached"})
 

@@ -1,0 +1,19 @@
+"""The time of each compiled layer, of its value and of its gradient. A file has a family of layers.
+
+The floor is handwritten code on the same arrays. Both use `jax.jit`.
+"""
+
+from collections.abc import Iterator
+
+import dispatch_speed
+
+from speed.case import Case
+from speed.cases.layers import linear, recurrent
+
+FAMILIES = (linear, recurrent)
+LAYERS = {name: make for family in FAMILIES for name, make in family.LAYERS.items()}
+
+
+def cases() -> Iterator[Case]:
+    for name, make in LAYERS.items():
+        yield Case("layer: " + name, make, timed=dispatch_speed.done, seconds=1.5)
