@@ -165,7 +165,7 @@ def test_api_page_leads_to_the_definitions():
         if path.endswith("__init__.py"):
             assert path.endswith("/{}/__init__.py".format(name))
         else:
-            assert re.search(r"^ *(def|class) {}\(".format(name.split(".")[-1]), text, re.MULTILINE), name
+            assert re.search(r"^ *(def|class) {}[(:]".format(name.split(".")[-1]), text, re.MULTILINE), name
 
 
 def test_a_sentence_ends_where_the_next_one_begins(api_page):
@@ -197,6 +197,13 @@ def test_a_feature_is_written_as_users_write_it(since_table):
     features = ["store_dce", "filter_jacrev(has_aux=True)", "error_if of a typed key"]
     expected = ["`debug.store_dce`", "`filter_jacrev(has_aux=True)`", "`error_if` of a typed key"]
     assert list(map(since_table.written, features)) == expected
+
+
+def test_the_page_on_layers_names_layers_that_exist():
+    """Each row of its table is a public layer, once."""
+    named = re.findall(r"^\| `(\w+)` \|", _read("docs/layers.md"), re.MULTILINE)
+    assert len(named) == len(set(named)) > 5
+    assert set(named) <= set(eqx.nn.__all__)
 
 
 # What the pages name
