@@ -7,25 +7,37 @@ The leaves of the layers are arrays, so plain JAX takes them. Functions are part
 `Dropout.deterministic`.
 """
 
+from ._batch_norm import BatchNorm
 from ._cells import GRUCell, LSTMCell
 from ._dropout import Dropout
+from ._group_norm import GroupNorm, InstanceNorm
 from ._inference import inference_mode
+from ._layer_norm import LayerNorm, RMSNorm
 from ._linear import Identity, Linear
 from ._mlp import MLP
 from ._sequential import Sequential
+from ._spectral_norm import SpectralNorm
 from ._state import State, StatefulLayer, StateIndex, delete_init_state, make_with_state
+from ._weight_norm import WeightNorm
 
 __all__ = [
+    "BatchNorm",
     "Dropout",
     "GRUCell",
+    "GroupNorm",
     "Identity",
+    "InstanceNorm",
     "LSTMCell",
+    "LayerNorm",
     "Linear",
     "MLP",
+    "RMSNorm",
     "Sequential",
+    "SpectralNorm",
     "State",
     "StateIndex",
     "StatefulLayer",
+    "WeightNorm",
     "delete_init_state",
     "inference_mode",
     "make_with_state",

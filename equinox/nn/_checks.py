@@ -1,5 +1,7 @@
 """Checks of the layers' arguments. Only the shape of an array is checked, so traced arrays pass."""
 
+import math
+import numbers
 import operator
 from typing import Any, Sequence, Tuple, Union
 
@@ -144,3 +146,25 @@ def in_words(x: Any) -> str:
         return "a {} of {}".format(type(x).__name__, len(x))
     text = repr(x)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def as_number(value: Any, name: str, layer: str, least: float, most: float = math.inf) -> float:
+    """`value`, the argument `name` of `layer`, as a float from `least` to `most`."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.number)):
+        raise TypeError("`{}` expects `{}` to be a number, got {}.".format(layer, name, in_words(value)))
+    if not least <= value <= most:
+        expected = "at least {}".format(least) if most == math.inf else "from {} to {}".format(least, most)
+        raise ValueError("`{}` expects `{}` to be {}, got {}.".format(layer, name, expected, value))
+    return float(value)
+
+
+def check_unstacked(layer: Any, name: str, ndim: int) -> None:
+    """Raise an error if the parameter `name` of `layer` has more than `ndim` axes."""
+    shape = getattr(layer, name).shape
+    if len(shape) > ndim:
+        raise ValueError(
+            "`{0}` has stacked parameters: `{1}` has shape {2}, expected {3}. They carry an additional axis, as after "
+            "`jax.vmap` over the construction. {4}".format(
+                type(layer).__name__, name, shape, shape[len(shape) - ndim :], MAP_OVER_LAYERS
+            )
+        )

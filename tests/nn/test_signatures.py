@@ -14,6 +14,34 @@ SPECIFICATION = {
     "LSTMCell": ("(input_size, hidden_size, bias=True, *, key)", "(input, hidden, *, key=None)"),
     "Sequential": ("(layers)", "(input, state=None, *, key=None)"),
     "MLP": ("(in_size, out_size, width_size, depth, activation, final_activation, *, key)", "(input, *, key=None)"),
+    "LayerNorm": (
+        "(shape, eps=1e-05, use_weight=True, use_bias=True, dtype=None, *, weight_init=None, bias_init=None, key=None)",
+        "(x, state=None, *, key=None)",
+    ),
+    "RMSNorm": (
+        "(shape, eps=1e-05, use_weight=True, use_bias=True, dtype=None, *, weight_init=None, bias_init=None, key=None)",
+        "(x, state=None, *, key=None)",
+    ),
+    "GroupNorm": (
+        "(groups, channels=None, eps=1e-05, channelwise_affine=True, dtype=None, "
+        "*, weight_init=None, bias_init=None, key=None)",
+        "(x, state=None, *, key=None)",
+    ),
+    "InstanceNorm": (
+        "(channels=None, eps=1e-05, channelwise_affine=False, dtype=None, "
+        "*, weight_init=None, bias_init=None, key=None)",
+        "(x, state=None, *, key=None)",
+    ),
+    "BatchNorm": (
+        "(input_size, axis_name, eps=1e-05, channelwise_affine=True, momentum=None, inference=False, dtype=None, "
+        "mode='torch', *, weight_init=None, bias_init=None, key=None)",
+        "(x, state, *, key=None, inference=None)",
+    ),
+    "SpectralNorm": (
+        "(layer, weight_name='weight', num_power_iterations=1, eps=1e-12, inference=False, *, key)",
+        "(x, state, *, key=None, inference=None)",
+    ),
+    "WeightNorm": ("(layer, weight_name='weight', axis=0)", "(x, *, key=None)"),
 }
 
 NO_LAYERS = {"State", "StateIndex", "StatefulLayer", "delete_init_state", "inference_mode", "make_with_state"}

@@ -1,0 +1,257 @@
+"""`BatchNorm`: normalise each channel over a batch, and keep running statistics for inference."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Hashable, Optional, Sequence, Tuple, Union
+
+import jax.numpy as jnp
+from jax import core, lax, tree_util
+
+from .._compat.types import AnyArray, Array, Key
+from .._module import field
+from ._checks import as_bool, as_number, as_size, in_words
+from ._dtypes import as_dtype_of, at_least_float32
+from ._group_norm import as_channels
+from ._normalise import along_first_axes, known_flag, make_scale_and_shift, scale_and_shift
+from ._parameters import Initialiser, as_dtype
+from ._state import State, StatefulLayer, StateIndex
+
+_MODES = ("torch", "batch", "ema", "legacy")
+
+
+class BatchNorm(StatefulLayer):
+    """Normalise each channel over the batch and the spatial axes: `(x - mean) / sqrt(var + eps) * weight + bias`.
+
+    The layer takes one example, as all layers do. It finds the batch by the name of the axis, so call it in a
+    `jax.vmap` with this name:
+
+        norm, state = eqx.nn.make_with_state(eqx.nn.BatchNorm)(3, axis_name="batch")
+        call = jax.vmap(norm, axis_name="batch", in_axes=(0, None), out_axes=(0, None))
+        ys, state = call(xs, state)
+
+    In training the mean and the variance are those of the batch, and the running statistics in the state follow them.
+    In inference the running statistics are used, and no axis is needed. Choose with `eqx.nn.inference_mode`. All
+    statistics are computed in at least float32, and the output has the dtype of `x`. If the batch is split over several
+    devices, give the names of both axes. Then the statistics are those of the whole batch.
+
+    Args:
+        input_size: The number of channels.
+        axis_name: The name of the axis of the batch, or a tuple of names.
+        eps: What is added to the variance.
+        channelwise_affine: Whether to multiply each channel with a weight and add a bias. Without it the fields are
+            `None`.
+        momentum: How the running statistics follow those of a batch, from 0 to 1. In the mode `"torch"` it is the share
+            of the new batch, 0.1 by default. In the other modes it is the share that is kept, 0.99 by default.
+        inference: Whether to use the running statistics. It is a leaf.
+        dtype: The dtype of the parameters and of the running statistics. The default is JAX's floating-point dtype.
+        mode: What the running statistics are. `"torch"`: those of PyTorch. The mean begins at 0 and the variance at 1.
+            The running variance follows the unbiased variance of the batch. The other modes are those of the published
+            Equinox. `"batch"`: the variance is the biased one, and inference divides mean and variance by
+            `1 - momentum**steps`. `"ema"`: the first batch sets the running statistics, the variance is the biased one,
+            and training is normalised by the running statistics too. `"legacy"` is `"ema"`.
+        weight_init: A function like those of `jax.nn.initializers` that makes the weight.
+        bias_init: The same for the bias.
+        key: A PRNG key for the initialisers. Only those that draw random numbers need it.
+
+    Shapes:
+        x: `(input_size, *spatial)`. The output: the same. weight and bias: `(input_size,)`. The value of the state at
+        `running` is a dictionary: `mean` and `var` of shape `(input_size,)`, and `steps`, the number of batches.
+
+    Initialisation:
+        The weight is 1, the bias is 0.
+
+    PyTorch:
+        `torch.nn.BatchNorm1d`, `2d` and `3d`, with the same `eps` and `momentum`. The parameters have the same names
+        and shapes. `running_mean`, `running_var` and `num_batches_tracked` are `mean`, `var` and `steps`. The formula
+        is that of [Batch Normalization](https://arxiv.org/abs/1502.03167).
+
+    Raises:
+        ValueError: `input_size` is below 1, `eps` is negative, or `momentum` is outside 0 to 1.
+        ValueError: `mode` is none of the four.
+        TypeError: `input_size` is no integer, a number is none, a flag is no bool, `axis_name` can't be hashed, or
+            `dtype` is no dtype.
+
+    Example:
+        >>> norm, state = eqx.nn.make_with_state(eqx.nn.BatchNorm)(3, axis_name="batch")
+        >>> xs = jnp.arange(12.0).reshape(4, 3)
+        >>> call = jax.vmap(norm, axis_name="batch", in_axes=(0, None), out_axes=(0, None))
+        >>> ys, state = call(xs, state)
+        >>> bool(abs(ys.mean(axis=0)).max() < 1e-6)
+        True
+        >>> y, state = eqx.nn.inference_mode(norm)(xs[0], state)
+    """
+
+    weight: Optional[Array]
+    bias: Optional[Array]
+    running: StateIndex
+    inference: Any
+    input_size: int = field(static=True)
+    axis_name: Any = field(static=True)
+    eps: float = field(static=True)
+    channelwise_affine: bool = field(static=True)
+    momentum: float = field(static=True)
+    mode: str = field(static=True)
+
+    def __init__(
+        self,
+        input_size: int,
+        axis_name: Union[Hashable, Sequence[Hashable]],
+        eps: float = 1e-5,
+        channelwise_affine: bool = True,
+        momentum: Optional[float] = None,
+        inference: bool = False,
+        dtype: Any = None,
+        mode: str = "torch",
+        *,
+        weight_init: Optional[Initialiser] = None,
+        bias_init: Optional[Initialiser] = None,
+        key: Optional[Key] = None,
+    ) -> None:
+        self.input_size = as_size(input_size, "input_size", "BatchNorm")
+        self.axis_name = tuple(axis_name) if isinstance(axis_name, list) else axis_name
+        try:
+            hash(self.axis_name)
+        except TypeError:
+            raise TypeError(
+                "`BatchNorm` expects `axis_name` to be the name of the axis of the batch, as in "
+                "`jax.vmap(..., axis_name='batch')`, or a tuple of names, got {}.".format(in_words(axis_name))
+            ) from None
+        self.eps = as_number(eps, "eps", "BatchNorm", 0)
+        if mode not in _MODES:
+            raise ValueError(
+                "`BatchNorm` expects `mode` to be one of {}, got {}.".format(
+                    ", ".join(map(repr, _MODES)), in_words(mode)
+                )
+            )
+        self.mode = mode
+        if momentum is None:
+            momentum = 0.1 if mode == "torch" else 0.99
+        self.momentum = as_number(momentum, "momentum", "BatchNorm", 0, 1)
+        self.inference = (
+            inference if isinstance(inference, core.Tracer) else as_bool(inference, "inference", "BatchNorm")
+        )
+        self.weight, self.bias = make_scale_and_shift(
+            "BatchNorm",
+            (self.input_size,),
+            channelwise_affine,
+            channelwise_affine,
+            dtype,
+            weight_init,
+            bias_init,
+            key,
+            ("channelwise_affine",) * 2,
+        )
+        self.channelwise_affine = bool(channelwise_affine)
+        statistics = as_dtype(dtype, "BatchNorm")
+        first_variance = jnp.zeros if mode in ("ema", "legacy") else jnp.ones
+        self.running = StateIndex(
+            {
+                "mean": jnp.zeros(self.input_size, statistics),
+                "var": first_variance(self.input_size, statistics),
+                "steps": jnp.zeros((), jnp.int32),
+            }
+        )
+
+    def __call__(
+        self, x: AnyArray, state: State, *, key: Optional[Key] = None, inference: Any = None
+    ) -> Tuple[Array, State]:
+        """Normalise one example of a batch.
+
+        Args:
+            x: An array of shape `(input_size, *spatial)`.
+            state: The state with the running statistics.
+            key: It is ignored. Every layer takes a key.
+            inference: If given, it is used instead of the layer's `inference`.
+
+        Returns:
+            `(output, new state)`. The output has the shape and dtype of `x`. In inference the state is the same.
+
+        Raises:
+            NameError: No `jax.vmap` around the call has the axis `axis_name`, and `inference` is false.
+            ValueError: `x` has another number of channels.
+            ValueError: A batch in training has one number for each channel, so it has no variance.
+            ValueError: The layer is a stack of layers, as `jax.vmap` over the construction makes it.
+            TypeError: `x` is no array, `state` is no `State`, or `inference` is no bool.
+
+        Example:
+            >>> norm, state = eqx.nn.make_with_state(eqx.nn.BatchNorm)(3, axis_name="batch", inference=True)
+            >>> y, state = norm(jnp.ones(3), state)
+        """
+        x = as_channels(x, self, self.input_size)
+        if not isinstance(state, State):
+            raise TypeError(
+                "`BatchNorm` expects `state` to be a `State`, got {}. Make the model with `eqx.nn.make_with_state`, "
+                "and call `y, state = layer(x, state)`.".format(in_words(state))
+            )
+        flag = self.inference if inference is None else inference
+        before = state.get(self.running)
+        wide = at_least_float32(x)
+        if not isinstance(flag, core.Tracer) and known_flag(flag, "BatchNorm"):
+            return self._apply(x, wide, *self._for_inference(before, wide.dtype)), state
+        mean, var, after = self._train(wide, before)
+        if isinstance(flag, core.Tracer):
+            mean, var, after = tree_util.tree_map(
+                lambda a, b: jnp.where(flag, a, b),
+                (*self._for_inference(before, wide.dtype), before),
+                (mean, var, after),
+            )
+        return self._apply(x, wide, mean, var), state.set(self.running, after)
+
+    def _apply(self, x: AnyArray, wide: Array, mean: Array, var: Array) -> Array:
+        scale = lax.rsqrt(var + self.eps)
+        if self.weight is not None:
+            scale = scale * as_dtype_of(self.weight, wide.dtype)
+        y = (wide - along_first_axes(mean, wide)) * along_first_axes(scale, wide)
+        return scale_and_shift(y, None, self.bias, x)
+
+    def _for_inference(self, running: Dict[str, Array], dtype: Any) -> Tuple[Array, Array]:
+        """Mean and variance from the running statistics."""
+        mean, var = as_dtype_of(running["mean"], dtype), as_dtype_of(running["var"], dtype)
+        if self.mode == "batch":
+            weight = 1 - jnp.asarray(self.momentum, dtype) ** jnp.maximum(running["steps"], 1)
+            weight = jnp.where(running["steps"] == 0, 1, weight)
+            mean, var = mean / weight, var / weight
+        return mean, var
+
+    def _train(self, x: Array, running: Dict[str, Array]) -> Tuple[Array, Array, Dict[str, Array]]:
+        """Mean and variance to normalise with, and the new running statistics."""
+        size = self._axis_size() * (x.size // x.shape[0])
+        if size == 1 and self.mode == "torch":
+            raise ValueError(
+                "`BatchNorm` expects more than one number for each channel in training, got a batch of 1 with `x` of "
+                "shape {}. Use a larger batch, or `inference=True`.".format(x.shape)
+            )
+        mean = self._mean(x)
+        centred = x - along_first_axes(mean, x)
+        var = self._mean(centred * centred)
+        running_dtype = running["mean"].dtype
+        old_mean, old_var = (as_dtype_of(running[name], x.dtype) for name in ("mean", "var"))
+        if self.mode == "torch":
+            share, new_var = self.momentum, var * (size / (size - 1))
+        else:
+            share, new_var = 1 - self.momentum, var
+        new_mean = old_mean + share * (mean - old_mean)
+        new_var = old_var + share * (new_var - old_var)
+        if self.mode in ("ema", "legacy"):
+            first = running["steps"] == 0
+            mean = new_mean = jnp.where(first, mean, new_mean)
+            var = new_var = jnp.where(first, var, new_var)
+        after = {"mean": new_mean, "var": new_var}
+        after = {name: lax.stop_gradient(as_dtype_of(value, running_dtype)) for name, value in after.items()}
+        return mean, var, dict(after, steps=running["steps"] + 1)
+
+    def _mean(self, x: Array) -> Array:
+        """The mean of each channel over the spatial axes and the batch."""
+        return lax.pmean(jnp.mean(x, tuple(range(1, x.ndim))) if x.ndim > 1 else x, self.axis_name)
+
+    def _axis_size(self) -> Any:
+        try:
+            return lax.psum(1, self.axis_name)
+        except NameError:
+            raise NameError(
+                "`BatchNorm` finds no axis named {0!r}. In training the mean is that of a batch, so call the model in "
+                "a `jax.vmap` with this name: `ys, state = jax.vmap(model, axis_name={0!r}, in_axes=(0, None), "
+                "out_axes=(0, None))(xs, state)`. For inference use `eqx.nn.inference_mode(model)`.".format(
+                    self.axis_name
+                )
+            ) from None

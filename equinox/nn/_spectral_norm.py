@@ -1,0 +1,150 @@
+"""`SpectralNorm`: divide a weight by its largest singular value."""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Tuple
+
+import jax.numpy as jnp
+import jax.random as jrandom
+from jax import core, lax, tree_util
+
+from .._compat.types import Array, Key
+from .._module import field
+from .._module.replace import replace_unchecked
+from ._checks import as_bool, as_number, as_size, check_key, in_words
+from ._dtypes import as_dtype_of, at_least_float32
+from ._normalise import known_flag
+from ._state import State, StatefulLayer, StateIndex
+from ._weight_norm import get_weight
+
+
+class SpectralNorm(StatefulLayer):
+    """Wrap a layer, and divide its weight by an estimate of the weight's largest singular value.
+
+    The estimate is `u @ weight @ v`. The vectors `u` and `v` are in the state. Each call in training improves them by
+    the power method. In inference they stay. The weight is seen as a matrix of `weight.shape[0]` rows. The gradient
+    treats `u` and `v` as constants.
+
+    Args:
+        layer: The layer, such as `Linear` or `Conv2d`.
+        weight_name: The name of the field with the weight. The weight has at least two axes.
+        num_power_iterations: The number of iterations of the power method for each call in training.
+        eps: The least norm that a vector is divided by.
+        inference: Whether to keep `u` and `v` as they are. It is a leaf.
+        key: A PRNG key for the first `u` and `v`.
+
+    Shapes:
+        The call takes and returns what `layer` does, with the state. The value of the state at `vectors` is `(u, v)`:
+        `u` has the length of the first axis of the weight, `v` that of all others together.
+
+    Initialisation:
+        `u` and `v` are drawn from a normal distribution and improved by 15 iterations.
+
+    PyTorch:
+        `torch.nn.utils.parametrizations.spectral_norm` with `dim=0`. `_u` and `_v` are the state, `original` is the
+        weight of `layer`. The formula is that of [Spectral Normalization](https://arxiv.org/abs/1802.05957).
+
+    Raises:
+        ValueError: `layer` has no field `weight_name`, or the weight has less than two axes.
+        ValueError: `num_power_iterations` is below 1, or `eps` is negative.
+        TypeError: `layer` can't be called, the field holds no array, or another argument has the wrong type.
+
+    Example:
+        >>> linear = eqx.nn.Linear(3, 2, key=jax.random.PRNGKey(0))
+        >>> norm, state = eqx.nn.make_with_state(eqx.nn.SpectralNorm)(linear, "weight", key=jax.random.PRNGKey(1))
+        >>> y, state = norm(jnp.ones(3), state)
+        >>> y.shape
+        (2,)
+    """
+
+    layer: Any
+    vectors: StateIndex
+    inference: Any
+    weight_name: str = field(static=True)
+    num_power_iterations: int = field(static=True)
+    eps: float = field(static=True)
+
+    def __init__(
+        self,
+        layer: Any,
+        weight_name: str = "weight",
+        num_power_iterations: int = 1,
+        eps: float = 1e-12,
+        inference: bool = False,
+        *,
+        key: Key,
+    ) -> None:
+        weight = get_weight(layer, weight_name, "SpectralNorm")
+        if weight.ndim < 2:
+            raise ValueError(
+                "`SpectralNorm` expects `{}` to have at least two axes, got shape {}. Use `WeightNorm`.".format(
+                    weight_name, weight.shape
+                )
+            )
+        self.layer = layer
+        self.weight_name = weight_name
+        self.num_power_iterations = as_size(num_power_iterations, "num_power_iterations", "SpectralNorm")
+        self.eps = as_number(eps, "eps", "SpectralNorm", 0)
+        self.inference = (
+            inference if isinstance(inference, core.Tracer) else as_bool(inference, "inference", "SpectralNorm")
+        )
+        check_key(key, "SpectralNorm")
+        u_key, v_key = jrandom.split(key)
+        matrix = _as_matrix(weight)
+        u = jrandom.normal(u_key, matrix.shape[:1], matrix.dtype)
+        v = jrandom.normal(v_key, matrix.shape[1:], matrix.dtype)
+        self.vectors = StateIndex(_improve(matrix, u, v, 15, self.eps))
+
+    def __call__(self, x: Any, state: State, *, key: Optional[Key] = None, inference: Any = None) -> Tuple[Any, State]:
+        """Call the layer with the normalised weight.
+
+        Args:
+            x: What the layer takes.
+            state: The state with `u` and `v`.
+            key: It is passed to the layer.
+            inference: If given, it is used instead of the layer's `inference`.
+
+        Returns:
+            `(output of the layer, new state)`.
+
+        Raises:
+            TypeError: `state` is no `State`, or `inference` is no bool.
+
+        Example:
+            >>> linear = eqx.nn.Linear(3, 2, key=jax.random.PRNGKey(0))
+            >>> norm, state = eqx.nn.make_with_state(eqx.nn.SpectralNorm)(linear, key=jax.random.PRNGKey(1))
+            >>> y, state = norm(jnp.ones(3), state, inference=True)
+        """
+        if not isinstance(state, State):
+            raise TypeError(
+                "`SpectralNorm` expects `state` to be a `State`, got {}. Make the model with `eqx.nn.make_with_state`, "
+                "and call `y, state = layer(x, state)`.".format(in_words(state))
+            )
+        weight = getattr(self.layer, self.weight_name)
+        matrix = _as_matrix(weight)
+        flag = self.inference if inference is None else inference
+        vectors: Tuple[Array, Array] = state.get(self.vectors)
+        traced = isinstance(flag, core.Tracer)
+        if traced or not known_flag(flag, "SpectralNorm"):
+            new = _improve(lax.stop_gradient(matrix), vectors[0], vectors[1], self.num_power_iterations, self.eps)
+            vectors = tree_util.tree_map(lambda a, b: jnp.where(flag, a, b), vectors, new) if traced else new
+            state = state.set(self.vectors, vectors)
+        u, v = vectors
+        weight = as_dtype_of((matrix / (u @ (matrix @ v))).reshape(weight.shape), weight.dtype)
+        return replace_unchecked(self.layer, {self.weight_name: weight})(x, key=key), state
+
+
+def _as_matrix(weight: Array) -> Array:
+    return at_least_float32(weight).reshape((weight.shape[0], -1))
+
+
+def _improve(matrix: Array, u: Array, v: Array, steps: int, eps: float) -> Tuple[Array, Array]:
+    """The power method."""
+    for _ in range(steps):
+        u = _unit(matrix @ v, eps)
+        v = _unit(u @ matrix, eps)
+    return u, v
+
+
+def _unit(x: Array, eps: float) -> Array:
+    return x / jnp.maximum(jnp.sqrt(jnp.sum(x * x)), eps)

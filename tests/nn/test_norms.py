@@ -1,0 +1,374 @@
+"""The layers that normalise: PyTorch's numbers, and the laws of each."""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jrandom
+import numpy as np
+import pytest
+from helpers.torch_cases import check, load
+from jax import tree_util
+
+import equinox as eqx
+from equinox import nn
+
+CASES = load("norms")
+
+
+def cases(*kinds):
+    names = [name for name in CASES if name.split()[0] in kinds]
+    return pytest.mark.parametrize("case", [CASES[name] for name in names], ids=names)
+
+
+def filled(layer, **parameters):
+    """`layer` with PyTorch's parameters, where it has them."""
+    names = [name for name in parameters if name in vars(layer) and getattr(layer, name) is not None]
+    return eqx.replace(layer, **{name: parameters[name] for name in names})
+
+
+def with_outputs(case, values):
+    """`case` with further outputs, which have no gradient."""
+    cotangents = {name: np.zeros(np.shape(x)) for name, x in values.items()}
+    return dict(case, expected=dict(case["expected"], **values), cotangents=dict(case["cotangents"], **cotangents))
+
+
+def randoms(*shape):
+    return np.random.RandomState(0).normal(1.0, 2.0, shape).astype(np.float32)
+
+
+def batched(norm, axis_name="batch", **options):
+    return jax.vmap(
+        lambda x, state: norm(x, state, **options), axis_name=axis_name, in_axes=(0, None), out_axes=(0, None)
+    )
+
+
+EACH = {
+    "LayerNorm": lambda **options: nn.LayerNorm((4, 6), **options),
+    "RMSNorm": lambda **options: nn.RMSNorm((4, 6), **options),
+    "GroupNorm": lambda **options: nn.GroupNorm(2, 4, **options),
+    "InstanceNorm": lambda **options: nn.InstanceNorm(4, channelwise_affine=True, **options),
+}
+each = pytest.mark.parametrize("make", list(EACH.values()), ids=list(EACH))
+
+
+# PyTorch's numbers
+
+
+@cases("LayerNorm", "RMSNorm", "GroupNorm", "InstanceNorm")
+def test_values_and_gradients_are_those_of_pytorch(case):
+    """Over shapes, `eps`, and with each choice of parameters."""
+    options = dict(case["options"])
+    kind = getattr(nn, options.pop("kind"))
+
+    def call(parameters, inputs):
+        norm = filled(kind(**options), **parameters)
+        return {"y": jax.vmap(norm)(inputs["x"])}
+
+    check(case, call)
+
+
+@cases("BatchNorm")
+def test_batch_norm_trains_and_infers_as_pytorch(case):
+    """Three batches and one inference, their gradients, and the running statistics after them."""
+    options = dict(case["options"])
+    channels = options.pop("channels")
+
+    def call(parameters, inputs):
+        norm, state = nn.make_with_state(nn.BatchNorm)(channels, "batch", **options)
+        norm = filled(norm, **parameters)
+        outputs = {}
+        for i in range(3):
+            outputs["y{}".format(i)], state = batched(norm)(inputs["x{}".format(i)], state)
+        outputs["inference"], state = batched(nn.inference_mode(norm))(inputs["x0"], state)
+        outputs.update(state.get(norm.running))
+        return outputs
+
+    check(with_outputs(case, case["running"]), call)
+
+
+@cases("SpectralNorm")
+def test_spectral_norm_is_that_of_pytorch(case):
+    """Two calls in training, one in inference, and the vectors after them."""
+    steps = case["options"].get("n_power_iterations", 1)
+
+    def call(parameters, inputs):
+        weight = parameters["parametrizations.weight.original"]
+        linear = nn.Linear(weight.shape[1], weight.shape[0], key=jrandom.PRNGKey(0))
+        linear = filled(linear, weight=weight, bias=parameters["bias"])
+        norm, state = nn.make_with_state(nn.SpectralNorm)(linear, num_power_iterations=steps, key=jrandom.PRNGKey(0))
+        state = state.set(norm.vectors, tuple(jnp.array(case["before"][name]) for name in "uv"))
+        shared = jax.vmap(norm, in_axes=(0, None), out_axes=(0, None))
+        outputs = {}
+        outputs["y0"], state = shared(inputs["x"], state)
+        outputs["y1"], state = shared(inputs["x"], state)
+        kept = jax.vmap(nn.inference_mode(norm), in_axes=(0, None), out_axes=(0, None))
+        outputs["inference"], state = kept(inputs["x"], state)
+        outputs["u"], outputs["v"] = state.get(norm.vectors)
+        return outputs
+
+    check(with_outputs(case, case["after"]), call)
+
+
+@cases("WeightNorm")
+def test_weight_norm_is_that_of_pytorch(case):
+    """With a length for each row, each column, or the whole weight."""
+
+    def call(parameters, inputs):
+        linear = nn.Linear(3, 4, key=jrandom.PRNGKey(0))
+        linear = filled(linear, weight=parameters["parametrizations.weight.original1"], bias=parameters["bias"])
+        norm = nn.WeightNorm(linear, axis=case["options"]["axis"])
+        g = parameters["parametrizations.weight.original0"]
+        return {"y": jax.vmap(eqx.replace(norm, g=g.reshape(norm.g.shape)))(inputs["x"])}
+
+    check(case, call)
+
+
+# Laws
+
+
+def grouped(make, y):
+    """The numbers that are normalised together, one group a row."""
+    rows = {EACH["LayerNorm"]: 1, EACH["GroupNorm"]: 2, EACH["InstanceNorm"]: 4}[make]
+    return np.asarray(y).reshape(rows, -1)
+
+
+@pytest.mark.parametrize(
+    "make", [EACH[name] for name in EACH if name != "RMSNorm"], ids=["LayerNorm", "GroupNorm", "InstanceNorm"]
+)
+def test_mean_0_and_variance_1(make):
+    """Also after a scale and a shift of the input, which change nothing."""
+    norm, x = make(), randoms(4, 6)
+    y = norm(x)
+    np.testing.assert_allclose(grouped(make, y).mean(1), 0, atol=1e-5)
+    np.testing.assert_allclose(grouped(make, y).var(1), 1, rtol=1e-3)
+    np.testing.assert_allclose(norm(3 * x + 7), y, atol=1e-4)
+
+
+def test_rms_norm_is_its_formula():
+    """With a bias, which PyTorch's has not. A scale of the input changes nothing."""
+    x, bias = randoms(6), randoms(6)
+    norm = filled(nn.RMSNorm(6), bias=jnp.array(bias))
+    np.testing.assert_allclose(norm(x), x / np.sqrt((x.astype(float) ** 2).mean() + 1e-5) + bias, rtol=1e-5)
+    np.testing.assert_allclose(norm(5 * x), norm(x), atol=1e-4)
+
+
+@each
+def test_under_transformations(make):
+    """`vmap`, `jit` and `grad` give what a loop, the plain call and finite differences give."""
+    norm, xs = make(), randoms(2, 4, 6)
+    mapped = jax.jit(jax.vmap(norm))(xs)
+    np.testing.assert_allclose(mapped, [norm(x) for x in xs], atol=1e-5)
+    direction, loss = randoms(2, 4, 6)[1], lambda x: jnp.sum(norm(x) ** 3)
+    slope = jnp.sum(jax.grad(loss)(xs[0]) * direction)
+    step = 1e-2
+    difference = (loss(xs[0] + step * direction) - loss(xs[0] - step * direction)) / (2 * step)
+    np.testing.assert_allclose(slope, difference, rtol=2e-2, atol=2e-2)
+    assert eqx.filter_eval_shape(norm, xs[0]).shape == (4, 6)
+
+
+@each
+def test_computes_in_float32_and_returns_the_dtype_of_the_input(make):
+    """So an offset that bfloat16 and float16 can hold doesn't spoil the variance."""
+    x = randoms(4, 6)
+    for dtype in (jnp.bfloat16, jnp.float16):
+        low = jnp.asarray(x + 100, dtype)
+        y = make()(low)
+        assert y.dtype == dtype
+        np.testing.assert_allclose(
+            np.asarray(y, np.float32), np.asarray(make()(low.astype(jnp.float32))), rtol=2e-2, atol=2e-2
+        )
+    assert make(dtype=jnp.bfloat16).weight.dtype == jnp.bfloat16
+    assert make()(jnp.arange(24).reshape(4, 6)).dtype == jnp.float32
+
+
+@each
+def test_a_state_passes_through(make):
+    """A layer without state returns the state that it is given."""
+    norm, x = make(), randoms(4, 6)
+    y, state = norm(x, nn.State(norm))
+    assert isinstance(state, nn.State)
+    assert y.tolist() == norm(x).tolist()
+
+
+@each
+def test_initialisers(make):
+    """They make the parameters. The default is ones and zeros."""
+    norm = make()
+    assert (norm.weight == 1).all()
+    assert (norm.bias == 0).all()
+    twos = make(weight_init=lambda key, shape, dtype: jnp.full(shape, 2, dtype), bias_init=jax.nn.initializers.ones)
+    assert (twos.weight == 2).all()
+    assert (twos.bias == 1).all()
+    drawn = make(weight_init=jax.nn.initializers.normal(), key=jrandom.PRNGKey(0))
+    assert (drawn.weight != 1).all()
+
+
+# BatchNorm
+
+
+def make_batch_norm(channels=3, axis_name="batch", **options):
+    return nn.make_with_state(nn.BatchNorm)(channels, axis_name, **options)
+
+
+def test_a_batch_over_shards_is_the_whole_batch():
+    """Over two axes the statistics, running ones too, are those of all examples."""
+    xs = randoms(6, 3, 2)
+    whole, state = make_batch_norm()
+    expected, after = batched(whole)(xs, state)
+    split, state = make_batch_norm(axis_name=("shards", "batch"))
+    call = jax.vmap(batched(split), axis_name="shards", in_axes=(0, None), out_axes=(0, None))
+    ys, split_after = call(xs.reshape(2, 3, 3, 2), state)
+    np.testing.assert_allclose(ys.reshape(6, 3, 2), expected, atol=1e-5)
+    for a, b in zip(tree_util.tree_leaves(split_after), tree_util.tree_leaves(after)):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(expected).mean((0, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(expected).var((0, 2)), 1, rtol=1e-3)
+    np.testing.assert_allclose(batched(whole)(2 * xs - 5, make_batch_norm()[1])[0], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["batch", "ema", "legacy"])
+def test_the_published_modes(mode):
+    """Against a loop in NumPy, which gives the numbers of the published package."""
+    norm, state = make_batch_norm(2, mode=mode, momentum=0.9)
+    mean, var = np.zeros(2), np.ones(2)
+    for i in range(3):
+        xs = randoms(5, 2, 3) * (i + 1) + i
+        batch_mean, batch_var = xs.mean((0, 2)), xs.var((0, 2))
+        if mode != "batch" and i == 0:
+            mean, var = batch_mean, batch_var
+        mean, var = 0.9 * mean + 0.1 * batch_mean, 0.9 * var + 0.1 * batch_var
+        used = (batch_mean, batch_var, 1) if mode == "batch" else (mean, var, 1)
+        ys, state = batched(norm)(xs, state)
+        kept, state = batched(norm, inference=True)(xs, state)
+        debiased = (mean, var, 1 - 0.9 ** (i + 1)) if mode == "batch" else used
+        for got, (m, v, weight) in ((ys, used), (kept, debiased)):
+            expected = (xs - m[:, None] / weight) / np.sqrt(v[:, None] / weight + 1e-5)
+            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_batch_norm_in_inference_needs_no_batch():
+    """The state stays, and isn't spent. A traced flag selects."""
+    norm, state = make_batch_norm()
+    xs = randoms(4, 3)
+    _, state = batched(norm)(xs, state)
+    y, same = nn.inference_mode(norm)(xs[0], state)
+    assert same is state
+    for flag in (True, False):
+        ys, after = batched(norm, inference=flag)(xs, tree_util.tree_map(lambda x: x, state))
+        traced, traced_after = jax.jit(lambda flag, state: batched(norm, inference=flag)(xs, state))(flag, state)
+        np.testing.assert_allclose(traced, ys, rtol=1e-5)
+        for a, b in zip(tree_util.tree_leaves(traced_after), tree_util.tree_leaves(after)):
+            np.testing.assert_allclose(a, b, rtol=1e-5)
+        if flag:
+            np.testing.assert_allclose(ys[0], y, rtol=1e-5)
+
+
+def test_batch_norm_of_bfloat16():
+    """The running statistics stay in float32."""
+    norm, state = make_batch_norm()
+    xs = jnp.asarray(randoms(4, 3) + 100, jnp.bfloat16)
+    ys, state = batched(norm)(xs, state)
+    assert ys.dtype == jnp.bfloat16
+    mean = state.get(norm.running)["mean"]
+    assert mean.dtype == jnp.float32
+    np.testing.assert_allclose(mean, 0.1 * np.asarray(xs, np.float32).mean(0), rtol=1e-5)
+
+
+def test_a_model_with_batch_norm_trains_under_filter_jit():
+    """In a `Sequential`, with the gradient, and an ensemble with a state each."""
+
+    def make(key):
+        return nn.Sequential([nn.Linear(3, 4, key=key), nn.BatchNorm(4, "batch"), jnp.tanh])
+
+    def loss(model, xs, state):
+        ys, state = jax.vmap(model, axis_name="batch", in_axes=(0, None), out_axes=(0, None))(xs, state)
+        return jnp.mean(ys**2), state
+
+    xs = randoms(5, 3)
+    models, states = eqx.filter_vmap(nn.make_with_state(make))(jrandom.split(jrandom.PRNGKey(0), 2))
+    one = eqx.if_array(0)
+    step = eqx.filter_jit(
+        eqx.filter_vmap(eqx.filter_value_and_grad(loss, has_aux=True), in_axes=(one, None, one), out_axes=one)
+    )
+    (values, states), grads = step(models, xs, states)
+    assert values.shape == (2,)
+    assert grads.layers[1].weight.shape == (2, 4)
+    assert states.get(models.layers[1].running)["steps"].tolist() == [1, 1]
+
+
+# SpectralNorm and WeightNorm
+
+
+def test_spectral_norm_makes_the_largest_singular_value_1():
+    """After enough iterations."""
+    linear = nn.Linear(4, 3, bias=False, key=jrandom.PRNGKey(0))
+    norm, state = nn.make_with_state(nn.SpectralNorm)(linear, num_power_iterations=50, key=jrandom.PRNGKey(1))
+    columns, state = jax.vmap(norm, in_axes=(0, None), out_axes=(0, None))(jnp.eye(4), state)
+    np.testing.assert_allclose(np.linalg.svd(columns, compute_uv=False)[0], 1, rtol=1e-4)
+    assert [x.shape for x in state.get(norm.vectors)] == [(3,), (4,)]
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (lambda: nn.LayerNorm(4)(jnp.ones((3, 4))), ValueError, r"got \(3, 4\). Batch with `jax.vmap\(layer\)\(x\)`"),
+        (lambda: nn.RMSNorm((2, 3))(jnp.ones(4)), ValueError, r"`RMSNorm` with `shape=\(2, 3\)` expects `x` .* \(4,\)"),
+        (lambda: nn.LayerNorm(0), ValueError, "`shape` to be at least 1, got 0"),
+        (lambda: nn.LayerNorm(4, eps=-1), ValueError, "`eps` to be at least 0, got -1"),
+        (lambda: nn.LayerNorm(4, eps="a"), TypeError, "`eps` to be a number, got 'a'"),
+        (lambda: nn.LayerNorm(4, use_bias=1), TypeError, "`use_bias` to be `True` or `False`, got 1"),
+        (lambda: nn.GroupNorm(3, 4), ValueError, "`groups` to divide `channels`, got 3 groups of 4 channels"),
+        (lambda: nn.GroupNorm(2), ValueError, "needs `channels`.*`channelwise_affine=False`"),
+        (
+            lambda: nn.GroupNorm(2, channelwise_affine=False)(jnp.ones(3)),
+            ValueError,
+            "divide the number of channels of `x`, got 2 groups of 3 channels",
+        ),
+        (
+            lambda: nn.GroupNorm(2, 4)(jnp.ones((3, 4, 5))),
+            ValueError,
+            r"shape \(4, \*spatial\), got \(3, 4, 5\). Batch",
+        ),
+        (lambda: nn.GroupNorm(2, 4)(3), TypeError, "expects `x` to be an array, got 3"),
+        (lambda: nn.InstanceNorm(3)(jnp.ones(3)), ValueError, "at least two numbers in each channel"),
+        (lambda: nn.BatchNorm(3, "batch", mode="torsh"), ValueError, "one of 'torch', 'batch', 'ema', 'legacy', got"),
+        (lambda: nn.BatchNorm(3, "batch", momentum=2), ValueError, "`momentum` to be from 0 to 1, got 2"),
+        (lambda: nn.BatchNorm(3, {}), TypeError, "`axis_name` to be the name of the axis"),
+        (lambda: nn.BatchNorm(3, "batch")(jnp.ones(3), None), TypeError, "`state` to be a `State`, got None"),
+        (
+            lambda: make_batch_norm()[0](jnp.ones(3), make_batch_norm()[1]),
+            NameError,
+            r"finds no axis named 'batch'.*`ys, state = jax.vmap\(model, axis_name='batch', in_axes=\(0, None\)",
+        ),
+        (
+            lambda: batched(make_batch_norm()[0])(jnp.ones((1, 3)), make_batch_norm()[1]),
+            ValueError,
+            "more than one number for each channel",
+        ),
+        (
+            lambda: make_batch_norm()[0](jnp.ones(3), make_batch_norm()[1], inference="no"),
+            TypeError,
+            "`inference` to be `True` or `False`, got 'no'",
+        ),
+        (lambda: nn.WeightNorm(nn.Identity()), ValueError, "the name of a field of `Identity`, got 'weight'"),
+        (lambda: nn.WeightNorm(3), TypeError, "`layer` to be a function, a layer"),
+        (lambda: nn.WeightNorm(nn.LayerNorm(3), axis=1), ValueError, r"an axis of the weight, got 1 for shape \(3,\)"),
+        (
+            lambda: nn.SpectralNorm(nn.LayerNorm(3), key=jrandom.PRNGKey(0)),
+            ValueError,
+            r"at least two axes, got shape \(3,\)",
+        ),
+        (
+            lambda: jax.vmap(lambda _: nn.LayerNorm(3))(jnp.ones(2))(jnp.ones(3)),
+            ValueError,
+            "stacked parameters: `weight` has shape .*Map over the layer too",
+        ),
+    ],
+    ids=map(str, range(24)),
+)
+def test_errors(call, error, message):
+    """They name the layer, the argument, what came and what to do."""
+    with pytest.raises(error, match=message):
+        call()
