@@ -1,7 +1,7 @@
 """`GRUCell` and `LSTMCell`: one step of a recurrent network. `jax.lax.scan` repeats it."""
 
 import math
-from typing import Optional, Tuple
+from typing import Any, ClassVar, Optional, Tuple
 
 import jax.numpy as jnp
 import jax.random as jrandom
@@ -9,53 +9,84 @@ from jax.nn import sigmoid
 
 from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
-from ._checks import as_bool, as_example, as_size, check_key, columns, in_words
+from ._checks import as_bool, as_example, as_size, by_either_name, check_key, columns, in_words
+from ._dtypes import as_dtype_of, match_dtypes
+from ._parameters import Initialiser, as_dtype, make_parameter, uniform, weight_field
 
 
-class _Cell(Module):
-    """The parameters of a cell: each gate maps the input and the hidden state. The gates are stacked."""
+class Cell(Module):
+    """The parameters of a cell: each gate maps the input and the hidden state. The gates are stacked.
 
-    weight_ih: Array
-    weight_hh: Array
+    A subclass defines `_step`. It takes what the gates get from the input, so a whole sequence of inputs can be mapped
+    before the first step. The state of a subclass is `number_of_states` arrays. The first is the hidden state.
+    """
+
+    weight_ih: Array = weight_field()
+    weight_hh: Array = weight_field()
     bias_ih: Optional[Array]
     bias_hh: Optional[Array]
     input_size: int = field(static=True)
     hidden_size: int = field(static=True)
 
-    def __init__(self, number_of_gates: int, input_size: int, hidden_size: int, bias: bool, key: Key) -> None:
-        name = type(self).__name__
-        self.input_size = as_size(input_size, "input_size", name)
-        self.hidden_size = as_size(hidden_size, "hidden_size", name)
-        bias = as_bool(bias, "bias", name)
-        check_key(key, name)
-        bound = 1 / math.sqrt(self.hidden_size)
+    number_of_states: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        number_of_gates: int,
+        input_size: int,
+        hidden_size: int,
+        bias: bool,
+        dtype: Any,
+        use_bias: Optional[bool],
+        weight_init: Optional[Initialiser],
+        bias_init: Optional[Initialiser],
+        key: Key,
+    ) -> None:
+        layer = type(self).__name__
+        self.input_size = as_size(input_size, "input_size", layer)
+        self.hidden_size = as_size(hidden_size, "hidden_size", layer)
+        name = "bias" if use_bias is None else "use_bias"
+        with_bias = as_bool(by_either_name(bias, True, use_bias, "bias", "use_bias", layer), name, layer)
+        dtype = as_dtype(dtype, layer)
+        check_key(key, layer)
+        default = uniform(1 / math.sqrt(self.hidden_size))
         rows = number_of_gates * self.hidden_size
-        shapes = [(rows, self.input_size), (rows, self.hidden_size), (rows,), (rows,)]
-        drawn = [
-            jrandom.uniform(k, shape, minval=-bound, maxval=bound) for k, shape in zip(jrandom.split(key, 4), shapes)
-        ]
-        self.weight_ih, self.weight_hh = drawn[:2]
-        self.bias_ih, self.bias_hh = drawn[2:] if bias else (None, None)
+        keys = jrandom.split(key, 4)
+        input_shape, hidden_shape = (rows, self.input_size), (rows, self.hidden_size)
+        self.weight_ih = make_parameter(layer, "weight", weight_init, default, keys[0], input_shape, dtype, True)
+        self.weight_hh = make_parameter(layer, "weight", weight_init, default, keys[1], hidden_shape, dtype, True)
+        self.bias_ih = self.bias_hh = None
+        if with_bias:
+            self.bias_ih = make_parameter(layer, "bias", bias_init, default, keys[2], (rows,), dtype)
+            self.bias_hh = make_parameter(layer, "bias", bias_init, default, keys[3], (rows,), dtype)
 
-    def _from_input(self, input: AnyArray) -> Array:
-        input = as_example(input, "input", columns(self, "weight_ih"), "input_size", self, _BATCHED)
-        gates = self.weight_ih @ input
-        return gates if self.bias_ih is None else gates + self.bias_ih
+    def in_one_dtype(self, input: AnyArray, *states: AnyArray) -> Tuple[Any, ...]:
+        """The input, the parts of the state and the parameters, in the dtype that a step computes in.
 
-    def _from_hidden(self, hidden: Array) -> Array:
-        # This product is separate from the input's. The gradient of a single product, `[w_ih w_hh] @ [x h]`, is several
-        # times slower.
-        gates = self.weight_hh @ hidden
-        return gates if self.bias_hh is None else gates + self.bias_hh
+        It is the common dtype of the input and the state. So a state in float32 stays in float32.
+        """
+        input = as_dtype_of(input, jnp.result_type(input.dtype, *[x.dtype for x in states]))
+        return match_dtypes(input, *states, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
 
-    def _as_hidden(self, hidden: AnyArray, name: str) -> Array:
+    def as_input(self, input: AnyArray) -> Array:
+        return as_example(input, "input", columns(self, "weight_ih"), "input_size", self, _BATCHED)
+
+    def as_hidden(self, hidden: AnyArray, name: str) -> Array:
         return as_example(hidden, name, columns(self, "weight_hh"), "hidden_size", self, _BATCHED)
+
+
+def affine(weight: Array, bias: Optional[Array], x: Array) -> Array:
+    """What the gates get from `x`: the input or the hidden state of one step."""
+    # The products with the input and the hidden state are separate. The gradient of a single product,
+    # `[w_ih w_hh] @ [x h]`, is several times slower.
+    gates = weight @ x
+    return gates if bias is None else gates + bias
 
 
 _BATCHED = "jax.vmap(cell)(input, hidden)"
 
 
-class GRUCell(_Cell):
+class GRUCell(Cell):
     """One step of a gated recurrent unit.
 
         r = sigmoid(W_ir x + b_ir + W_hr h + b_hr)
@@ -67,6 +98,11 @@ class GRUCell(_Cell):
         input_size: The length of `input`, x above.
         hidden_size: The length of `hidden`, h above.
         bias: Whether to add the b's. Without them the fields `bias_ih` and `bias_hh` are `None`.
+        dtype: The dtype of the parameters. The default is JAX's floating-point dtype.
+        use_bias: Another name of `bias`. Pass one of them.
+        weight_init: A function that makes both weights, such as `jax.nn.initializers.orthogonal()`. It sees a weight in
+            JAX's layout, `(input_size, 3 * hidden_size)` or `(hidden_size, 3 * hidden_size)`.
+        bias_init: A function that makes both biases, such as `jax.nn.initializers.zeros`.
         key: A PRNG key for the initial parameters. It is not kept.
 
     Shapes:
@@ -77,11 +113,16 @@ class GRUCell(_Cell):
 
     Initialisation:
         All parameters are uniform in `(-b, b)` with `b = 1 / sqrt(hidden_size)`, as in `torch.nn.GRUCell`.
+        Its parameters have the same names, shapes and order of gates.
 
     Raises:
         ValueError: A size is below 1.
+        ValueError: `dtype` is neither floating-point nor complex.
+        ValueError: An initialiser returns another shape.
         TypeError: A size is no integer.
-        TypeError: `bias` is no bool.
+        TypeError: `bias` or `use_bias` is no bool, or both are given.
+        TypeError: `dtype` is no dtype.
+        TypeError: An initialiser can't be called.
         TypeError: `key` is no PRNG key.
 
     Example:
@@ -90,8 +131,19 @@ class GRUCell(_Cell):
         (2,)
     """
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, *, key: Key) -> None:
-        super().__init__(3, input_size, hidden_size, bias, key)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        dtype: Any = None,
+        *,
+        use_bias: Optional[bool] = None,
+        weight_init: Optional[Initialiser] = None,
+        bias_init: Optional[Initialiser] = None,
+        key: Key,
+    ) -> None:
+        super().__init__(3, input_size, hidden_size, bias, dtype, use_bias, weight_init, bias_init, key)
 
     def __call__(self, input: AnyArray, hidden: AnyArray, *, key: Optional[Key] = None) -> Array:
         """Take one step.
@@ -102,7 +154,7 @@ class GRUCell(_Cell):
             key: It is ignored. Every layer takes a key.
 
         Returns:
-            The new hidden state, an array of shape `(hidden_size,)`.
+            The new hidden state, an array of shape `(hidden_size,)`. It has the common dtype of `input` and `hidden`.
 
         Raises:
             ValueError: `input` or `hidden` has another shape.
@@ -115,16 +167,21 @@ class GRUCell(_Cell):
             >>> hidden.shape
             (2,)
         """
-        hidden = self._as_hidden(hidden, "hidden")
-        r_input, z_input, n_input = jnp.split(self._from_input(input), 3)
-        r_hidden, z_hidden, n_hidden = jnp.split(self._from_hidden(hidden), 3)
+        hidden = self.as_hidden(hidden, "hidden")
+        input, hidden, weight_ih, weight_hh, bias_ih, bias_hh = self.in_one_dtype(self.as_input(input), hidden)
+        return self._step(affine(weight_ih, bias_ih, input), affine(weight_hh, bias_hh, hidden), hidden)
+
+    @staticmethod
+    def _step(from_input: Array, from_hidden: Array, hidden: Array) -> Array:
+        r_input, z_input, n_input = jnp.split(from_input, 3)
+        r_hidden, z_hidden, n_hidden = jnp.split(from_hidden, 3)
         r = sigmoid(r_input + r_hidden)
         z = sigmoid(z_input + z_hidden)
         n = jnp.tanh(n_input + r * n_hidden)
         return (1 - z) * n + z * hidden
 
 
-class LSTMCell(_Cell):
+class LSTMCell(Cell):
     """One step of a long short-term memory.
 
         i = sigmoid(W_ii x + b_ii + W_hi h + b_hi)
@@ -138,6 +195,11 @@ class LSTMCell(_Cell):
         input_size: The length of `input`, x above.
         hidden_size: The length of h and of c. `hidden` is the pair `(h, c)`.
         bias: Whether to add the b's. Without them the fields `bias_ih` and `bias_hh` are `None`.
+        dtype: The dtype of the parameters. The default is JAX's floating-point dtype.
+        use_bias: Another name of `bias`. Pass one of them.
+        weight_init: A function that makes both weights, such as `jax.nn.initializers.orthogonal()`. It sees a weight in
+            JAX's layout, `(input_size, 4 * hidden_size)` or `(hidden_size, 4 * hidden_size)`.
+        bias_init: A function that makes both biases, such as `jax.nn.initializers.zeros`.
         key: A PRNG key for the initial parameters. It is not kept.
 
     Shapes:
@@ -148,11 +210,16 @@ class LSTMCell(_Cell):
 
     Initialisation:
         All parameters are uniform in `(-b, b)` with `b = 1 / sqrt(hidden_size)`, as in `torch.nn.LSTMCell`.
+        Its parameters have the same names, shapes and order of gates.
 
     Raises:
         ValueError: A size is below 1.
+        ValueError: `dtype` is neither floating-point nor complex.
+        ValueError: An initialiser returns another shape.
         TypeError: A size is no integer.
-        TypeError: `bias` is no bool.
+        TypeError: `bias` or `use_bias` is no bool, or both are given.
+        TypeError: `dtype` is no dtype.
+        TypeError: An initialiser can't be called.
         TypeError: `key` is no PRNG key.
 
     Example:
@@ -162,8 +229,21 @@ class LSTMCell(_Cell):
         ((2,), (2,))
     """
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, *, key: Key) -> None:
-        super().__init__(4, input_size, hidden_size, bias, key)
+    number_of_states: ClassVar[int] = 2
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        dtype: Any = None,
+        *,
+        use_bias: Optional[bool] = None,
+        weight_init: Optional[Initialiser] = None,
+        bias_init: Optional[Initialiser] = None,
+        key: Key,
+    ) -> None:
+        super().__init__(4, input_size, hidden_size, bias, dtype, use_bias, weight_init, bias_init, key)
 
     def __call__(
         self, input: AnyArray, hidden: Tuple[AnyArray, AnyArray], *, key: Optional[Key] = None
@@ -176,7 +256,7 @@ class LSTMCell(_Cell):
             key: It is ignored. Every layer takes a key.
 
         Returns:
-            The new pair `(h, c)`, as a tuple.
+            The new pair `(h, c)`, as a tuple. It has the common dtype of `input`, h and c.
 
         Raises:
             ValueError: `input`, h or c has another shape.
@@ -197,8 +277,12 @@ class LSTMCell(_Cell):
                 "`LSTMCell` expects `hidden` to be the pair `(h, c)`, got {}. Begin with "
                 "`(jnp.zeros({size}), jnp.zeros({size}))`.".format(in_words(hidden), size=self.hidden_size)
             )
-        h = self._as_hidden(hidden[0], "hidden[0]")
-        c = self._as_hidden(hidden[1], "hidden[1]")
-        i, f, g, o = jnp.split(self._from_input(input) + self._from_hidden(h), 4)
-        c = sigmoid(f) * c + sigmoid(i) * jnp.tanh(g)
+        h, c = self.as_hidden(hidden[0], "hidden[0]"), self.as_hidden(hidden[1], "hidden[1]")
+        input, h, c, weight_ih, weight_hh, bias_ih, bias_hh = self.in_one_dtype(self.as_input(input), h, c)
+        return self._step(affine(weight_ih, bias_ih, input), affine(weight_hh, bias_hh, h), (h, c))
+
+    @staticmethod
+    def _step(from_input: Array, from_hidden: Array, hidden: Tuple[Array, Array]) -> Tuple[Array, Array]:
+        i, f, g, o = jnp.split(from_input + from_hidden, 4)
+        c = sigmoid(f) * hidden[1] + sigmoid(i) * jnp.tanh(g)
         return sigmoid(o) * jnp.tanh(c), c

@@ -47,6 +47,24 @@ def as_bool(value: Any, name: str, layer: str) -> bool:
     return bool(value)
 
 
+def by_either_name(value: Any, default: Any, other: Any, name: str, other_name: str, layer: str) -> Any:
+    """The argument with two names: `name`, whose default is `default`, and `other_name`, whose default is `None`."""
+    if other is None:
+        return value
+    if value is default:
+        return other
+    raise TypeError(
+        "`{}` takes `{}` and `{}` as two names of one argument, got both. Pass one of them.".format(
+            layer, name, other_name
+        )
+    )
+
+
+def as_features(value: Any, name: str, layer: str) -> Union[int, str]:
+    """`value`, the argument `name` of `layer`, as the length of a vector, or as `"scalar"`."""
+    return "scalar" if isinstance(value, str) and value == "scalar" else as_size(value, name, layer)
+
+
 def check_key(key: Any, layer: str) -> None:
     """Raise an error if `key` can't be a PRNG key. Usual mistakes are `None`, and the seed instead of the key."""
     if not hasattr(key, "shape"):
@@ -118,6 +136,8 @@ def as_array_of(
                 "{} expects `{}` to be an array of shape {}, got {}.".format(who, name, _shape_text(shape), in_words(x))
             )
         x = jnp.asarray(x)
+    elif isinstance(x, (np.ndarray, np.generic)):
+        x = jnp.asarray(x)  # its dtype may be one that JAX doesn't use, such as float64
     if not _has_shape(x.shape, shape):
         if len(x.shape) > len(shape) and _has_shape(x.shape[len(x.shape) - len(shape) :], shape):
             next_move = "Batch with `{}`.".format(batched)

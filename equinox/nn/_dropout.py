@@ -10,7 +10,7 @@ from jax import core, lax
 
 from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
-from ._checks import MAP_OVER_LAYERS, check_key, in_words
+from ._checks import MAP_OVER_LAYERS, by_either_name, check_key, in_words
 
 
 def _is_number(x: Any) -> bool:
@@ -35,6 +35,7 @@ class Dropout(Module):
     Args:
         p: The probability, from 0 to 1. At 0 nothing changes. At 1 the output is zero.
         deterministic: Whether to return `input` unchanged, as is usual in inference.
+        inference: Another name of `deterministic`. Pass one of them.
 
     Shapes:
         input: Any shape. The output has its shape and dtype. Each element is dropped independently of the others.
@@ -42,7 +43,7 @@ class Dropout(Module):
     Raises:
         ValueError: `p` is outside 0 to 1.
         TypeError: `p` is no number.
-        TypeError: `deterministic` is no bool.
+        TypeError: `deterministic` or `inference` is no bool, or both are given.
 
     Example:
         >>> dropout = eqx.nn.Dropout(0.5)
@@ -55,19 +56,28 @@ class Dropout(Module):
     p: Any = field(static=_is_number)
     deterministic: Any
 
-    def __init__(self, p: Any = 0.5, deterministic: Any = False) -> None:
+    def __init__(self, p: Any = 0.5, deterministic: Any = False, *, inference: Any = None) -> None:
+        deterministic = by_either_name(deterministic, False, inference, "deterministic", "inference", "Dropout")
         _known_probability(p)
         _known_flag(deterministic)
         self.p = p
         self.deterministic = deterministic
 
-    def __call__(self, input: AnyArray, *, key: Optional[Key] = None, deterministic: Any = None) -> Array:
+    @property
+    def inference(self) -> Any:
+        """The flag `deterministic`, by its other name."""
+        return self.deterministic
+
+    def __call__(
+        self, input: AnyArray, *, key: Optional[Key] = None, deterministic: Any = None, inference: Any = None
+    ) -> Array:
         """Drop elements of `input`.
 
         Args:
             input: An array of any shape.
             key: A PRNG key. It is not needed if `deterministic` is true or `p` is 0.
             deterministic: If given, it is used instead of the layer's `deterministic`.
+            inference: Another name of `deterministic`. Pass one of them.
 
         Returns:
             An array of the shape and dtype of `input`.
@@ -76,6 +86,7 @@ class Dropout(Module):
             ValueError: `key` is missing.
             ValueError: The layer is a stack of layers, as `jax.vmap` over the construction makes it.
             TypeError: `input` isn't floating-point or complex. Its dtype would change when it is divided by `1 - p`.
+            TypeError: `deterministic` or `inference` is no bool, or both are given.
             TypeError: `key` is no PRNG key.
 
         Example:
@@ -86,7 +97,8 @@ class Dropout(Module):
             >>> dropout(jnp.ones(2), deterministic=True).tolist()
             [1.0, 1.0]
         """
-        flag = self.deterministic if deterministic is None else deterministic
+        flag = by_either_name(deterministic, None, inference, "deterministic", "inference", "Dropout")
+        flag = self.deterministic if flag is None else flag
         _check_unstacked("deterministic", flag)
         _check_unstacked("p", self.p)
         known_flag, known_p = _known_flag(flag), _known_probability(self.p)

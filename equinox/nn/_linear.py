@@ -1,35 +1,47 @@
 """`Linear` and `Identity`: maps of a vector."""
 
 import math
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import jax.random as jrandom
 
 from .._compat.types import AnyArray, Array, Key, T
 from .._module import Module, field
-from ._checks import as_bool, as_example, as_size, check_key, columns
+from ._checks import as_array_of, as_bool, as_example, as_features, by_either_name, check_key, columns
+from ._dtypes import match_dtypes
+from ._parameters import Initialiser, as_dtype, make_parameter, uniform, weight_field
 
 
 class Linear(Module):
     """Apply an affine map to one example: `weight @ input + bias`.
 
     Args:
-        in_features: The length of `input`.
-        out_features: The length of the output.
+        in_features: The length of `input`. `"scalar"` means an input of shape `()`.
+        out_features: The length of the output. `"scalar"` means an output of shape `()`.
         bias: Whether to add a bias. Without it the field `bias` is `None`.
+        dtype: The dtype of the parameters. The default is JAX's floating-point dtype.
+        use_bias: Another name of `bias`. Pass one of them.
+        weight_init: A function that makes the weight, such as `jax.nn.initializers.he_normal()`. It sees the weight in
+            JAX's layout, `(in_features, out_features)`.
+        bias_init: A function that makes the bias, such as `jax.nn.initializers.zeros`.
         key: A PRNG key for the initial parameters. It is not kept.
 
     Shapes:
         input: `(in_features,)`. The output: `(out_features,)`. Use `jax.vmap(linear)(inputs)` for a batch.
-        weight: `(out_features, in_features)`. bias: `(out_features,)`.
+        weight: `(out_features, in_features)`. bias: `(out_features,)`. Here `"scalar"` counts as 1.
 
     Initialisation:
-        Weight and bias are uniform in `(-b, b)` with `b = 1 / sqrt(in_features)`, as in `torch.nn.Linear`.
+        Weight and bias are uniform in `(-b, b)` with `b = 1 / sqrt(in_features)`, as in `torch.nn.Linear`. Its `weight`
+        and `bias` have the same names and shapes.
 
     Raises:
         ValueError: A size is below 1.
-        TypeError: A size is no integer.
-        TypeError: `bias` is no bool.
+        ValueError: `dtype` is neither floating-point nor complex.
+        ValueError: An initialiser returns another shape.
+        TypeError: A size is neither an integer nor `"scalar"`.
+        TypeError: `bias` or `use_bias` is no bool, or both are given.
+        TypeError: `dtype` is no dtype.
+        TypeError: An initialiser can't be called.
         TypeError: `key` is no PRNG key.
 
     Example:
@@ -38,23 +50,36 @@ class Linear(Module):
         (2,)
     """
 
-    weight: Array
+    weight: Array = weight_field()
     bias: Optional[Array]
-    in_features: int = field(static=True)
-    out_features: int = field(static=True)
+    in_features: Union[int, str] = field(static=True)
+    out_features: Union[int, str] = field(static=True)
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, key: Key) -> None:
-        self.in_features = as_size(in_features, "in_features", "Linear")
-        self.out_features = as_size(out_features, "out_features", "Linear")
+    def __init__(
+        self,
+        in_features: Union[int, str],
+        out_features: Union[int, str],
+        bias: bool = True,
+        dtype: Any = None,
+        *,
+        use_bias: Optional[bool] = None,
+        weight_init: Optional[Initialiser] = None,
+        bias_init: Optional[Initialiser] = None,
+        key: Key,
+    ) -> None:
+        self.in_features = as_features(in_features, "in_features", "Linear")
+        self.out_features = as_features(out_features, "out_features", "Linear")
+        name = "bias" if use_bias is None else "use_bias"
+        with_bias = as_bool(by_either_name(bias, True, use_bias, "bias", "use_bias", "Linear"), name, "Linear")
+        dtype = as_dtype(dtype, "Linear")
         check_key(key, "Linear")
         weight_key, bias_key = jrandom.split(key)
-        bound = 1 / math.sqrt(self.in_features)
-        shape = (self.out_features, self.in_features)
-        self.weight = jrandom.uniform(weight_key, shape, minval=-bound, maxval=bound)
-        if as_bool(bias, "bias", "Linear"):
-            self.bias = jrandom.uniform(bias_key, shape[:1], minval=-bound, maxval=bound)
-        else:
-            self.bias = None
+        shape = (_length(self.out_features), _length(self.in_features))
+        default = uniform(1 / math.sqrt(shape[1]))
+        self.weight = make_parameter("Linear", "weight", weight_init, default, weight_key, shape, dtype, True)
+        self.bias = None
+        if with_bias:
+            self.bias = make_parameter("Linear", "bias", bias_init, default, bias_key, shape[:1], dtype)
 
     def __call__(self, input: AnyArray, *, key: Optional[Key] = None) -> Array:
         """Apply the map to one example.
@@ -64,7 +89,7 @@ class Linear(Module):
             key: It is ignored. Every layer takes a key.
 
         Returns:
-            An array of shape `(out_features,)`.
+            An array of shape `(out_features,)`. It has the dtype of `input` if that is floating-point or complex.
 
         Raises:
             ValueError: `input` has another shape.
@@ -76,9 +101,20 @@ class Linear(Module):
             >>> jax.vmap(linear)(jnp.ones((5, 3))).shape
             (5, 2)
         """
-        input = as_example(input, "input", columns(self, "weight"), "in_features", self, "jax.vmap(layer)(input)")
-        output = self.weight @ input
-        return output if self.bias is None else output + self.bias
+        size = columns(self, "weight")
+        if self.in_features == "scalar":
+            who = "`Linear` with `in_features='scalar'`"
+            input = as_array_of(input, "input", (), who, "jax.vmap(layer)(input)").reshape(1)
+        else:
+            input = as_example(input, "input", size, "in_features", self, "jax.vmap(layer)(input)")
+        input, weight, bias = match_dtypes(input, self.weight, self.bias)
+        output = weight @ input
+        output = output if bias is None else output + bias
+        return output.reshape(()) if self.out_features == "scalar" else output
+
+
+def _length(features: Union[int, str]) -> int:
+    return 1 if isinstance(features, str) else features
 
 
 class Identity(Module):

@@ -1,6 +1,6 @@
 """`MLP`: linear layers with activations between them."""
 
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, Optional, Tuple, Union
 
 import jax
 import jax.random as jrandom
@@ -8,8 +8,9 @@ import jax.random as jrandom
 from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from .._trees.predicates import is_static_function
-from ._checks import as_size, check_callable, check_key
+from ._checks import as_bool, as_features, as_size, check_callable, check_key
 from ._linear import Linear
+from ._parameters import Initialiser
 
 
 def identity(x: Any) -> Any:
@@ -23,17 +24,22 @@ class MLP(Module):
     An activation that is a function is part of the structure of the tree. It is no leaf. So all leaves are arrays, and
     `jax.jit`, `jax.grad` and `optax` take the model as it is. Functions compare by identity: if each of two models is
     made with its own lambda, the models have different structures. An activation that is a layer with parameters is
-    data. Whether an activation is structure or data is decided when the model is made. `eqx.replace` changes an
-    activation and decides again.
+    data. It is called on the whole vector, and all hidden layers share it. Whether an activation is structure or data
+    is decided when the model is made. `eqx.replace` changes an activation and decides again.
 
     Args:
-        in_size: The length of `input`.
-        out_size: The length of the output.
+        in_size: The length of `input`. `"scalar"` means an input of shape `()`.
+        out_size: The length of the output. `"scalar"` means an output of shape `()`.
         width_size: The length of what each hidden layer returns. It is at least 1, even if `depth` is 0.
         depth: The number of hidden layers. At 0 the model is one `Linear` from `in_size` to `out_size`.
         activation: A function or a layer. It is called on what each hidden layer returns.
         final_activation: A function or a layer. It is called on what the last layer returns. The default is the
             identity.
+        use_bias: Whether the hidden layers have a bias.
+        use_final_bias: Whether the last layer has a bias.
+        dtype: The dtype of the parameters. The default is JAX's floating-point dtype.
+        weight_init: A function that makes the weight of each layer. See `Linear`.
+        bias_init: A function that makes the bias of each layer. See `Linear`.
         key: A PRNG key for the initial parameters. It is not kept.
 
     Shapes:
@@ -46,8 +52,12 @@ class MLP(Module):
     Raises:
         ValueError: A size is below 1.
         ValueError: `depth` is below 0.
-        TypeError: A size or `depth` is no integer.
-        TypeError: An activation can't be called.
+        ValueError: `dtype` is neither floating-point nor complex.
+        ValueError: An initialiser returns another shape.
+        TypeError: A size is neither an integer nor `"scalar"`. `depth` or `width_size` is no integer.
+        TypeError: An activation or an initialiser can't be called.
+        TypeError: `use_bias` or `use_final_bias` is no bool.
+        TypeError: `dtype` is no dtype.
         TypeError: `key` is no PRNG key.
 
     Example:
@@ -59,32 +69,42 @@ class MLP(Module):
     layers: Tuple[Linear, ...]
     activation: Any = field(static=is_static_function)
     final_activation: Any = field(static=is_static_function)
-    in_size: int = field(static=True)
-    out_size: int = field(static=True)
+    in_size: Union[int, str] = field(static=True)
+    out_size: Union[int, str] = field(static=True)
     width_size: int = field(static=True)
     depth: int = field(static=True)
 
     def __init__(
         self,
-        in_size: int,
-        out_size: int,
+        in_size: Union[int, str],
+        out_size: Union[int, str],
         width_size: int,
         depth: int,
         activation: Callable[[Any], Any] = jax.nn.relu,
         final_activation: Callable[[Any], Any] = identity,
+        use_bias: bool = True,
+        use_final_bias: bool = True,
+        dtype: Any = None,
         *,
+        weight_init: Optional[Initialiser] = None,
+        bias_init: Optional[Initialiser] = None,
         key: Key,
     ) -> None:
-        self.in_size = as_size(in_size, "in_size", "MLP")
-        self.out_size = as_size(out_size, "out_size", "MLP")
+        self.in_size = as_features(in_size, "in_size", "MLP")
+        self.out_size = as_features(out_size, "out_size", "MLP")
         self.width_size = as_size(width_size, "width_size", "MLP")
         self.depth = as_size(depth, "depth", "MLP", least=0)
         check_callable(activation, "activation", "MLP")
         check_callable(final_activation, "final_activation", "MLP")
+        biases = [as_bool(use_bias, "use_bias", "MLP")] * self.depth
+        biases.append(as_bool(use_final_bias, "use_final_bias", "MLP"))
         check_key(key, "MLP")
         sizes = [self.in_size] + [self.width_size] * self.depth + [self.out_size]
         keys = jrandom.split(key, self.depth + 1)
-        self.layers = tuple(Linear(i, o, key=k) for i, o, k in zip(sizes[:-1], sizes[1:], keys))
+        self.layers = tuple(
+            Linear(i, o, bias, dtype, weight_init=weight_init, bias_init=bias_init, key=k)
+            for i, o, bias, k in zip(sizes[:-1], sizes[1:], biases, keys)
+        )
         self.activation = activation
         self.final_activation = final_activation
 

@@ -10,6 +10,7 @@ import jax.random as jrandom
 from .._compat.types import Array, Key
 from .._module import field
 from ._checks import check_callable, in_words
+from ._dtypes import as_dtype_of
 
 Initialiser = Callable[[Key, Tuple[int, ...], Any], Array]  # as those that `jax.nn.initializers` makes
 
@@ -44,7 +45,8 @@ def uniform(bound: float) -> Initialiser:
             part = jnp.finfo(dtype).dtype
             real, imaginary = (jrandom.uniform(k, shape, part, -bound, bound) for k in jrandom.split(key))
             return real + 1j * imaginary
-        return jrandom.uniform(key, shape, dtype, -bound, bound)
+        drawn = jnp.promote_types(dtype, jnp.float32)  # JAX 0.2 can't draw bfloat16
+        return as_dtype_of(jrandom.uniform(key, shape, drawn, -bound, bound), dtype)
 
     return initialise
 
@@ -84,9 +86,8 @@ def initialise(init: Initialiser, key: Key, shape: Tuple[int, ...], dtype: Any, 
     a weight of shape `(output, input, *kernel)` is made in that layout, and its axes are moved.
     """
     output_first = output_first and len(shape) > 1
-    made = init(key, shape[2:] + (shape[1], shape[0]) if output_first else shape, dtype)
-    if output_first:
-        made = jnp.moveaxis(made, (-1, -2), (0, 1))
-    if getattr(made, "shape", None) != shape:
-        raise ValueError("{} must return an array of shape {}, got {}.".format(who, shape, in_words(made)))
-    return jnp.asarray(made, dtype)
+    asked = shape[2:] + (shape[1], shape[0]) if output_first else shape
+    made = init(key, asked, dtype)
+    if getattr(made, "shape", None) != asked:
+        raise ValueError("{} must return an array of shape {}, got {}.".format(who, asked, in_words(made)))
+    return jnp.asarray(jnp.moveaxis(made, (-1, -2), (0, 1)) if output_first else made, dtype)

@@ -1,4 +1,4 @@
-"""The layers are made and called exactly as the table says. For the layers of 0.0.1 it is their specification."""
+"""The layers are made and called as the table says. The arguments of 0.0.1 come first, as it specifies."""
 
 import inspect
 
@@ -6,14 +6,22 @@ import pytest
 
 import equinox as eqx
 
+CELL = "(input_size, hidden_size, bias=True, dtype=None, *, use_bias=None, weight_init=None, bias_init=None, key)"
 SPECIFICATION = {
-    "Linear": ("(in_features, out_features, bias=True, *, key)", "(input, *, key=None)"),
+    "Linear": (CELL.replace("input_size, hidden_size", "in_features, out_features"), "(input, *, key=None)"),
     "Identity": ("(*args, **kwargs)", "(input, *, key=None)"),
-    "Dropout": ("(p=0.5, deterministic=False)", "(input, *, key=None, deterministic=None)"),
-    "GRUCell": ("(input_size, hidden_size, bias=True, *, key)", "(input, hidden, *, key=None)"),
-    "LSTMCell": ("(input_size, hidden_size, bias=True, *, key)", "(input, hidden, *, key=None)"),
+    "Dropout": (
+        "(p=0.5, deterministic=False, *, inference=None)",
+        "(input, *, key=None, deterministic=None, inference=None)",
+    ),
+    "GRUCell": (CELL, "(input, hidden, *, key=None)"),
+    "LSTMCell": (CELL, "(input, hidden, *, key=None)"),
     "Sequential": ("(layers)", "(input, state=None, *, key=None)"),
-    "MLP": ("(in_size, out_size, width_size, depth, activation, final_activation, *, key)", "(input, *, key=None)"),
+    "MLP": (
+        "(in_size, out_size, width_size, depth, activation, final_activation, use_bias=True, use_final_bias=True, "
+        "dtype=None, *, weight_init=None, bias_init=None, key)",
+        "(input, *, key=None)",
+    ),
     "LayerNorm": (
         "(shape, eps=1e-05, use_weight=True, use_bias=True, dtype=None, *, weight_init=None, bias_init=None, key=None)",
         "(x, state=None, *, key=None)",
