@@ -7,6 +7,7 @@ The leaves of the layers are arrays, so plain JAX takes them. Functions are part
 `Dropout.deterministic`.
 """
 
+from ._activations import Lambda, PReLU
 from ._batch_norm import BatchNorm
 from ._cells import GRUCell, LSTMCell
 from ._dropout import Dropout
@@ -15,6 +16,7 @@ from ._inference import inference_mode
 from ._layer_norm import LayerNorm, RMSNorm
 from ._linear import Identity, Linear
 from ._mlp import MLP
+from ._recurrent import GRU, LSTM, RNN
 from ._sequential import Sequential
 from ._spectral_norm import SpectralNorm
 from ._state import State, StatefulLayer, StateIndex, delete_init_state, make_with_state
@@ -23,15 +25,20 @@ from ._weight_norm import WeightNorm
 __all__ = [
     "BatchNorm",
     "Dropout",
+    "GRU",
     "GRUCell",
     "GroupNorm",
     "Identity",
     "InstanceNorm",
+    "LSTM",
     "LSTMCell",
+    "Lambda",
     "LayerNorm",
     "Linear",
     "MLP",
+    "PReLU",
     "RMSNorm",
+    "RNN",
     "Sequential",
     "SpectralNorm",
     "State",

@@ -7,7 +7,17 @@ import pytest
 import equinox as eqx
 
 CELL = "(input_size, hidden_size, bias=True, dtype=None, *, use_bias=None, weight_init=None, bias_init=None, key)"
+OVER_SEQUENCE = "(xs, initial=None, *, lengths=None, reverse=False, key=None)"
+LAYERS_OF_CELLS = (
+    "(input_size, hidden_size, num_layers=1, bidirectional=False, dropout=0.0, use_bias=True, dtype=None, *, unroll=1, "
+    "weight_init=None, bias_init=None, key)"
+)
 SPECIFICATION = {
+    "GRU": (LAYERS_OF_CELLS, OVER_SEQUENCE),
+    "LSTM": (LAYERS_OF_CELLS, OVER_SEQUENCE),
+    "RNN": ("(cell, *, unroll=1)", OVER_SEQUENCE),
+    "PReLU": ("(init_alpha=0.25, num_parameters=1, dtype=None)", "(input, *, key=None)"),
+    "Lambda": ("(fn)", "(input, *, key=None)"),
     "Linear": (CELL.replace("input_size, hidden_size", "in_features, out_features"), "(input, *, key=None)"),
     "Identity": ("(*args, **kwargs)", "(input, *, key=None)"),
     "Dropout": (

@@ -1,0 +1,182 @@
+"""`RNN`, `GRU` and `LSTM` over sequences: PyTorch's numbers, and laws about halves, directions and padding."""
+
+import functools as ft
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from torch_cases import check, each_case
+
+import equinox as eqx
+from equinox.nn import GRU, LSTM, RNN, Dropout, GRUCell, LSTMCell
+
+LAYERS = pytest.mark.parametrize("layer", [GRU, LSTM], ids=lambda x: x.__name__)
+CELLS = pytest.mark.parametrize("cell", [GRUCell, LSTMCell], ids=lambda x: x.__name__)
+leaves = jax.tree_util.tree_leaves
+
+
+def assert_close(got, expected):
+    assert jax.tree_util.tree_structure(got) == jax.tree_util.tree_structure(expected)
+    for a, b in zip(leaves(got), leaves(expected)):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def with_parameters_of_pytorch(model, parameters):
+    for name, x in parameters.items():
+        own, _, place = name.rpartition("_l")  # as in weight_ih_l0, or in weight_ih_l0_reverse
+        i, _, reverse = place.partition("_")
+
+        def where(m, i=int(i), d=int(bool(reverse)), own=own):
+            return getattr(m.layers[i][d], own)
+
+        model = eqx.tree_at(where, model, x)
+    return model
+
+
+@each_case("recurrent")
+def test_same_as_pytorch(case, getkey):
+    """Values and gradients are PyTorch's: over several layers, both directions, states, and packed lengths."""
+    options = dict(case["options"])
+    kind = options.pop("kind")
+
+    def call(parameters, inputs):
+        use_bias = options.get("bias", True)
+        rest = {name: x for name, x in options.items() if name != "bias"}
+        model = getattr(eqx.nn, kind)(3, 2, use_bias=use_bias, key=getkey(), **rest)
+        model = with_parameters_of_pytorch(model, parameters)
+        state = [inputs[name] for name in ("h", "c") if name in inputs]
+        state = None if not state else tuple(state) if kind == "LSTM" else state[0]
+
+        def one(xs, state, lengths):
+            return model(xs, state, lengths=lengths)
+
+        in_axes = (0, None if state is None else 1, 0 if "lengths" in inputs else None)
+        ys, final = jax.vmap(one, in_axes, (0, 1))(inputs["xs"], state, inputs.get("lengths"))
+        return dict(zip(("ys", "h_n", "c_n"), (ys,) + tuple(leaves(final))))
+
+    check(case, call)
+
+
+@CELLS
+def test_rnn_is_a_loop(cell, getkey, draw):
+    """`RNN` gives what calling the cell in a loop gives, also for a cell of the user's and with `unroll`."""
+    cell, xs = cell(2, 3, key=getkey()), draw(5, 2)
+    start = jax.tree_util.tree_map(lambda n: draw(n), 3 if isinstance(cell, GRUCell) else (3, 3))
+    state, states = start, []
+    for x in xs:
+        state = cell(x, state)
+        states.append(leaves(state)[0])
+    expected = (jnp.stack(states), state)
+    for rnn in (RNN(cell), RNN(cell, unroll=2)):
+        assert_close(jax.jit(rnn.__call__)(xs, start), expected)
+    ys, final = RNN(lambda x, state: cell(x, state))(xs, start)
+    assert_close((leaves(ys)[0], final), expected)
+    zeros = jax.tree_util.tree_map(jnp.zeros_like, start)
+    assert_close(RNN(cell)(xs), RNN(cell)(xs, zeros))
+
+
+@LAYERS
+def test_two_halves_are_the_whole(layer, getkey, draw):
+    """The state after the first half continues with the second half. An empty half changes nothing."""
+    model, xs = layer(2, 3, num_layers=2, key=getkey()), draw(5, 2)
+    whole = model(xs)
+    for cut in (0, 2, 5):
+        first, state = model(xs[:cut])
+        second, state = model(xs[cut:], state)
+        assert_close((jnp.concatenate([first, second]), state), whole)
+
+
+@LAYERS
+def test_reverse_is_the_reversed_sequence(layer, getkey, draw):
+    """`reverse` begins at the end. In both directions, the second cell is the first one reversed."""
+    model, xs = layer(2, 3, num_layers=2, key=getkey()), draw(5, 2)
+    ys, final = model(xs[::-1])
+    assert_close(model(xs, reverse=True), (ys[::-1], final))
+    both = layer(2, 3, bidirectional=True, key=getkey())
+    ys, final = both(xs)
+    for d, cell in enumerate(both.layers[0]):
+        expected_ys, expected = RNN(cell)(xs, reverse=d == 1)
+        assert_close(ys[:, 3 * d : 3 * d + 3], expected_ys)
+        assert_close(jax.tree_util.tree_map(lambda x, d=d: x[d], final), expected)
+
+
+@LAYERS
+def test_padding_has_no_effect(layer, getkey, draw):
+    """What is in the padding changes no value and no gradient, also if it is NaN. Its own gradient is zero."""
+    model, xs = layer(2, 3, num_layers=2, bidirectional=True, key=getkey()), draw(5, 2)
+
+    @ft.partial(jax.jit, static_argnums=2)
+    def outcome(model, xs, cut, lengths):
+        def total(model, xs):
+            ys, final = model(xs if cut is None else xs[:cut], lengths=lengths)
+            return sum(jnp.sum(x * x) for x in leaves((ys, final))), (ys, final)
+
+        return jax.value_and_grad(total, (0, 1), has_aux=True)(model, xs)
+
+    (_, (ys, final)), grads = outcome(model, xs, 3, None)
+    for padding in (7.0, jnp.nan):
+        padded = jnp.where(jnp.arange(5)[:, None] < 3, xs, padding)
+        (_, (padded_ys, padded_final)), padded_grads = outcome(model, padded, None, 3)
+        assert_close((padded_ys[:3], padded_final, padded_grads), (ys, final, grads))
+        assert not padded_ys[3:].any() and not padded_grads[1][3:].any()
+    nothing, state = model(xs, lengths=0)
+    assert not nothing.any() and not any(x.any() for x in leaves(state))
+
+
+@LAYERS
+def test_structure(layer, getkey):
+    """The leaves are arrays, four for each cell, unless there is dropout. Each cell has its own numbers."""
+    model = layer(2, 3, 2, True, key=getkey())
+    assert len(leaves(model)) == 16 and all(map(eqx.is_array, leaves(model)))
+    assert [cell.input_size for cells in model.layers for cell in cells] == [2, 2, 6, 6]
+    assert not np.array_equal(model.layers[0][0].weight_hh, model.layers[0][1].weight_hh)
+    assert {x.dtype for x in leaves(layer(2, 3, dtype=jnp.bfloat16, key=getkey()))} == {jnp.dtype(jnp.bfloat16)}
+    shapes = jax.eval_shape(model.__call__, jax.ShapeDtypeStruct((5, 2), jnp.bfloat16))
+    assert {(x.shape, str(x.dtype)) for x in leaves(shapes)} == {((5, 6), "bfloat16"), ((4, 3), "bfloat16")}
+    ensemble = jax.vmap(lambda key: layer(2, 3, key=key))(jax.random.split(getkey(), 2))
+    assert jax.vmap(lambda model: model(jnp.ones((5, 2)))[0])(ensemble).shape == (2, 5, 3)
+    with pytest.raises(ValueError, match="has stacked weights"):
+        ensemble(jnp.ones((5, 2)))
+
+
+@LAYERS
+def test_dropout_is_between_layers(layer, getkey, draw):
+    """At probability 1 the second layer gets zeros. Inference drops nothing and needs no key."""
+    model, xs, key = layer(2, 3, 2, dropout=1.0, key=getkey()), draw(4, 2), getkey()
+    assert isinstance(model.dropout, Dropout)
+    first, second = model.layers[0][0], model.layers[1][0]
+    assert_close(model(xs, key=key)[0], RNN(second)(jnp.zeros((4, 3)))[0])
+    assert_close(eqx.tree_inference(model)(xs)[0], RNN(second)(RNN(first)(xs)[0])[0])
+    with pytest.raises(ValueError, match="needs a PRNG key"):
+        model(xs)
+    assert layer(2, 3, dropout=0.5, key=getkey()).dropout is None
+
+
+@LAYERS
+def test_wrong_arguments(layer, getkey):
+    """Errors name the layer, the argument, what came, and what to do."""
+    name, model, xs = layer.__name__, layer(2, 3, key=getkey()), jnp.ones((5, 2))
+    with pytest.raises(
+        ValueError, match=r"`{}` .* `xs` .*\(length, 2\), got \(7, 5, 2\).*jax.vmap\(layer\)".format(name)
+    ):
+        model(jnp.ones((7, 5, 2)))
+    with pytest.raises(ValueError, match=r"`xs` .*\(length, 2\), got \(5, 3\).*another `input_size`"):
+        model(jnp.ones((5, 3)))
+    bad = jnp.ones((1, 4))
+    with pytest.raises(ValueError, match=r"`initial.*\(1, 3\), got \(1, 4\)"):
+        model(xs, bad if layer is GRU else (bad, bad))
+    with pytest.raises(TypeError, match=r"`{}` expects `lengths` to be one integer, .*lengths=n".format(name)):
+        model(xs, lengths=jnp.array([1, 2]))
+    with pytest.raises(TypeError, match="`{}` expects `reverse` to be `True`".format(name)):
+        model(xs, reverse=1)
+    for option in ("input_size", "hidden_size", "num_layers", "unroll"):
+        with pytest.raises(ValueError, match="`{}` expects `{}` to be at least 1".format(name, option)):
+            layer(**dict({"input_size": 2, "hidden_size": 3}, **{option: 0}), key=getkey())
+    if layer is LSTM:
+        with pytest.raises(TypeError, match=r"`LSTM` expects `initial` to be the pair `\(h, c\)`, got an array"):
+            model(xs, jnp.ones((1, 3)))
+    with pytest.raises(ValueError, match="`RNN` needs `initial`"):
+        RNN(jnp.add)(xs)
+    with pytest.raises(TypeError, match="`RNN` expects `cell` to be a function"):
+        RNN(3)
