@@ -23,10 +23,12 @@ def is_jax_array(element: Any) -> TypeGuard[Array]:
     """Whether `element` is a JAX array. Every dtype counts, and so do tracers and PRNG keys."""
     if type(element) in concrete_array_types:
         return True
+    if isinstance(element, core.Tracer):  # asked first, because `jnp.ndarray` takes several times longer to answer
+        return isinstance(element.aval, core.ShapedArray)
     # On the oldest JAX `jnp.ndarray` matches NumPy arrays too.
     if not isinstance(element, jnp.ndarray) or isinstance(element, (np.ndarray, np.generic)):
         return False
-    if not isinstance(element, core.Tracer) and isinstance(element.dtype, np.dtype):
+    if isinstance(element.dtype, np.dtype):
         concrete_array_types.add(type(element))
     return True
 
