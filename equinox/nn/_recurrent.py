@@ -8,7 +8,7 @@ from jax import lax, tree_util
 
 from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
-from ._cells import Cell, GRUCell, LSTMCell, affine
+from ._cells import Cell, GRUCell, LSTMCell
 from ._checks import as_array_of, as_bool, as_size, check_callable, check_key, columns, in_words
 from ._dropout import Dropout
 from ._parameters import Initialiser
@@ -413,12 +413,14 @@ def _scan_cell(
     """Scan a cell of this library. Return each h, and the last state as a tuple."""
     xs, *rest = cell.in_one_dtype(_without_padding(xs, valid), *states)
     states, (weight_ih, weight_hh, bias_ih, bias_hh) = tuple(rest[:-4]), rest[-4:]
-    from_inputs = xs @ weight_ih.T
+    # Under `vmap`, this order of the product gives the gates of a batch without a transpose in each step.
+    from_inputs, to_gates = xs @ weight_ih.T, weight_hh.T
     if bias_ih is not None:
         from_inputs = from_inputs + bias_ih
 
     def step(states: Tuple[Array, ...], from_input: Array) -> Tuple[Tuple[Array, ...], Array]:
-        new = cell._step(from_input, affine(weight_hh, bias_hh, states[0]), _as_state(states))
+        from_hidden = states[0] @ to_gates if bias_hh is None else states[0] @ to_gates + bias_hh
+        new = cell._step(from_input, from_hidden, _as_state(states))
         new = new if isinstance(new, tuple) else (new,)
         return new, new[0]
 
