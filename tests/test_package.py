@@ -386,7 +386,11 @@ jax.tree_util.tree_leaves = lambda tree: [tree]
     "typing_extensions.py": """
 from typing import TypeVar as ParamSpec
 
-Concatenate = Literal = TypeGuard = None  # only in annotations, which nothing evaluates here
+Concatenate = TypeGuard = None  # only in annotations, which nothing evaluates here
+
+class Literal:
+    def __class_getitem__(cls, value):
+        return type(value)
 
 def dataclass_transform(**options):
     return lambda cls: cls

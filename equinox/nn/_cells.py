@@ -11,7 +11,7 @@ from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from ._checks import as_bool, as_example, as_size, by_either_name, check_key, columns, in_words
 from ._dtypes import as_dtype_of, match_dtypes
-from ._parameters import Initialiser, as_dtype, make_parameter, uniform, weight_field
+from ._parameters import WEIGHT, Initialiser, as_dtype, make_parameter, uniform
 
 
 class Cell(Module):
@@ -21,8 +21,8 @@ class Cell(Module):
     before the first step. The state of a subclass is `number_of_states` arrays. The first is the hidden state.
     """
 
-    weight_ih: Array = weight_field()
-    weight_hh: Array = weight_field()
+    weight_ih: Array = field(metadata=WEIGHT)
+    weight_hh: Array = field(metadata=WEIGHT)
     bias_ih: Optional[Array]
     bias_hh: Optional[Array]
     input_size: int = field(static=True)
@@ -73,6 +73,11 @@ class Cell(Module):
 
     def as_hidden(self, hidden: AnyArray, name: str) -> Array:
         return as_example(hidden, name, columns(self, "weight_hh"), "hidden_size", self, _BATCHED)
+
+    @staticmethod
+    def _step(from_input: Array, from_hidden: Array, hidden: Any) -> Any:
+        """The new state, from what the gates get and the state before."""
+        raise NotImplementedError
 
 
 def affine(weight: Array, bias: Optional[Array], x: Array) -> Array:

@@ -8,8 +8,10 @@ from typing import Any, Sequence, Tuple, Union
 import jax.numpy as jnp
 import numpy as np
 
-from .._compat.types import Array
+from .._compat.types import Array, Literal
 from .._trees.predicates import is_array_like
+
+Features = Union[int, Literal["scalar"]]  # the length of a vector, or a number instead of a vector
 
 
 def as_size(value: Any, name: str, layer: str, least: int = 1) -> int:
@@ -60,7 +62,7 @@ def by_either_name(value: Any, default: Any, other: Any, name: str, other_name: 
     )
 
 
-def as_features(value: Any, name: str, layer: str) -> Union[int, str]:
+def as_features(value: Any, name: str, layer: str) -> Features:
     """`value`, the argument `name` of `layer`, as the length of a vector, or as `"scalar"`."""
     return "scalar" if isinstance(value, str) and value == "scalar" else as_size(value, name, layer)
 

@@ -1,15 +1,15 @@
 """`Linear` and `Identity`: maps of a vector."""
 
 import math
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import jax.random as jrandom
 
 from .._compat.types import AnyArray, Array, Key, T
 from .._module import Module, field
-from ._checks import as_array_of, as_bool, as_example, as_features, by_either_name, check_key, columns
+from ._checks import Features, as_array_of, as_bool, as_example, as_features, by_either_name, check_key, columns
 from ._dtypes import match_dtypes
-from ._parameters import Initialiser, as_dtype, make_parameter, uniform, weight_field
+from ._parameters import WEIGHT, Initialiser, as_dtype, make_parameter, uniform
 
 
 class Linear(Module):
@@ -50,15 +50,15 @@ class Linear(Module):
         (2,)
     """
 
-    weight: Array = weight_field()
+    weight: Array = field(metadata=WEIGHT)
     bias: Optional[Array]
-    in_features: Union[int, str] = field(static=True)
-    out_features: Union[int, str] = field(static=True)
+    in_features: Features = field(static=True)
+    out_features: Features = field(static=True)
 
     def __init__(
         self,
-        in_features: Union[int, str],
-        out_features: Union[int, str],
+        in_features: Features,
+        out_features: Features,
         bias: bool = True,
         dtype: Any = None,
         *,
@@ -113,7 +113,7 @@ class Linear(Module):
         return output.reshape(()) if self.out_features == "scalar" else output
 
 
-def _length(features: Union[int, str]) -> int:
+def _length(features: Features) -> int:
     return 1 if isinstance(features, str) else features
 
 

@@ -1,6 +1,6 @@
 """`MLP`: linear layers with activations between them."""
 
-from typing import Any, Callable, Optional, Tuple, Union
+from typing import Any, Callable, Optional, Tuple
 
 import jax
 import jax.random as jrandom
@@ -8,7 +8,7 @@ import jax.random as jrandom
 from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from .._trees.predicates import is_static_function
-from ._checks import as_bool, as_features, as_size, check_callable, check_key
+from ._checks import Features, as_bool, as_features, as_size, check_callable, check_key
 from ._linear import Linear
 from ._parameters import Initialiser
 
@@ -69,15 +69,15 @@ class MLP(Module):
     layers: Tuple[Linear, ...]
     activation: Any = field(static=is_static_function)
     final_activation: Any = field(static=is_static_function)
-    in_size: Union[int, str] = field(static=True)
-    out_size: Union[int, str] = field(static=True)
+    in_size: Features = field(static=True)
+    out_size: Features = field(static=True)
     width_size: int = field(static=True)
     depth: int = field(static=True)
 
     def __init__(
         self,
-        in_size: Union[int, str],
-        out_size: Union[int, str],
+        in_size: Features,
+        out_size: Features,
         width_size: int,
         depth: int,
         activation: Callable[[Any], Any] = jax.nn.relu,

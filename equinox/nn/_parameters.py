@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import jax.random as jrandom
 
 from .._compat.types import Array, Key
-from .._module import field
 from ._checks import check_callable, in_words
 from ._dtypes import as_dtype_of
 
@@ -17,9 +16,7 @@ Initialiser = Callable[[Key, Tuple[int, ...], Any], Array]  # as those that `jax
 OUTPUT_FIRST = "equinox.nn: the first two axes are output and input"  # a key in the metadata of a field
 
 
-def weight_field() -> Any:
-    """The field of a weight of shape `(output, input, *kernel)`, as PyTorch has it."""
-    return field(metadata={OUTPUT_FIRST: True})
+WEIGHT = {OUTPUT_FIRST: True}  # the metadata of the field of a weight of shape `(output, input, *kernel)`
 
 
 def as_dtype(dtype: Any, layer: str) -> Any:

@@ -1,5 +1,6 @@
 """Flattening reads the dictionary of the instance. Attributes of the class with the same names don't matter."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -91,7 +92,7 @@ CLASSES = [
 @pytest.mark.parametrize("cls", CLASSES)
 def test_flattening_reads_the_dictionary(cls):
     """The module has all its fields, or only some of them. A default of the class is no value of the instance."""
-    fields = cls.__dataclass_fields__
+    fields = {f.name: f for f in dataclasses.fields(cls)}
     for chosen in (list(fields), [], list(fields)[:1], list(fields)[1:], list(fields)[::-1]):
         m = object.__new__(cls)
         vars(m).update((name, "value of " + name) for name in chosen)

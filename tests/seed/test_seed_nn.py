@@ -51,18 +51,23 @@ CALLS = {
 @pytest.mark.parametrize("layer", SIGNATURES, ids=lambda layer: layer.__name__)
 def test_signatures(layer):
     """The constructor of each layer has the arguments of the text, in order and with the same defaults."""
-    found = parameters(layer)[: len(SIGNATURES[layer])]
-    assert [name for name, _ in found] == [name for name, _ in SIGNATURES[layer]]
-    for (_, default), (_, expected) in zip(found, SIGNATURES[layer]):
-        assert default == expected or expected is ...
+    check_parameters(parameters(layer), SIGNATURES[layer])
 
 
 @pytest.mark.parametrize("layer", CALLS, ids=lambda layer: layer.__name__)
 def test_signatures_of_calls(layer):
-    """Each layer is called with the arguments of the text. More keyword arguments may follow."""
-    found, expected = parameters(layer.__call__), CALLS[layer]
-    assert found[: len(expected)] == expected
-    assert all(name.startswith("*") for name, _ in found[len(expected) :])
+    """Each layer is called with the arguments of the text."""
+    check_parameters(parameters(layer.__call__), CALLS[layer])
+
+
+def check_parameters(found, expected):
+    """Each call that the text allows means the same. More arguments may follow if they have defaults."""
+    positional = [name for name, _ in expected if not name.startswith("*")]
+    assert [name for name, _ in found[: len(positional)]] == positional
+    found = dict(found)
+    for name, default in expected:
+        assert found.pop(name) == default or default is ...
+    assert REQUIRED not in found.values()
 
 
 # Initial weights

@@ -1,10 +1,10 @@
 """What type checkers say of the layers."""
 
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Tuple, Union
 
 import jax
 import numpy as np
-from typing_extensions import assert_type
+from typing_extensions import Literal, assert_type
 
 import equinox as eqx
 
@@ -17,7 +17,7 @@ assert_type(linear(x), jax.Array)
 assert_type(linear(np.ones(3), key=key), jax.Array)
 assert_type(linear.weight, jax.Array)
 assert_type(linear.bias, Optional[jax.Array])
-assert_type(linear.in_features, int)
+assert_type(linear.in_features, Union[int, Literal["scalar"]])
 eqx.nn.Linear(3, 2)  # error: mypy[call-arg] pyright[reportCallIssue]
 eqx.nn.Linear(3, "a", key=key)  # error: mypy[arg-type] pyright[reportArgumentType]
 eqx.nn.Linear(3, 2, key=0)  # error: mypy[arg-type] pyright[reportArgumentType]
