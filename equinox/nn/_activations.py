@@ -32,7 +32,7 @@ class PReLU(Module):
 
     Raises:
         ValueError: `num_parameters` is below 1.
-        ValueError: `dtype` is neither floating-point nor complex.
+        ValueError: `dtype` is not floating-point or complex.
         TypeError: `init_alpha` is no number, or `num_parameters` no integer.
         TypeError: `dtype` is no dtype.
 

@@ -139,7 +139,7 @@ class BatchNorm(StatefulLayer):
             weight_init,
             bias_init,
             key,
-            ("channelwise_affine",) * 2,
+            ("channelwise_affine", "channelwise_affine"),
         )
         self.channelwise_affine = bool(channelwise_affine)
         statistics = as_dtype(dtype, "BatchNorm")

@@ -80,7 +80,7 @@ class Cell(Module):
         raise NotImplementedError
 
 
-def affine(weight: Array, bias: Optional[Array], x: Array) -> Array:
+def affine(weight: Array, bias: Optional[Array], x: Any) -> Array:
     """What the gates get from `x`: the input or the hidden state of one step."""
     # The products with the input and the hidden state are separate. The gradient of a single product,
     # `[w_ih w_hh] @ [x h]`, is several times slower.
@@ -122,7 +122,7 @@ class GRUCell(Cell):
 
     Raises:
         ValueError: A size is below 1.
-        ValueError: `dtype` is neither floating-point nor complex.
+        ValueError: `dtype` is not floating-point or complex.
         ValueError: An initialiser returns another shape.
         TypeError: A size is no integer.
         TypeError: `bias` or `use_bias` is no bool, or both are given.
@@ -177,7 +177,7 @@ class GRUCell(Cell):
         return self._step(affine(weight_ih, bias_ih, input), affine(weight_hh, bias_hh, hidden), hidden)
 
     @staticmethod
-    def _step(from_input: Array, from_hidden: Array, hidden: Array) -> Array:
+    def _step(from_input: Array, from_hidden: Array, hidden: Any) -> Array:
         r_input, z_input, n_input = jnp.split(from_input, 3)
         r_hidden, z_hidden, n_hidden = jnp.split(from_hidden, 3)
         r = sigmoid(r_input + r_hidden)
@@ -219,7 +219,7 @@ class LSTMCell(Cell):
 
     Raises:
         ValueError: A size is below 1.
-        ValueError: `dtype` is neither floating-point nor complex.
+        ValueError: `dtype` is not floating-point or complex.
         ValueError: An initialiser returns another shape.
         TypeError: A size is no integer.
         TypeError: `bias` or `use_bias` is no bool, or both are given.

@@ -174,7 +174,7 @@ def as_number(value: Any, name: str, layer: str, least: float, most: float = mat
     """`value`, the argument `name` of `layer`, as a float from `least` to `most`."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.number)):
         raise TypeError("`{}` expects `{}` to be a number, got {}.".format(layer, name, in_words(value)))
-    if not least <= value <= most:
+    if not least <= float(value) <= most:
         expected = "at least {}".format(least) if most == math.inf else "from {} to {}".format(least, most)
         raise ValueError("`{}` expects `{}` to be {}, got {}.".format(layer, name, expected, value))
     return float(value)

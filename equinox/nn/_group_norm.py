@@ -214,7 +214,7 @@ def _as_channels(channels: Any, affine: Any, layer: str) -> Optional[int]:
 
 
 def _parameters(layer: str, channels: Any, affine: Any, dtype: Any, weight_init: Any, bias_init: Any, key: Any) -> Any:
-    names = ("channelwise_affine",) * 2
+    names = "channelwise_affine", "channelwise_affine"
     return make_scale_and_shift(layer, (channels,), affine, affine, dtype, weight_init, bias_init, key, names)
 
 

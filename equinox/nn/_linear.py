@@ -36,9 +36,9 @@ class Linear(Module):
 
     Raises:
         ValueError: A size is below 1.
-        ValueError: `dtype` is neither floating-point nor complex.
+        ValueError: `dtype` is not floating-point or complex.
         ValueError: An initialiser returns another shape.
-        TypeError: A size is neither an integer nor `"scalar"`.
+        TypeError: A size is not an integer or `"scalar"`.
         TypeError: `bias` or `use_bias` is no bool, or both are given.
         TypeError: `dtype` is no dtype.
         TypeError: An initialiser can't be called.

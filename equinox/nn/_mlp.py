@@ -1,6 +1,6 @@
 """`MLP`: linear layers with activations between them."""
 
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 import jax
 import jax.random as jrandom
@@ -52,9 +52,9 @@ class MLP(Module):
     Raises:
         ValueError: A size is below 1.
         ValueError: `depth` is below 0.
-        ValueError: `dtype` is neither floating-point nor complex.
+        ValueError: `dtype` is not floating-point or complex.
         ValueError: An initialiser returns another shape.
-        TypeError: A size is neither an integer nor `"scalar"`. `depth` or `width_size` is no integer.
+        TypeError: A size is not an integer or `"scalar"`. `depth` or `width_size` is no integer.
         TypeError: An activation or an initialiser can't be called.
         TypeError: `use_bias` or `use_final_bias` is no bool.
         TypeError: `dtype` is no dtype.
@@ -99,7 +99,7 @@ class MLP(Module):
         biases = [as_bool(use_bias, "use_bias", "MLP")] * self.depth
         biases.append(as_bool(use_final_bias, "use_final_bias", "MLP"))
         check_key(key, "MLP")
-        sizes = [self.in_size] + [self.width_size] * self.depth + [self.out_size]
+        sizes: List[Features] = [self.in_size, *[self.width_size] * self.depth, self.out_size]
         keys = jrandom.split(key, self.depth + 1)
         self.layers = tuple(
             Linear(i, o, bias, dtype, weight_init=weight_init, bias_init=bias_init, key=k)

@@ -82,8 +82,10 @@ def initialise(init: Initialiser, key: Key, shape: Tuple[int, ...], dtype: Any, 
     The initialisers of JAX read the number of inputs and outputs from the last two axes, `(*kernel, input, output)`. So
     a weight of shape `(output, input, *kernel)` is made in that layout, and its axes are moved.
     """
-    output_first = output_first and len(shape) > 1
-    asked = shape[2:] + (shape[1], shape[0]) if output_first else shape
+    asked = shape
+    if output_first:
+        output, input, *kernel = shape
+        asked = (*kernel, input, output)
     made = init(key, asked, dtype)
     if getattr(made, "shape", None) != asked:
         raise ValueError("{} must return an array of shape {}, got {}.".format(who, asked, in_words(made)))

@@ -214,7 +214,7 @@ class GRU(_Layers):
     Raises:
         ValueError: A size, `num_layers` or `unroll` is below 1.
         ValueError: `dropout` is outside 0 to 1.
-        ValueError: `dtype` is neither floating-point nor complex.
+        ValueError: `dtype` is not floating-point or complex.
         ValueError: An initialiser returns another shape.
         TypeError: A size, `num_layers` or `unroll` is no integer, or `dropout` no number.
         TypeError: `bidirectional` or `use_bias` is no bool.
@@ -301,7 +301,7 @@ class LSTM(_Layers):
     Raises:
         ValueError: A size, `num_layers` or `unroll` is below 1.
         ValueError: `dropout` is outside 0 to 1.
-        ValueError: `dtype` is neither floating-point nor complex.
+        ValueError: `dtype` is not floating-point or complex.
         ValueError: An initialiser returns another shape.
         TypeError: A size, `num_layers` or `unroll` is no integer, or `dropout` no number.
         TypeError: `bidirectional` or `use_bias` is no bool.

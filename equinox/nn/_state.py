@@ -311,8 +311,8 @@ def _like(old: PyTree, new: PyTree, path: str) -> PyTree:
 
 def _like_leaf(old: Any, new: Any, tree: PyTree, i: int, path: str) -> Any:
     """`new`, the leaf number `i` of `tree`, as an array of the shape and dtype of `old`."""
-    if isinstance(new, (bool, int, float, complex)) and jnp.result_type(old.dtype, new) == old.dtype:
-        new = jnp.asarray(new, old.dtype)
+    if isinstance(new, (bool, int, float, complex)):
+        new = jnp.asarray(new, old.dtype) if jnp.result_type(old.dtype, new) == old.dtype else new
     if not hasattr(new, "dtype"):
         path = leaf_paths(tree, path)[i]
         raise TypeError("The state expects `{}` to be an array of {}, got {}.".format(path, old.dtype, in_words(new)))
