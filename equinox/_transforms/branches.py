@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Sequence, Union
+from typing import Callable, Iterable, Sequence, Union
 
 import jax
 from jax import lax
@@ -11,6 +11,7 @@ from .._compat.types import AnyArray, PyTree, R
 from .._dispatch.leaf_groups import pack_output, separate, unpack_output
 from .._dispatch.wrapper_cache import wrapper_of
 from .._trees.agreement import first_disagreement
+from .._trees.paths import describe_leaf
 from .._trees.predicates import is_array, is_array_like
 from .wrap import check_callable
 
@@ -68,7 +69,7 @@ def filter_switch(index: Union[int, AnyArray], branches: Sequence[Callable[..., 
         is returned as it is.
 
     Raises:
-        TypeError: A branch can't be called.
+        TypeError: `branches` is no sequence, or a branch can't be called.
         TypeError: The branches return other structures, arrays of other shapes or dtypes, or other values of what isn't
             an array. The message says where.
         TypeError: `index` is no integer scalar. This error is JAX's own.
@@ -79,6 +80,9 @@ def filter_switch(index: Union[int, AnyArray], branches: Sequence[Callable[..., 
         >>> eqx.filter_switch(jnp.array(1), layers, jnp.ones(2)).shape
         (3,)
     """
+    if not isinstance(branches, Iterable):
+        message = "`filter_switch` expects `branches` to be a sequence of functions, got {}."
+        raise TypeError(message.format(describe_leaf(branches)))
     named = {"branches[{}]".format(i): fun for i, fun in enumerate(branches)}
     return _choose("filter_switch", named, operands, lambda funs, arrays: lax.switch(index, funs, arrays))
 

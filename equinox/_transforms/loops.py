@@ -59,6 +59,7 @@ def filter_scan(
             `f` returns.
         ValueError: The arrays in `xs` differ in the length of their first axis, or from `length`; or there is no
             `length`, and no array in `xs`.
+        TypeError: `length` is no integer.
         TypeError: `checkpoint` is no bool and no function.
         NotImplementedError: `checkpoint` is a policy, and the running JAX is older than 0.2.21.
 
@@ -272,7 +273,7 @@ def _check_length(name, xs, slices, length=None):
     """Refuse arrays that can't be sliced together. Return `length` as an int."""
     lengths = {x.shape[:1] for x in slices}
     if length is not None:
-        length = operator.index(length)
+        length = _as_length(name, length)
         lengths.add((length,))
     if len(lengths) == 1 and () not in lengths:
         return length
@@ -294,6 +295,15 @@ def _check_length(name, xs, slices, length=None):
             name, describe_sizes(dict(sorted(described.items())))
         )
     )
+
+
+def _as_length(name, length):
+    """`length` as an int."""
+    try:
+        return operator.index(length)
+    except TypeError:
+        message = "`{}` expects `length` to be an integer, got {}."
+        raise TypeError(message.format(name, describe_leaf(length))) from None
 
 
 def _rematerialised(step, checkpoint):

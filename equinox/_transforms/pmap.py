@@ -79,7 +79,7 @@ def filter_pmap(
         ValueError: `in_axes` or `out_axes` doesn't fit the inputs or the output.
         ValueError: An array has no such axis.
         ValueError: The axes differ in size, or no array is mapped.
-        ValueError: There are fewer devices than examples. This error is JAX's own.
+        ValueError: There are fewer devices than examples.
 
     Example:
         >>> model = eqx.nn.Linear(2, 3, key=jax.random.PRNGKey(0))
@@ -156,7 +156,12 @@ class _Programs:
         self._programs = {}
 
     def __call__(self, *groups):
-        return self._program(groups)(*groups)
+        program = self._program(groups)
+        try:
+            return program(*groups)
+        except ValueError as error:
+            self._check_devices(groups, error)
+            raise
 
     def lower(self, *groups):
         """Lower the function for these inputs, as `jax.pmap(...).lower` does."""
@@ -169,6 +174,20 @@ class _Programs:
         if program is None:
             program = self._programs.setdefault(key, self._make(groups, arrays))
         return program
+
+    def _check_devices(self, groups, error):
+        """Raise a clear error if there are more examples than devices. What JAX raises then differs by release."""
+        options, kwargs = self._options, self._options.kwargs
+        arrays = [x for group in groups for x in group]
+        axes = [options.in_axes.axis(leaf.item, x, lambda i=leaf: i.path) for leaf, x in zip(self._leaves, arrays)]
+        size = next((x.shape[axis] for x, axis in zip(arrays, axes) if axis is not None), 0)
+        devices = kwargs.get("devices")
+        count = jax.local_device_count(kwargs.get("backend")) if devices is None else len(devices)
+        if size > count:
+            raise ValueError(
+                "`{}` needs a device for each example, but the examples are {} and the devices {}. Pass fewer "
+                "examples, or use `filter_vmap`.".format(options.name, size, count)
+            ) from error
 
     def _make(self, groups, arrays):
         """`jax.pmap` of the function, for arrays of these shapes and dtypes."""

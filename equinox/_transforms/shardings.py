@@ -14,7 +14,7 @@ from .._dispatch.shardings import describe_axes, misfit_of_spec, names_in, unkno
 from .._trees.paths import describe_leaf, leaf_paths, path_matches
 from .._trees.predicates import is_array_or_shape
 
-_MOST_SHOWN = 4  # near paths in an error message
+_PATHS_SHOWN = 4  # near paths in an error message
 
 
 def shardings(model: PyTree, rules: Iterable[Tuple[str, Any]], mesh: Any) -> PyTree:
@@ -40,7 +40,7 @@ def shardings(model: PyTree, rules: Iterable[Tuple[str, Any]], mesh: Any) -> PyT
         ValueError: A spec names an axis that the mesh doesn't have, or an axis twice.
         ValueError: The size of an array can't be divided by the number of devices along an axis, or the array has fewer
             axes than the spec.
-        TypeError: A rule is something else.
+        TypeError: `rules` is no sequence, or a rule is something else.
         NotImplementedError: The running JAX is older than 0.4.1, which added `jax.sharding.PartitionSpec`.
 
     Example:
@@ -53,6 +53,8 @@ def shardings(model: PyTree, rules: Iterable[Tuple[str, Any]], mesh: Any) -> PyT
         >>> model = eqx.filter_device_put(model, chosen)
     """
     _compat.require("shardings")
+    if not isinstance(rules, Iterable):
+        raise TypeError("`shardings` expects `rules` to be a sequence of pairs, got {}.".format(describe_leaf(rules)))
     checked = [_Rule(i, rule, mesh) for i, rule in enumerate(rules)]
     replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     leaves, treedef = tree_util.tree_flatten(model)
@@ -117,7 +119,7 @@ def _unused(rule, rules, paths):
             "`shardings` doesn't use its rule for {!r}, because earlier rules match all of its arrays. The first that "
             "matches `{}` is {!r}. Put the special rules first.".format(rule.pattern, matching[0], first.pattern)
         )
-    near = difflib.get_close_matches(rule.pattern, paths, _MOST_SHOWN, 0.3) or paths[:_MOST_SHOWN]
+    near = difflib.get_close_matches(rule.pattern, paths, _PATHS_SHOWN, 0.3) or paths[:_PATHS_SHOWN]
     return "`shardings` has a rule for {!r}, but no array has such a path. Near paths: {}.".format(
         rule.pattern, ", ".join("`{}`".format(path) for path in near) or "none, because there are no arrays"
     )

@@ -127,7 +127,7 @@ def _nothing(by, seen):
         return "`select` found no node of type {}. The tree has nodes of the types {}.".format(
             " or ".join("`{}`".format(name) for name in names), _near(names[0], types)
         )
-    return "`select` found no node for which `by` is true. It was called with {} nodes, of the types {}.".format(
+    return "`select` found no node for which `by` is true. Nodes that it was called with: {}. Their types: {}.".format(
         len(seen), _near("", types)
     )
 

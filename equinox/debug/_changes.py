@@ -13,7 +13,7 @@ from .._trees.paths import differing_static_fields, short_repr, short_text, walk
 from .._trees.predicates import is_array
 from .._trees.static import is_same
 
-_MOST_LINES = 20  # in the words for one trace
+_LINES_SHOWN = 20  # in the words for one trace
 _WIDTH = 60  # of the text of a static value
 
 
@@ -44,9 +44,9 @@ def in_words(number: int, other: int, changes: List[Change]) -> str:
     """What trace `number` differs in from the trace `other`."""
     if changes:
         head = "Trace {} differs from trace {}:".format(number, other)
-        hidden = len(changes) - _MOST_LINES
+        hidden = len(changes) - _LINES_SHOWN
         more = ["... and {} more".format(hidden)] if hidden > 0 else []
-        return "\n  ".join([head, *map(str, changes[:_MOST_LINES]), *more])
+        return "\n  ".join([head, *map(str, changes[:_LINES_SHOWN]), *more])
     return (
         "Trace {} has the same inputs as trace {}: the compiled functions were cleared, the earlier trace raised an "
         "error, or a setting of JAX or another transformation around the call has changed.".format(number, other)

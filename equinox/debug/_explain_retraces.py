@@ -10,7 +10,7 @@ from .._dispatch.callables import Callee
 from .._transforms.wrap import check_callable
 from ._changes import Change, closest, in_words
 
-_MOST_TRACES = 256  # of one function that a new trace is compared with; the oldest goes
+_TRACES_KEPT = 256  # of one function that a new trace is compared with; the oldest goes
 
 
 def explain_retraces(
@@ -110,7 +110,7 @@ class Retraces(List[Retrace]):
             number = earlier[-1][0] + 1 if earlier else 1
             found = closest(trace.inputs, earlier) if earlier else None
             earlier.append((number, trace.inputs))
-            del earlier[:-_MOST_TRACES]
+            del earlier[:-_TRACES_KEPT]
         if found is not None:
             retrace = Retrace(trace.name, number, *found)
             self.append(retrace)

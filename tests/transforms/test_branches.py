@@ -269,3 +269,8 @@ def test_branches_nest_in_each_other_and_in_loops():
     got = eqx.filter_jit(jax.vmap(lambda f, x: eqx.filter_grad(loss)(Scale(f), x).factor))(factors, xs)
     expected = [jax.grad(plain)(f, x) for f, x in zip(factors, xs)]
     np.testing.assert_allclose(got, np.stack(expected), rtol=1e-5)
+
+
+def test_branches_that_are_no_sequence_are_refused():
+    with pytest.raises(TypeError, match="`filter_switch` expects `branches` to be a sequence of functions, got"):
+        eqx.filter_switch(0, 3)

@@ -605,3 +605,8 @@ def test_loops_nest_in_each_other_and_in_other_transformations():
     expected, values = jax.vmap(lambda w: jax.grad(plain, has_aux=True)(w, x))(weights)
     np.testing.assert_allclose(grads.weight, expected, rtol=1e-5)
     np.testing.assert_allclose(ahead, values, rtol=1e-5)
+
+
+def test_a_length_that_is_no_integer_is_refused():
+    with pytest.raises(TypeError, match="`filter_scan` expects `length` to be an integer, got"):
+        eqx.filter_scan(lambda carry, x: (carry, x), 0, length="a")

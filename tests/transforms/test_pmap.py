@@ -180,3 +180,20 @@ def test_a_size_that_is_not_that_of_the_arrays():
         eqx.filter_pmap(call, in_axes=(None, 0), axis_size=7)(MODEL, NUMBERS)
     with pytest.raises(ValueError, match="nothing to map: .* such as `jnp.arange\\(2\\)`"):
         eqx.filter_pmap(call, in_axes=None, axis_size=2)(MODEL, NUMBERS)
+
+
+def test_too_few_devices_are_counted():
+    """Also where the function fails on its own, JAX's error stays the cause."""
+    count = jax.local_device_count()
+    message = "the examples are {} and the devices {}. Pass fewer".format(count + 1, count)
+    with pytest.raises(ValueError, match=message) as info:
+        eqx.filter_pmap(lambda x: x)(np.ones(count + 1, np.float32))
+    assert isinstance(info.value.__cause__, ValueError)
+
+
+def test_an_error_of_the_function_is_its_own():
+    def fail(x):
+        raise ValueError("its own")
+
+    with pytest.raises(ValueError, match="^its own"):
+        eqx.filter_pmap(fail)(NUMBERS)

@@ -207,3 +207,10 @@ def test_typed_keys_are_sharded():
         got, name = out(keys, "name")
         assert name == "name" and len(set(layout(got).values())) == HOW_MANY
         assert (jax.random.key_data(got) == jax.random.key_data(keys)).all()
+
+
+@shards
+@several
+def test_rules_that_are_no_sequence_are_refused(mlp):
+    with pytest.raises(TypeError, match="`shardings` expects `rules` to be a sequence of pairs, got"):
+        eqx.shardings(mlp, 3, mesh_of(x=HOW_MANY))

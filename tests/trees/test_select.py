@@ -166,7 +166,8 @@ def test_nothing_is_an_error():
     ):
         eqx.select(net, (type("Layers", (), {}), Pair))
     with pytest.raises(
-        ValueError, match=r"`by` is true\. It was called with 10 nodes, of the types `Net`, `list`, .* and 2 more\."
+        ValueError,
+        match=r"`by` is true\. Nodes that it was called with: 10\. Their types: `Net`, `list`, .* and 2 more\.",
     ):
         eqx.select(net, lambda node: False)
     with pytest.raises(ValueError, match=r"Near paths: none\."):
