@@ -4,6 +4,7 @@ from . import debug, nn
 from ._module import AbstractClassVar, AbstractVar, Module, Partial, field, module_update_wrapper, replace, static_field
 from ._runtime.enumeration import Enumeration
 from ._runtime.error_if import EquinoxRuntimeError, EquinoxTracetimeError, branched_error_if, error_if
+from ._training.precision import cast
 from ._transforms.branches import filter_cond, filter_switch
 from ._transforms.checkpoint import filter_checkpoint
 from ._transforms.clear_caches import clear_caches
@@ -46,6 +47,7 @@ __all__ = [
     "Partial",
     "apply_updates",
     "branched_error_if",
+    "cast",
     "clear_caches",
     "combine",
     "debug",

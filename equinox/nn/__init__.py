@@ -19,6 +19,7 @@ from ._mlp import MLP
 from ._recurrent import GRU, LSTM, RNN
 from ._sequential import Sequential
 from ._spectral_norm import SpectralNorm
+from ._stacked import Stacked
 from ._state import State, StatefulLayer, StateIndex, delete_init_state, make_with_state
 from ._weight_norm import WeightNorm
 
@@ -41,6 +42,7 @@ __all__ = [
     "RNN",
     "Sequential",
     "SpectralNorm",
+    "Stacked",
     "State",
     "StateIndex",
     "StatefulLayer",

@@ -82,11 +82,11 @@ class Sequential(StatefulLayer):
         """
         if key is not None:
             check_key(key, "Sequential")
-        takes_key = [key is not None and _takes_key(layer) for layer in self.layers]
-        keys: Any = () if key is None or not any(takes_key) else jrandom.split(key, len(self.layers))
+        with_key = [key is not None and takes_key(layer) for layer in self.layers]
+        keys: Any = () if key is None or not any(with_key) else jrandom.split(key, len(self.layers))
         with_state = state is not None
         for i, layer in enumerate(self.layers):
-            options = {"key": keys[i]} if takes_key[i] else {}
+            options = {"key": keys[i]} if with_key[i] else {}
             if not is_stateful(layer):
                 input = layer(input, **options)
             elif with_state:
@@ -126,7 +126,7 @@ class Sequential(StatefulLayer):
         return iter(self.layers)
 
 
-def _takes_key(layer: Any) -> bool:
+def takes_key(layer: Any) -> bool:
     """Whether `layer` can be called as `layer(x, key=...)`."""
     try:
         parameters = list(inspect.signature(layer).parameters.values())

@@ -59,6 +59,10 @@ SPECIFICATION = {
         "(layer, weight_name='weight', num_power_iterations=1, eps=1e-12, inference=False, *, key)",
         "(x, state, *, key=None, inference=None)",
     ),
+    "Stacked": (
+        "(make_layer, depth, *, unroll=1, checkpoint=False, key)",
+        "(x, state=None, *, key=None, **kwargs)",
+    ),
     "WeightNorm": ("(layer, weight_name='weight', axis=0)", "(x, *, key=None)"),
 }
 

@@ -1,0 +1,278 @@
+"""`Stacked` gives what a loop over its layers gives."""
+
+import pickle
+
+import jax
+import jax.numpy as jnp
+import jax.random as jrandom
+import numpy as np
+import pytest
+
+import equinox as eqx
+from equinox.nn import BatchNorm, Dropout, Identity, Lambda, Linear, Sequential, Stacked, StatefulLayer, StateIndex
+
+DEPTH = 3
+
+
+class Block(eqx.Module):
+    """A residual block with a function, a flag and a mask."""
+
+    linear: Linear
+    dropout: Dropout
+    activation: object = eqx.field(static=True)
+
+    def __init__(self, key):
+        self.linear = Linear(2, 2, key=key)
+        self.dropout = Dropout(0.5)
+        self.activation = jnp.tanh
+
+    def __call__(self, x, *, key=None, mask=1.0):
+        return x + mask * self.dropout(self.activation(self.linear(x)), key=key)
+
+
+def loop(layers, x, key=None, **kwargs):
+    """The oracle."""
+    keys = [None] * len(layers) if key is None else jrandom.split(key, len(layers))
+    for layer, k in zip(layers, keys):
+        x = layer(x, key=k, **kwargs)
+    return x
+
+
+def assert_close(got, expected):
+    got, expected = (jax.tree_util.tree_leaves(x) for x in (got, expected))
+    assert len(got) == len(expected)
+    for a, b in zip(got, expected):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def stacked():
+    return Stacked(Block, DEPTH, key=jrandom.PRNGKey(0))
+
+
+X = jnp.array([0.5, -1.0])
+
+
+def test_layers_are_made_with_the_split_key(stacked):
+    """Layer `i` is what `make_layer` makes of key `i`. The list of layers makes the stack again."""
+    layers = [Block(key) for key in jrandom.split(jrandom.PRNGKey(0), DEPTH)]
+    assert len(stacked) == DEPTH
+    for layer, expected in zip(stacked, layers):
+        assert_close(layer.linear, expected.linear)
+    assert eqx.tree_equal(Stacked.from_layers(list(stacked)), stacked)
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, jax.jit, eqx.filter_jit], ids=["plain", "jit", "filter_jit"])
+def test_values_with_keys_and_arguments(stacked, transform):
+    """The values are those of the loop, with a key for each layer and an argument for all."""
+    mask = jnp.array([1.0, 2.0])
+    call = transform(lambda s, x, key, mask: s(x, key=key, mask=mask))
+    for key in jrandom.split(jrandom.PRNGKey(1), 5):
+        assert_close(call(stacked, X, key, mask), loop(list(stacked), X, key, mask=mask))
+
+
+@pytest.mark.parametrize("options", [{}, {"unroll": 2}, {"checkpoint": True}], ids=["plain", "unroll", "checkpoint"])
+def test_gradients(stacked, options):
+    """The gradients of all layers, of the input and of an argument are those of the loop."""
+    layers = list(eqx.tree_inference(stacked, True))
+    made = Stacked.from_layers(layers, **options)
+
+    def loss(model, x, mask):
+        y = model(x, mask=mask) if isinstance(model, Stacked) else loop(model, x, mask=mask)
+        return jnp.sum(y**2)
+
+    mask = jnp.array([1.0, 2.0])
+    got = eqx.filter_jit(eqx.filter_grad(lambda args: loss(*args)))((made, X, mask))
+    expected = eqx.filter_grad(lambda args: loss(*args))((layers, X, mask))
+    assert_close(list(got[0]), expected[0])
+    assert_close(got[1:], expected[1:])
+    jaxpr = str(jax.make_jaxpr(jax.grad(lambda x: made(x).sum()))(X))
+    assert ("remat" in jaxpr or "checkpoint" in jaxpr) == bool(made.checkpoint)
+
+
+def test_policy_of_checkpoint(stacked):
+    """A policy may say what is kept."""
+    layers = list(eqx.tree_inference(stacked, True))
+    try:
+        policy = jax.checkpoint_policies.everything_saveable
+    except AttributeError:
+        pytest.skip("JAX older than 0.2.21 has no policies of jax.checkpoint")
+    made = Stacked.from_layers(layers, checkpoint=policy)
+    assert_close(jax.grad(lambda x: made(x).sum())(X), jax.grad(lambda x: loop(layers, x).sum())(X))
+
+
+def test_batch_and_ensemble(stacked):
+    """`vmap` maps over inputs, and over stacks."""
+    model = eqx.tree_inference(stacked, True)
+    xs = jnp.stack([X, 2 * X])
+    assert_close(jax.vmap(model)(xs), jnp.stack([loop(list(model), x) for x in xs]))
+    keys = jrandom.split(jrandom.PRNGKey(2), 2)
+    ensemble = eqx.filter_vmap(lambda key: Stacked(Block, DEPTH, key=key))(keys)
+    got = eqx.filter_vmap(lambda model, x: eqx.tree_inference(model, True)(x))(ensemble, xs)
+    each = [eqx.tree_inference(Stacked(Block, DEPTH, key=key), True) for key in keys]
+    assert_close(got, jnp.stack([loop(list(model), x) for model, x in zip(each, xs)]))
+
+
+def test_slices_and_indices(stacked):
+    """A slice is a shorter stack. A negative index counts from the end. Another index is refused."""
+    model = eqx.tree_inference(stacked, True)
+    assert len(model[1:]) == DEPTH - 1
+    assert_close(model[1:](X), loop(list(model)[1:], X))
+    assert_close(model[::-1](X), loop(list(model)[::-1], X))
+    assert_close(model[3:](X), X)
+    assert_close(model[-1].linear, model[DEPTH - 1].linear)
+    for wrong in (DEPTH, -DEPTH - 1):
+        with pytest.raises(IndexError, match="`Stacked` has 3 layers, so it has no layer {}".format(wrong)):
+            model[wrong]
+
+
+def test_replace_one_layer(stacked):
+    """One layer is changed, and no other."""
+    new = eqx.tree_at(lambda layer: layer.linear.bias, stacked[1], jnp.ones(2))
+    changed = stacked.replace_layer(-2, new)
+    assert_close(list(changed), [stacked[0], new, stacked[2]])
+    with pytest.raises(ValueError, match=r"`layer.linear.weight` to be an array float32\[2,2\], got .*\[3,2\]"):
+        stacked.replace_layer(0, eqx.tree_at(lambda layer: layer.linear.weight, new, jnp.ones((3, 2))))
+
+
+def test_dtype_of_the_input(stacked):
+    """bfloat16 in, bfloat16 out."""
+    assert eqx.tree_inference(stacked, True)(X.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+
+
+def test_one_layer_is_traced_whatever_the_depth():
+    """The number of operations doesn't depend on the depth."""
+    sizes = {
+        len(jax.make_jaxpr(Stacked(lambda key: Linear(2, 2, key=key), depth, key=jrandom.PRNGKey(0)))(X).eqns)
+        for depth in (2, 20)
+    }
+    assert len(sizes) == 1
+
+
+def test_second_call_compiles_nothing():
+    """A call outside of `jit` traces its layers once."""
+    traced = []
+
+    def count(x):
+        traced.append(x)
+        return x + 1
+
+    model = Stacked(lambda key: Lambda(count), 4, key=jrandom.PRNGKey(0))
+    assert float(model(0.0)) == 4
+    times = len(traced)
+    assert float(model(1.0)) == 5
+    assert len(traced) == times
+
+
+def test_pickle(stacked):
+    """A stack survives pickling."""
+    assert eqx.tree_equal(pickle.loads(pickle.dumps(stacked)), stacked)
+
+
+# State
+
+
+class Counter(StatefulLayer):
+    """Add the number of the calls before, times a scale."""
+
+    count: StateIndex
+    scale: object
+
+    def __init__(self, key):
+        self.count = StateIndex(0.0)
+        self.scale = jrandom.normal(key, ())
+
+    def __call__(self, x, state, *, key=None):
+        count = state.get(self.count)
+        return x + self.scale * (count + 1), state.set(self.count, count + 1)
+
+
+def counters_of_a_list():
+    return Stacked.from_layers([Counter(key) for key in jrandom.split(jrandom.PRNGKey(0), DEPTH)])
+
+
+def counters():
+    return Stacked(Counter, DEPTH, key=jrandom.PRNGKey(0))
+
+
+@pytest.mark.parametrize("make", [counters, counters_of_a_list])
+def test_each_layer_has_its_state(make):
+    """The state of all layers is updated at each call, alone and in a `Sequential`."""
+    model, state = eqx.nn.make_with_state(lambda: Sequential([make(), jnp.abs]))()
+    total = float(jnp.sum(model[0].layers.scale))
+    call = eqx.filter_jit(lambda model, x, state: model(x, state))
+    for i in range(1, 3):
+        y, state = call(model, jnp.array(0.0), state)
+        np.testing.assert_allclose(y, abs(i * total), rtol=1e-5)
+    np.testing.assert_array_equal(state.get(model[0].layers.count), [2.0] * DEPTH)
+
+
+def test_state_is_of_one_layer():
+    """`list` gives layers with states of their own."""
+    layers, state = eqx.nn.make_with_state(lambda: list(counters()))()
+    y, state = layers[1](0.0, state)
+    assert [float(state.get(layer.count)) for layer in layers] == [0.0, 1.0, 0.0]
+
+
+def test_batch_norm():
+    """`BatchNorm` under `vmap` updates the statistics of its layer, as in a list."""
+    make = eqx.nn.make_with_state
+    model, state = make(lambda: Stacked(lambda key: BatchNorm(2, "batch"), DEPTH, key=jrandom.PRNGKey(0)))()
+    each, states = make(lambda: Sequential([BatchNorm(2, "batch") for _ in range(DEPTH)]))()
+    xs = jrandom.normal(jrandom.PRNGKey(1), (4, 2)) + 3
+
+    def call(model, state):
+        return jax.vmap(model, axis_name="batch", in_axes=(0, None), out_axes=(0, None))(xs, state)
+
+    (got, state), (expected, states) = call(model, state), call(each, states)
+    assert_close(got, expected)
+    leaves = jax.tree_util.tree_leaves(state)
+    shapes = sorted(x.shape for x in jax.tree_util.tree_leaves(states))
+    assert sorted(x.shape for x in leaves for _ in range(DEPTH)) == sorted((DEPTH,) + s for s in shapes)
+    assert_close(sum(jnp.sum(x) for x in leaves), sum(jnp.sum(x) for x in jax.tree_util.tree_leaves(states)))
+
+
+# Errors
+
+
+def test_layers_that_differ():
+    """The error names the path, what is there and what was expected."""
+    key = jrandom.PRNGKey(0)
+    with pytest.raises(ValueError, match=r"`layers\[1\]` to be a `Linear`.*, got a `Linear`.*in_features=3"):
+        Stacked.from_layers([Linear(2, 2, key=key), Linear(3, 2, key=key)])
+    with pytest.raises(ValueError, match=r"expects `layers\[1\]` to be a `Linear`, got a `Identity`"):
+        Stacked.from_layers([Linear(2, 2, key=key), Identity()])
+    with pytest.raises(ValueError, match="at least one layer"):
+        Stacked.from_layers([])
+
+
+def test_layer_that_returns_another_shape():
+    """The error says that each layer must take what the layer before returned."""
+    model = Stacked(lambda key: Linear(2, 3, key=key), 2, key=jrandom.PRNGKey(0))
+    with pytest.raises(ValueError, match=r"expects `output` to be an array float32\[2\], got an array float32\[3\]"):
+        model(X)
+
+
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        ({"depth": 0}, ValueError, "`depth` to be at least 1"),
+        ({"unroll": 0.5}, TypeError, "`unroll` to be an integer"),
+        ({"checkpoint": 1}, TypeError, "`checkpoint` to be a function"),
+        ({"make_layer": 3}, TypeError, "`make_layer` to be a function"),
+        ({"make_layer": lambda key: key}, TypeError, r"`make_layer\(key\)` to be a function"),
+        ({"key": None}, TypeError, "`key` to be a PRNG key"),
+    ],
+    ids=["depth", "unroll", "checkpoint", "make_layer", "layer", "key"],
+)
+def test_wrong_arguments(change, error, message):
+    """What is wrong is named."""
+    given = dict({"make_layer": Block, "depth": 2, "key": jrandom.PRNGKey(0)}, **change)
+    with pytest.raises(error, match="`Stacked` expects " + message):
+        Stacked(given.pop("make_layer"), given.pop("depth"), **given)
+
+
+def test_missing_state():
+    """The error shows how to make the state."""
+    with pytest.raises(ValueError, match="`Stacked` needs a state, because its layers, each a `Counter`"):
+        counters()(0.0)
