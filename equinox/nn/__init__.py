@@ -11,13 +11,17 @@ from ._activations import Lambda, PReLU
 from ._batch_norm import BatchNorm
 from ._cells import GRUCell, LSTMCell
 from ._dropout import Dropout
+from ._einsum import Einsum
 from ._group_norm import GroupNorm, InstanceNorm
 from ._inference import inference_mode
 from ._layer_norm import LayerNorm, RMSNorm
 from ._linear import Identity, Linear
+from ._lora import LoRA
 from ._mlp import MLP
 from ._recurrent import GRU, LSTM, RNN
+from ._reinitialise import reinitialise
 from ._sequential import Sequential
+from ._shared import Shared
 from ._spectral_norm import SpectralNorm
 from ._stacked import Stacked
 from ._state import State, StatefulLayer, StateIndex, delete_init_state, make_with_state
@@ -26,6 +30,7 @@ from ._weight_norm import WeightNorm
 __all__ = [
     "BatchNorm",
     "Dropout",
+    "Einsum",
     "GRU",
     "GRUCell",
     "GroupNorm",
@@ -36,11 +41,13 @@ __all__ = [
     "Lambda",
     "LayerNorm",
     "Linear",
+    "LoRA",
     "MLP",
     "PReLU",
     "RMSNorm",
     "RNN",
     "Sequential",
+    "Shared",
     "SpectralNorm",
     "Stacked",
     "State",
@@ -50,4 +57,5 @@ __all__ = [
     "delete_init_state",
     "inference_mode",
     "make_with_state",
+    "reinitialise",
 ]

@@ -59,6 +59,12 @@ SPECIFICATION = {
         "(layer, weight_name='weight', num_power_iterations=1, eps=1e-12, inference=False, *, key)",
         "(x, state, *, key=None, inference=None)",
     ),
+    "Einsum": (
+        "(equation, shape, bias_shape=None, dtype=None, *, weight_init=None, bias_init=None, key)",
+        "(x, *, key=None)",
+    ),
+    "LoRA": ("(layer, rank, *, alpha=None, weight_name='weight', key)", "(x, *, key=None)"),
+    "Shared": ("(pytree, where, get)", "()"),
     "Stacked": (
         "(make_layer, depth, *, unroll=1, checkpoint=False, key)",
         "(x, state=None, *, key=None, **kwargs)",
@@ -66,7 +72,15 @@ SPECIFICATION = {
     "WeightNorm": ("(layer, weight_name='weight', axis=0)", "(x, *, key=None)"),
 }
 
-NO_LAYERS = {"State", "StateIndex", "StatefulLayer", "delete_init_state", "inference_mode", "make_with_state"}
+NO_LAYERS = {
+    "State",
+    "StateIndex",
+    "StatefulLayer",
+    "delete_init_state",
+    "inference_mode",
+    "make_with_state",
+    "reinitialise",
+}
 
 
 def test_every_layer_is_specified():

@@ -1,0 +1,138 @@
+"""`LoRA`: a layer whose weight gets a trainable change of low rank."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Optional
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax, tree_util
+
+from .._compat.types import Array, Key
+from .._module import Module, field
+from .._module.replace import replace_unchecked
+from .._trees.predicates import is_inexact_array
+from ._checks import as_number, as_size, check_key
+from ._dtypes import as_dtype_of
+from ._parameters import uniform
+from ._weight_norm import get_weight
+
+
+class LoRA(Module):
+    """Wrap a layer, freeze it, and give it the weight `weight + (alpha / rank) * lora_b @ lora_a`.
+
+    Only `lora_a` and `lora_b` are trained. The gradients of the wrapped layer are zeros, by `jax.lax.stop_gradient`.
+    An optimiser with weight decay changes parameters with zero gradients, too. So give the optimiser `lora_a` and
+    `lora_b` only, as in the second example.
+
+    The weight may have any number of axes, as that of a convolution has. The product `lora_b @ lora_a` is reshaped to
+    the shape of the weight.
+
+    Args:
+        layer: The layer, such as `Linear`. It has a field with a weight.
+        rank: The rank of the change. It is small beside the sizes of the weight.
+        alpha: The scale of the change. The default is `rank`, which makes the factor 1.
+        weight_name: The name of the field with the weight.
+        key: A PRNG key for `lora_a`. It is not kept.
+
+    Shapes:
+        The call takes and returns what `layer` does. With a weight of shape `(output, *rest)`, `lora_a` has shape
+        `(rank, prod(rest))`, and `lora_b` has shape `(output, rank)`.
+
+    Initialisation:
+        `lora_b` is zero, so at first the layer gives the same output. `lora_a` is uniform in `(-b, b)` with
+        `b = 1 / sqrt(prod(rest))`, as the weight of `Linear` is.
+
+    PyTorch:
+        It has no such layer. The formula is that of [LoRA](https://arxiv.org/abs/2106.09685), Hu et al. 2021, with `A`
+        and `B` for `lora_a` and `lora_b`.
+
+    Raises:
+        ValueError: `layer` has no field `weight_name`, the weight has less than two axes, or `rank` is below 1.
+        ValueError: `alpha` is negative.
+        TypeError: `layer` can't be called, the field holds no array, or `rank` is no integer.
+        TypeError: `alpha` is no number, or `key` is no PRNG key.
+
+    Example:
+        >>> linear = eqx.nn.Linear(8, 8, key=jax.random.PRNGKey(0))
+        >>> lora = eqx.nn.LoRA(linear, 2, key=jax.random.PRNGKey(1))
+        >>> lora.lora_a.shape, lora.lora_b.shape, lora.merge().weight.shape
+        ((2, 8), (8, 2), (8, 8))
+
+        >>> model = eqx.nn.MLP(8, 8, 8, 1, key=jax.random.PRNGKey(0))
+        >>> wrap = lambda linear: eqx.nn.LoRA(linear, 2, key=jax.random.PRNGKey(1))
+        >>> model = eqx.tree_at(eqx.select(model, eqx.nn.Linear), model, replace_fn=wrap)
+        >>> nothing = jax.tree_util.tree_map(lambda leaf: False, model)
+        >>> is_trained = eqx.tree_at(eqx.select(model, "*.lora_?"), nothing, replace_fn=lambda leaf: True)
+        >>> trained, frozen = eqx.partition(model, is_trained)
+        >>> [path for path, _ in eqx.named_leaves(trained)]
+        ['.layers[0].lora_a', '.layers[0].lora_b', '.layers[1].lora_a', '.layers[1].lora_b']
+        >>> loss = lambda trained, x: eqx.combine(trained, frozen)(x).sum()
+        >>> eqx.filter_grad(loss)(trained, jnp.ones(8)).layers[0].lora_b.shape
+        (8, 2)
+    """
+
+    layer: Any
+    lora_a: Array
+    lora_b: Array
+    alpha: float = field(static=True)
+    weight_name: str = field(static=True)
+
+    def __init__(
+        self, layer: Any, rank: int, *, alpha: Optional[float] = None, weight_name: str = "weight", key: Key
+    ) -> None:
+        weight = get_weight(layer, weight_name, "LoRA")
+        if weight.ndim < 2:
+            raise ValueError(
+                "`LoRA` expects the weight to have at least two axes, got shape {}. Its change is a product of two "
+                "matrices.".format(weight.shape)
+            )
+        rank = as_size(rank, "rank", "LoRA")
+        check_key(key, "LoRA")
+        self.layer = layer
+        self.alpha = float(rank) if alpha is None else as_number(alpha, "alpha", "LoRA", 0)
+        self.weight_name = weight_name
+        inputs = int(np.prod(weight.shape[1:]))
+        self.lora_a = uniform(1 / math.sqrt(inputs))(key, (rank, inputs), weight.dtype)
+        self.lora_b = jnp.zeros((weight.shape[0], rank), weight.dtype)
+
+    def __call__(self, x: Any, *, key: Optional[Key] = None) -> Any:
+        """Call the layer with the changed weight.
+
+        Args:
+            x: What the layer takes.
+            key: It is passed to the layer.
+
+        Returns:
+            What the layer returns.
+
+        Example:
+            >>> lora = eqx.nn.LoRA(eqx.nn.Linear(8, 8, key=jax.random.PRNGKey(0)), 2, key=jax.random.PRNGKey(1))
+            >>> lora(jnp.ones(8)).shape
+            (8,)
+        """
+        frozen = tree_util.tree_map(
+            lambda leaf: lax.stop_gradient(leaf) if is_inexact_array(leaf) else leaf, self.layer
+        )
+        return self._changed(frozen)(x, key=key)
+
+    def merge(self) -> Any:
+        """Add the change to the weight.
+
+        Returns:
+            The layer alone, with the changed weight. It gives the same output. It isn't frozen.
+
+        Example:
+            >>> lora = eqx.nn.LoRA(eqx.nn.Linear(8, 8, key=jax.random.PRNGKey(0)), 2, key=jax.random.PRNGKey(1))
+            >>> model = eqx.nn.Sequential([lora, jax.nn.relu])
+            >>> eqx.tree_at(eqx.select(model, eqx.nn.LoRA), model, replace_fn=lambda lora: lora.merge())[0]
+            Linear(weight=f32[8,8], bias=f32[8], in_features=8, out_features=8)
+        """
+        return self._changed(self.layer)
+
+    def _changed(self, layer: Any) -> Any:
+        weight = getattr(layer, self.weight_name)
+        change = self.alpha / self.lora_a.shape[0] * (self.lora_b @ self.lora_a)
+        changed = weight + as_dtype_of(change.reshape(weight.shape), weight.dtype)
+        return replace_unchecked(layer, {self.weight_name: changed})

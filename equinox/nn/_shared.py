@@ -1,0 +1,92 @@
+"""`Shared`: one parameter at two places of a model."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from .._compat.types import PyTree
+from .._module import Module, field
+from .._trees.agreement import agrees, first_disagreement
+from .._trees.at import tree_at
+from .._trees.predicates import is_array
+from ._checks import check_callable
+
+
+class Shared(Module):
+    """Use one node of a tree at another place too, such as the weight of an embedding in the last layer.
+
+    The nodes at `where` are taken out of the tree, so each shared parameter is one leaf. A call gives the tree with
+    what `get` returns at `where`. So the gradient of a shared parameter is the sum over its places. A plain Python
+    reference to the same array at two places isn't enough: in a pytree these are two leaves, and an update makes them
+    different.
+
+    Args:
+        pytree: A tree, such as a model, or a tuple of layers.
+        where: A function from the tree to the node that is taken out, or to a tuple or list of nodes, as in
+            `eqx.tree_at`.
+        get: A function from the tree to what replaces it, or to as many nodes. It may compute, such as a transpose. It
+            gets the tree in which the nodes at `where` are `None`.
+
+    Shapes:
+        What `get` returns has the structure, shapes and dtypes of what is at `where`.
+
+    Raises:
+        TypeError: `where` or `get` can't be called.
+        ValueError: What `get` returns differs from what is at `where`. The message says where.
+        ValueError: `where` returns something that is no node of the tree.
+
+    Example:
+        >>> keys = jax.random.split(jax.random.PRNGKey(0))
+        >>> class Model(eqx.Module):
+        ...     shared: eqx.nn.Shared
+        ...
+        ...     def __init__(self):
+        ...         layers = [eqx.nn.Linear(3, 3, key=key) for key in keys]
+        ...         self.shared = eqx.nn.Shared(
+        ...             layers, where=lambda layers: layers[1].weight, get=lambda layers: layers[0].weight
+        ...         )
+        ...
+        ...     def __call__(self, x):
+        ...         first, second = self.shared()
+        ...         return second(first(x))
+        >>> model = Model()
+        >>> model(jnp.ones(3)).shape
+        (3,)
+        >>> [path for path, _ in eqx.named_leaves(model)]
+        ['.shared.pytree[0].weight', '.shared.pytree[0].bias', '.shared.pytree[1].bias']
+    """
+
+    pytree: Any
+    where: Callable[[Any], Any] = field(static=True)
+    get: Callable[[Any], Any] = field(static=True)
+
+    def __init__(self, pytree: PyTree, where: Callable[[Any], Any], get: Callable[[Any], Any]) -> None:
+        check_callable(where, "where", "Shared")
+        check_callable(get, "get", "Shared")
+        self.where = where
+        self.get = get
+        self.pytree = tree_at(where, pytree, replace_fn=lambda node: None)
+        difference = first_disagreement(where(pytree), get(self.pytree), "get(pytree)", _may_share)
+        if difference is not None:
+            raise ValueError("`Shared` expects `{}` to be {}, as at `where`, got {}.".format(*difference[:3]))
+
+    def __call__(self) -> Any:
+        """Give the whole tree.
+
+        Returns:
+            The tree, with what `get` returns at `where`.
+
+        Raises:
+            ValueError: `where` returns something that is no node of the tree, because the tree was changed.
+            TypeError: `where` returns several nodes, and `get` returns no tuple or list.
+
+        Example:
+            >>> shared = eqx.nn.Shared([jnp.ones(2), jnp.ones(2)], where=lambda x: x[1], get=lambda x: 2 * x[0])
+            >>> shared()[1].tolist()
+            [2.0, 2.0]
+        """
+        return tree_at(self.where, self.pytree, self.get(self.pytree))
+
+
+def _may_share(expected: Any, got: Any) -> bool:
+    return agrees(expected, got) if is_array(expected) or is_array(got) else True

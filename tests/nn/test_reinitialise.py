@@ -1,0 +1,96 @@
+"""`reinitialise`: new parameters for a whole model."""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jrandom
+import numpy as np
+import pytest
+
+import equinox as eqx
+from equinox.nn import Linear, Sequential, Stacked, reinitialise
+
+INIT = jax.nn.initializers
+KEY = jrandom.PRNGKey(0)
+
+
+def normal(key, shape, dtype):
+    return jrandom.normal(key, shape, dtype)
+
+
+def first_size(key, shape, dtype):
+    """It tells in which layout it sees a weight."""
+    return jnp.full(shape, shape[0], dtype)
+
+
+@pytest.fixture
+def model(getkey):
+    return Sequential([Linear(3, 2, key=getkey()), jnp.tanh, Linear(2, 4, bias=False, key=getkey())])
+
+
+def test_changes_what_the_pattern_selects(model):
+    """Only the selected parameters change. Shapes and dtypes stay. A missing bias stays missing."""
+    new = reinitialise(model, {"*.bias": INIT.ones}, KEY)
+    np.testing.assert_array_equal(new[0].bias, [1.0, 1.0])
+    assert new[0].weight is model[0].weight
+    assert new[2].bias is None
+    half = reinitialise(eqx.cast(model, jnp.float16), {"*.weight": INIT.zeros}, KEY)
+    assert (half[2].weight.dtype, half[2].weight.shape) == (jnp.float16, (4, 2))
+
+
+def test_weights_are_shown_in_the_layout_of_jax(model):
+    """The initialiser of a weight sees `(input, output)`, the first size of which is the input."""
+    new = reinitialise(model, {"*.weight": first_size}, KEY)
+    np.testing.assert_array_equal(new[0].weight, np.full((2, 3), 3.0))
+    np.testing.assert_array_equal(new[2].weight, np.full((4, 2), 2.0))
+
+
+def test_each_parameter_has_its_own_key_that_stays(getkey):
+    """Values differ between parameters. They depend on the path and the key, not on the other parameters."""
+    layers = [Linear(2, 2, key=getkey()) for _ in range(2)]
+    longer, shorter = (reinitialise(Sequential(x), {"*.weight": normal}, KEY) for x in (layers, layers[:1]))
+    np.testing.assert_array_equal(longer[0].weight, shorter[0].weight)
+    assert not np.array_equal(longer[0].weight, longer[1].weight)
+    other = reinitialise(Sequential(layers), {"*.weight": normal}, jrandom.PRNGKey(1))
+    assert not np.array_equal(longer[0].weight, other[0].weight)
+
+
+def test_the_last_pattern_counts(model):
+    """A later pattern replaces an earlier one."""
+    new = reinitialise(model, {"*.weight": INIT.ones, ".layers[0].*": INIT.zeros}, KEY)
+    assert [float(x.sum()) for x in (new[0].weight, new[0].bias, new[2].weight)] == [0.0, 0.0, 8.0]
+
+
+def test_layers_of_a_stack_and_of_an_ensemble():
+    """Each layer of a stack, and each model of an ensemble, gets its own values in the layout of one layer."""
+    stacked = Stacked(lambda key: Linear(3, 3, key=key), 4, key=KEY)
+    new = reinitialise(stacked, {"*.weight": normal}, KEY).layers.weight
+    assert new.shape == (4, 3, 3)
+    assert len({float(x) for x in new[:, 0, 0]}) == 4
+    np.testing.assert_array_equal(reinitialise(stacked, {"*.bias": first_size}, KEY).layers.bias, np.full((4, 3), 3.0))
+    keys = jrandom.split(KEY, 2)
+    many = eqx.filter_vmap(lambda key: Linear(3, 2, key=key))(keys)
+    weights = eqx.filter_vmap(lambda model, key: reinitialise(model, {"*.weight": first_size}, key))(many, keys).weight
+    np.testing.assert_array_equal(weights, np.full((2, 2, 3), 3.0))
+
+
+@pytest.mark.parametrize(
+    "initialisers, error, message",
+    [
+        ({"*.wieght": normal}, ValueError, r"no node whose whole path matches '\*.wieght'. Near paths: .*weight"),
+        ({Linear: normal}, TypeError, r"but `.layers\[0\]` is `Linear`"),
+        ({"*.weight": 3}, TypeError, r"`initialisers\['\*.weight'\]` to be a function"),
+        ([normal], TypeError, "`initialisers` to be a dictionary"),
+        ({"*.weight": lambda key, shape, dtype: jnp.ones(1)}, ValueError, r"The initialiser of `.layers\[0\].weight`"),
+    ],
+    ids=["nothing", "layer", "no function", "no dictionary", "shape"],
+)
+def test_wrong_arguments(model, initialisers, error, message):
+    """What is wrong is named."""
+    with pytest.raises(error, match=message):
+        reinitialise(model, initialisers, KEY)
+
+
+def test_missing_key(model):
+    """A missing key is named."""
+    with pytest.raises(TypeError, match="`reinitialise` expects `key` to be a PRNG key"):
+        reinitialise(model, {"*.weight": normal}, None)
