@@ -43,6 +43,14 @@ class Scale(eqx.Module):
         return self.factor * x
 
 
+def weight_0(layers):
+    return layers[0].weight
+
+
+def weight_1(layers):
+    return layers[1].weight
+
+
 MAKE = {  # name -> a function that makes the model from a key
     "Linear": lambda key: nn.Linear(2, 2, key=key),
     "Identity": lambda key: nn.Identity(),
@@ -56,6 +64,12 @@ MAKE = {  # name -> a function that makes the model from a key
     "RMSNorm": lambda key: nn.RMSNorm(2),
     "GroupNorm": lambda key: nn.GroupNorm(1, 2),
     "WeightNorm": lambda key: nn.WeightNorm(nn.Linear(2, 2, key=key)),
+    "LoRA": lambda key: nn.LoRA(nn.Linear(2, 2, key=key), 1, key=key),
+    "Einsum": lambda key: nn.Einsum("i,io->o", (2, 2), (2,), key=key),
+    "Stacked": lambda key: nn.Stacked(lambda key: nn.Linear(2, 2, key=key), 3, key=key),
+    "Shared": lambda key: nn.Shared(
+        [nn.Linear(2, 2, key=key) for key in jrandom.split(key)], where=weight_1, get=weight_0
+    ),
     "PReLU": lambda key: nn.PReLU(),
     "Lambda": lambda key: nn.Lambda(jnp.tanh),
     "MLP with layers": lambda key: nn.MLP(2, 2, 2, 1, Scale(jnp.array(3.0)), nn.Identity(), key=key),
@@ -70,6 +84,7 @@ CALL = {
     "Sequential with Dropout": lambda model: model(X, key=KEY),
     "GRUCell": lambda model: model(X, X),
     "LSTMCell": lambda model: jnp.stack(model(X, (X, X))),
+    "Shared": lambda model: nn.Sequential(model())(X),
     "train_rnn": lambda model: model(jnp.stack([X, 2 * X])),
     "train_vae": lambda model: model.decoder(model.encoder(X)[:2]),
 }
@@ -257,7 +272,15 @@ def test_plain_jax_accepts_the_model(use, name):
     use(subject_of(name))
 
 
-NO_LAYERS = {"State", "StateIndex", "StatefulLayer", "delete_init_state", "inference_mode", "make_with_state"}
+NO_LAYERS = {
+    "State",
+    "StateIndex",
+    "StatefulLayer",
+    "delete_init_state",
+    "inference_mode",
+    "make_with_state",
+    "reinitialise",
+}
 OTHER_INPUTS = {"BatchNorm", "GRU", "InstanceNorm", "LSTM", "RNN", "SpectralNorm"}  # a state, a sequence, an image
 
 

@@ -43,7 +43,7 @@ class Einsum(Module):
 
     Raises:
         ValueError: `equation` isn't of the form `"ti,io->to"`, or `shape` has another number of axes.
-        ValueError: A size is below 1, `dtype` is neither floating-point nor complex, or an initialiser returns another
+        ValueError: A size is below 1, `dtype` is not floating-point or complex, or an initialiser returns another
             shape.
         TypeError: `equation` is no text, `shape` or `bias_shape` is no tuple of integers, or `dtype` is no dtype.
         TypeError: An initialiser can't be called, or `key` is no PRNG key.

@@ -261,7 +261,7 @@ def _slice(layers: Any, index: Any) -> Any:
 
 def _for_each(leaf: Any, depth: int) -> Any:
     """`leaf` with the axis of the layers. Without axes it is a flag, which `jax.jit` made an array."""
-    return jnp.broadcast_to(leaf, (depth,)) if is_array(leaf) and not leaf.ndim else leaf
+    return jnp.broadcast_to(jnp.asarray(leaf), (depth,)) if is_array(leaf) and not leaf.ndim else leaf
 
 
 def _stack(layers: List[Any]) -> Any:

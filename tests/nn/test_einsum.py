@@ -51,7 +51,7 @@ def _sizes(key, shape, dtype):
         ("i,io", "It has letters for the axes of the input, a comma"),
         ("i,io,o->o", "It has letters for the axes of the input, a comma"),
         ("...i,io->...o", "It has letters for the axes of the input, a comma"),
-        ("i,io->ot", "The axis `t` of the output is in neither of the two"),
+        ("i,io->oh", "The axis `h` of the output is in neither of the two"),
         ("ii,io->o", "An axis is twice in the input"),
     ],
 )
