@@ -18,6 +18,7 @@ from ._layer_norm import LayerNorm, RMSNorm
 from ._linear import Identity, Linear
 from ._lora import LoRA
 from ._mlp import MLP
+from ._pool import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d, Pool
 from ._recurrent import GRU, LSTM, RNN
 from ._reinitialise import reinitialise
 from ._sequential import Sequential
@@ -28,6 +29,9 @@ from ._state import State, StatefulLayer, StateIndex, delete_init_state, make_wi
 from ._weight_norm import WeightNorm
 
 __all__ = [
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
     "BatchNorm",
     "Dropout",
     "Einsum",
@@ -43,7 +47,11 @@ __all__ = [
     "Linear",
     "LoRA",
     "MLP",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
     "PReLU",
+    "Pool",
     "RMSNorm",
     "RNN",
     "Sequential",

@@ -12,7 +12,19 @@ LAYERS_OF_CELLS = (
     "(input_size, hidden_size, num_layers=1, bidirectional=False, dropout=0.0, use_bias=True, dtype=None, *, unroll=1, "
     "weight_init=None, bias_init=None, key)"
 )
+AVG_POOL = "(kernel_size, stride=1, padding=0, use_ceil=False, *, count_include_pad=True)", "(x, *, key=None)"
+MAX_POOL = "(kernel_size, stride=1, padding=0, use_ceil=False)", "(x, *, key=None)"
 SPECIFICATION = {
+    "AvgPool1d": AVG_POOL,
+    "AvgPool2d": AVG_POOL,
+    "AvgPool3d": AVG_POOL,
+    "MaxPool1d": MAX_POOL,
+    "MaxPool2d": MAX_POOL,
+    "MaxPool3d": MAX_POOL,
+    "Pool": (
+        "(init, operation, num_spatial_dims, kernel_size, stride=1, padding=0, use_ceil=False)",
+        "(x, *, key=None)",
+    ),
     "GRU": (LAYERS_OF_CELLS, OVER_SEQUENCE),
     "LSTM": (LAYERS_OF_CELLS, OVER_SEQUENCE),
     "RNN": ("(cell, *, unroll=1)", OVER_SEQUENCE),
