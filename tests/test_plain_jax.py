@@ -60,6 +60,7 @@ MAKE = {  # name -> a function that makes the model from a key
     "Sequential": lambda key: nn.Sequential([nn.Linear(2, 2, key=key), jnp.tanh, abs, nn.Identity()]),
     "Sequential with Dropout": lambda key: nn.Sequential([jnp.tanh, nn.Dropout(), nn.Linear(2, 2, key=key)]),
     "MLP": lambda key: nn.MLP(2, 2, 2, 1, key=key),
+    "Conv": lambda key: nn.Conv(1, 2, 2, 1, key=key),
     "LayerNorm": lambda key: nn.LayerNorm(2),
     "RMSNorm": lambda key: nn.RMSNorm(2),
     "GroupNorm": lambda key: nn.GroupNorm(1, 2),
@@ -80,6 +81,7 @@ MAKE = {  # name -> a function that makes the model from a key
     "train_vae": lambda key: example("train_vae").VAE(2, 2, key),
 }
 CALL = {
+    "Conv": lambda model: model(X[:, None]),
     "Dropout": lambda model: model(X, key=KEY),
     "Sequential with Dropout": lambda model: model(X, key=KEY),
     "GRUCell": lambda model: model(X, X),
@@ -283,11 +285,12 @@ NO_LAYERS = {
 }
 OTHER_INPUTS = {"BatchNorm", "GRU", "InstanceNorm", "LSTM", "RNN", "SpectralNorm"}  # a state, a sequence, an image
 POOLS = {name for name in nn.__all__ if "Pool" in name}  # sequences, images, volumes
+CONVOLUTIONS = {name for name in nn.__all__ if name.startswith("Conv") and name[-1] == "d"}
 
 
 def test_every_layer_and_example_is_tested():
     """`MAKE` has all examples, and all layers that take a vector without a state."""
-    assert set(nn.__all__) - NO_LAYERS - OTHER_INPUTS - POOLS <= set(MAKE)
+    assert set(nn.__all__) - NO_LAYERS - OTHER_INPUTS - POOLS - CONVOLUTIONS <= set(MAKE)
     assert {path.stem for path in EXAMPLES.glob("*.py")} <= set(MAKE)
     assert len(NEED_ARRAYS) + len(TAKE_FLAGS) == 19
 

@@ -10,6 +10,7 @@ The leaves of the layers are arrays, so plain JAX takes them. Functions are part
 from ._activations import Lambda, PReLU
 from ._batch_norm import BatchNorm
 from ._cells import GRUCell, LSTMCell
+from ._conv import Conv, Conv1d, Conv2d, Conv3d
 from ._dropout import Dropout
 from ._einsum import Einsum
 from ._group_norm import GroupNorm, InstanceNorm
@@ -33,6 +34,10 @@ __all__ = [
     "AvgPool2d",
     "AvgPool3d",
     "BatchNorm",
+    "Conv",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
     "Dropout",
     "Einsum",
     "GRU",

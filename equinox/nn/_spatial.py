@@ -20,7 +20,7 @@ def as_padding(value: Any, dimensions: int, layer: str) -> Padding:
             "`{}` expects `padding` to be 'SAME', 'SAME_LOWER', 'VALID' or integers, got {!r}.".format(layer, value)
         )
     if not isinstance(value, (tuple, list)):
-        return ((as_size(value, "padding", layer, 0),) * 2,) * dimensions
+        return (_as_pair(value, "padding", layer),) * dimensions
     if len(value) != dimensions:
         raise ValueError(
             "`{}` expects `padding` to be an integer, or an integer or a pair of integers for each of its {} spatial "
@@ -31,15 +31,15 @@ def as_padding(value: Any, dimensions: int, layer: str) -> Padding:
 
 def _as_pair(value: Any, name: str, layer: str) -> Pair:
     if not isinstance(value, (tuple, list)):
-        return (as_size(value, name, layer, 0),) * 2
+        size = as_size(value, name, layer, 0)
+        return size, size
     if len(value) != 2:
         raise ValueError(
             "`{}` expects `{}` to be an integer, or two: before and after the dimension. Got {}: {}.".format(
                 layer, name, in_words(value), value
             )
         )
-    before, after = (as_size(size, "{}[{}]".format(name, i), layer, 0) for i, size in enumerate(value))
-    return before, after
+    return as_size(value[0], name + "[0]", layer, 0), as_size(value[1], name + "[1]", layer, 0)
 
 
 def axis_names(dimensions: int) -> Tuple[str, ...]:

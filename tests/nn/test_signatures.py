@@ -14,6 +14,10 @@ LAYERS_OF_CELLS = (
 )
 AVG_POOL = "(kernel_size, stride=1, padding=0, use_ceil=False, *, count_include_pad=True)", "(x, *, key=None)"
 MAX_POOL = "(kernel_size, stride=1, padding=0, use_ceil=False)", "(x, *, key=None)"
+CONV = (
+    "(in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, use_bias=True, "
+    "padding_mode='ZEROS', dtype=None, *, weight_init=None, bias_init=None, key)"
+)
 SPECIFICATION = {
     "AvgPool1d": AVG_POOL,
     "AvgPool2d": AVG_POOL,
@@ -25,6 +29,10 @@ SPECIFICATION = {
         "(init, operation, num_spatial_dims, kernel_size, stride=1, padding=0, use_ceil=False)",
         "(x, *, key=None)",
     ),
+    "Conv": (CONV.replace("(", "(num_spatial_dims, ", 1), "(x, *, key=None)"),
+    "Conv1d": (CONV, "(x, *, key=None)"),
+    "Conv2d": (CONV, "(x, *, key=None)"),
+    "Conv3d": (CONV, "(x, *, key=None)"),
     "GRU": (LAYERS_OF_CELLS, OVER_SEQUENCE),
     "LSTM": (LAYERS_OF_CELLS, OVER_SEQUENCE),
     "RNN": ("(cell, *, unroll=1)", OVER_SEQUENCE),

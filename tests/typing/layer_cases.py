@@ -26,6 +26,13 @@ linear(x, x)  # error: mypy[misc] pyright[reportCallIssue]
 
 assert_type(eqx.nn.Identity(3, anything=4)("a"), str)
 
+conv = eqx.nn.Conv2d(3, 4, (3, 5), padding=((1, 1), (2, 2)), key=key)
+assert_type(conv(x), jax.Array)
+assert_type(conv.kernel_size, Tuple[int, ...])
+eqx.nn.Conv1d(3, 4, 3, padding="SAME", stride=(2,), key=key)
+eqx.nn.Conv(2, 3, 4, 3, padding=(1, (1, 2)), padding_mode="CIRCULAR", key=key)
+eqx.nn.Conv3d(3, 4, "a", key=key)  # error: mypy[arg-type] pyright[reportArgumentType]
+
 dropout = eqx.nn.Dropout(0.5, deterministic=True)
 assert_type(dropout(x, key=key), jax.Array)
 assert_type(dropout(x, deterministic=False, key=None), jax.Array)
