@@ -83,6 +83,14 @@ def full_precision():
         yield
 
 
+@pytest.fixture
+def x64():
+    """JAX computes in 64 bits."""
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)
+
+
 def _eager(fun, *args):
     return fun(*args)
 

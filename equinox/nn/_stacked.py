@@ -15,8 +15,9 @@ from .._module.replace import replace_unchecked
 from .._transforms.loops import filter_scan
 from .._transforms.vmap import filter_vmap
 from .._trees.agreement import first_disagreement
+from .._trees.paths import named_leaves
 from .._trees.predicates import is_array, is_array_like, is_static_function
-from ._checks import as_size, check_callable, check_key, in_words
+from ._checks import MAP_OVER_LAYERS, as_size, check_callable, check_key, in_words
 from ._sequential import takes_key
 from ._state import State, StatefulLayer, StateIndex, is_stateful
 
@@ -139,6 +140,7 @@ class Stacked(StatefulLayer):
         Raises:
             ValueError: The layers are stateful, and `state` isn't given.
             ValueError: A layer returns another structure, shape or dtype than it takes.
+            ValueError: An array of `layers` has another axis first, as after `jax.vmap` over the construction.
             TypeError: `key` is no PRNG key.
 
         Example:
@@ -157,6 +159,7 @@ class Stacked(StatefulLayer):
             check_key(key, "Stacked")
             keys = jrandom.split(key, self.depth) if takes_key(self.layers) else None
         x = tree_util.tree_map(lambda leaf: jnp.asarray(leaf) if is_array_like(leaf) else leaf, x)
+        self._check_first_axes()
         values: Any = state.substate(self.layers) if stateful and state is not None else None
         layers = tree_util.tree_map(lambda leaf: _for_each(leaf, self.depth), self.layers)
         step = Partial(_call_with, kwargs) if kwargs else _call  # JAX knows `_call` again, and compiles it once
@@ -224,6 +227,16 @@ class Stacked(StatefulLayer):
     def __iter__(self) -> Iterator[Any]:
         return map(self.__getitem__, range(self.depth))
 
+    def _check_first_axes(self) -> None:
+        for path, leaf in named_leaves(self.layers, "layers"):
+            if is_array(leaf) and leaf.shape[:1] not in ((), (self.depth,)):
+                raise ValueError(
+                    "`Stacked` has {} layers, so it expects `{}` to have a first axis of this length, got shape {}. "
+                    "After `jax.vmap` over the construction there is another axis before it. {}".format(
+                        self.depth, path, leaf.shape, MAP_OVER_LAYERS
+                    )
+                )
+
     def _index(self, index: Any) -> int:
         """`index`, checked. Without this check, JAX takes the last layer for an index out of range."""
         number = operator.index(index)
@@ -242,7 +255,7 @@ def _call_with(options: Dict[str, Any], x: Any, each: Any) -> Any:
     if key is not None:
         options = dict(options, key=key)
     y, state = (layer(x, **options), None) if state is None else layer(x, state, **options)
-    _check_equal(x, y, "output", "`Stacked` calls each layer on the output of the layer before. It")
+    _check_equal(x, y, "output", "`Stacked` calls each layer on the output of the layer before. So it")
     return y, state
 
 

@@ -7,9 +7,21 @@ import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
 import pytest
+from jaxprs import jaxpr_kinds
 
 import equinox as eqx
-from equinox.nn import BatchNorm, Dropout, Identity, Lambda, Linear, Sequential, Stacked, StatefulLayer, StateIndex
+from equinox.nn import (
+    GRU,
+    BatchNorm,
+    Dropout,
+    Identity,
+    Lambda,
+    Linear,
+    Sequential,
+    Stacked,
+    StatefulLayer,
+    StateIndex,
+)
 
 DEPTH = 3
 
@@ -140,13 +152,62 @@ def test_dtype_of_the_input(stacked):
     assert eqx.tree_inference(stacked, True)(X.astype(jnp.bfloat16)).dtype == jnp.bfloat16
 
 
-def test_one_layer_is_traced_whatever_the_depth():
-    """The number of operations doesn't depend on the depth."""
-    sizes = {
-        len(jax.make_jaxpr(Stacked(lambda key: Linear(2, 2, key=key), depth, key=jrandom.PRNGKey(0)))(X).eqns)
-        for depth in (2, 20)
-    }
-    assert len(sizes) == 1
+def test_float64(x64):
+    """float64 in, float64 out, with the precision of float64."""
+    model = Stacked(lambda key: Linear(2, 2, key=key), DEPTH, key=jrandom.PRNGKey(0))
+    y = np.array([0.5, -1.0])
+    assert model(y).dtype == jnp.float64
+    for weight, bias in zip(np.asarray(model.layers.weight), np.asarray(model.layers.bias)):
+        y = weight @ y + bias
+    np.testing.assert_allclose(model(np.array([0.5, -1.0])), y, rtol=1e-12)
+
+
+def test_shapes_without_computation():
+    """`filter_eval_shape` gives the shapes of the construction and of the call."""
+    model = eqx.filter_eval_shape(lambda key: Stacked(Block, DEPTH, key=key), jrandom.PRNGKey(0))
+    assert [x.shape for x in jax.tree_util.tree_leaves(model.layers.linear)] == [(DEPTH, 2, 2), (DEPTH, 2)]
+    y = eqx.filter_eval_shape(lambda model, x, key: model(x, key=key), model, X, jrandom.PRNGKey(0))
+    assert (y.shape, y.dtype) == ((2,), jnp.float32)
+
+
+def recurrent(key):
+    return Sequential([GRU(2, 2, key=key), Lambda(lambda outputs_and_last: outputs_and_last[0])])
+
+
+def test_recurrent_layers():
+    """Recurrent layers over a sequence, with their gradients."""
+    check_gradients(Stacked(recurrent, DEPTH, key=jrandom.PRNGKey(0)), jrandom.normal(jrandom.PRNGKey(1), (4, 2)))
+
+
+def check_gradients(model, x):
+    """Values and gradients of a `Stacked` are those of a loop over its layers."""
+
+    def value_and_grad(call):
+        def loss(args):
+            return jnp.sum(call(*args) ** 2)
+
+        return eqx.filter_jit(eqx.filter_value_and_grad(loss))
+
+    value, (of_model, of_x) = value_and_grad(lambda model, x: model(x))((model, x))
+    expected, (of_layers, of_x_expected) = value_and_grad(loop)((list(model), x))
+    assert_close((value, of_x), (expected, of_x_expected))
+    assert_close(list(of_model), of_layers)
+
+
+@pytest.mark.parametrize("make", [lambda key: Linear(2, 2, key=key), Block], ids=["Linear", "Block"])
+def test_the_program_is_the_same_whatever_the_depth(make):
+    """The operations of value and gradient don't depend on the depth."""
+
+    def operations(depth):
+        model = eqx.tree_inference(Stacked(make, depth, key=jrandom.PRNGKey(0)), True)
+        arrays, rest = eqx.partition(model, eqx.is_array)
+
+        def loss(arrays, x):
+            return jnp.sum(eqx.combine(arrays, rest)(x))
+
+        return jaxpr_kinds(loss, arrays, X), jaxpr_kinds(jax.grad(loss), arrays, X)
+
+    assert operations(2) == operations(20)
 
 
 def test_second_call_compiles_nothing():
@@ -244,6 +305,14 @@ def test_layers_that_differ():
         Stacked.from_layers([Linear(2, 2, key=key), Identity()])
     with pytest.raises(ValueError, match="at least one layer"):
         Stacked.from_layers([])
+
+
+def test_several_models_without_vmap():
+    """The error says to map over the models."""
+    models = eqx.filter_vmap(lambda key: Stacked(Block, DEPTH, key=key))(jrandom.split(jrandom.PRNGKey(0), 2))
+    message = r"3 layers, so it expects `layers.linear.weight` to have .*, got shape \(2, 3, 2, 2\).*Map over the layer"
+    with pytest.raises(ValueError, match=message):
+        models(X)
 
 
 def test_layer_that_returns_another_shape():

@@ -167,13 +167,6 @@ def test_array_like_is_what_jax_takes(name):
     assert eqx.is_inexact_array_like(element) == (made is not None and bool(jnp.issubdtype(made.dtype, jnp.inexact)))
 
 
-@pytest.fixture
-def x64():
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", False)
-
-
 @pytest.mark.parametrize("number", [2**31, -(2**31) - 1, 2**40, 2**63 - 1, -(2**63), 2**64, 2**70])
 def test_great_ints_with_x64(x64, number):
     """Which ints are array-like depends on the default integer. This also holds after a first answer."""

@@ -1,8 +1,9 @@
-"""`GRUCell` and `LSTMCell`: one step, and a scan over a sequence."""
+"""`GRUCell` and `LSTMCell`: one step, and a scan over a sequence. `GRU` and `LSTM` over a batch of sequences."""
 
 import functools as ft
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.nn import sigmoid
@@ -11,7 +12,7 @@ import equinox as eqx
 from speed.case import Call
 from speed.cases.layers.beside import KEY, beside, gradients_beside, rows
 
-HIDDEN, LENGTH = 128, 64
+HIDDEN, LENGTH, BATCH = 128, 64, 16
 
 nn = eqx.nn
 
@@ -30,6 +31,16 @@ def lstm_scan(compare: Any = beside) -> dict[str, Call]:
 
 def gru_scan(compare: Any = beside) -> dict[str, Call]:
     return scan_of(compare, nn.GRUCell(HIDDEN, HIDDEN, key=KEY), gru, jnp.zeros(HIDDEN))
+
+
+def whole(make: Any, by_hand: Any, compare: Any = beside) -> dict[str, Call]:
+    """The outputs of a layer over a batch of sequences."""
+    layer = make(HIDDEN, HIDDEN, key=KEY)
+
+    def call(layer: Any, xs: Any) -> Any:
+        return jax.vmap(lambda xs: layer(xs)[0])(xs)
+
+    return compare(layer, call, by_hand, rows(BATCH, LENGTH, HIDDEN), parameters=parameters(layer.layers[0][0]))
 
 
 def step_of(cell: Any, by_hand: Any, hidden: Any) -> dict[str, Call]:
@@ -67,21 +78,51 @@ def parameters(cell: Any) -> list[Any]:
 def lstm(arrays: Any, x: Any, hidden: Any) -> Any:
     weight_ih, weight_hh, bias_ih, bias_hh = arrays
     h, c = hidden
-    gates = weight_ih @ x + bias_ih + weight_hh @ h + bias_hh
-    size = len(h)
-    i, f, g, o = gates[:size], gates[size : 2 * size], gates[2 * size : 3 * size], gates[3 * size :]
+    return lstm_of(weight_ih @ x + bias_ih + weight_hh @ h + bias_hh, c)
+
+
+def lstm_of(gates: Any, c: Any) -> Any:
+    i, f, g, o = jnp.split(gates, 4, axis=-1)
     c = sigmoid(f) * c + sigmoid(i) * jnp.tanh(g)
     return sigmoid(o) * jnp.tanh(c), c
 
 
 def gru(arrays: Any, x: Any, h: Any) -> Any:
     weight_ih, weight_hh, bias_ih, bias_hh = arrays
-    of_x, of_h = weight_ih @ x + bias_ih, weight_hh @ h + bias_hh
-    size = len(h)
-    rz = sigmoid(of_x[: 2 * size] + of_h[: 2 * size])
-    r, z = rz[:size], rz[size:]
-    n = jnp.tanh(of_x[2 * size :] + r * of_h[2 * size :])
+    return gru_of(weight_ih @ x + bias_ih, weight_hh @ h + bias_hh, h)
+
+
+def gru_of(of_x: Any, of_h: Any, h: Any) -> Any:
+    size = h.shape[-1]
+    r, z = jnp.split(sigmoid(of_x[..., : 2 * size] + of_h[..., : 2 * size]), 2, axis=-1)
+    n = jnp.tanh(of_x[..., 2 * size :] + r * of_h[..., 2 * size :])
     return n + z * (h - n)
+
+
+def lstm_layer(arrays: Any, xs: Any) -> Any:
+    """The products of the inputs are computed before the scan. The scan is over the second axis of `xs`."""
+    weight_ih, weight_hh, bias_ih, bias_hh = arrays
+    of_x = jnp.swapaxes(xs @ weight_ih.T + (bias_ih + bias_hh), 0, 1)
+    transposed = weight_hh.T
+
+    def step(state: Any, of_x: Any) -> Any:
+        h, c = lstm_of(of_x + state[0] @ transposed, state[1])
+        return (h, c), h
+
+    start = jnp.zeros((xs.shape[0], HIDDEN))
+    return jnp.swapaxes(lax.scan(step, (start, start), of_x)[1], 0, 1)
+
+
+def gru_layer(arrays: Any, xs: Any) -> Any:
+    weight_ih, weight_hh, bias_ih, bias_hh = arrays
+    of_x = jnp.swapaxes(xs @ weight_ih.T + bias_ih, 0, 1)
+    transposed = weight_hh.T
+
+    def step(h: Any, of_x: Any) -> Any:
+        h = gru_of(of_x, h @ transposed + bias_hh, h)
+        return h, h
+
+    return jnp.swapaxes(lax.scan(step, jnp.zeros((xs.shape[0], HIDDEN)), of_x)[1], 0, 1)
 
 
 LAYERS = {
@@ -91,4 +132,8 @@ LAYERS = {
     "LSTMCell, scan, gradient": ft.partial(lstm_scan, gradients_beside),
     "GRUCell, scan": gru_scan,
     "GRUCell, scan, gradient": ft.partial(gru_scan, gradients_beside),
+    "LSTM, batch": ft.partial(whole, nn.LSTM, lstm_layer),
+    "LSTM, batch, gradient": ft.partial(whole, nn.LSTM, lstm_layer, gradients_beside),
+    "GRU, batch": ft.partial(whole, nn.GRU, gru_layer),
+    "GRU, batch, gradient": ft.partial(whole, nn.GRU, gru_layer, gradients_beside),
 }
