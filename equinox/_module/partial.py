@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Generic, Tuple, TypeVar
 from .._trees.paths import describe_leaf
 from .._trees.predicates import is_static_function
 from .fields import field
+from .forwards_keywords import forwards_keywords
 from .module import Module
 
 R = TypeVar("R")
@@ -41,6 +42,7 @@ class Partial(Module, Generic[R]):
     args: Tuple[Any, ...]
     keywords: Dict[str, Any]
 
+    @forwards_keywords
     def __init__(__self, __func: Callable[..., R], *args: Any, **keywords: Any) -> None:
         if not callable(__func):
             raise TypeError("`Partial` expects a function or another callable, got {}.".format(describe_leaf(__func)))
@@ -63,14 +65,3 @@ class Partial(Module, Generic[R]):
     @property
     def __signature__(self) -> inspect.Signature:
         return inspect.signature(ft.partial(self.func, *self.args, **self.keywords))
-
-
-def _show_parameters(init: Any) -> None:
-    """Show the parameters of `init` as `self` and `func`. They are private, so that a keyword may have any name."""
-    shown = {"_Partial__self": "self", "_Partial__func": "func"}
-    parameters = inspect.signature(init).parameters.values()
-    init.__signature__ = inspect.Signature([p.replace(name=shown.get(p.name, p.name)) for p in parameters])
-    init.__annotations__ = {shown.get(name, name): hint for name, hint in init.__annotations__.items()}
-
-
-_show_parameters(Partial.__init__)

@@ -10,12 +10,14 @@ from jax import core, tree_util
 from .._compat.types import P, R
 from .._dispatch.arguments import inputs_of, positional_names
 from .._dispatch.leaf_groups import separate, separate_leaves
+from .._module.forwards_keywords import forwards_keywords
 from .._trees.agreement import agrees_with_shape, first_disagreement, shapes_of
 from .._trees.predicates import is_array, is_array_or_shape
 from .wrap import check_callable
 
 
-def filter_closure_convert(fn: Callable[P, R], *args: Any, **kwargs: Any) -> Callable[P, R]:
+@forwards_keywords
+def filter_closure_convert(__fn: Callable[P, R], *args: Any, **kwargs: Any) -> Callable[P, R]:
     """Trace a function, and make a callable pytree whose children are the arrays that the function closed over.
 
     A custom rule or another trace doesn't see what a Python function closes over. It sees the children of a pytree. So
@@ -25,7 +27,7 @@ def filter_closure_convert(fn: Callable[P, R], *args: Any, **kwargs: Any) -> Cal
         fn: A function or another callable. If it is a pytree, such as a model, its arrays are children of the result.
         *args: The inputs that `fn` is traced for. Only the shape and dtype of an array count. A `jax.ShapeDtypeStruct`
             may stand for an array.
-        **kwargs: More inputs, by keyword.
+        **kwargs: More inputs, by keyword. They may have any name.
 
     Returns:
         A function of such inputs, which returns what `fn` returns. It is a pytree. Its children are arrays, which may
@@ -44,8 +46,8 @@ def filter_closure_convert(fn: Callable[P, R], *args: Any, **kwargs: Any) -> Cal
         >>> converted(jnp.array(3.0)).tolist()
         [3.0, 6.0]
     """
-    check_callable("filter_closure_convert", fn, "fn")
-    of_fn, merge_fn = separate(fn, is_array)
+    check_callable("filter_closure_convert", __fn, "fn")
+    of_fn, merge_fn = separate(__fn, is_array)
     arrays, merge_inputs = separate((args, kwargs), is_array_or_shape)
     merge_out: Any = None
 
@@ -56,7 +58,7 @@ def filter_closure_convert(fn: Callable[P, R], *args: Any, **kwargs: Any) -> Cal
         return out
 
     jaxpr = jax.make_jaxpr(of_arrays)(of_fn, arrays)
-    converted = _Converted(jaxpr.jaxpr, positional_names(fn), merge_inputs(shapes_of(arrays)), merge_out)
+    converted = _Converted(jaxpr.jaxpr, positional_names(__fn), merge_inputs(shapes_of(arrays)), merge_out)
     return tree_util.Partial(converted, list(jaxpr.consts), of_fn)
 
 
@@ -77,12 +79,12 @@ class _Converted:
         self._leaves, self._treedef = tree_util.tree_flatten(inputs)
         self._merge_out = merge_out
 
-    def __call__(__self, consts, of_fn, *args, **kwargs):
+    def __call__(__self, __consts, __of_fn, *args, **kwargs):
         leaves, treedef = tree_util.tree_flatten((args, kwargs))
         if treedef != __self._treedef or not all(map(agrees_with_shape, __self._leaves, leaves)):
             __self._refuse(args, kwargs)
         arrays, _ = separate_leaves(leaves, treedef, map(is_array_or_shape, __self._leaves))
-        return __self._merge_out(core.eval_jaxpr(__self._jaxpr, consts, *of_fn, *arrays))
+        return __self._merge_out(core.eval_jaxpr(__self._jaxpr, __consts, *__of_fn, *arrays))
 
     def _refuse(self, args, kwargs):
         """Say where the inputs differ from those that the function was traced for."""

@@ -290,13 +290,13 @@ class CustomVjp(Transformed[P, R]):
         check_callable("defvjp", fwd, "fwd")
         check_callable("defvjp", bwd, "bwd")
 
-        def new_fwd(perturbed, *args, **kwargs):
+        def new_fwd(__perturbed, *args, **kwargs):  # a keyword of the function may have any name
             out, residuals = check_pair("filter_custom_vjp", "`fwd`", "`(out, residuals)`", fwd(*args, **kwargs))
             return out, (residuals, tree_util.tree_map(_shape_of_inexact, out))
 
-        def new_bwd(residuals, grad_out, perturbed, *args, **kwargs):
-            residuals, shapes = residuals
-            grad_out = tree_util.tree_map(_zeros_for_none, grad_out, shapes, is_leaf=is_none)
+        def new_bwd(__residuals, __grad_out, __perturbed, *args, **kwargs):
+            residuals, shapes = __residuals
+            grad_out = tree_util.tree_map(_zeros_for_none, __grad_out, shapes, is_leaf=is_none)
             return bwd(residuals, grad_out, *args, **kwargs)
 
         self.def_fwd(new_fwd)

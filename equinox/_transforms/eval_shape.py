@@ -8,11 +8,13 @@ import jax
 
 from .._compat.types import R
 from .._dispatch.leaf_groups import pack_output, separate, unpack_output
+from .._module.forwards_keywords import forwards_keywords
 from .._trees.predicates import is_array, is_array_or_shape
 from .wrap import check_callable
 
 
-def filter_eval_shape(fun: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+@forwards_keywords
+def filter_eval_shape(__fun: Callable[..., R], *args: Any, **kwargs: Any) -> R:
     """Find the shapes and dtypes of what a function returns. Nothing is computed, and no memory is used for arrays.
 
     Args:
@@ -20,7 +22,7 @@ def filter_eval_shape(fun: Callable[..., R], *args: Any, **kwargs: Any) -> R:
             may be shapes too.
         *args: The inputs of `fun`. Only the shape and dtype of an array count. A `jax.ShapeDtypeStruct` may stand for
             an array. Everything else is passed unchanged.
-        **kwargs: More inputs, by keyword.
+        **kwargs: More inputs, by keyword. They may have any name.
 
     Returns:
         What `fun` returns, with a `jax.ShapeDtypeStruct` instead of each array.
@@ -35,8 +37,8 @@ def filter_eval_shape(fun: Callable[..., R], *args: Any, **kwargs: Any) -> R:
         >>> eqx.filter_eval_shape(model, jnp.ones(2)).shape
         (3,)
     """
-    check_callable("filter_eval_shape", fun)
-    arrays, merge = separate((fun, args, kwargs), is_array_or_shape)
+    check_callable("filter_eval_shape", __fun)
+    arrays, merge = separate((__fun, args, kwargs), is_array_or_shape)
 
     def of_arrays(arrays):
         fun, args, kwargs = merge(arrays)

@@ -11,6 +11,7 @@ from jax import tree_util
 
 from .._compat.types import Literal, PyTree, R
 from .._dispatch.leaf_groups import pack_output, separate, separate_leaves, unpack_output
+from .._module.forwards_keywords import forwards_keywords
 from .._trees.paths import describe_leaf
 from .._trees.predicates import is_array, is_inexact_jax_or_numpy
 from .tangents import tangents_of_leaves
@@ -19,8 +20,9 @@ from .wrap import check_callable, split_aux
 Aux = TypeVar("Aux")
 
 
+@forwards_keywords
 def filter_jvp(
-    fn: Callable[..., R], primals: Sequence[PyTree], tangents: Sequence[PyTree], **kwargs: Any
+    __fn: Callable[..., R], __primals: Sequence[PyTree], __tangents: Sequence[PyTree], **kwargs: Any
 ) -> Tuple[R, R]:
     """Wrap `jax.jvp`: compute the output of a function and its derivative in a direction, in forward mode.
 
@@ -30,7 +32,7 @@ def filter_jvp(
         tangents: The direction: a tuple or list of trees like those in `primals`. Each tangent has the shape and the
             dtype of its array. `None` stands for a leaf or a subtree that has no tangent. Such leaves are constants.
             Only floating-point and complex arrays have tangents. They may be JAX arrays, NumPy arrays or NumPy scalars.
-        **kwargs: The inputs of `fn` that are passed by keyword. They are constants.
+        **kwargs: The inputs of `fn` that are passed by keyword. They are constants, and may have any name.
 
     Returns:
         `(out, out_tangents)`. `out` is what `fn` returned. `out_tangents` is a tree like `out`. It has `None` for each
@@ -50,19 +52,19 @@ def filter_jvp(
         >>> float(out["out"]), float(tangents["out"]), tangents["name"]
         (6.0, 3.0, None)
     """
-    check_callable("filter_jvp", fn, "fn")
-    for name, inputs in (("primals", primals), ("tangents", tangents)):
+    check_callable("filter_jvp", __fn, "fn")
+    for name, inputs in (("primals", __primals), ("tangents", __tangents)):
         if not isinstance(inputs, (tuple, list)):
             message = "`filter_jvp` expects `{}` to be a tuple or list of the inputs of `fn`, got {}."
             raise TypeError(message.format(name, describe_leaf(inputs)))
-    leaves, treedef = tree_util.tree_flatten(tuple(primals))
-    found = tangents_of_leaves("filter_jvp", leaves, treedef, tuple(tangents), "tangents", "primals")
+    leaves, treedef = tree_util.tree_flatten(tuple(__primals))
+    found = tangents_of_leaves("filter_jvp", leaves, treedef, tuple(__tangents), "tangents", "primals")
     perturbed, merge = separate_leaves(leaves, treedef, [x is not None for x in found])
     merge_output: Any = None
 
     def of_perturbed(perturbed):
         nonlocal merge_output
-        arrays, merge_output = separate(fn(*merge(perturbed), **kwargs), is_array)
+        arrays, merge_output = separate(__fn(*merge(perturbed), **kwargs), is_array)
         return arrays
 
     arrays, out_tangents = jax.jvp(of_perturbed, (perturbed,), ([x for x in found if x is not None],))

@@ -11,6 +11,7 @@ from jax import tree_util
 from .. import _compat
 from .._compat.types import PyTree
 from .._dispatch.leaf_groups import separate
+from .._module.forwards_keywords import forwards_keywords
 from .._trees.paths import describe_leaf, first_difference, leaf_paths
 from .._trees.predicates import is_array, is_array_or_shape
 from .._trees.static import hashable_key
@@ -20,8 +21,9 @@ _ONE_BY_ONE = ("sequential", "sequential_unrolled")
 _IN_BATCHES = ("expand_dims", "broadcast_all", "legacy_vectorized")
 
 
+@forwards_keywords
 def filter_pure_callback(
-    callback: Callable[..., Any],
+    __callback: Callable[..., Any],
     *args: Any,
     result_shape_dtypes: PyTree,
     sharding: Any = None,
@@ -58,7 +60,8 @@ def filter_pure_callback(
             "expand_dims" or "broadcast_all", it is called once with the whole batch. An array that isn't mapped then
             has a new first axis: of size 1, or of the size of the batch. `jax.pure_callback` has more methods.
         vectorized: An older name for two methods: `False` means "sequential" and `True` means "legacy_vectorized".
-        **kwargs: More inputs, by keyword.
+        **kwargs: More inputs, by keyword. They may have any name that isn't one of the options above. `eqx.Partial`
+            can pass the others.
 
     Returns:
         The result of `callback`, with JAX arrays.
@@ -77,7 +80,7 @@ def filter_pure_callback(
         >>> eqx.filter_pure_callback(rounded, x, 1, result_shape_dtypes=shape)[1].item()
         2.0
     """
-    check_callable("filter_pure_callback", callback)
+    check_callable("filter_pure_callback", __callback)
     if vectorized is not None:
         if vmap_method is not None:
             raise ValueError("`filter_pure_callback` got both `vmap_method` and `vectorized`. Leave out the latter.")
@@ -85,7 +88,7 @@ def filter_pure_callback(
     if vmap_method not in (None, *_ONE_BY_ONE, *_IN_BATCHES):
         message = "`filter_pure_callback` expects `vmap_method` to be one of {}, got {!r}."
         raise ValueError(message.format(", ".join(map(repr, _ONE_BY_ONE + _IN_BATCHES)), vmap_method))
-    arrays, merge = separate((callback, args, kwargs), is_array)
+    arrays, merge = separate((__callback, args, kwargs), is_array)
     results, merge_results = separate(result_shape_dtypes, is_array_or_shape)
     shapes = list(map(_compat.abstract, results))
     on_host = _OnHost(merge, len(arrays), merge_results(shapes), gets_batches=vmap_method in _IN_BATCHES)

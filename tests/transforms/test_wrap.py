@@ -123,6 +123,18 @@ def transformed(name, fun=total):
     return function(fun, **options)
 
 
+def test_a_keyword_argument_may_have_any_name(name):
+    names = {"self", "args", "kwargs", *inspect.signature(TRANSFORMATIONS[name][0]).parameters}
+    seen = []
+
+    def fun(model, value, **keywords):
+        seen.append(set(keywords))
+        return value.sum()
+
+    transformed(name, fun)(affine(), X[:1], **dict.fromkeys(names, 1.0))
+    assert seen[-1] == names
+
+
 def same(f, g):
     """Whether two functions return the same for the same inputs."""
     return eqx.tree_equal(*[tree_util.tree_map(shown, h(affine(), X)) for h in (f, g)])
