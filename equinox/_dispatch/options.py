@@ -115,8 +115,8 @@ class InputOptions:
         prefix = self._in_shardings.prefix
         if type(prefix) is tuple and len(prefix) != len(sharded):
             raise ValueError(
-                "`{}` expects `in_shardings` to have an item for each input that isn't static. It has {} items for {} "
-                "inputs that aren't static: {}.".format(
+                "`{}` expects `in_shardings` to have an item for each input that isn't static. Its length is {}, and "
+                "the number of these inputs is {}: {}.".format(
                     self.name,
                     len(prefix),
                     len(sharded),
@@ -218,9 +218,8 @@ class _ChosenInputs:
             for i in self.argnums:
                 if not -len(names) <= i < len(names):
                     raise ValueError(
-                        "`{}_argnums` names input {}, but `{}` takes {} inputs by position.".format(
-                            self.kind, i, name_of(fun), len(names)
-                        )
+                        "`{}_argnums` names input {}, but the number of inputs that `{}` takes by position is "
+                        "{}.".format(self.kind, i, name_of(fun), len(names))
                     )
         if parameters and parameters[0].VAR_KEYWORD not in kinds:
             for name in self.argnames:

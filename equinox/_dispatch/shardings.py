@@ -149,7 +149,7 @@ def misfit_of_spec(spec, mesh, x):
     if unknown:
         return "{} names the axis {!r} of the mesh, but the mesh has {}".format(spec, unknown[0], describe_axes(mesh))
     if len(spec) > len(shape):
-        return "{} is for {} axes or more, but there are {}".format(spec, len(spec), len(shape))
+        return "the length of {} is {}, but the number of axes is {}".format(spec, len(spec), len(shape))
     for axis, (names, size) in enumerate(zip(spec, shape)):
         parts = ft.reduce(operator.mul, [mesh.shape[name] for name in names_in(names)], 1)
         if size % parts:
@@ -160,6 +160,13 @@ def misfit_of_spec(spec, mesh, x):
 def unknown_names(spec, mesh):
     """The names in a `PartitionSpec` of axes that the mesh doesn't have."""
     return [name for part in spec for name in names_in(part) if name not in mesh.axis_names]
+
+
+def check_mesh(name, mesh):
+    """Refuse what is no mesh. Each release of JAX has other kinds of meshes."""
+    if not (hasattr(mesh, "axis_names") and hasattr(mesh, "shape")):
+        message = "`{}` expects `mesh` to be a `jax.sharding.Mesh`, got {}."
+        raise TypeError(message.format(name, describe_leaf(mesh)))
 
 
 def describe_axes(mesh):

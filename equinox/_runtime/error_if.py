@@ -244,8 +244,8 @@ class _Check:
         message = self._msgs[min(max(number, 0), len(self._msgs) - 1)]
         if batch:
             examples = pred.reshape(pred.shape[: len(batch)] + (-1,)).any(axis=-1)
-            message += "\nIt failed at index {} of the batch".format(batch[0] if len(batch) == 1 else batch)
-            message += ", in {} of {} examples.".format(examples.sum(), examples.size)
+            message += "\nIt failed at index {} of the batch.".format(batch[0] if len(batch) == 1 else batch)
+            message += " Examples that failed: {} of {}.".format(examples.sum(), examples.size)
         if place:
             message += "\n`pred` is true at index {}.".format(place[0] if len(place) == 1 else place)
         return message

@@ -94,15 +94,15 @@ class Axes:
         rank = len(array.shape) + self._added
         if not -rank <= axis < rank:
             raise ValueError(
-                "`{}` is asked for axis {} of `{}` (by `{}`), but that has {} axes{} is {}. Give `None` for what is "
-                "not mapped.".format(
+                "`{}` is asked for axis {} of `{}` (by `{}`), but the number of its axes{} is {}: {}. Give `None` for "
+                "what is not mapped.".format(
                     self._transformation,
                     axis,
                     path(),
                     self._name,
+                    ", with the mapped one," if self._added else "",
                     rank,
-                    ", the mapped one included: one example" if self._added else ": it",
-                    describe_leaf(array),
+                    ("one example is {}" if self._added else "it is {}").format(describe_leaf(array)),
                 )
             )
         return int(axis) % rank

@@ -156,16 +156,11 @@ class _Programs:
         self._programs = {}
 
     def __call__(self, *groups):
-        program = self._program(groups)
-        try:
-            return program(*groups)
-        except ValueError as error:
-            self._check_devices(groups, error)
-            raise
+        return self._counting_devices(self._program(groups), groups)
 
     def lower(self, *groups):
         """Lower the function for these inputs, as `jax.pmap(...).lower` does."""
-        return self._program(groups).lower(*groups)
+        return self._counting_devices(self._program(groups).lower, groups)
 
     def _program(self, groups):
         arrays = [x for group in groups for x in group]
@@ -175,8 +170,16 @@ class _Programs:
             program = self._programs.setdefault(key, self._make(groups, arrays))
         return program
 
+    def _counting_devices(self, call, groups):
+        """`call(*groups)`. If there are too few devices, the error is the same on each JAX."""
+        try:
+            return call(*groups)
+        except ValueError as error:
+            self._check_devices(groups, error)
+            raise
+
     def _check_devices(self, groups, error):
-        """Raise a clear error if there are more examples than devices. What JAX raises then differs by release."""
+        """Raise a clear error if there are more examples than devices."""
         options, kwargs = self._options, self._options.kwargs
         arrays = [x for group in groups for x in group]
         axes = [options.in_axes.axis(leaf.item, x, lambda i=leaf: i.path) for leaf, x in zip(self._leaves, arrays)]

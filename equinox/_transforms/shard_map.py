@@ -12,7 +12,7 @@ from .. import _compat
 from .._compat.types import P, PyTree, R
 from .._dispatch.arguments import inputs_of, paths_of_leaves, positional_names
 from .._dispatch.leaf_groups import pack_output, separate_leaves, unpack_output
-from .._dispatch.shardings import Shardings, misfit_of_spec
+from .._dispatch.shardings import Shardings, check_mesh, misfit_of_spec
 from .._trees.paths import describe_leaf, leaf_paths
 from .._trees.predicates import is_array
 from .wrap import Options, Transformed, transform, transformation
@@ -73,6 +73,7 @@ def filter_shard_map(
     Raises:
         ValueError: `in_specs` or `out_specs` doesn't fit the inputs or the output.
         ValueError: An array can't be split as `in_specs` says, or has fewer axes than its spec.
+        TypeError: `mesh` is no mesh.
         TypeError: A function in `in_specs` or `out_specs` returns a function.
         NotImplementedError: The running JAX is older than 0.4.4, which added `shard_map`, or lacks an option.
 
@@ -93,6 +94,8 @@ class _ShardMapOptions(Options):
         given = {"mesh": mesh, "in_specs": in_specs, "out_specs": out_specs, "check_vma": check_vma}
         super().__init__("filter_shard_map", dict(given, axis_names=names))
         _compat.require("filter_shard_map")
+        if mesh is not None:
+            check_mesh(self.name, mesh)
         by_position = tuple(in_specs) if type(in_specs) is list else in_specs
         self.in_specs = Shardings(self.name, "in_specs", by_position, "the tuple of the inputs passed by position")
         self.out_specs = Shardings(self.name, "out_specs", out_specs, "the output")

@@ -10,7 +10,7 @@ from jax import tree_util
 
 from .. import _compat
 from .._compat.types import PyTree
-from .._dispatch.shardings import describe_axes, misfit_of_spec, names_in, unknown_names
+from .._dispatch.shardings import check_mesh, describe_axes, misfit_of_spec, names_in, unknown_names
 from .._trees.paths import describe_leaf, leaf_paths, path_matches
 from .._trees.predicates import is_array_or_shape
 
@@ -41,6 +41,7 @@ def shardings(model: PyTree, rules: Iterable[Tuple[str, Any]], mesh: Any) -> PyT
         ValueError: The size of an array can't be divided by the number of devices along an axis, or the array has fewer
             axes than the spec.
         TypeError: `rules` is no sequence, or a rule is something else.
+        TypeError: `mesh` is no mesh.
         NotImplementedError: The running JAX is older than 0.4.1, which added `jax.sharding.PartitionSpec`.
 
     Example:
@@ -53,6 +54,7 @@ def shardings(model: PyTree, rules: Iterable[Tuple[str, Any]], mesh: Any) -> PyT
         >>> model = eqx.filter_device_put(model, chosen)
     """
     _compat.require("shardings")
+    check_mesh("shardings", mesh)
     if not isinstance(rules, Iterable):
         raise TypeError("`shardings` expects `rules` to be a sequence of pairs, got {}.".format(describe_leaf(rules)))
     checked = [_Rule(i, rule, mesh) for i, rule in enumerate(rules)]

@@ -292,9 +292,13 @@ def _lacks_identity(node):
 
 def _as_many(replace, nodes):
     """Check that `replace` has one replacement for each node, and return it."""
-    message = "`where` returned {0} nodes, so `replace` must be a tuple or list of {0} replacements, got {1}."
+    message = (
+        "`tree_at` expects `replace` to be a tuple or list with one replacement for each node that `where` returned, "
+        "{} in all, got {}."
+    )
     if not isinstance(replace, (tuple, list)):
         raise TypeError(message.format(len(nodes), describe_leaf(replace)))
     if len(replace) != len(nodes):
-        raise ValueError(message.format(len(nodes), "{} of them".format(len(replace))))
+        got = "a `{}` of length {}".format(type(replace).__name__, len(replace))
+        raise ValueError(message.format(len(nodes), got))
     return replace

@@ -117,11 +117,11 @@ def batched_while(pred):
 def test_vmap_runs_branches_and_bodies_for_all_examples(make):
     """The condition in the predicate leaves out the examples that don't take the branch."""
     xs = jnp.array([1.0, -1.0, 3.0])
-    with raises("index 1 of the batch, in 1 of 3"):
+    with raises("index 1 of the batch. Examples that failed: 1 of 3"):
         eqx.filter_jit(jax.vmap(make(lambda x: x < -0.5)))(xs)
     got = eqx.filter_jit(jax.vmap(make(lambda x: (x > 0) & (x < -0.5))))(xs)
     np.testing.assert_allclose(got, jax.vmap(make(lambda x: False))(xs))
-    with raises("index 2 of the batch, in 1 of 3"):
+    with raises("index 2 of the batch. Examples that failed: 1 of 3"):
         eqx.filter_jit(jax.vmap(make(lambda x: (x > 0) & (x > 2))))(xs)
 
 
@@ -422,7 +422,7 @@ def test_the_error_says_at_which_index_of_the_batch(mask, in_axes):
         number, total = len({place[:2] for place in places}), mask.size // mask.take(0, outer).take(0, inner).size
         assert found == [
             MESSAGE,
-            "It failed at index ({}, {}) of the batch, in {} of {} examples.".format(i, j, number, total),
+            "It failed at index ({}, {}) of the batch. Examples that failed: {} of {}.".format(i, j, number, total),
             "`pred` is true at index {}.".format(k),
         ]
 
@@ -432,7 +432,7 @@ def test_pred_may_be_batched_while_x_is_not():
         eqx.filter_vmap(lambda x, pred: eqx.error_if(x, pred, MESSAGE), in_axes=(None, 0), out_axes=None)
     )
     np.testing.assert_allclose(checked(GOOD, jnp.array([False, False, False])), GOOD)
-    with raises("index 2 of the batch, in 1 of 3"):
+    with raises("index 2 of the batch. Examples that failed: 1 of 3"):
         checked(GOOD, jnp.array([False, False, True]))
 
 

@@ -338,7 +338,7 @@ def test_input_shardings_fit_or_are_refused_as_by_jax(draw):
         if error is None:
             assert layout(ours(x, x, text="text")) == layout(jaxs(x, x))
         elif not isinstance(shardings, dict):
-            assert "It has {} items for 2 inputs that aren't static: `a`, `b`".format(len(shardings)) in message
+            assert "Its length is {}, and the number of these inputs is 2: `a`, `b`".format(len(shardings)) in message
     f = eqx.filter_jit(lambda a, b: a + b, in_shardings=(by, by))
     with pytest.raises(ValueError, match="takes inputs by position, as `jax.jit` does, but `b` was passed by keyword"):
         f(x, b=x)

@@ -35,7 +35,7 @@ def test_donated_inputs_are_deleted():
 def test_unknown_keyword_arguments_are_refused_when_decorating():
     with pytest.raises(TypeError, match=r"`jitf` passes its keyword arguments to `jax.jit`.*nonsense"):
         eqx.jitf(lambda x: x, filter_fn=eqx.is_array, nonsense=1)
-    with pytest.raises(ValueError, match="`static_argnums` names input 2, but `fun` takes 1 inputs by position"):
+    with pytest.raises(ValueError, match="names input 2, but the number of inputs that `fun` takes by position is 1"):
 
         @eqx.filter_jit(static_argnums=2)
         def fun(x):

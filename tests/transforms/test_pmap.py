@@ -150,7 +150,10 @@ def test_its_gradient():
 @pytest.mark.parametrize(
     "in_axes, message",
     [
-        ((None, 3), r"axis 3 of `x` \(by `in_axes`\), but that has 3 axes: it is `ndarray` float32\[\d,3,4\]"),
+        (
+            (None, 3),
+            r"axis 3 of `x` \(by `in_axes`\), but the number of its axes is 3: it is `ndarray` float32\[\d,3,4\]",
+        ),
         ((0, 0), r"maps along axes of one size, but these differ:\n  .* `(x|model.first.weight)`, "),
         ((None,), r"At `in_axes` expected a `tuple` with `\[0\]`, `\[1\]`"),
         ((None, None), "has nothing to map: .* Pass an array to map"),
@@ -189,6 +192,16 @@ def test_too_few_devices_are_counted():
     with pytest.raises(ValueError, match=message) as info:
         eqx.filter_pmap(lambda x: x)(np.ones(count + 1, np.float32))
     assert isinstance(info.value.__cause__, ValueError)
+
+
+def test_too_few_devices_for_a_program_are_counted():
+    """JAX before 0.8 lowers a program for any number of devices. Its `compile` counts them."""
+    if not hasattr(jax.pmap(lambda x: x), "lower"):
+        pytest.skip("functions are lowered since JAX 0.2.25, this is " + jax.__version__)
+    count = jax.local_device_count()
+    message = "examples are {0} and the devices {1}|requires {0}.*only {1}".format(count + 1, count)
+    with pytest.raises(ValueError, match=message):
+        eqx.filter_pmap(lambda x: x).lower(np.ones(count + 1, np.float32)).compile()
 
 
 def test_an_error_of_the_function_is_its_own():

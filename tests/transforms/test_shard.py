@@ -163,12 +163,14 @@ def test_errors_name_the_path(put):
     )
     with pytest.raises(ValueError, match=message.format(name, HOW_MANY + 1, HOW_MANY)):
         put(tree, named("d"))
-    with pytest.raises(ValueError, match=r"can't shard `x\['a'\]\[0\]`.*is for 3 axes or more, but there are 2"):
+    with pytest.raises(ValueError, match=r"can't shard `x\['a'\]\[0\]`.*is 3, but the number of axes is 2"):
         put(tree, named(None, None, "d"))
     with pytest.raises(ValueError, match=r"the structure of the tree.* At `device_or_shardings\['a'\]` expected"):
         put(tree, {"a": [None, None, None]})
     with pytest.raises(TypeError, match=r"For `x\['a'\]\[0\]` it returned `function`"):
         put(tree, lambda x: rows)
     if put is eqx.filter_shard:
-        with pytest.raises(ValueError, match=r"can't shard `x`, `Tracer` float32\[2\].*is for 3 axes or more"):
+        with pytest.raises(
+            ValueError, match=r"can't shard `x`, `Tracer` float32\[2\].*is 3, but the number of axes is 1"
+        ):
             jax.jit(lambda x: put(x, named(None, None, "d")))(jnp.ones(2))

@@ -195,7 +195,7 @@ def test_errors_name_paths_and_shapes():
     array = r"`filter_shard_map` can't split `tree\['a'\]\[0\]`, `.*` float32\[{},2\], as".format(HOW_MANY + 1)
     with pytest.raises(ValueError, match=array + " `in_specs` says: .* axis 0 into {} parts".format(HOW_MANY)):
         mapped(lambda tree: tree, P("d"), P("d"))(x)
-    with pytest.raises(ValueError, match=r"can't split `tree\['a'\]\[0\]`.*is for 3 axes or more, but there are 2"):
+    with pytest.raises(ValueError, match=r"can't split `tree\['a'\]\[0\]`.*is 3, but the number of axes is 2"):
         mapped(lambda tree: tree, P(None, None, "d"), P("d"))(x)
     with pytest.raises(
         ValueError, match=r"can't split `tree\['a'\]\[0\]`.*the axis 'e' of the mesh, but the mesh has 'd'\."
@@ -226,3 +226,8 @@ def test_arrays_on_the_devices_already(draw):
     out = mapped(lambda x: 2 * x, P("d"), P("d"))(x)
     assert_close(out, 2 * x)
     assert layout(out) == layout(x) and set(layout(x)) == set(DEVICES)
+
+
+def test_what_is_no_mesh_is_refused():
+    with pytest.raises(TypeError, match="`filter_shard_map` expects `mesh` to be a `jax.sharding.Mesh`, got `int` 3"):
+        eqx.filter_shard_map(lambda x: x, mesh=3, in_specs=P(), out_specs=P())

@@ -106,7 +106,7 @@ def test_rules_that_do_not_fit_are_refused(mlp):
         WIDTH
     )
     refuse_weights([None, "d"], weight + ".* axis 1 into {} parts, but its size is 3".format(HOW_MANY))
-    refuse_weights([None, None, "d"], weight + ".*is for 3 axes or more, but there are 2")
+    refuse_weights([None, None, "d"], weight + ".*is 3, but the number of axes is 2")
     refuse_weights(["z"], r"rule for '\*.weight' that names the axis 'z' of the mesh. The mesh has 'd'")
     refuse_weights(["d", "d"], r"rule for '\*.weight' that names an axis twice")
     for rule in ("*.bias", ("*.bias", "d"), (spec("d"), "*.bias"), ("*.bias", spec("d"), 1)):
@@ -214,3 +214,10 @@ def test_typed_keys_are_sharded():
 def test_rules_that_are_no_sequence_are_refused(mlp):
     with pytest.raises(TypeError, match="`shardings` expects `rules` to be a sequence of pairs, got"):
         eqx.shardings(mlp, 3, mesh_of(x=HOW_MANY))
+
+
+@shards
+@pytest.mark.parametrize("wrong", [3, None, jax.devices()], ids=["number", "None", "devices"])
+def test_what_is_no_mesh_is_refused(wrong):
+    with pytest.raises(TypeError, match="`shardings` expects `mesh` to be a `jax.sharding.Mesh`, got"):
+        eqx.shardings({"w": np.ones(2)}, [], wrong)

@@ -268,7 +268,11 @@ def test_sizes_that_differ_are_named_with_paths_and_shapes():
             r"`in_axes` .* inputs passed by position, .* At `in_axes` expected a `tuple` with `\[0\]`, `\[1\]`",
         ),
         ((0, [0]), "xy", r"At `in_axes\[1\]` expected a leaf \(`ndarray` float32\[2,3,4\]\), got a `list`"),
-        ((0, 3), "xy", r"axis 3 of `y` \(by `in_axes`\), but that has 3 axes: it is `ndarray` float32\[2,3,4\]"),
+        (
+            (0, 3),
+            "xy",
+            r"axis 3 of `y` \(by `in_axes`\), but the number of its axes is 3: it is `ndarray` float32\[2,3,4\]",
+        ),
         ((0, -4), "xy", r"axis -4 of `y` \(by `in_axes`\)"),
         ((0, lambda leaf: "x"), "xy", r"function in `in_axes` to return an int .* For `y` it returned `str` 'x'"),
         ((None, None), "xy", "has nothing to map: .* Pass an array to map, or `axis_size`"),
@@ -289,7 +293,10 @@ def test_axes_that_do_not_fit_the_inputs(in_axes, inputs, message):
     [
         ([0, 0], r"`out_axes` .* structure of the output, .* At `out_axes` expected a `tuple`, got a `list`"),
         ((0, {"b": 0}), r"At `out_axes\[1\]` expected a `dict` with `\['a'\]`"),
-        ((3, 0), r"axis 3 of `output\[0\]` \(by `out_axes`\), but that has 2 axes, .*: one example is .*float32\[4\]"),
+        (
+            (3, 0),
+            r"axis 3 of `output\[0\]` \(by `out_axes`\), but .*, with the mapped one, is 2: one .*float32\[4\]",
+        ),
         ((0, {"a": -3}), r"axis -3 of `output\[1\]\['a'\]`"),
         (
             (0, lambda leaf: 0.5),

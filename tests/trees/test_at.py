@@ -157,7 +157,7 @@ def test_where_returns_nothing(tree, nothing):
     """Without nodes and replacements nothing changes, even if the tree holds an empty tuple."""
     assert eqx.tree_at(lambda t: type(nothing)(), tree, ()) == tree
     assert eqx.tree_at(lambda t: type(nothing)(), tree, replace_fn=lambda x: 1 / 0) == tree
-    with pytest.raises(ValueError, match="returned 0 nodes, so `replace` must be .* got 1 of them"):
+    with pytest.raises(ValueError, match="each node that `where` returned, 0 in all, got a `tuple` of length 1"):
         eqx.tree_at(lambda t: type(nothing)(), tree, (1,))
 
 

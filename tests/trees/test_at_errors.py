@@ -35,8 +35,8 @@ def test_no_function():
 @pytest.mark.parametrize(
     "replace, error, came",
     [
-        ((1,), ValueError, "1 of them"),
-        ([1, 2, 3], ValueError, "3 of them"),
+        ((1,), ValueError, "a `tuple` of length 1"),
+        ([1, 2, 3], ValueError, "a `list` of length 3"),
         (5, TypeError, "`int` 5"),
         ("ab", TypeError, "`str` 'ab'"),
         (None, TypeError, "`NoneType` None"),
@@ -47,7 +47,7 @@ def test_no_function():
 )
 def test_wrong_number_of_replacements(replace, error, came):
     """Several nodes need a tuple or list with one replacement for each. Another sequence is refused."""
-    with pytest.raises(error, match="`where` returned 2 nodes, .* tuple or list of 2 replacements, .*" + came):
+    with pytest.raises(error, match="tuple or list with one replacement for each node .* 2 in all, got .*" + came):
         eqx.tree_at(lambda t: (t[0], t[1]), [1, 2], replace)
 
 
