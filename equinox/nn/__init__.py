@@ -9,7 +9,7 @@ The leaves of the layers are arrays, so plain JAX takes them. Functions are part
 
 from ._activations import Lambda, PReLU
 from ._batch_norm import BatchNorm
-from ._cells import GRUCell, LSTMCell
+from ._cells import GRUCell, LSTMCell, RNNCell
 from ._conv import Conv, Conv1d, Conv2d, Conv3d
 from ._dropout import Dropout
 from ._einsum import Einsum
@@ -59,6 +59,7 @@ __all__ = [
     "Pool",
     "RMSNorm",
     "RNN",
+    "RNNCell",
     "Sequential",
     "Shared",
     "SpectralNorm",

@@ -1,7 +1,7 @@
-"""`GRUCell` and `LSTMCell`: one step of a recurrent network. `jax.lax.scan` repeats it."""
+"""`RNNCell`, `GRUCell` and `LSTMCell`: one step of a recurrent network. `jax.lax.scan` repeats it."""
 
 import math
-from typing import Any, ClassVar, Optional, Tuple
+from typing import Any, Callable, ClassVar, Optional, Tuple
 
 import jax.numpy as jnp
 import jax.random as jrandom
@@ -9,7 +9,8 @@ from jax.nn import sigmoid
 
 from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
-from ._checks import as_bool, as_example, as_size, by_either_name, check_key, columns, in_words
+from .._trees.predicates import is_static_function
+from ._checks import as_bool, as_example, as_size, by_either_name, check_callable, check_key, columns, in_words
 from ._dtypes import as_dtype_of, match_dtypes
 from ._parameters import WEIGHT, Initialiser, as_dtype, make_parameter, uniform
 
@@ -74,8 +75,13 @@ class Cell(Module):
     def as_hidden(self, hidden: AnyArray, name: str) -> Array:
         return as_example(hidden, name, columns(self, "weight_hh"), "hidden_size", self, _BATCHED)
 
-    @staticmethod
-    def _step(from_input: Array, from_hidden: Array, hidden: Any) -> Any:
+    def _one_step(self, input: AnyArray, hidden: AnyArray) -> Array:
+        """The call of a cell whose state is one array."""
+        hidden = self.as_hidden(hidden, "hidden")
+        input, hidden, weight_ih, weight_hh, bias_ih, bias_hh = self.in_one_dtype(self.as_input(input), hidden)
+        return self._step(affine(weight_ih, bias_ih, input), affine(weight_hh, bias_hh, hidden), hidden)
+
+    def _step(self, from_input: Array, from_hidden: Array, hidden: Any) -> Any:
         """The new state, from what the gates get and the state before."""
         raise NotImplementedError
 
@@ -89,6 +95,97 @@ def affine(weight: Array, bias: Optional[Array], x: Any) -> Array:
 
 
 _BATCHED = "jax.vmap(cell)(input, hidden)"
+
+
+class RNNCell(Cell):
+    """One step of a simple recurrent network, also named after Elman: `h' = tanh(W_ih x + b_ih + W_hh h + b_hh)`.
+
+    `eqx.nn.RNN(cell)` runs it over a sequence.
+
+    Args:
+        input_size: The length of `input`, x above.
+        hidden_size: The length of `hidden`, h above.
+        bias: Whether to add the b's. Without them the fields `bias_ih` and `bias_hh` are `None`.
+        dtype: The dtype of the parameters. The default is JAX's floating-point dtype.
+        activation: A function, used instead of tanh. `jax.nn.relu` is PyTorch's `nonlinearity="relu"`. It may be a
+            layer with parameters.
+        use_bias: Another name of `bias`. Pass one of them.
+        weight_init: A function that makes both weights, such as `jax.nn.initializers.orthogonal()`. It sees a weight in
+            JAX's layout, `(input_size, hidden_size)` or `(hidden_size, hidden_size)`.
+        bias_init: A function that makes both biases, such as `jax.nn.initializers.zeros`.
+        key: A PRNG key for the initial parameters. It is not kept.
+
+    Shapes:
+        input: `(input_size,)`. hidden: `(hidden_size,)`. The new hidden: `(hidden_size,)`.
+            Use `jax.vmap(cell)(inputs, hiddens)` for a batch, and `jax.lax.scan` for a sequence.
+        weight_ih: `(hidden_size, input_size)`. weight_hh: `(hidden_size, hidden_size)`.
+        bias_ih, bias_hh: `(hidden_size,)`.
+
+    Initialisation:
+        All parameters are uniform in `(-b, b)` with `b = 1 / sqrt(hidden_size)`, as in `torch.nn.RNNCell`.
+        Its parameters have the same names and shapes.
+
+    Raises:
+        ValueError: A size is below 1.
+        ValueError: `dtype` is not floating-point or complex.
+        ValueError: An initialiser returns another shape.
+        TypeError: A size is no integer.
+        TypeError: `bias` or `use_bias` is no bool, or both are given.
+        TypeError: `dtype` is no dtype.
+        TypeError: `activation` or an initialiser can't be called.
+        TypeError: `key` is no PRNG key.
+
+    Example:
+        >>> cell = eqx.nn.RNNCell(3, 2, key=jax.random.PRNGKey(0))
+        >>> cell(jnp.ones(3), jnp.zeros(2)).shape
+        (2,)
+    """
+
+    activation: Any = field(static=is_static_function)
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        dtype: Any = None,
+        *,
+        activation: Callable[[Any], Any] = jnp.tanh,
+        use_bias: Optional[bool] = None,
+        weight_init: Optional[Initialiser] = None,
+        bias_init: Optional[Initialiser] = None,
+        key: Key,
+    ) -> None:
+        super().__init__(1, input_size, hidden_size, bias, dtype, use_bias, weight_init, bias_init, key)
+        check_callable(activation, "activation", "RNNCell")
+        self.activation = activation
+
+    def __call__(self, input: AnyArray, hidden: AnyArray, *, key: Optional[Key] = None) -> Array:
+        """Take one step.
+
+        Args:
+            input: An array of shape `(input_size,)`.
+            hidden: The hidden state, an array of shape `(hidden_size,)`.
+            key: It is ignored. Every layer takes a key.
+
+        Returns:
+            The new hidden state, an array of shape `(hidden_size,)`. It has the common dtype of `input` and `hidden`.
+
+        Raises:
+            ValueError: `input` or `hidden` has another shape.
+            ValueError: The cell is a stack of cells, as `jax.vmap` over the construction makes it.
+            TypeError: `input` or `hidden` can't be made into an array.
+
+        Example:
+            >>> cell = eqx.nn.RNNCell(3, 2, key=jax.random.PRNGKey(0))
+            >>> ys, final = eqx.nn.RNN(cell)(jnp.ones((5, 3)))
+            >>> ys.shape, final.shape
+            ((5, 2), (2,))
+        """
+        return self._one_step(input, hidden)
+
+    def _step(self, from_input: Array, from_hidden: Array, hidden: Any) -> Array:
+        return self.activation(from_input + from_hidden)
 
 
 class GRUCell(Cell):
@@ -172,12 +269,9 @@ class GRUCell(Cell):
             >>> hidden.shape
             (2,)
         """
-        hidden = self.as_hidden(hidden, "hidden")
-        input, hidden, weight_ih, weight_hh, bias_ih, bias_hh = self.in_one_dtype(self.as_input(input), hidden)
-        return self._step(affine(weight_ih, bias_ih, input), affine(weight_hh, bias_hh, hidden), hidden)
+        return self._one_step(input, hidden)
 
-    @staticmethod
-    def _step(from_input: Array, from_hidden: Array, hidden: Any) -> Array:
+    def _step(self, from_input: Array, from_hidden: Array, hidden: Any) -> Array:
         r_input, z_input, n_input = jnp.split(from_input, 3)
         r_hidden, z_hidden, n_hidden = jnp.split(from_hidden, 3)
         r = sigmoid(r_input + r_hidden)
@@ -286,8 +380,7 @@ class LSTMCell(Cell):
         input, h, c, weight_ih, weight_hh, bias_ih, bias_hh = self.in_one_dtype(self.as_input(input), h, c)
         return self._step(affine(weight_ih, bias_ih, input), affine(weight_hh, bias_hh, h), (h, c))
 
-    @staticmethod
-    def _step(from_input: Array, from_hidden: Array, hidden: Tuple[Array, Array]) -> Tuple[Array, Array]:
+    def _step(self, from_input: Array, from_hidden: Array, hidden: Tuple[Array, Array]) -> Tuple[Array, Array]:
         i, f, g, o = jnp.split(from_input + from_hidden, 4)
         c = sigmoid(f) * hidden[1] + sigmoid(i) * jnp.tanh(g)
         return sigmoid(o) * jnp.tanh(c), c

@@ -19,10 +19,11 @@ _BATCHED = "jax.vmap(layer)(xs)"
 class RNN(Module):
     """Call a cell on each element of a sequence, one after another. Each call gets the state that the last one gave.
 
-    The products of all inputs with the weights of a `GRUCell` or `LSTMCell` are computed at once, before the scan.
+    The products of all inputs with the weights of a cell of `eqx.nn` are computed at once, before the scan. With an
+    `RNNCell` it is one layer of `torch.nn.RNN`.
 
     Args:
-        cell: A `GRUCell`, an `LSTMCell`, or any callable `(x, state) -> new_state`.
+        cell: An `RNNCell`, a `GRUCell`, an `LSTMCell`, or any callable `(x, state) -> new_state`.
         unroll: The number of steps in one iteration of the compiled loop. More may be faster, and compile longer.
 
     Shapes:

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from equinox.nn import GRUCell, LSTMCell
+from equinox.nn import GRUCell, LSTMCell, RNNCell
 
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
-cells = pytest.mark.parametrize("cell_type", [GRUCell, LSTMCell])
+cells = pytest.mark.parametrize("cell_type", [RNNCell, GRUCell, LSTMCell])
 
 
 def assert_close(got, expected):
@@ -16,7 +16,7 @@ def assert_close(got, expected):
 
 def to_state(cell_type, h, c):
     """Return the state that such a cell takes: `h`, or `(h, c)`."""
-    return h if cell_type is GRUCell else (h, c)
+    return (h, c) if cell_type is LSTMCell else h
 
 
 def numpy_step(cell, x, h, c):
@@ -34,7 +34,9 @@ def numpy_step(cell, x, h, c):
     size, new_h, new_c = len(h), [], []
     for unit in range(size):
         a, b = from_input[unit::size], from_hidden[unit::size]
-        if type(cell) is GRUCell:
+        if type(cell) is RNNCell:
+            new_h.append(np.tanh(a[0] + b[0]))
+        elif type(cell) is GRUCell:
             reset, update = sigmoid(a[0] + b[0]), sigmoid(a[1] + b[1])
             new = np.tanh(a[2] + reset * b[2])
             new_h.append((1 - update) * new + update * h[unit])

@@ -17,9 +17,9 @@ def load(family):
     return cases
 
 
-def each_case(family):
-    """Parametrise a test with `case`."""
-    cases = load(family)
+def each_case(family, *kinds):
+    """Parametrise a test with `case`. If there are `kinds`, only cases whose name begins with one of these words."""
+    cases = {name: case for name, case in load(family).items() if not kinds or name.split()[0] in kinds}
     return pytest.mark.parametrize("case", list(cases.values()), ids=list(cases))
 
 

@@ -1,7 +1,6 @@
-"""`GRUCell` and `LSTMCell` are PyTorch's cells: the same numbers, the same layout, and gates with the same effects."""
+"""The cells are PyTorch's cells: the same numbers, the same layout, and gates with the same effects."""
 
-import json
-import pathlib
+import pickle
 
 import jax
 import jax.numpy as jnp
@@ -10,15 +9,14 @@ import numpy as np
 import pytest
 from jax import lax
 from rnn_oracle import PARAMETERS, assert_close, cells, numpy_step, to_state
+from torch_cases import check, each_case
 
 import equinox as eqx
-from equinox.nn import GRUCell, LSTMCell
-
-TORCH = json.loads((pathlib.Path(__file__).parent.parent / "data" / "torch_cells.json").read_text())
+from equinox.nn import GRUCell, LSTMCell, PReLU, RNNCell
 
 
 def number_of_gates(cell_type):
-    return 3 if cell_type is GRUCell else 4
+    return {RNNCell: 1, GRUCell: 3, LSTMCell: 4}[cell_type]
 
 
 def scan(cell, state, xs):
@@ -37,50 +35,22 @@ def with_gate_biases(cell, biases):
     return eqx.tree_at(lambda m: m.bias_ih, zeros, jnp.repeat(jnp.array(biases, jnp.float32), cell.hidden_size))
 
 
-def torch_case(cell_type, bias, getkey):
-    """Load a cell with the parameters of a PyTorch cell, its inputs, and what PyTorch returned."""
-    case = TORCH[cell_type.__name__][bias]
-    cell = cell_type(3, 4, bias=bias == "bias", key=getkey())
-    names = [name for name in PARAMETERS if getattr(cell, name) is not None]
-    assert sorted(names) == sorted(case["parameters"])
-    values = tuple(jnp.array(case["parameters"][name]) for name in names)
-    cell = eqx.tree_at(lambda m: tuple(getattr(m, name) for name in names), cell, values)
-    return cell, {name: jnp.array(x) for name, x in case["inputs"].items()}, case
-
-
-def states_by_name(cell, inputs):
-    states = scan(cell, to_state(type(cell), inputs["h"], inputs.get("c")), inputs["x"])
-    return dict(zip(("h", "c"), jax.tree_util.tree_leaves(states)))
-
-
 @pytest.mark.rnn_scan
-@pytest.mark.parametrize("bias", ["bias", "no_bias"])
-@cells
-def test_same_as_pytorch(cell_type, bias, run, getkey):
-    """With PyTorch's parameters, the states of several steps are PyTorch's."""
-    cell, inputs, case = torch_case(cell_type, bias, getkey)
-    states = run(states_by_name, cell, inputs)
-    assert sorted(states) == sorted(case["expected"])
-    for name, expected in case["expected"].items():
-        assert_close(states[name], expected)
+@each_case("cells", "RNNCell", "GRUCell", "LSTMCell")
+def test_same_as_pytorch(case, getkey):
+    """The states of several steps are PyTorch's, and the gradients: for parameters, sequence and first state."""
+    options = dict(case["options"])
+    cell_type = getattr(eqx.nn, options.pop("kind"))
+    if options.pop("nonlinearity", None) == "relu":
+        options["activation"] = jax.nn.relu
+    cell = cell_type(3, 4, key=getkey(), **options)
+    assert sorted(name for name in PARAMETERS if getattr(cell, name) is not None) == sorted(case["parameters"])
 
+    def call(parameters, inputs):
+        states = scan(eqx.replace(cell, **parameters), to_state(cell_type, inputs["h"], inputs.get("c")), inputs["x"])
+        return dict(zip(("h", "c"), jax.tree_util.tree_leaves(states)))
 
-@pytest.mark.rnn_scan
-@pytest.mark.parametrize("bias", ["bias", "no_bias"])
-@cells
-def test_gradients_same_as_pytorch(cell_type, bias, getkey):
-    """With PyTorch's parameters, the gradients are PyTorch's: for the parameters, the sequence and the first state."""
-    cell, inputs, case = torch_case(cell_type, bias, getkey)
-
-    def total(cell, inputs):
-        states = states_by_name(cell, inputs)
-        return sum(jnp.sum(jnp.array(case["cotangents"][name]) * states[name]) for name in states)
-
-    in_cell, in_inputs = jax.jit(jax.grad(total, (0, 1)))(cell, inputs)
-    for name, expected in case["gradients"]["parameters"].items():
-        assert_close(getattr(in_cell, name), expected)
-    for name, expected in case["gradients"]["inputs"].items():
-        assert_close(in_inputs[name], expected)
+    check(case, call)
 
 
 @pytest.mark.parametrize("input_size,hidden_size", [(1, 1), (3, 4)])
@@ -262,7 +232,7 @@ def test_wrong_shapes(cell_type, run, getkey):
         run(cell.__call__, jnp.ones((7, 3)), to_state(cell_type, good, good))
     with pytest.raises(ValueError, match=r"expects `input` .*\(3,\), got \(4,\).*another `input_size`"):
         run(cell.__call__, good, to_state(cell_type, good, good))
-    hidden = "hidden" if cell_type is GRUCell else r"hidden\[0\]"
+    hidden = r"hidden\[0\]" if cell_type is LSTMCell else "hidden"
     message = r"`{}` with `hidden_size=4` expects `{}` to be one example of shape \(4,\), got \(5,\)"
     with pytest.raises(ValueError, match=message.format(name, hidden)):
         run(cell.__call__, jnp.ones(3), to_state(cell_type, bad, good))
@@ -292,14 +262,30 @@ def test_hidden_must_be_a_pair(hidden, words, getkey):
         LSTMCell(3, 4, key=getkey())(jnp.ones(3), hidden)
 
 
-def test_hidden_of_gru_is_one_array(getkey):
-    """The state of a GRU is no pair."""
-    with pytest.raises(ValueError, match=r"`GRUCell` .* `hidden` to be one example of shape \(4,\), got"):
-        GRUCell(3, 4, key=getkey())(jnp.ones(3), (jnp.ones(4), jnp.ones(4)))
-    with pytest.raises(
-        TypeError, match=r"`GRUCell` with `hidden_size=4` expects `hidden` to be an array of shape \(4,\), got None"
-    ):
-        GRUCell(3, 4, key=getkey())(jnp.ones(3), None)
+@pytest.mark.parametrize("cell_type", [RNNCell, GRUCell])
+def test_hidden_is_one_array(cell_type, getkey):
+    """The state of a cell that is no LSTM is no pair."""
+    cell, name = cell_type(3, 4, key=getkey()), cell_type.__name__
+    with pytest.raises(ValueError, match=r"`{}` .* `hidden` to be one example of shape \(4,\), got".format(name)):
+        cell(jnp.ones(3), (jnp.ones(4), jnp.ones(4)))
+    message = r"`{}` with `hidden_size=4` expects `hidden` to be an array of shape \(4,\), got None"
+    with pytest.raises(TypeError, match=message.format(name)):
+        cell(jnp.ones(3), None)
+
+
+def test_activation_of_rnn_cell(getkey, draw):
+    """A function is structure and can be pickled. A layer is data, and its parameters are learnt."""
+    cell, x, h = RNNCell(3, 4, activation=PReLU(0.5), key=getkey()), draw(3), -jnp.ones(4)
+    plain = eqx.replace(cell, activation=lambda x: x)
+    assert_close(cell(x, h), np.where(plain(x, h) > 0, plain(x, h), plain(x, h) / 2))
+    negative = eqx.replace(cell, bias_ih=-10 * jnp.ones(4))
+    assert (jax.grad(lambda cell: cell(x, h).sum())(negative).activation.negative_slope != 0).all()
+    assert len(jax.tree_util.tree_leaves(cell)) == len(jax.tree_util.tree_leaves(plain)) + 1
+    assert eqx.tree_equal(
+        pickle.loads(pickle.dumps(RNNCell(3, 4, key=jrandom.PRNGKey(0)))), RNNCell(3, 4, key=jrandom.PRNGKey(0))
+    )
+    with pytest.raises(TypeError, match="`RNNCell` expects `activation` to be a function, .* got 'relu'"):
+        RNNCell(3, 4, activation="relu", key=getkey())
 
 
 @cells

@@ -1,51 +1,24 @@
 """`Linear` is PyTorch's affine map of one example, and `Identity` is the identity."""
 
-import json
-import pathlib
-
 import jax
 import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
 import pytest
+from torch_cases import check, each_case
 
 import equinox as eqx
-
-TORCH = json.loads((pathlib.Path(__file__).parent.parent / "data" / "torch_cells.json").read_text())["Linear"]
 
 
 def assert_close(got, expected):
     np.testing.assert_allclose(np.asarray(got), np.asarray(expected), rtol=1e-4, atol=1e-5)
 
 
-def with_parameters(layer, parameters):
-    names = sorted(parameters)
-    values = tuple(jnp.array(parameters[name], jnp.float32) for name in names)
-    return eqx.tree_at(lambda m: tuple(getattr(m, name) for name in names), layer, values)
-
-
-@pytest.mark.parametrize("bias", ["bias", "no_bias"])
-def test_same_as_pytorch(bias, run, getkey):
-    """With PyTorch's parameters, the values are PyTorch's."""
-    case = TORCH[bias]
-    linear = with_parameters(eqx.nn.Linear(3, 4, bias=bias == "bias", key=getkey()), case["parameters"])
-    for x, y in zip(case["inputs"]["x"], case["expected"]["y"]):
-        assert_close(run(linear.__call__, jnp.array(x)), y)
-
-
-@pytest.mark.parametrize("bias", ["bias", "no_bias"])
-def test_gradients_same_as_pytorch(bias, getkey):
-    """With PyTorch's parameters, the gradients are PyTorch's: for the parameters and the batch of examples."""
-    case = TORCH[bias]
-    linear = with_parameters(eqx.nn.Linear(3, 4, bias=bias == "bias", key=getkey()), case["parameters"])
-
-    def total(linear, x):
-        return jnp.sum(jnp.array(case["cotangents"]["y"]) * jax.vmap(linear)(x))
-
-    in_parameters, in_x = jax.jit(jax.grad(total, (0, 1)))(linear, jnp.array(case["inputs"]["x"]))
-    assert_close(in_x, case["gradients"]["inputs"]["x"])
-    for name, gradient in case["gradients"]["parameters"].items():
-        assert_close(getattr(in_parameters, name), gradient)
+@each_case("cells", "Linear")
+def test_same_as_pytorch(case, getkey):
+    """With PyTorch's parameters, the values and gradients are PyTorch's: for parameters and a batch of examples."""
+    linear = eqx.nn.Linear(3, 4, key=getkey(), **case["options"])
+    check(case, lambda parameters, inputs: {"y": jax.vmap(eqx.replace(linear, **parameters))(inputs["x"])})
 
 
 @pytest.mark.parametrize("in_features,out_features", [(1, 1), (3, 4)])

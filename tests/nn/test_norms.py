@@ -5,18 +5,11 @@ import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
 import pytest
-from helpers.torch_cases import check, load
+from helpers.torch_cases import check, each_case
 from jax import tree_util
 
 import equinox as eqx
 from equinox import nn
-
-CASES = load("norms")
-
-
-def cases(*kinds):
-    names = [name for name in CASES if name.split()[0] in kinds]
-    return pytest.mark.parametrize("case", [CASES[name] for name in names], ids=names)
 
 
 def filled(layer, **parameters):
@@ -53,7 +46,7 @@ each = pytest.mark.parametrize("make", list(EACH.values()), ids=list(EACH))
 # PyTorch's numbers
 
 
-@cases("LayerNorm", "RMSNorm", "GroupNorm", "InstanceNorm")
+@each_case("norms", "LayerNorm", "RMSNorm", "GroupNorm", "InstanceNorm")
 def test_values_and_gradients_are_those_of_pytorch(case):
     """Over shapes, `eps`, and with each choice of parameters."""
     options = dict(case["options"])
@@ -66,7 +59,7 @@ def test_values_and_gradients_are_those_of_pytorch(case):
     check(case, call)
 
 
-@cases("BatchNorm")
+@each_case("norms", "BatchNorm")
 def test_batch_norm_trains_and_infers_as_pytorch(case):
     """Three batches and one inference, their gradients, and the running statistics after them."""
     options = dict(case["options"])
@@ -85,7 +78,7 @@ def test_batch_norm_trains_and_infers_as_pytorch(case):
     check(with_outputs(case, case["running"]), call)
 
 
-@cases("SpectralNorm")
+@each_case("norms", "SpectralNorm")
 def test_spectral_norm_is_that_of_pytorch(case):
     """Two calls in training, one in inference, and the vectors after them."""
     steps = case["options"].get("n_power_iterations", 1)
@@ -108,7 +101,7 @@ def test_spectral_norm_is_that_of_pytorch(case):
     check(with_outputs(case, case["after"]), call)
 
 
-@cases("WeightNorm")
+@each_case("norms", "WeightNorm")
 def test_weight_norm_is_that_of_pytorch(case):
     """With a length for each row, each column, or the whole weight."""
 

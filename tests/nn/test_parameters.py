@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import equinox as eqx
-from equinox.nn import MLP, Dropout, GRUCell, Linear, LSTMCell
+from equinox.nn import MLP, Dropout, GRUCell, Linear, LSTMCell, RNNCell
 
-LAYERS = pytest.mark.parametrize("layer", [Linear, GRUCell, LSTMCell], ids=lambda x: x.__name__)
+LAYERS = pytest.mark.parametrize("layer", [Linear, RNNCell, GRUCell, LSTMCell], ids=lambda x: x.__name__)
 
 
 def leaves(tree):
@@ -17,7 +17,7 @@ def leaves(tree):
 
 def call(layer, x, h):
     """Call `layer` on `x`, and on a state of arrays like `h` if it is a cell."""
-    return layer(x) if isinstance(layer, Linear) else layer(x, h if isinstance(layer, GRUCell) else (h, h))
+    return layer(x) if isinstance(layer, Linear) else layer(x, (h, h) if isinstance(layer, LSTMCell) else h)
 
 
 @LAYERS

@@ -9,10 +9,10 @@ import pytest
 from torch_cases import check, each_case
 
 import equinox as eqx
-from equinox.nn import GRU, LSTM, RNN, Dropout, GRUCell, LSTMCell
+from equinox.nn import GRU, LSTM, RNN, Dropout, GRUCell, LSTMCell, RNNCell
 
 LAYERS = pytest.mark.parametrize("layer", [GRU, LSTM], ids=lambda x: x.__name__)
-CELLS = pytest.mark.parametrize("cell", [GRUCell, LSTMCell], ids=lambda x: x.__name__)
+CELLS = pytest.mark.parametrize("cell", [RNNCell, GRUCell, LSTMCell], ids=lambda x: x.__name__)
 leaves = jax.tree_util.tree_leaves
 
 
@@ -62,7 +62,7 @@ def test_same_as_pytorch(case, getkey):
 def test_rnn_is_a_loop(cell, getkey, draw):
     """`RNN` gives what calling the cell in a loop gives, also for a cell of the user's and with `unroll`."""
     cell, xs = cell(2, 3, key=getkey()), draw(5, 2)
-    start = jax.tree_util.tree_map(lambda n: draw(n), 3 if isinstance(cell, GRUCell) else (3, 3))
+    start = jax.tree_util.tree_map(lambda n: draw(n), (3, 3) if isinstance(cell, LSTMCell) else 3)
     state, states = start, []
     for x in xs:
         state = cell(x, state)

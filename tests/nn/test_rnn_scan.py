@@ -84,7 +84,7 @@ def numpy_states(cell, state, xs):
     states = []
     for x in np.asarray(xs, np.float64):
         h, c = numpy_step(cell, x, h, c)
-        states.append([h] if isinstance(cell, GRUCell) else [h, c])
+        states.append([h, c] if isinstance(cell, LSTMCell) else [h])
     return np.array(states).swapaxes(0, 1)
 
 

@@ -45,6 +45,7 @@ SPECIFICATION = {
         "(input, *, key=None, deterministic=None, inference=None)",
     ),
     "GRUCell": (CELL, "(input, hidden, *, key=None)"),
+    "RNNCell": (CELL.replace("*,", "*, activation,"), "(input, hidden, *, key=None)"),
     "LSTMCell": (CELL, "(input, hidden, *, key=None)"),
     "Sequential": ("(layers)", "(input, state=None, *, key=None)"),
     "MLP": (

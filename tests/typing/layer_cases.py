@@ -38,6 +38,10 @@ assert_type(dropout(x, key=key), jax.Array)
 assert_type(dropout(x, deterministic=False, key=None), jax.Array)
 eqx.nn.Dropout(rate=0.5)  # error: mypy[call-arg] pyright[reportCallIssue]
 
+rnn_cell = eqx.nn.RNNCell(3, 2, activation=jax.nn.relu, key=key)
+assert_type(rnn_cell(x, x), jax.Array)
+eqx.nn.RNNCell(3, 2, activation="relu", key=key)  # error: mypy[arg-type] pyright[reportArgumentType]
+
 gru = eqx.nn.GRUCell(3, 2, bias=False, key=key)
 assert_type(gru(x, x), jax.Array)
 gru(x)  # error: mypy[call-arg] pyright[reportCallIssue]
