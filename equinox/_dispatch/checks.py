@@ -17,6 +17,18 @@ from jax import core, tree_util
 from .._trees.predicates import is_jax_array
 
 _MAX_ERRORS = 64
+_MAX_LOWERINGS = 64  # of one thread
+
+
+class _OfThread(threading.local):
+    """What belongs to one thread.
+
+    Attributes:
+        numbers: The numbers of the checks that JAX has lowered in this thread, and that no call has taken.
+    """
+
+    def __init__(self):
+        self.numbers = collections.deque(maxlen=_MAX_LOWERINGS)
 
 
 class _Lowerings:
@@ -26,22 +38,30 @@ class _Lowerings:
         number: How many in all threads. The dispatcher reads it at each call.
     """
 
-    __slots__ = ("_adding", "_last_of_thread", "number")
+    __slots__ = ("_adding", "_of_thread", "number")
 
     def __init__(self):
         self.number = 0
-        self._last_of_thread = {}
+        self._of_thread = _OfThread()
         self._adding = threading.Lock()  # the number must never decrease
 
     def add(self):
         """Count a check that JAX lowers in this thread."""
         with self._adding:
             self.number += 1
-            self._last_of_thread[threading.get_ident()] = self.number
+            self._of_thread.numbers.append(self.number)
 
-    def any_since(self, number):
-        """Whether JAX has lowered a check in this thread since there were `number` of them."""
-        return self._last_of_thread.get(threading.get_ident(), 0) > number
+    def take_since(self, number):
+        """Whether JAX has lowered a check in this thread since there were `number` of them.
+
+        These checks are forgotten. They belong to the call that has just ended, and not to a call around it. An example
+        of a call around it is one whose callback makes the inner call.
+        """
+        numbers, found = self._of_thread.numbers, False
+        while numbers and numbers[-1] > number:
+            numbers.pop()
+            found = True
+        return found
 
 
 lowerings = _Lowerings()
@@ -61,7 +81,7 @@ def learn(checked, arguments, number):
         arguments: The arguments of the compiled function.
         number: `lowerings.number` before the call.
     """
-    if lowerings.any_since(number):
+    if lowerings.take_since(number):
         checked.add(_signature(arguments))
 
 
@@ -121,10 +141,16 @@ def _raise_own(error):
     The text may also hold shorter messages, of checks that failed in other threads. So the longest one is right.
     """
     text = str(error)
-    found = [own for own in tuple(_errors) if type(own).__name__ in text and str(own) in text]
+    found = [own for own in tuple(_errors) if _as_reported(own) in text]
     if found:
         own = max(found, key=lambda own: len(str(own)))
         raise type(own)(*own.args) from None
+
+
+def _as_reported(own):
+    """How JAX reports the error of a check: as Python does, with the name of its class in front."""
+    name, message = type(own).__name__, str(own)
+    return "{}: {}".format(name, message) if message else name
 
 
 def _signature(arguments):

@@ -140,7 +140,9 @@ def _checked(name, x, pred, index, msgs, on_error):
     _check_arguments(name, leaves, pred, index, msgs)
     if on_error == "off":
         return x
-    check = _Check(name, tuple(msgs), np.ndim(pred), raises=on_error == "raise")
+    check = _Check(name, tuple(map(_safe, msgs)), np.ndim(pred), raises=on_error == "raise")
+    if not is_jax_array(index):
+        index = _nearest(index, msgs)  # JAX would cut a large number to 32 bits
     operands = (pred,) if len(msgs) == 1 else (pred, index)
     if not isinstance(pred, core.Tracer) and not np.asarray(pred).any():
         return x
@@ -163,9 +165,9 @@ def _checked(name, x, pred, index, msgs, on_error):
 def _action(name, on_error):
     """One of `_ON_ERROR`."""
     source = "`on_error`"
-    if on_error == "default":
+    if isinstance(on_error, str) and on_error == "default":
         source, on_error = "`on_error` or the variable {}".format(_VARIABLE), os.environ.get(_VARIABLE, "raise")
-    if on_error not in _ON_ERROR:
+    if not isinstance(on_error, str) or on_error not in _ON_ERROR:
         message = "`{}` expects {} to be one of {}, got {!r}."
         raise ValueError(message.format(name, source, ", ".join(map(repr, _ON_ERROR)), on_error))
     return on_error
@@ -189,6 +191,16 @@ def _check_arguments(name, leaves, pred, index, msgs):
         raise TypeError("`{}` expects {}, got {}.".format(name, what, describe_leaf(got)))
     if not msgs:
         raise ValueError("`{}` expects at least one message in `msgs`.".format(name))
+
+
+def _safe(msg):
+    """The message, with a backslash for each character that JAX can't report: surrogates and NUL. JAX may crash."""
+    return msg.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
+
+
+def _nearest(index, msgs):
+    """The index of a message: `index` if it is in range."""
+    return min(max(int(index), 0), len(msgs) - 1)
 
 
 def _filled(leaves, treedef, is_selected, failed, value):
@@ -240,8 +252,8 @@ class _Check:
         """The message, with the place of the first item of `pred` that is true."""
         where = tuple(int(i) for i in np.argwhere(pred)[0])
         batch, place = where[: pred.ndim - self._rank], where[pred.ndim - self._rank :]
-        number = int(index[batch] if np.ndim(index) else index)
-        message = self._msgs[min(max(number, 0), len(self._msgs) - 1)]
+        number = index[batch] if np.ndim(index) else index
+        message = self._msgs[_nearest(number, self._msgs)]
         if batch:
             examples = pred.reshape(pred.shape[: len(batch)] + (-1,)).any(axis=-1)
             message += "\nIt failed at index {} of the batch.".format(batch[0] if len(batch) == 1 else batch)

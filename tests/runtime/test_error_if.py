@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -218,6 +219,35 @@ def test_an_error_in_another_thread_is_not_taken_for_it(monkeypatch):
         eqx.filter_jit(root)(BAD)
 
 
+ODD_MESSAGES = {
+    "braces": "{0} {x} %s %d",
+    "empty": "",
+    "lines": "one\r\n\ntwo\n",
+    "unicode": "\u00fc \u6f22 \U0001f389",
+    "name of the class": "EquinoxRuntimeError: {}".format(MESSAGE),
+    "surrogate and NUL": "a\ud800b\0c",
+}
+
+
+@pytest.mark.parametrize("name", ODD_MESSAGES)
+def test_a_message_may_hold_any_character(name):
+    """JAX would end the process at a surrogate, and a text at NUL."""
+    message, jitted = ODD_MESSAGES[name], eqx.filter_jit(lambda x, message: eqx.error_if(x, x[1] < 0, message))
+    for call in (jitted, eqx.error_if):
+        with pytest.raises(eqx.EquinoxRuntimeError) as error:
+            call(BAD, message) if call is jitted else call(BAD, BAD[1] < 0, message)
+        assert str(error.value) == message.replace("\ud800", r"\ud800").replace("\0", r"\x00")
+    with raises("^{}$".format(MESSAGE)):
+        jitted(BAD, MESSAGE)
+
+
+def test_an_error_can_be_pickled():
+    with raises() as caught:
+        eqx.filter_jit(root)(BAD)
+    loaded = pickle.loads(pickle.dumps(caught.value))
+    assert type(loaded) is eqx.EquinoxRuntimeError and loaded.args == caught.value.args
+
+
 def test_an_output_may_be_an_array_of_numpy():
     """The gradient of an integer is one."""
     fun = eqx.filter_jit(jax.grad(lambda pair: root(pair[0]) * pair[1], allow_int=True))
@@ -327,6 +357,24 @@ def test_another_thread_that_compiles_a_check_makes_no_call_wait(blocked):
 
     eqx.filter_jit(traced)(GOOD)
     assert not blocked
+
+
+@pytest.mark.skipif(not hasattr(jax, "ensure_compile_time_eval"), reason="no `jax.ensure_compile_time_eval`")
+@pytest.mark.parametrize("outer, number", [(jnp.sqrt, 0), (root, 1)], ids=["plain", "checked"])
+def test_a_checked_call_inside_another_call_makes_only_itself_wait(blocked, outer, number):
+    inner = eqx.filter_jit(lambda x: root(x) + 2)
+
+    @eqx.filter_jit
+    def call(x):
+        with jax.ensure_compile_time_eval():
+            constant = inner(jnp.ones(3))[0] + inner(jnp.ones(4))[0]
+        return outer(x) + constant
+
+    call(GOOD)
+    assert len(blocked) == 2 + number
+    for i in range(2):
+        call(GOOD)
+        assert len(blocked) == 2 + number * (i + 2)
 
 
 # What the program is
@@ -449,6 +497,10 @@ def test_the_index_says_which_message():
             for i in (index, np.int64(index), jnp.array(index)):
                 with raises("^{}$".format(expected)):
                     call(GOOD, true, i)
+    for index, expected in ((2**40, "two"), (-(2**40), "zero"), (10**30, "two"), (np.int64(2**32), "two")):
+        for call in (fun, eqx.filter_jit(lambda x, pred, index=index: fun(x, pred, index))):
+            with raises("^{}$".format(expected)):
+                call(GOOD, true, index) if call is fun else call(GOOD, true)
     np.testing.assert_allclose(jitted(GOOD, jnp.array(False), jnp.array(1)), GOOD)
     with raises("^one\nIt failed at index 1 of the batch"):
         eqx.filter_jit(jax.vmap(fun))(BAD, BAD < 0, jnp.array([0, 1]))
@@ -516,6 +568,7 @@ def test_breakpoint_prints_the_message_and_goes_on(monkeypatch, capsys):
         (lambda: eqx.error_if(GOOD, 1, MESSAGE), TypeError, "expects `pred` to be .*, got `int` 1"),
         (lambda: eqx.error_if(GOOD, False, 3), TypeError, "`error_if` expects `msg` to be a string, got `int` 3"),
         (lambda: eqx.error_if(GOOD, False, "", on_error="no"), ValueError, "expects `on_error` to be one of .*'no'"),
+        (lambda: eqx.error_if(GOOD, False, "", on_error=np.array(["a", "b"])), ValueError, "got array"),
         (lambda: eqx.branched_error_if(GOOD, False, 0, "text"), TypeError, "expects `msgs` to be a sequence of str"),
         (lambda: eqx.branched_error_if(GOOD, False, 0, []), ValueError, "expects at least one message"),
         (lambda: eqx.branched_error_if(GOOD, False, 0.5, ["a"]), TypeError, "expects `index` .*, got `float` 0.5"),
