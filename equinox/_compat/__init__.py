@@ -6,7 +6,16 @@ module as an argument. So a test can pass a stand-in and cover every branch on a
 changed, in which release, and which oldest supported JAX (the "floor") makes the function needless.
 """
 
-from .arrays import abstract, is_numpy_array, is_numpy_constant, is_typed_key, pickles_arrays_as_numpy, to_numpy
+from .arrays import (
+    abstract,
+    dot_general_in,
+    is_numpy_array,
+    is_numpy_constant,
+    is_typed_key,
+    pickles_arrays_as_numpy,
+    row_or_nan,
+    to_numpy,
+)
 from .autodiff import custom_jvp, custom_vjp
 from .callbacks import pure_callback
 from .features import SINCE, require
@@ -23,6 +32,7 @@ __all__ = [
     "constrain",
     "custom_jvp",
     "custom_vjp",
+    "dot_general_in",
     "host_check",
     "identity_primitive",
     "is_device",
@@ -34,6 +44,7 @@ __all__ = [
     "pure_callback",
     "register_node",
     "require",
+    "row_or_nan",
     "shard_map",
     "to_numpy",
 ]

@@ -72,3 +72,34 @@ def to_numpy(x, jax=jax):
         if getattr(x, "is_fully_addressable", True):
             raise
         return None
+
+
+def row_or_nan(table, index, jax=jax):
+    """The row `index` of the matrix `table`. NaNs if there is no such row. A negative index counts as no row.
+
+    JAX 0.2.28 has modes of a gather, 0.2.18 hasn't. A floor of 0.2.28 retires the second branch.
+
+    Args:
+        table: A matrix of floating-point or complex numbers.
+        index: An array of shape `()` with a signed integer.
+        jax: The module `jax`, or a stand-in.
+    """
+    rows, columns = table.shape
+    if not hasattr(jax.lax, "GatherScatterMode"):
+        row = table[jax.numpy.clip(index, 0, rows - 1)]
+        return jax.numpy.where((index >= 0) & (index < rows), row, np.nan)
+    numbers = jax.lax.GatherDimensionNumbers(offset_dims=(0,), collapsed_slice_dims=(0,), start_index_map=(0,))
+    return jax.lax.gather(table, index.reshape(1), numbers, (1, columns), mode="fill", fill_value=np.nan)
+
+
+def dot_general_in(dtype, a, b, dimension_numbers, jax=jax):
+    """`jax.lax.dot_general` of arrays of one dtype, accumulated and returned in `dtype`.
+
+    The gradient of the option `preferred_element_type` is an error in JAX 0.2.28: "requires arguments to have the same
+    dtypes". It works in 0.4.13. So older JAX gets both arrays in `dtype`. A floor of 0.4.13 retires this branch.
+    """
+    if a.dtype == dtype:
+        return jax.lax.dot_general(a, b, dimension_numbers)
+    if jax_release(jax) < (0, 4, 13):
+        return jax.lax.dot_general(a.astype(dtype), b.astype(dtype), dimension_numbers)
+    return jax.lax.dot_general(a, b, dimension_numbers, preferred_element_type=dtype)

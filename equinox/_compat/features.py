@@ -8,6 +8,7 @@ from .release import jax_release
 SINCE = {
     "backward_nan": ((0, 3, 17), "`jax.pure_callback`"),
     "breakpoint_if": ((0, 3, 17), "`jax.debug.breakpoint`"),
+    "dot_product_attention(implementation=...)": ((0, 4, 31), "`jax.nn.dot_product_attention`"),
     "error_if of a typed key": ((0, 4, 18), "`jax.random.key_impl`"),
     "error_if on an accelerator": ((0, 3, 17), "`jax.pure_callback`"),
     "error_if(on_error='breakpoint')": ((0, 3, 17), "`jax.debug.breakpoint`"),

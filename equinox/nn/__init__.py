@@ -8,11 +8,14 @@ The leaves of the layers are arrays, so plain JAX takes them. Functions are part
 """
 
 from ._activations import Lambda, PReLU
+from ._attention import MultiheadAttention
 from ._batch_norm import BatchNorm
 from ._cells import GRUCell, LSTMCell, RNNCell
 from ._conv import Conv, Conv1d, Conv2d, Conv3d
+from ._dot_product_attention import dot_product_attention
 from ._dropout import Dropout
 from ._einsum import Einsum
+from ._embedding import Embedding
 from ._group_norm import GroupNorm, InstanceNorm
 from ._inference import inference_mode
 from ._layer_norm import LayerNorm, RMSNorm
@@ -22,6 +25,7 @@ from ._mlp import MLP
 from ._pool import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d, Pool
 from ._recurrent import GRU, LSTM, RNN
 from ._reinitialise import reinitialise
+from ._rotary import RotaryPositionalEmbedding
 from ._sequential import Sequential
 from ._shared import Shared
 from ._spectral_norm import SpectralNorm
@@ -40,6 +44,7 @@ __all__ = [
     "Conv3d",
     "Dropout",
     "Einsum",
+    "Embedding",
     "GRU",
     "GRUCell",
     "GroupNorm",
@@ -55,11 +60,13 @@ __all__ = [
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "MultiheadAttention",
     "PReLU",
     "Pool",
     "RMSNorm",
     "RNN",
     "RNNCell",
+    "RotaryPositionalEmbedding",
     "Sequential",
     "Shared",
     "SpectralNorm",
@@ -69,6 +76,7 @@ __all__ = [
     "StatefulLayer",
     "WeightNorm",
     "delete_init_state",
+    "dot_product_attention",
     "inference_mode",
     "make_with_state",
     "reinitialise",
