@@ -281,11 +281,22 @@ NO_LAYERS = {
     "StateIndex",
     "StatefulLayer",
     "delete_init_state",
+    "dot_product_attention",
     "inference_mode",
     "make_with_state",
     "reinitialise",
 }
-OTHER_INPUTS = {"BatchNorm", "GRU", "InstanceNorm", "LSTM", "RNN", "SpectralNorm"}  # a state, a sequence, an image
+OTHER_INPUTS = {  # a state, a sequence, an image, an index
+    "BatchNorm",
+    "Embedding",
+    "GRU",
+    "InstanceNorm",
+    "LSTM",
+    "MultiheadAttention",
+    "RNN",
+    "RotaryPositionalEmbedding",
+    "SpectralNorm",
+}
 POOLS = {name for name in nn.__all__ if "Pool" in name}  # sequences, images, volumes
 CONVOLUTIONS = {name for name in nn.__all__ if name.startswith("Conv") and name[-1] == "d"}
 

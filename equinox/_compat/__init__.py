@@ -9,6 +9,7 @@ changed, in which release, and which oldest supported JAX (the "floor") makes th
 from .arrays import (
     abstract,
     dot_general_in,
+    dot_product_attention,
     is_numpy_array,
     is_numpy_constant,
     is_typed_key,
@@ -33,6 +34,7 @@ __all__ = [
     "custom_jvp",
     "custom_vjp",
     "dot_general_in",
+    "dot_product_attention",
     "host_check",
     "identity_primitive",
     "is_device",

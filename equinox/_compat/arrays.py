@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 
+from .features import require
 from .release import jax_release
 
 
@@ -103,3 +104,13 @@ def dot_general_in(dtype, a, b, dimension_numbers, jax=jax):
     if jax_release(jax) < (0, 4, 13):
         return jax.lax.dot_general(a.astype(dtype), b.astype(dtype), dimension_numbers)
     return jax.lax.dot_general(a, b, dimension_numbers, preferred_element_type=dtype)
+
+
+def dot_product_attention(*args, jax=jax, **kwargs):
+    """`jax.nn.dot_product_attention`, with its arguments. It came in JAX 0.4.31. A floor of 0.4.31 retires this function.
+
+    Raises:
+        NotImplementedError: The running JAX is older.
+    """
+    require("dot_product_attention(implementation=...)", jax)
+    return jax.nn.dot_product_attention(*args, **kwargs)

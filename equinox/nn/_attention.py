@@ -47,7 +47,8 @@ class MultiheadAttention(Module):
         use_value_bias: Whether the projection of the values has a bias.
         use_output_bias: Whether the projection of the output has a bias.
         dropout_p: The probability that a weight of the attention is set to zero.
-        inference: Whether the dropout is off. It is the flag of the layer's `dropout`.
+        inference: Whether the dropout is off. It is the flag of the layer's `dropout`, which is
+            `None` if `dropout_p` is 0.
         dtype: The dtype of the parameters. The default is JAX's floating-point dtype.
         num_kv_heads: The number of heads of keys and values. It divides `num_heads`. The default is `num_heads`.
         max_length: The length of the longest sequence that is decoded. The default is no cache.
@@ -93,7 +94,7 @@ class MultiheadAttention(Module):
     key_proj: Any
     value_proj: Any
     output_proj: Any
-    dropout: Dropout
+    dropout: Optional[Dropout]
     cache: Optional[StateIndex]
     num_heads: int = field(static=True)
     num_kv_heads: int = field(static=True)
@@ -152,7 +153,9 @@ class MultiheadAttention(Module):
         dtype = as_dtype(dtype, "MultiheadAttention")
         if not jnp.issubdtype(dtype, jnp.floating):
             raise ValueError("`MultiheadAttention` expects `dtype` to be floating-point, got {}.".format(dtype))
-        self.dropout = Dropout(dropout_p, inference=inference)
+        dropout = Dropout(dropout_p, inference=inference)
+        # Without dropout there is no flag. So all leaves are arrays.
+        self.dropout = None if isinstance(dropout_p, (int, float)) and dropout_p == 0 else dropout
         check_key(key, "MultiheadAttention")
 
         queries, kv_heads = self.num_heads * self.qk_size, self.num_kv_heads
@@ -253,7 +256,7 @@ class MultiheadAttention(Module):
         )
         if process_heads is not None:
             heads = _processed(process_heads, heads)
-        drop = ft.partial(self.dropout, key=key, inference=inference)
+        drop = None if self.dropout is None else ft.partial(self.dropout, key=key, inference=inference)
         if state is None:
             return self._join(attend(*heads, mask=mask, is_causal=is_causal, drop=drop))
         as_bool(is_causal, "is_causal", "MultiheadAttention")

@@ -52,7 +52,8 @@ def dot_product_attention(
         key: A PRNG key for the dropout. It isn't needed if `dropout_p` is 0.
         implementation: `None` computes it here, on any device and JAX. `"cudnn"` and `"xla"` are those of
             `jax.nn.dot_product_attention`, from JAX 0.4.31. `"cudnn"` is fused and needs an NVIDIA GPU and 16 bits. JAX
-            can't be asked whether it takes given arrays, so the choice is yours. They have no dropout.
+            can't be asked whether it takes given arrays, so the choice is yours. They have no dropout, and `size` is
+            also the length of the values.
 
     Shapes:
         query: `(q, heads, size)`. key_: `(kv, kv_heads, size)`. value: `(kv, kv_heads, value_size)`. Use `jax.vmap` for
@@ -225,13 +226,10 @@ def _and_causal(mask: Optional[Array], q: int, kv: int) -> Array:
 def _by_jax(
     query: Array, key_: Array, value: Array, mask: Any, bias: Any, is_causal: bool, scale: Any, implementation: str
 ) -> Array:
-    _compat.require("dot_product_attention(implementation=...)")
-
     def with_batch(x: Any) -> Any:
         return None if x is None else x[(None,) * (4 - x.ndim)]
 
-    attention: Any = getattr(jax.nn, "dot_product_attention")  # noqa: B009  # older JAX has no such name
-    y = attention(
+    y = _compat.dot_product_attention(
         query[None],
         key_[None],
         value[None],

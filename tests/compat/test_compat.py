@@ -508,6 +508,30 @@ def test_jax_version(version, expected):
     assert _compat.release.jax_release(jax) == tuple(map(int, jax.__version__.split(".")[:3]))
 
 
+def test_row_or_nan_without_modes_of_a_gather():
+    """By `jax.lax.gather` and without it, there are the same rows."""
+    table = jnp.arange(6.0).reshape(3, 2)
+    for stand_in in (jax, Only(lax=Only(), numpy=jnp)):
+        for index, row in ((2, [4, 5]), (3, [np.nan] * 2), (-1, [np.nan] * 2)):
+            np.testing.assert_array_equal(_compat.row_or_nan(table, jnp.array(index), jax=stand_in), row)
+
+
+@pytest.mark.parametrize("version, dtype", [("0.4.12", "float32"), ("0.4.13", "bfloat16")])
+def test_dot_general_in(version, dtype):
+    """Older JAX converts the arrays first. Nothing is converted if the dtype is that of the arrays."""
+    asked = []
+
+    def dot_general(a, b, numbers, **options):
+        asked.append((a.dtype, b.dtype, options))
+
+    stand_in = Only(__version__=version, lax=Only(dot_general=dot_general))
+    x = jnp.ones(2, jnp.bfloat16)
+    for wide in (jnp.float32, jnp.bfloat16):
+        _compat.dot_general_in(wide, x, x, None, jax=stand_in)
+    options = {} if dtype == "float32" else {"preferred_element_type": jnp.float32}
+    assert asked == [(dtype, dtype, options), ("bfloat16", "bfloat16", {})]
+
+
 def test_import_touches_nothing_deprecated():
     """After JAX is imported, importing and using the library raises no warning."""
     program = """

@@ -92,6 +92,9 @@ def breakpoint_where_negative(x):
 USES = {
     "backward_nan": lambda: jax.grad(lambda x: eqx.debug.backward_nan(x).sum())(X),
     "breakpoint_if": lambda: jax.jit(breakpoint_where_negative)(X),
+    "dot_product_attention(implementation=...)": lambda: eqx.nn.dot_product_attention(
+        *[jnp.ones((2, 1, 4))] * 3, implementation="xla"
+    ),
     "error_if of a typed key": lambda: jax.jit(lambda key: eqx.error_if(key, X[0] < 0, "No."))(typed_key()),
     "error_if on an accelerator": checked_on_an_accelerator,
     "error_if(on_error='breakpoint')": stopped,

@@ -90,6 +90,17 @@ SPECIFICATION = {
         "(make_layer, depth, *, unroll=1, checkpoint=False, key)",
         "(x, state=None, *, key=None, **kwargs)",
     ),
+    "Embedding": (
+        "(num_embeddings=None, embedding_size=None, weight=None, dtype=None, *, weight_init=None, key=None)",
+        "(x, *, key=None)",
+    ),
+    "RotaryPositionalEmbedding": ("(embedding_size, theta=10000.0, dtype=None)", "(x, *, offset=0, key=None)"),
+    "MultiheadAttention": (
+        "(num_heads, query_size, key_size=None, value_size=None, output_size=None, qk_size=None, vo_size=None, "
+        "use_query_bias=False, use_key_bias=False, use_value_bias=False, use_output_bias=False, dropout_p=0.0, "
+        "inference=False, dtype=None, *, num_kv_heads=None, max_length=None, weight_init=None, bias_init=None, key)",
+        "(query, key_, value, mask=None, *, state=None, is_causal=False, key=None, inference=None, process_heads=None)",
+    ),
     "WeightNorm": ("(layer, weight_name='weight', axis=0)", "(x, *, key=None)"),
 }
 
@@ -98,6 +109,7 @@ NO_LAYERS = {
     "StateIndex",
     "StatefulLayer",
     "delete_init_state",
+    "dot_product_attention",
     "inference_mode",
     "make_with_state",
     "reinitialise",
