@@ -107,7 +107,7 @@ def dot_general_in(dtype, a, b, dimension_numbers, jax=jax):
 
 
 def dot_product_attention(*args, jax=jax, **kwargs):
-    """`jax.nn.dot_product_attention`, with its arguments. It came in JAX 0.4.31. A floor of 0.4.31 retires this function.
+    """`jax.nn.dot_product_attention`, with its arguments. It came in JAX 0.4.31, a floor that retires this function.
 
     Raises:
         NotImplementedError: The running JAX is older.
