@@ -233,7 +233,8 @@ class MultiheadAttention(Module):
         Raises:
             ValueError: An array has another shape, or `key` is missing.
             ValueError: `state` is given, and the layer has no `max_length`, or the cache is full.
-            ValueError: `process_heads` doesn't return three arrays of three axes.
+            ValueError: `process_heads` doesn't return three arrays of three axes. With `state`, it returns other shapes
+                than it gets.
             ValueError: The layer is a stack of layers, as `jax.vmap` over the construction makes it.
             TypeError: An argument can't be made into an array, `mask` has no bools, or `state` is no `State`.
             TypeError: `is_causal` or `inference` is no bool, `process_heads` can't be called, or `key` is no PRNG key.
@@ -285,7 +286,8 @@ class MultiheadAttention(Module):
         return query, key_, value
 
     def _join(self, heads: Array) -> Array:
-        return jax.vmap(self.output_proj)(heads.reshape(len(heads), -1))
+        q, number, size = heads.shape
+        return jax.vmap(self.output_proj)(heads.reshape(q, number * size))
 
     def _remember(self, query: Array, key_: Array, value: Array, *, state: Any) -> Tuple[Any, ...]:
         """Write the heads of keys and values to the cache.
@@ -308,6 +310,12 @@ class MultiheadAttention(Module):
                     len(query), new
                 )
             )
+        for name, x in (("key", key_), ("value", value)):
+            if x.shape[1:] != before[name].shape[1:]:
+                raise ValueError(
+                    "`MultiheadAttention` keeps heads of shape {} for each {}, but `process_heads` returns {}. Return "
+                    "the shapes that it gets.".format(before[name].shape[1:], name, x.shape[1:])
+                )
         fits = length + new <= size
         if new > size or not (isinstance(fits, core.Tracer) or fits):
             known = "" if isinstance(length, core.Tracer) else " It holds {} already.".format(int(length))
@@ -326,7 +334,8 @@ class MultiheadAttention(Module):
 
 def _cut(projection: Any, x: Array, heads: int) -> Array:
     """The projection of a sequence, with an axis for the heads after that of the sequence."""
-    return jax.vmap(projection)(x).reshape(len(x), heads, -1)
+    y = jax.vmap(projection)(x)
+    return y.reshape(y.shape[0], heads, y.shape[1] // heads)
 
 
 def _both(mask: Any, seen: Array) -> Any:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from .. import _compat
 from .._compat.types import AnyArray, Array, Key
-from ._checks import as_array_of, as_bool, in_words
+from ._checks import as_array_of, as_bool, as_number, in_words
 from ._dropout import Dropout
 from ._dtypes import as_dtype_of, match_dtypes
 
@@ -123,7 +123,7 @@ def attend(
         # Minus infinity means that the key takes no part. The softmax of it alone would be NaN.
         finite = bias > -jnp.inf
         mask = finite if mask is None else mask & finite
-    scale = 1 / math.sqrt(size) if scale is None else scale
+    scale = 1 / math.sqrt(size) if scale is None else _as_scale(scale)
     if kv == 0:
         return jnp.zeros((q, heads, value_size), query.dtype)
     if implementation is not None:
@@ -134,9 +134,9 @@ def attend(
         mask = _and_causal(mask, q, kv)
     # The heads that share keys count as further queries of one head.
     group = heads // kv_heads
-    query = _as_queries(query * jnp.asarray(scale, query.dtype), group)
+    query = _as_queries(query, group)
     wide = jnp.promote_types(query.dtype, jnp.float32)
-    scores = _compat.dot_general_in(wide, query, key_, (((2,), (2,)), ((1,), (1,))))
+    scores = _compat.dot_general_in(wide, query, key_, (((2,), (2,)), ((1,), (1,)))) * jnp.asarray(scale, wide)
     if bias is not None:
         scores = scores + _as_rows(as_dtype_of(bias, wide), group)
     if mask is not None:
@@ -216,6 +216,15 @@ def _as_scores(x: Any, name: str, shape: Tuple[int, int, int]) -> Array:
     if name == "bias" and not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError("{} expects `bias` to be floating-point, got {}.".format(_NAME, x.dtype))
     return x
+
+
+def _as_scale(scale: Any) -> Any:
+    """A number, or an array of shape `()`, such as a temperature that is learnt."""
+    if not hasattr(scale, "shape"):
+        return as_number(scale, "scale", "dot_product_attention", -math.inf)
+    if scale.shape != ():
+        raise ValueError("{} expects `scale` to be one number, got an array of shape {}.".format(_NAME, scale.shape))
+    return scale
 
 
 def _and_causal(mask: Optional[Array], q: int, kv: int) -> Array:

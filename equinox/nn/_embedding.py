@@ -134,7 +134,7 @@ def _as_table(weight: Any, num_embeddings: Any, embedding_size: Any, dtype: Any)
 
 
 def _as_index(x: Any, rows: int) -> Array:
-    """`x` as an array of a signed integer dtype of at least 32 bits. So a traced index that is too large stays so."""
+    """`x` as an array of int32. A traced index that is too large for it stays out of range."""
     who = "`Embedding` with `num_embeddings={}`".format(rows)
     if getattr(x, "shape", ()) != ():
         raise ValueError(
@@ -145,8 +145,11 @@ def _as_index(x: Any, rows: int) -> Array:
     if isinstance(x, core.Tracer):
         if not jnp.issubdtype(x.dtype, jnp.integer):
             raise TypeError("{} expects `x` to be an integer, got an array of {}.".format(who, x.dtype))
-        wide = np.iinfo(x.dtype).bits > 32
-        return as_dtype_of(x, jnp.dtype("int64" if wide else "int32"))
+        kind = np.iinfo(x.dtype)
+        if kind.max > np.iinfo(np.int32).max:  # a gather reads 32 bits only
+            x = jnp.minimum(x, jnp.asarray(rows, x.dtype))
+            x = jnp.maximum(x, jnp.asarray(-1, x.dtype)) if kind.min < 0 else x
+        return as_dtype_of(x, jnp.dtype("int32"))
     try:
         if isinstance(x, bool):
             raise TypeError

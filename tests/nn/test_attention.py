@@ -42,6 +42,8 @@ def make_decoder(max_length, **options):
     return nn.make_with_state(make)()
 
 
+SMALL = make_layer(2, 4)
+
 # PyTorch's numbers
 
 
@@ -103,16 +105,23 @@ def test_the_formula_with_a_mask_for_each_head(kv_heads):
     query, key_, value = heads_of(3, 5, kv_heads=kv_heads)
     mask = np.random.RandomState(0).uniform(size=(4, 3, 5)) < 0.5
     mask[1, 2] = False
-    y = nn.dot_product_attention(query, key_, value, mask)
-    np.testing.assert_allclose(y, by_loops(query, key_, value, mask), rtol=1e-4, atol=1e-5)
-    assert (y[2, 1] == 0).all()
     order = np.array([3, 0, 4, 1, 2])
-    permuted = nn.dot_product_attention(query, key_[order], value[order], mask[:, :, order])
-    np.testing.assert_allclose(permuted, y, rtol=1e-4, atol=1e-5)
-    repeated = nn.dot_product_attention(
-        query, jnp.repeat(key_, 4 // kv_heads, 1), jnp.repeat(value, 4 // kv_heads, 1), mask
-    )
-    np.testing.assert_allclose(repeated, y, rtol=1e-4, atol=1e-5)
+
+    @jax.jit
+    def in_three_ways(query, key_, value):
+        attend = nn.dot_product_attention
+        repeated = [jnp.repeat(x, 4 // kv_heads, 1) for x in (key_, value)]
+        return (
+            attend(query, key_, value, mask),
+            attend(query, key_[order], value[order], mask[:, :, order]),
+            attend(query, *repeated, mask=mask),
+        )
+
+    expected = by_loops(query, key_, value, mask)
+    assert (expected[2, 1] == 0).all()
+    for y in in_three_ways(query, key_, value):
+        np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+        assert (y[2, 1] == 0).all()
 
 
 @pytest.mark.parametrize("implementation", [None, "xla"])
@@ -121,16 +130,14 @@ def test_causal_is_a_mask(implementation):
     if implementation is not None and not hasattr(jax.nn, "dot_product_attention"):
         pytest.skip("`jax.nn.dot_product_attention` is missing")
     query, key_, value = heads_of(4, 4, kv_heads=2, value_size=3)  # JAX needs values as long as keys
-    attention = ft.partial(nn.dot_product_attention, query, key_, value, implementation=implementation)
+    attend = ft.partial(nn.dot_product_attention, is_causal=True, implementation=implementation)
     lower = np.tril(np.ones((4, 4), bool))
-    np.testing.assert_allclose(
-        attention(is_causal=True), by_loops(query, key_, value, lower[None].repeat(4, 0)), rtol=1e-4, atol=1e-5
-    )
     mask = np.random.RandomState(1).uniform(size=(4, 4, 4)) < 0.5
     mask[:, 1, :2] = False
-    y = attention(mask, is_causal=True)
-    np.testing.assert_allclose(y, by_loops(query, key_, value, mask & lower), rtol=1e-4, atol=1e-5)
-    assert (y[1] == 0).all()
+    causal, masked = jax.jit(lambda *arrays: (attend(*arrays), attend(*arrays, mask=mask)))(query, key_, value)
+    np.testing.assert_allclose(causal, by_loops(query, key_, value, lower[None].repeat(4, 0)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(masked, by_loops(query, key_, value, mask & lower), rtol=1e-4, atol=1e-5)
+    assert (masked[1] == 0).all()
 
 
 @pytest.mark.parametrize("by", ["mask", "bias"])
@@ -143,18 +150,34 @@ def test_a_query_without_keys_has_zero_gradients(by):
     def loss(query, key_, value):
         return jnp.sum(nn.dot_product_attention(query, key_, value, **scores) ** 2)
 
-    in_query, in_key, in_value = jax.jit(jax.grad(loss, (0, 1, 2)))(query, key_, value)
+    @jax.jit
+    def gradients(query, key_, value):
+        alone = jax.grad(lambda q: jnp.sum(nn.dot_product_attention(q, key_[::2], value[::2]) ** 2))
+        return jax.grad(loss, (0, 1, 2))(query, key_, value), alone(query[:1])
+
+    (in_query, in_key, in_value), alone = gradients(query, key_, value)
     assert (in_query[1] == 0).all()
     assert (in_key[1] == 0).all()
     assert (in_value[1] == 0).all()
     assert np.isfinite(in_query).all()
     assert (in_query[0] != 0).any()
-    alone = jax.grad(lambda q: jnp.sum(nn.dot_product_attention(q, key_[::2], value[::2]) ** 2))(query[:1])
     np.testing.assert_allclose(in_query[:1], alone, rtol=1e-4, atol=1e-5)
 
 
-def test_no_keys_give_zeros():
-    assert (nn.dot_product_attention(*heads_of(3, 0)) == 0).all()
+def test_empty_sequences():
+    """Without keys the heads are zero. Without queries there is no output."""
+    assert (jax.jit(nn.dot_product_attention)(*heads_of(3, 0)) == 0).all()
+    some, none = randoms(3, 4), randoms(0, 4)
+    y, empty = jax.jit(lambda layer: (layer(some, none, none), layer(none, some, some)))(SMALL)
+    assert (y == 0).all()
+    assert empty.shape == (0, 4)
+
+
+def test_scale_may_be_traced():
+    """So a temperature can be learnt."""
+    query, key_, value = heads_of(3, 5)
+    y = jax.jit(lambda scale: nn.dot_product_attention(query, key_, value, scale=scale))(0.5)
+    np.testing.assert_allclose(y, by_loops(query * 0.5 * np.sqrt(3), key_, value), rtol=1e-4, atol=1e-5)
 
 
 def test_softmax_in_float32():
@@ -172,24 +195,58 @@ def test_softmax_in_float32():
         for y, wide in zip(value_and_gradient(*low), value_and_gradient(*[x.astype(jnp.float32) for x in low])):
             assert y.dtype == dtype
             np.testing.assert_allclose(np.asarray(y, np.float32), wide, rtol=3e-2, atol=3e-2)
-    layer, x = make_layer(2, 4, dtype=jnp.float32), randoms(3, 4).astype(jnp.bfloat16)
-    assert eqx.filter_eval_shape(layer, x, x, x).dtype == jnp.bfloat16
+    x = randoms(3, 4).astype(jnp.bfloat16)
+    assert eqx.filter_eval_shape(SMALL, x, x, x).dtype == jnp.bfloat16
     assert make_layer(2, 4, dtype=jnp.bfloat16).key_proj.weight.dtype == jnp.bfloat16
+
+
+@pytest.fixture
+def x64():
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)
+
+
+def test_in_double_precision(x64):
+    """The formula holds to 12 digits, in decoding too."""
+    arrays = [np.random.RandomState(i).normal(size=(3, 2, 4)) for i in range(3)]
+    attention, state = make_decoder(3)
+    x = np.random.RandomState(0).normal(size=(3, 8))
+
+    @jax.jit
+    def compute(x, state):
+        formula = nn.dot_product_attention(*arrays)
+        return formula, attention(x, x, x, state=state)[0], attention(x, x, x, is_causal=True)
+
+    y, decoded, whole = compute(x, state)
+    np.testing.assert_allclose(y, by_loops(*arrays), rtol=1e-12)
+    assert decoded.dtype == jnp.float64
+    np.testing.assert_allclose(decoded, whole, rtol=1e-10)
 
 
 def test_dropout_has_the_right_mean():
     """It drops weights of the attention, differently with each key. In inference it does nothing."""
     query, key_, value = heads_of(2, 6, kv_heads=2)
-    expected = nn.dot_product_attention(query, key_, value)
-    drop = jax.vmap(lambda key: nn.dot_product_attention(query, key_, value, dropout_p=0.3, key=key))
-    ys = jax.jit(drop)(jrandom.split(jrandom.PRNGKey(0), 2000))
+
+    @jax.jit
+    def compute(keys):
+        drop = jax.vmap(lambda key: nn.dot_product_attention(query, key_, value, dropout_p=0.3, key=key))
+        return drop(keys), nn.dot_product_attention(query, key_, value)
+
+    ys, expected = compute(jrandom.split(jrandom.PRNGKey(0), 2000))
     assert np.std(ys, 0).min() > 0.01
     np.testing.assert_allclose(np.mean(ys, 0), expected, atol=0.06)
     layer, x = make_layer(2, 4, dropout_p=0.5), randoms(3, 4)
-    plain = make_layer(2, 4)(x, x, x)
-    assert not np.allclose(layer(x, x, x, key=jrandom.PRNGKey(0)), plain, atol=1e-3)
-    np.testing.assert_allclose(layer(x, x, x, inference=True), plain, atol=1e-6)
-    np.testing.assert_allclose(nn.inference_mode(layer)(x, x, x), plain, atol=1e-6)
+    evaluated = nn.inference_mode(layer)
+
+    @jax.jit
+    def in_four_ways(key):
+        return layer(x, x, x, key=key), layer(x, x, x, inference=True), evaluated(x, x, x), SMALL(x, x, x)
+
+    dropped, *others = in_four_ways(jrandom.PRNGKey(0))
+    for y in others:
+        np.testing.assert_allclose(y, others[-1], atol=1e-6)
+    assert not np.allclose(dropped, others[-1], atol=1e-3)
 
 
 def test_under_transformations():
@@ -197,7 +254,8 @@ def test_under_transformations():
     layer = make_layer(4, 8, 3, 5, 6, qk_size=2, vo_size=3, num_kv_heads=2)
     arrays = randoms(2, 3, 8), randoms(2, 5, 3), randoms(2, 5, 5)
     ys = jax.jit(jax.vmap(layer))(*arrays)
-    np.testing.assert_allclose(ys, [layer(*[x[i] for x in arrays]) for i in range(2)], rtol=1e-4, atol=1e-5)
+    one = jax.jit(layer.__call__)
+    np.testing.assert_allclose(ys, [one(*[x[i] for x in arrays]) for i in range(2)], rtol=1e-4, atol=1e-5)
     assert eqx.filter_eval_shape(layer, *[x[0] for x in arrays]).shape == (3, 6)
     shapes = [getattr(layer, name).weight.shape for name in ("query_proj", "key_proj", "value_proj", "output_proj")]
     assert shapes == [(8, 8), (4, 3), (6, 5), (6, 12)]
@@ -212,9 +270,9 @@ def test_heads_are_processed():
         rotate = jax.vmap(ft.partial(rotary, offset=offset), in_axes=1, out_axes=1)
         return rotate(query), rotate(key_), value
 
-    y = layer(x, x, x, process_heads=process)
-    assert not np.allclose(y, layer(x, x, x), atol=1e-3)
-    later = layer(x, x, x, process_heads=ft.partial(process, offset=100))
+    processes = [process, ft.partial(process, offset=100), None]
+    y, later, plain = jax.jit(lambda x: [layer(x, x, x, process_heads=p) for p in processes])(x)
+    assert not np.allclose(y, plain, atol=1e-3)
     np.testing.assert_allclose(later, y, rtol=1e-3, atol=1e-4)
 
 
@@ -282,9 +340,15 @@ def test_decoding_with_a_mask():
     """The mask is over the whole cache. A masked vector takes no part, as if it were not there."""
     attention, state = make_decoder(4)
     xs = randoms(3, 8)
-    y, _ = attention(xs, xs, xs, np.array([[True, False, True, True]]).repeat(3, 0), state=state)
-    kept = xs[::2]
-    np.testing.assert_allclose(y[::2], attention(kept, kept, kept, is_causal=True), rtol=1e-4, atol=1e-5)
+    mask = np.array([[True, False, True, True]]).repeat(3, 0)
+
+    @jax.jit
+    def compute(xs, state):
+        kept = xs[::2]
+        return attention(xs, xs, xs, mask, state=state)[0], attention(kept, kept, kept, is_causal=True)
+
+    y, of_kept = compute(xs, state)
+    np.testing.assert_allclose(y[::2], of_kept, rtol=1e-4, atol=1e-5)
 
 
 # Errors
@@ -292,6 +356,11 @@ def test_decoding_with_a_mask():
 X = np.ones((3, 8), np.float32)
 HEADS = [np.ones((3, 4, 2), np.float32)] * 3
 LAYER = make_layer(4, 8)
+
+
+def decode(max_length, **options):
+    attention, state = make_decoder(max_length)
+    return attention(X, X, X, state=state, **options)
 
 
 def full():
@@ -319,6 +388,13 @@ def full():
         (lambda: LAYER(X, X, X, np.ones((3, 3))), TypeError, "`mask` to hold bools"),
         (lambda: LAYER(X, X, X, np.ones((2, 3), bool)), ValueError, r"here \(3, 3\) or \(4, 3, 3\), got \(2, 3\)"),
         (lambda: LAYER(X, X, X, process_heads=lambda *heads: heads[:2]), ValueError, "return three arrays"),
+        (
+            lambda: decode(4, process_heads=lambda query, key_, value: (query, key_[:, :1], value)),
+            ValueError,
+            r"keeps heads of shape \(4, 2\) for each key, but `process_heads` returns \(1, 2\)",
+        ),
+        (lambda: decode(4, process_heads=lambda query, key_, value: (query[:2], key_, value)), ValueError, "2 and 3"),
+        (lambda: decode(2), ValueError, "`max_length=2` has no room for 3 more. It holds 0 already"),
         (lambda: LAYER(X, X, X, process_heads=3), TypeError, "`process_heads` to be a function"),
         (lambda: LAYER(X, X, X, state=nn.State(LAYER)), ValueError, "Make it with `max_length="),
         (lambda: make_decoder(4)[0](X, X, X, state=3), TypeError, "`state` to be a `State`, got 3"),
@@ -339,6 +415,8 @@ def full():
         ),
         (lambda: nn.dot_product_attention(*[x.astype(int) for x in HEADS]), TypeError, "floating-point, got int"),
         (lambda: nn.dot_product_attention(*HEADS, bias=np.ones((3, 3), int)), TypeError, "`bias` to be floating-point"),
+        (lambda: nn.dot_product_attention(*HEADS, scale="1"), TypeError, "`scale` to be a number, got '1'"),
+        (lambda: nn.dot_product_attention(*HEADS, scale=np.ones(3)), ValueError, r"got an array of shape \(3,\)"),
         (lambda: nn.dot_product_attention(*HEADS, is_causal=1), TypeError, "`is_causal` to be `True` or `False`"),
         (lambda: nn.dot_product_attention(*HEADS, implementation="cuda"), ValueError, "`None`, 'xla' or 'cudnn', got"),
         (

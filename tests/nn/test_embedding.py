@@ -33,6 +33,22 @@ def test_indices_of_any_integer_dtype(dtype):
     assert np.isnan(ys[2:]).all()
 
 
+@pytest.fixture
+def x64():
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+def test_indices_of_64_bits(x64, dtype):
+    """A traced index that would be in range in 32 bits is out of range."""
+    indices = np.array([2, 2**32 + 1, np.iinfo(dtype).max, np.iinfo(dtype).min or 2**31], dtype)
+    ys = jax.vmap(EMBEDDING)(jnp.asarray(indices))
+    assert ys[0].tolist() == TABLE[2].tolist()
+    assert np.isnan(ys[1:]).all()
+
+
 def test_python_and_numpy_integers():
     for index in (1, np.int64(1), np.array(1), np.uint8(1)):
         assert EMBEDDING(index).tolist() == [2, 3]
@@ -116,7 +132,7 @@ def test_rotations_have_no_leaves_and_keep_the_dtype():
         (lambda: EMBEDDING(True), TypeError, "`x` to be an integer, got True"),
         (lambda: EMBEDDING(np.float32(1)), TypeError, "`x` to be an integer, got an array of float32"),
         (lambda: EMBEDDING([1, 2]), TypeError, "`x` to be an integer, got a list of 2"),
-        (lambda: jax.jit(EMBEDDING.__call__)(1.0), TypeError, "`x` to be an integer, got an array of float32"),
+        (lambda: jax.jit(EMBEDDING.__call__)(1.0), TypeError, "`x` to be an integer, got an array of float"),
         (lambda: EMBEDDING(np.arange(2)), ValueError, r"got an array of shape \(2,\).*`jax.vmap\(layer\)\(x\)`"),
         (lambda: nn.Embedding(3, key=jrandom.PRNGKey(0)), ValueError, "needs `embedding_size`"),
         (lambda: nn.Embedding(3, 2), TypeError, "`key` to be a PRNG key"),
