@@ -124,7 +124,7 @@ def attend(
         finite = bias > -jnp.inf
         mask = finite if mask is None else mask & finite
     scale = 1 / math.sqrt(size) if scale is None else _as_scale(scale)
-    if kv == 0:
+    if q == 0 or kv == 0:
         return jnp.zeros((q, heads, value_size), query.dtype)
     if implementation is not None:
         return _by_jax(query, key_, value, mask, bias, is_causal, scale, implementation)

@@ -41,7 +41,7 @@ class Embedding(Module):
     Raises:
         ValueError: A size is below 1, or is missing, or isn't that of `weight`.
         ValueError: `weight` is no matrix, or `weight` and `weight_init` are both given.
-        ValueError: `dtype` is neither floating-point nor complex.
+        ValueError: `dtype` is not floating-point and not complex.
         ValueError: The initialiser returns another shape.
         TypeError: A size is no integer, `weight` is no array of floating-point or complex numbers, or `dtype` is no
             dtype.
@@ -83,6 +83,7 @@ class Embedding(Module):
         self.embedding_size = as_size(embedding_size, "embedding_size", "Embedding")
         dtype = as_dtype(dtype, "Embedding")
         check_key(key, "Embedding")
+        assert key is not None  # type checkers don't know that `check_key` raises an error
         shape = (self.num_embeddings, self.embedding_size)
         self.weight = make_parameter("Embedding", "weight", weight_init, _normal, key, shape, dtype)
 
@@ -151,12 +152,13 @@ def _as_index(x: Any, rows: int) -> Array:
             x = jnp.maximum(x, jnp.asarray(-1, x.dtype)) if kind.min < 0 else x
         return as_dtype_of(x, jnp.dtype("int32"))
     try:
-        if isinstance(x, bool):
-            raise TypeError
-        index = operator.index(x)
+        index = None if isinstance(x, bool) else operator.index(x)
     except TypeError:
-        got = "an array of {}".format(x.dtype) if hasattr(x, "dtype") else in_words(x)
-        raise TypeError("{} expects `x` to be an integer, got {}.".format(who, got)) from None
+        index = None
+    if index is None:
+        dtype = getattr(x, "dtype", None)
+        got = in_words(x) if dtype is None else "an array of {}".format(dtype)
+        raise TypeError("{} expects `x` to be an integer, got {}.".format(who, got))
     if not 0 <= index < rows:
         raise ValueError("{} expects `x` to be from 0 to {}, got {}.".format(who, rows - 1, index))
     return jnp.asarray(index)

@@ -1,6 +1,5 @@
 """`RotaryPositionalEmbedding`: the position of a vector as a rotation."""
 
-import operator
 from typing import Any, Optional, Union
 
 import jax.numpy as jnp
@@ -117,14 +116,10 @@ def _check_offset(offset: Any) -> None:
                 in_words(offset)
             )
         )
-    try:
-        if not jnp.issubdtype(getattr(offset, "dtype", jnp.int32), jnp.integer) or isinstance(offset, bool):
-            raise TypeError
-        if not hasattr(offset, "dtype"):
-            operator.index(offset)
-    except TypeError:
-        raise TypeError(
-            "`RotaryPositionalEmbedding` expects `offset` to be an integer, got {}.".format(
-                "an array of {}".format(offset.dtype) if hasattr(offset, "dtype") else in_words(offset)
-            )
-        ) from None
+    dtype = getattr(offset, "dtype", None)
+    if dtype is None:
+        is_integer, got = hasattr(offset, "__index__") and not isinstance(offset, bool), in_words(offset)
+    else:
+        is_integer, got = jnp.issubdtype(dtype, jnp.integer), "an array of {}".format(dtype)
+    if not is_integer:
+        raise TypeError("`RotaryPositionalEmbedding` expects `offset` to be an integer, got {}.".format(got))
