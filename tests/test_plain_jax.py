@@ -62,6 +62,7 @@ MAKE = {  # name -> a function that makes the model from a key
     "Sequential with Dropout": lambda key: nn.Sequential([jnp.tanh, nn.Dropout(), nn.Linear(2, 2, key=key)]),
     "MLP": lambda key: nn.MLP(2, 2, 2, 1, key=key),
     "Conv": lambda key: nn.Conv(1, 2, 2, 1, key=key),
+    "ConvTranspose": lambda key: nn.ConvTranspose(1, 2, 2, 1, key=key),
     "LayerNorm": lambda key: nn.LayerNorm(2),
     "RMSNorm": lambda key: nn.RMSNorm(2),
     "GroupNorm": lambda key: nn.GroupNorm(1, 2),
@@ -83,6 +84,7 @@ MAKE = {  # name -> a function that makes the model from a key
 }
 CALL = {
     "Conv": lambda model: model(X[:, None]),
+    "ConvTranspose": lambda model: model(X[:, None]),
     "Dropout": lambda model: model(X, key=KEY),
     "Sequential with Dropout": lambda model: model(X, key=KEY),
     "RNNCell": lambda model: model(X, X),

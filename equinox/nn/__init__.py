@@ -12,6 +12,7 @@ from ._attention import MultiheadAttention
 from ._batch_norm import BatchNorm
 from ._cells import GRUCell, LSTMCell, RNNCell
 from ._conv import Conv, Conv1d, Conv2d, Conv3d
+from ._conv_transpose import ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from ._dot_product_attention import dot_product_attention
 from ._dropout import Dropout
 from ._einsum import Einsum
@@ -42,6 +43,10 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "ConvTranspose",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "Dropout",
     "Einsum",
     "Embedding",

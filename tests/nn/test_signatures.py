@@ -18,6 +18,7 @@ CONV = (
     "(in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, use_bias=True, "
     "padding_mode='ZEROS', dtype=None, *, weight_init=None, bias_init=None, key)"
 )
+CONV_TRANSPOSE = CONV.replace("stride=1, padding=0,", "stride=1, output_padding=0, padding=0,")
 SPECIFICATION = {
     "AvgPool1d": AVG_POOL,
     "AvgPool2d": AVG_POOL,
@@ -33,6 +34,13 @@ SPECIFICATION = {
     "Conv1d": (CONV, "(x, *, key=None)"),
     "Conv2d": (CONV, "(x, *, key=None)"),
     "Conv3d": (CONV, "(x, *, key=None)"),
+    "ConvTranspose": (
+        CONV.replace("(", "(num_spatial_dims, ", 1).replace("padding=0,", "padding=0, output_padding=0,"),
+        "(x, *, key=None)",
+    ),
+    "ConvTranspose1d": (CONV_TRANSPOSE, "(x, *, key=None)"),
+    "ConvTranspose2d": (CONV_TRANSPOSE, "(x, *, key=None)"),
+    "ConvTranspose3d": (CONV_TRANSPOSE, "(x, *, key=None)"),
     "GRU": (LAYERS_OF_CELLS, OVER_SEQUENCE),
     "LSTM": (LAYERS_OF_CELLS, OVER_SEQUENCE),
     "RNN": ("(cell, *, unroll=1)", OVER_SEQUENCE),
