@@ -8,6 +8,15 @@ The leaves of the layers are arrays, so plain JAX takes them. Functions are part
 """
 
 from ._activations import Lambda, PReLU
+from ._adaptive_pool import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+    AdaptivePool,
+)
 from ._attention import MultiheadAttention
 from ._batch_norm import BatchNorm
 from ._cells import GRUCell, LSTMCell, RNNCell
@@ -35,6 +44,13 @@ from ._state import State, StatefulLayer, StateIndex, delete_init_state, make_wi
 from ._weight_norm import WeightNorm
 
 __all__ = [
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
+    "AdaptivePool",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",

@@ -13,7 +13,7 @@ from .._trees.predicates import is_static_function
 from ._checks import as_array_of, as_bool, as_size, as_sizes, check_callable, in_words
 from ._dtypes import as_dtype_of, at_least_float32
 from ._spatial import Padding, Pair, as_padding, axis_names, output_sizes, padding_pairs
-from ._windows import larger, neutral, reduce_windows, sum_windows
+from ._windows import check_ordered, larger, neutral, reduce_windows, sum_windows
 
 Sizes = Union[int, Sequence[int]]
 PaddingArgument = Union[str, int, Sequence[Union[int, Pair]]]
@@ -145,12 +145,7 @@ class _MaxPool(Pool):
 
     def __call__(self, x: AnyArray, *, key: Optional[Key] = None) -> Array:
         x = self._as_input(x)
-        if jnp.issubdtype(x.dtype, jnp.complexfloating):
-            raise TypeError(
-                "`{}` expects real numbers, which have an order, got `x` of dtype {}.".format(
-                    type(self).__name__, x.dtype
-                )
-            )
+        check_ordered(x, self)
         return reduce_windows(self._padded(x), self.kernel_size, self.stride, self.operation)
 
 

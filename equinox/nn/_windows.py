@@ -17,6 +17,15 @@ from .._compat.types import Array
 Operation = Callable[[Any, Any], Any]  # from two arrays to an array of the same shape and dtype
 
 
+def check_ordered(x: Array, layer: Any) -> None:
+    """Raise an error if `x`, an argument of `layer`, has complex numbers."""
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        raise TypeError(
+            "`{}` expects real numbers, which have an order, got `x` of dtype {}. Pool `jnp.real(x)` and "
+            "`jnp.imag(x)`, or `jnp.abs(x)`.".format(type(layer).__name__, x.dtype)
+        )
+
+
 def larger(a: Array, b: Array) -> Array:
     """The larger one of `a` and `b`, elementwise, or NaN. If they are equal, the gradient belongs to `a`."""
     later = lax.gt(b, a)

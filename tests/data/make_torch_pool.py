@@ -8,6 +8,7 @@ cases = {}
 
 
 def add(kind, x_shape, note, x=None, **options):
+    """`x_shape` has no batch. `x` is drawn if it isn't given."""
     layer = getattr(torch.nn, kind)(**options)
     inputs = {"x": draw(rng, *x_shape) if x is None else x}
     cases["{}, {}".format(kind, note)] = make_case(rng, layer, inputs, options=options)
@@ -47,5 +48,15 @@ for kind, x_shape, options in (
     ("AvgPool3d", (1, 3, 4, 5), {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}),
 ):
     add(kind, x_shape, "without padding in the count", count_include_pad=False, **options)
+for kind in ("AdaptiveMaxPool", "AdaptiveAvgPool"):
+    add(kind + "1d", (2, 7), "windows of two lengths", output_size=3)
+    add(kind + "1d", (2, 5), "windows of one length that overlap", output_size=4)
+    add(kind + "1d", (2, 3), "larger than the input", output_size=8)
+    add(kind + "2d", (2, 4, 6), "sizes that divide", output_size=[2, 3])
+    add(kind + "2d", (2, 3, 5), "one output", output_size=1)
+    add(kind + "2d", (1, 5, 7), "sizes that don't divide", output_size=[2, 5])
+    add(kind + "3d", (1, 3, 4, 5), "each dimension", output_size=[2, 4, 3])
+for dimensions, shape in enumerate([(2, 7), (2, 5, 5), (1, 3, 4, 4)], 1):
+    add("AdaptiveMaxPool{}d".format(dimensions), shape, "equal numbers", x=equal_numbers(*shape), output_size=3)
 
 write(__file__, cases)

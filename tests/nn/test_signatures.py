@@ -19,7 +19,15 @@ CONV = (
     "padding_mode='ZEROS', dtype=None, *, weight_init=None, bias_init=None, key)"
 )
 CONV_TRANSPOSE = CONV.replace("stride=1, padding=0,", "stride=1, output_padding=0, padding=0,")
+ADAPTIVE = "(target_shape)", "(x, *, key=None)"
 SPECIFICATION = {
+    "AdaptiveAvgPool1d": ADAPTIVE,
+    "AdaptiveAvgPool2d": ADAPTIVE,
+    "AdaptiveAvgPool3d": ADAPTIVE,
+    "AdaptiveMaxPool1d": ADAPTIVE,
+    "AdaptiveMaxPool2d": ADAPTIVE,
+    "AdaptiveMaxPool3d": ADAPTIVE,
+    "AdaptivePool": ("(target_shape, num_spatial_dims, operation)", "(x, *, key=None)"),
     "AvgPool1d": AVG_POOL,
     "AvgPool2d": AVG_POOL,
     "AvgPool3d": AVG_POOL,

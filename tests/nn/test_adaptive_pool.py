@@ -1,0 +1,145 @@
+"""Adaptive pooling: PyTorch's numbers, a loop over the windows in NumPy, and laws."""
+
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers.torch_cases import check, load
+
+import equinox as eqx
+from equinox import nn
+
+CASES = load("pool")
+
+
+def randoms(*shape):
+    return np.random.RandomState(0).normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("Adaptive")])
+def test_values_and_gradients_are_those_of_pytorch(name):
+    """Over sizes that divide and don't, larger outputs, and equal numbers in a window."""
+    pool = getattr(nn, name.split(",")[0])(CASES[name]["options"]["output_size"])
+    check(CASES[name], lambda parameters, inputs: {"y": pool(inputs["x"])})
+
+
+# A loop in NumPy
+
+
+def pooled_by_loop(x, target_shape, operation):
+    for axis, target in enumerate(target_shape, 1):
+        size = x.shape[axis]
+        windows = [
+            range(int(np.floor(i * size / target)), int(np.ceil((i + 1) * size / target))) for i in range(target)
+        ]
+        x = np.stack([operation(np.take(x, window, axis), axis) for window in windows], axis)
+    return x
+
+
+@hypothesis.settings(max_examples=12)
+@hypothesis.given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=3))
+def test_each_window_is_reduced(sizes_and_targets):
+    """The maximum, the mean and the median. The shapes are known before anything is computed."""
+    sizes, target_shape = zip(*sizes_and_targets)
+    dimensions = len(sizes)
+    x = randoms(2, *sizes)
+    layers = [
+        getattr(nn, "AdaptiveMaxPool{}d".format(dimensions))(target_shape),
+        getattr(nn, "AdaptiveAvgPool{}d".format(dimensions))(target_shape),
+        nn.AdaptivePool(target_shape, dimensions, jnp.median),
+    ]
+    results = jax.jit(lambda x: [layer(x) for layer in layers])(x)
+    for layer, result, operation in zip(layers, results, (np.max, np.mean, np.median)):
+        assert eqx.filter_eval_shape(layer, x).shape == (2,) + target_shape
+        np.testing.assert_allclose(result, pooled_by_loop(x, target_shape, operation), rtol=1e-5, atol=1e-6)
+
+
+# Laws
+
+
+def test_the_own_shape_of_the_input_gives_the_input():
+    x = randoms(2, 3, 5)
+    for kind in (nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d):
+        np.testing.assert_array_equal(kind((3, 5))(x), x)
+    np.testing.assert_array_equal(nn.AdaptivePool((3, 5), 2, jnp.sum)(x), x)
+
+
+def test_sizes_that_divide_give_pooling_without_overlap():
+    x = randoms(2, 6, 8)
+    np.testing.assert_array_equal(nn.AdaptiveMaxPool2d((3, 2))(x), nn.MaxPool2d((2, 4), (2, 4))(x))
+    np.testing.assert_allclose(nn.AdaptiveAvgPool2d((3, 2))(x), nn.AvgPool2d((2, 4), (2, 4))(x), rtol=1e-5)
+
+
+def test_the_mean_of_a_constant_is_the_constant():
+    np.testing.assert_allclose(nn.AdaptiveAvgPool2d(3)(jnp.full((1, 5, 7), 2.5)), np.full((1, 3, 3), 2.5), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [nn.AdaptiveMaxPool2d((3, 2)), nn.AdaptiveAvgPool2d((3, 2)), nn.AdaptivePool((3, 2), 2, jnp.prod)],
+    ids=["AdaptiveMaxPool2d", "AdaptiveAvgPool2d", "AdaptivePool"],
+)
+def test_derivatives_of_each_order_and_mode(pool):
+    """Forward mode gives what reverse mode gives, also over reverse mode, and under `vmap` and `jit`."""
+    xs = randoms(2, 1, 4, 3)
+
+    def cubes(x):
+        return jnp.sum(pool(x) ** 3)
+
+    functions = jax.jacfwd(pool), jax.jacrev(pool), jax.jacfwd(jax.grad(cubes)), jax.jacrev(jax.grad(cubes)), pool
+    by_columns, by_rows, forward, reverse, value = jax.jit(lambda xs: tuple(jax.vmap(f)(xs) for f in functions))(xs)
+    np.testing.assert_allclose(by_columns, by_rows, rtol=1e-5)
+    np.testing.assert_allclose(forward, reverse, rtol=1e-4, atol=1e-5)
+    assert np.any(forward != 0)
+    np.testing.assert_allclose(value[1], pool(xs[1]), rtol=1e-6)
+
+
+def test_nan_and_infinity_stay_in_their_windows():
+    x = jnp.array([[jnp.nan, 0.0, 2.0, -jnp.inf, jnp.inf]])
+    nan, inf = np.nan, np.inf
+    np.testing.assert_array_equal(nn.AdaptiveMaxPool1d(3)(x), [[nan, 2, inf]])
+    np.testing.assert_array_equal(nn.AdaptiveAvgPool1d(3)(x), [[nan, -inf, nan]])
+
+
+def test_dtypes():
+    """Maxima keep the dtype, and averages of integers have fractions. In bfloat16 256 + 1 is 256."""
+    x = jnp.array([[1, 2, 4]])
+    for dtype in (jnp.uint8, jnp.bfloat16):
+        y = nn.AdaptiveMaxPool1d(2)(x.astype(dtype))
+        assert (y.dtype, y.tolist()) == (dtype, [[2, 4]])
+    assert nn.AdaptiveAvgPool1d(2)(x).tolist() == [[1.5, 3.0]]
+    for target in (1, 2):
+        y = nn.AdaptiveAvgPool1d(target)(jnp.array([[256, 1, 1, 1.0] * target], jnp.bfloat16))
+        assert (y.dtype, y.tolist()) == (jnp.bfloat16, [[65.0] * target])
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (
+            lambda: nn.AdaptiveAvgPool2d(3)(jnp.ones((5, 1, 4, 4))),
+            ValueError,
+            r"`AdaptiveAvgPool2d` expects .* \(channels, height, width\), got \(5, 1, 4, 4\). Batch with `jax.vmap",
+        ),
+        (lambda: nn.AdaptiveMaxPool1d(3)(jnp.ones((2, 0))), ValueError, r"no axis of length 0, got shape \(2, 0\)"),
+        (lambda: nn.AdaptiveMaxPool1d(3)(jnp.array([[1j]])), TypeError, "real numbers"),
+        (lambda: nn.AdaptiveMaxPool3d((2, 3)), ValueError, "`target_shape` to be an integer, or one for each of its 3"),
+        (lambda: nn.AdaptiveAvgPool1d(0), ValueError, "`AdaptiveAvgPool1d` expects `target_shape` to be at least 1"),
+        (lambda: nn.AdaptivePool(2, 1, 3), TypeError, "`operation` to be a function"),
+        (
+            lambda: nn.AdaptivePool(2, 1, jnp.sort)(jnp.ones((1, 6))),
+            ValueError,
+            r"one number for a vector of 3 numbers, got shape \(3,\)",
+        ),
+    ],
+    ids=map(str, range(7)),
+)
+def test_errors(call, error, message):
+    """They name the layer, the argument, what came and what to do."""
+    with pytest.raises(error, match=message):
+        call()
