@@ -17,12 +17,19 @@ LINK = re.compile(r"\[([^\[\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 API_ROW = re.compile(r"^\| \[`([\w.]+)`\]\((\S+)\)", re.MULTILINE)
 
 
-class Examples(griffe.Extension):
-    """Has griffe read a section `Example:` as code. It knows the name `Examples:` only."""
+class Docstrings(griffe.Extension):
+    """Has griffe read our docstrings."""
 
     def on_object(self, *, obj, **kwargs):
+        """Read a section `Example:` as code. griffe knows the name `Examples:` only."""
         if obj.docstring:
             obj.docstring.value = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE)
+
+    def on_function(self, *, func, **kwargs):
+        """Give the parameters the names that `forwards_keywords` gives them at run time, and the docstring has."""
+        if any("forwards_keywords" in str(decorator.value) for decorator in func.decorators):
+            for parameter in func.parameters:
+                parameter.name = parameter.name.lstrip("_")
 
 
 def on_files(files, config):

@@ -208,17 +208,33 @@ def test_train_vae_learns(load, tmp_path, monkeypatch, capsys):
     assert "400/400" in captured.err
 
 
-def test_the_digits_are_those_of_scikit_learn(load):
+def test_train_cnn_learns(load, tmp_path, monkeypatch, capsys):
+    """Nearly all held-out images are read, with the statistics of the training. A picture is written."""
+    example, picture = load("train_cnn"), tmp_path / "cnn.png"
+    monkeypatch.setattr(example, "load_digits", _blurred_bars)
+    accuracy, model, state, history = example.main(steps=60, batch_size=32, channels=4, picture=str(picture))
+    assert accuracy > 0.97 > history["accuracy"][0][1]
+    assert history["accuracy"][-1] == (60, accuracy)
+    assert [step for step, _ in history["loss"]] == list(range(60))
+    assert [int(state.get(norm.running)["steps"]) for norm in model.norms] == [60, 60, 60]
+    _assert_is_picture(picture)
+    captured = capsys.readouterr()
+    assert "Of 60 digits that were not used in training, {:.1%} are read".format(accuracy) in captured.out
+    assert "60/60" in captured.err
+
+
+@pytest.mark.parametrize("name", ["train_cnn", "train_vae"])
+def test_the_digits_are_those_of_scikit_learn(name, load):
     """The examples scale them to numbers from 0 to 1."""
     pytest.importorskip("sklearn", reason="needs scikit-learn, which the extra `digits` installs")
-    images, digits = load("train_vae").load_digits()
+    images, digits = load(name).load_digits()
     assert images.shape == (1797, 8, 8) and images.dtype == np.float32
     assert images.min() == 0 and images.max() == 1
     assert sorted(set(digits.tolist())) == list(range(10))
 
 
 @pytest.mark.parametrize("stop_after", [0, 2])
-@pytest.mark.parametrize("name", ["train_vae"])
+@pytest.mark.parametrize("name", ["train_cnn", "train_vae"])
 def test_an_interrupt_keeps_what_was_learnt(name, stop_after, load, tmp_path, monkeypatch, capsys):
     """The model of the last whole step is evaluated and drawn."""
     example, picture = load(name), tmp_path / "picture.png"
@@ -234,7 +250,7 @@ def test_an_interrupt_keeps_what_was_learnt(name, stop_after, load, tmp_path, mo
     monkeypatch.setattr(example, "make_step", make_step_or_interrupt)
     if hasattr(example, "load_digits"):
         monkeypatch.setattr(example, "load_digits", _blurred_bars)
-    _, model, history = example.main(picture=str(picture))
+    _, model, *_, history = example.main(picture=str(picture))
     assert len(history["loss"]) == len(models) == stop_after
     if models:
         assert _same_bits(model, models[-1])
