@@ -127,7 +127,12 @@ def _as_array(x):
 
 
 def _is_inexact(x):
-    return bool(jnp.issubdtype(x.dtype, jnp.inexact))
+    return _is_inexact_dtype(x.dtype)
+
+
+@ft.lru_cache(maxsize=None)
+def _is_inexact_dtype(dtype):
+    return bool(jnp.issubdtype(dtype, jnp.inexact))
 
 
 def _guarded(arrays, may_vary, refuse, jax):

@@ -209,7 +209,9 @@ class CustomJvp(Transformed[P, R]):
             out, out_tangents = check_pair(
                 call.name, "`jvp`", "`(out, out_tangents)`", jvp(args, tangents_of_args, **kwargs)
             )
-            return call.pack(out, "jvp"), _tangents_of_arrays(call.name, out, out_tangents, "out_tangents", "out")
+            leaves, treedef = tree_util.tree_flatten(out)
+            out_tangents = _tangents_of_arrays(call.name, leaves, treedef, out_tangents, "out_tangents", "out")
+            return call.pack(out, "jvp"), out_tangents
 
         refuse = call.refuse("only positional inputs", "Pass it by position")
         return call.unpack(_compat.custom_jvp(call.primal, rule, call.may_vary, refuse)(*arrays))
@@ -308,22 +310,23 @@ class CustomVjp(Transformed[P, R]):
             raise TypeError("`{}` expects its first input by position.".format(__self._options.name))
         call, arrays = _Call.of(__self, args, kwargs, 1)
 
-        def fwd_rule(perturbed, arrays):
+        def fwd_rule(are_perturbed, arrays):
             _, _, args, kwargs = call.merge(arrays)
-            _, _, (perturbed, *_), _ = call.merge.fill(perturbed, False)
+            _, _, (perturbed, *_), _ = call.merge.fill(are_perturbed, False)
             out, residuals = check_pair(call.name, "`fwd`", "`(out, residuals)`", fwd(perturbed, *args, **kwargs))
-            return call.pack(out, "fwd"), (arrays, separate(residuals, is_array), Rest.of(perturbed))
+            return call.pack(out, "fwd"), (arrays, separate(residuals, is_array), Rest.of(are_perturbed))
 
         def bwd_rule(residuals, cotangents):
-            arrays, (residuals, merge_residuals), merge_perturbed = residuals
+            arrays, (residuals, merge_residuals), are_perturbed = residuals
             cotangents, merge_out = cotangents
             if all(map(is_none, cotangents)):  # JAX 0.4.38 calls the rule for an unused output, JAX 0.7.2 doesn't
                 return [None] * len(call.may_vary)
             _, _, args, kwargs = call.merge(arrays)
-            grad_out = merge_out.with_nones(cotangents)
-            grad = bwd(merge_residuals(residuals), grad_out, merge_perturbed(()), *args, **kwargs)
+            _, _, (perturbed, *_), _ = call.merge.fill(are_perturbed(()), False)
+            grad = bwd(merge_residuals(residuals), merge_out.with_nones(cotangents), perturbed, *args, **kwargs)
             first_name = (positional_names(__self.__wrapped__) or ["args[0]"])[0]
-            grads = iter(_tangents_of_arrays(call.name, args[0], grad, "grad", first_name))
+            leaves, treedef = call.leaves_of_first(arrays)
+            grads = iter(_tangents_of_arrays(call.name, leaves, treedef, grad, "grad", first_name))
             return [next(grads) if is_first else None for is_first in call.may_vary]
 
         refuse = call.refuse("only the first input", "Put it into a tuple with the first input")
@@ -351,10 +354,11 @@ class _Call:
         self._fun = fun
         self._expected = _UNKNOWN
         of_closure, of_fun, of_args, _ = merge.groups.treedef.children()
-        first = of_closure.num_leaves + of_fun.num_leaves
-        last = first + sum(x.num_leaves for x in of_args.children()[:number])
+        self._treedefs = of_args.children()[:number]
+        self._first = of_closure.num_leaves + of_fun.num_leaves
+        last = self._first + sum(x.num_leaves for x in self._treedefs)
         self._leaf_numbers = [i for i, is_static in enumerate(merge.groups.groups) if not is_static]
-        self.may_vary = [first <= i < last for i in self._leaf_numbers]
+        self.may_vary = [self._first <= i < last for i in self._leaf_numbers]
 
     @classmethod
     def of(cls, custom, args, kwargs, number):
@@ -362,6 +366,11 @@ class _Call:
         fun = custom.__wrapped__
         arrays, merge = separate((_closed_over(fun), fun, args, kwargs), is_array)
         return cls(custom._options.name, fun, merge, number), arrays
+
+    def leaves_of_first(self, arrays):
+        """The leaves and the structure of the first positional input."""
+        treedef = self._treedefs[0]
+        return self.merge.leaves(arrays)[self._first : self._first + treedef.num_leaves], treedef
 
     def primal(self, *arrays):
         """The user's function, of arrays."""
@@ -429,9 +438,11 @@ def _closed_over(fun):
     return found
 
 
-def _tangents_of_arrays(name, tree, tangents, root, tree_root):
-    """The tangents or gradients that a rule returned for the arrays in `tree`: arrays, or `None` for zero."""
-    leaves, treedef = tree_util.tree_flatten(tree)
+def _tangents_of_arrays(name, leaves, treedef, tangents, root, tree_root):
+    """The tangents or gradients that a rule returned for the arrays among `leaves`: arrays, or `None` for zero.
+
+    The arguments are those of `tangents_of_leaves`.
+    """
     found = tangents_of_leaves(name, leaves, treedef, tangents, root, tree_root)
     return [t if t is None or is_array(t) else jnp.asarray(t) for x, t in zip(leaves, found) if is_array(x)]
 

@@ -29,28 +29,35 @@ def tangents_of_leaves(name, leaves, treedef, tangents, root, tree_root):
         TypeError: A tangent has another dtype than its leaf, or its leaf isn't a floating-point or complex array.
     """
     items, structure = tree_util.tree_flatten(tangents, is_leaf=is_none)
-    tree = treedef.unflatten(leaves)
-    try:
-        below = structure.flatten_up_to(treedef.unflatten(range(len(leaves))))
-    except ValueError:
-        below = None
-    if below is None or not all(x is None or tree_util.all_leaves([y]) for x, y in zip(items, below)):
+    places = range(len(leaves)) if structure == treedef else _places(items, structure, treedef)
+    if places is None:
         message = "`{}` expects `{}` to have the structure of `{}`, or `None` in it. At `{}` expected {}, got {}."
-        difference = first_difference(tree, tangents, root, covers=is_none)
+        difference = first_difference(treedef.unflatten(leaves), tangents, root, covers=is_none)
         raise ValueError(message.format(name, root, tree_root, *difference))
     found = [None] * len(leaves)
-    for x, y in zip(items, below):
+    for x, place in zip(items, places):
         if x is not None and not _is_float0(x):  # JAX's own tangent of an integer
-            found[y] = x
+            found[place] = x
     for i, (tangent, x) in enumerate(zip(found, leaves)):
         problem = None if tangent is None else _problem(tangent, x)
         if problem is not None:
             error, expected, hint = problem
+            tree = treedef.unflatten(leaves)
             path, tree_path = leaf_paths(tree, root)[i], leaf_paths(tree, tree_root)[i]
             message = "`{}` got {} for `{}`, but `{}` is {}. {}"
             got = describe(tangent) if is_array_like(tangent) else describe_leaf(tangent)
             raise error(message.format(name, got, path, tree_path, expected, hint))
     return found
+
+
+def _places(items, structure, treedef):
+    """For each item, the number of its leaf in a tree. `None` if a structure with such items doesn't fit the tree."""
+    try:
+        places = structure.flatten_up_to(treedef.unflatten(range(treedef.num_leaves)))
+    except ValueError:
+        return None
+    fits = all(x is None or tree_util.all_leaves([place]) for x, place in zip(items, places))
+    return places if fits else None
 
 
 def _problem(tangent, x):
