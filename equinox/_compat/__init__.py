@@ -23,7 +23,7 @@ from .features import SINCE, require
 from .host_checks import host_check
 from .primitives import identity_primitive
 from .pytrees import named_children, register_node
-from .sharding import constrain, is_device, shard_map
+from .sharding import constrain, is_device, shard_map, sharding_of_type
 from .staging import check_options
 
 __all__ = [
@@ -48,5 +48,6 @@ __all__ = [
     "require",
     "row_or_nan",
     "shard_map",
+    "sharding_of_type",
     "to_numpy",
 ]

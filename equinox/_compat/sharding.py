@@ -36,6 +36,23 @@ def constrain(x, sharding, jax=jax):
     return jax.lax.with_sharding_constraint(x, sharding)
 
 
+def sharding_of_type(x):
+    """The sharding that belongs to the type of an array, as text. It is empty if there is none.
+
+    The type of an array on a mesh holds the mesh since about JAX 0.5, and on explicit axes also the spec. `jax.jit`
+    traces a function again for another type. Older types have no mesh. No floor retires this function.
+
+    Args:
+        x: An array, or a shape and dtype.
+    """
+    sharding = getattr(getattr(x, "aval", None), "sharding", None)
+    axes = getattr(getattr(sharding, "mesh", None), "shape", None)
+    if sharding is None or not axes:
+        return ""
+    mesh = ", ".join("{}={}".format(*axis) for axis in axes.items())
+    return "P({}) on the mesh ({})".format(", ".join(map(repr, sharding.spec)), mesh)
+
+
 def is_device(x):
     """Whether `x` is one of `jax.devices()`. Every JAX has another class for them."""
     return hasattr(x, "device_kind") and hasattr(x, "platform")

@@ -4,6 +4,7 @@ JAX traces a function when it compiles it for new inputs. Without listeners, a t
 and a call of a compiled function does nothing at all.
 """
 
+from .. import _compat
 from .._trees.format import array_text
 from .arguments import inputs_of, positional_names
 
@@ -13,12 +14,13 @@ listeners: dict = {}  # id of a function of a `Trace` -> the function
 class Shape:
     """Stands for an array, where its values aren't known or aren't wanted."""
 
-    __slots__ = ("dtype", "shape", "weak_type")
+    __slots__ = ("dtype", "shape", "sharding", "weak_type")
 
     def __init__(self, x):
         self.shape = x.shape
         self.dtype = x.dtype
         self.weak_type = bool(getattr(getattr(x, "aval", x), "weak_type", False))
+        self.sharding = _compat.sharding_of_type(x)
 
     def __eq__(self, other):
         return type(other) is Shape and self._key() == other._key()
@@ -27,10 +29,10 @@ class Shape:
         return hash(self._key())
 
     def __repr__(self):
-        return array_text(self)
+        return ", ".join(filter(None, (array_text(self), self.sharding)))
 
     def _key(self):
-        return self.shape, self.dtype, self.weak_type
+        return self.shape, self.dtype, self.weak_type, self.sharding
 
 
 class Trace:
@@ -39,8 +41,8 @@ class Trace:
     Attributes:
         name: The name of the function.
         function: The plain function.
-        key: What all traces have in common whose compiled functions belong together.
-        inputs: The inputs (see `arguments.Input`). A `Shape` stands for each traced leaf.
+        key: What is around the function, and the options. Traces are compared with those of the same key.
+        inputs: The function, then the inputs (see `arguments.Input`). A `Shape` stands for each traced leaf.
     """
 
     __slots__ = ("function", "inputs", "key", "name")
@@ -48,7 +50,7 @@ class Trace:
     def __init__(self, name, function, key, inputs):
         self.name = name
         self.function = function
-        self.key = (id(function), *key)
+        self.key = key
         self.inputs = inputs
 
 
@@ -76,6 +78,6 @@ def tell(name, function, key, fun, restore, leaves, number_bound):
     """
     args, kwargs = restore(map(Shape, leaves))
     bound, args = args[:number_bound], args[number_bound:]
-    trace = Trace(name, function, key, inputs_of(positional_names(fun), args, kwargs, bound))
+    trace = Trace(name, function, key, inputs_of(positional_names(fun), args, kwargs, (function, *bound)))
     for listener in list(listeners.values()):
         listener(trace)

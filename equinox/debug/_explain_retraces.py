@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools as ft
 import threading
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
@@ -18,17 +19,22 @@ def explain_retraces(
 ) -> Retraces:
     """Find out why `filter_jit`, `jitf` or `filter_pmap` compiles a function again.
 
-    It starts to record at once, and stops at the end of its `with` block or when `stop` is called. When a function is
-    traced a second time or later, it is compared with the earlier trace that it differs least from. What differs is
-    said by path, before and after:
+    It starts to record at once, and stops at the end of its `with` block or when `stop` is called. A new `with` block
+    starts it again. When a function is traced a second time or later, it is compared with the earlier trace that it
+    differs least from. What differs is said by path, before and after:
 
         model.step: 3 -> 4 (int, static)
         x: f32[32,8] -> f32[31,8]
         batch['mask']: a new key
         model.layers: a `list` of 2 -> a `list` of 3
+        fun: <lambda> -> <lambda> (function, another object, static)
 
-    What was compiled before isn't known. Call `clear_cache` of the function first to compare with that too. While
-    nothing records, calls and traces cost nothing more.
+    The last line is about a function that is made at each call, such as a lambda or a `functools.partial`. Each of its
+    objects is compiled. Make it once.
+
+    What was compiled before isn't known. Call `clear_cache` of the function first to compare with that too. JAX may
+    compile a trace for other devices without tracing the function again. That isn't reported. While nothing records,
+    calls and traces cost nothing more.
 
     Args:
         fn: A function, or what a transformation returned. By default, all functions are recorded.
@@ -81,9 +87,10 @@ class Retraces(List[Retrace]):
         super().__init__()
         self._function = function
         self._announce = announce
-        # The key of traces -> their function, and their numbers and inputs. The `id` of the function is in the key, so
-        # the function must live as long.
-        self._traces: Dict[Any, Tuple[Any, List[Any]]] = {}
+        # The key of traces -> their numbers and inputs. An `id` is in the key. The inputs hold the function, so its
+        # `id` isn't used again.
+        self._traces: Dict[Any, List[Tuple[int, Any]]] = {}
+        self._blocks = 0  # how many `with` blocks are open
         self._recording = threading.RLock()  # a comparison may run any code
         self._listener = self._record  # one object, by which it is removed
         trace_listeners.add(self._listener)
@@ -94,10 +101,14 @@ class Retraces(List[Retrace]):
         self._traces.clear()
 
     def __enter__(self) -> Retraces:
+        trace_listeners.add(self._listener)
+        self._blocks += 1
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self.stop()
+        self._blocks -= 1
+        if self._blocks == 0:
+            self.stop()
 
     def __str__(self) -> str:
         return "\n".join(map(str, self)) or "No function was compiled again."
@@ -106,7 +117,7 @@ class Retraces(List[Retrace]):
         if self._function is not None and trace.function is not self._function:
             return
         with self._recording:
-            _, earlier = self._traces.setdefault(trace.key, (trace.function, []))
+            earlier = self._traces.setdefault((_origin(trace.function), trace.key), [])
             number = earlier[-1][0] + 1 if earlier else 1
             found = closest(trace.inputs, earlier) if earlier else None
             earlier.append((number, trace.inputs))
@@ -116,3 +127,11 @@ class Retraces(List[Retrace]):
             self.append(retrace)
             if self._announce is not None:
                 self._announce(str(retrace))
+
+
+def _origin(function: Any) -> Any:
+    """What two functions share if the same line made them, as if a lambda is made at each call."""
+    while isinstance(function, ft.partial):
+        function = function.func
+    code = getattr(function, "__code__", None)
+    return id(function) if code is None else (id(code), function.__qualname__)

@@ -1,6 +1,7 @@
 """`explain_retraces` says why a function was compiled again: by path, before and after."""
 
 import collections
+import functools as ft
 import gc
 import threading
 import weakref
@@ -241,6 +242,66 @@ def test_one_function_or_all():
                 jitted(m)(x)
         assert len(of_one) == 1 and of_one == of_all and of_none == []
     assert texts(of_one) == ["x: f32[] -> f16[]"]
+
+
+def test_a_function_that_is_made_at_each_call():
+    """Each object is compiled. It is compared with those that the same line has made, and with no others."""
+
+    def call(x, n=1):
+        eqx.filter_jit(make())(x)
+        eqx.filter_jit(ft.partial(other_of, n=n))(x)
+        eqx.filter_jit(decorated(other))(x)
+        eqx.filter_jit(decorated(make))(x)
+
+    def decorated(fun):
+        return ft.wraps(fun)(lambda x: x)
+
+    def other_of(x, n):
+        return x
+
+    with recorded() as retraces:
+        call(X)
+        assert retraces == []
+        call(X[1:], 2)
+    lambdas, partials, *wrapped = [retrace.changes for retrace in retraces]
+    name = make().__qualname__
+    assert list(map(str, lambdas)) == [
+        "fun: {0} -> {0} (function, another object, static)".format(name),
+        "x: f32[4] -> f32[3]",
+    ]
+    assert partials[0].before.endswith("n=1)") and partials[0].after.endswith("n=2)")
+    assert [changes[0].path for changes in wrapped] == ["fun", "fun"]
+
+
+@pytest.mark.skipif(
+    not hasattr(getattr(jax, "sharding", None), "AxisType"), reason="no `jax.sharding.AxisType` of JAX 0.5.2"
+)
+def test_a_sharding_that_is_part_of_the_type():
+    mesh = jax.make_mesh((1,), ("a",), axis_types=(jax.sharding.AxisType.Explicit,))
+    put = lambda *spec: jax.device_put(X, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*spec)))  # noqa: E731
+    step = eqx.filter_jit(lambda x: x)
+    with recorded() as retraces:
+        step(X), step(put("a")), step(put())
+    assert texts(retraces) == [
+        "x: f32[4] -> f32[4], P('a') on the mesh (a=1)",
+        "x: f32[4], P('a') on the mesh (a=1) -> f32[4], P(None) on the mesh (a=1)",
+    ]
+
+
+def test_a_block_in_a_block_and_a_block_after_the_end():
+    """It records until the outer block ends, and in each later block."""
+    step, retraces = eqx.filter_jit(lambda x: x), recorded()
+    with retraces:
+        step(X)
+        with retraces:
+            step(X[1:])
+        step(X[2:])
+    step(X[3:])
+    assert texts(retraces) == ["x: f32[4] -> f32[3]", "x: f32[3] -> f32[2]"]
+    with retraces:
+        step(X > 0)
+        step(X[1:] > 0)
+    assert texts(retraces[2:]) == ["x: bool[4] -> bool[3]"]
 
 
 def test_it_records_until_it_is_stopped():
