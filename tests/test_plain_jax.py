@@ -76,6 +76,7 @@ MAKE = {  # name -> a function that makes the model from a key
     "PReLU": lambda key: nn.PReLU(),
     "Lambda": lambda key: nn.Lambda(jnp.tanh),
     "MLP with layers": lambda key: nn.MLP(2, 2, 2, 1, Scale(jnp.array(3.0)), nn.Identity(), key=key),
+    "MLP, scanned": lambda key: nn.MLP(2, 2, 2, 3, Scale(jnp.array(3.0)), scan=True, key=key),
     "build_model": lambda key: example("build_model").MLP([2, 2, 2], key),
     "train_mlp": lambda key: nn.MLP(2, 2, width_size=2, depth=2, key=key),
     "frozen_layer": lambda key: nn.MLP(2, 2, width_size=2, depth=1, key=key),

@@ -10,7 +10,7 @@ from jax.nn import sigmoid
 from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from .._trees.predicates import is_static_function
-from ._checks import as_bool, as_example, as_size, by_either_name, check_callable, check_key, columns, in_words
+from ._checks import as_bool, as_example, as_size, check_callable, check_key, columns, in_words, two_names
 from ._dtypes import as_dtype_of, match_dtypes
 from ._parameters import WEIGHT, Initialiser, as_dtype, make_parameter, uniform
 
@@ -46,8 +46,7 @@ class Cell(Module):
         layer = type(self).__name__
         self.input_size = as_size(input_size, "input_size", layer)
         self.hidden_size = as_size(hidden_size, "hidden_size", layer)
-        name = "bias" if use_bias is None else "use_bias"
-        with_bias = as_bool(by_either_name(bias, True, use_bias, "bias", "use_bias", layer), name, layer)
+        with_bias = as_bool(bias, "bias", layer) if use_bias is None else as_bool(use_bias, "use_bias", layer)
         dtype = as_dtype(dtype, layer)
         check_key(key, layer)
         default = uniform(1 / math.sqrt(self.hidden_size))
@@ -143,6 +142,7 @@ class RNNCell(Cell):
 
     activation: Any = field(static=is_static_function)
 
+    @two_names("bias", "use_bias")
     def __init__(
         self,
         input_size: int,
@@ -233,6 +233,7 @@ class GRUCell(Cell):
         (2,)
     """
 
+    @two_names("bias", "use_bias")
     def __init__(
         self,
         input_size: int,
@@ -330,6 +331,7 @@ class LSTMCell(Cell):
 
     number_of_states: ClassVar[int] = 2
 
+    @two_names("bias", "use_bias")
     def __init__(
         self,
         input_size: int,

@@ -1,9 +1,11 @@
 """Checks of the layers' arguments. Only the shape of an array is checked, so traced arrays pass."""
 
+import functools as ft
+import inspect
 import math
 import numbers
 import operator
-from typing import Any, Sequence, Tuple, Union
+from typing import Any, Callable, Sequence, Tuple, TypeVar, Union, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ import numpy as np
 from .._compat.types import Array, Literal
 from .._trees.predicates import is_array_like
 
+F = TypeVar("F", bound=Callable[..., Any])
 Features = Union[int, Literal["scalar"]]  # the length of a vector, or a number instead of a vector
 
 
@@ -49,17 +52,30 @@ def as_bool(value: Any, name: str, layer: str) -> bool:
     return bool(value)
 
 
-def by_either_name(value: Any, default: Any, other: Any, name: str, other_name: str, layer: str) -> Any:
-    """The argument with two names: `name`, whose default is `default`, and `other_name`, whose default is `None`."""
-    if other is None:
-        return value
-    if value is default:
-        return other
-    raise TypeError(
-        "`{}` takes `{}` and `{}` as two names of one argument, got both. Pass one of them.".format(
-            layer, name, other_name
-        )
-    )
+def two_names(name: str, other_name: str) -> Callable[[F], F]:
+    """Decorate a method, two arguments of which mean one: `name` and `other_name`. Both at once are an error.
+
+    The signature stays as it is, so `name` may have any default, such as the one that 0.0.1 specifies. `None` counts as
+    not passed.
+    """
+
+    def decorate(method: F) -> F:
+        place = list(inspect.signature(method).parameters).index(name)
+
+        @ft.wraps(method)
+        def with_one_name(*args: Any, **kwargs: Any) -> Any:
+            value = args[place] if len(args) > place else kwargs.get(name)
+            if value is not None and kwargs.get(other_name) is not None:
+                raise TypeError(
+                    "`{}` takes `{}` and `{}` as two names of one argument, got both. Pass one of them.".format(
+                        type(args[0]).__name__, name, other_name
+                    )
+                )
+            return method(*args, **kwargs)
+
+        return cast(F, with_one_name)
+
+    return decorate
 
 
 def as_features(value: Any, name: str, layer: str) -> Features:

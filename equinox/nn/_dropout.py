@@ -10,7 +10,7 @@ from jax import core, lax
 
 from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
-from ._checks import MAP_OVER_LAYERS, by_either_name, check_key, in_words
+from ._checks import MAP_OVER_LAYERS, check_key, in_words, two_names
 
 
 def _is_number(x: Any) -> bool:
@@ -56,8 +56,9 @@ class Dropout(Module):
     p: Any = field(static=_is_number)
     deterministic: Any
 
+    @two_names("deterministic", "inference")
     def __init__(self, p: Any = 0.5, deterministic: Any = False, *, inference: Any = None) -> None:
-        deterministic = by_either_name(deterministic, False, inference, "deterministic", "inference", "Dropout")
+        deterministic = deterministic if inference is None else inference
         _known_probability(p)
         _known_flag(deterministic)
         self.p = p
@@ -68,6 +69,7 @@ class Dropout(Module):
         """The flag `deterministic`, by its other name."""
         return self.deterministic
 
+    @two_names("deterministic", "inference")
     def __call__(
         self, input: AnyArray, *, key: Optional[Key] = None, deterministic: Any = None, inference: Any = None
     ) -> Array:
@@ -97,7 +99,7 @@ class Dropout(Module):
             >>> dropout(jnp.ones(2), deterministic=True).tolist()
             [1.0, 1.0]
         """
-        flag = by_either_name(deterministic, None, inference, "deterministic", "inference", "Dropout")
+        flag = deterministic if inference is None else inference
         flag = self.deterministic if flag is None else flag
         _check_unstacked("deterministic", flag)
         _check_unstacked("p", self.p)

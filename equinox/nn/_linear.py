@@ -7,7 +7,7 @@ import jax.random as jrandom
 
 from .._compat.types import AnyArray, Array, Key, T
 from .._module import Module, field
-from ._checks import Features, as_array_of, as_bool, as_example, as_features, by_either_name, check_key, columns
+from ._checks import Features, as_array_of, as_bool, as_example, as_features, check_key, columns, two_names
 from ._dtypes import match_dtypes
 from ._parameters import WEIGHT, Initialiser, as_dtype, make_parameter, uniform
 
@@ -55,6 +55,7 @@ class Linear(Module):
     in_features: Features = field(static=True)
     out_features: Features = field(static=True)
 
+    @two_names("bias", "use_bias")
     def __init__(
         self,
         in_features: Features,
@@ -69,8 +70,7 @@ class Linear(Module):
     ) -> None:
         self.in_features = as_features(in_features, "in_features", "Linear")
         self.out_features = as_features(out_features, "out_features", "Linear")
-        name = "bias" if use_bias is None else "use_bias"
-        with_bias = as_bool(by_either_name(bias, True, use_bias, "bias", "use_bias", "Linear"), name, "Linear")
+        with_bias = as_bool(bias, "bias", "Linear") if use_bias is None else as_bool(use_bias, "use_bias", "Linear")
         dtype = as_dtype(dtype, "Linear")
         check_key(key, "Linear")
         weight_key, bias_key = jrandom.split(key)

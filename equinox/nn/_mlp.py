@@ -3,11 +3,14 @@
 from typing import Any, Callable, List, Optional, Tuple
 
 import jax
+import jax.numpy as jnp
 import jax.random as jrandom
+from jax import tree_util
 
 from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
-from .._trees.predicates import is_static_function
+from .._transforms.loops import filter_scan
+from .._trees.predicates import is_array, is_static_function
 from ._checks import Features, as_bool, as_features, as_size, check_callable, check_key
 from ._linear import Linear
 from ._parameters import Initialiser
@@ -23,9 +26,11 @@ class MLP(Module):
 
     An activation that is a function is part of the structure of the tree. It is no leaf. So all leaves are arrays, and
     `jax.jit`, `jax.grad` and `optax` take the model as it is. Functions compare by identity: if each of two models is
-    made with its own lambda, the models have different structures. An activation that is a layer with parameters is
-    data. It is called on the whole vector, and all hidden layers share it. Whether an activation is structure or data
-    is decided when the model is made. `eqx.replace` changes an activation and decides again.
+    made with its own lambda, the models have different structures. Whether an activation is structure or data is
+    decided when the model is made. `eqx.replace` changes an activation and decides again.
+
+    An activation that is a layer with parameters is data. It is called on the whole vector, and each hidden layer has
+    its own parameters: the arrays in `activation` have an additional first axis of length `depth`.
 
     Args:
         in_size: The length of `input`. `"scalar"` means an input of shape `()`.
@@ -38,13 +43,17 @@ class MLP(Module):
         use_bias: Whether the hidden layers have a bias.
         use_final_bias: Whether the last layer has a bias.
         dtype: The dtype of the parameters. The default is JAX's floating-point dtype.
+        scan: Whether to compile one hidden layer for all that map `width_size` to `width_size`, and to loop over them
+            with `jax.lax.scan`. A deep model then compiles faster. The numbers are the same.
         weight_init: A function that makes the weight of each layer. See `Linear`.
         bias_init: A function that makes the bias of each layer. See `Linear`.
         key: A PRNG key for the initial parameters. It is not kept.
 
     Shapes:
         input: `(in_size,)`. The output: `(out_size,)`. Use `jax.vmap(mlp)(inputs)` for a batch.
-        layers: A tuple of `depth + 1` `Linear`s: `in_size` to `width_size`, ..., `width_size` to `out_size`.
+        layers: A tuple of `depth + 1` `Linear`s: `in_size` to `width_size`, ..., `width_size` to `out_size`. If `scan`
+            is true and `depth` is at least 2, a tuple of three. Those between the first and the last are stacked: their
+            arrays have an additional first axis of length `depth - 1`.
 
     Initialisation:
         Each layer is initialised as `Linear` is.
@@ -56,7 +65,7 @@ class MLP(Module):
         ValueError: An initialiser returns another shape.
         TypeError: A size is not an integer or `"scalar"`. `depth` or `width_size` is no integer.
         TypeError: An activation or an initialiser can't be called.
-        TypeError: `use_bias` or `use_final_bias` is no bool.
+        TypeError: `use_bias`, `use_final_bias` or `scan` is no bool.
         TypeError: `dtype` is no dtype.
         TypeError: `key` is no PRNG key.
 
@@ -73,6 +82,7 @@ class MLP(Module):
     out_size: Features = field(static=True)
     width_size: int = field(static=True)
     depth: int = field(static=True)
+    scan: bool = field(static=True)
 
     def __init__(
         self,
@@ -86,6 +96,7 @@ class MLP(Module):
         use_final_bias: bool = True,
         dtype: Any = None,
         *,
+        scan: bool = False,
         weight_init: Optional[Initialiser] = None,
         bias_init: Optional[Initialiser] = None,
         key: Key,
@@ -101,11 +112,15 @@ class MLP(Module):
         check_key(key, "MLP")
         sizes: List[Features] = [self.in_size, *[self.width_size] * self.depth, self.out_size]
         keys = jrandom.split(key, self.depth + 1)
-        self.layers = tuple(
+        layers = tuple(
             Linear(i, o, bias, dtype, weight_init=weight_init, bias_init=bias_init, key=k)
             for i, o, bias, k in zip(sizes[:-1], sizes[1:], biases, keys)
         )
-        self.activation = activation
+        self.scan = as_bool(scan, "scan", "MLP")
+        if self.scan and self.depth > 1:
+            layers = (layers[0], tree_util.tree_map(lambda *leaves: jnp.stack(leaves), *layers[1:-1]), layers[-1])
+        self.layers = layers
+        self.activation = _for_each_layer(activation, self.depth)
         self.final_activation = final_activation
 
     def __call__(self, input: AnyArray, *, key: Optional[Key] = None) -> Array:
@@ -128,6 +143,49 @@ class MLP(Module):
             >>> jax.vmap(mlp)(jnp.ones((5, 3))).shape
             (5, 2)
         """
-        for layer in self.layers[:-1]:
-            input = self.activation(layer(input))
+        activation = _of_each_layer(self.activation, self.depth)
+        if self.scan and self.depth > 1:
+            first, hidden, last = self.layers
+            input = _hidden_layer(input, (first, _slice(activation, 0)))[0]
+            input = filter_scan(_hidden_layer, input, (hidden, _slice(activation, slice(1, None))), self.depth - 1)[0]
+            return self.final_activation(last(input))
+        for i, layer in enumerate(self.layers[:-1]):
+            input = _hidden_layer(input, (layer, _slice(activation, i)))[0]
         return self.final_activation(self.layers[-1](input))
+
+
+def _hidden_layer(input: Any, layer_and_activation: Any) -> Tuple[Any, None]:
+    layer, activation = layer_and_activation
+    return activation(layer(input)), None
+
+
+def _for_each_layer(activation: Any, depth: int) -> Any:
+    """Copy the arrays of `activation` for each hidden layer."""
+    return _map_arrays(lambda x: jnp.broadcast_to(x, (depth,) + x.shape), activation)
+
+
+def _of_each_layer(activation: Any, depth: int) -> Any:
+    """`activation`, checked. `jax.jit` makes an array of a flag. Then it is the flag of each hidden layer."""
+
+    def checked(x: Any) -> Any:
+        if x.shape == ():
+            return jnp.broadcast_to(x, (depth,))
+        if x.shape[0] != depth:
+            raise ValueError(
+                "`MLP` with `depth={}` expects each array in `activation` to have a first axis of this length, with "
+                "the parameters of each hidden layer, got an array of shape {}.".format(depth, x.shape)
+            )
+        return x
+
+    return _map_arrays(checked, activation)
+
+
+def _slice(activation: Any, index: Any) -> Any:
+    return _map_arrays(lambda x: x[index], activation)
+
+
+def _map_arrays(function: Callable[[Any], Any], activation: Any) -> Any:
+    """Apply `function` to each array. An activation without arrays stays the same object."""
+    if not any(map(is_array, tree_util.tree_leaves(activation))):
+        return activation
+    return tree_util.tree_map(lambda x: function(x) if is_array(x) else x, activation)

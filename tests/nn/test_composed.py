@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import equinox as eqx
-from equinox.nn import MLP, Dropout, Identity, Linear, Sequential
+from equinox.nn import MLP, Dropout, Identity, Linear, PReLU, Sequential
 
 
 def assert_close(got, expected, rtol=1e-4):
@@ -274,26 +274,76 @@ def test_mlp_ends_with_the_identity(getkey):
     assert (np.asarray(negative(jnp.ones(2))) < 0).all()
 
 
+class Scale(eqx.Module):
+    """An activation with a parameter and a flag."""
+
+    factor: jnp.ndarray
+    flipped: bool = False
+
+    def __call__(self, x):
+        return jnp.where(self.flipped, -1, 1) * jnp.tanh(self.factor * x)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3])
+@pytest.mark.parametrize("activation", [Scale(jnp.array(1.5)), jnp.tanh], ids=["layer", "function"])
+def test_mlp_scanned(activation, depth, getkey):
+    """With `scan` values and gradients are those without, also if the activation has parameters."""
+    key, x = getkey(), jnp.ones(2)
+    plain, scanned = (MLP(2, 3, 4, depth, activation, scan=scan, key=key) for scan in (False, True))
+    assert [len(mlp.layers) for mlp in (plain, scanned)] == [depth + 1, min(depth + 1, 3)]
+
+    @eqx.filter_jit
+    @ft.partial(eqx.filter_value_and_grad, has_aux=True)
+    def outcome(mlp):
+        return jnp.sum(mlp(x) ** 2), mlp(x)
+
+    (_, y), grads = outcome(plain)
+    (_, scanned_y), scanned_grads = outcome(scanned)
+    assert_close(scanned_y, y)
+    if depth == 3:
+        middle = jax.tree_util.tree_map(lambda *leaves: jnp.stack(leaves), *grads.layers[1:-1])
+        grads = eqx.replace(grads, layers=(grads.layers[0], middle, grads.layers[-1]))
+    pairs = list(zip(jax.tree_util.tree_leaves(scanned_grads), jax.tree_util.tree_leaves(grads)))
+    assert len(pairs) == 2 * len(scanned.layers) + (activation is not jnp.tanh)
+    for got, expected in pairs:
+        assert_close(got, expected)
+
+
+def test_mlp_scanned_compiles_one_hidden_layer(getkey):
+    """The jaxpr doesn't grow with the depth."""
+    sizes = [len(str(jax.make_jaxpr(MLP(2, 3, 4, n, scan=True, key=getkey()).__call__)(jnp.ones(2)))) for n in (4, 8)]
+    assert sizes[0] == sizes[1]
+
+
 def test_mlp_activation_with_parameters(getkey):
-    """An activation may be a module. Then its arrays are leaves of the MLP."""
+    """An activation may be a module. Each hidden layer has its own parameters, and they begin with the same numbers."""
+    mlp = MLP(2, 3, 4, 2, PReLU(0.5, num_parameters=4), key=getkey())
+    assert mlp.activation.negative_slope.tolist() == [[0.5] * 4] * 2
+    slopes = jnp.array([[0.0] * 4, [3.0] * 4])
+    mlp = eqx.tree_at(lambda m: m.activation.negative_slope, mlp, slopes)
+    x, (a, b, c) = jnp.ones(2), mlp.layers
+    layers = [a, jax.nn.relu, b, eqx.replace(PReLU(), negative_slope=jnp.array([3.0])), c]
+    assert_close(mlp(x), Sequential(layers)(x))
+    with pytest.raises(
+        ValueError, match=r"`depth=2` expects each array in `activation` .* got an array of shape \(1,\)"
+    ):
+        eqx.replace(mlp, activation=PReLU())(x)
 
-    class Scale(eqx.Module):
-        factor: jnp.ndarray
 
-        def __call__(self, x):
-            return self.factor * x
-
-    mlp = MLP(2, 3, 4, 1, activation=Scale(jnp.array(0.0)), key=getkey())
-    assert_close(mlp(jnp.ones(2)), mlp.layers[1].bias)
-    grads = eqx.filter_grad(lambda mlp: jnp.sum(mlp(jnp.ones(2))))(mlp)
-    assert grads.activation.factor != 0
+@pytest.mark.parametrize("scan", [False, True])
+def test_mlp_activation_with_a_flag(scan, getkey):
+    """A flag in an activation is that of all hidden layers, also if `jax.jit` makes an array of it."""
+    mlp = MLP(2, 3, 4, 2, Scale(jnp.array(1.5), flipped=True), scan=scan, key=getkey())
+    assert mlp.activation.flipped is True
+    assert_close(jax.jit(lambda mlp, x: mlp(x))(mlp, jnp.ones(2)), mlp(jnp.ones(2)))
 
 
 def is_structure(activation, getkey):
     mlp = MLP(2, 2, 2, 1, activation, key=getkey())
     sequential = Sequential([mlp.layers[0], activation])
     structure = [len(jax.tree_util.tree_leaves(model)) == 2 * n for model, n in [(mlp, 2), (sequential, 1)]]
-    assert mlp.activation is activation and sequential[1] is activation and structure[0] == structure[1]
+    assert sequential[1] is activation and structure[0] == structure[1]
+    assert mlp.activation is activation or not structure[0]
     return structure[0]
 
 

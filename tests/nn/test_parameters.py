@@ -27,9 +27,14 @@ def test_bias_has_two_names(layer, getkey):
         assert sorted(x.ndim for x in leaves(layer(2, 3, key=getkey(), **without))) in ([2], [2, 2])
     key = getkey()
     assert eqx.tree_equal(layer(2, 3, use_bias=True, key=key), layer(2, 3, key=key))
-    for value in (True, False):
-        with pytest.raises(TypeError, match="`{}` takes `bias` and `use_bias` .* got both".format(layer.__name__)):
-            layer(2, 3, False, use_bias=value, key=getkey())
+    message = "`{}` takes `bias` and `use_bias` .* got both".format(layer.__name__)
+    for bias in (True, False):
+        for use_bias in (True, False):
+            with pytest.raises(TypeError, match=message):
+                layer(2, 3, bias, use_bias=use_bias, key=getkey())
+            with pytest.raises(TypeError, match=message):
+                layer(2, 3, bias=bias, use_bias=use_bias, key=getkey())
+    assert eqx.tree_equal(layer(2, 3, False, use_bias=None, key=key), layer(2, 3, use_bias=False, key=key))
     with pytest.raises(TypeError, match="`{}` expects `use_bias` to be `True` or `False`".format(layer.__name__)):
         layer(2, 3, use_bias="no", key=getkey())
 
@@ -117,7 +122,8 @@ def test_flag_of_dropout_has_two_names(getkey):
     assert Dropout()(x, inference=True) is x
     assert (dropout(x, inference=False, key=getkey()) == 0).any()
     message = "`Dropout` takes `deterministic` and `inference` as two names of one argument"
-    with pytest.raises(TypeError, match=message):
-        Dropout(0.5, True, inference=False)
-    with pytest.raises(TypeError, match=message):
-        dropout(x, deterministic=True, inference=True)
+    for flag in (True, False):
+        with pytest.raises(TypeError, match=message):
+            Dropout(0.5, flag, inference=False)
+        with pytest.raises(TypeError, match=message):
+            dropout(x, deterministic=flag, inference=True)

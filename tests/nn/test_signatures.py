@@ -66,7 +66,7 @@ SPECIFICATION = {
     "Sequential": ("(layers)", "(input, state=None, *, key=None)"),
     "MLP": (
         "(in_size, out_size, width_size, depth, activation, final_activation, use_bias=True, use_final_bias=True, "
-        "dtype=None, *, weight_init=None, bias_init=None, key)",
+        "dtype=None, *, scan=False, weight_init=None, bias_init=None, key)",
         "(input, *, key=None)",
     ),
     "LayerNorm": (
