@@ -7,18 +7,10 @@ import numpy as np
 import pytest
 
 import equinox as eqx
-from equinox.nn import Linear, LoRA, WeightNorm
+from equinox.nn import Conv2d, Linear, LoRA, WeightNorm
 
 X = jnp.array([1.0, -2.0, 0.5])
-
-
-class Kernel(eqx.Module):
-    """A layer whose weight has three axes, as that of a convolution."""
-
-    weight: object
-
-    def __call__(self, x, *, key=None):
-        return jnp.einsum("oik,i->ok", self.weight, x)
+INPUTS = {Linear: X, Conv2d: jnp.outer(X, jnp.arange(6.0)).reshape(3, 2, 3)}
 
 
 def trained(layer, key, alpha=None):
@@ -27,20 +19,23 @@ def trained(layer, key, alpha=None):
     return eqx.tree_at(lambda lora: lora.lora_b, lora, jrandom.normal(key, lora.lora_b.shape))
 
 
-@pytest.fixture(params=["Linear", "three axes"])
+@pytest.fixture(params=[Linear, Conv2d], ids=lambda layer: layer.__name__)
 def layer(request, getkey):
-    if request.param == "Linear":
-        return Linear(3, 4, key=getkey())
-    return Kernel(jrandom.normal(getkey(), (4, 3, 2)))
+    return Linear(3, 4, key=getkey()) if request.param is Linear else Conv2d(3, 4, (1, 2), key=getkey())
 
 
-def test_starts_as_the_layer(layer, getkey):
+@pytest.fixture
+def x(layer):
+    return INPUTS[type(layer)]
+
+
+def test_starts_as_the_layer(layer, x, getkey):
     """A new `LoRA` gives what its layer gives."""
-    np.testing.assert_array_equal(LoRA(layer, 2, key=getkey())(X), layer(X))
+    np.testing.assert_array_equal(LoRA(layer, 2, key=getkey())(x), layer(x))
 
 
 @pytest.mark.parametrize("alpha", [None, 6.0])
-def test_formula_and_merge(layer, alpha, getkey):
+def test_formula_and_merge(layer, x, alpha, getkey):
     """The weight is that of the paper. The merged layer has it, and is a layer of the same class."""
     lora = trained(layer, getkey(), alpha)
     a, b = np.asarray(lora.lora_a), np.asarray(lora.lora_b)
@@ -49,18 +44,18 @@ def test_formula_and_merge(layer, alpha, getkey):
     merged = lora.merge()
     assert type(merged) is type(layer)
     np.testing.assert_allclose(merged.weight, expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(jax.jit(lora.__call__)(X), merged(X), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(lora.__call__)(x), merged(x), rtol=1e-5, atol=1e-6)
 
 
-def test_only_the_change_has_a_gradient(layer, getkey):
+def test_only_the_change_has_a_gradient(layer, x, getkey):
     """The wrapped layer is frozen. The two factors have the gradients of the formula."""
     lora = trained(layer, getkey())
-    grads = jax.grad(lambda lora: jnp.sum(lora(X) ** 2))(lora)
+    grads = jax.grad(lambda lora: jnp.sum(lora(x) ** 2))(lora)
     assert not any(np.any(leaf) for leaf in jax.tree_util.tree_leaves(grads.layer))
 
     def by_hand(factors):
         change = (factors[1] @ factors[0]).reshape(layer.weight.shape)
-        return jnp.sum(eqx.tree_at(lambda layer: layer.weight, layer, layer.weight + change)(X) ** 2)
+        return jnp.sum(eqx.tree_at(lambda layer: layer.weight, layer, layer.weight + change)(x) ** 2)
 
     expected = jax.grad(by_hand)((lora.lora_a, lora.lora_b))
     np.testing.assert_allclose(grads.lora_a, expected[0], rtol=1e-4, atol=1e-5)
@@ -77,6 +72,26 @@ def test_batch_ensemble_and_bfloat16(getkey):
     many = jax.vmap(lambda key: trained(Linear(3, 4, key=key), key))(keys)
     got = jax.vmap(lambda lora, x: lora(x))(many, xs)
     np.testing.assert_allclose(got[0], trained(Linear(3, 4, key=keys[0]), keys[0])(X), rtol=1e-5, atol=1e-6)
+
+
+def test_float64(layer, x, x64, getkey):
+    """A float64 layer computes with the precision of float64."""
+    lora = eqx.cast(trained(layer, getkey()), jnp.float64)
+    x = np.asarray(x, np.float64)
+    assert lora(x).dtype == jnp.float64
+    change = np.asarray(lora.lora_b) @ np.asarray(lora.lora_a)
+    changed = eqx.tree_at(
+        lambda layer: layer.weight, lora.layer, lora.layer.weight + change.reshape(layer.weight.shape)
+    )
+    np.testing.assert_allclose(lora(x), changed(x), rtol=1e-12)
+
+
+def test_shapes_without_computation():
+    """`filter_eval_shape` gives the shapes of the construction and of the call."""
+    key = jrandom.PRNGKey(0)
+    lora = eqx.filter_eval_shape(lambda key: LoRA(Linear(3, 4, key=key), 2, key=key), key)
+    assert (lora.lora_a.shape, lora.lora_b.shape) == ((2, 3), (4, 2))
+    assert eqx.filter_eval_shape(lambda lora, x: lora(x), lora, X).shape == (4,)
 
 
 @pytest.mark.parametrize(

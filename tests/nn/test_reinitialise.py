@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import equinox as eqx
-from equinox.nn import Linear, Sequential, Stacked, reinitialise
+from equinox.nn import Conv2d, Linear, Sequential, Stacked, reinitialise
 
 INIT = jax.nn.initializers
 KEY = jrandom.PRNGKey(0)
@@ -42,6 +42,19 @@ def test_weights_are_shown_in_the_layout_of_jax(model):
     new = reinitialise(model, {"*.weight": first_size}, KEY)
     np.testing.assert_array_equal(new[0].weight, np.full((2, 3), 3.0))
     np.testing.assert_array_equal(new[2].weight, np.full((4, 2), 2.0))
+
+
+def test_kernels_are_shown_in_the_layout_of_jax(getkey):
+    """The initialiser of the weight of a convolution sees `(*kernel, input, output)`."""
+    shapes = []
+
+    def init(key, shape, dtype):
+        shapes.append(shape)
+        return jnp.arange(np.prod(shape), dtype=dtype).reshape(shape)
+
+    conv = reinitialise(Conv2d(4, 6, (3, 2), groups=2, key=getkey()), {".weight": init}, KEY)
+    assert shapes == [(3, 2, 2, 6)]
+    np.testing.assert_array_equal(conv.weight, np.arange(72).reshape(3, 2, 2, 6).transpose(3, 2, 0, 1))
 
 
 def test_each_parameter_has_its_own_key_that_stays(getkey):

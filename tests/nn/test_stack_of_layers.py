@@ -13,10 +13,13 @@ import equinox as eqx
 from equinox.nn import (
     GRU,
     BatchNorm,
+    Conv1d,
     Dropout,
     Identity,
     Lambda,
+    LayerNorm,
     Linear,
+    LoRA,
     Sequential,
     Stacked,
     StatefulLayer,
@@ -174,9 +177,18 @@ def recurrent(key):
     return Sequential([GRU(2, 2, key=key), Lambda(lambda outputs_and_last: outputs_and_last[0])])
 
 
-def test_recurrent_layers():
-    """Recurrent layers over a sequence, with their gradients."""
-    check_gradients(Stacked(recurrent, DEPTH, key=jrandom.PRNGKey(0)), jrandom.normal(jrandom.PRNGKey(1), (4, 2)))
+FAMILIES = {  # each takes and returns an array of shape (2, 2)
+    "GRU": recurrent,
+    "Conv1d": lambda key: Conv1d(2, 2, 3, padding=1, key=key),
+    "LayerNorm": lambda key: LayerNorm((2, 2)),
+    "LoRA": lambda key: LoRA(Conv1d(2, 2, 1, key=key), 1, key=key),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_families_of_layers(name):
+    """Layers of each family, with the gradients of their parameters."""
+    check_gradients(Stacked(FAMILIES[name], DEPTH, key=jrandom.PRNGKey(0)), jnp.array([[0.5, -1.0], [2.0, 0.3]]))
 
 
 def check_gradients(model, x):
