@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 import equinox as eqx
-from equinox.nn import Conv2d, Linear, LoRA, WeightNorm
+from equinox.nn import Conv2d, Embedding, Linear, LoRA, WeightNorm
 
 X = jnp.array([1.0, -2.0, 0.5])
-INPUTS = {Linear: X, Conv2d: jnp.outer(X, jnp.arange(6.0)).reshape(3, 2, 3)}
+CASES = {  # how a layer is made, and an input
+    Linear: (lambda key: Linear(3, 4, key=key), X),
+    Conv2d: (lambda key: Conv2d(3, 4, (1, 2), key=key), jnp.outer(X, jnp.arange(6.0)).reshape(3, 2, 3)),
+    Embedding: (lambda key: Embedding(4, 3, key=key), jnp.array(1)),
+}
 
 
 def trained(layer, key, alpha=None):
@@ -19,14 +23,14 @@ def trained(layer, key, alpha=None):
     return eqx.tree_at(lambda lora: lora.lora_b, lora, jrandom.normal(key, lora.lora_b.shape))
 
 
-@pytest.fixture(params=[Linear, Conv2d], ids=lambda layer: layer.__name__)
+@pytest.fixture(params=CASES, ids=lambda layer: layer.__name__)
 def layer(request, getkey):
-    return Linear(3, 4, key=getkey()) if request.param is Linear else Conv2d(3, 4, (1, 2), key=getkey())
+    return CASES[request.param][0](getkey())
 
 
 @pytest.fixture
 def x(layer):
-    return INPUTS[type(layer)]
+    return CASES[type(layer)][1]
 
 
 def test_starts_as_the_layer(layer, x, getkey):
@@ -77,7 +81,7 @@ def test_batch_ensemble_and_bfloat16(getkey):
 def test_float64(layer, x, x64, getkey):
     """A float64 layer computes with the precision of float64."""
     lora = eqx.cast(trained(layer, getkey()), jnp.float64)
-    x = np.asarray(x, np.float64)
+    x = eqx.cast(x, jnp.float64)
     assert lora(x).dtype == jnp.float64
     change = np.asarray(lora.lora_b) @ np.asarray(lora.lora_a)
     changed = eqx.tree_at(

@@ -20,6 +20,7 @@ from equinox.nn import (
     LayerNorm,
     Linear,
     LoRA,
+    MultiheadAttention,
     Sequential,
     Stacked,
     StatefulLayer,
@@ -177,10 +178,21 @@ def recurrent(key):
     return Sequential([GRU(2, 2, key=key), Lambda(lambda outputs_and_last: outputs_and_last[0])])
 
 
+class SelfAttention(eqx.Module):
+    attention: MultiheadAttention
+
+    def __init__(self, key):
+        self.attention = MultiheadAttention(1, 2, key=key)
+
+    def __call__(self, x, *, key=None):
+        return x + self.attention(x, x, x, is_causal=True)
+
+
 FAMILIES = {  # each takes and returns an array of shape (2, 2)
     "GRU": recurrent,
     "Conv1d": lambda key: Conv1d(2, 2, 3, padding=1, key=key),
     "LayerNorm": lambda key: LayerNorm((2, 2)),
+    "MultiheadAttention": SelfAttention,
     "LoRA": lambda key: LoRA(Conv1d(2, 2, 1, key=key), 1, key=key),
 }
 
