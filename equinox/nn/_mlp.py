@@ -10,7 +10,7 @@ from jax import tree_util
 from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from .._transforms.loops import filter_scan
-from .._trees.predicates import is_array, is_static_function
+from .._trees.predicates import is_array, is_inexact_array, is_static_function
 from ._checks import Features, as_bool, as_features, as_size, check_callable, check_key
 from ._linear import Linear
 from ._parameters import Initialiser
@@ -161,7 +161,13 @@ def _hidden_layer(input: Any, layer_and_activation: Any) -> Tuple[Any, None]:
 
 def _for_each_layer(activation: Any, depth: int) -> Any:
     """Copy the arrays of `activation` for each hidden layer."""
-    return _map_arrays(lambda x: jnp.broadcast_to(x, (depth,) + x.shape), activation)
+
+    def copies(x: Any) -> Array:
+        stack = jnp.broadcast_to(x, (depth,) + x.shape)
+        # `jnp.array(1.0)` is weakly typed. `astype` ends this: JAX 0.2 can't scan over weakly typed arrays.
+        return stack.astype(stack.dtype) if is_inexact_array(stack) else stack
+
+    return _map_arrays(copies, activation)
 
 
 def _of_each_layer(activation: Any, depth: int) -> Any:
