@@ -1,6 +1,7 @@
 """`jitf` and `filter_jit`: what they can compile and return, also inside and around other transformations."""
 
 import collections
+import enum
 import functools as ft
 import inspect
 
@@ -141,6 +142,35 @@ def test_a_model_is_an_input_and_an_output():
 
     m = step(step(model()))
     assert m.weight.tolist() == [3.0, 4.0] and m.name == "name" and type(m) is Model
+
+
+def test_jitf_returns_numbers_as_jit_does():
+    """`filter_jit` returns numbers unchanged. Both return unchanged what `jax.jit` refuses."""
+
+    class Number(enum.IntEnum):
+        ONE = 1
+
+    numbers = [1, 2.5, True, 1j, Number.ONE, np.float32(1), np.float64(2), np.arange(2)]
+    expected = jax.jit(lambda: numbers)()
+    refused = ["text", len, object(), 2**70, np.array(["a"]), np.datetime64("2020"), {1, 2}]
+    got = eqx.jitf(lambda: (numbers, refused), filter_fn=eqx.is_array)()
+    assert all(a is b for a, b in zip(got[1], refused))
+    for a, b in zip(got[0], expected):
+        assert eqx.tree_equal(a, b) and getattr(a, "weak_type", None) == getattr(b, "weak_type", None)
+    kept = eqx.filter_jit(lambda: (numbers, refused))()
+    assert all(a is b for a, b in zip(kept[0][:5] + kept[1], numbers[:5] + refused))
+    assert all(map(eqx.is_array, kept[0][5:]))
+
+
+def test_jitf_makes_an_array_of_a_bool_in_a_model():
+    """`filter_jit` keeps the bool."""
+
+    def step(m):
+        return Model(m.weight + 1, m.name)
+
+    m = Model(jnp.arange(2.0), True)
+    assert eqx.is_array(eqx.jitf(step, filter_fn=eqx.is_inexact_array)(m).name)
+    assert eqx.filter_jit(step)(m).name is True
 
 
 # Inside and around other transformations

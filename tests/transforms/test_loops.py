@@ -1,44 +1,21 @@
 """`filter_scan`, `filter_while_loop`, `filter_fori_loop`, `filter_map`: JAX's loops on models, against plain JAX."""
 
-import functools as ft
 import operator
 import re
 from typing import Any
 
 import hypothesis
-import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import core, lax, tree_util
-from jaxprs import all_kinds, jaxpr_sizes
+from jaxprs import jaxpr_sizes
+from loops import MARK, STEPS, XS, Cell, cell
 from modules import Affine
-from random_trees import arrays_of, doubled, map_tree, same, statics_of, trees, with_arrays
+from random_trees import arrays_of, doubled, same, statics_of, trees, with_arrays
 
 import equinox as eqx
-from equinox import _compat
-
-MARK = object()  # a leaf that is equal to nothing else
-STEPS = 3
-XS = jnp.array([[0.5, 1.0], [-0.25, 0.75], [1.0, -0.5]])
-
-
-class Cell(eqx.Module):
-    weight: Any
-    count: Any = 3
-    mark: Any = MARK
-    name: str = eqx.field(static=True, default="cell")
-
-    def __call__(self, x):
-        return jnp.tanh(self.weight * x)
-
-    def step(self, carry, x):
-        return self(carry + x), {"out": self.weight * x, "mark": self.mark}
-
-
-def cell():
-    return Cell(jnp.array([0.5, -1.0]))
 
 
 def scan(body, init):
@@ -59,7 +36,9 @@ def dynamic_fori_loop(body, init):
 
 
 ZERO = jnp.array(0)
+
 LOOPS = {"scan": scan, "while_loop": while_loop, "fori_loop": fori_loop, "fori_loop on traced": dynamic_fori_loop}
+
 PLAIN = {
     "scan": lambda body, init: lax.scan(lambda carry, _: (body(carry), None), init, None, STEPS)[0],
     "while_loop": lambda body, init: lax.while_loop(
@@ -68,6 +47,7 @@ PLAIN = {
     "fori_loop": lambda body, init: lax.fori_loop(0, STEPS, lambda i, carry: body(carry), init),
     "fori_loop on traced": lambda body, init: lax.fori_loop(ZERO, jnp.array(STEPS), lambda i, carry: body(carry), init),
 }
+
 each_loop = pytest.mark.parametrize("loop", LOOPS)
 
 
@@ -151,6 +131,7 @@ BODIES = {
     "float": lambda x: 2.5,
     "longer": lambda x: jnp.stack([x, x]),
 }
+
 INITS = {
     "weak int": lambda: jnp.asarray(1),
     "weak float": lambda: jnp.asarray(1.0),
@@ -253,143 +234,6 @@ def test_loops_run_in_python_where_jit_is_disabled():
             assert loop(lambda carry: [carry[0] + 1, carry[1]], [ZERO, MARK]) == [STEPS, MARK]
 
 
-# What is sliced, and what is stacked
-
-
-@hypothesis.given(xs=trees(max_leaves=6), data=st.data())
-@hypothesis.settings(max_examples=10)
-def test_arrays_of_xs_are_sliced_and_those_of_ys_stacked(xs, data):
-    """The rest goes in and comes out as it is, and JAX sees the arrays alone."""
-    reverse, unroll = data.draw(st.booleans()), data.draw(st.sampled_from([1, 2]))
-    stacked = map_tree(lambda x: np.stack([x] * STEPS) if eqx.is_array(x) else x, xs)
-    arrays, statics = arrays_of(stacked), []
-
-    def step(carry, x):
-        statics.append(statics_of(x))
-        return carry, doubled(x)
-
-    def filtered(*arrays):
-        ys = eqx.filter_scan(step, None, with_arrays(stacked, arrays), STEPS, reverse=reverse, unroll=unroll)[1]
-        statics.append(statics_of(ys))
-        return arrays_of(ys)
-
-    def plain(*arrays):
-        return lax.scan(lambda _, x: (None, doubled(x)), None, list(arrays), STEPS, reverse, unroll)[1]
-
-    def mapped(*arrays):
-        out = eqx.filter_map(doubled, with_arrays(stacked, arrays))
-        statics.append(statics_of(out))
-        return arrays_of(out)
-
-    assert jaxpr_sizes(filtered, *arrays) == jaxpr_sizes(plain, *arrays)
-    if arrays:
-        assert jaxpr_sizes(mapped, *arrays) == jaxpr_sizes(lambda *arrays: lax.map(doubled, list(arrays)), *arrays)
-    assert all(same(found, statics_of(xs)) for found in statics)
-
-
-@pytest.mark.parametrize("reverse", [False, True])
-def test_scan_gives_what_a_python_loop_gives(reverse, run):
-    """The carry and the outputs, whichever end it begins at."""
-
-    def step(carry, x):
-        carry = dict(carry, sum=carry["factor"] * carry["sum"] + x["value"])
-        return carry, (carry["sum"], x["name"])
-
-    def scanned(first, xs):
-        xs = {"value": xs, "name": MARK}
-        carry, ys = eqx.filter_scan(step, {"sum": first, "factor": 2}, xs, reverse=reverse)
-        assert carry["factor"] == 2 and ys[1] is MARK
-        return carry["sum"], ys[0]
-
-    xs = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], np.float32)
-    carry, ys = np.zeros(2, np.float32), []
-    for x in xs[::-1] if reverse else xs:
-        carry = 2 * carry + x
-        ys.append(carry)
-    got = run(scanned, jnp.zeros(2), jnp.asarray(xs))
-    np.testing.assert_allclose(got[0], carry)
-    np.testing.assert_allclose(got[1], np.stack(ys[::-1] if reverse else ys))
-
-
-def test_options_come_to_jax():
-    def scan_of(**options):
-        jaxpr = jax.make_jaxpr(lambda xs: eqx.filter_scan(lambda carry, x: (carry, x + 1), None, xs, **options)[1])(XS)
-        return jaxpr.jaxpr.eqns[0].params
-
-    for name, value in [("unroll", 3), ("reverse", True)]:
-        assert scan_of()[name] != scan_of(**{name: value})[name] == value
-    assert scan_of(length=3)["length"] == 3
-
-
-def test_map_gives_what_vmap_gives(run):
-    xs = jnp.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
-    model = cell()
-    np.testing.assert_allclose(run(lambda xs: eqx.filter_map(model, xs), xs), jax.vmap(model)(xs), rtol=1e-6)
-
-
-def test_a_model_and_its_method_can_be_the_body():
-    class Count(eqx.Module):
-        by: Any
-
-        def __call__(self, *args):
-            return args[-1] + self.by
-
-    model, xs = cell(), jnp.ones((STEPS, 2))
-    expected = lax.scan(lambda carry, x: (jnp.tanh(model.weight * (carry + x)), model.weight * x), jnp.zeros(2), xs)
-    carry, ys = eqx.filter_scan(model.step, jnp.zeros(2), xs)
-    assert eqx.tree_equal((carry, ys), (expected[0], {"out": expected[1], "mark": MARK}))
-    count = Count(jnp.array(2))
-    assert eqx.filter_fori_loop(0, STEPS, count, ZERO) == 6
-    assert eqx.filter_while_loop(lambda i: i < 5, count, ZERO) == 6
-    assert eqx.filter_map(count, jnp.arange(2)).tolist() == [2, 3]
-
-
-def test_scan_without_arrays_in_xs_takes_a_length():
-    carry, y = eqx.filter_scan(lambda carry, x: (carry + 1, x), ZERO, "text", 4)
-    assert carry == 4 and y == "text"
-    carry, ys = eqx.filter_scan(lambda carry, x: (carry + x, carry), ZERO, jnp.ones(2, int), np.int64(2))
-    assert carry == 2 and ys.tolist() == [0, 1]
-
-
-WRONG_LENGTHS = {
-    "of two arrays": (
-        [jnp.ones(2), {"a": np.ones((3, 1))}, jnp.ones((2, 2))],
-        None,
-        r"along first axes of one size, but these differ:\n"
-        r"  size 2: `xs\[0\]`, an array float32\[2\]; `xs\[2\]`, an array float32\[2,2\]\n"
-        r"  size 3: `xs\[1\]\['a'\]`, an array float32\[3,1\]",
-    ),
-    "and `length`": ([jnp.ones(2), "text"], 3, r"\n  size 2: `xs\[0\]`, an array float32\[2\]\n  size 3: `length`"),
-    "no axis": ([jnp.ones(2), ZERO], None, r"`xs\[1\]`, an array int32\[\], has no axis"),
-    "none": (["text", None], None, "expects an array in `xs`"),
-}
-
-
-@pytest.mark.parametrize("name", WRONG_LENGTHS)
-def test_wrong_lengths_are_refused_with_paths_and_shapes(name):
-    xs, length, message = WRONG_LENGTHS[name]
-    with pytest.raises(ValueError, match="`filter_scan` .*" + message):
-        eqx.filter_scan(lambda carry, x: (carry, x), ZERO, xs, length)
-    if length is None:
-        with pytest.raises(ValueError, match="`filter_map` .*" + message):
-            eqx.filter_map(lambda x: x, xs)
-
-
-@pytest.mark.parametrize(
-    "out, error",
-    [
-        (ZERO, TypeError),
-        ((ZERO,), ValueError),
-        ({"carry": ZERO, "y": ZERO}, TypeError),
-        (Affine(ZERO, ZERO), TypeError),
-    ],
-    ids=["array", "one", "dict", "model"],
-)
-def test_a_step_that_returns_no_pair_is_refused(out, error):
-    with pytest.raises(error, match=r"`filter_scan` expects `f` to return a pair `\(carry, y\)`, got "):
-        eqx.filter_scan(lambda carry, x: out, ZERO, length=2)
-
-
 @pytest.mark.parametrize(
     "call",
     [
@@ -489,89 +333,7 @@ def test_a_static_leaf_that_cannot_be_hashed_may_change_between_calls():
     assert eqx.filter_scan(step, [ZERO, sizes], XS)[0][0] == 6
 
 
-# Gradients, and other transformations around and inside
-
-
-def chained(model, xs, **options):
-    """A loss that goes through a scan whose carry is the model."""
-
-    def step(carry, x):
-        model, state = carry
-        state = model(state + x)
-        return (model, state), (state, model.mark)
-
-    (_, state), (states, _) = eqx.filter_scan(step, (model, jnp.zeros(2)), xs, **options)
-    return state.sum() + (states**2).sum()
-
-
-def plain_chained(weight, xs):
-    state, total = jnp.zeros(2), 0.0
-    for x in xs:
-        state = jnp.tanh(weight * (state + x))
-        total = total + (state**2).sum()
-    return state.sum() + total
-
-
-OPTIONS = {"plain": {}, "reverse": {"reverse": True}, "unrolled": {"unroll": 3}, "checkpoint": {"checkpoint": True}}
-if hasattr(jax, "checkpoint_policies"):
-    OPTIONS["policy"] = {"checkpoint": jax.checkpoint_policies.everything_saveable}
-
-
-@pytest.mark.parametrize("options", OPTIONS)
-def test_the_gradient_through_a_scan_is_that_of_a_python_loop(options):
-    xs = XS[::-1] if options == "reverse" else XS
-    expected = jax.grad(plain_chained)(cell().weight, xs)
-    got = eqx.filter_grad(ft.partial(chained, **OPTIONS[options]))(cell(), XS)
-    assert type(got) is Cell and got.count is None and got.mark is None
-    np.testing.assert_allclose(got.weight, expected, rtol=1e-5)
-
-
-def test_checkpoint_rematerialises_a_step():
-    """With it the backward pass computes the step once more. By a policy it may keep everything."""
-
-    def of(**options):
-        return all_kinds(
-            lambda w: eqx.filter_grad(ft.partial(chained, **options))(eqx.replace(cell(), weight=w), XS), W
-        )
-
-    W = cell().weight
-    assert of(checkpoint=False) == of() and of().count("tanh") == 1
-    assert of(checkpoint=True).count("tanh") == 2
-    if "policy" in OPTIONS:
-        assert of(**OPTIONS["policy"]).count("tanh") == 1
-
-
-def test_checkpoint_in_a_loop_leaves_the_compiler_free():
-    """Only outside of a loop could the compiler undo the rematerialisation, so nothing need prevent that."""
-    step = lambda carry, x: (carry, jnp.sin(x))  # noqa: E731
-    jaxpr = jax.make_jaxpr(lambda xs: eqx.filter_scan(step, None, xs, checkpoint=True)[1])(XS)
-    (rematerialised,) = jaxpr.jaxpr.eqns[0].params["jaxpr"].jaxpr.eqns
-    assert rematerialised.params["prevent_cse"] is False
-
-
-def test_a_policy_needs_a_release_of_jax():
-    if "policy" in OPTIONS:
-        _compat.require("filter_scan(checkpoint=policy)")
-    else:
-        with pytest.raises(NotImplementedError, match=r"`filter_scan\(checkpoint=policy\)` needs JAX 0.2.21 or newer"):
-            chained(cell(), XS, checkpoint=lambda *args, **kwargs: True)
-    with pytest.raises(TypeError, match="expects `checkpoint` to be a bool or a policy, got `str` 'all'"):
-        chained(cell(), XS, checkpoint="all")
-
-
-def test_fori_loop_with_known_bounds_has_a_gradient():
-    def loss(model):
-        return eqx.filter_fori_loop(0, STEPS, lambda i, both: (both[0], both[0](both[1] + i)), (model, jnp.ones(2)))[
-            1
-        ].sum()
-
-    def plain(weight):
-        x = jnp.ones(2)
-        for i in range(STEPS):
-            x = jnp.tanh(weight * (x + i))
-        return x.sum()
-
-    np.testing.assert_allclose(eqx.filter_grad(loss)(cell()).weight, jax.grad(plain)(cell().weight), rtol=1e-5)
+# Other transformations around and inside
 
 
 def test_loops_nest_in_each_other_and_in_other_transformations():
@@ -605,8 +367,3 @@ def test_loops_nest_in_each_other_and_in_other_transformations():
     expected, values = jax.vmap(lambda w: jax.grad(plain, has_aux=True)(w, x))(weights)
     np.testing.assert_allclose(grads.weight, expected, rtol=1e-5)
     np.testing.assert_allclose(ahead, values, rtol=1e-5)
-
-
-def test_a_length_that_is_no_integer_is_refused():
-    with pytest.raises(TypeError, match="`filter_scan` expects `length` to be an integer, got"):
-        eqx.filter_scan(lambda carry, x: (carry, x), 0, length="a")
