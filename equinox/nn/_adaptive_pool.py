@@ -340,7 +340,7 @@ def _windows(size: int, target: int) -> Tuple[Any, Any]:
 def _reduce(x: Array, axis: int, target: int, operation: Operation) -> Array:
     """Reduce the windows along one axis, with an associative operation of two arrays.
 
-    If they have two lengths, the windows of these lengths are reduced at every place. Then the wanted ones are taken.
+    If they have two lengths, the windows of both lengths are reduced at every place. Then the wanted ones are taken.
     """
     size = x.shape[axis]
     if size % target == 0:
@@ -348,20 +348,26 @@ def _reduce(x: Array, axis: int, target: int, operation: Operation) -> Array:
     starts, ends = _windows(size, target)
     length = int(min(ends - starts))
     short = reduce_axis(x, axis, length, 1, operation)
-    longer = ends - starts > length
+    wanted = jnp.take(short, starts, axis, mode="clip")
+    longer = (ends - starts > length).reshape(_along(axis, x.ndim))
     if not longer.any():
-        return jnp.take(short, starts, axis, mode="clip")
+        return wanted
     rest = lax.slice_in_dim(x, length, size, 1, axis)
     long = operation(lax.slice_in_dim(short, 0, size - length, 1, axis), rest)
-    return jnp.take(lax.concatenate([short, long], axis), starts + longer * short.shape[axis], axis, mode="clip")
+    return jnp.where(longer, jnp.take(long, starts, axis, mode="clip"), wanted)
 
 
 def _mean(x: Array, axis: int, target: int) -> Array:
     """The mean of each window along one axis."""
     starts, ends = _windows(x.shape[axis], target)
-    lengths = (ends - starts).reshape((-1,) + (1,) * (x.ndim - 1 - axis))
+    lengths = (ends - starts).reshape(_along(axis, x.ndim))
     divisor = int(lengths.flat[0]) if np.all(lengths == lengths.flat[0]) else lengths.astype(x.dtype)
     return _reduce(x, axis, target, lax.add) / divisor
+
+
+def _along(axis: int, ndim: int) -> Tuple[int, ...]:
+    """The shape of a vector that is broadcast along all axes but `axis`."""
+    return (-1,) + (1,) * (ndim - 1 - axis)
 
 
 def _map_windows(x: Array, axis: int, target: int, operation: Callable[[Any], Any]) -> Array:

@@ -109,18 +109,19 @@ def test_init_begins_the_reduction():
 
 
 def test_the_maximum_is_the_negative_of_the_minimum_of_negatives():
-    x = randoms(2, 7, 6)
-    for dtype in (jnp.float32, jnp.int32):
-        lowest = nn.Pool(jnp.inf, lax.min, 2, 3, 2, 1, True)(-10 * x.astype(dtype))
-        np.testing.assert_array_equal(nn.MaxPool2d(3, 2, 1, True)(10 * x.astype(dtype)), -lowest)
+    """For floating-point numbers and integers. `use_ceil` and the padding don't change that."""
+    maximum, minimum = nn.MaxPool2d(3, 2, 1, True), nn.Pool(jnp.inf, lax.min, 2, 3, 2, 1, True)
+    xs = 10 * randoms(2, 7, 6), (10 * randoms(2, 7, 6)).astype(np.int32)
+    for largest, smallest in jax.jit(lambda xs: [(maximum(x), minimum(-x)) for x in xs])(xs):
+        np.testing.assert_array_equal(largest, -smallest)
 
 
-@pytest.mark.parametrize("padding", ["SAME", 1, ((0, 2), (2, 1))], ids=str)
-def test_pooling_a_constant_gives_the_constant(padding):
+def test_pooling_a_constant_gives_the_constant():
     """An average does if the padding isn't counted."""
-    x = jnp.full((2, 5, 6), -3.0)
-    for pool in (nn.MaxPool2d(3, 2, padding, True), nn.AvgPool2d(3, 2, padding, True, count_include_pad=False)):
-        y = pool(x)
+    paddings = "SAME", "SAME_LOWER", 1, ((0, 2), (2, 1))
+    layers = [nn.MaxPool2d(3, 2, padding, True) for padding in paddings]
+    layers += [nn.AvgPool2d(3, 2, padding, True, count_include_pad=False) for padding in paddings]
+    for y in jax.jit(lambda x: [layer(x) for layer in layers])(jnp.full((2, 5, 6), -3.0)):
         np.testing.assert_allclose(y, np.full(y.shape, -3.0), rtol=1e-6)
 
 
@@ -157,22 +158,25 @@ def test_derivatives_of_each_order_and_mode(pool):
 def test_nan_and_infinity_stay_in_their_windows():
     x = jnp.array([[1.0, jnp.nan, 0.0, 2.0, -jnp.inf, -jnp.inf, jnp.inf, 3.0]])
     nan, inf = np.nan, np.inf
-    np.testing.assert_array_equal(nn.MaxPool1d(2, 1, 1)(x), [[1, nan, nan, 2, 2, -inf, inf, inf, 3]])
-    np.testing.assert_array_equal(nn.AvgPool1d(2, 2)(x), [[nan, 1, -inf, inf]])
+    largest, mean = jax.jit(lambda x: (nn.MaxPool1d(2, 1, 1)(x), nn.AvgPool1d(2, 2)(x)))(x)
+    np.testing.assert_array_equal(largest, [[1, nan, nan, 2, 2, -inf, inf, inf, 3]])
+    np.testing.assert_array_equal(mean, [[nan, 1, -inf, inf]])
 
 
-def test_dtypes():
-    """Maxima keep the dtype, and averages of integers have fractions. In bfloat16 256 + 1 is 256."""
-    x = jnp.array([[1, 2, 2]])
-    for dtype in (jnp.int8, jnp.uint8, jnp.bfloat16, jnp.float16):
-        y = nn.MaxPool1d(2, 1, 1)(x.astype(dtype))
-        assert (y.dtype, y.tolist()) == (dtype, [[1, 2, 2, 2]])
-    assert nn.MaxPool1d(2, 1, ((0, 1),))(x < 2).tolist() == [[True, False, False]]
-    assert nn.AvgPool1d(2)(x).tolist() == [[1.5, 2.0]]
-    y = nn.AvgPool1d(4)(jnp.array([[256, 1, 1, 1.0]], jnp.bfloat16))
-    assert (y.dtype, y.tolist()) == (jnp.bfloat16, [[65.0]])
-    assert nn.AvgPool1d(2)(jnp.array([[1j, 2]])).tolist() == [[1 + 0.5j]]
-    assert nn.AvgPool1d(2)(np.array([[1.0, 2.0]])).dtype == jnp.zeros(()).dtype
+def test_maxima_keep_the_dtype():
+    dtypes = jnp.int8, jnp.uint8, jnp.bfloat16, jnp.float16, jnp.bool_
+    xs = [np.array([[0, 1, 1]]).astype(dtype) for dtype in dtypes]
+    for x, y in zip(xs, jax.jit(lambda all_xs: [nn.MaxPool1d(2, 1, 1)(one) for one in all_xs])(xs)):
+        assert (y.dtype, y.tolist()) == (x.dtype, [[0, 1, 1, 1]])
+
+
+def test_averages_are_floating_point_and_summed_in_float32():
+    """In bfloat16 256 + 1 is 256."""
+    xs = np.array([[1, 2, 4, 5]]), np.array([[256, 1, 1, 1]], jnp.bfloat16), np.array([[1j, 2, 2, 3]], np.complex64)
+    y, in_bfloat16, in_complex = jax.jit(lambda xs: [nn.AvgPool1d(4)(x) for x in xs])(xs)
+    assert (y.dtype, y.tolist()) == (jnp.zeros(()).dtype, [[3.0]])
+    assert (in_bfloat16.dtype, in_bfloat16.tolist()) == (jnp.bfloat16, [[65.0]])
+    assert (in_complex.dtype, in_complex.tolist()) == (jnp.complex64, [[1.75 + 0.25j]])
 
 
 def test_a_large_window_has_few_operations():

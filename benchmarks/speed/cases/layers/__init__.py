@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import dispatch_speed
 
 from speed.case import Case
-from speed.cases.layers import attention, linear, norms, recurrent, stacked
+from speed.cases.layers import attention, linear, norms, pool, recurrent, stacked
 
-FAMILIES = (attention, linear, norms, recurrent, stacked)
+FAMILIES = (attention, linear, norms, pool, recurrent, stacked)
 LAYERS = {name: make for family in FAMILIES for name, make in family.LAYERS.items()}
 
 
