@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 import equinox as eqx
 from speed.case import Call
-from speed.cases.layers.beside import KEY, beside, gradients_beside, rows
+from speed.cases.layers.beside import KEY, PUBLISHED, beside, gradients_beside, rows
 
 BATCH, LENGTH, WIDTH, HEADS, TOKENS = 8, 128, 256, 4, 1000
 
@@ -17,8 +17,11 @@ nn = eqx.nn
 
 
 def attention(compare: Any = beside) -> dict[str, Call]:
+    def causal() -> dict[str, Any]:
+        return {"mask": jnp.tril(jnp.ones((LENGTH, LENGTH), bool))} if PUBLISHED else {"is_causal": True}
+
     def call(layer: Any, xs: Any) -> Any:
-        return jax.vmap(lambda x: layer(x, x, x, is_causal=True))(xs)
+        return jax.vmap(lambda x: layer(x, x, x, **causal()))(xs)
 
     return compare(nn.MultiheadAttention(HEADS, WIDTH, key=KEY), call, attention_by_hand, rows(BATCH, LENGTH, WIDTH))
 

@@ -11,7 +11,7 @@ from flax import nnx
 from interleaved import FLOOR
 
 from speed.case import Call, Case
-from speed.cases.layers import LAYERS
+from speed.cases.layers import LAYERS, norms
 from speed.cases.layers.beside import gradient_of, rows
 from speed.cases.layers.linear import BATCH, DEPTH, WIDTH
 from speed.cases.layers.recurrent import HIDDEN, LENGTH, scanned
@@ -57,6 +57,24 @@ def mlp(*batch: int) -> tuple[Any, ...]:
     return MLP(), one, rows(*batch, WIDTH)
 
 
+def norm(make: Callable[..., Any], *shape: int, gradient: bool = False) -> tuple[Any, ...]:
+    """The variance is that of the floor. Flax's own choice is faster, but loses digits if the mean is large.
+
+    With `gradient`, the call returns the powers of the output whose gradient the floor computes.
+    """
+
+    def call(layer: Any, xs: Any) -> Any:
+        return layer(xs) ** 2 / 10 if gradient else layer(xs)
+
+    return make(shape[-1], epsilon=norms.EPS, use_fast_variance=False, rngs=nnx.Rngs(0)), call, rows(*shape)
+
+
+def batch_norm(gradient: bool = False) -> tuple[Any, ...]:
+    make = ft.partial(nnx.BatchNorm, momentum=0.9, use_running_average=False)
+    layer, call, xs = norm(make, *CHANNELS_LAST, gradient=gradient)
+    return (layer, call, xs) if gradient else (layer, lambda layer, xs: (call(layer, xs), nnx.state(layer)), xs)
+
+
 def cell_step(cell: Any, x: Any, hidden: Any) -> Any:
     return cell(hidden, x)[0]
 
@@ -86,6 +104,14 @@ def gru_scan() -> tuple[Any, ...]:
     return scan_of(nnx.GRUCell(HIDDEN, HIDDEN, rngs=nnx.Rngs(0)), jnp.zeros(HIDDEN))
 
 
+CHANNELS_LAST = (norms.IMAGES[0], *norms.IMAGES[2:], norms.IMAGES[1])  # the layout of Flax
+NORMS: dict[str, Callable[..., tuple[Any, ...]]] = {
+    "LayerNorm": ft.partial(norm, nnx.LayerNorm, norms.BATCH, norms.WIDTH),
+    "RMSNorm": ft.partial(norm, nnx.RMSNorm, norms.BATCH, norms.WIDTH),
+    "GroupNorm": ft.partial(norm, ft.partial(nnx.GroupNorm, num_groups=norms.GROUPS), *CHANNELS_LAST),
+    "BatchNorm": batch_norm,
+}
+
 NNX_LAYERS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "Linear": linear,
     "Linear, batch": ft.partial(linear, BATCH),
@@ -93,6 +119,8 @@ NNX_LAYERS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "MLP": mlp,
     "MLP, batch": ft.partial(mlp, BATCH),
     "MLP, batch, gradient": ft.partial(mlp, BATCH),
+    **{name + ", batch": make for name, make in NORMS.items()},
+    **{name + ", batch, gradient": ft.partial(make, gradient=True) for name, make in NORMS.items()},
     "LSTMCell": lstm_cell,
     "GRUCell": gru_cell,
     "LSTMCell, scan": lstm_scan,

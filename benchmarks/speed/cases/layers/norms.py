@@ -9,7 +9,7 @@ from jax import lax
 
 import equinox as eqx
 from speed.case import Call
-from speed.cases.layers.beside import beside, gradients_beside, rows
+from speed.cases.layers.beside import PUBLISHED, beside, gradients_beside, rows
 
 WIDTH, BATCH = 512, 256
 IMAGES = (16, 32, 32, 32)  # batch, channels, height, width
@@ -45,8 +45,9 @@ def group_norm(compare: Any = beside) -> dict[str, Call]:
 
 def batch_norm(compare: Any = beside) -> dict[str, Call]:
     """In training, without the new state if it is differentiated."""
-    norm, state = nn.make_with_state(nn.BatchNorm)(IMAGES[1], "batch")
-    running = state.get(norm.running)
+    options: Any = {"mode": "batch"} if PUBLISHED else {}
+    norm, state = nn.make_with_state(nn.BatchNorm)(IMAGES[1], "batch", **options)
+    running = {"mean": jnp.zeros(IMAGES[1]), "var": jnp.ones(IMAGES[1]), "steps": jnp.array(0)}
     with_state = compare is beside
 
     def call(norm: Any, xs: Any, state: Any) -> Any:

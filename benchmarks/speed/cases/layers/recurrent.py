@@ -33,9 +33,9 @@ def gru_scan(compare: Any = beside) -> dict[str, Call]:
     return scan_of(compare, nn.GRUCell(HIDDEN, HIDDEN, key=KEY), gru, jnp.zeros(HIDDEN))
 
 
-def whole(make: Any, by_hand: Any, compare: Any = beside) -> dict[str, Call]:
+def whole(name: str, by_hand: Any, compare: Any = beside) -> dict[str, Call]:
     """The outputs of a layer over a batch of sequences."""
-    layer = make(HIDDEN, HIDDEN, key=KEY)
+    layer = getattr(nn, name)(HIDDEN, HIDDEN, key=KEY)
 
     def call(layer: Any, xs: Any) -> Any:
         return jax.vmap(lambda xs: layer(xs)[0])(xs)
@@ -132,8 +132,8 @@ LAYERS = {
     "LSTMCell, scan, gradient": ft.partial(lstm_scan, gradients_beside),
     "GRUCell, scan": gru_scan,
     "GRUCell, scan, gradient": ft.partial(gru_scan, gradients_beside),
-    "LSTM, batch": ft.partial(whole, nn.LSTM, lstm_layer),
-    "LSTM, batch, gradient": ft.partial(whole, nn.LSTM, lstm_layer, gradients_beside),
-    "GRU, batch": ft.partial(whole, nn.GRU, gru_layer),
-    "GRU, batch, gradient": ft.partial(whole, nn.GRU, gru_layer, gradients_beside),
+    "LSTM, batch": ft.partial(whole, "LSTM", lstm_layer),
+    "LSTM, batch, gradient": ft.partial(whole, "LSTM", lstm_layer, gradients_beside),
+    "GRU, batch": ft.partial(whole, "GRU", gru_layer),
+    "GRU, batch, gradient": ft.partial(whole, "GRU", gru_layer, gradients_beside),
 }
