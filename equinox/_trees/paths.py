@@ -171,7 +171,7 @@ def _describe_names(node, names):
 
 def describe_leaf(x):
     """Describe a leaf in a few words: its type, and for an array its dtype and shape."""
-    if hasattr(x, "dtype") and hasattr(x, "shape") and not isinstance(x, type):
+    if hasattr(x, "dtype") and isinstance(getattr(x, "shape", None), tuple):
         # The classes of tracers and of JAX arrays have other names in other releases.
         name = "Tracer" if isinstance(x, core.Tracer) else "Array" if is_jax_array(x) else type(x).__name__
         return "`{}` {}[{}]".format(name, x.dtype, ",".join(map(str, x.shape)))

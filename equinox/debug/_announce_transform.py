@@ -46,12 +46,13 @@ def announce_transform(
     """
     check_callable("announce_transform", announce, "announce")
     arrays, merge = separate(x, is_array)
-    result: T = merge(_primitive()(arrays, _Label(name, intermediates, announce, ())))
+    title = "" if name is None else "({}) ".format(name)
+    result: T = merge(_primitive()(arrays, _Label(title, intermediates, announce, ())))
     return result
 
 
 class _Label(NamedTuple):
-    name: Any
+    title: str  # what stands before the words. JAX hashes a label, so it doesn't hold the name itself.
     intermediates: bool
     announce: Callable[[str], Any]
     steps: Tuple[str, ...]  # what happened to the value so far
@@ -65,6 +66,5 @@ def _primitive() -> Any:
 def _follow(label: _Label, step: str) -> _Label:
     label = label._replace(steps=(*label.steps, step))
     if step in ("impl", "abstract", "mlir") or (label.intermediates and step in ("jvp", "vmap", "transpose")):
-        words = ":".join(label.steps)
-        label.announce(words if label.name is None else "({}) {}".format(label.name, words))
+        label.announce(label.title + ":".join(label.steps))
     return label

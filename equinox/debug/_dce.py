@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import collections
 import functools as ft
-from typing import Any, Dict, Hashable, List, Set
+from typing import Any, Deque, Dict, Hashable, List, Set
 
 from .. import _compat
 from .._compat.types import T
 from .._dispatch.leaf_groups import separate
 from .._dispatch.trace_listeners import Shape
 from .._trees.format import tree_repr
+from .._trees.paths import describe_leaf
 from .._trees.predicates import is_array
+
+_MAX_CALLS = 256  # with one name
 
 
 def store_dce(x: T, name: Hashable = None) -> T:
@@ -27,6 +31,7 @@ def store_dce(x: T, name: Hashable = None) -> T:
         `x`.
 
     Raises:
+        TypeError: `name` can't be hashed.
         NotImplementedError: The running JAX is older than 0.3.18. It leaves unused operations to the compiler.
 
     Example:
@@ -41,9 +46,10 @@ def store_dce(x: T, name: Hashable = None) -> T:
         (f32[3], <DCE'd>)
     """
     _compat.require("store_dce")
+    _check_name("store_dce", name)
     arrays, merge = separate(x, is_array)
     entry = _Entry(merge, list(map(Shape, arrays)))
-    _entries.setdefault(name, []).append(entry)
+    _entries.setdefault(name, collections.deque(maxlen=_MAX_CALLS)).append(entry)
     result: T = merge([y for i, array in enumerate(arrays) for y in _primitive()([array], (entry, i))])
     return result
 
@@ -52,18 +58,31 @@ def inspect_dce(name: Hashable = None) -> None:
     """Print which arrays were computed, for each call of `store_dce` that JAX traced.
 
     Call it after the compiled functions that use `store_dce`. An array that isn't computed is printed as `<DCE'd>`.
+    Only the last 256 calls with one name are kept.
 
     Args:
         name: The name that `store_dce` was given.
+
+    Raises:
+        TypeError: `name` can't be hashed.
 
     Example:
         >>> eqx.debug.inspect_dce("a name that wasn't used")
         Found 0 calls to `equinox.debug.store_dce`.
     """
-    entries = _entries.get(name, [])
+    _check_name("inspect_dce", name)
+    entries = _entries.get(name, ())
     print("Found {} call{} to `equinox.debug.store_dce`.".format(len(entries), "" if len(entries) == 1 else "s"))
     for i, entry in enumerate(entries):
         print("Entry {}:\n{}".format(i, entry))
+
+
+def _check_name(function: str, name: Any) -> None:
+    try:
+        hash(name)
+    except TypeError:
+        message = "`{}` expects a `name` that can be hashed, such as a string, got {}."
+        raise TypeError(message.format(function, describe_leaf(name))) from None
 
 
 class _Entry:
@@ -86,7 +105,7 @@ class _Entry:
         return tree_repr(self._merge([x if i in self.computed else _Removed() for i, x in enumerate(self._shapes)]))
 
 
-_entries: Dict[Hashable, List[_Entry]] = {}  # name -> the calls of `store_dce` with this name
+_entries: Dict[Hashable, Deque[_Entry]] = {}  # name -> the last calls of `store_dce` with this name
 
 
 class _Removed:

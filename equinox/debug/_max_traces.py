@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools as ft
 import operator
 import threading
-from typing import Any, Callable, List, Optional, Tuple, overload
+from typing import Any, Callable, Dict, List, Optional, Tuple, overload
 
 from jax import tree_util
 
@@ -12,6 +13,7 @@ from .._compat.types import P, R
 from .._dispatch.arguments import name_of
 from .._dispatch.callables import Callee
 from .._dispatch.trace_listeners import Shape
+from .._module.partial import Partial
 from .._transforms.wrap import Options, Transformed, transform, transformation
 from .._trees.paths import describe_leaf
 from .._trees.predicates import is_array
@@ -79,9 +81,12 @@ def get_num_traces(fn: Callable[..., Any]) -> int:
         2
     """
     inner: Any = fn
-    while inner is not None and not isinstance(inner, _Limited):
-        inner = getattr(inner, "__wrapped__", getattr(inner, "__func__", getattr(inner, "func", None)))
-    if inner is None:
+    seen: Dict[int, Any] = {}
+    while not isinstance(inner, _Limited) and id(inner) not in seen:
+        seen[id(inner)] = inner
+        partial = isinstance(inner, (ft.partial, Partial))
+        inner = inner.func if partial else getattr(inner, "__wrapped__", getattr(inner, "__func__", None))
+    if not isinstance(inner, _Limited):
         raise ValueError(
             "`get_num_traces` expects a function made by `assert_max_traces`, got {}.".format(describe_leaf(fn))
         )

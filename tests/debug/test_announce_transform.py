@@ -83,6 +83,13 @@ def test_only_what_is_differentiated_has_a_tangent():
     assert "jvp_t:transpose:impl" in said
 
 
+def test_a_name_may_be_anything():
+    """JAX hashes what belongs to an operation."""
+    for name in ([1], {"a": {}}, np.ones(1), "{0} %s\n"):
+        said, _ = announced(lambda f: jax.jit(jax.grad(jax.checkpoint(f))), X, name=name)
+        assert said[0].startswith("({}) ".format(name))
+
+
 def test_announce_must_be_callable():
     with pytest.raises(TypeError, match="`announce_transform` expects a function .* for `announce`, got `int` 3"):
         eqx.debug.announce_transform(X, announce=3)

@@ -79,3 +79,17 @@ def test_without_compilation_all_is_computed(inspect):
 
 def test_names_are_told_apart(inspect):
     assert inspect(object()) == []
+
+
+def test_the_last_calls_are_kept(inspect):
+    name = object()
+    for i in range(300):
+        eqx.debug.store_dce((np.ones(1), i), name)
+    printed = inspect(name)
+    assert len(printed) == 2 * 256 and printed[-1].endswith(", 299)")
+
+
+def test_a_name_must_be_hashable():
+    for call in (lambda: eqx.debug.store_dce(X, [1]), lambda: eqx.debug.inspect_dce([1])):
+        with pytest.raises(TypeError, match=r"_dce` expects a `name` that can be hashed, .* got `list`"):
+            call()

@@ -3,6 +3,7 @@
 import copy
 import functools as ft
 import pickle
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -112,6 +113,8 @@ def test_bad_input_is_refused():
             assert_max_traces(abs, max_traces=wrong)
     with pytest.raises(TypeError, match="`assert_max_traces` expects a function"):
         assert_max_traces(3, max_traces=1)
-    for wrong in (abs, eqx.filter_jit(abs), 3):
+    circular = lambda x: x  # noqa: E731
+    circular.__wrapped__ = ft.partial(circular)
+    for wrong in (abs, eqx.filter_jit(abs), 3, circular, mock.Mock()):
         with pytest.raises(ValueError, match="`get_num_traces` expects a function made by `assert_max_traces`, got"):
             get_num_traces(wrong)
