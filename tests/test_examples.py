@@ -233,8 +233,54 @@ def test_the_digits_are_those_of_scikit_learn(name, load):
     assert sorted(set(digits.tolist())) == list(range(10))
 
 
+# The example that learns text
+
+SMALL = {"train_transformer": {"batch_size": 8, "context": 16, "width": 32, "depth": 2, "heads": 2}}
+
+
+def _counting():
+    """A stand-in for the reference of Python: short, and easy to go on with."""
+    return "zero one two three four five six seven eight nine. " * 40
+
+
+def test_train_transformer_learns(load, tmp_path, monkeypatch, capsys):
+    """It learns to count, a picture is written, and all that it writes with the cache is what it finds most likely."""
+    example, picture = load("train_transformer"), tmp_path / "transformer.png"
+    monkeypatch.setattr(example, "load_text", _counting)
+    options = dict(SMALL["train_transformer"], dropout=0.0, learning_rate=1e-2, picture=str(picture))
+    loss, model, written, history = example.main(steps=60, **options)
+    text = _counting()
+    shares = np.array([text.count(character) for character in sorted(set(text))]) / len(text)
+    assert loss < 0.3 * -np.sum(shares * np.log(shares))
+    assert history["held_out"][-1] == (60, loss)
+    assert [step for step, _ in history["loss"]] == list(range(60))
+    _assert_is_picture(picture)
+    captured = capsys.readouterr()
+    assert written in captured.out and "{:.2f} nats".format(loss) in captured.out
+    assert "60/60" in captured.err
+    assert len(written) == 16 and written[:2] in text
+
+    state = eqx.nn.make_with_state(example.Transformer)(len(shares), 32, 2, 2, 16, 0.0, jax.random.PRNGKey(0))[1]
+    states = [jax.tree_util.tree_map(lambda x: x, state) for _ in range(2)]
+    prompt = np.array([3, 1], "int32")
+    tokens = np.concatenate([prompt, example.write(model, states[0], prompt, 14, 1e-6, jax.random.PRNGKey(0))])
+    logits, _ = eqx.filter_jit(lambda model, tokens, state: model(tokens, state))(model, tokens, states[1])
+    assert tokens[2:].tolist() == np.argmax(logits, 1)[1:-1].tolist()
+
+
+def test_the_text_is_in_the_standard_library(load):
+    """It is long, and in ASCII."""
+    text = load("train_transformer").load_text()
+    assert len(text) > 100000
+    assert text.isascii()
+    assert "Function definitions" in text
+
+
+# Interrupts
+
+
 @pytest.mark.parametrize("stop_after", [0, 2])
-@pytest.mark.parametrize("name", ["train_cnn", "train_vae"])
+@pytest.mark.parametrize("name", ["train_cnn", "train_transformer", "train_vae"])
 def test_an_interrupt_keeps_what_was_learnt(name, stop_after, load, tmp_path, monkeypatch, capsys):
     """The model of the last whole step is evaluated and drawn."""
     example, picture = load(name), tmp_path / "picture.png"
@@ -250,7 +296,9 @@ def test_an_interrupt_keeps_what_was_learnt(name, stop_after, load, tmp_path, mo
     monkeypatch.setattr(example, "make_step", make_step_or_interrupt)
     if hasattr(example, "load_digits"):
         monkeypatch.setattr(example, "load_digits", _blurred_bars)
-    _, model, *_, history = example.main(picture=str(picture))
+    if hasattr(example, "load_text"):
+        monkeypatch.setattr(example, "load_text", _counting)
+    _, model, *_, history = example.main(picture=str(picture), **SMALL.get(name, {}))
     assert len(history["loss"]) == len(models) == stop_after
     if models:
         assert _same_bits(model, models[-1])

@@ -301,7 +301,7 @@ OTHER_INPUTS = {  # a state, a sequence, an image, an index
     "SpectralNorm",
 }
 POOLS = {name for name in nn.__all__ if "Pool" in name}  # sequences, images, volumes
-STATEFUL_EXAMPLES = {"train_cnn"}
+STATEFUL_EXAMPLES = {"train_cnn", "train_transformer"}
 CONVOLUTIONS = {name for name in nn.__all__ if name.startswith("Conv") and name[-1] == "d"}
 
 
