@@ -11,9 +11,9 @@ import dispatch_speed
 
 import equinox as eqx
 from speed.case import Case
-from speed.cases.layers import attention, linear, norms, pool, recurrent, stacked
+from speed.cases.layers import attention, conv, linear, norms, pool, recurrent, stacked
 
-FAMILIES = (attention, linear, norms, pool, recurrent, stacked)
+FAMILIES = (attention, conv, linear, norms, pool, recurrent, stacked)
 LAYERS = {name: make for family in FAMILIES for name, make in family.LAYERS.items()}
 
 

@@ -13,6 +13,7 @@ from interleaved import FLOOR
 from speed.case import Call, Case
 from speed.cases.layers import LAYERS, norms
 from speed.cases.layers.beside import gradient_of, rows
+from speed.cases.layers.conv import CHANNELS, IMAGES
 from speed.cases.layers.linear import BATCH, DEPTH, WIDTH
 from speed.cases.layers.recurrent import HIDDEN, LENGTH, scanned
 
@@ -39,6 +40,12 @@ def one(layer: Any, x: Any) -> Any:
 
 def linear(*batch: int) -> tuple[Any, ...]:
     return nnx.Linear(WIDTH, WIDTH, rngs=nnx.Rngs(0)), one, rows(*batch, WIDTH)
+
+
+def conv() -> tuple[Any, ...]:
+    """On images whose last axis holds the channels, as NNX has them."""
+    batch, channels, *sizes = IMAGES
+    return nnx.Conv(channels, CHANNELS, (3, 3), padding=1, rngs=nnx.Rngs(0)), one, rows(batch, *sizes, channels)
 
 
 class MLP(nnx.Module):
@@ -116,6 +123,8 @@ NNX_LAYERS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "Linear": linear,
     "Linear, batch": ft.partial(linear, BATCH),
     "Linear, batch, gradient": ft.partial(linear, BATCH),
+    "Conv2d, batch": conv,
+    "Conv2d, batch, gradient": conv,
     "MLP": mlp,
     "MLP, batch": ft.partial(mlp, BATCH),
     "MLP, batch, gradient": ft.partial(mlp, BATCH),
