@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import tree_util
 
+from .arrays import is_typed_key
 from .primitives import identity_primitive
 from .release import jax_release
 
@@ -63,6 +64,7 @@ def custom_vjp(fun, fwd, bwd, may_vary, refuse, jax=jax):
         A function of arrays.
     """
     knows_zeros = _knows_zeros(jax)
+    fun, fwd, with_data = _with_key_data(fun, fwd, jax)
 
     def jax_fwd(*inputs):
         perturbed = [x.perturbed for x in inputs] if knows_zeros else [True] * len(inputs)
@@ -76,9 +78,37 @@ def custom_vjp(fun, fwd, bwd, may_vary, refuse, jax=jax):
     custom = jax.custom_vjp(lambda *primals: fun(*map(_as_array, primals)))
     if knows_zeros:
         custom.defvjp(jax_fwd, jax_bwd, symbolic_zeros=True)
-        return custom
+        return custom if with_data is None else lambda *arrays: custom(*with_data(arrays))
     custom.defvjp(jax_fwd, jax_bwd)
     return lambda *arrays: custom(*_guarded(arrays, may_vary, refuse, jax))
+
+
+def _with_key_data(fun, fwd, jax):
+    """Let the inputs of a `jax.custom_vjp` have the data of typed keys in the place of the keys.
+
+    JAX before 0.4.24 makes a tangent of zeros for each input of a `custom_vjp` in a compiled program, and can't compile
+    that of a typed key. Before 0.4.18 it can't tell how to make the key again. A floor of 0.4.24 retires this function.
+
+    Returns:
+        `fun` and `fwd` for such inputs, and a function from the arrays to the inputs. It is `None` if the arrays are
+        the inputs.
+    """
+    if not (0, 4, 18) <= jax_release(jax) < (0, 4, 24):
+        return fun, fwd, None
+    impls = []  # for each array, how to make the key again. `None` if it is no typed key.
+
+    def with_data(arrays):
+        impls[:] = [jax.random.key_impl(x) if is_typed_key(x, jax) else None for x in arrays]
+        return [x if impl is None else jax.random.key_data(x) for x, impl in zip(arrays, impls)]
+
+    def with_keys(inputs):
+        return [x if impl is None else jax.random.wrap_key_data(x, impl=impl) for x, impl in zip(inputs, impls)]
+
+    return (
+        lambda *inputs: fun(*with_keys(inputs)),
+        lambda perturbed, inputs: fwd(perturbed, with_keys(inputs)),
+        with_data,
+    )
 
 
 def _knows_zeros(jax):

@@ -445,6 +445,31 @@ def test_custom_vjp_with_and_without_symbolic_zeros():
     assert first is ONE is second.x
 
 
+@pytest.mark.parametrize("version, gets_data", [("0.4.17", 0), ("0.4.18", 1), ("0.4.23", 1), ("0.4.24", 0)])
+def test_custom_vjp_of_a_typed_key(version, gets_data):
+    """JAX gets the data of the key where it can't differentiate a program with a key. The rules get the key."""
+    key, data, calls = Only(shape=(), dtype="key"), Only(shape=(2,), dtype=np.dtype("uint32")), []
+
+    class Recorded(Custom):
+        def __call__(self, *arrays):
+            calls.append((self, arrays))
+            return super().__call__(*arrays)
+
+    stand_in = custom_jax(version, SymbolicZero=Zero)
+    stand_in.custom_vjp, stand_in.dtypes = Recorded, Only()
+    keys = {(data, "impl"): key}
+    stand_in.random = Only(
+        key_impl=lambda x: "impl", key_data=lambda x: data, wrap_key_data=lambda x, impl: keys[x, impl]
+    )
+    fwd = lambda perturbed, primals: (perturbed, primals)  # noqa: E731
+    custom = _compat.custom_vjp(lambda *xs: xs, fwd, None, [True, False], refuse, jax=stand_in)
+    assert custom(ONE, key) == (ONE, key)
+    ((inner, inputs),) = calls
+    assert inputs == (ONE, data if gets_data else key)
+    primals = [Only(value=x, perturbed=x is ONE) for x in inputs]
+    assert inner.rules[0](*primals) == ([True, False], [ONE, key])
+
+
 @pytest.mark.parametrize("version, by_mlir, by_xla", [("0.2.27", 0, 1), ("0.2.28", 1, 1), ("0.3.0", 1, 0)])
 def test_identity_primitive(version, by_mlir, by_xla):
     """What it tells at each step, and how each release lowers it."""
