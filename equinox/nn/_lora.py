@@ -27,7 +27,7 @@ class LoRA(Module):
     `lora_b` only, as in the second example.
 
     The weight may have any number of axes, as that of a convolution has. The product `lora_b @ lora_a` is reshaped to
-    the shape of the weight.
+    the shape of the weight. The layers of a `Stacked` get a change each by `eqx.filter_vmap`, as in the third example.
 
     Args:
         layer: The layer, such as `Linear`. It has a field with a weight.
@@ -71,6 +71,13 @@ class LoRA(Module):
         >>> loss = lambda trained, x: eqx.combine(trained, frozen)(x).sum()
         >>> eqx.filter_grad(loss)(trained, jnp.ones(8)).layers[0].lora_b.shape
         (8, 2)
+
+        >>> stacked = eqx.nn.Stacked(lambda key: eqx.nn.Linear(8, 8, key=key), 3, key=jax.random.PRNGKey(0))
+        >>> keys = jax.random.split(jax.random.PRNGKey(1), len(stacked))
+        >>> layers = eqx.filter_vmap(lambda linear, key: eqx.nn.LoRA(linear, 2, key=key))(stacked.layers, keys)
+        >>> stacked = eqx.tree_at(lambda stacked: stacked.layers, stacked, layers)
+        >>> stacked.layers.lora_a.shape, stacked(jnp.ones(8)).shape
+        ((3, 2, 8), (8,))
     """
 
     layer: Any

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import equinox as eqx
-from equinox.nn import Conv2d, Embedding, Linear, LoRA, WeightNorm
+from equinox.nn import Conv2d, Embedding, Linear, LoRA, Stacked, WeightNorm
 
 X = jnp.array([1.0, -2.0, 0.5])
 CASES = {  # how a layer is made, and an input
@@ -76,6 +76,20 @@ def test_batch_ensemble_and_bfloat16(getkey):
     many = jax.vmap(lambda key: trained(Linear(3, 4, key=key), key))(keys)
     got = jax.vmap(lambda lora, x: lora(x))(many, xs)
     np.testing.assert_allclose(got[0], trained(Linear(3, 4, key=keys[0]), keys[0])(X), rtol=1e-5, atol=1e-6)
+
+
+def test_the_layers_of_a_stacked(getkey):
+    """`filter_vmap` gives each layer of a `Stacked` its own change, and merges it."""
+    stacked = Stacked(lambda key: Linear(3, 3, key=key), 2, key=getkey())
+    layers = eqx.filter_vmap(trained)(stacked.layers, jrandom.split(getkey(), 2))
+    changed = eqx.tree_at(lambda stacked: stacked.layers, stacked, layers)
+    merged = eqx.tree_at(lambda stacked: stacked.layers, stacked, eqx.filter_vmap(lambda lora: lora.merge())(layers))
+    expected = X
+    for lora in changed:
+        expected = lora.merge()(expected)
+    np.testing.assert_allclose(changed(X), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(merged(X), expected, rtol=1e-4, atol=1e-5)
+    assert jax.tree_util.tree_structure(merged) == jax.tree_util.tree_structure(stacked)
 
 
 def test_float64(layer, x, x64, getkey):
