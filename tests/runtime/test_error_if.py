@@ -323,6 +323,25 @@ def test_several_devices_all_stop():
 # What waits
 
 
+def test_a_call_without_a_check_returns_before_it_is_computed():
+    """As under `jax.jit`. The function also holds a check for other inputs."""
+
+    def heavy(x):
+        if x.ndim:
+            return root(x)
+        return jax.lax.fori_loop(0, 40, lambda i, y: y @ y / 300, jnp.full((300, 300), x))
+
+    def waits(call):
+        call(GOOD[0]).block_until_ready()
+        return all(call(GOOD[0]).is_ready() for _ in range(9))  # once is enough: this thread may have had to wait
+
+    if not hasattr(GOOD, "is_ready") or waits(jax.jit(heavy)):
+        pytest.skip("this JAX computes on the CPU before a call returns, or has no `is_ready`")
+    filtered = eqx.filter_jit(heavy)
+    filtered(GOOD)
+    assert not waits(filtered)
+
+
 def test_only_calls_with_a_check_are_waited_for(blocked):
     """Also while other functions hold checks, and for other shapes of the same function."""
     plain = eqx.filter_jit(jnp.sqrt)
