@@ -78,7 +78,7 @@ def _make_instance(function, instance):
 def _is_wrapper(fun):
     """Whether `fun` is a pytree whose only child is the function that it wraps, as a transformation returns it."""
     children, _ = _top(fun)
-    return len(children) == 1 and children[0] is getattr(fun, "__wrapped__", None)
+    return hasattr(fun, "__wrapped__") and len(children) == 1 and children[0] is fun.__wrapped__
 
 
 def _top(node):

@@ -10,10 +10,9 @@ from jax import lax
 from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from .._trees.predicates import is_static_function
-from ._checks import as_array_of, as_size, as_sizes, check_callable
+from ._checks import as_size, as_sizes, check_callable
 from ._dtypes import as_dtype_of, at_least_float32
-from ._spatial import axis_names
-from ._windows import Operation, check_ordered, larger, reduce_axis
+from ._windows import Operation, as_spatial, check_ordered, larger, reduce_axis
 
 Sizes = Union[int, Sequence[int]]
 
@@ -28,14 +27,6 @@ class _Adaptive(Module):
         layer = type(self).__name__
         self.num_spatial_dims = as_size(num_spatial_dims, "num_spatial_dims", layer)
         self.target_shape = as_sizes(target_shape, self.num_spatial_dims, "target_shape", layer)
-
-    def _as_input(self, x: Any) -> Array:
-        layer = type(self).__name__
-        shape = ("channels",) + axis_names(self.num_spatial_dims)
-        x = as_array_of(x, "x", shape, "`{}`".format(layer), "jax.vmap(layer)(x)")
-        if 0 in x.shape[1:]:
-            raise ValueError("`{}` expects `x` to have no axis of length 0, got shape {}.".format(layer, x.shape))
-        return x
 
     def _axes(self) -> List[Tuple[int, int]]:
         """Each spatial axis of the input with its target, the last axis first."""
@@ -102,7 +93,7 @@ class AdaptivePool(_Adaptive):
             >>> jax.vmap(pool)(jnp.ones((5, 1, 8, 8))).shape
             (5, 1, 2, 3)
         """
-        x = self._as_input(x)
+        x = as_spatial(x, self.num_spatial_dims, self)
         for axis, target in reversed(self._axes()):
             x = _map_windows(x, axis, target, self.operation)
         return x
@@ -115,7 +106,7 @@ class _AdaptiveAvgPool(_Adaptive):
         super().__init__(target_shape, num_spatial_dims)
 
     def __call__(self, x: AnyArray, *, key: Optional[Key] = None) -> Array:
-        x = self._as_input(x)
+        x = as_spatial(x, self.num_spatial_dims, self)
         y = at_least_float32(x)
         if max(self.target_shape) == 1:
             y = jnp.mean(y, tuple(range(1, y.ndim)), keepdims=True)
@@ -228,7 +219,7 @@ class _AdaptiveMaxPool(_Adaptive):
         super().__init__(target_shape, num_spatial_dims)
 
     def __call__(self, x: AnyArray, *, key: Optional[Key] = None) -> Array:
-        x = self._as_input(x)
+        x = as_spatial(x, self.num_spatial_dims, self)
         check_ordered(x, self)
         for axis, target in self._axes():
             x = _reduce(x, axis, target, larger)

@@ -10,10 +10,10 @@ from jax import core, lax
 from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from .._trees.predicates import is_static_function
-from ._checks import as_array_of, as_bool, as_size, as_sizes, check_callable, in_words
+from ._checks import as_bool, as_size, as_sizes, check_callable, in_words
 from ._dtypes import as_dtype_of, at_least_float32
-from ._spatial import Padding, Pair, as_padding, axis_names, output_sizes, padding_pairs
-from ._windows import check_ordered, larger, neutral, reduce_windows, sum_windows
+from ._spatial import Padding, Pair, as_padding, output_sizes, padding_pairs
+from ._windows import as_spatial, check_ordered, larger, reduce_windows, sum_windows
 
 Sizes = Union[int, Sequence[int]]
 PaddingArgument = Union[str, int, Sequence[Union[int, Pair]]]
@@ -103,23 +103,46 @@ class Pool(Module):
             An array of shape `(channels, *output_sizes)` and the dtype of `x`.
 
         Raises:
-            ValueError: `x` has another number of axes.
+            ValueError: `x` has another number of axes, or a spatial axis of length 0.
             ValueError: The kernel is larger than the padded input.
             TypeError: `x` can't be made into an array.
+            TypeError: `x` has integers, and `init` is no integer.
+            TypeError: `operation` returns another shape or dtype.
 
         Example:
             >>> pool = eqx.nn.Pool(-jnp.inf, jax.lax.max, num_spatial_dims=1, kernel_size=2, stride=2)
             >>> jax.vmap(pool)(jnp.ones((5, 3, 8))).shape
             (5, 3, 4)
         """
-        x = self._as_input(x)
-        y = reduce_windows(self._padded(x), self.kernel_size, self.stride, self.operation)
-        return self.operation(lax.full_like(y, neutral(self.init, y.dtype)), y)
+        x = as_spatial(x, self.num_spatial_dims, self)
+        y = reduce_windows(self._padded(x), self.kernel_size, self.stride, self._combine)
+        return self._combine(lax.full_like(y, self._init_in(y.dtype)), y)
 
-    def _as_input(self, x: Any) -> Array:
-        layer = type(self).__name__
-        shape = ("channels",) + axis_names(self.num_spatial_dims)
-        return as_array_of(x, "x", shape, "`{}`".format(layer), "jax.vmap(layer)(x)")
+    def _combine(self, a: Array, b: Array) -> Array:
+        """Call `operation`, and check what it returns."""
+        y = self.operation(a, b)
+        got = jnp.shape(y), jnp.result_type(y)
+        if got != (a.shape, a.dtype):
+            raise TypeError(
+                "`Pool` expects `operation` to return an array like its two arguments, of shape {} and dtype {}, got "
+                "shape {} and dtype {}.".format(a.shape, a.dtype, *got)
+            )
+        return y
+
+    def _init_in(self, dtype: Any) -> Any:
+        """`init` in `dtype`. For integers and bools an infinite one is the least or the largest."""
+        value = self.init
+        if not jnp.issubdtype(dtype, jnp.inexact):
+            if np.isinf(value):
+                least, most = (False, True) if dtype == jnp.bool_ else (jnp.iinfo(dtype).min, jnp.iinfo(dtype).max)
+                value = most if value > 0 else least
+            elif np.isnan(value) or np.asarray(value).astype(dtype) != value:
+                raise TypeError(
+                    "`{}` expects `init` to be a number of the dtype of `x`, got {} for {}.".format(
+                        type(self).__name__, value, dtype
+                    )
+                )
+        return np.asarray(value, dtype)
 
     def _pairs(self, sizes: Sequence[int]) -> Tuple[Pair, ...]:
         return padding_pairs(self.padding, sizes, self.kernel_size, self.stride)
@@ -132,7 +155,7 @@ class Pool(Module):
         output_sizes(type(self).__name__, sizes, self.kernel_size, self.stride, pairs)  # an error if no window fits
         if not any(before or after for before, after in pairs):
             return x
-        return lax.pad(x, neutral(self.init, x.dtype), ((0, 0, 0),) + tuple(pair + (0,) for pair in pairs))
+        return lax.pad(x, self._init_in(x.dtype), ((0, 0, 0),) + tuple(pair + (0,) for pair in pairs))
 
 
 class _MaxPool(Pool):
@@ -144,7 +167,7 @@ class _MaxPool(Pool):
         super().__init__(-math.inf, larger, num_spatial_dims, kernel_size, stride, padding, use_ceil)
 
     def __call__(self, x: AnyArray, *, key: Optional[Key] = None) -> Array:
-        x = self._as_input(x)
+        x = as_spatial(x, self.num_spatial_dims, self)
         check_ordered(x, self)
         return reduce_windows(self._padded(x), self.kernel_size, self.stride, self.operation)
 
@@ -298,7 +321,7 @@ class _AvgPool(Pool):
         self.count_include_pad = as_bool(count_include_pad, "count_include_pad", type(self).__name__)
 
     def __call__(self, x: AnyArray, *, key: Optional[Key] = None) -> Array:
-        x = self._as_input(x)
+        x = as_spatial(x, self.num_spatial_dims, self)
         padded = self._padded(at_least_float32(x))
         mean = self._divide(sum_windows(padded, self.kernel_size, self.stride), x.shape[1:])
         return as_dtype_of(mean, x.dtype) if jnp.issubdtype(x.dtype, jnp.inexact) else mean

@@ -9,12 +9,22 @@ import math
 from typing import Any, Callable, Sequence
 
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from .._compat.types import Array
+from ._checks import as_array_of
+from ._spatial import axis_names
 
 Operation = Callable[[Any, Any], Any]  # from two arrays to an array of the same shape and dtype
+
+
+def as_spatial(x: Any, dimensions: int, layer: Any) -> Array:
+    """`x`, an argument of `layer`, as an array of shape `(channels, *sizes)` in which no size is 0."""
+    name = type(layer).__name__
+    x = as_array_of(x, "x", ("channels",) + axis_names(dimensions), "`{}`".format(name), "jax.vmap(layer)(x)")
+    if 0 in x.shape[1:]:
+        raise ValueError("`{}` expects `x` to have no spatial axis of length 0, got shape {}.".format(name, x.shape))
+    return x
 
 
 def check_ordered(x: Array, layer: Any) -> None:
@@ -76,13 +86,3 @@ def sum_windows(x: Array, sizes: Sequence[int], strides: Sequence[int]) -> Array
     if x.shape[x.ndim - len(sizes) :] == tuple(sizes):
         return jnp.sum(x, tuple(range(x.ndim - len(sizes), x.ndim)), keepdims=True)
     return reduce_windows(x, sizes, strides, lax.add)
-
-
-def neutral(value: Any, dtype: Any) -> Any:
-    """`value` in `dtype`. For integers and bools, an infinite value is the least or the largest one."""
-    if not jnp.issubdtype(dtype, jnp.inexact) and not math.isfinite(value):
-        if dtype == jnp.bool_:
-            return np.asarray(value > 0)
-        info = jnp.iinfo(dtype)
-        value = info.max if value > 0 else info.min
-    return np.asarray(value, dtype)

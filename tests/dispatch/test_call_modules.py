@@ -183,6 +183,12 @@ def test_custom_nodes_are_flattened_at_each_call():
             assert out[0].tolist() == child.tolist() and out[1].tolist() == weight.tolist()
 
 
+def test_a_module_whose_only_child_is_none():
+    """It is so if the only field that isn't static holds a function. `None` is no function that the module wraps."""
+    layer = eqx.nn.Lambda(abs)
+    assert tree_util.tree_leaves(layer) == [] and eqx.filter_jit(layer)(-X).tolist() == X.tolist()
+
+
 def test_a_bound_method_may_be_the_first_input():
     m = Holds({"b": X})
     f = eqx.filter_jit(lambda method: method())

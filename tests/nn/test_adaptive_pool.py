@@ -136,7 +136,11 @@ def test_dtypes():
             ValueError,
             r"`AdaptiveAvgPool2d` expects .* \(channels, height, width\), got \(5, 1, 4, 4\). Batch with `jax.vmap",
         ),
-        (lambda: nn.AdaptiveMaxPool1d(3)(jnp.ones((2, 0))), ValueError, r"no axis of length 0, got shape \(2, 0\)"),
+        (
+            lambda: nn.AdaptiveMaxPool1d(3)(jnp.ones((2, 0))),
+            ValueError,
+            r"no spatial axis of length 0, got shape \(2, 0\)",
+        ),
         (lambda: nn.AdaptiveMaxPool1d(3)(jnp.array([[1j]])), TypeError, "real numbers"),
         (lambda: nn.AdaptiveMaxPool3d((2, 3)), ValueError, "`target_shape` to be an integer, or one for each of its 3"),
         (lambda: nn.AdaptiveAvgPool1d(0), ValueError, "`AdaptiveAvgPool1d` expects `target_shape` to be at least 1"),

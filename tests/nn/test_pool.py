@@ -179,6 +179,16 @@ def test_averages_are_floating_point_and_summed_in_float32():
     assert (in_complex.dtype, in_complex.tolist()) == (jnp.complex64, [[1.75 + 0.25j]])
 
 
+def test_in_double_precision(x64):
+    """Averages and maxima keep what float32 can't tell apart."""
+    x = np.array([[1.0, 1 + 1e-12, 1 - 1e-12, 1.0]])
+    layers = nn.MaxPool1d(2, 2), nn.AvgPool1d(2, 2), nn.AdaptiveMaxPool1d(1), nn.AdaptiveAvgPool1d(3)
+    expected = [x[:, 1::2], [[1 + 5e-13, 1 - 5e-13]], x[:, 1:2], [[1 + 5e-13, 1, 1 - 5e-13]]]
+    for y, numbers in zip(jax.jit(lambda x: [layer(x) for layer in layers])(x), expected):
+        assert y.dtype == jnp.float64
+        np.testing.assert_allclose(y, numbers, rtol=1e-15)
+
+
 def test_a_large_window_has_few_operations():
     """Their number grows like the logarithm of the size, so a large window is compiled fast."""
     x, sizes = randoms(1, 300), (64, 97, 210)
@@ -218,9 +228,16 @@ def test_a_large_window_has_few_operations():
         ),
         (lambda: nn.Pool(0, 1, 1, 2), TypeError, "`operation` to be a function"),
         (lambda: nn.Pool(0, lax.add, 0, 2), ValueError, "`num_spatial_dims` to be at least 1, got 0"),
+        (lambda: nn.MaxPool1d(2, padding=1)(jnp.ones((3, 0))), ValueError, r"no spatial axis of length 0, .* \(3, 0\)"),
+        (lambda: nn.Pool(0.5, lax.add, 1, 2)(jnp.ones((1, 2), int)), TypeError, "the dtype of `x`, got 0.5 for int32"),
+        (
+            lambda: nn.Pool(0, lax.gt, 1, 2)(jnp.ones((1, 2))),
+            TypeError,
+            r"`operation` to return .* shape \(1, 1\) and dtype float32, got shape \(1, 1\) and dtype bool",
+        ),
         (lambda: nn.MaxPool1d(2)(jnp.array([[1j, 2]])), TypeError, "real numbers, .* got `x` of dtype complex64"),
     ],
-    ids=map(str, range(16)),
+    ids=map(str, range(19)),
 )
 def test_errors(call, error, message):
     """They name the layer, the argument, what came and what to do."""
