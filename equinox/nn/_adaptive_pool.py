@@ -1,6 +1,6 @@
 """`AdaptivePool`, `AdaptiveAvgPool1d` to `3d` and `AdaptiveMaxPool1d` to `3d`: windows for an output of given sizes."""
 
-from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, List, Optional, Tuple
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,8 @@ from .._module import Module, field
 from .._trees.predicates import is_static_function
 from ._checks import as_size, as_sizes, check_callable
 from ._dtypes import as_dtype_of, at_least_float32
+from ._spatial import Sizes
 from ._windows import Operation, as_spatial, check_ordered, larger, reduce_axis
-
-Sizes = Union[int, Sequence[int]]
 
 
 class _Adaptive(Module):

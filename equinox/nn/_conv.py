@@ -6,10 +6,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from .._compat.types import AnyArray, Array, Key
-from ._convolution import PADDING_MODES, Convolution, PaddingArgument, Sizes
+from ._convolution import PADDING_MODES, Convolution
 from ._dtypes import match_dtypes
 from ._parameters import Initialiser
-from ._spatial import output_sizes, padding_pairs
+from ._spatial import PaddingArgument, Sizes, output_sizes, padding_pairs
 
 
 class Conv(Convolution):

@@ -10,10 +10,10 @@ from jax import lax
 from .._compat.types import AnyArray, Array, Key
 from .._module import field
 from ._checks import as_sizes
-from ._convolution import PADDING_MODES, Convolution, PaddingArgument, Sizes
+from ._convolution import PADDING_MODES, Convolution
 from ._dtypes import match_dtypes
 from ._parameters import Initialiser
-from ._spatial import Pair, padding_pairs
+from ._spatial import PaddingArgument, Pair, Sizes, padding_pairs
 
 
 class ConvTranspose(Convolution):

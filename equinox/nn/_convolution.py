@@ -1,7 +1,7 @@
 """What `Conv` and `ConvTranspose` share: their arguments, their parameters, and the check of their input."""
 
 import math
-from typing import Any, Optional, Sequence, Tuple, Union
+from typing import Any, Optional, Tuple
 
 import jax.random as jrandom
 import numpy as np
@@ -10,10 +10,7 @@ from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from ._checks import as_array_of, as_bool, as_size, as_sizes, check_key, check_unstacked, in_words
 from ._parameters import WEIGHT, Initialiser, as_dtype, make_parameter, uniform
-from ._spatial import Padding, as_padding, axis_names, extents
-
-Sizes = Union[int, Sequence[int]]
-PaddingArgument = Union[str, int, Sequence[Union[int, Tuple[int, int]]]]
+from ._spatial import Padding, PaddingArgument, Sizes, as_padding, axis_names, extents
 
 PADDING_MODES = {
     "ZEROS": "constant",

@@ -1,7 +1,7 @@
 """`Pool`, `AvgPool1d` to `AvgPool3d` and `MaxPool1d` to `MaxPool3d`: reduce windows of one example."""
 
 import math
-from typing import Any, Callable, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Optional, Sequence, Tuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,11 +12,8 @@ from .._module import Module, field
 from .._trees.predicates import is_static_function
 from ._checks import as_bool, as_size, as_sizes, check_callable, in_words
 from ._dtypes import as_dtype_of, at_least_float32
-from ._spatial import Padding, Pair, as_padding, output_sizes, padding_pairs
+from ._spatial import Padding, PaddingArgument, Pair, Sizes, as_padding, output_sizes, padding_pairs
 from ._windows import as_spatial, check_ordered, larger, reduce_windows, sum_windows
-
-Sizes = Union[int, Sequence[int]]
-PaddingArgument = Union[str, int, Sequence[Union[int, Pair]]]
 
 
 class Pool(Module):

@@ -5,6 +5,8 @@ from typing import Any, Sequence, Tuple, Union
 from ._checks import as_size, in_words
 
 Pair = Tuple[int, int]
+Sizes = Union[int, Sequence[int]]  # an argument: one for all spatial dimensions, or one for each
+PaddingArgument = Union[str, int, Sequence[Union[int, Pair]]]
 Padding = Union[str, Tuple[Pair, ...]]  # "SAME", "SAME_LOWER", or what is added before and after each dimension
 
 
