@@ -34,9 +34,9 @@ class ConvTranspose(Convolution):
         padding: The padding of the convolution: an int, an int for each dimension, or a pair for each dimension. It
             makes the output smaller. `"VALID"` is no padding. `"SAME"` and `"SAME_LOWER"` make the output
             `stride * size - output_padding`.
-        output_padding: The convolution gives several sizes of its input the same output. This number chooses one of
-            them: it is added to the end of each dimension of the output. With `"SAME"` and `"SAME_LOWER"` it is
-            subtracted from the size.
+        output_padding: A convolution with a stride gives outputs of one size for inputs of several sizes. This number
+            chooses one of these sizes: it is added at the end of each dimension of the output of the transpose. With
+            `"SAME"` and `"SAME_LOWER"` it is subtracted from the size.
         dilation: The step from one element of the kernel to the next.
         groups: The number of groups of channels. Each group has its own kernels.
         use_bias: Whether to add a bias. Without it the field `bias` is `None`.
@@ -73,7 +73,7 @@ class ConvTranspose(Convolution):
     Raises:
         ValueError: A size is below 1, or a padding is negative.
         ValueError: A sequence hasn't one item for each spatial dimension.
-        ValueError: `output_padding` isn't smaller than the stride.
+        ValueError: `output_padding` isn't smaller than the stride or the dilation.
         ValueError: `groups` doesn't divide the numbers of channels.
         ValueError: `padding` or `padding_mode` is an unknown string.
         ValueError: `dtype` is not floating-point or complex.
@@ -183,19 +183,19 @@ class ConvTranspose(Convolution):
         extent = self._extent()
         if isinstance(self.padding, str):
             outputs = tuple(n * s - more for n, s, more in zip(sizes, self.stride, self.output_padding))
-            return outputs, padding_pairs(self.padding, outputs, extent, self.stride)
-        outputs = tuple(
-            (n - 1) * s + e - before - after + more
-            for n, s, e, (before, after), more in zip(sizes, self.stride, extent, self.padding, self.output_padding)
-        )
-        if any(n < 1 for n in outputs):
+        else:
+            outputs = tuple(
+                (n - 1) * s + e - before - after + more
+                for n, s, e, (before, after), more in zip(sizes, self.stride, extent, self.padding, self.output_padding)
+            )
+        if min(*sizes, *outputs) < 1:
             raise ValueError(
                 "`{}` has no output for an input of sizes {}: with `padding` {} and a kernel that covers {}, the sizes "
                 "of the output are {}. Use a larger input or less `padding`.".format(
                     type(self).__name__, tuple(sizes), self.padding, extent, outputs
                 )
             )
-        return outputs, self.padding
+        return outputs, padding_pairs(self.padding, outputs, extent, self.stride)
 
     def _transpose(self, input: Array, weight: Array, sizes: Sequence[int], pairs: Sequence[Pair]) -> Array:
         """The transpose of the convolution of an input of `sizes` that is padded with zeros.
@@ -236,8 +236,9 @@ class ConvTranspose1d(ConvTranspose):
         out_channels: The number of output channels.
         kernel_size: The size of the kernel.
         stride: The stride of the convolution: the step from the place of one input to the next in the output.
-        output_padding: The convolution gives several sizes of its input the same output. This number chooses one of
-            them: it is added to the end of the output. With `"SAME"` and `"SAME_LOWER"` it is subtracted from the size.
+        output_padding: A convolution with a stride gives outputs of one size for inputs of several sizes. This number
+            chooses one of these sizes: it is added at the end of the output of the transpose. With `"SAME"` and
+            `"SAME_LOWER"` it is subtracted from the size.
         padding: The padding of the convolution: an int, or `((before, after),)`. It makes the output smaller.
             `"VALID"` is no padding. `"SAME"` and `"SAME_LOWER"` make the output `stride * length - output_padding`.
         dilation: The step from one element of the kernel to the next.
@@ -272,7 +273,7 @@ class ConvTranspose1d(ConvTranspose):
     Raises:
         ValueError: A size is below 1, or a padding is negative.
         ValueError: A sequence hasn't one item for each spatial dimension.
-        ValueError: `output_padding` isn't smaller than the stride.
+        ValueError: `output_padding` isn't smaller than the stride or the dilation.
         ValueError: `groups` doesn't divide the numbers of channels.
         ValueError: `padding` or `padding_mode` is an unknown string.
         ValueError: `dtype` is not floating-point or complex.
@@ -335,9 +336,9 @@ class ConvTranspose2d(ConvTranspose):
         kernel_size: The size of the kernel. An int stands for all two dimensions, here and below. A sequence has an
             item for each of them.
         stride: The stride of the convolution: the step from the place of one input to the next in the output.
-        output_padding: The convolution gives several sizes of its input the same output. This number chooses one of
-            them: it is added to the end of each dimension of the output. With `"SAME"` and `"SAME_LOWER"` it is
-            subtracted from the size.
+        output_padding: A convolution with a stride gives outputs of one size for inputs of several sizes. This number
+            chooses one of these sizes: it is added at the end of each dimension of the output of the transpose. With
+            `"SAME"` and `"SAME_LOWER"` it is subtracted from the size.
         padding: The padding of the convolution: an int, an int for each dimension, or a pair for each dimension. It
             makes the output smaller. `"VALID"` is no padding. `"SAME"` and `"SAME_LOWER"` make the output
             `stride * size - output_padding`.
@@ -373,7 +374,7 @@ class ConvTranspose2d(ConvTranspose):
     Raises:
         ValueError: A size is below 1, or a padding is negative.
         ValueError: A sequence hasn't one item for each spatial dimension.
-        ValueError: `output_padding` isn't smaller than the stride.
+        ValueError: `output_padding` isn't smaller than the stride or the dilation.
         ValueError: `groups` doesn't divide the numbers of channels.
         ValueError: `padding` or `padding_mode` is an unknown string.
         ValueError: `dtype` is not floating-point or complex.
@@ -436,9 +437,9 @@ class ConvTranspose3d(ConvTranspose):
         kernel_size: The size of the kernel. An int stands for all three dimensions, here and below. A sequence has an
             item for each of them.
         stride: The stride of the convolution: the step from the place of one input to the next in the output.
-        output_padding: The convolution gives several sizes of its input the same output. This number chooses one of
-            them: it is added to the end of each dimension of the output. With `"SAME"` and `"SAME_LOWER"` it is
-            subtracted from the size.
+        output_padding: A convolution with a stride gives outputs of one size for inputs of several sizes. This number
+            chooses one of these sizes: it is added at the end of each dimension of the output of the transpose. With
+            `"SAME"` and `"SAME_LOWER"` it is subtracted from the size.
         padding: The padding of the convolution: an int, an int for each dimension, or a pair for each dimension. It
             makes the output smaller. `"VALID"` is no padding. `"SAME"` and `"SAME_LOWER"` make the output
             `stride * size - output_padding`.
@@ -474,7 +475,7 @@ class ConvTranspose3d(ConvTranspose):
     Raises:
         ValueError: A size is below 1, or a padding is negative.
         ValueError: A sequence hasn't one item for each spatial dimension.
-        ValueError: `output_padding` isn't smaller than the stride.
+        ValueError: `output_padding` isn't smaller than the stride or the dilation.
         ValueError: `groups` doesn't divide the numbers of channels.
         ValueError: `padding` or `padding_mode` is an unknown string.
         ValueError: `dtype` is not floating-point or complex.
