@@ -10,6 +10,8 @@ from .arrays import is_typed_key
 from .primitives import identity_primitive
 from .release import jax_release
 
+_NUMBERS = (bool, int, float, complex)
+
 
 def custom_jvp(fun, rule, may_vary, refuse, jax=jax):
     """A `jax.custom_jvp` whose rule gets and returns `None` for a tangent that is known to be zero.
@@ -153,7 +155,7 @@ def _zero_like(x, jax):
 
 def _as_array(x):
     """An array. JAX passes a Python number to a function or a rule if the user differentiates at a Python number."""
-    return x if hasattr(x, "shape") else jnp.asarray(x)
+    return jnp.asarray(x) if isinstance(x, _NUMBERS) else x
 
 
 def _is_inexact(x):

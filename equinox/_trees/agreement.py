@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import tree_util
 
 from .paths import describe_leaf, first_difference, leaf_paths
-from .predicates import is_array, is_array_or_shape, is_numpy
+from .predicates import is_array, is_array_or_shape, is_jax_array, is_numpy
 from .static import is_same
 
 
@@ -30,6 +30,8 @@ def shapes_of(arrays):
 
 def dtype_of(x):
     """The dtype that an array or a Python number has for JAX."""
+    if is_jax_array(x):  # asked first, because it is fast for tracers
+        return x.dtype
     if not hasattr(x, "dtype"):
         return jnp.result_type(x)
     return jax.dtypes.canonicalize_dtype(x.dtype) if is_numpy(x) else x.dtype
