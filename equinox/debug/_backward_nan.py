@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools as ft
 from typing import Any
 
 import jax
@@ -48,13 +49,14 @@ def backward_nan(x: T, name: Any = None, terminate: bool = True) -> T:
     _compat.require("backward_nan")
     arrays, merge = separate(x, is_inexact_jax_or_numpy)
     root = "x" if name is None else str(name)
-    paths = [
+    paths = tuple(
         path for path, leaf in zip(leaf_paths(x, root), jax.tree_util.tree_leaves(x)) if is_inexact_jax_or_numpy(leaf)
-    ]
-    result: T = merge(_watched(paths, terminate)(arrays)) if arrays else x
+    )
+    result: T = merge(_watched(paths, bool(terminate))(arrays)) if arrays else x
     return result
 
 
+@ft.lru_cache(maxsize=256)  # JAX keeps much of each function that it differentiates
 def _watched(paths: Any, terminate: bool) -> Any:
     """The identity on a list of arrays, with a backward pass that prints."""
 
