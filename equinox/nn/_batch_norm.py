@@ -62,8 +62,11 @@ class BatchNorm(StatefulLayer):
 
     PyTorch:
         `torch.nn.BatchNorm1d`, `2d` and `3d`, with the same `eps` and `momentum`. The parameters have the same names
-        and shapes. `running_mean`, `running_var` and `num_batches_tracked` are `mean`, `var` and `steps`. The formula
-        is that of [Batch Normalization](https://arxiv.org/abs/1502.03167).
+        and shapes. `running_mean`, `running_var` and `num_batches_tracked` are `mean`, `var` and `steps`. Two options
+        are missing. PyTorch's `momentum=None`, the average of all batches, is not offered: here `None` is the default.
+        Instead of `track_running_stats=False`, call with `inference=False` also in evaluation. Then the running
+        statistics have no effect on the output. The formula is that of
+        [Batch Normalization](https://arxiv.org/abs/1502.03167).
 
     Raises:
         ValueError: `input_size` is below 1, `eps` is negative, or `momentum` is outside 0 to 1.

@@ -2,10 +2,14 @@
 
 import functools as ft
 
+import hypothesis
+import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
+import jax.random as jrandom
 import numpy as np
 import pytest
+from rnn_oracle import cells, numpy_step
 from torch_cases import check, each_case
 
 import equinox as eqx
@@ -61,36 +65,44 @@ def test_same_as_pytorch(case, getkey):
 @CELLS
 def test_rnn_is_a_loop(cell, getkey, draw):
     """`RNN` gives what calling the cell in a loop gives, also for a cell of the user's and with `unroll`."""
-    cell, xs = cell(2, 3, key=getkey()), draw(5, 2)
+    cell, xs = cell(2, 3, key=getkey()), draw(3, 2)
     start = jax.tree_util.tree_map(lambda n: draw(n), (3, 3) if isinstance(cell, LSTMCell) else 3)
-    state, states = start, []
+    state, states, one_step = start, [], jax.jit(cell.__call__)
     for x in xs:
-        state = cell(x, state)
+        state = one_step(x, state)
         states.append(leaves(state)[0])
     expected = (jnp.stack(states), state)
     for rnn in (RNN(cell), RNN(cell, unroll=2)):
         assert_close(jax.jit(rnn.__call__)(xs, start), expected)
     ys, final = RNN(lambda x, state: cell(x, state))(xs, start)
     assert_close((leaves(ys)[0], final), expected)
-    zeros = jax.tree_util.tree_map(jnp.zeros_like, start)
-    assert_close(RNN(cell)(xs), RNN(cell)(xs, zeros))
+    first = one_step(xs[0], jax.tree_util.tree_map(jnp.zeros_like, start))
+    assert_close(RNN(cell)(xs[:1])[1], first)
 
 
 @LAYERS
-def test_two_halves_are_the_whole(layer, getkey, draw):
-    """The state after the first half continues with the second half. An empty half changes nothing."""
-    model, xs = layer(2, 3, num_layers=2, key=getkey()), draw(5, 2)
-    whole = model(xs)
-    for cut in (0, 2, 5):
-        first, state = model(xs[:cut])
-        second, state = model(xs[cut:], state)
-        assert_close((jnp.concatenate([first, second]), state), whole)
+def test_two_parts_are_the_whole(layer, getkey, draw):
+    """The state after the first part continues with the second part, wherever the cut is. A part may be empty."""
+    model, xs = layer(2, 3, key=getkey()), draw(4, 2)
+
+    @jax.jit
+    def outcome(cut, length):
+        first, state = model(xs, lengths=cut)
+        second, state = model(jnp.roll(xs, -cut, 0), state, lengths=length - cut)
+        return model(xs, lengths=length), (first + jnp.roll(second, cut, 0), state)
+
+    for length in range(5):
+        for cut in range(length + 1):
+            assert_close(*outcome(cut, length))
+    nothing, state = model(xs[:0])
+    assert nothing.shape == (0, 3)
+    assert_close(state, outcome(0, 0)[0][1])
 
 
 @LAYERS
 def test_reverse_is_the_reversed_sequence(layer, getkey, draw):
     """`reverse` begins at the end. In both directions, the second cell is the first one reversed."""
-    model, xs = layer(2, 3, num_layers=2, key=getkey()), draw(5, 2)
+    model, xs = layer(2, 3, num_layers=2, key=getkey()), draw(3, 2)
     ys, final = model(xs[::-1])
     assert_close(model(xs, reverse=True), (ys[::-1], final))
     both = layer(2, 3, bidirectional=True, key=getkey())
@@ -104,24 +116,56 @@ def test_reverse_is_the_reversed_sequence(layer, getkey, draw):
 @LAYERS
 def test_padding_has_no_effect(layer, getkey, draw):
     """What is in the padding changes no value and no gradient, also if it is NaN. Its own gradient is zero."""
-    model, xs = layer(2, 3, num_layers=2, bidirectional=True, key=getkey()), draw(5, 2)
+    model, xs = layer(2, 3, bidirectional=True, key=getkey()), draw(5, 2)
+    unpadded_ys, unpadded_final = model(xs[:3])
 
-    @ft.partial(jax.jit, static_argnums=2)
-    def outcome(model, xs, cut, lengths):
+    @jax.jit
+    def outcome(xs, lengths):
         def total(model, xs):
-            ys, final = model(xs if cut is None else xs[:cut], lengths=lengths)
+            ys, final = model(xs, lengths=lengths)
             return sum(jnp.sum(x * x) for x in leaves((ys, final))), (ys, final)
 
         return jax.value_and_grad(total, (0, 1), has_aux=True)(model, xs)
 
-    (_, (ys, final)), grads = outcome(model, xs, 3, None)
-    for padding in (7.0, jnp.nan):
-        padded = jnp.where(jnp.arange(5)[:, None] < 3, xs, padding)
-        (_, (padded_ys, padded_final)), padded_grads = outcome(model, padded, None, 3)
-        assert_close((padded_ys[:3], padded_final, padded_grads), (ys, final, grads))
-        assert not padded_ys[3:].any() and not padded_grads[1][3:].any()
-    nothing, state = model(xs, lengths=0)
+    outcomes = []
+    for padding in (0.0, 7.0, jnp.nan):
+        (_, (ys, final)), grads = outcome(jnp.where(jnp.arange(5)[:, None] < 3, xs, padding), 3)
+        assert_close((ys[:3], final), (unpadded_ys, unpadded_final))
+        assert not ys[3:].any() and not grads[1][3:].any() and grads[1][:3].all()
+        outcomes.append(grads)
+    assert_close(outcomes[1:], outcomes[:1] * 2)
+    (_, (nothing, state)), _ = outcome(xs, 0)
     assert not nothing.any() and not any(x.any() for x in leaves(state))
+
+
+@hypothesis.given(st.integers(0, 5), st.integers(1, 3), st.integers(1, 3), st.booleans(), st.sampled_from([GRU, LSTM]))
+@hypothesis.settings(max_examples=10)
+def test_shapes_are_those_of_the_formula(length, width, num_layers, bidirectional, layer):
+    """Over lengths, sizes, layers and directions, also if the layer is made under `filter_eval_shape`."""
+    make = ft.partial(layer, 2, width, num_layers, bidirectional)
+    model = eqx.filter_eval_shape(lambda: make(key=jrandom.PRNGKey(0)))
+    ys, final = eqx.filter_eval_shape(lambda model, xs: model(xs), model, jnp.ones((length, 2)))
+    directions = 2 if bidirectional else 1
+    assert ys.shape == (length, directions * width)
+    assert {x.shape for x in leaves(final)} == {(num_layers * directions, width)}
+    assert len(leaves(final)) == (2 if layer is LSTM else 1)
+
+
+@cells
+def test_in_double_precision(cell_type, x64):
+    """With x64 the parameters and the states are float64, and exact to this precision."""
+    xs, h, c = np.random.RandomState(0).normal(size=(3, 2)), np.zeros(3), np.zeros(3)
+
+    @jax.jit
+    def outcome(key, xs):
+        made = cell_type(2, 3, key=key)
+        return made, RNN(made)(xs)[0]
+
+    cell, ys = outcome(jrandom.PRNGKey(0), xs)
+    assert {x.dtype for x in leaves((cell, ys))} == {jnp.dtype("float64")}
+    for x, y in zip(xs, ys):
+        h, c = numpy_step(cell, x, h, c)
+        np.testing.assert_allclose(y, h, rtol=1e-10)
 
 
 @LAYERS
@@ -131,22 +175,24 @@ def test_structure(layer, getkey):
     assert len(leaves(model)) == 16 and all(map(eqx.is_array, leaves(model)))
     assert [cell.input_size for cells in model.layers for cell in cells] == [2, 2, 6, 6]
     assert not np.array_equal(model.layers[0][0].weight_hh, model.layers[0][1].weight_hh)
-    assert {x.dtype for x in leaves(layer(2, 3, dtype=jnp.bfloat16, key=getkey()))} == {jnp.dtype(jnp.bfloat16)}
+    half = jax.eval_shape(lambda key: layer(2, 3, dtype=jnp.bfloat16, key=key), getkey())
+    assert {x.dtype for x in leaves(half)} == {jnp.dtype(jnp.bfloat16)}
     shapes = jax.eval_shape(model.__call__, jax.ShapeDtypeStruct((5, 2), jnp.bfloat16))
     assert {(x.shape, str(x.dtype)) for x in leaves(shapes)} == {((5, 6), "bfloat16"), ((4, 3), "bfloat16")}
-    ensemble = jax.vmap(lambda key: layer(2, 3, key=key))(jax.random.split(getkey(), 2))
-    assert jax.vmap(lambda model: model(jnp.ones((5, 2)))[0])(ensemble).shape == (2, 5, 3)
+    ensemble = jax.eval_shape(jax.vmap(lambda key: layer(2, 3, key=key)), jrandom.split(getkey(), 2))
+    called = jax.eval_shape(lambda models: jax.vmap(lambda model: model(jnp.ones((5, 2)))[0])(models), ensemble)
+    assert called.shape == (2, 5, 3)
     with pytest.raises(ValueError, match="has stacked weights"):
-        ensemble(jnp.ones((5, 2)))
+        jax.eval_shape(lambda models: models(jnp.ones((5, 2))), ensemble)
 
 
 @LAYERS
 def test_dropout_is_between_layers(layer, getkey, draw):
     """At probability 1 the second layer gets zeros. Inference drops nothing and needs no key."""
-    model, xs, key = layer(2, 3, 2, dropout=1.0, key=getkey()), draw(4, 2), getkey()
+    model, xs, key = layer(2, 3, 2, dropout=1.0, key=getkey()), draw(3, 2), getkey()
     assert isinstance(model.dropout, Dropout)
     first, second = model.layers[0][0], model.layers[1][0]
-    assert_close(model(xs, key=key)[0], RNN(second)(jnp.zeros((4, 3)))[0])
+    assert_close(model(xs, key=key)[0], RNN(second)(jnp.zeros((3, 3)))[0])
     assert_close(eqx.tree_inference(model)(xs)[0], RNN(second)(RNN(first)(xs)[0])[0])
     with pytest.raises(ValueError, match="needs a PRNG key"):
         model(xs)
