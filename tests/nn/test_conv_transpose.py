@@ -10,12 +10,11 @@ import jax.random as jrandom
 import numpy as np
 import pytest
 from helpers.jaxprs import all_kinds
-from helpers.torch_cases import check, load
+from helpers.torch_cases import check, each_case
 
 import equinox as eqx
 from equinox import nn
 
-CASES = {name: case for name, case in load("conv").items() if "Transpose" in name}
 KEY = jrandom.PRNGKey(0)
 
 
@@ -30,7 +29,7 @@ def swapped(weight, groups):
     return jnp.swapaxes(grouped, 1, 2).reshape(groups * second, first // groups, *kernel)
 
 
-@pytest.mark.parametrize("case", list(CASES.values()), ids=list(CASES))
+@each_case("conv", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
 def test_values_and_gradients_are_those_of_pytorch(case):
     """Over stride, padding, output padding, dilation and groups."""
     options = dict(case["options"])
@@ -134,12 +133,28 @@ def test_a_batch_is_one_convolution():
 
 
 def test_computes_in_the_dtype_of_the_input():
-    """So does the transpose of the padding."""
+    """So does the transpose of the padding. Nothing is conjugated."""
     conv, x = nn.ConvTranspose1d(2, 3, 3, padding=1, padding_mode="CIRCULAR", key=KEY), randoms(2, 4)
     low = conv(jnp.asarray(x, jnp.bfloat16))
     assert low.dtype == jnp.bfloat16
     np.testing.assert_allclose(np.asarray(low, np.float32), conv(x), rtol=5e-2, atol=5e-2)
     assert conv(jnp.arange(8).reshape(2, 4)).dtype == jnp.float32
+    in_complex = eqx.replace(conv, weight=conv.weight * (1 + 2j), bias=conv.bias * (1 + 2j))(x)
+    np.testing.assert_allclose(in_complex, np.asarray(conv(x)) * (1 + 2j), rtol=1e-5, atol=1e-5)
+
+
+def test_in_double_precision():
+    """With x64, the transpose is exact to double precision."""
+    jax.config.update("jax_enable_x64", True)
+    try:
+        options = {"padding": 1, "padding_mode": "REPLICATE", "use_bias": False, "key": KEY}
+        transpose, conv = nn.ConvTranspose1d(2, 1, 3, **options), nn.Conv1d(1, 2, 3, **options)
+        conv = eqx.replace(conv, weight=swapped(transpose.weight, 1))
+        x, y = (np.random.RandomState(i).normal(size=(2 - i, 4)) for i in range(2))
+        assert transpose(x).dtype == jnp.float64
+        np.testing.assert_allclose(np.vdot(conv(y), x), np.vdot(y, transpose(x)), rtol=1e-12)
+    finally:
+        jax.config.update("jax_enable_x64", False)
 
 
 def test_initialisation():
