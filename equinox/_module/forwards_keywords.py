@@ -1,4 +1,4 @@
-"""`forwards_keywords`: a decorator of functions that pass any keyword arguments on to a function of the user's."""
+"""`forwards_keywords`: a decorator of functions that take any keyword arguments, such as those of a user's function."""
 
 import functools as ft
 import inspect

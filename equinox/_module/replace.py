@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from .._trees.layout import layout_of
 from .._trees.paths import describe_leaf
 from .construction import assignable, finish, set_field
+from .forwards_keywords import forwards_keywords
 from .module import Module
 from .pickling import get_state, new_module
 from .static_fields import decide, places_of
@@ -14,7 +15,8 @@ from .static_fields import decide, places_of
 M = TypeVar("M", bound=Module)
 
 
-def replace(__module: M, **fields: Any) -> M:  # this name lets a field have the name `module`
+@forwards_keywords
+def replace(__module: M, **fields: Any) -> M:
     """Copy a module with some of its fields changed. The fields may be static.
 
     Each new value is treated as in the construction of a module: it is converted and checked, and the option `static`
@@ -22,14 +24,14 @@ def replace(__module: M, **fields: Any) -> M:  # this name lets a field have the
     can be changed. The other fields keep their values. `tree_at` changes leaves at any depth without these checks.
 
     Args:
-        __module: The module, by position. It isn't changed.
-        **fields: The new values, by the names of the fields.
+        module: The module. It isn't changed.
+        **fields: The new values, by the names of the fields. A field may have the name `module`.
 
     Returns:
         A new module of the same class.
 
     Raises:
-        TypeError: `__module` is no module.
+        TypeError: `module` is no module.
         TypeError: The module has no field of this name.
         TypeError: The new value of a static field holds an array or can't be hashed.
         ValueError: Another field has no value, so the module isn't complete.

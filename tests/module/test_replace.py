@@ -89,6 +89,8 @@ def test_wrong_arguments():
     for x in (3, Checked, [Checked(3)], None):
         with pytest.raises(TypeError, match="`replace` expects a module, got"):
             eqx.replace(x, size=4)
+    with pytest.raises(TypeError, match="`replace` expects an argument `module`, but none came"):
+        eqx.replace(size=4)
 
 
 def test_while_traced():

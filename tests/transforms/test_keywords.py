@@ -81,3 +81,10 @@ def test_a_parameter_may_be_passed_by_keyword():
     shape, _ = eqx.filter_eval_shape(fun=seen, x=X, scale=2.0)
     array, _ = eqx.Partial(func=seen, x=X)(scale=2.0)
     assert shape.shape == array.shape == out.shape
+
+
+def test_no_public_signature_has_a_private_name():
+    functions = [getattr(eqx, name) for name in eqx.__all__ if inspect.isfunction(getattr(eqx, name))]
+    assert len(functions) > 30
+    for function in functions:
+        assert not any(name.startswith("_") for name in inspect.signature(function).parameters), function.__name__
