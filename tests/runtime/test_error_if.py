@@ -211,6 +211,7 @@ def test_an_error_in_another_thread_is_not_taken_for_it(monkeypatch):
     own = checks.raised_on_host
 
     def with_another(error):
+        own(eqx.EquinoxRuntimeError(MESSAGE[:5]))
         own(error)
         own(eqx.EquinoxRuntimeError(MESSAGE[:5]))
 
