@@ -171,12 +171,12 @@ def test_maxima_keep_the_dtype():
 
 
 def test_averages_are_floating_point_and_summed_in_float32():
-    """In bfloat16 256 + 1 is 256."""
-    xs = np.array([[1, 2, 4, 5]]), np.array([[256, 1, 1, 1]], jnp.bfloat16), np.array([[1j, 2, 2, 3]], np.complex64)
-    y, in_bfloat16, in_complex = jax.jit(lambda xs: [nn.AvgPool1d(4)(x) for x in xs])(xs)
-    assert (y.dtype, y.tolist()) == (jnp.zeros(()).dtype, [[3.0]])
-    assert (in_bfloat16.dtype, in_bfloat16.tolist()) == (jnp.bfloat16, [[65.0]])
-    assert (in_complex.dtype, in_complex.tolist()) == (jnp.complex64, [[1.75 + 0.25j]])
+    """In bfloat16 256 + 1 is 256. One window that covers the input is summed in another way than two."""
+    half = np.array([[256, 1, 1, 1]], jnp.bfloat16)
+    xs = np.array([[1, 2, 4, 5]]), np.array([[1j, 2, 2, 3]], np.complex64), half, np.concatenate([half, half], 1)
+    results = jax.jit(lambda all_xs: [nn.AvgPool1d(4, 4)(x) for x in all_xs])(xs)
+    assert [y.tolist() for y in results] == [[[3.0]], [[1.75 + 0.25j]], [[65.0]], [[65.0, 65.0]]]
+    assert [y.dtype for y in results] == [jnp.zeros(()).dtype, jnp.complex64, jnp.bfloat16, jnp.bfloat16]
 
 
 def test_in_double_precision(x64):
