@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
 import pytest
-from rnn_oracle import cells, numpy_step
+from rnn_oracle import numpy_step
 from torch_cases import check, each_case
 
 import equinox as eqx
@@ -151,14 +151,13 @@ def test_shapes_are_those_of_the_formula(length, width, num_layers, bidirectiona
     assert len(leaves(final)) == (2 if layer is LSTM else 1)
 
 
-@cells
-def test_in_double_precision(cell_type, x64):
+def test_in_double_precision(x64):
     """With x64 the parameters and the states are float64, and exact to this precision."""
     xs, h, c = np.random.RandomState(0).normal(size=(3, 2)), np.zeros(3), np.zeros(3)
 
     @jax.jit
     def outcome(key, xs):
-        made = cell_type(2, 3, key=key)
+        made = LSTMCell(2, 3, key=key)
         return made, RNN(made)(xs)[0]
 
     cell, ys = outcome(jrandom.PRNGKey(0), xs)
@@ -186,17 +185,16 @@ def test_structure(layer, getkey):
         jax.eval_shape(lambda models: models(jnp.ones((5, 2))), ensemble)
 
 
-@LAYERS
-def test_dropout_is_between_layers(layer, getkey, draw):
+def test_dropout_is_between_layers(getkey, draw):
     """At probability 1 the second layer gets zeros. Inference drops nothing and needs no key."""
-    model, xs, key = layer(2, 3, 2, dropout=1.0, key=getkey()), draw(3, 2), getkey()
+    model, xs, key = GRU(2, 3, 2, dropout=1.0, key=getkey()), draw(3, 2), getkey()
     assert isinstance(model.dropout, Dropout)
     first, second = model.layers[0][0], model.layers[1][0]
     assert_close(model(xs, key=key)[0], RNN(second)(jnp.zeros((3, 3)))[0])
     assert_close(eqx.tree_inference(model)(xs)[0], RNN(second)(RNN(first)(xs)[0])[0])
     with pytest.raises(ValueError, match="needs a PRNG key"):
         model(xs)
-    assert layer(2, 3, dropout=0.5, key=getkey()).dropout is None
+    assert GRU(2, 3, dropout=0.5, key=getkey()).dropout is None
 
 
 @LAYERS
