@@ -1,10 +1,10 @@
 """`RNN`, `GRU` and `LSTM`: recurrent networks over a whole sequence, by `jax.lax.scan`."""
 
-from typing import Any, Callable, ClassVar, List, Optional, Tuple
+from typing import Any, Callable, ClassVar, List, NamedTuple, Optional, Tuple
 
 import jax.numpy as jnp
 import jax.random as jrandom
-from jax import lax, tree_util
+from jax import core, lax, tree_util
 
 from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
@@ -66,7 +66,8 @@ class RNN(Module):
                 leading axis.
             initial: The first state. The default is zeros. A cell of your own needs it.
             lengths: How many elements of `xs` count, an integer. The rest is padding: it has no effect, and ys are
-                zeros there. Under `jax.vmap` each sequence has its own.
+                zeros there. Under `jax.vmap` each sequence has its own. If it is traced and not from 0 to `length`,
+                ys and `final` are NaN.
             reverse: Whether to begin at the end of the sequence. Each y stays at the place of its x.
             key: It is ignored. Every layer takes a key.
 
@@ -79,6 +80,7 @@ class RNN(Module):
             ValueError: `initial` is missing for a cell of your own.
             ValueError: The cell is a stack of cells, as `jax.vmap` over the construction makes it.
             TypeError: `xs` or `initial` can't be made into arrays, or `initial` is no pair for an `LSTMCell`.
+            ValueError: `lengths` is below 0 or above the length of `xs`, and not traced.
             TypeError: `lengths` is no integer, or `reverse` no bool.
 
         Example:
@@ -91,17 +93,17 @@ class RNN(Module):
         if isinstance(self.cell, Cell):
             xs = _as_sequence(xs, self.cell, "RNN")
             states = _as_states(initial, self.cell, (), xs.dtype, "RNN")
-            ys, states = _scan_cell(self.cell, xs, states, _valid(lengths, len(xs), "RNN"), reverse, self.unroll)
+            ys, states = _scan_cell(self.cell, xs, states, _padding(lengths, len(xs), "RNN"), reverse, self.unroll)
             return ys, _as_state(states)
         if initial is None:
             raise ValueError("`RNN` needs `initial`, the first state of {}.".format(in_words(self.cell)))
-        valid = None if lengths is None else _valid(lengths, len(tree_util.tree_leaves(xs)[0]), "RNN")
+        padding = None if lengths is None else _padding(lengths, len(tree_util.tree_leaves(xs)[0]), "RNN")
 
         def step(state: Any, x: Any) -> Tuple[Any, Any]:
             state = self.cell(x, state)
             return state, state
 
-        final, ys = _scan_valid(step, tree_util.tree_map(jnp.asarray, initial), xs, valid, reverse, self.unroll)
+        final, ys = _scan_valid(step, tree_util.tree_map(jnp.asarray, initial), xs, padding, reverse, self.unroll)
         return ys, final
 
 
@@ -165,7 +167,7 @@ class _Layers(Module):
         count = sum(map(len, self.layers))
         xs = _as_sequence(xs, first, layer)
         states = _as_states(initial, first, (count,), xs.dtype, layer)
-        valid = _valid(lengths, len(xs), layer)
+        padding = _padding(lengths, len(xs), layer)
         keys: Any = [None] * len(self.layers)
         if key is not None and self.dropout is not None:
             keys = jrandom.split(key, len(self.layers))
@@ -176,7 +178,7 @@ class _Layers(Module):
             outputs = []
             for d, cell in enumerate(cells):
                 start = tuple(state[len(finals)] for state in states)
-                ys, final = _scan_cell(cell, xs, start, valid, reverse != (d == 1), self.unroll)
+                ys, final = _scan_cell(cell, xs, start, padding, reverse != (d == 1), self.unroll)
                 outputs.append(ys)
                 finals.append(final)
             xs = outputs[0] if len(outputs) == 1 else jnp.concatenate(outputs, axis=-1)
@@ -247,7 +249,8 @@ class GRU(_Layers):
             xs: An array of shape `(length, input_size)`.
             initial: The first states, of shape `(num_layers * directions, hidden_size)`. The default is zeros.
             lengths: How many elements of `xs` count, an integer. The rest is padding: it has no effect, and ys are
-                zeros there, as with PyTorch's `pack_padded_sequence`. Under `jax.vmap` each sequence has its own.
+                zeros there, as with PyTorch's `pack_padded_sequence`. Under `jax.vmap` each sequence has its own. If it
+                is traced and not from 0 to `length`, ys and the final states are NaN.
             reverse: Whether to begin at the end of the sequence. Each y stays at the place of its x.
             key: A PRNG key for dropout.
 
@@ -259,6 +262,7 @@ class GRU(_Layers):
             ValueError: `key` is missing, and the layer has dropout.
             ValueError: The layer is a stack of layers, as `jax.vmap` over the construction makes it.
             TypeError: `xs` or `initial` can't be made into an array.
+            ValueError: `lengths` is below 0 or above the length of `xs`, and not traced.
             TypeError: `lengths` is no integer, `reverse` no bool, or `key` no PRNG key.
 
         Example:
@@ -334,7 +338,8 @@ class LSTM(_Layers):
             xs: An array of shape `(length, input_size)`.
             initial: The first states, a pair of shape `(num_layers * directions, hidden_size)`. The default is zeros.
             lengths: How many elements of `xs` count, an integer. The rest is padding: it has no effect, and ys are
-                zeros there, as with PyTorch's `pack_padded_sequence`. Under `jax.vmap` each sequence has its own.
+                zeros there, as with PyTorch's `pack_padded_sequence`. Under `jax.vmap` each sequence has its own. If it
+                is traced and not from 0 to `length`, ys and the final states are NaN.
             reverse: Whether to begin at the end of the sequence. Each y stays at the place of its x.
             key: A PRNG key for dropout.
 
@@ -346,6 +351,7 @@ class LSTM(_Layers):
             ValueError: `key` is missing, and the layer has dropout.
             ValueError: The layer is a stack of layers, as `jax.vmap` over the construction makes it.
             TypeError: `xs` or a part of `initial` can't be made into an array, or `initial` is no pair.
+            ValueError: `lengths` is below 0 or above the length of `xs`, and not traced.
             TypeError: `lengths` is no integer, `reverse` no bool, or `key` no PRNG key.
 
         Example:
@@ -394,8 +400,15 @@ def _as_states(initial: Any, cell: Cell, leading: Tuple[int, ...], dtype: Any, l
     )
 
 
-def _valid(lengths: Any, length: int, layer: str) -> Optional[Array]:
-    """Whether each element of a sequence counts. `None` means that all do."""
+class _Padding(NamedTuple):
+    """Which elements of a sequence are padding."""
+
+    valid: Array  # whether each element counts
+    in_range: Optional[Array]  # whether `lengths` is from 0 to the length of the sequence. `None` if it surely is
+
+
+def _padding(lengths: Any, length: int, layer: str) -> Optional[_Padding]:
+    """The padding of a sequence. `None` means that all elements count."""
     if lengths is None:
         return None
     dtype = getattr(lengths, "dtype", None)
@@ -405,14 +418,23 @@ def _valid(lengths: Any, length: int, layer: str) -> Optional[Array]:
             "`{}` expects `lengths` to be one integer, got {}. For a batch, map over it: "
             "`jax.vmap(lambda xs, n: layer(xs, lengths=n))(xs, lengths)`.".format(layer, in_words(lengths))
         )
-    return jnp.arange(length) < lengths
+    if isinstance(lengths, core.Tracer):
+        in_range = (0 <= lengths) & (lengths <= length)
+        return _Padding((jnp.arange(length) < lengths) & in_range, in_range)
+    if not 0 <= int(lengths) <= length:
+        raise ValueError(
+            "`{0}` expects `lengths` to be from 0 to {1}, because `xs` has {1} elements, got {2}.".format(
+                layer, length, int(lengths)
+            )
+        )
+    return _Padding(jnp.arange(length) < int(lengths), None)
 
 
 def _scan_cell(
-    cell: Cell, xs: Array, states: Tuple[Array, ...], valid: Optional[Array], reverse: bool, unroll: int
+    cell: Cell, xs: Array, states: Tuple[Array, ...], padding: Optional[_Padding], reverse: bool, unroll: int
 ) -> Tuple[Array, Tuple[Array, ...]]:
     """Scan a cell of this library. Return each h, and the last state as a tuple."""
-    xs, *rest = cell.in_one_dtype(_without_padding(xs, valid), *states)
+    xs, *rest = cell.in_one_dtype(_without_padding(xs, padding), *states)
     states, (weight_ih, weight_hh, bias_ih, bias_hh) = tuple(rest[:-4]), rest[-4:]
     # Under `vmap`, this order of the product gives the gates of a batch without a transpose in each step.
     from_inputs, to_gates = xs @ weight_ih.T, weight_hh.T
@@ -425,30 +447,49 @@ def _scan_cell(
         new = new if isinstance(new, tuple) else (new,)
         return new, new[0]
 
-    states, ys = _scan_valid(step, states, from_inputs, valid, reverse, unroll)
+    states, ys = _scan_valid(step, states, from_inputs, padding, reverse, unroll)
     return ys, states
 
 
 def _scan_valid(
-    step: Callable[[Any, Any], Tuple[Any, Any]], state: Any, xs: Any, valid: Optional[Array], reverse: bool, unroll: int
+    step: Callable[[Any, Any], Tuple[Any, Any]],
+    state: Any,
+    xs: Any,
+    padding: Optional[_Padding],
+    reverse: bool,
+    unroll: int,
 ) -> Tuple[Any, Any]:
-    """`lax.scan` over the elements that are valid. The others don't change the state, and give zeros."""
-    if valid is None:
+    """`lax.scan` over the elements that are valid. The others don't change the state, and give zeros.
+
+    If the number of valid elements is out of range, no element is valid. Then the state and the ys are NaN.
+    """
+    if padding is None:
         return lax.scan(step, state, xs, reverse=reverse, unroll=unroll)
+    in_range = padding.in_range
+    if in_range is not None:
+        state = tree_util.tree_map(lambda x: jnp.where(in_range, x, _filler(x, in_range)), state)
 
     def masked(state: Any, x_and_valid: Any) -> Tuple[Any, Any]:
         x, is_valid = x_and_valid
         new, y = step(state, x)
         new = tree_util.tree_map(lambda new, old: jnp.where(is_valid, new, old), new, state)
-        return new, tree_util.tree_map(lambda y: jnp.where(is_valid, y, jnp.zeros_like(y)), y)
+        return new, tree_util.tree_map(lambda y: jnp.where(is_valid, y, _filler(y, in_range)), y)
 
-    return lax.scan(masked, state, (_without_padding(xs, valid), valid), reverse=reverse, unroll=unroll)
+    return lax.scan(masked, state, (_without_padding(xs, padding), padding.valid), reverse=reverse, unroll=unroll)
 
 
-def _without_padding(xs: Any, valid: Optional[Array]) -> Any:
+def _filler(x: Array, in_range: Optional[Array]) -> Array:
+    """What stands in the place of `x` in the padding: zeros, or NaN if `in_range` is false."""
+    if in_range is None or not jnp.issubdtype(x.dtype, jnp.inexact):
+        return jnp.zeros_like(x)
+    return jnp.where(in_range, jnp.zeros((), x.dtype), jnp.full((), jnp.nan, x.dtype))
+
+
+def _without_padding(xs: Any, padding: Optional[_Padding]) -> Any:
     """`xs` with zeros in the padding. It may hold NaNs, which would reach the gradient of the weights."""
-    if valid is None:
+    if padding is None:
         return xs
+    valid = padding.valid
 
     def zeroed(x: Any) -> Array:
         x = jnp.asarray(x)

@@ -138,6 +138,30 @@ def test_padding_has_no_effect(layer, getkey, draw):
     assert not nothing.any() and not any(x.any() for x in leaves(state))
 
 
+@LAYERS
+def test_lengths_out_of_range(layer, getkey, draw):
+    """A known length is refused. A traced one gives NaN in its own sequence, and changes no other one."""
+    model, xs = layer(2, 3, 2, True, key=getkey()), draw(5, 2)
+    for wrong in (6, -1, np.int64(6), jnp.array(-1)):
+        message = r"`{}` expects `lengths` to be from 0 to 5, .*got {}".format(layer.__name__, int(wrong))
+        with pytest.raises(ValueError, match=message):
+            model(xs, lengths=wrong)
+    batch = jax.jit(jax.vmap(lambda xs, n: model(xs, lengths=n)))
+    good, bad = batch(jnp.stack([xs] * 3), jnp.array([5, 0, 3])), batch(jnp.stack([xs] * 3), jnp.array([6, -1, 3]))
+    for x, y in zip(leaves(good), leaves(bad)):
+        assert not jnp.isnan(x).any() and jnp.isnan(y[:2]).all()
+        np.testing.assert_array_equal(y[2], x[2])
+
+
+def test_lengths_out_of_range_for_a_cell_of_the_user():
+    """Its floating-point states are NaN. Integers can't be NaN."""
+    rnn = RNN(lambda x, state: (state[0] + x, state[1] + 1))
+    with pytest.raises(ValueError, match="`RNN` expects `lengths` to be from 0 to 2, .*got 3"):
+        rnn(jnp.ones(2), (0.0, 0), lengths=3)
+    ys, (total, count) = jax.jit(lambda n: rnn(jnp.ones(2), (0.0, 0), lengths=n))(3)
+    assert jnp.isnan(ys[0]).all() and jnp.isnan(total) and ys[1].tolist() == [0, 0] and count == 0
+
+
 @hypothesis.given(st.integers(0, 5), st.integers(1, 3), st.integers(1, 3), st.booleans(), st.sampled_from([GRU, LSTM]))
 @hypothesis.settings(max_examples=10)
 def test_shapes_are_those_of_the_formula(length, width, num_layers, bidirectional, layer):
