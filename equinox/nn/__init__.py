@@ -1,10 +1,10 @@
-"""A small neural-network library like PyTorch's. Every layer is a `Module`.
+"""A neural-network library like PyTorch's. Every layer is a `Module`.
 
 Every layer acts on one example. Use `jax.vmap` for a batch. Every layer's call takes a `key`, so any layer can replace
 another. Most layers ignore it.
 
-The leaves of the layers are arrays, so plain JAX takes them. Functions are part of the structure. One leaf is a flag:
-`Dropout.deterministic`.
+The leaves of the layers are arrays, so plain JAX takes them. Functions are part of the structure. Flags are leaves too:
+`deterministic` of `Dropout`, and `inference` of `BatchNorm` and `SpectralNorm`.
 """
 
 from ._activations import Lambda, PReLU

@@ -27,7 +27,7 @@ class Conv(Convolution):
         stride: The step from one place of the kernel to the next.
         padding: What is added before and after each dimension: an int, an int for each dimension, or a pair for each
             dimension. `"VALID"` adds nothing. `"SAME"` and `"SAME_LOWER"` add what gives `ceil(size / stride)` outputs.
-            If this is odd, `"SAME"` adds one more after the dimension, and `"SAME_LOWER"` before it.
+            If the total is odd, `"SAME"` adds one more after the dimension, and `"SAME_LOWER"` before it.
         dilation: The step from one element of the kernel to the next.
         groups: The number of groups of channels. Each group has its own kernels. If it is `in_channels`, the
             convolution is depthwise.
@@ -154,8 +154,8 @@ class Conv1d(Conv):
         kernel_size: The size of the kernel.
         stride: The step from one place of the kernel to the next.
         padding: What is added before and after the input: an int, or `((before, after),)`. `"VALID"` adds nothing.
-            `"SAME"` and `"SAME_LOWER"` add what gives `ceil(length / stride)` outputs. If this is odd, `"SAME"` adds
-            one more at the end, and `"SAME_LOWER"` at the beginning.
+            `"SAME"` and `"SAME_LOWER"` add what gives `ceil(length / stride)` outputs. If the total is odd, `"SAME"`
+            adds one more at the end, and `"SAME_LOWER"` at the beginning.
         dilation: The step from one element of the kernel to the next.
         groups: The number of groups of channels. Each group has its own kernels. If it is `in_channels`, the
             convolution is depthwise.
@@ -242,12 +242,12 @@ class Conv2d(Conv):
     Args:
         in_channels: The number of input channels.
         out_channels: The number of output channels.
-        kernel_size: The size of the kernel. An int stands for all two dimensions, here and below. A sequence has an
-            item for each of them.
+        kernel_size: The size of the kernel. An int stands for both dimensions, here and below. A sequence has an item
+            for each of them.
         stride: The step from one place of the kernel to the next.
         padding: What is added before and after each dimension: an int, an int for each dimension, or a pair for each
             dimension. `"VALID"` adds nothing. `"SAME"` and `"SAME_LOWER"` add what gives `ceil(size / stride)` outputs.
-            If this is odd, `"SAME"` adds one more after the dimension, and `"SAME_LOWER"` before it.
+            If the total is odd, `"SAME"` adds one more after the dimension, and `"SAME_LOWER"` before it.
         dilation: The step from one element of the kernel to the next.
         groups: The number of groups of channels. Each group has its own kernels. If it is `in_channels`, the
             convolution is depthwise.
@@ -339,7 +339,7 @@ class Conv3d(Conv):
         stride: The step from one place of the kernel to the next.
         padding: What is added before and after each dimension: an int, an int for each dimension, or a pair for each
             dimension. `"VALID"` adds nothing. `"SAME"` and `"SAME_LOWER"` add what gives `ceil(size / stride)` outputs.
-            If this is odd, `"SAME"` adds one more after the dimension, and `"SAME_LOWER"` before it.
+            If the total is odd, `"SAME"` adds one more after the dimension, and `"SAME_LOWER"` before it.
         dilation: The step from one element of the kernel to the next.
         groups: The number of groups of channels. Each group has its own kernels. If it is `in_channels`, the
             convolution is depthwise.

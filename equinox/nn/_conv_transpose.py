@@ -41,7 +41,7 @@ class ConvTranspose(Convolution):
         groups: The number of groups of channels. Each group has its own kernels.
         use_bias: Whether to add a bias. Without it the field `bias` is `None`.
         padding_mode: What the padding of the convolution holds: `"ZEROS"`, `"REFLECT"`, `"REPLICATE"` or `"CIRCULAR"`.
-            In the other modes than `"ZEROS"`, what falls on the padding is added to the elements that it copies.
+            In all other modes, what falls on the padding is added to the elements that it copies.
         dtype: The dtype of the parameters. The default is JAX's floating-point dtype.
         weight_init: A function that makes the weight, such as `jax.nn.initializers.he_normal()`. It sees the weight in
             JAX's layout, `(*kernel_size, in_channels // groups, out_channels)`.
@@ -245,7 +245,7 @@ class ConvTranspose1d(ConvTranspose):
         groups: The number of groups of channels. Each group has its own kernels.
         use_bias: Whether to add a bias. Without it the field `bias` is `None`.
         padding_mode: What the padding of the convolution holds: `"ZEROS"`, `"REFLECT"`, `"REPLICATE"` or `"CIRCULAR"`.
-            In the other modes than `"ZEROS"`, what falls on the padding is added to the elements that it copies.
+            In all other modes, what falls on the padding is added to the elements that it copies.
         dtype: The dtype of the parameters. The default is JAX's floating-point dtype.
         weight_init: A function that makes the weight, such as `jax.nn.initializers.he_normal()`. It sees the weight in
             JAX's layout, `(kernel_size, in_channels // groups, out_channels)`.
@@ -333,8 +333,8 @@ class ConvTranspose2d(ConvTranspose):
     Args:
         in_channels: The number of input channels.
         out_channels: The number of output channels.
-        kernel_size: The size of the kernel. An int stands for all two dimensions, here and below. A sequence has an
-            item for each of them.
+        kernel_size: The size of the kernel. An int stands for both dimensions, here and below. A sequence has an item
+            for each of them.
         stride: The stride of the convolution: the step from the place of one input to the next in the output.
         output_padding: A convolution with a stride gives outputs of one size for inputs of several sizes. This number
             chooses one of these sizes: it is added at the end of each dimension of the output of the transpose. With
@@ -346,7 +346,7 @@ class ConvTranspose2d(ConvTranspose):
         groups: The number of groups of channels. Each group has its own kernels.
         use_bias: Whether to add a bias. Without it the field `bias` is `None`.
         padding_mode: What the padding of the convolution holds: `"ZEROS"`, `"REFLECT"`, `"REPLICATE"` or `"CIRCULAR"`.
-            In the other modes than `"ZEROS"`, what falls on the padding is added to the elements that it copies.
+            In all other modes, what falls on the padding is added to the elements that it copies.
         dtype: The dtype of the parameters. The default is JAX's floating-point dtype.
         weight_init: A function that makes the weight, such as `jax.nn.initializers.he_normal()`. It sees the weight in
             JAX's layout, `(*kernel_size, in_channels // groups, out_channels)`.
@@ -447,7 +447,7 @@ class ConvTranspose3d(ConvTranspose):
         groups: The number of groups of channels. Each group has its own kernels.
         use_bias: Whether to add a bias. Without it the field `bias` is `None`.
         padding_mode: What the padding of the convolution holds: `"ZEROS"`, `"REFLECT"`, `"REPLICATE"` or `"CIRCULAR"`.
-            In the other modes than `"ZEROS"`, what falls on the padding is added to the elements that it copies.
+            In all other modes, what falls on the padding is added to the elements that it copies.
         dtype: The dtype of the parameters. The default is JAX's floating-point dtype.
         weight_init: A function that makes the weight, such as `jax.nn.initializers.he_normal()`. It sees the weight in
             JAX's layout, `(*kernel_size, in_channels // groups, out_channels)`.

@@ -12,12 +12,13 @@ from ._checks import as_array_of, as_bool, as_size, as_sizes, check_key, check_u
 from ._parameters import WEIGHT, Initialiser, as_dtype, make_parameter, uniform
 from ._spatial import Padding, PaddingArgument, Sizes, as_padding, axis_names, extents
 
+# The modes of padding, with the names that `jnp.pad` has for them.
 PADDING_MODES = {
     "ZEROS": "constant",
     "REFLECT": "reflect",
     "REPLICATE": "edge",
     "CIRCULAR": "wrap",
-}  # as `jnp.pad` says
+}
 
 
 class Convolution(Module):

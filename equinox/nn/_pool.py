@@ -34,10 +34,10 @@ class Pool(Module):
         stride: The step from one window to the next.
         padding: What is added before and after each dimension: an int, an int for each dimension, or a pair for each
             dimension. `"VALID"` adds nothing. `"SAME"` and `"SAME_LOWER"` add what gives `ceil(size / stride)` outputs.
-            If this is odd, `"SAME"` adds one more after the dimension, and `"SAME_LOWER"` before it. It is less than
-            `kernel_size`, so each window has an element of the input.
-        use_ceil: Whether there is also an output for a window that ends behind the padded input. It begins inside the
-            input, or in the padding before it.
+            If the total is odd, `"SAME"` adds one more after the dimension, and `"SAME_LOWER"` before it. The padding
+            is less than `kernel_size`, so each window has an element of the input.
+        use_ceil: Whether there is also an output for a window that ends behind the padded input. Such a window begins
+            inside the input, or in the padding before it.
 
     Shapes:
         x: `(channels, *sizes)`. The output: `(channels, *output_sizes)`. Use `jax.vmap(pool)(xs)` for a batch. An
@@ -179,11 +179,11 @@ class MaxPool1d(_MaxPool):
         kernel_size: The size of a window.
         stride: The step from one window to the next. PyTorch's default is `kernel_size`, this one is 1.
         padding: What is added before and after the input: an int, or `((before, after),)`. `"VALID"` adds nothing.
-            `"SAME"` and `"SAME_LOWER"` add what gives `ceil(length / stride)` outputs. If this is odd, `"SAME"` adds
-            one more at the end, and `"SAME_LOWER"` at the beginning. It is less than `kernel_size`, so each window has
-            an element of the input.
-        use_ceil: Whether there is also an output for a window that ends behind the padded input. It begins inside the
-            input, or in the padding before it.
+            `"SAME"` and `"SAME_LOWER"` add what gives `ceil(length / stride)` outputs. If the total is odd, `"SAME"`
+            adds one more at the end, and `"SAME_LOWER"` at the beginning. The padding is less than `kernel_size`, so
+            each window has an element of the input.
+        use_ceil: Whether there is also an output for a window that ends behind the padded input. Such a window begins
+            inside the input, or in the padding before it.
 
     Shapes:
         x: `(channels, length)`. The output: `(channels, output_length)`. Use `jax.vmap(pool)(xs)` for a batch. The
@@ -224,10 +224,10 @@ class MaxPool2d(_MaxPool):
         stride: The step from one window to the next. PyTorch's default is `kernel_size`, this one is 1.
         padding: What is added before and after each dimension: an int, an int for each dimension, or a pair for each
             dimension. `"VALID"` adds nothing. `"SAME"` and `"SAME_LOWER"` add what gives `ceil(size / stride)` outputs.
-            If this is odd, `"SAME"` adds one more after the dimension, and `"SAME_LOWER"` before it. It is less than
-            `kernel_size`, so each window has an element of the input.
-        use_ceil: Whether there is also an output for a window that ends behind the padded input. It begins inside the
-            input, or in the padding before it.
+            If the total is odd, `"SAME"` adds one more after the dimension, and `"SAME_LOWER"` before it. The padding
+            is less than `kernel_size`, so each window has an element of the input.
+        use_ceil: Whether there is also an output for a window that ends behind the padded input. Such a window begins
+            inside the input, or in the padding before it.
 
     Shapes:
         x: `(channels, height, width)`. The output: `(channels, output_height, output_width)`. Use
@@ -268,10 +268,10 @@ class MaxPool3d(_MaxPool):
         stride: The step from one window to the next. PyTorch's default is `kernel_size`, this one is 1.
         padding: What is added before and after each dimension: an int, an int for each dimension, or a pair for each
             dimension. `"VALID"` adds nothing. `"SAME"` and `"SAME_LOWER"` add what gives `ceil(size / stride)` outputs.
-            If this is odd, `"SAME"` adds one more after the dimension, and `"SAME_LOWER"` before it. It is less than
-            `kernel_size`, so each window has an element of the input.
-        use_ceil: Whether there is also an output for a window that ends behind the padded input. It begins inside the
-            input, or in the padding before it.
+            If the total is odd, `"SAME"` adds one more after the dimension, and `"SAME_LOWER"` before it. The padding
+            is less than `kernel_size`, so each window has an element of the input.
+        use_ceil: Whether there is also an output for a window that ends behind the padded input. Such a window begins
+            inside the input, or in the padding before it.
 
     Shapes:
         x: `(channels, depth, height, width)`. The output: `(channels, *output_sizes)`. Use `jax.vmap(pool)(xs)` for a
@@ -346,11 +346,11 @@ class AvgPool1d(_AvgPool):
         kernel_size: The size of a window.
         stride: The step from one window to the next. PyTorch's default is `kernel_size`, this one is 1.
         padding: What is added before and after the input: an int, or `((before, after),)`. `"VALID"` adds nothing.
-            `"SAME"` and `"SAME_LOWER"` add what gives `ceil(length / stride)` outputs. If this is odd, `"SAME"` adds
-            one more at the end, and `"SAME_LOWER"` at the beginning. It is less than `kernel_size`, so each window has
-            an element of the input.
-        use_ceil: Whether there is also an output for a window that ends behind the padded input. It begins inside the
-            input, or in the padding before it. What is behind the padding isn't counted, as in PyTorch.
+            `"SAME"` and `"SAME_LOWER"` add what gives `ceil(length / stride)` outputs. If the total is odd, `"SAME"`
+            adds one more at the end, and `"SAME_LOWER"` at the beginning. The padding is less than `kernel_size`, so
+            each window has an element of the input.
+        use_ceil: Whether there is also an output for a window that ends behind the padded input. Such a window begins
+            inside the input, or in the padding before it. What is behind the padding isn't counted, as in PyTorch.
         count_include_pad: Whether the zeros of the padding count as elements. Otherwise a window at the border is the
             average of its elements of the input.
 
@@ -398,10 +398,10 @@ class AvgPool2d(_AvgPool):
         stride: The step from one window to the next. PyTorch's default is `kernel_size`, this one is 1.
         padding: What is added before and after each dimension: an int, an int for each dimension, or a pair for each
             dimension. `"VALID"` adds nothing. `"SAME"` and `"SAME_LOWER"` add what gives `ceil(size / stride)` outputs.
-            If this is odd, `"SAME"` adds one more after the dimension, and `"SAME_LOWER"` before it. It is less than
-            `kernel_size`, so each window has an element of the input.
-        use_ceil: Whether there is also an output for a window that ends behind the padded input. It begins inside the
-            input, or in the padding before it. What is behind the padding isn't counted, as in PyTorch.
+            If the total is odd, `"SAME"` adds one more after the dimension, and `"SAME_LOWER"` before it. The padding
+            is less than `kernel_size`, so each window has an element of the input.
+        use_ceil: Whether there is also an output for a window that ends behind the padded input. Such a window begins
+            inside the input, or in the padding before it. What is behind the padding isn't counted, as in PyTorch.
         count_include_pad: Whether the zeros of the padding count as elements. Otherwise a window at the border is the
             average of its elements of the input.
 
@@ -449,10 +449,10 @@ class AvgPool3d(_AvgPool):
         stride: The step from one window to the next. PyTorch's default is `kernel_size`, this one is 1.
         padding: What is added before and after each dimension: an int, an int for each dimension, or a pair for each
             dimension. `"VALID"` adds nothing. `"SAME"` and `"SAME_LOWER"` add what gives `ceil(size / stride)` outputs.
-            If this is odd, `"SAME"` adds one more after the dimension, and `"SAME_LOWER"` before it. It is less than
-            `kernel_size`, so each window has an element of the input.
-        use_ceil: Whether there is also an output for a window that ends behind the padded input. It begins inside the
-            input, or in the padding before it. What is behind the padding isn't counted, as in PyTorch.
+            If the total is odd, `"SAME"` adds one more after the dimension, and `"SAME_LOWER"` before it. The padding
+            is less than `kernel_size`, so each window has an element of the input.
+        use_ceil: Whether there is also an output for a window that ends behind the padded input. Such a window begins
+            inside the input, or in the padding before it. What is behind the padding isn't counted, as in PyTorch.
         count_include_pad: Whether the zeros of the padding count as elements. Otherwise a window at the border is the
             average of its elements of the input.
 
