@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, tree_util
 
 from .._compat.types import Array, Key
-from .._module import Module, field
+from .._module import field
 from .._module.replace import replace_unchecked
 from .._trees.predicates import is_inexact_array
 from ._checks import as_number, as_size, check_key
 from ._dtypes import as_dtype_of
 from ._parameters import uniform
-from ._weight_norm import get_weight
+from ._reparametrised import Reparametrised, Updates, get_weight, unwrap
+from ._state import State
 
 
-class LoRA(Module):
+class LoRA(Reparametrised):
     """Wrap a layer, freeze it, and give it the weight `weight + (alpha / rank) * lora_b @ lora_a`.
 
     Only `lora_a` and `lora_b` are trained. The gradients of the wrapped layer are zeros, by `jax.lax.stop_gradient`.
@@ -28,9 +29,13 @@ class LoRA(Module):
 
     The weight may have any number of axes, as that of a convolution has. The product `lora_b @ lora_a` is reshaped to
     the shape of the weight. The layers of a `Stacked` get a change each by `eqx.filter_vmap`, as in the third example.
+    In a new model write `LoRA` inside `make_layer`.
+
+    `LoRA`, `WeightNorm` and `SpectralNorm` nest in each other. Then the weight is the one that the inner wrapper
+    computes.
 
     Args:
-        layer: The layer, such as `Linear`. It has a field with a weight.
+        layer: The layer, such as `Linear`. It has a field with a weight, or is another wrapper.
         rank: The rank of the change. It is small beside the sizes of the weight.
         alpha: The scale of the change. The default is `rank`, which makes the factor 1.
         weight_name: The name of the field with the weight.
@@ -50,7 +55,7 @@ class LoRA(Module):
 
     Raises:
         ValueError: `layer` has no field `weight_name`, the weight has less than two axes, or `rank` is below 1.
-        ValueError: `alpha` is negative.
+        ValueError: `alpha` is negative, or `layer` is a stack of layers.
         TypeError: `layer` can't be called, the field holds no array, or `rank` is no integer.
         TypeError: `alpha` is no number, or `key` is no PRNG key.
 
@@ -80,11 +85,9 @@ class LoRA(Module):
         ((3, 2, 8), (8,))
     """
 
-    layer: Any
     lora_a: Array
     lora_b: Array
     alpha: float = field(static=True)
-    weight_name: str = field(static=True)
 
     def __init__(
         self, layer: Any, rank: int, *, alpha: Optional[float] = None, weight_name: str = "weight", key: Key
@@ -104,31 +107,37 @@ class LoRA(Module):
         self.lora_a = uniform(1 / math.sqrt(inputs))(key, (rank, inputs), weight.dtype)
         self.lora_b = jnp.zeros((weight.shape[0], rank), weight.dtype)
 
-    def __call__(self, x: Any, *, key: Optional[Key] = None) -> Any:
+    def __call__(self, x: Any, *args: Any, key: Optional[Key] = None, **kwargs: Any) -> Any:
         """Call the layer with the changed weight.
 
         Args:
             x: What the layer takes.
+            *args: They are passed to the layer, such as the hidden state of a cell.
             key: It is passed to the layer.
+            **kwargs: They are passed to the layer.
 
         Returns:
             What the layer returns.
+
+        Raises:
+            ValueError: The layer is stateful, and its state isn't given.
 
         Example:
             >>> lora = eqx.nn.LoRA(eqx.nn.Linear(8, 8, key=jax.random.PRNGKey(0)), 2, key=jax.random.PRNGKey(1))
             >>> lora(jnp.ones(8)).shape
             (8,)
         """
-        frozen = tree_util.tree_map(
-            lambda leaf: lax.stop_gradient(leaf) if is_inexact_array(leaf) else leaf, self.layer
-        )
-        return self._changed(frozen)(x, key=key)
+        return self._call(x, args, dict(kwargs, key=key))
 
     def merge(self) -> Any:
         """Add the change to the weight.
 
         Returns:
-            The layer alone, with the changed weight. It gives the same output. It isn't frozen.
+            The layer alone, with the changed weight. It gives the same output. It isn't frozen. If other wrappers are
+            inside, the layer has the weight that they compute.
+
+        Raises:
+            ValueError: The layer is stateful, such as `SpectralNorm`. Its weight depends on the state.
 
         Example:
             >>> lora = eqx.nn.LoRA(eqx.nn.Linear(8, 8, key=jax.random.PRNGKey(0)), 2, key=jax.random.PRNGKey(1))
@@ -136,10 +145,18 @@ class LoRA(Module):
             >>> eqx.tree_at(eqx.select(model, eqx.nn.LoRA), model, replace_fn=lambda lora: lora.merge())[0]
             Linear(weight=f32[8,8], bias=f32[8], in_features=8, out_features=8)
         """
-        return self._changed(self.layer)
+        if self.is_stateful():
+            raise ValueError(
+                "`LoRA.merge` can't merge into a `{}`, because the weight depends on the state.".format(
+                    type(self.layer).__name__
+                )
+            )
+        layer, _ = unwrap(self.layer, None)
+        return replace_unchecked(layer, {self.weight_name: self._compute(getattr(layer, self.weight_name), None)[0]})
 
-    def _changed(self, layer: Any) -> Any:
-        weight = getattr(layer, self.weight_name)
+    def _inner_layer(self) -> Any:
+        return tree_util.tree_map(lambda leaf: lax.stop_gradient(leaf) if is_inexact_array(leaf) else leaf, self.layer)
+
+    def _compute(self, weight: Array, state: Optional[State]) -> Tuple[Array, Updates]:
         change = self.alpha / self.lora_a.shape[0] * (self.lora_b @ self.lora_a)
-        changed = weight + as_dtype_of(change.reshape(weight.shape), weight.dtype)
-        return replace_unchecked(layer, {self.weight_name: changed})
+        return weight + as_dtype_of(change.reshape(weight.shape), weight.dtype), ()

@@ -12,6 +12,8 @@ from ._cells import Cell, GRUCell, LSTMCell
 from ._checks import as_array_of, as_bool, as_size, check_callable, check_key, columns, in_words
 from ._dropout import Dropout
 from ._parameters import Initialiser
+from ._reparametrised import unwrap
+from ._state import is_stateful
 
 _BATCHED = "jax.vmap(layer)(xs)"
 
@@ -31,7 +33,7 @@ class RNN(Module):
             Use `jax.vmap(rnn)(xs)` for a batch. It may map over `lengths` too.
 
     Raises:
-        ValueError: `unroll` is below 1.
+        ValueError: `unroll` is below 1, or `cell` takes a `State`.
         TypeError: `unroll` is no integer.
         TypeError: `cell` can't be called.
 
@@ -47,6 +49,11 @@ class RNN(Module):
 
     def __init__(self, cell: Callable[..., Any], *, unroll: int = 1) -> None:
         check_callable(cell, "cell", "RNN")
+        if is_stateful(cell):
+            raise ValueError(
+                "`RNN` can't pass a `State` to its cell, but `{}` is stateful. Write the loop with "
+                "`eqx.filter_scan`, or use `WeightNorm`.".format(type(cell).__name__)
+            )
         self.cell = cell
         self.unroll = as_size(unroll, "unroll", "RNN")
 
@@ -90,17 +97,18 @@ class RNN(Module):
             (True, [0.0, 0.0])
         """
         reverse = as_bool(reverse, "reverse", "RNN")
-        if isinstance(self.cell, Cell):
-            xs = _as_sequence(xs, self.cell, "RNN")
-            states = _as_states(initial, self.cell, (), xs.dtype, "RNN")
-            ys, states = _scan_cell(self.cell, xs, states, _padding(lengths, len(xs), "RNN"), reverse, self.unroll)
+        cell, _ = unwrap(self.cell, None)  # a wrapper such as `WeightNorm` computes its weight once, before the scan
+        if isinstance(cell, Cell):
+            xs = _as_sequence(xs, cell, "RNN")
+            states = _as_states(initial, cell, (), xs.dtype, "RNN")
+            ys, states = _scan_cell(cell, xs, states, _padding(lengths, len(xs), "RNN"), reverse, self.unroll)
             return ys, _as_state(states)
         if initial is None:
             raise ValueError("`RNN` needs `initial`, the first state of {}.".format(in_words(self.cell)))
         padding = None if lengths is None else _padding(lengths, len(tree_util.tree_leaves(xs)[0]), "RNN")
 
         def step(state: Any, x: Any) -> Tuple[Any, Any]:
-            state = self.cell(x, state)
+            state = cell(x, state)
             return state, state
 
         final, ys = _scan_valid(step, tree_util.tree_map(jnp.asarray, initial), xs, padding, reverse, self.unroll)

@@ -14,19 +14,22 @@ from .._module.replace import replace_unchecked
 from ._checks import as_bool, as_number, as_size, check_key, in_words
 from ._dtypes import as_dtype_of, at_least_float32
 from ._normalise import known_flag
-from ._state import State, StatefulLayer, StateIndex
-from ._weight_norm import get_weight
+from ._reparametrised import Reparametrised, Updates, call_with_state, first_weight, get_weight, unwrap
+from ._state import State, StateIndex
 
 
-class SpectralNorm(StatefulLayer):
+class SpectralNorm(Reparametrised):
     """Wrap a layer, and divide its weight by an estimate of the weight's largest singular value.
 
     The estimate is `u @ weight @ v`. The vectors `u` and `v` are in the state. Each call in training improves them by
     the power method. In inference they stay. The weight is seen as a matrix of `weight.shape[0]` rows. The gradient
     treats `u` and `v` as constants.
 
+    `WeightNorm`, `SpectralNorm` and `LoRA` nest in each other. Then the weight is the one that the inner wrapper
+    computes. To wrap the layers of a `Stacked`, write the wrapper inside `make_layer`.
+
     Args:
-        layer: The layer, such as `Linear` or `Conv2d`.
+        layer: The layer, such as `Linear` or `Conv2d`. It may be another wrapper.
         weight_name: The name of the field with the weight. The weight has at least two axes.
         num_power_iterations: The number of iterations of the power method for each call in training.
         eps: The least norm that a vector is divided by.
@@ -46,6 +49,7 @@ class SpectralNorm(StatefulLayer):
 
     Raises:
         ValueError: `layer` has no field `weight_name`, or the weight has less than two axes.
+        ValueError: `layer` is a stack of layers, or a `SpectralNorm` whose state was made before.
         ValueError: `num_power_iterations` is below 1, or `eps` is negative.
         TypeError: `layer` can't be called, the field holds no array, or another argument has the wrong type.
 
@@ -57,10 +61,8 @@ class SpectralNorm(StatefulLayer):
         (2,)
     """
 
-    layer: Any
     vectors: StateIndex
     inference: Any
-    weight_name: str = field(static=True)
     num_power_iterations: int = field(static=True)
     eps: float = field(static=True)
 
@@ -90,19 +92,23 @@ class SpectralNorm(StatefulLayer):
         )
         check_key(key, "SpectralNorm")
         u_key, v_key = jrandom.split(key)
-        matrix = _as_matrix(weight)
+        matrix = _as_matrix(first_weight(layer, weight_name))
         u = jrandom.normal(u_key, matrix.shape[:1], matrix.dtype)
         v = jrandom.normal(v_key, matrix.shape[1:], matrix.dtype)
         self.vectors = StateIndex(_improve(matrix, u, v, 15, self.eps))
 
-    def __call__(self, x: Any, state: State, *, key: Optional[Key] = None, inference: Any = None) -> Tuple[Any, State]:
+    def __call__(
+        self, x: Any, state: State, *args: Any, key: Optional[Key] = None, inference: Any = None, **kwargs: Any
+    ) -> Tuple[Any, State]:
         """Call the layer with the normalised weight.
 
         Args:
             x: What the layer takes.
             state: The state with `u` and `v`.
+            *args: They are passed to the layer, such as the hidden state of a cell.
             key: It is passed to the layer.
             inference: If given, it is used instead of the layer's `inference`.
+            **kwargs: They are passed to the layer.
 
         Returns:
             `(output of the layer, new state)`.
@@ -120,18 +126,39 @@ class SpectralNorm(StatefulLayer):
                 "`SpectralNorm` expects `state` to be a `State`, got {}. Make the model with `eqx.nn.make_with_state`, "
                 "and call `y, state = layer(x, state)`.".format(in_words(state))
             )
-        weight = getattr(self.layer, self.weight_name)
+        norm = self if inference is None else replace_unchecked(self, {"inference": inference})
+        layer, updates = unwrap(norm, state)
+        return call_with_state(layer, updates, x, state, args, dict(kwargs, key=key))
+
+    def is_stateful(self) -> bool:
+        """Say whether the call takes and returns a state.
+
+        Returns:
+            `True`: `u` and `v` are in it.
+
+        Example:
+            >>> linear = eqx.nn.Linear(3, 2, key=jax.random.PRNGKey(0))
+            >>> eqx.nn.SpectralNorm(linear, key=jax.random.PRNGKey(1)).is_stateful()
+            True
+        """
+        return True
+
+    def _compute(self, weight: Array, state: Optional[State]) -> Tuple[Array, Updates]:
         matrix = _as_matrix(weight)
-        flag = self.inference if inference is None else inference
-        vectors: Tuple[Array, Array] = state.get(self.vectors)
-        traced = isinstance(flag, core.Tracer)
-        if traced or not known_flag(flag, "SpectralNorm"):
+        updates: Updates = ()
+        if state is None and self.vectors.init is None:
+            raise ValueError(
+                "The weight of this `SpectralNorm` depends on the state, so no `WeightNorm` or `SpectralNorm` can be "
+                "made around it now. Make all wrappers inside `eqx.nn.make_with_state`."
+            )
+        vectors: Tuple[Array, Array] = self.vectors.init if state is None else state.get(self.vectors)
+        traced = isinstance(self.inference, core.Tracer)
+        if state is not None and (traced or not known_flag(self.inference, "SpectralNorm")):
             new = _improve(lax.stop_gradient(matrix), vectors[0], vectors[1], self.num_power_iterations, self.eps)
-            vectors = tree_util.tree_map(lambda a, b: jnp.where(flag, a, b), vectors, new) if traced else new
-            state = state.set(self.vectors, vectors)
+            vectors = tree_util.tree_map(lambda a, b: jnp.where(self.inference, a, b), vectors, new) if traced else new
+            updates = ((self.vectors, vectors),)
         u, v = vectors
-        weight = as_dtype_of((matrix / (u @ (matrix @ v))).reshape(weight.shape), weight.dtype)
-        return replace_unchecked(self.layer, {self.weight_name: weight})(x, key=key), state
+        return as_dtype_of((matrix / (u @ (matrix @ v))).reshape(weight.shape), weight.dtype), updates
 
 
 def _as_matrix(weight: Array) -> Array:

@@ -7,21 +7,25 @@ from typing import Any, Optional, Tuple
 import jax.numpy as jnp
 
 from .._compat.types import Array, Key
-from .._module import Module, field
-from .._module.replace import replace_unchecked
-from .._trees.layout import layout_of
-from ._checks import as_size, check_callable, in_words
+from .._module import field
+from ._checks import as_size
 from ._dtypes import as_dtype_of, at_least_float32
+from ._reparametrised import Reparametrised, Updates, first_weight, get_weight
+from ._state import State
 
 
-class WeightNorm(Module):
+class WeightNorm(Reparametrised):
     """Wrap a layer, and give it the weight `g * v / norm(v)`.
 
     `g` is a parameter, the length. `v` is the weight in the wrapped layer, of which only the direction counts. The norm
-    is that of each slice of `v` along `axis`. It is computed in at least float32.
+    is that of each slice of `v` along `axis`. It is computed in at least float32. If `v` is zero, the weight is NaN.
+
+    `WeightNorm`, `SpectralNorm` and `LoRA` nest in each other. Then `v` is the weight that the inner wrapper computes.
+    So `WeightNorm(LoRA(layer, ...))` is [DoRA](https://arxiv.org/abs/2402.09353). To wrap the layers of a `Stacked`,
+    write the wrapper inside `make_layer`.
 
     Args:
-        layer: The layer, such as `Linear` or `Conv2d`.
+        layer: The layer, such as `Linear`, `Conv2d` or `GRUCell`. It may be another wrapper.
         weight_name: The name of the field with the weight.
         axis: The axis whose slices have a length each. `None` gives the whole weight one length.
 
@@ -34,10 +38,11 @@ class WeightNorm(Module):
 
     PyTorch:
         `torch.nn.utils.parametrizations.weight_norm`, with `dim` for `axis`. `original0` is `g`, `original1` is the
-        weight of `layer`. The formula is that of [Weight Normalization](https://arxiv.org/abs/1602.07868).
+        weight of `layer`. A zero `v` gives NaN there, too. The formula is that of [Weight Normalization](https://arxiv.org/abs/1602.07868).
 
     Raises:
         ValueError: `layer` has no field `weight_name`, or the weight has no axis `axis`.
+        ValueError: `layer` is a stack of layers, or a `SpectralNorm` whose state was made before.
         TypeError: `layer` can't be called, the field holds no array, or `axis` is no integer.
 
     Example:
@@ -45,11 +50,14 @@ class WeightNorm(Module):
         >>> norm = eqx.nn.WeightNorm(linear)
         >>> bool(jnp.allclose(norm(jnp.ones(3)), linear(jnp.ones(3)), atol=1e-6))
         True
+
+        >>> cell = eqx.nn.WeightNorm(eqx.nn.GRUCell(3, 2, key=jax.random.PRNGKey(0)), "weight_hh")
+        >>> ys, final = eqx.nn.RNN(cell)(jnp.ones((5, 3)))
+        >>> ys.shape
+        (5, 2)
     """
 
-    layer: Any
     g: Array
-    weight_name: str = field(static=True)
     axis: Optional[int] = field(static=True)
 
     def __init__(self, layer: Any, weight_name: str = "weight", axis: Optional[int] = 0) -> None:
@@ -65,27 +73,34 @@ class WeightNorm(Module):
         self.layer = layer
         self.weight_name = weight_name
         self.axis = axis
-        self.g = as_dtype_of(_norm(at_least_float32(weight), axis), weight.dtype)
+        self.g = as_dtype_of(_norm(at_least_float32(first_weight(layer, weight_name)), axis), weight.dtype)
 
-    def __call__(self, x: Any, *, key: Optional[Key] = None) -> Any:
+    def __call__(self, x: Any, *args: Any, key: Optional[Key] = None, **kwargs: Any) -> Any:
         """Call the layer with the normalised weight.
 
         Args:
             x: What the layer takes.
+            *args: They are passed to the layer, such as the hidden state of a cell.
             key: It is passed to the layer.
+            **kwargs: They are passed to the layer.
 
         Returns:
             What the layer returns.
+
+        Raises:
+            ValueError: The layer is stateful, and its state isn't given.
 
         Example:
             >>> norm = eqx.nn.WeightNorm(eqx.nn.Linear(3, 2, key=jax.random.PRNGKey(0)))
             >>> norm(jnp.ones(3)).shape
             (2,)
         """
-        v = getattr(self.layer, self.weight_name)
-        wide = at_least_float32(v)
-        weight = wide * (as_dtype_of(self.g, wide.dtype) / _norm(wide, self.axis))
-        return replace_unchecked(self.layer, {self.weight_name: as_dtype_of(weight, v.dtype)})(x, key=key)
+        return self._call(x, args, dict(kwargs, key=key))
+
+    def _compute(self, weight: Array, state: Optional[State]) -> Tuple[Array, Updates]:
+        wide = at_least_float32(weight)
+        normalised = wide * (as_dtype_of(self.g, wide.dtype) / _norm(wide, self.axis))
+        return as_dtype_of(normalised, weight.dtype), ()
 
 
 def _norm(v: Array, axis: Optional[int]) -> Array:
@@ -93,23 +108,3 @@ def _norm(v: Array, axis: Optional[int]) -> Array:
     if axis is not None:
         axes = tuple(i for i in axes if i != axis % v.ndim)
     return jnp.sqrt(jnp.sum(v * v, axes, keepdims=True))
-
-
-def get_weight(layer: Any, name: Any, who: str) -> Array:
-    """The weight `name` of the layer that `who` wraps."""
-    check_callable(layer, "layer", who)
-    layout = layout_of(layer)
-    if layout is None or name not in layout.names:
-        raise ValueError(
-            "`{}` expects `weight_name` to be the name of a field of `{}`, got {}.".format(
-                who, type(layer).__name__, in_words(name)
-            )
-        )
-    weight = getattr(layer, name)
-    if not hasattr(weight, "dtype") or not jnp.issubdtype(weight.dtype, jnp.floating):
-        raise TypeError(
-            "`{}` expects `{}.{}` to be an array of floating-point numbers, got {}.".format(
-                who, type(layer).__name__, name, in_words(weight)
-            )
-        )
-    return weight

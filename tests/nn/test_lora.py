@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import equinox as eqx
-from equinox.nn import Conv2d, Embedding, Linear, LoRA, Stacked, WeightNorm
+from equinox.nn import Conv2d, Embedding, Identity, Linear, LoRA, Stacked
 
 X = jnp.array([1.0, -2.0, 0.5])
 CASES = {  # how a layer is made, and an input
@@ -119,7 +119,7 @@ def test_shapes_without_computation():
         (lambda layer, key: LoRA(layer, 2, key=None), TypeError, "`key` to be a PRNG key"),
         (lambda layer, key: LoRA(layer, 2, alpha="1", key=key), TypeError, "`alpha` to be a number"),
         (lambda layer, key: LoRA(layer, 2, weight_name="bias", key=key), ValueError, "at least two axes, got shape"),
-        (lambda layer, key: LoRA(WeightNorm(layer), 2, key=key), ValueError, "`weight_name` to be the name of a field"),
+        (lambda layer, key: LoRA(Identity(), 2, key=key), ValueError, "`weight_name` to be the name of a field"),
         (lambda layer, key: LoRA(3, 2, key=key), TypeError, "`layer` to be a function"),
     ],
     ids=["rank", "key", "alpha", "vector", "name", "layer"],

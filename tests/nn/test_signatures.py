@@ -94,13 +94,13 @@ SPECIFICATION = {
     ),
     "SpectralNorm": (
         "(layer, weight_name='weight', num_power_iterations=1, eps=1e-12, inference=False, *, key)",
-        "(x, state, *, key=None, inference=None)",
+        "(x, state, *args, key=None, inference=None, **kwargs)",
     ),
     "Einsum": (
         "(equation, shape, bias_shape=None, dtype=None, *, weight_init=None, bias_init=None, key)",
         "(x, *, key=None)",
     ),
-    "LoRA": ("(layer, rank, *, alpha=None, weight_name='weight', key)", "(x, *, key=None)"),
+    "LoRA": ("(layer, rank, *, alpha=None, weight_name='weight', key)", "(x, *args, key=None, **kwargs)"),
     "Shared": ("(pytree, where, get)", "()"),
     "Stacked": (
         "(make_layer, depth, *, unroll=1, checkpoint=False, key)",
@@ -117,7 +117,7 @@ SPECIFICATION = {
         "inference=False, dtype=None, *, num_kv_heads=None, max_length=None, weight_init=None, bias_init=None, key)",
         "(query, key_, value, mask=None, *, state=None, is_causal=False, key=None, inference=None, process_heads=None)",
     ),
-    "WeightNorm": ("(layer, weight_name='weight', axis=0)", "(x, *, key=None)"),
+    "WeightNorm": ("(layer, weight_name='weight', axis=0)", "(x, *args, key=None, **kwargs)"),
 }
 
 NO_LAYERS = {
