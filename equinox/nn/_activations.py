@@ -17,11 +17,11 @@ class PReLU(Module):
 
     Args:
         init_alpha: The first value of the slope.
-        num_parameters: The number of slopes: 1, or the length of the first axis of `input`.
+        num_parameters: The number of slopes: 1, or the length of the first axis of `x`.
         dtype: The dtype of the slopes. The default is JAX's floating-point dtype.
 
     Shapes:
-        input: Any shape. If `num_parameters` isn't 1, `(num_parameters, ...)`. The output has the shape of `input`.
+        x: Any shape. If `num_parameters` isn't 1, `(num_parameters, ...)`. The output has the shape of `x`.
         negative_slope: `(num_parameters,)`. It is the `weight` of `torch.nn.PReLU`.
 
     Initialisation:
@@ -49,18 +49,18 @@ class PReLU(Module):
         size = as_size(num_parameters, "num_parameters", "PReLU")
         self.negative_slope = jnp.full((size,), init_alpha, as_dtype(dtype, "PReLU"))
 
-    def __call__(self, input: AnyArray, *, key: Optional[Key] = None) -> Array:
+    def __call__(self, x: AnyArray, *, key: Optional[Key] = None) -> Array:
         """Apply the activation to one example.
 
         Args:
-            input: An array. If there are several slopes, its first axis has their number.
+            x: An array. If there are several slopes, its first axis has their number.
             key: It is ignored. Every layer takes a key.
 
         Returns:
-            An array of the shape of `input`. It has the dtype of `input` if that is floating-point.
+            An array of the shape of `x`. It has the dtype of `x` if that is floating-point.
 
         Raises:
-            ValueError: The first axis of `input` hasn't the number of slopes.
+            ValueError: The first axis of `x` hasn't the number of slopes.
             ValueError: The layer is a stack of layers, as `jax.vmap` over the construction makes it.
 
         Example:
@@ -68,17 +68,17 @@ class PReLU(Module):
             >>> prelu(-jnp.ones((2, 3))).shape
             (2, 3)
         """
-        input = jnp.asarray(input)
+        x = jnp.asarray(x)
         shape = self.negative_slope.shape
-        if len(shape) != 1 or (shape != (1,) and input.shape[:1] != shape):
+        if len(shape) != 1 or (shape != (1,) and x.shape[:1] != shape):
             raise ValueError(
-                "`PReLU` with `negative_slope` of shape {} expects `input` to have as many elements on its first axis, "
-                "got an input of shape {}. Batch with `jax.vmap(layer)(input)`. Map over a stack of layers too: "
-                "`jax.vmap(lambda layer, x: layer(x))(layers, xs)`.".format(shape, input.shape)
+                "`PReLU` with `negative_slope` of shape {} expects `x` to have as many elements on its first axis, "
+                "got an input of shape {}. Batch with `jax.vmap(layer)(x)`. Map over a stack of layers too: "
+                "`jax.vmap(lambda layer, x: layer(x))(layers, xs)`.".format(shape, x.shape)
             )
-        input, slope = match_dtypes(input, self.negative_slope)
-        slope = slope.reshape(() if shape == (1,) else shape + (1,) * (input.ndim - 1))
-        return jnp.where(input >= 0, input, slope * input)
+        x, slope = match_dtypes(x, self.negative_slope)
+        slope = slope.reshape(() if shape == (1,) else shape + (1,) * (x.ndim - 1))
+        return jnp.where(x >= 0, x, slope * x)
 
 
 class Lambda(Module):
@@ -90,7 +90,7 @@ class Lambda(Module):
         fn: A function of the input.
 
     Shapes:
-        input: What `fn` takes. The output: what `fn` returns.
+        x: What `fn` takes. The output: what `fn` returns.
 
     Raises:
         TypeError: `fn` can't be called.
@@ -106,11 +106,11 @@ class Lambda(Module):
         check_callable(fn, "fn", "Lambda")
         self.fn = fn
 
-    def __call__(self, input: Any, *, key: Optional[Key] = None) -> Any:
+    def __call__(self, x: Any, *, key: Optional[Key] = None) -> Any:
         """Call the function.
 
         Args:
-            input: What `fn` takes.
+            x: What `fn` takes.
             key: It is ignored. Every layer takes a key.
 
         Returns:
@@ -120,4 +120,4 @@ class Lambda(Module):
             >>> eqx.nn.Lambda(abs)(-3)
             3
         """
-        return self.fn(input)
+        return self.fn(x)

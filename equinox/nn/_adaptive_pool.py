@@ -53,6 +53,7 @@ class AdaptivePool(_Adaptive):
 
     PyTorch:
         It has no such layer. The windows are those of `torch.nn.AdaptiveAvgPool1d`.
+        In the published Equinox no two windows share an element.
 
     Raises:
         ValueError: A size is below 1.
@@ -131,6 +132,7 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPool):
 
     PyTorch:
         `torch.nn.AdaptiveAvgPool1d(target_shape)`.
+        In the published Equinox no two windows share an element.
 
     Raises:
         ValueError: A size is below 1.
@@ -163,6 +165,7 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
 
     PyTorch:
         `torch.nn.AdaptiveAvgPool2d(target_shape)`.
+        In the published Equinox no two windows share an element.
 
     Raises:
         ValueError: A size is below 1.
@@ -195,6 +198,7 @@ class AdaptiveAvgPool3d(_AdaptiveAvgPool):
 
     PyTorch:
         `torch.nn.AdaptiveAvgPool3d(target_shape)`.
+        In the published Equinox no two windows share an element.
 
     Raises:
         ValueError: A size is below 1.
@@ -241,6 +245,7 @@ class AdaptiveMaxPool1d(_AdaptiveMaxPool):
 
     PyTorch:
         `torch.nn.AdaptiveMaxPool1d(target_shape)`.
+        In the published Equinox no two windows share an element.
 
     Raises:
         ValueError: A size is below 1.
@@ -273,6 +278,7 @@ class AdaptiveMaxPool2d(_AdaptiveMaxPool):
 
     PyTorch:
         `torch.nn.AdaptiveMaxPool2d(target_shape)`.
+        In the published Equinox no two windows share an element.
 
     Raises:
         ValueError: A size is below 1.
@@ -305,6 +311,7 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPool):
 
     PyTorch:
         `torch.nn.AdaptiveMaxPool3d(target_shape)`.
+        In the published Equinox no two windows share an element.
 
     Raises:
         ValueError: A size is below 1.

@@ -54,6 +54,8 @@ class Conv(Convolution):
     PyTorch:
         `torch.nn.Conv1d`, `Conv2d` and `Conv3d`. The weight has the same shape. Give the bias of PyTorch a 1 for each
         spatial dimension: `bias.reshape(-1, 1, 1)` in two dimensions.
+        PyTorch refuses a padding that is longer than the input in the mode `"CIRCULAR"`, or as long as the input in the
+        mode `"REFLECT"`. Here the pattern goes on.
 
     Source:
         Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
@@ -181,6 +183,8 @@ class Conv1d(Conv):
 
     PyTorch:
         `torch.nn.Conv1d`. The weight has the same shape. The bias of PyTorch is `bias.reshape(-1)`.
+        PyTorch refuses a padding that is longer than the input in the mode `"CIRCULAR"`, or as long as the input in the
+        mode `"REFLECT"`. Here the pattern goes on.
 
     Source:
         Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
@@ -273,6 +277,8 @@ class Conv2d(Conv):
 
     PyTorch:
         `torch.nn.Conv2d`. The weight has the same shape. The bias of PyTorch is `bias.reshape(-1)`.
+        PyTorch refuses a padding that is longer than the input in the mode `"CIRCULAR"`, or as long as the input in the
+        mode `"REFLECT"`. Here the pattern goes on.
 
     Source:
         Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
@@ -365,6 +371,8 @@ class Conv3d(Conv):
 
     PyTorch:
         `torch.nn.Conv3d`. The weight has the same shape. The bias of PyTorch is `bias.reshape(-1)`.
+        PyTorch refuses a padding that is longer than the input in the mode `"CIRCULAR"`, or as long as the input in the
+        mode `"REFLECT"`. Here the pattern goes on.
 
     Source:
         Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.

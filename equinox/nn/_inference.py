@@ -15,7 +15,7 @@ from ._checks import as_bool
 _FLAGS = ("deterministic", "inference")
 
 
-def tree_inference(tree: T, value: bool = True) -> T:
+def tree_inference(pytree: T, value: bool = True) -> T:
     """Set the flag `inference` or `deterministic` of each layer in a tree. `nn.Dropout` has one.
 
     The flag may be a field of any module, also of yours, at any depth. It may be static. A flag that is an array keeps
@@ -23,7 +23,7 @@ def tree_inference(tree: T, value: bool = True) -> T:
     does a `None`: if a flag is in the other part of a partition, it is set in that part.
 
     Args:
-        tree: Any pytree, such as a model, or one part of a partition of a model.
+        pytree: Any pytree, such as a model, or one part of a partition of a model.
         value: The new value: `True` for inference, `False` for training.
 
     Returns:
@@ -37,14 +37,14 @@ def tree_inference(tree: T, value: bool = True) -> T:
         >>> eqx.tree_inference(layers, True)[1]
         Dropout(p=0.5, deterministic=True)
     """
-    return _set_all_flags(tree, as_bool(value, "value", "tree_inference"))
+    return _set_all_flags(pytree, as_bool(value, "value", "tree_inference"))
 
 
-def inference_mode(tree: T, value: bool = True) -> T:
+def inference_mode(pytree: T, value: bool = True) -> T:
     """Set the flag `inference` or `deterministic` of each layer in a tree. This is `eqx.tree_inference`.
 
     Args:
-        tree: Any pytree, such as a model, or one part of a partition of a model.
+        pytree: Any pytree, such as a model, or one part of a partition of a model.
         value: The new value: `True` for inference, `False` for training.
 
     Returns:
@@ -57,7 +57,7 @@ def inference_mode(tree: T, value: bool = True) -> T:
         >>> eqx.nn.inference_mode(eqx.nn.Dropout(0.5))
         Dropout(p=0.5, deterministic=True)
     """
-    return _set_all_flags(tree, as_bool(value, "value", "inference_mode"))
+    return _set_all_flags(pytree, as_bool(value, "value", "inference_mode"))
 
 
 def _set_all_flags(tree: T, value: bool) -> T:

@@ -362,6 +362,7 @@ class AvgPool1d(_AvgPool):
     PyTorch:
         `torch.nn.AvgPool1d(kernel_size, stride, padding, ceil_mode=use_ceil, count_include_pad=...)`. Its padding is at
         most half of `kernel_size`.
+        The published Equinox divides each sum by the size of the kernel, also if `use_ceil` cuts the window.
 
     Raises:
         ValueError: A size is below 1, or a padding is negative.
@@ -413,6 +414,7 @@ class AvgPool2d(_AvgPool):
     PyTorch:
         `torch.nn.AvgPool2d(kernel_size, stride, padding, ceil_mode=use_ceil, count_include_pad=...)`. Its padding is at
         most half of `kernel_size`.
+        The published Equinox divides each sum by the size of the kernel, also if `use_ceil` cuts the window.
 
     Raises:
         ValueError: A size is below 1, or a padding is negative.
@@ -464,6 +466,7 @@ class AvgPool3d(_AvgPool):
     PyTorch:
         `torch.nn.AvgPool3d(kernel_size, stride, padding, ceil_mode=use_ceil, count_include_pad=...)`. Its padding is at
         most half of `kernel_size`.
+        The published Equinox divides each sum by the size of the kernel, also if `use_ceil` cuts the window.
 
     Raises:
         ValueError: A size is below 1, or a padding is negative.

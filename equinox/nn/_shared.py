@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any, Callable, Union
 
 from .._compat.types import PyTree
 from .._module import Module, field
 from .._trees.agreement import agrees, first_disagreement
 from .._trees.at import tree_at
 from .._trees.predicates import is_array
-from ._checks import check_callable
+from .._trees.select import select
+from ._checks import in_words
+
+Where = Union[str, Callable[[Any], Any]]  # a pattern of paths, or a function from a tree to nodes
 
 
 class Shared(Module):
@@ -22,16 +25,25 @@ class Shared(Module):
 
     Args:
         pytree: A tree, such as a model, or a tuple of layers.
-        where: A function from the tree to the node that is taken out, or to a tuple or list of nodes, as in
+        where: The pattern of the paths of the nodes that are taken out, as `eqx.select` takes it, such as
+            `".head.weight"`. Or a function from the tree to the node, or to a tuple or list of nodes, as in
             `eqx.tree_at`.
-        get: A function from the tree to what replaces it, or to as many nodes. It may compute, such as a transpose. It
-            gets the tree in which the nodes at `where` are `None`.
+        get: The pattern of the paths of as many nodes, which replace those at `where`. Or a function from the tree to
+            what replaces them. It may compute, such as a transpose. It gets the tree in which the nodes at `where` are
+            `None`.
+
+    A pattern means a tuple of nodes, also if it selects one node. If only one of `where` and `get` is a pattern, the
+    other one returns a tuple too.
+
+    A model is pickled with `where` and `get`. They are patterns, or functions that Python can pickle: those defined at
+    the top of a file. A lambda can't be pickled.
 
     Shapes:
         What `get` returns has the structure, shapes and dtypes of what is at `where`.
 
     Raises:
-        TypeError: `where` or `get` can't be called.
+        TypeError: `where` or `get` is no pattern and can't be called.
+        ValueError: A pattern selects nothing. The message shows near paths.
         ValueError: What `get` returns differs from what is at `where`. The message says where.
         ValueError: `where` returns something that is no node of the tree.
 
@@ -42,9 +54,7 @@ class Shared(Module):
         ...
         ...     def __init__(self):
         ...         layers = [eqx.nn.Linear(3, 3, key=key) for key in keys]
-        ...         self.shared = eqx.nn.Shared(
-        ...             layers, where=lambda layers: layers[1].weight, get=lambda layers: layers[0].weight
-        ...         )
+        ...         self.shared = eqx.nn.Shared(layers, where="[1].weight", get="[0].weight")
         ...
         ...     def __call__(self, x):
         ...         first, second = self.shared()
@@ -60,13 +70,11 @@ class Shared(Module):
     where: Callable[[Any], Any] = field(static=True)
     get: Callable[[Any], Any] = field(static=True)
 
-    def __init__(self, pytree: PyTree, where: Callable[[Any], Any], get: Callable[[Any], Any]) -> None:
-        check_callable(where, "where", "Shared")
-        check_callable(get, "get", "Shared")
-        self.where = where
-        self.get = get
-        self.pytree = tree_at(where, pytree, replace_fn=lambda node: None)
-        difference = first_disagreement(where(pytree), get(self.pytree), "get(pytree)", _may_share)
+    def __init__(self, pytree: PyTree, where: Where, get: Where) -> None:
+        self.where = _as_function(where, "where", pytree)
+        self.get = _as_function(get, "get", pytree)
+        self.pytree = tree_at(self.where, pytree, replace_fn=lambda node: None)
+        difference = first_disagreement(self.where(pytree), self.get(self.pytree), "get(pytree)", _may_share)
         if difference is not None:
             raise ValueError("`Shared` expects `{}` to be {}, as at `where`, got {}.".format(*difference[:3]))
 
@@ -86,6 +94,19 @@ class Shared(Module):
             [2.0, 2.0]
         """
         return tree_at(self.where, self.pytree, self.get(self.pytree))
+
+
+def _as_function(value: Any, name: str, pytree: PyTree) -> Callable[[Any], Any]:
+    """`value`, the argument `name`, as a function from `pytree` to nodes."""
+    if isinstance(value, str):
+        return select(pytree, value)
+    if not callable(value):
+        raise TypeError(
+            "`Shared` expects `{}` to be a pattern of paths or a function from the tree to nodes, got {}.".format(
+                name, in_words(value)
+            )
+        )
+    return value
 
 
 def _may_share(expected: Any, got: Any) -> bool:

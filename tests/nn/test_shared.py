@@ -1,5 +1,7 @@
 """`Shared`: one parameter at two places is one leaf."""
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,7 +35,18 @@ def layers(getkey):
     return [Linear(2, 2, key=getkey()), Linear(2, 2, key=getkey())]
 
 
-@pytest.mark.parametrize("where, get, leaves", [(second_weight, first_weight, 3), (second_both, first_both, 2)])
+@pytest.mark.parametrize(
+    "where, get, leaves",
+    [
+        (second_weight, first_weight, 3),
+        (second_both, first_both, 2),
+        ("[1].weight", "[0].weight", 3),
+        ("[1].*", "[0].*", 2),
+        (lambda layers: (layers[1].weight,), "[0].weight", 3),
+        ("[1].weight", lambda layers: (layers[0].weight,), 3),
+    ],
+    ids=["node", "nodes", "pattern", "pattern of several", "get is a pattern", "where is a pattern"],
+)
 def test_gradients_are_summed(layers, where, get, leaves):
     """Each shared parameter is one leaf. Its gradient is the sum of the gradients at both places."""
     shared = Shared(layers, where, get)
@@ -58,6 +71,16 @@ def test_an_update_changes_both(layers):
     np.testing.assert_array_equal(shared()[1].weight, [[1.0, 3.0], [2.0, 4.0]])
 
 
+@pytest.mark.parametrize("where, get", [(second_weight, first_weight), ("[1].weight", "[0].weight")])
+def test_pickle(layers, where, get):
+    """A model with a shared weight has the same structure and values after pickling. It still shares the weight."""
+    shared = Shared(layers, where, get)
+    new = pickle.loads(pickle.dumps(shared))
+    assert eqx.tree_equal(new, shared)
+    new = eqx.tree_at(lambda s: s.pytree[0].weight, new, jnp.eye(2))
+    np.testing.assert_array_equal(new()[1].weight, np.eye(2))
+
+
 def test_vmap_and_plain_layers_inside(layers):
     """A `Shared` is made and called under `vmap`."""
     many = jax.vmap(lambda w: Shared([w, w], lambda x: x[1], lambda x: 2 * x[0]))(jnp.arange(3.0))
@@ -67,8 +90,8 @@ def test_vmap_and_plain_layers_inside(layers):
 @pytest.mark.parametrize(
     "where, get, error, message",
     [
-        (3, first_weight, TypeError, "`Shared` expects `where` to be a function"),
-        (second_weight, 3, TypeError, "`Shared` expects `get` to be a function"),
+        (3, first_weight, TypeError, "`Shared` expects `where` to be a pattern of paths or a function"),
+        (second_weight, 3, TypeError, "`Shared` expects `get` to be a pattern of paths or a function"),
         (
             lambda layers: layers[1].bias,
             first_weight,
@@ -77,8 +100,10 @@ def test_vmap_and_plain_layers_inside(layers):
         ),
         (second_both, first_weight, ValueError, r"`get\(pytree\)` to be a `tuple`, as at `where`, got a leaf"),
         (lambda layers: 3, first_weight, ValueError, "no node"),
+        ("[1].weigh", first_weight, ValueError, r"no node whose whole path matches .*Near paths: .*weight"),
+        ("[1].weight", "*.weight", ValueError, r"as at `where`, got a `tuple` with `\[0\]`, `\["),
     ],
-    ids=["where", "get", "shape", "number", "no node"],
+    ids=["where", "get", "shape", "number", "no node", "no path", "two for one"],
 )
 def test_wrong_arguments(layers, where, get, error, message):
     """What is wrong is named."""

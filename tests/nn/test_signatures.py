@@ -52,8 +52,8 @@ SPECIFICATION = {
     "GRU": (LAYERS_OF_CELLS, OVER_SEQUENCE),
     "LSTM": (LAYERS_OF_CELLS, OVER_SEQUENCE),
     "RNN": ("(cell, *, unroll=1)", OVER_SEQUENCE),
-    "PReLU": ("(init_alpha=0.25, num_parameters=1, dtype=None)", "(input, *, key=None)"),
-    "Lambda": ("(fn)", "(input, *, key=None)"),
+    "PReLU": ("(init_alpha=0.25, num_parameters=1, dtype=None)", "(x, *, key=None)"),
+    "Lambda": ("(fn)", "(x, *, key=None)"),
     "Linear": (CELL.replace("input_size, hidden_size", "in_features, out_features"), "(input, *, key=None)"),
     "Identity": ("(*args, **kwargs)", "(input, *, key=None)"),
     "Dropout": (
