@@ -66,7 +66,8 @@ class LoRA(Reparametrised):
         ((2, 8), (8, 2), (8, 8))
 
         >>> model = eqx.nn.MLP(8, 8, 8, 1, key=jax.random.PRNGKey(0))
-        >>> wrap = lambda linear: eqx.nn.LoRA(linear, 2, key=jax.random.PRNGKey(1))
+        >>> keys = iter(jax.random.split(jax.random.PRNGKey(1)))
+        >>> wrap = lambda linear: eqx.nn.LoRA(linear, 2, key=next(keys))
         >>> model = eqx.tree_at(eqx.select(model, eqx.nn.Linear), model, replace_fn=wrap)
         >>> nothing = jax.tree_util.tree_map(lambda leaf: False, model)
         >>> is_trained = eqx.tree_at(eqx.select(model, "*.lora_?"), nothing, replace_fn=lambda leaf: True)
