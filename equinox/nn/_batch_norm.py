@@ -14,7 +14,7 @@ from ._dtypes import as_dtype_of, at_least_float32
 from ._group_norm import as_channels
 from ._normalise import along_first_axes, known_flag, make_scale_and_shift, scale_and_shift
 from ._parameters import Initialiser, as_dtype
-from ._state import State, StatefulLayer, StateIndex
+from ._state import SHARE_STATE, State, StatefulLayer, StateIndex, as_state, value_for
 
 _MODES = ("torch", "batch", "ema", "legacy")
 
@@ -156,13 +156,13 @@ class BatchNorm(StatefulLayer):
         )
 
     def __call__(
-        self, x: AnyArray, state: State, *, key: Optional[Key] = None, inference: Any = None
+        self, x: AnyArray, state: Optional[State] = None, *, key: Optional[Key] = None, inference: Any = None
     ) -> Tuple[Array, State]:
         """Normalise one example of a batch.
 
         Args:
             x: An array of shape `(input_size, *spatial)`.
-            state: The state with the running statistics.
+            state: The state with the running statistics. It is needed.
             key: It is ignored. Every layer takes a key.
             inference: If given, it is used instead of the layer's `inference`.
 
@@ -172,6 +172,7 @@ class BatchNorm(StatefulLayer):
         Raises:
             NameError: No `jax.vmap` around the call has the axis `axis_name`, and `inference` is false.
             ValueError: `x` has another number of channels.
+            ValueError: `state` is missing, is spent, or its arrays have other shapes than this layer's.
             ValueError: A batch in training has one number for each channel, so it has no variance.
             ValueError: The layer is a stack of layers, as `jax.vmap` over the construction makes it.
             TypeError: `x` is no array, `state` is no `State`, or `inference` is no bool.
@@ -181,13 +182,10 @@ class BatchNorm(StatefulLayer):
             >>> y, state = norm(jnp.ones(3), state)
         """
         x = as_channels(x, self, self.input_size)
-        if not isinstance(state, State):
-            raise TypeError(
-                "`BatchNorm` expects `state` to be a `State`, got {}. Make the model with `eqx.nn.make_with_state`, "
-                "and call `y, state = layer(x, state)`.".format(in_words(state))
-            )
+        state = as_state(state, "BatchNorm")
+        shapes = {"mean": (self.input_size,), "var": (self.input_size,), "steps": ()}
+        before = value_for(state, self.running, shapes, "BatchNorm", SHARE_STATE.format(self._in_vmap()))
         flag = self.inference if inference is None else inference
-        before = state.get(self.running)
         wide = at_least_float32(x)
         if not isinstance(flag, core.Tracer) and known_flag(flag, "BatchNorm"):
             return self._apply(x, wide, *self._for_inference(before, wide.dtype)), state
@@ -252,9 +250,14 @@ class BatchNorm(StatefulLayer):
             return lax.psum(1, self.axis_name)
         except NameError:
             raise NameError(
-                "`BatchNorm` finds no axis named {0!r}. In training the mean is that of a batch, so call the model in "
-                "a `jax.vmap` with this name: `ys, state = jax.vmap(model, axis_name={0!r}, in_axes=(0, None), "
-                "out_axes=(0, None))(xs, state)`. For inference use `eqx.nn.inference_mode(model)`.".format(
-                    self.axis_name
+                "`BatchNorm` finds no axis named {!r}. In training the mean is that of a batch, so call the model in a "
+                "`jax.vmap` with this name: `{}`. For inference use `eqx.nn.inference_mode(model)`.".format(
+                    self.axis_name, self._in_vmap()
                 )
             ) from None
+
+    def _in_vmap(self) -> str:
+        """The call for a batch, as code."""
+        return "ys, state = jax.vmap(model, axis_name={!r}, in_axes=(0, None), out_axes=(0, None))(xs, state)".format(
+            self.axis_name
+        )

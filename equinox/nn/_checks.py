@@ -176,6 +176,32 @@ def _shape_text(shape: Sequence[Union[int, str]]) -> str:
     return "({}{})".format(", ".join(map(str, shape)), "," if len(shape) == 1 else "")
 
 
+def as_index(index: Any, length: int, layer: str) -> int:
+    """`index`, the number of one of the `length` layers in `layer`, as an int. JAX doesn't check it."""
+    number = operator.index(index)
+    if not -length <= number < length:
+        raise IndexError("`{}` has {} layers, so it has no layer {}.".format(layer, length, number))
+    return number
+
+
+def call_layer(path: str, layer: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call a layer of a container. If it raises a `TypeError` or `ValueError`, the message gets its path.
+
+    The error keeps its type and traceback. In a container of containers the message has the whole path. Errors of other
+    classes stay as they are, such as those of JAX.
+    """
+    try:
+        return layer(*args, **kwargs)
+    except (TypeError, ValueError) as error:
+        if type(error) in (TypeError, ValueError) and len(error.args) == 1 and isinstance(error.args[0], str):
+            message, _, inner_path = error.args[0].partition(_AT_LAYER)
+            error.args = (message + _AT_LAYER + path + ("." + inner_path if inner_path else "`."),)
+        raise
+
+
+_AT_LAYER = "\nThe error is in `"
+
+
 def in_words(x: Any) -> str:
     """Describe an unexpected argument in a few words."""
     if hasattr(x, "shape"):

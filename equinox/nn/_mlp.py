@@ -11,7 +11,7 @@ from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from .._transforms.loops import filter_scan
 from .._trees.predicates import is_array, is_inexact_array, is_static_function
-from ._checks import Features, as_bool, as_features, as_size, check_callable, check_key
+from ._checks import Features, as_bool, as_features, as_size, call_layer, check_callable, check_key
 from ._linear import Linear
 from ._parameters import Initialiser
 
@@ -146,17 +146,18 @@ class MLP(Module):
         activation = _of_each_layer(self.activation, self.depth)
         if self.scan and self.depth > 1:
             first, hidden, last = self.layers
-            input = _hidden_layer(input, (first, _slice(activation, 0)))[0]
+            input = _hidden_layer(input, (first, _slice(activation, 0)), "layers[0]")[0]
             input = filter_scan(_hidden_layer, input, (hidden, _slice(activation, slice(1, None))), self.depth - 1)[0]
-            return self.final_activation(last(input))
+            return call_layer("final_activation", self.final_activation, call_layer("layers[2]", last, input))
         for i, layer in enumerate(self.layers[:-1]):
-            input = _hidden_layer(input, (layer, _slice(activation, i)))[0]
-        return self.final_activation(self.layers[-1](input))
+            input = _hidden_layer(input, (layer, _slice(activation, i)), "layers[{}]".format(i))[0]
+        output = call_layer("layers[{}]".format(len(self.layers) - 1), self.layers[-1], input)
+        return call_layer("final_activation", self.final_activation, output)
 
 
-def _hidden_layer(input: Any, layer_and_activation: Any) -> Tuple[Any, None]:
+def _hidden_layer(input: Any, layer_and_activation: Any, path: str = "layers[1]") -> Tuple[Any, None]:
     layer, activation = layer_and_activation
-    return activation(layer(input)), None
+    return call_layer("activation", activation, call_layer(path, layer, input)), None
 
 
 def _for_each_layer(activation: Any, depth: int) -> Any:

@@ -9,8 +9,8 @@ from .._compat.types import Key
 from .._module import field
 from .._module.replace import select_items
 from .._trees.predicates import is_static_function
-from ._checks import check_callable, check_key, in_words
-from ._state import State, StatefulLayer, is_stateful
+from ._checks import as_index, call_layer, check_callable, check_key, in_words
+from ._state import State, StatefulLayer, as_state, is_stateful
 
 
 class Sequential(StatefulLayer):
@@ -72,8 +72,9 @@ class Sequential(StatefulLayer):
             What the last layer returns. Without layers, `input`. If `state` is given, `(output, new state)`.
 
         Raises:
-            TypeError: `key` is no PRNG key.
+            TypeError: `key` is no PRNG key, or `state` is no `State`.
             ValueError: A layer is stateful, and `state` isn't given.
+            TypeError or ValueError: The error of a layer. Its message ends with the path of the layer.
 
         Example:
             >>> model = eqx.nn.Sequential([jnp.abs, eqx.nn.Dropout(0.5)])
@@ -84,19 +85,23 @@ class Sequential(StatefulLayer):
             check_key(key, "Sequential")
         with_key = [key is not None and takes_key(layer) for layer in self.layers]
         keys: Any = () if key is None or not any(with_key) else jrandom.split(key, len(self.layers))
-        with_state = state is not None
+        # A call that fails doesn't spend the state. So the layers work with a copy.
+        first: Any = None if state is None else as_state(state, "Sequential")._copy()
+        current = first
         for i, layer in enumerate(self.layers):
             options = {"key": keys[i]} if with_key[i] else {}
-            if not is_stateful(layer):
-                input = layer(input, **options)
-            elif with_state:
-                input, state = layer(input, state, **options)
-            else:
+            stateful = is_stateful(layer)
+            if stateful and current is None:
                 raise ValueError(
                     "`Sequential` needs a state, because `layers[{}]`, a `{}`, is stateful. Make model and state with "
                     "`eqx.nn.make_with_state`, and call `y, state = model(x, state)`.".format(i, type(layer).__name__)
                 )
-        return (input, state) if with_state else input
+            path = "layers[{}]".format(i)
+            if stateful:
+                input, current = call_layer(path, layer, input, current, **options)
+            else:
+                input = call_layer(path, layer, input, **options)
+        return input if state is None else (input, state._follow(first, current))
 
     def is_stateful(self) -> bool:
         """Say whether one of the layers takes and returns a state.
@@ -120,7 +125,7 @@ class Sequential(StatefulLayer):
     def __getitem__(self, index: Union[int, slice]) -> Any:
         if isinstance(index, slice):
             return select_items(self, "layers", index)
-        return self.layers[index]
+        return self.layers[as_index(index, len(self.layers), "Sequential")]
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.layers)

@@ -11,11 +11,11 @@ from jax import core, lax, tree_util
 from .._compat.types import Array, Key
 from .._module import field
 from .._module.replace import replace_unchecked
-from ._checks import as_bool, as_number, as_size, check_key, in_words
+from ._checks import as_bool, as_number, as_size, check_key
 from ._dtypes import as_dtype_of, at_least_float32
 from ._normalise import known_flag
 from ._reparametrised import Reparametrised, Updates, call_with_state, first_weight, get_weight, unwrap
-from ._state import State, StateIndex
+from ._state import SHARE_STATE, State, StateIndex, as_state, value_for
 
 
 class SpectralNorm(Reparametrised):
@@ -98,13 +98,19 @@ class SpectralNorm(Reparametrised):
         self.vectors = StateIndex(_improve(matrix, u, v, 15, self.eps))
 
     def __call__(
-        self, x: Any, state: State, *args: Any, key: Optional[Key] = None, inference: Any = None, **kwargs: Any
+        self,
+        x: Any,
+        state: Optional[State] = None,
+        *args: Any,
+        key: Optional[Key] = None,
+        inference: Any = None,
+        **kwargs: Any,
     ) -> Tuple[Any, State]:
         """Call the layer with the normalised weight.
 
         Args:
             x: What the layer takes.
-            state: The state with `u` and `v`.
+            state: The state with `u` and `v`. It is needed.
             *args: They are passed to the layer, such as the hidden state of a cell.
             key: It is passed to the layer.
             inference: If given, it is used instead of the layer's `inference`.
@@ -114,6 +120,7 @@ class SpectralNorm(Reparametrised):
             `(output of the layer, new state)`.
 
         Raises:
+            ValueError: `state` is missing, is spent, or `u` and `v` have other lengths than the axes of the weight.
             TypeError: `state` is no `State`, or `inference` is no bool.
 
         Example:
@@ -121,11 +128,7 @@ class SpectralNorm(Reparametrised):
             >>> norm, state = eqx.nn.make_with_state(eqx.nn.SpectralNorm)(linear, key=jax.random.PRNGKey(1))
             >>> y, state = norm(jnp.ones(3), state, inference=True)
         """
-        if not isinstance(state, State):
-            raise TypeError(
-                "`SpectralNorm` expects `state` to be a `State`, got {}. Make the model with `eqx.nn.make_with_state`, "
-                "and call `y, state = layer(x, state)`.".format(in_words(state))
-            )
+        state = as_state(state, "SpectralNorm")
         norm = self if inference is None else replace_unchecked(self, {"inference": inference})
         layer, updates = unwrap(norm, state)
         return call_with_state(layer, updates, x, state, args, dict(kwargs, key=key))
@@ -151,7 +154,10 @@ class SpectralNorm(Reparametrised):
                 "The weight of this `SpectralNorm` depends on the state, so no `WeightNorm` or `SpectralNorm` can be "
                 "made around it now. Make all wrappers inside `eqx.nn.make_with_state`."
             )
-        vectors: Tuple[Array, Array] = self.vectors.init if state is None else state.get(self.vectors)
+        vectors: Tuple[Array, Array] = self.vectors.init
+        if state is not None:
+            shapes = (matrix.shape[:1], matrix.shape[1:])
+            vectors = value_for(state, self.vectors, shapes, "SpectralNorm", _SHARE_STATE)
         traced = isinstance(self.inference, core.Tracer)
         if state is not None and (traced or not known_flag(self.inference, "SpectralNorm")):
             new = _improve(lax.stop_gradient(matrix), vectors[0], vectors[1], self.num_power_iterations, self.eps)
@@ -159,6 +165,9 @@ class SpectralNorm(Reparametrised):
             updates = ((self.vectors, vectors),)
         u, v = vectors
         return as_dtype_of((matrix / (u @ (matrix @ v))).reshape(weight.shape), weight.dtype), updates
+
+
+_SHARE_STATE = SHARE_STATE.format("ys, state = jax.vmap(model, in_axes=(0, None), out_axes=(0, None))(xs, state)")
 
 
 def _as_matrix(weight: Array) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Union, overload
 
 import jax.numpy as jnp
@@ -17,7 +16,7 @@ from .._transforms.vmap import filter_vmap
 from .._trees.agreement import first_disagreement
 from .._trees.paths import named_leaves
 from .._trees.predicates import is_array, is_array_like, is_static_function
-from ._checks import MAP_OVER_LAYERS, as_size, check_callable, check_key, in_words
+from ._checks import MAP_OVER_LAYERS, as_index, as_size, call_layer, check_callable, check_key, in_words
 from ._sequential import takes_key
 from ._state import State, StatefulLayer, StateIndex, is_stateful
 
@@ -203,7 +202,7 @@ class Stacked(StatefulLayer):
             >>> stacked.replace_layer(2, layer).layers.bias[2].tolist()
             [1.0, 1.0, 1.0]
         """
-        index = self._index(index)
+        index = as_index(index, self.depth, "Stacked")
         layer = _with_keys_of(self.layers, layer)
         _check_equal(_slice(self.layers, index), layer, "layer", "`Stacked.replace_layer`")
         layers = tree_util.tree_map(
@@ -222,7 +221,7 @@ class Stacked(StatefulLayer):
         if isinstance(index, slice):
             depth = len(range(self.depth)[index])
             return replace_unchecked(self, {"layers": _slice(self.layers, index), "depth": depth})
-        return _with_own_indices(_slice(self.layers, self._index(index)))
+        return _with_own_indices(_slice(self.layers, as_index(index, self.depth, "Stacked")))
 
     def __iter__(self) -> Iterator[Any]:
         return map(self.__getitem__, range(self.depth))
@@ -237,13 +236,6 @@ class Stacked(StatefulLayer):
                     )
                 )
 
-    def _index(self, index: Any) -> int:
-        """`index`, checked. Without this check, JAX takes the last layer for an index out of range."""
-        number = operator.index(index)
-        if not -self.depth <= number < self.depth:
-            raise IndexError("`Stacked` has {} layers, so it has no layer {}.".format(self.depth, number))
-        return number
-
 
 def _call(x: Any, each: Any) -> Any:
     return _call_with({}, x, each)
@@ -254,7 +246,10 @@ def _call_with(options: Dict[str, Any], x: Any, each: Any) -> Any:
     layer, state, key = each
     if key is not None:
         options = dict(options, key=key)
-    y, state = (layer(x, **options), None) if state is None else layer(x, state, **options)
+    if state is None:
+        y = call_layer("layers", layer, x, **options)
+    else:
+        y, state = call_layer("layers", layer, x, state, **options)
     _check_equal(x, y, "output", "`Stacked` calls each layer on the output of the layer before. So it")
     return y, state
 

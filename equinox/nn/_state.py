@@ -239,6 +239,20 @@ class State:
             values[key] = _like(values[key], value, _path(key))
         return self._spend(values, "`update`")
 
+    def _copy(self) -> State:
+        """A state with the same values. A call of several layers works with it, and ends with `_follow`."""
+        return _new_state(self._unspent())
+
+    def _follow(self, copy: State, last: State) -> State:
+        """Give the result of a call that began with `copy` and ended with `last`. Only now this state is spent.
+
+        So a call that fails in between doesn't spend it.
+        """
+        if last is copy:
+            return self
+        self._spent, self._values = copy._spent, copy._values
+        return last
+
     def __repr__(self) -> str:
         if self._spent is not None:
             return "State(spent by {})".format(self._spent)
@@ -279,6 +293,54 @@ class State:
                 method, "an index without a path" if path is None else "`{}`".format(path), known or "no values"
             )
         )
+
+
+def as_state(state: Any, layer: str) -> State:
+    """`state`, the argument of the call of `layer`, as a `State`."""
+    how = "Make model and state with `eqx.nn.make_with_state`, and call `y, state = layer(..., state=state)`."
+    if state is None:
+        raise ValueError("`{}` needs a state. {}".format(layer, how))
+    if not isinstance(state, State):
+        raise TypeError("`{}` expects `state` to be a `State`, got {}. {}".format(layer, in_words(state), how))
+    return state
+
+
+SHARE_STATE = (
+    "A `jax.vmap` added an axis to the state. A batch shares one state: `{}`. In an ensemble each model has its own "
+    "state: map over it too."
+)
+
+
+def value_for(state: State, index: StateIndex, shapes: PyTree, layer: str, next_move: str) -> Any:
+    """The value of `index` in the state of a call of `layer`. Its arrays are checked to have the expected shapes.
+
+    Args:
+        state: The state.
+        index: The index that the layer holds.
+        shapes: A tree of shapes, with the structure of the value.
+        layer: The name of the layer.
+        next_move: What to do if the arrays have an additional axis, as `jax.vmap` adds it.
+    """
+    value = state.get(index)
+    expected = tree_util.tree_flatten(shapes, is_leaf=_is_shape)[0]
+    leaves = named_leaves(value, _path(state._key(index, "get")))
+    for (path, leaf), shape in zip(leaves, expected):
+        if leaf.shape != shape:
+            if leaf.shape[max(len(leaf.shape) - len(shape), 1) :] != shape:
+                next_move = (
+                    "It is the state of another model. Use the model and the state that one call of `make_with_state` "
+                    "returned."
+                )
+            raise ValueError(
+                "`{}` expects `{}` in the state to have shape {}, got {}. {}".format(
+                    layer, path, shape, leaf.shape, next_move
+                )
+            )
+    return value
+
+
+def _is_shape(x: Any) -> bool:
+    return isinstance(x, tuple) and all(isinstance(n, int) for n in x)
 
 
 def _new_state(values: Any) -> State:

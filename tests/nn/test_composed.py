@@ -61,7 +61,7 @@ def test_sequential_as_a_sequence(getkey):
         assert list(model[1:]) == layers[1:]
         assert list(model[5:]) == []
         assert list(Sequential([])[:]) == []
-        with pytest.raises(IndexError):
+        with pytest.raises(IndexError, match="`Sequential` has 3 layers, so it has no layer"):
             model[3]
 
 
@@ -159,6 +159,40 @@ def test_dropout_in_sequential(getkey):
         model(x)
     inference = eqx.tree_at(lambda m: m[1].deterministic, model, True)
     assert_close(inference(x), np.sin(np.ones(100)))
+
+
+class _OwnError(ValueError):
+    pass
+
+
+def test_errors_have_the_path_of_the_layer(getkey):
+    """Through containers of containers, once. Type, traceback and errors of other classes stay as they are."""
+
+    def linears(key):
+        return Sequential([Linear(3, 3, key=key), Linear(4, 3, key=key)])
+
+    scanned = MLP(3, 2, 4, 3, scan=True, key=getkey())
+    of_mlp = {"layers[1]": lambda m: m.layers[1].weight, "layers[2]": lambda m: m.layers[2].weight}
+    cases = {
+        "layers[0].layers[1]": Sequential([linears(getkey())]),
+        "layers.layers[1]": eqx.nn.Stacked(linears, 2, key=getkey()),
+        "layers[1].activation.layers[0]": eqx.nn.Sequential(
+            [jnp.abs, eqx.nn.MLP(3, 2, 4, 1, linears(getkey()), key=getkey())]
+        ),
+    }
+    cases.update({path: eqx.tree_at(at, scanned, replace_fn=lambda w: w[..., :3]) for path, at in of_mlp.items()})
+    for path, model in cases.items():
+        with pytest.raises(ValueError, match="expects `input`") as got:
+            model(jnp.ones(3))
+        assert str(got.value).endswith("\nThe error is in `{}`.".format(path))
+        assert got.traceback[-1].name == "as_array_of"
+
+    def fail(x):
+        raise _OwnError("own", 3)
+
+    with pytest.raises(_OwnError) as got:
+        eqx.nn.Sequential([fail])(1)
+    assert got.value.args == ("own", 3)
 
 
 def test_sequential_is_a_pytree(getkey):

@@ -344,7 +344,25 @@ def test_spectral_norm_makes_the_largest_singular_value_1():
     assert [x.shape for x in state.get(norm.vectors)] == [(3,), (4,)]
 
 
+def make_spectral_norm():
+    linear = nn.Linear(3, 4, key=jrandom.PRNGKey(0))
+    return nn.make_with_state(nn.SpectralNorm)(linear, key=jrandom.PRNGKey(1))
+
+
 # Errors
+
+
+@pytest.mark.parametrize("make", [make_batch_norm, make_spectral_norm], ids=["BatchNorm", "SpectralNorm"])
+def test_a_state_that_vmap_made_larger_is_refused(make):
+    """Without `out_axes`, each example gets its own copy. The error shows the call, which then runs."""
+    layer, state = make()
+    xs, axes = randoms(5, 3), {"in_axes": (0, None)}
+    message = r"in the state to have shape .*\(5, .* A `jax.vmap` added an axis .* out_axes=\(0, None\)"
+    _, wrong = jax.vmap(layer, axis_name="batch", **axes)(xs, make()[1])
+    for model in (layer, nn.inference_mode(layer)):
+        with pytest.raises(ValueError, match=message):
+            jax.vmap(model, axis_name="batch", out_axes=(0, None), **axes)(xs, wrong)
+    jax.vmap(layer, axis_name="batch", out_axes=(0, None), **axes)(xs, state)
 
 
 @pytest.mark.parametrize(
@@ -373,7 +391,15 @@ def test_spectral_norm_makes_the_largest_singular_value_1():
         (lambda: nn.BatchNorm(3, "batch", mode="torsh"), ValueError, "one of 'torch', 'batch', 'ema', 'legacy', got"),
         (lambda: nn.BatchNorm(3, "batch", momentum=2), ValueError, "`momentum` to be from 0 to 1, got 2"),
         (lambda: nn.BatchNorm(3, {}), TypeError, "`axis_name` to be the name of the axis"),
-        (lambda: nn.BatchNorm(3, "batch")(jnp.ones(3), None), TypeError, "`state` to be a `State`, got None"),
+        (lambda: nn.BatchNorm(3, "batch")(jnp.ones(3)), ValueError, "`BatchNorm` needs a state. Make model and state"),
+        (lambda: nn.BatchNorm(3, "batch")(jnp.ones(3), 3), TypeError, "`state` to be a `State`, got 3"),
+        (lambda: make_spectral_norm()[0](jnp.ones(3)), ValueError, "`SpectralNorm` needs a state. Make model and"),
+        (lambda: make_spectral_norm()[0](jnp.ones(3), 3), TypeError, "`SpectralNorm` expects `state` to be a `State`"),
+        (
+            lambda: make_batch_norm(4)[0](jnp.ones(4), make_batch_norm(5)[1]),
+            ValueError,
+            r"`BatchNorm` expects `model.running\['mean'\]` in the state to have shape \(4,\), got \(5,\). It is the s",
+        ),
         (
             lambda: make_batch_norm()[0](jnp.ones(3), make_batch_norm()[1]),
             NameError,
@@ -403,7 +429,7 @@ def test_spectral_norm_makes_the_largest_singular_value_1():
             "stacked parameters: `weight` has shape .*Map over the layer too",
         ),
     ],
-    ids=map(str, range(24)),
+    ids=map(str, range(28)),
 )
 def test_errors(call, error, message):
     """They name the layer, the argument, what came and what to do."""

@@ -90,11 +90,11 @@ SPECIFICATION = {
     "BatchNorm": (
         "(input_size, axis_name, eps=1e-05, channelwise_affine=True, momentum=None, inference=False, dtype=None, "
         "mode='torch', *, weight_init=None, bias_init=None, key=None)",
-        "(x, state, *, key=None, inference=None)",
+        "(x, state=None, *, key=None, inference=None)",
     ),
     "SpectralNorm": (
         "(layer, weight_name='weight', num_power_iterations=1, eps=1e-12, inference=False, *, key)",
-        "(x, state, *args, key=None, inference=None, **kwargs)",
+        "(x, state=None, *args, key=None, inference=None, **kwargs)",
     ),
     "Einsum": (
         "(equation, shape, bias_shape=None, dtype=None, *, weight_init=None, bias_init=None, key)",

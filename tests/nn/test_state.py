@@ -240,6 +240,41 @@ def test_another_models_state_is_refused():
         other.get(3)
 
 
+X = jnp.ones(3)
+
+
+def two_dropouts():
+    return Sequential([Counter(), Sequential([Counter(), eqx.nn.Dropout(0.5)])])
+
+
+def spectral_norm():
+    return eqx.nn.SpectralNorm(eqx.nn.Linear(3, 3, key=jrandom.PRNGKey(0)), key=jrandom.PRNGKey(1))
+
+
+def stacked():
+    return eqx.nn.Stacked(lambda key: two_dropouts(), 2, key=jrandom.PRNGKey(0))
+
+
+@pytest.mark.parametrize(
+    "make, wrong, right",
+    [
+        (two_dropouts, (X,), {"key": jrandom.PRNGKey(0)}),
+        (stacked, (X,), {"key": jrandom.PRNGKey(0)}),
+        (spectral_norm, (jnp.ones((2, 3)),), {}),
+    ],
+)
+def test_a_failed_call_does_not_spend_the_state(make, wrong, right):
+    """The call can be repeated with good arguments. Only then the state is spent."""
+    model, state = make_with_state(make)()
+    with pytest.raises(ValueError, match="needs a PRNG key|one example of shape"):
+        model(*wrong, state=state)
+    y, new = model(X, state=state, **right)
+    assert y.shape == (3,)
+    with pytest.raises(ValueError, match="is spent, by `(set|update)`"):
+        model(X, state=state, **right)
+    model(X, state=new, **right)
+
+
 def test_wrong_construction():
     """An index keeps arrays. A model whose first values are gone makes no state."""
     with pytest.raises(TypeError, match=r"expects `init\[1\]` to be an array, got 'b'"):
