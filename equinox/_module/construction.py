@@ -19,12 +19,33 @@ def construct(self, args, kwargs):
     key = id(self)
     unfinished.add(key)
     try:
-        self.__init__(*args, **kwargs)
+        try:
+            self.__init__(*args, **kwargs)
+        except TypeError:
+            check_arguments(type(self), args, kwargs)
+            raise
         finish(self)
     finally:
         unfinished.discard(key)
     for check in type(self).__layout__.checks:
         check(self)
+
+
+def check_arguments(cls, args, kwargs):
+    """Raise an error if `cls` can't be called with these arguments.
+
+    Python's own error names the class that defines `__init__`, which may be a private one, or no class.
+
+    Raises:
+        TypeError: An argument is missing, or is one too many.
+    """
+    try:
+        inspect.signature(cls).bind(*args, **kwargs)
+    except ValueError:  # there is no signature
+        return
+    except TypeError as error:
+        advice = " Pass a PRNG key: `key=jax.random.PRNGKey(0)`." if str(error).endswith(": 'key'") else ""
+        raise TypeError("`{}.__init__` got wrong arguments: {}.{}".format(cls.__name__, error, advice)) from None
 
 
 @contextlib.contextmanager

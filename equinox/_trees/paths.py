@@ -188,5 +188,8 @@ def short_repr(x, width):
 
 
 def short_text(text, width):
-    """`text`, cut to `width`."""
-    return text if len(text) <= width else text[: width - 3] + "..."
+    """`text`, cut to `width`, after a word if one ends in the second half."""
+    if len(text) <= width:
+        return text
+    space = text.rfind(" ", 0, width - 2)
+    return text[: space if space > width // 2 else width - 3] + "..."

@@ -78,7 +78,7 @@ class MultiheadAttention(Module):
         ValueError: A size is below 1, `num_kv_heads` doesn't divide `num_heads`, or `dropout_p` is outside 0 to 1.
         ValueError: `num_heads` doesn't divide `query_size`, and `qk_size` or `vo_size` isn't given.
         ValueError: `dtype` is not floating-point.
-        ValueError: An initialiser returns another shape.
+        ValueError: An initialiser fails, or returns another shape.
         TypeError: A size is no integer, `dropout_p` is no number, a flag is no bool, or `dtype` is no dtype.
         TypeError: An initialiser can't be called.
         TypeError: `key` is no PRNG key.

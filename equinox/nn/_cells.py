@@ -127,7 +127,7 @@ class RNNCell(Cell):
     Raises:
         ValueError: A size is below 1.
         ValueError: `dtype` is not floating-point or complex.
-        ValueError: An initialiser returns another shape.
+        ValueError: An initialiser fails, or returns another shape.
         TypeError: A size is no integer.
         TypeError: `bias` or `use_bias` is no bool, or both are given.
         TypeError: `dtype` is no dtype.
@@ -220,7 +220,7 @@ class GRUCell(Cell):
     Raises:
         ValueError: A size is below 1.
         ValueError: `dtype` is not floating-point or complex.
-        ValueError: An initialiser returns another shape.
+        ValueError: An initialiser fails, or returns another shape.
         TypeError: A size is no integer.
         TypeError: `bias` or `use_bias` is no bool, or both are given.
         TypeError: `dtype` is no dtype.
@@ -315,7 +315,7 @@ class LSTMCell(Cell):
     Raises:
         ValueError: A size is below 1.
         ValueError: `dtype` is not floating-point or complex.
-        ValueError: An initialiser returns another shape.
+        ValueError: An initialiser fails, or returns another shape.
         TypeError: A size is no integer.
         TypeError: `bias` or `use_bias` is no bool, or both are given.
         TypeError: `dtype` is no dtype.

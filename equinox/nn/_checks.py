@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._compat.types import Array, Literal
+from .._trees.layout import layout_of
+from .._trees.paths import short_repr
 from .._trees.predicates import is_array_like
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -208,8 +210,7 @@ def in_words(x: Any) -> str:
         return "an array of shape {}".format(x.shape)
     if isinstance(x, (tuple, list)):
         return "a {} of {}".format(type(x).__name__, len(x))
-    text = repr(x)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return "a `{}`".format(type(x).__name__) if layout_of(x) is not None else short_repr(x, 60)
 
 
 def as_number(value: Any, name: str, layer: str, least: float, most: float = math.inf) -> float:

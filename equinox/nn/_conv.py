@@ -66,7 +66,7 @@ class Conv(Convolution):
         ValueError: `groups` doesn't divide the numbers of channels.
         ValueError: `padding` or `padding_mode` is an unknown string.
         ValueError: `dtype` is not floating-point or complex.
-        ValueError: An initialiser returns another shape.
+        ValueError: An initialiser fails, or returns another shape.
         TypeError: A size is no integer, `use_bias` is no bool, `padding_mode` is no string, or `dtype` is no dtype.
         TypeError: An initialiser can't be called, or `key` is no PRNG key.
 
@@ -195,7 +195,7 @@ class Conv1d(Conv):
         ValueError: `groups` doesn't divide the numbers of channels.
         ValueError: `padding` or `padding_mode` is an unknown string.
         ValueError: `dtype` is not floating-point or complex.
-        ValueError: An initialiser returns another shape.
+        ValueError: An initialiser fails, or returns another shape.
         TypeError: A size is no integer, `use_bias` is no bool, `padding_mode` is no string, or `dtype` is no dtype.
         TypeError: An initialiser can't be called, or `key` is no PRNG key.
 
@@ -289,7 +289,7 @@ class Conv2d(Conv):
         ValueError: `groups` doesn't divide the numbers of channels.
         ValueError: `padding` or `padding_mode` is an unknown string.
         ValueError: `dtype` is not floating-point or complex.
-        ValueError: An initialiser returns another shape.
+        ValueError: An initialiser fails, or returns another shape.
         TypeError: A size is no integer, `use_bias` is no bool, `padding_mode` is no string, or `dtype` is no dtype.
         TypeError: An initialiser can't be called, or `key` is no PRNG key.
 
@@ -383,7 +383,7 @@ class Conv3d(Conv):
         ValueError: `groups` doesn't divide the numbers of channels.
         ValueError: `padding` or `padding_mode` is an unknown string.
         ValueError: `dtype` is not floating-point or complex.
-        ValueError: An initialiser returns another shape.
+        ValueError: An initialiser fails, or returns another shape.
         TypeError: A size is no integer, `use_bias` is no bool, `padding_mode` is no string, or `dtype` is no dtype.
         TypeError: An initialiser can't be called, or `key` is no PRNG key.
 

@@ -77,7 +77,7 @@ class ConvTranspose(Convolution):
         ValueError: `groups` doesn't divide the numbers of channels.
         ValueError: `padding` or `padding_mode` is an unknown string.
         ValueError: `dtype` is not floating-point or complex.
-        ValueError: An initialiser returns another shape.
+        ValueError: An initialiser fails, or returns another shape.
         TypeError: A size is no integer, `use_bias` is no bool, `padding_mode` is no string, or `dtype` is no dtype.
         TypeError: An initialiser can't be called, or `key` is no PRNG key.
 
@@ -277,7 +277,7 @@ class ConvTranspose1d(ConvTranspose):
         ValueError: `groups` doesn't divide the numbers of channels.
         ValueError: `padding` or `padding_mode` is an unknown string.
         ValueError: `dtype` is not floating-point or complex.
-        ValueError: An initialiser returns another shape.
+        ValueError: An initialiser fails, or returns another shape.
         TypeError: A size is no integer, `use_bias` is no bool, `padding_mode` is no string, or `dtype` is no dtype.
         TypeError: An initialiser can't be called, or `key` is no PRNG key.
 
@@ -378,7 +378,7 @@ class ConvTranspose2d(ConvTranspose):
         ValueError: `groups` doesn't divide the numbers of channels.
         ValueError: `padding` or `padding_mode` is an unknown string.
         ValueError: `dtype` is not floating-point or complex.
-        ValueError: An initialiser returns another shape.
+        ValueError: An initialiser fails, or returns another shape.
         TypeError: A size is no integer, `use_bias` is no bool, `padding_mode` is no string, or `dtype` is no dtype.
         TypeError: An initialiser can't be called, or `key` is no PRNG key.
 
@@ -479,7 +479,7 @@ class ConvTranspose3d(ConvTranspose):
         ValueError: `groups` doesn't divide the numbers of channels.
         ValueError: `padding` or `padding_mode` is an unknown string.
         ValueError: `dtype` is not floating-point or complex.
-        ValueError: An initialiser returns another shape.
+        ValueError: An initialiser fails, or returns another shape.
         TypeError: A size is no integer, `use_bias` is no bool, `padding_mode` is no string, or `dtype` is no dtype.
         TypeError: An initialiser can't be called, or `key` is no PRNG key.
 

@@ -42,7 +42,7 @@ class Embedding(Module):
         ValueError: A size is below 1, or is missing, or isn't that of `weight`.
         ValueError: `weight` is no matrix, or `weight` and `weight_init` are both given.
         ValueError: `dtype` is not floating-point and not complex.
-        ValueError: The initialiser returns another shape.
+        ValueError: The initialiser fails, or returns another shape.
         TypeError: A size is no integer, `weight` is no array of floating-point or complex numbers, or `dtype` is no
             dtype.
         TypeError: The initialiser can't be called.

@@ -37,7 +37,7 @@ class Linear(Module):
     Raises:
         ValueError: A size is below 1.
         ValueError: `dtype` is not floating-point or complex.
-        ValueError: An initialiser returns another shape.
+        ValueError: An initialiser fails, or returns another shape.
         TypeError: A size is not an integer or `"scalar"`.
         TypeError: `bias` or `use_bias` is no bool, or both are given.
         TypeError: `dtype` is no dtype.

@@ -62,7 +62,7 @@ class MLP(Module):
         ValueError: A size is below 1.
         ValueError: `depth` is below 0.
         ValueError: `dtype` is not floating-point or complex.
-        ValueError: An initialiser returns another shape.
+        ValueError: An initialiser fails, or returns another shape.
         TypeError: A size is not an integer or `"scalar"`. `depth` or `width_size` is no integer.
         TypeError: An activation or an initialiser can't be called.
         TypeError: `use_bias`, `use_final_bias` or `scan` is no bool.

@@ -86,7 +86,24 @@ def initialise(init: Initialiser, key: Key, shape: Tuple[int, ...], dtype: Any, 
     if output_first:
         output, input, *kernel = shape
         asked = (*kernel, input, output)
-    made = init(key, asked, dtype)
+    try:
+        made = init(key, asked, dtype)
+    except (IndexError, TypeError, ValueError) as error:  # an `IndexError` comes from JAX 0.2
+        next_move = "Use another initialiser."
+        if key is None:
+            next_move = "The layer got no key. Pass a PRNG key: `key=jax.random.PRNGKey(0)`."
+        elif len(asked) < 2:
+            next_move = "The array isn't a matrix. Use an initialiser that takes any shape, such as `normal` or `ones`."
+        raise ValueError(
+            "{} can't make an array of shape {} and dtype {}: {} {}".format(
+                who, asked, jnp.dtype(dtype), _as_sentence(error), next_move
+            )
+        ) from error
     if getattr(made, "shape", None) != asked:
         raise ValueError("{} must return an array of shape {}, got {}.".format(who, asked, in_words(made)))
     return jnp.asarray(jnp.moveaxis(made, (-1, -2), (0, 1)) if output_first else made, dtype)
+
+
+def _as_sentence(error: Exception) -> str:
+    text = str(error).strip()
+    return text if text.endswith(".") else text + "."

@@ -1,5 +1,6 @@
 """`RNN`, `GRU` and `LSTM`: recurrent networks over a whole sequence, by `jax.lax.scan`."""
 
+import inspect
 from typing import Any, Callable, ClassVar, List, NamedTuple, Optional, Tuple
 
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from ._cells import Cell, GRUCell, LSTMCell
 from ._checks import as_array_of, as_bool, as_size, check_callable, check_key, columns, in_words
 from ._dropout import Dropout
 from ._parameters import Initialiser
-from ._reparametrised import unwrap
+from ._reparametrised import innermost, unwrap
 from ._state import is_stateful
 
 _BATCHED = "jax.vmap(layer)(xs)"
@@ -35,7 +36,7 @@ class RNN(Module):
     Raises:
         ValueError: `unroll` is below 1, or `cell` takes a `State`.
         TypeError: `unroll` is no integer.
-        TypeError: `cell` can't be called.
+        TypeError: `cell` can't be called, or not with two arguments.
 
     Example:
         >>> rnn = eqx.nn.RNN(eqx.nn.GRUCell(3, 2, key=jax.random.PRNGKey(0)))
@@ -49,6 +50,11 @@ class RNN(Module):
 
     def __init__(self, cell: Callable[..., Any], *, unroll: int = 1) -> None:
         check_callable(cell, "cell", "RNN")
+        if not _takes_two(innermost(cell)):
+            raise TypeError(
+                "`RNN` expects `cell` to be a cell such as `GRUCell`, or a function `(x, state) -> new_state`, got {}. "
+                "It can't be called with two arguments.".format(in_words(cell))
+            )
         if is_stateful(cell):
             raise ValueError(
                 "`RNN` can't pass a `State` to its cell, but `{}` is stateful. Write the loop with "
@@ -79,8 +85,8 @@ class RNN(Module):
             key: It is ignored. Every layer takes a key.
 
         Returns:
-            The pair `(ys, final)`. For an `LSTMCell`, ys are the h's, and final is `(h, c)`. For a cell of your own, ys
-            are all states.
+            The pair `(ys, final)`, in the common dtype of `xs` and `initial`. For an `LSTMCell`, ys are the h's, and
+            final is `(h, c)`. For a cell of your own, ys are all states.
 
         Raises:
             ValueError: `xs` or `initial` has another shape.
@@ -113,6 +119,19 @@ class RNN(Module):
 
         final, ys = _scan_valid(step, tree_util.tree_map(jnp.asarray, initial), xs, padding, reverse, self.unroll)
         return ys, final
+
+
+def _takes_two(cell: Callable[..., Any]) -> bool:
+    """Whether a cell can be called as `cell(x, state)`."""
+    try:
+        signature = inspect.signature(cell)
+    except (TypeError, ValueError):  # some functions written in C have no signature
+        return True
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        return False
+    return True
 
 
 class _Layers(Module):
@@ -226,7 +245,7 @@ class GRU(_Layers):
         ValueError: A size, `num_layers` or `unroll` is below 1.
         ValueError: `dropout` is outside 0 to 1.
         ValueError: `dtype` is not floating-point or complex.
-        ValueError: An initialiser returns another shape.
+        ValueError: An initialiser fails, or returns another shape.
         TypeError: A size, `num_layers` or `unroll` is no integer, or `dropout` no number.
         TypeError: `bidirectional` or `use_bias` is no bool.
         TypeError: `dtype` is no dtype.
@@ -263,7 +282,7 @@ class GRU(_Layers):
             key: A PRNG key for dropout.
 
         Returns:
-            The pair `(ys, final)`.
+            The pair `(ys, final)`, in the common dtype of `xs` and `initial`.
 
         Raises:
             ValueError: `xs` or `initial` has another shape.
@@ -315,7 +334,7 @@ class LSTM(_Layers):
         ValueError: A size, `num_layers` or `unroll` is below 1.
         ValueError: `dropout` is outside 0 to 1.
         ValueError: `dtype` is not floating-point or complex.
-        ValueError: An initialiser returns another shape.
+        ValueError: An initialiser fails, or returns another shape.
         TypeError: A size, `num_layers` or `unroll` is no integer, or `dropout` no number.
         TypeError: `bidirectional` or `use_bias` is no bool.
         TypeError: `dtype` is no dtype.
@@ -352,7 +371,7 @@ class LSTM(_Layers):
             key: A PRNG key for dropout.
 
         Returns:
-            The pair `(ys, (h, c))`.
+            The pair `(ys, (h, c))`, in the common dtype of `xs` and `initial`.
 
         Raises:
             ValueError: `xs` or a part of `initial` has another shape.

@@ -42,7 +42,7 @@ def reinitialise(model: T, initialisers: Mapping[Any, Initialiser], key: Key) ->
         TypeError: `initialisers` is no dictionary, an initialiser can't be called, or `key` is no PRNG key.
         TypeError: A pattern selects what is no floating-point or complex array.
         ValueError: A pattern selects nothing. The message shows near paths.
-        ValueError: An initialiser returns another shape.
+        ValueError: An initialiser fails, or returns another shape.
 
     Example:
         >>> model = eqx.nn.MLP(2, 1, 8, 2, key=jax.random.PRNGKey(0))
@@ -66,14 +66,19 @@ def reinitialise(model: T, initialisers: Mapping[Any, Initialiser], key: Key) ->
         for path, leaf in zip(selected, selected(model)):
             if leaf is not None and not is_inexact_jax_or_numpy(leaf):
                 raise TypeError(
-                    "`reinitialise` expects {!r} to select floating-point or complex arrays, but `{}` is {}. Select "
-                    "parameters, as in '*.weight'.".format(by, path, describe_leaf(leaf))
+                    "`reinitialise` expects {!r} to select floating-point or complex arrays, but {} is {}. Select "
+                    "parameters, as in '*.weight'.".format(by, _place(path), describe_leaf(leaf))
                 )
             own_key = jrandom.fold_in(key, zlib.crc32(path.encode()) & 0x7FFFFFFF)
             # A layer without bias has `None`, which stays.
             new.append(None if leaf is None else _draw(path, init, own_key, leaf, *layouts[path]))
         model = tree_at(selected, model, tuple(new))
     return model
+
+
+def _place(path: str) -> str:
+    """`path` in the words of a message."""
+    return "`{}`".format(path) if path else "the whole model"
 
 
 def _layouts(model: Any) -> Dict[str, Tuple[bool, int]]:
@@ -95,7 +100,7 @@ def _layouts(model: Any) -> Dict[str, Tuple[bool, int]]:
 def _draw(path: str, init: Initialiser, key: Key, leaf: Any, output_first: bool, stacks: int) -> Array:
     """A new value for `leaf`. Its first `stacks` axes are those of `Stacked`, and each layer gets its own key."""
     if stacks == 0:
-        return initialise(init, key, leaf.shape, leaf.dtype, output_first, "The initialiser of `{}`".format(path))
+        return initialise(init, key, leaf.shape, leaf.dtype, output_first, "The initialiser of " + _place(path))
     keys = jrandom.split(key, leaf.shape[0])
     like = jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
     return jax.vmap(lambda key: _draw(path, init, key, like, output_first, stacks - 1))(keys)

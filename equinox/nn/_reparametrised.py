@@ -57,6 +57,13 @@ class Reparametrised(StatefulLayer):
         return call_with_state(layer, updates, x, args[0], args[1:], options)
 
 
+def innermost(layer: Any) -> Any:
+    """The layer inside all wrappers, as it is."""
+    while isinstance(layer, Reparametrised):
+        layer = layer.layer
+    return layer
+
+
 def unwrap(layer: Any, state: Optional[State]) -> Tuple[Any, Updates]:
     """The layer inside all wrappers, with the computed weights, and new values of the state."""
     if not isinstance(layer, Reparametrised):
@@ -82,9 +89,7 @@ def call_with_state(
 def get_weight(layer: Any, name: Any, who: str) -> Array:
     """The weight `name` of the layer that `who` wraps, checked. Other wrappers in `layer` keep its shape and dtype."""
     check_callable(layer, "layer", who)
-    inside = layer
-    while isinstance(inside, Reparametrised):
-        inside = inside.layer
+    inside = innermost(layer)
     kind, layout = type(inside).__name__, layout_of(inside)
     if layout is None or name not in layout.names:
         raise ValueError(

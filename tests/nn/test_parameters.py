@@ -69,6 +69,48 @@ def test_initialisers(layer, getkey):
         layer(2, 3, bias_init=0.0, key=getkey())
 
 
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (
+            lambda **o: eqx.nn.LayerNorm(3, **o),
+            r"`weight_init` of `LayerNorm` .* shape \(3,\) .*any shape, such as `normal`",
+        ),
+        (lambda **o: eqx.nn.GroupNorm(1, 4, **o), r"`weight_init` of `GroupNorm` .* shape \(4,\)"),
+        (
+            lambda key, **o: eqx.nn.BatchNorm(3, "batch", **o),
+            "`weight_init` of `BatchNorm` .* got no key. Pass a PRNG key",
+        ),
+        (
+            lambda **o: Linear(3, 4, bias_init=o["weight_init"], key=o["key"]),
+            r"`bias_init` of `Linear` .* shape \(4,\)",
+        ),
+    ],
+    ids=["LayerNorm", "GroupNorm", "BatchNorm", "Linear"],
+)
+def test_initialiser_that_fails(make, message, getkey):
+    """The error names the layer, the argument, the shape and what to do. It keeps the words of the initialiser."""
+    for init in (jax.nn.initializers.he_normal(), fails):
+        with pytest.raises(ValueError, match=message):
+            make(weight_init=init, key=getkey())
+    with pytest.raises(ValueError, match="float32: only matrices. "):
+        make(weight_init=fails, key=getkey())
+
+
+def fails(key, shape, dtype):
+    raise TypeError("only matrices")
+
+
+def test_missing_key():
+    """The error names the class and the argument, also if the class inherits `__init__`."""
+    for cls in (Linear, GRUCell, eqx.nn.LSTM, eqx.nn.Conv2d):
+        sizes = (2, 3, 3) if cls is eqx.nn.Conv2d else (2, 3)
+        with pytest.raises(
+            TypeError, match="^`{}.__init__` got wrong .*'key'. Pass a PRNG key: `key=".format(cls.__name__)
+        ):
+            cls(*sizes)
+
+
 @LAYERS
 def test_computes_in_the_dtype_of_the_input(layer, getkey):
     """float32 parameters and bfloat16 inputs give bfloat16. A state in float32 stays float32."""

@@ -139,6 +139,20 @@ def test_padding_has_no_effect(layer, getkey, draw):
 
 
 @LAYERS
+def test_a_wider_state_makes_the_output_wider(layer, getkey):
+    """Outputs and final states have the common dtype of `xs` and `initial`."""
+    model, half, single = layer(2, 3, key=getkey()), jnp.bfloat16, jnp.float32
+
+    def dtypes(xs_dtype, dtype):
+        initial = jax.ShapeDtypeStruct((1, 3), dtype)
+        xs = jax.ShapeDtypeStruct((5, 2), xs_dtype)
+        return {x.dtype for x in leaves(jax.eval_shape(model, xs, (initial,) * 2 if layer is LSTM else initial))}
+
+    assert dtypes(half, half) == {jnp.dtype(half)}
+    assert dtypes(half, single) == dtypes(single, half) == {jnp.dtype(single)}
+
+
+@LAYERS
 def test_lengths_out_of_range(layer, getkey, draw):
     """A known length is refused. A traced one gives NaN in its own sequence, and changes no other one."""
     model, xs = layer(2, 3, 2, True, key=getkey()), draw(5, 2)
@@ -248,3 +262,6 @@ def test_wrong_arguments(layer, getkey):
         RNN(jnp.add)(xs)
     with pytest.raises(TypeError, match="`RNN` expects `cell` to be a function"):
         RNN(3)
+    for no_cell in (eqx.nn.Linear(2, 3, key=getkey()), eqx.nn.WeightNorm(eqx.nn.Linear(2, 3, key=getkey()))):
+        with pytest.raises(TypeError, match="`RNN` expects `cell` .* got a `{}`.".format(type(no_cell).__name__)):
+            RNN(no_cell)

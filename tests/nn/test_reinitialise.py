@@ -91,11 +91,13 @@ def test_layers_of_a_stack_and_of_an_ensemble():
     [
         ({"*.wieght": normal}, ValueError, r"no node whose whole path matches '\*.wieght'. Near paths: .*weight"),
         ({Linear: normal}, TypeError, r"but `.layers\[0\]` is `Linear`"),
+        ({"*": normal}, TypeError, "but the whole model is `Sequential`"),
+        ({"*.bias": INIT.he_normal()}, ValueError, r"The initialiser of `.layers\[0\].bias` can't make an array"),
         ({"*.weight": 3}, TypeError, r"`initialisers\['\*.weight'\]` to be a function"),
         ([normal], TypeError, "`initialisers` to be a dictionary"),
         ({"*.weight": lambda key, shape, dtype: jnp.ones(1)}, ValueError, r"The initialiser of `.layers\[0\].weight`"),
     ],
-    ids=["nothing", "layer", "no function", "no dictionary", "shape"],
+    ids=["nothing", "layer", "root", "failure", "no function", "no dictionary", "shape"],
 )
 def test_wrong_arguments(model, initialisers, error, message):
     """What is wrong is named."""
