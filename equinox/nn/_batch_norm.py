@@ -12,7 +12,7 @@ from .._module import field
 from ._checks import as_bool, as_number, as_size, in_words
 from ._dtypes import as_dtype_of, at_least_float32
 from ._group_norm import as_channels
-from ._normalise import along_first_axes, known_flag, make_scale_and_shift, scale_and_shift
+from ._normalise import as_output, known_flag, make_scale_and_shift, normalise_rows
 from ._parameters import Initialiser, as_dtype
 from ._state import SHARE_STATE, State, StatefulLayer, StateIndex, as_state, value_for
 
@@ -187,9 +187,10 @@ class BatchNorm(StatefulLayer):
         before = value_for(state, self.running, shapes, "BatchNorm", SHARE_STATE.format(self._in_vmap()))
         flag = self.inference if inference is None else inference
         wide = at_least_float32(x)
+        wide = wide.reshape(wide.shape[0], -1) if wide.ndim > 1 else wide
         if not isinstance(flag, core.Tracer) and known_flag(flag, "BatchNorm"):
             return self._apply(x, wide, *self._for_inference(before, wide.dtype)), state
-        mean, var, after = self._train(wide, before)
+        mean, var, after = self._train(wide, x.shape, before)
         if isinstance(flag, core.Tracer):
             mean, var, after = tree_util.tree_map(
                 lambda a, b: jnp.where(flag, a, b),
@@ -199,11 +200,10 @@ class BatchNorm(StatefulLayer):
         return self._apply(x, wide, mean, var), state.set(self.running, after)
 
     def _apply(self, x: AnyArray, wide: Array, mean: Array, var: Array) -> Array:
-        scale = lax.rsqrt(var + self.eps)
-        if self.weight is not None:
-            scale = scale * as_dtype_of(self.weight, wide.dtype)
-        y = (wide - along_first_axes(mean, wide)) * along_first_axes(scale, wide)
-        return scale_and_shift(y, None, self.bias, x)
+        mean, var, weight, bias = (
+            None if p is None else _along_rows(p, wide) for p in (mean, var, self.weight, self.bias)
+        )
+        return as_output(normalise_rows(wide, mean, var, self.eps, weight, bias), x)
 
     def _for_inference(self, running: Dict[str, Array], dtype: Any) -> Tuple[Array, Array]:
         """Mean and variance from the running statistics."""
@@ -214,16 +214,18 @@ class BatchNorm(StatefulLayer):
             mean, var = mean / weight, var / weight
         return mean, var
 
-    def _train(self, x: Array, running: Dict[str, Array]) -> Tuple[Array, Array, Dict[str, Array]]:
-        """Mean and variance to normalise with, and the new running statistics."""
+    def _train(
+        self, x: Array, shape: Tuple[int, ...], running: Dict[str, Array]
+    ) -> Tuple[Array, Array, Dict[str, Array]]:
+        """Mean and variance to normalise with, and the new running statistics. `x` of `shape` comes as rows."""
         size = self._axis_size() * (x.size // x.shape[0])
         if size == 1 and self.mode == "torch":
             raise ValueError(
                 "`BatchNorm` expects more than one number for each channel in training, got a batch of 1 with `x` of "
-                "shape {}. Use a larger batch, or `inference=True`.".format(x.shape)
+                "shape {}. Use a larger batch, or `inference=True`.".format(shape)
             )
         mean = self._mean(x)
-        centred = x - along_first_axes(mean, x)
+        centred = x - _along_rows(mean, x)
         var = self._mean(centred * centred)
         running_dtype = running["mean"].dtype
         old_mean, old_var = (as_dtype_of(running[name], x.dtype) for name in ("mean", "var"))
@@ -243,7 +245,7 @@ class BatchNorm(StatefulLayer):
 
     def _mean(self, x: Array) -> Array:
         """The mean of each channel over the spatial axes and the batch."""
-        return lax.pmean(jnp.mean(x, tuple(range(1, x.ndim))) if x.ndim > 1 else x, self.axis_name)
+        return lax.pmean(jnp.mean(x, 1) if x.ndim > 1 else x, self.axis_name)
 
     def _axis_size(self) -> Any:
         try:
@@ -261,3 +263,8 @@ class BatchNorm(StatefulLayer):
         return "ys, state = jax.vmap(model, axis_name={!r}, in_axes=(0, None), out_axes=(0, None))(xs, state)".format(
             self.axis_name
         )
+
+
+def _along_rows(parameter: Array, x: Array) -> Array:
+    """`parameter`, one number for each channel, in a shape that is broadcast along the rows of `x`."""
+    return parameter[:, None] if x.ndim > 1 else parameter

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
+import jax.numpy as jnp
+
 from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from ._checks import as_number, as_size, check_unstacked, in_words
 from ._dtypes import at_least_float32
-from ._normalise import make_scale_and_shift, scale_and_shift, standardise, with_state
+from ._normalise import as_output, make_scale_and_shift, normalise_rows, with_state
 from ._parameters import Initialiser
 from ._state import State
 
@@ -250,7 +252,10 @@ def as_channels(x: Any, layer: Any, channels: Optional[int]) -> Array:
 
 
 def _normalise(x: Array, groups: int, layer: Any) -> Array:
-    y = at_least_float32(x)
-    grouped = y if groups == x.shape[0] else y.reshape((groups, x.shape[0] // groups) + x.shape[1:])
-    y = standardise(grouped, tuple(range(1, grouped.ndim)), layer.eps).reshape(x.shape)
-    return scale_and_shift(y, layer.weight, layer.bias, x)
+    channels = (groups, x.shape[0] // groups, 1)
+    y = at_least_float32(x).reshape(channels[:2] + (-1,))
+    mean = jnp.mean(y, (1, 2), keepdims=True)
+    centred = y - mean
+    var = jnp.mean(centred * centred, (1, 2), keepdims=True)
+    weight, bias = (None if p is None else p.reshape(channels) for p in (layer.weight, layer.bias))
+    return as_output(normalise_rows(y, mean, var, layer.eps, weight, bias), x)

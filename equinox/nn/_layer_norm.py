@@ -11,7 +11,7 @@ from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from ._checks import as_array_of, as_number, as_size, check_unstacked
 from ._dtypes import at_least_float32
-from ._normalise import make_scale_and_shift, scale_and_shift, standardise, with_state
+from ._normalise import as_output, make_scale_and_shift, scale_and_shift, with_state
 from ._parameters import Initialiser
 from ._state import State
 
@@ -99,7 +99,9 @@ class LayerNorm(Module):
         """
         x = _as_example(x, self)
         y = at_least_float32(x)
-        return with_state(scale_and_shift(standardise(y, _all_axes(y), self.eps), self.weight, self.bias, x), state)
+        centred = y - jnp.mean(y)
+        y = centred * lax.rsqrt(jnp.mean(centred * centred) + self.eps)
+        return with_state(as_output(scale_and_shift(y, self.weight, self.bias), x), state)
 
 
 class RMSNorm(Module):
@@ -182,8 +184,8 @@ class RMSNorm(Module):
         """
         x = _as_example(x, self)
         y = at_least_float32(x)
-        y = y * lax.rsqrt(jnp.mean(y * y, _all_axes(y), keepdims=True) + self.eps)
-        return with_state(scale_and_shift(y, self.weight, self.bias, x), state)
+        y = y * lax.rsqrt(jnp.mean(y * y) + self.eps)
+        return with_state(as_output(scale_and_shift(y, self.weight, self.bias), x), state)
 
 
 def _as_shape(shape: Any, layer: str) -> Tuple[int, ...]:
@@ -200,7 +202,3 @@ def _as_example(x: Any, layer: Any) -> Array:
     name = type(layer).__name__
     next_move = "Reshape it, or make the layer with another `shape`."
     return as_array_of(x, "x", shape, "`{}` with `shape={}`".format(name, shape), "jax.vmap(layer)(x)", next_move)
-
-
-def _all_axes(x: Array) -> Tuple[int, ...]:
-    return tuple(range(x.ndim))

@@ -148,6 +148,29 @@ def test_mean_0_and_variance_1(make):
     check_one()
 
 
+def batch_norm(xs):
+    norm, state = make_batch_norm(xs.shape[1])
+    return batched(norm)(xs, state)[0]
+
+
+@pytest.mark.parametrize(
+    "call, axes",
+    [
+        (jax.vmap(EACH["LayerNorm"]()), (1, 2)),
+        (jax.vmap(EACH["GroupNorm"]()), (2, 3)),
+        (jax.vmap(EACH["InstanceNorm"]()), 2),
+        (batch_norm, (0, 2)),
+    ],
+    ids=["LayerNorm", "GroupNorm", "InstanceNorm", "BatchNorm"],
+)
+def test_the_variance_keeps_its_digits_if_the_mean_is_large(call, axes):
+    """In float32 the mean of the squares has no digits left for a variance of 1 beside a mean of 4096."""
+    xs = np.random.RandomState(0).normal(4096, 1, (8, 4, 6)).astype(np.float32)
+    wide = xs.astype(np.float64).reshape((8, 2, 2, 6) if axes == (2, 3) else xs.shape)
+    expected = (wide - wide.mean(axes, keepdims=True)) / np.sqrt(wide.var(axes, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(jax.jit(call)(xs), expected.reshape(xs.shape), atol=3e-3)
+
+
 @hypothesis.given(st.integers(1, 3), st.integers(1, 3), st.lists(st.integers(1, 3), min_size=1, max_size=3))
 @hypothesis.settings(max_examples=10)
 def test_the_shape_stays(groups, per_group, spatial):
