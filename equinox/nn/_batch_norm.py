@@ -217,7 +217,7 @@ class BatchNorm(StatefulLayer):
     def _train(
         self, x: Array, shape: Tuple[int, ...], running: Dict[str, Array]
     ) -> Tuple[Array, Array, Dict[str, Array]]:
-        """Mean and variance to normalise with, and the new running statistics. `x` of `shape` comes as rows."""
+        """Mean and variance to normalise with, and the new running statistics. `x` has one row for each channel."""
         size = self._axis_size() * (x.size // x.shape[0])
         if size == 1 and self.mode == "torch":
             raise ValueError(
