@@ -2,7 +2,7 @@
 
 import functools as ft
 import math
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +12,19 @@ from jax import core, lax
 from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from ._checks import as_array_of, as_bool, as_size, check_callable, check_key, in_words
-from ._dot_product_attention import attend
-from ._dropout import Dropout
+from ._dot_product_attention import as_scores, attend
+from ._dropout import TURN_OFF, Dropout, check_dropout_key
 from ._dtypes import as_dtype_of
 from ._linear import Linear
 from ._parameters import Initialiser, as_dtype, uniform
-from ._state import State, StateIndex
+from ._state import State, StateIndex, as_state, value_for
 
 ProcessHeads = Callable[[Array, Array, Array], Tuple[Array, Array, Array]]
+
+_MAP_STATE = (
+    "It holds the caches of several sequences. Map over the state too: "
+    "`jax.vmap(lambda x, state: layer(x, x, x, state=state))(xs, state)`."
+)
 
 _PROJECTIONS = ("query_proj", "key_proj", "value_proj", "output_proj")
 
@@ -104,6 +109,7 @@ class MultiheadAttention(Module):
     output_size: int = field(static=True)
     qk_size: int = field(static=True)
     vo_size: int = field(static=True)
+    max_length: Optional[int] = field(static=True)
 
     def __init__(
         self,
@@ -182,8 +188,9 @@ class MultiheadAttention(Module):
             )
             setattr(self, name, projection)
         self.cache = None
-        if max_length is not None:
-            rows = (size(max_length, "max_length"), kv_heads)
+        self.max_length = None if max_length is None else size(max_length, "max_length")
+        if self.max_length is not None:
+            rows = (self.max_length, kv_heads)
             self.cache = StateIndex(
                 {
                     "key": jnp.zeros(rows + (self.qk_size,), dtype),
@@ -233,6 +240,7 @@ class MultiheadAttention(Module):
         Raises:
             ValueError: An array has another shape, or `key` is missing.
             ValueError: `state` is given, and the layer has no `max_length`, or the cache is full.
+            ValueError: `state` is spent, or its arrays have other shapes than this layer's cache.
             ValueError: `process_heads` doesn't return three arrays of three axes. With `state`, it returns other shapes
                 than it gets.
             ValueError: The layer is a stack of layers, as `jax.vmap` over the construction makes it.
@@ -250,6 +258,7 @@ class MultiheadAttention(Module):
             True
         """
         query, key_, value = self._as_sequences(query, key_, value)
+        is_causal = as_bool(is_causal, "is_causal", "MultiheadAttention")
         heads = (
             _cut(self.query_proj, query, self.num_heads),
             _cut(self.key_proj, key_, self.num_kv_heads),
@@ -257,13 +266,21 @@ class MultiheadAttention(Module):
         )
         if process_heads is not None:
             heads = _processed(process_heads, heads)
+        check_dropout_key(self.dropout, key, inference, "MultiheadAttention", "with `inference=True`, or " + TURN_OFF)
         drop = None if self.dropout is None else ft.partial(self.dropout, key=key, inference=inference)
         if state is None:
-            return self._join(attend(*heads, mask=mask, is_causal=is_causal, drop=drop))
-        as_bool(is_causal, "is_causal", "MultiheadAttention")
-        keys, values, seen, fits, state = self._remember(*heads, state=state)
-        y = self._join(attend(heads[0], keys, values, mask=seen if mask is None else _both(mask, seen), drop=drop))
-        return jnp.where(fits, y, jnp.nan) if isinstance(fits, core.Tracer) else y, state
+            return self._join(attend("MultiheadAttention", *heads, mask=mask, is_causal=is_causal, drop=drop))
+        cache, before = self._before(state)
+        after, seen, fits = self._remember(before, *heads)
+        if mask is not None:
+            shape = (self.num_heads,) + seen.shape
+            who = "`MultiheadAttention` with `max_length={}`".format(shape[-1])
+            seen = as_scores(mask, "mask", shape, who) & seen
+        keys, values = after["key"], after["value"]
+        y = self._join(attend("MultiheadAttention", heads[0], keys, values, mask=seen, drop=drop))
+        y = jnp.where(fits, y, jnp.nan) if isinstance(fits, core.Tracer) else y
+        # A call that fails doesn't spend the state, so `set` comes last.
+        return y, state.set(cache, after)
 
     def _as_sequences(self, query: Any, key_: Any, value: Any) -> Tuple[Array, Array, Array]:
         batched = "jax.vmap(layer)(query, key_, value)"
@@ -289,20 +306,24 @@ class MultiheadAttention(Module):
         q, number, size = heads.shape
         return jax.vmap(self.output_proj)(heads.reshape(q, number * size))
 
-    def _remember(self, query: Array, key_: Array, value: Array, *, state: Any) -> Tuple[Any, ...]:
-        """Write the heads of keys and values to the cache.
-
-        Returns:
-            All keys, all values, the mask of those that each query sees, whether they fit, and the new state.
-        """
-        if self.cache is None:
+    def _before(self, state: State) -> Tuple[StateIndex, Dict[str, Array]]:
+        """The index of the cache, and what it holds before the call."""
+        if self.cache is None or self.max_length is None:
             raise ValueError(
                 "`MultiheadAttention` keeps no keys and values, but got `state`. Make it with `max_length=...`, in "
                 "`eqx.nn.make_with_state`."
             )
-        if not isinstance(state, State):
-            raise TypeError("`MultiheadAttention` expects `state` to be a `State`, got {}.".format(in_words(state)))
-        before = state.get(self.cache)
+        rows = (self.max_length, self.num_kv_heads)
+        shapes = {"key": rows + (self.qk_size,), "value": rows + (self.vo_size,), "length": ()}
+        state = as_state(state, "MultiheadAttention")
+        return self.cache, value_for(state, self.cache, shapes, "MultiheadAttention", _MAP_STATE)
+
+    def _remember(self, before: Dict[str, Array], query: Array, key_: Array, value: Array) -> Tuple[Any, Array, Any]:
+        """Write the heads of keys and values to the cache.
+
+        Returns:
+            The new value of the cache, the mask of the keys that each query sees, and whether all fit.
+        """
         length, size, new = before["length"], len(before["key"]), len(key_)
         if len(query) != new:
             raise ValueError(
@@ -328,20 +349,13 @@ class MultiheadAttention(Module):
             for name, x in (("key", key_), ("value", value))
         }
         seen = jnp.arange(size) <= (length + jnp.arange(new))[:, None]
-        state = state.set(self.cache, dict(after, length=as_dtype_of(length + new, length.dtype)))
-        return after["key"], after["value"], seen, fits, state
+        return dict(after, length=as_dtype_of(length + new, length.dtype)), seen, fits
 
 
 def _cut(projection: Any, x: Array, heads: int) -> Array:
     """The projection of a sequence, with an axis for the heads after that of the sequence."""
     y = jax.vmap(projection)(x)
     return y.reshape(y.shape[0], heads, y.shape[1] // heads)
-
-
-def _both(mask: Any, seen: Array) -> Any:
-    """The mask of the user and that of the cache. A mask with other shape or dtype stays, for the error of `attend`."""
-    shape, dtype = getattr(mask, "shape", ()), getattr(mask, "dtype", None)
-    return mask & seen if shape[-2:] == seen.shape and dtype == jnp.bool_ else mask
 
 
 def _processed(process_heads: Any, heads: Tuple[Array, Array, Array]) -> Tuple[Array, Array, Array]:

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 from .. import _compat
 from .._compat.types import AnyArray, Array, Key
 from ._checks import as_array_of, as_bool, as_number, in_words
-from ._dropout import Dropout
+from ._dropout import Dropout, check_dropout_key
 from ._dtypes import as_dtype_of, match_dtypes
 
 Drop = Callable[[Array], Array]
 
-_NAME = "`dot_product_attention`"
+_NAME = "dot_product_attention"
 _BATCHED = "jax.vmap(eqx.nn.dot_product_attention)(query, key_, value)"
 
 
@@ -86,15 +86,18 @@ def dot_product_attention(
     if dropout_p != 0:
         if implementation is not None:
             raise ValueError(
-                "{} with `implementation={!r}` has no dropout, got `dropout_p={}`. Leave out one of them.".format(
+                "`{}` with `implementation={!r}` has no dropout, got `dropout_p={}`. Leave out one of them.".format(
                     _NAME, implementation, dropout_p
                 )
             )
-        drop = ft.partial(Dropout(dropout_p), key=key)
-    return attend(query, key_, value, mask, bias, is_causal, scale, drop, implementation)
+        dropout = Dropout(dropout_p)
+        check_dropout_key(dropout, key, None, _NAME, "with `dropout_p=0.0`")
+        drop = ft.partial(dropout, key=key)
+    return attend(_NAME, query, key_, value, mask, bias, is_causal, scale, drop, implementation)
 
 
 def attend(
+    who: str,
     query: Any,
     key_: Any,
     value: Any,
@@ -105,25 +108,25 @@ def attend(
     drop: Optional[Drop] = None,
     implementation: Optional[str] = None,
 ) -> Array:
-    """`dot_product_attention`, with any function as the dropout."""
+    """`dot_product_attention`, with any function as the dropout. `who` is the layer or function, for the errors."""
     if implementation not in (None, "xla", "cudnn"):
         raise ValueError(
-            "{} expects `implementation` to be `None`, 'xla' or 'cudnn', got {}.".format(
-                _NAME, in_words(implementation)
+            "`{}` expects `implementation` to be `None`, 'xla' or 'cudnn', got {}.".format(
+                who, in_words(implementation)
             )
         )
-    is_causal = as_bool(is_causal, "is_causal", "dot_product_attention")
-    query, key_, value = _as_arrays(query, key_, value)
+    is_causal = as_bool(is_causal, "is_causal", who)
+    query, key_, value = _as_arrays(query, key_, value, who)
     q, heads, size = query.shape
     kv, kv_heads, value_size = value.shape
     if mask is not None:
-        mask = _as_scores(mask, "mask", (heads, q, kv))
+        mask = as_scores(mask, "mask", (heads, q, kv), "`{}`".format(who))
     if bias is not None:
-        bias = _as_scores(bias, "bias", (heads, q, kv))
+        bias = as_scores(bias, "bias", (heads, q, kv), "`{}`".format(who))
         # Minus infinity means that the key takes no part. The softmax of it alone would be NaN.
         finite = bias > -jnp.inf
         mask = finite if mask is None else mask & finite
-    scale = 1 / math.sqrt(size) if scale is None else _as_scale(scale)
+    scale = 1 / math.sqrt(size) if scale is None else _as_scale(scale, who)
     if q == 0 or kv == 0:
         return jnp.zeros((q, heads, value_size), query.dtype)
     if implementation is not None:
@@ -175,55 +178,59 @@ def _as_rows(x: Array, group: int) -> Array:
     return jnp.swapaxes(x.reshape(heads // group, group, q, kv), 1, 2).reshape(heads // group, q * group, kv)
 
 
-def _as_arrays(query: Any, key_: Any, value: Any) -> Tuple[Array, Array, Array]:
+def _as_arrays(query: Any, key_: Any, value: Any, who: str) -> Tuple[Array, Array, Array]:
     """The three arrays in one dtype, with shapes that fit."""
-    query = as_array_of(query, "query", ("q", "heads", "size"), _NAME, _BATCHED)
+    query = as_array_of(query, "query", ("q", "heads", "size"), "`{}`".format(who), _BATCHED)
     _, heads, size = query.shape
-    key_ = as_array_of(key_, "key_", ("kv", "kv_heads", size), _NAME + " with `query` of {}".format(size), _BATCHED)
+    with_query = "`{}` with `query` of {}".format(who, size)
+    key_ = as_array_of(key_, "key_", ("kv", "kv_heads", size), with_query, _BATCHED)
     kv, kv_heads, _ = key_.shape
-    who = "{} with `key_` of shape {}".format(_NAME, key_.shape)
-    value = as_array_of(value, "value", (kv, kv_heads, "value_size"), who, _BATCHED)
+    with_key = "`{}` with `key_` of shape {}".format(who, key_.shape)
+    value = as_array_of(value, "value", (kv, kv_heads, "value_size"), with_key, _BATCHED)
     if kv_heads == 0 or heads % kv_heads:
         raise ValueError(
-            "{} expects the heads of `key_` and `value` to divide those of `query`, got {} heads of `key_` and {} of "
-            "`query`.".format(_NAME, kv_heads, heads)
+            "`{}` expects the heads of `key_` and `value` to divide those of `query`, got {} heads of `key_` and {} of "
+            "`query`.".format(who, kv_heads, heads)
         )
+    for name, x in (("key_", key_), ("value", value)):
+        if jnp.issubdtype(x.dtype, jnp.complexfloating):
+            raise TypeError("`{}` expects `{}` to be real, got {}.".format(who, name, x.dtype))
     query, key_, value = match_dtypes(query, key_, value)
     if not jnp.issubdtype(query.dtype, jnp.floating):
         raise TypeError(
-            "{} expects `query` to be floating-point, got {}: convert it first, as with "
-            "`query.astype(jnp.float32)`.".format(_NAME, query.dtype)
+            "`{}` expects `query` to be floating-point, got {}: convert it first, as with "
+            "`query.astype(jnp.float32)`.".format(who, query.dtype)
         )
     return query, key_, value
 
 
-def _as_scores(x: Any, name: str, shape: Tuple[int, int, int]) -> Array:
-    """The mask or the bias, as an array of shape `(q, kv)` or `(heads, q, kv)`."""
+def as_scores(x: Any, name: str, shape: Tuple[int, int, int], who: str) -> Array:
+    """The mask or the bias, as an array of shape `(q, kv)` or `(heads, q, kv)`. `who` begins the message."""
     if not hasattr(x, "shape"):
-        raise TypeError("{} expects `{}` to be an array, got {}.".format(_NAME, name, in_words(x)))
+        raise TypeError("{} expects `{}` to be an array, got {}.".format(who, name, in_words(x)))
     x = jnp.asarray(x)
     if x.shape not in (shape, shape[1:]):
         raise ValueError(
-            "{0} expects `{1}` to have shape (q, kv) or (heads, q, kv), here {2} or {3}, got {4}.".format(
-                _NAME, name, shape[1:], shape, x.shape
+            "{} expects `{}` to have shape (q, kv) or (heads, q, kv), here {} or {}, got {}.".format(
+                who, name, shape[1:], shape, x.shape
             )
         )
     if name == "mask" and x.dtype != jnp.bool_:
         raise TypeError(
-            "{} expects `mask` to hold bools, which are `True` where a key takes part, got {}. Numbers to add are "
-            "`bias`.".format(_NAME, x.dtype)
+            "{} expects `mask` to hold bools, which are `True` where a key takes part, got {}. To add numbers, use "
+            "the `bias` of `eqx.nn.dot_product_attention`.".format(who, x.dtype)
         )
     if name == "bias" and not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError("{} expects `bias` to be floating-point, got {}.".format(_NAME, x.dtype))
+        raise TypeError("{} expects `bias` to be floating-point, got {}.".format(who, x.dtype))
     return x
 
 
-def _as_scale(scale: Any) -> Any:
+def _as_scale(scale: Any, who: str) -> Any:
     """A number, or an array of shape `()`, such as a temperature that is learnt."""
     if not hasattr(scale, "shape"):
-        return as_number(scale, "scale", "dot_product_attention", -math.inf)
+        return as_number(scale, "scale", who, -math.inf)
     if scale.shape != ():
-        raise ValueError("{} expects `scale` to be one number, got an array of shape {}.".format(_NAME, scale.shape))
+        raise ValueError("`{}` expects `scale` to be one number, got an array of shape {}.".format(who, scale.shape))
     return scale
 
 

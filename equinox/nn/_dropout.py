@@ -106,9 +106,7 @@ class Dropout(Module):
         known_flag, known_p = _known_flag(flag), _known_probability(self.p)
         if known_flag or known_p == 0:
             return input  # pyright: ignore[reportReturnType]  # a NumPy array stays one
-        if key is None:
-            raise ValueError(_NO_KEY + (_NO_KEY_TRACED if known_flag is None else ""))
-        check_key(key, "Dropout")
+        check_dropout_key(self, key, flag, "Dropout", _TURN_OFF_HERE + TURN_OFF)
         input = jnp.asarray(input)
         if not jnp.issubdtype(input.dtype, jnp.inexact):
             raise TypeError(
@@ -123,14 +121,36 @@ class Dropout(Module):
         return jnp.where(flag, input, dropped) if known_flag is None else dropped
 
 
-_NO_KEY = (
-    "`Dropout` needs a PRNG key to choose what to drop. Call it with `key=...`, or with `deterministic=True` to return "
-    "`input` unchanged."
-)
-_NO_KEY_TRACED = (
-    " Its `deterministic` is traced, so its value isn't known yet. Pass a key anyway, or keep the flag static, as "
-    "`filter_fn=eqx.is_array` does."
-)
+def check_dropout_key(dropout: Any, key: Any, flag: Any, layer: str, otherwise: str) -> None:
+    """Raise an error if `dropout`, that of `layer`, needs a key and `key` is none.
+
+    Args:
+        dropout: A `Dropout`, or `None`. A user may put another layer in its place. That checks its key itself.
+        key: The argument `key` of the call of `layer`.
+        flag: If not `None`, it is used instead of the flag of `dropout`.
+        layer: The layer that the user calls.
+        otherwise: What to do instead of passing a key.
+    """
+    if not isinstance(dropout, Dropout):
+        return
+    known_flag = _known_flag(dropout.deterministic if flag is None else flag)
+    if known_flag or _known_probability(dropout.p) == 0:
+        return
+    if key is None:
+        traced = (
+            " The flag of the dropout is traced, so its value isn't known yet. Pass a key anyway, or keep the flag "
+            "static, as `filter_fn=eqx.is_array` does."
+        )
+        raise ValueError(
+            "`{}` needs a PRNG key to choose what to drop. Call it with `key=...`, or {}.{}".format(
+                layer, otherwise, traced if known_flag is None else ""
+            )
+        )
+    check_key(key, layer)
+
+
+TURN_OFF = "turn the dropout of the model off: `eqx.nn.inference_mode(model)`"
+_TURN_OFF_HERE = "with `deterministic=True` to return `input` unchanged, or "
 
 
 def _known_flag(flag: Any) -> Optional[bool]:

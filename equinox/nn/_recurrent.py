@@ -11,7 +11,7 @@ from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from ._cells import Cell, GRUCell, LSTMCell
 from ._checks import as_array_of, as_bool, as_size, check_callable, check_key, columns, in_words
-from ._dropout import Dropout
+from ._dropout import TURN_OFF, Dropout, check_dropout_key
 from ._parameters import Initialiser
 from ._reparametrised import innermost, unwrap
 from ._state import is_stateful
@@ -195,6 +195,7 @@ class _Layers(Module):
         xs = _as_sequence(xs, first, layer)
         states = _as_states(initial, first, (count,), xs.dtype, layer)
         padding = _padding(lengths, len(xs), layer)
+        check_dropout_key(self.dropout, key, None, layer, TURN_OFF)
         keys: Any = [None] * len(self.layers)
         if key is not None and self.dropout is not None:
             keys = jrandom.split(key, len(self.layers))

@@ -372,14 +372,39 @@ def test_decoding_with_a_mask():
 
 # Errors
 
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"mask": np.ones((3, 3), bool), "key": jrandom.PRNGKey(0)}, "`mask`"),
+        ({"mask": np.ones((3, 4)), "key": jrandom.PRNGKey(0)}, "`mask`"),
+        ({"is_causal": 3, "key": jrandom.PRNGKey(0)}, "`is_causal`"),
+        ({}, "needs a PRNG key"),
+        ({"key": 3}, "`key` to be a PRNG key"),
+    ],
+    ids=map(str, range(5)),
+)
+def test_a_failed_call_does_not_spend_the_state(wrong, message):
+    """It can be repeated with good arguments."""
+    attention, state = make_decoder(4, dropout_p=0.5)
+    with pytest.raises((TypeError, ValueError), match=message):
+        attention(X, X, X, state=state, **wrong)
+    _, new = attention(X, X, X, state=state, key=jrandom.PRNGKey(0))
+    assert int(new.get(attention.cache)["length"]) == 3
+
+
 X = np.ones((3, 8), np.float32)
 HEADS = [np.ones((3, 4, 2), np.float32)] * 3
 LAYER = make_layer(4, 8)
 
 
-def decode(max_length, **options):
+def decode(max_length, of=None, **options):
     attention, state = make_decoder(max_length)
-    return attention(X, X, X, state=state, **options)
+    return attention(X, X, X, state=state if of is None else of, **options)
+
+
+def copies(state):
+    return jax.tree_util.tree_map(lambda x: jnp.stack([x, x]), state)
 
 
 def full():
@@ -404,8 +429,30 @@ def full():
             r"got \(1, 3, 8\). Batch with `jax.vmap\(layer\)\(query",
         ),
         (lambda: LAYER(X, X[:2], X), ValueError, r"`key_` and `value` of one length, got \(2, 8\) and \(3, 8\)"),
-        (lambda: LAYER(X, X, X, np.ones((3, 3))), TypeError, "`mask` to hold bools"),
+        (lambda: LAYER(X, X, X, np.ones((3, 3))), TypeError, "`MultiheadAttention` expects `mask` to hold bools"),
         (lambda: LAYER(X, X, X, np.ones((2, 3), bool)), ValueError, r"here \(3, 3\) or \(4, 3, 3\), got \(2, 3\)"),
+        (lambda: LAYER(X * 1j, X, X), TypeError, "`MultiheadAttention` expects `query` to be floating-point, got comp"),
+        (lambda: LAYER(X, X * 1j, X), TypeError, "`MultiheadAttention` expects `key_` to be real, got complex64"),
+        (
+            lambda: decode(5, mask=np.ones((3, 3), bool)),
+            ValueError,
+            r"`max_length=5` expects `mask` .* \(3, 5\) or \(4",
+        ),
+        (
+            lambda: decode(3, of=make_decoder(7)[1]),
+            ValueError,
+            r"'key'\]` .* shape \(3, 4, 2\), got \(7, 4, 2\). It is",
+        ),
+        (
+            lambda: decode(7, of=make_decoder(3)[1]),
+            ValueError,
+            r"shape \(7, 4, 2\), got \(3, 4, 2\). It is the state of",
+        ),
+        (
+            lambda: decode(3, of=copies(make_decoder(3)[1])),
+            ValueError,
+            r"got \(2, 3, 4, 2\). .* Map over the state too",
+        ),
         (lambda: LAYER(X, X, X, process_heads=lambda *heads: heads[:2]), ValueError, "return three arrays"),
         (
             lambda: decode(4, process_heads=lambda query, key_, value: (query, key_[:, :1], value)),
@@ -417,7 +464,16 @@ def full():
         (lambda: LAYER(X, X, X, process_heads=3), TypeError, "`process_heads` to be a function"),
         (lambda: LAYER(X, X, X, state=nn.State(LAYER)), ValueError, "Make it with `max_length="),
         (lambda: make_decoder(4)[0](X, X, X, state=3), TypeError, "`state` to be a `State`, got 3"),
-        (lambda: make_layer(4, 8, dropout_p=0.5)(X, X, X), ValueError, "needs a PRNG key"),
+        (
+            lambda: make_layer(4, 8, dropout_p=0.5)(X, X, X),
+            ValueError,
+            "`MultiheadAttention` needs .*`inference=True`, or",
+        ),
+        (
+            lambda: nn.dot_product_attention(*HEADS, dropout_p=0.5),
+            ValueError,
+            "`dot_product_attention` .*`dropout_p=0.0`",
+        ),
         (full, ValueError, "`max_length=4` has no room for 3 more. It holds 3 already"),
         (
             lambda: jax.vmap(lambda key: nn.MultiheadAttention(4, 8, key=key))(jrandom.split(jrandom.PRNGKey(0)))(

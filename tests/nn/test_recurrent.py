@@ -230,7 +230,7 @@ def test_dropout_is_between_layers(getkey, draw):
     first, second = model.layers[0][0], model.layers[1][0]
     assert_close(model(xs, key=key)[0], RNN(second)(jnp.zeros((3, 3)))[0])
     assert_close(eqx.tree_inference(model)(xs)[0], RNN(second)(RNN(first)(xs)[0])[0])
-    with pytest.raises(ValueError, match="needs a PRNG key"):
+    with pytest.raises(ValueError, match="`GRU` needs a PRNG key .* or turn .* `eqx.nn.inference_mode"):
         model(xs)
     assert GRU(2, 3, dropout=0.5, key=getkey()).dropout is None
 
