@@ -13,7 +13,7 @@ from .._trees.predicates import is_static_function
 from ._checks import as_size, as_sizes, check_callable
 from ._dtypes import as_dtype_of, at_least_float32
 from ._spatial import Sizes
-from ._windows import Operation, as_spatial, check_ordered, larger, reduce_axis
+from ._windows import Operation, as_spatial, check_ordered, larger, max_windows, reduce_axis
 
 
 class _Adaptive(Module):
@@ -224,6 +224,8 @@ class _AdaptiveMaxPool(_Adaptive):
     def __call__(self, x: AnyArray, *, key: Optional[Key] = None) -> Array:
         x = as_spatial(x, self.num_spatial_dims, self)
         check_ordered(x, self)
+        if max(self.target_shape) == 1:
+            return max_windows(x, x.shape[1:], self.target_shape)
         for axis, target in self._axes():
             x = _reduce(x, axis, target, larger)
         return x

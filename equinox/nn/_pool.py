@@ -13,7 +13,7 @@ from .._trees.predicates import is_static_function
 from ._checks import as_bool, as_size, as_sizes, check_callable, in_words
 from ._dtypes import as_dtype_of, at_least_float32
 from ._spatial import Padding, PaddingArgument, Pair, Sizes, as_padding, output_sizes, padding_pairs
-from ._windows import as_spatial, check_ordered, larger, reduce_windows, sum_windows
+from ._windows import as_spatial, check_ordered, larger, max_windows, reduce_windows, sum_windows
 
 
 class Pool(Module):
@@ -166,7 +166,7 @@ class _MaxPool(Pool):
     def __call__(self, x: AnyArray, *, key: Optional[Key] = None) -> Array:
         x = as_spatial(x, self.num_spatial_dims, self)
         check_ordered(x, self)
-        return reduce_windows(self._padded(x), self.kernel_size, self.stride, self.operation)
+        return max_windows(self._padded(x), self.kernel_size, self.stride)
 
 
 class MaxPool1d(_MaxPool):

@@ -86,8 +86,13 @@ def test_the_mean_of_a_constant_is_the_constant():
 
 @pytest.mark.parametrize(
     "pool",
-    [nn.AdaptiveMaxPool2d((3, 2)), nn.AdaptiveAvgPool2d((3, 2)), nn.AdaptivePool((3, 2), 2, first_minus_last)],
-    ids=["AdaptiveMaxPool2d", "AdaptiveAvgPool2d", "AdaptivePool"],
+    [
+        nn.AdaptiveMaxPool2d((3, 2)),
+        nn.AdaptiveMaxPool2d(1),
+        nn.AdaptiveAvgPool2d((3, 2)),
+        nn.AdaptivePool((3, 2), 2, first_minus_last),
+    ],
+    ids=["AdaptiveMaxPool2d", "AdaptiveMaxPool2d, one output", "AdaptiveAvgPool2d", "AdaptivePool"],
 )
 def test_derivatives_of_each_order_and_mode(pool):
     """Forward mode gives what reverse mode gives, also over reverse mode, and under `vmap` and `jit`."""
@@ -102,6 +107,19 @@ def test_derivatives_of_each_order_and_mode(pool):
     np.testing.assert_allclose(forward, reverse, rtol=1e-4, atol=1e-5)
     assert np.any(forward != 0)
     np.testing.assert_allclose(value[1], pool(xs[1]), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "pool", [nn.AdaptiveMaxPool2d(1), nn.MaxPool2d((2, 3))], ids=["AdaptiveMaxPool2d", "MaxPool2d"]
+)
+def test_the_gradient_of_one_output_belongs_to_the_first_of_the_largest(pool):
+    """Or to the first NaN. A channel has its own."""
+    nan, inf = np.nan, np.inf
+    xs = np.array([[[1, 3, 0], [3, 3, 2]], [[5, 7, nan], [9, nan, 7]], [[-inf, -inf, -inf]] * 2], np.float32)
+    expected = np.zeros((3, 6))
+    expected[[0, 1, 2], [1, 2, 0]] = 1
+    gradient = jax.grad(lambda x: jnp.sum(pool(x)))(xs)
+    np.testing.assert_array_equal(np.reshape(gradient, (3, 6)), expected)
 
 
 def test_nan_and_infinity_stay_in_their_windows():

@@ -60,12 +60,17 @@ def mean_of_all(_: Any, xs: Any) -> Any:
     return jnp.mean(xs, (2, 3), keepdims=True)
 
 
+def maximum_of_all(_: Any, xs: Any) -> Any:
+    return jnp.max(xs, (2, 3), keepdims=True)
+
+
 MAKERS = {
     "MaxPool2d, halves": ft.partial(against, nn.MaxPool2d(2, 2), windows(2, 2, 0, lax.max, -np.inf)),
     "MaxPool2d, overlap": ft.partial(against, nn.MaxPool2d(3, 2, 1), windows(3, 2, 1, lax.max, -np.inf)),
     "AvgPool2d, halves": ft.partial(against, nn.AvgPool2d(2, 2), average(2, 2)),
     "AvgPool2d, overlap": ft.partial(against, nn.AvgPool2d(3, 1), average(3, 1)),
     "AdaptiveMaxPool2d": ft.partial(against, nn.AdaptiveMaxPool2d(TARGET), adaptive(jnp.max)),
+    "AdaptiveMaxPool2d, one output": ft.partial(against, nn.AdaptiveMaxPool2d(1), maximum_of_all),
     "AdaptiveAvgPool2d": ft.partial(against, nn.AdaptiveAvgPool2d(TARGET), adaptive(jnp.mean)),
     "AdaptiveAvgPool2d, one output": ft.partial(against, nn.AdaptiveAvgPool2d(1), mean_of_all),
 }
