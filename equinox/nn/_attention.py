@@ -14,7 +14,7 @@ from .._module import Module, field
 from ._checks import as_array_of, as_bool, as_size, check_callable, check_key, in_words
 from ._dot_product_attention import as_scores, attend
 from ._dropout import TURN_OFF, Dropout, check_dropout_key
-from ._dtypes import as_dtype_of
+from ._dtypes import as_dtype_of, where_or
 from ._linear import Linear
 from ._parameters import Initialiser, as_dtype, uniform
 from ._state import State, StateIndex, as_state, value_for
@@ -278,7 +278,7 @@ class MultiheadAttention(Module):
             seen = as_scores(mask, "mask", shape, who) & seen
         keys, values = after["key"], after["value"]
         y = self._join(attend("MultiheadAttention", heads[0], keys, values, mask=seen, drop=drop))
-        y = jnp.where(fits, y, jnp.nan) if isinstance(fits, core.Tracer) else y
+        y = where_or(fits, y, jnp.nan) if isinstance(fits, core.Tracer) else y
         # A call that fails doesn't spend the state, so `set` comes last.
         return y, state.set(cache, after)
 

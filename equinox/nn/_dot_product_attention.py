@@ -11,7 +11,7 @@ from .. import _compat
 from .._compat.types import AnyArray, Array, Key
 from ._checks import as_array_of, as_bool, as_number, in_words
 from ._dropout import Dropout, check_dropout_key
-from ._dtypes import as_dtype_of, match_dtypes
+from ._dtypes import as_dtype_of, match_dtypes, where_or
 
 Drop = Callable[[Array], Array]
 
@@ -149,7 +149,7 @@ def attend(
         weights = drop(weights)
     y = _compat.dot_general_in(wide, as_dtype_of(weights, query.dtype), value, (((2,), (0,)), ((0,), (1,))))
     y = as_dtype_of(_as_heads(jnp.moveaxis(y, 0, 1), group), query.dtype)
-    return y if some is None else jnp.where(some, y, 0)
+    return y if some is None else where_or(some, y, 0)
 
 
 def _as_queries(x: Array, group: int) -> Array:
@@ -256,7 +256,7 @@ def _by_jax(
         implementation=implementation,
     )[0]
     # JAX gives the mean of all values to a query for which no key takes part.
-    return y if mask is None else jnp.where(_queries_with_keys(mask, is_causal), y, 0)
+    return y if mask is None else where_or(_queries_with_keys(mask, is_causal), y, 0)
 
 
 def _queries_with_keys(mask: Array, is_causal: bool) -> Array:

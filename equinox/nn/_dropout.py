@@ -11,6 +11,7 @@ from jax import core, lax
 from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from ._checks import MAP_OVER_LAYERS, check_key, in_words, two_names
+from ._dtypes import where_or
 
 
 def _is_number(x: Any) -> bool:
@@ -113,11 +114,15 @@ class Dropout(Module):
                 "`Dropout` expects `input` to be floating-point or complex, got {}: convert it first, as with "
                 "`input.astype(jnp.float32)`.".format(input.dtype)
             )
-        keep = 1 - (lax.stop_gradient(self.p) if known_p is None else known_p)
         # If nothing is kept, the scale has no effect. It must be finite: an infinite one makes the gradient NaN.
-        scale = 1 / jnp.where(keep > 0, keep, 1)
+        if known_p is None:
+            keep = 1 - lax.stop_gradient(self.p)
+            scale = 1 / jnp.where(keep > 0, keep, 1)
+        else:
+            keep = 1 - known_p
+            scale = 1 / keep if keep > 0 else 1.0
         mask = jrandom.bernoulli(key, jnp.asarray(keep, jnp.float32), input.shape)
-        dropped = jnp.where(mask, input * jnp.asarray(scale, input.dtype), 0)
+        dropped = where_or(mask, input * jnp.asarray(scale, input.dtype), 0)
         return jnp.where(flag, input, dropped) if known_flag is None else dropped
 
 

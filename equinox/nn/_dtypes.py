@@ -3,6 +3,7 @@
 from typing import Any, Optional, Tuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from .._compat.types import AnyArray, Array
 
@@ -25,6 +26,14 @@ def match_dtypes(input: AnyArray, *parameters: Optional[AnyArray]) -> Tuple[Any,
 def at_least_float32(x: AnyArray) -> Array:
     """`x` in its own dtype, or in float32 if it has less precision. Norms and softmax compute in it."""
     return as_dtype_of(x, jnp.promote_types(x.dtype, jnp.float32))
+
+
+def where_or(condition: Any, x: AnyArray, other: float) -> Array:
+    """`x` where `condition` is true, and the number `other` elsewhere.
+
+    The number has the dtype of `x` from the start, so no conversion is traced.
+    """
+    return jnp.where(condition, x, np.asarray(other, x.dtype))
 
 
 def as_dtype_of(x: AnyArray, dtype: Any) -> Any:

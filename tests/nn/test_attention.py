@@ -202,6 +202,15 @@ def test_scale_may_be_traced():
     np.testing.assert_allclose(y, by_loops(query * 0.5 * np.sqrt(3), key_, value), rtol=1e-4, atol=1e-5)
 
 
+def test_float32_is_not_converted():
+    """The jaxpr with a mask, or with a cache, converts no floating-point number."""
+    attention, state = make_decoder(4)
+    mask = np.ones((3, 3), bool)
+    calls = (lambda x, state: attention(x, x, x, mask), lambda x, state: attention(x, x, x, state=state))
+    for call in calls:
+        assert "new_dtype=float32" not in str(jax.make_jaxpr(call)(X, state))
+
+
 def test_softmax_in_float32():
     """Inputs in 16 bits give the numbers of float32, rounded, with gradients in 16 bits."""
 
