@@ -227,7 +227,7 @@ class _AdaptiveMaxPool(_Adaptive):
         if max(self.target_shape) == 1:
             return max_windows(x, x.shape[1:], self.target_shape)
         for axis, target in self._axes():
-            x = _reduce(x, axis, target, larger)
+            x = _max(x, axis, target)
         return x
 
 
@@ -330,6 +330,9 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPool):
         super().__init__(target_shape, 3)
 
 
+_FEW = 8  # windows along one axis
+
+
 def _windows(size: int, target: int) -> Tuple[Any, Any]:
     """Where each of `target` windows begins, and where it ends. They have at most two lengths, `n` and `n + 1`."""
     i = np.arange(target)
@@ -354,6 +357,18 @@ def _reduce(x: Array, axis: int, target: int, operation: Operation) -> Array:
     rest = lax.slice_in_dim(x, length, size, 1, axis)
     long = operation(lax.slice_in_dim(short, 0, size - length, 1, axis), rest)
     return jnp.where(longer, jnp.take(long, starts, axis, mode="clip"), wanted)
+
+
+def _max(x: Array, axis: int, target: int) -> Array:
+    """The maximum of each window along one axis.
+
+    A few windows of two lengths are reduced one by one, which is faster. With many, the program would be large.
+    """
+    size = x.shape[axis]
+    if size % target == 0 or target > _FEW:
+        return _reduce(x, axis, target, larger)
+    windows = [lax.slice_in_dim(x, int(start), int(end), 1, axis) for start, end in zip(*_windows(size, target))]
+    return jnp.concatenate([reduce_axis(w, axis, w.shape[axis], w.shape[axis], larger) for w in windows], axis)
 
 
 def _mean(x: Array, axis: int, target: int) -> Array:
