@@ -200,9 +200,8 @@ class BatchNorm(StatefulLayer):
         return self._apply(x, wide, mean, var), state.set(self.running, after)
 
     def _apply(self, x: AnyArray, wide: Array, mean: Array, var: Array) -> Array:
-        mean, var, weight, bias = (
-            None if p is None else _along_rows(p, wide) for p in (mean, var, self.weight, self.bias)
-        )
+        mean, var = _along_rows(mean, wide), _along_rows(var, wide)
+        weight, bias = (None if p is None else _along_rows(p, wide) for p in (self.weight, self.bias))
         return as_output(normalise_rows(wide, mean, var, self.eps, weight, bias), x)
 
     def _for_inference(self, running: Dict[str, Array], dtype: Any) -> Tuple[Array, Array]:
