@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence
 
 import jax
 import jax.random as jrandom
 
 from .._compat import named_children
 from .._compat.types import Array, Key, T
+from .._transforms.vmap import filter_vmap
 from .._trees.at import tree_at
 from .._trees.layout import layout_of
 from .._trees.paths import describe_leaf
@@ -18,6 +19,7 @@ from .._trees.predicates import is_inexact_jax_or_numpy
 from .._trees.select import select
 from ._checks import check_callable, check_key, in_words
 from ._parameters import OUTPUT_FIRST, Initialiser, initialise
+from ._reparametrised import Reparametrised
 from ._stacked import Stacked
 
 
@@ -36,7 +38,8 @@ def reinitialise(model: T, initialisers: Mapping[Any, Initialiser], key: Key) ->
         key: A PRNG key.
 
     Returns:
-        The changed model. Shapes and dtypes are as before.
+        The changed model. Shapes and dtypes are as before. Where the weight inside a `WeightNorm` changes, `g` becomes
+        the new norm. A later pattern may select `g`.
 
     Raises:
         TypeError: `initialisers` is no dictionary, an initialiser can't be called, or `key` is no PRNG key.
@@ -58,7 +61,7 @@ def reinitialise(model: T, initialisers: Mapping[Any, Initialiser], key: Key) ->
             "`{{'*.weight': jax.nn.initializers.he_normal()}}`, got {}.".format(in_words(initialisers))
         )
     check_key(key, "reinitialise")
-    layouts = _layouts(model)
+    nodes = _nodes(model)
     for by, init in initialisers.items():
         check_callable(init, "initialisers[{!r}]".format(by), "reinitialise")
         selected = select(model, by)
@@ -71,9 +74,24 @@ def reinitialise(model: T, initialisers: Mapping[Any, Initialiser], key: Key) ->
                 )
             own_key = jrandom.fold_in(key, zlib.crc32(path.encode()) & 0x7FFFFFFF)
             # A layer without bias has `None`, which stays.
-            new.append(None if leaf is None else _draw(path, init, own_key, leaf, *layouts[path]))
-        model = tree_at(selected, model, tuple(new))
+            new.append(None if leaf is None else _draw(path, init, own_key, leaf, nodes[path]))
+        model = _follow_weights(tree_at(selected, model, tuple(new)), selected, nodes)
     return model
+
+
+def _follow_weights(model: T, changed: Sequence[str], nodes: Mapping[str, _Node]) -> T:
+    """`model`, in which wrappers follow the weights at the paths `changed`. Inner wrappers come first."""
+    for path in sorted(nodes, key=len, reverse=True):
+        if nodes[path].weight_path in changed:
+            follow: Any = _follow_weight
+            for _ in range(nodes[path].stacks):
+                follow = filter_vmap(follow)
+            model = tree_at(select(model, path), model, replace_fn=follow)
+    return model
+
+
+def _follow_weight(wrapper: Reparametrised) -> Reparametrised:
+    return wrapper._follow_weight()
 
 
 def _place(path: str) -> str:
@@ -81,13 +99,19 @@ def _place(path: str) -> str:
     return "`{}`".format(path) if path else "the whole model"
 
 
-def _layouts(model: Any) -> Dict[str, Tuple[bool, int]]:
-    """For each path, whether the first two axes are output and input, and in how many `Stacked` the node is."""
+class _Node(NamedTuple):
+    output_first: bool  # whether it is a weight whose first two axes are output and input
+    stacks: int  # in how many `Stacked` it is
+    weight_path: Optional[str]  # if it is a wrapper such as `WeightNorm`, the path of the weight that it changes
+
+
+def _nodes(model: Any) -> Dict[str, _Node]:
+    """What is known about each node, by its path."""
     found = {}
     pending = [("", model, False, 0)]
     while pending:
         path, node, output_first, stacks = pending.pop()
-        found[path] = (output_first, stacks)
+        found[path] = _Node(output_first, stacks, _weight_path(path, node))
         is_module = layout_of(node) is not None
         fields = {"." + f.name: f for f in dataclasses.fields(node)} if is_module else {}
         inside = stacks + isinstance(node, Stacked)
@@ -97,10 +121,19 @@ def _layouts(model: Any) -> Dict[str, Tuple[bool, int]]:
     return found
 
 
-def _draw(path: str, init: Initialiser, key: Key, leaf: Any, output_first: bool, stacks: int) -> Array:
-    """A new value for `leaf`. Its first `stacks` axes are those of `Stacked`, and each layer gets its own key."""
-    if stacks == 0:
-        return initialise(init, key, leaf.shape, leaf.dtype, output_first, "The initialiser of " + _place(path))
+def _weight_path(path: str, node: Any) -> Optional[str]:
+    if not isinstance(node, Reparametrised):
+        return None
+    name = node.weight_name
+    while isinstance(node, Reparametrised):
+        path, node = path + ".layer", node.layer
+    return "{}.{}".format(path, name)
+
+
+def _draw(path: str, init: Initialiser, key: Key, leaf: Any, node: _Node) -> Array:
+    """A new value for `leaf`. Its first `node.stacks` axes are those of `Stacked`, and each layer gets its own key."""
+    if node.stacks == 0:
+        return initialise(init, key, leaf.shape, leaf.dtype, node.output_first, "The initialiser of " + _place(path))
     keys = jrandom.split(key, leaf.shape[0])
     like = jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
-    return jax.vmap(lambda key: _draw(path, init, key, like, output_first, stacks - 1))(keys)
+    return jax.vmap(lambda key: _draw(path, init, key, like, node._replace(stacks=node.stacks - 1)))(keys)

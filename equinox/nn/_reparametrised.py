@@ -40,6 +40,10 @@ class Reparametrised(StatefulLayer):
         """The wrapped layer, as the call uses it."""
         return self.layer
 
+    def _follow_weight(self) -> Reparametrised:
+        """The wrapper after `reinitialise` changed the weight. Its own parameters may depend on the weight."""
+        return self
+
     def _call(self, x: Any, args: Tuple[Any, ...], options: Dict[str, Any]) -> Any:
         """Call the layer. If it is stateful, the state comes first in `args`, or by name."""
         if not self.is_stateful():

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from .._compat.types import Array, Key
 from .._module import field
+from .._module.replace import replace_unchecked
 from ._checks import as_size
 from ._dtypes import as_dtype_of, at_least_float32
 from ._reparametrised import Reparametrised, Updates, first_weight, get_weight
@@ -34,7 +35,8 @@ class WeightNorm(Reparametrised):
         `axis`.
 
     Initialisation:
-        `g` is the norm of `v`. So at first the wrapped layer gives the same output.
+        `g` is the norm of `v`. So at first the wrapped layer gives the same output. `eqx.nn.reinitialise` of `v` sets
+        `g` to the new norm.
 
     PyTorch:
         `torch.nn.utils.parametrizations.weight_norm`, with `dim` for `axis`. `original0` is `g`, `original1` is the
@@ -73,7 +75,7 @@ class WeightNorm(Reparametrised):
         self.layer = layer
         self.weight_name = weight_name
         self.axis = axis
-        self.g = as_dtype_of(_norm(at_least_float32(first_weight(layer, weight_name)), axis), weight.dtype)
+        self.g = _length(layer, weight_name, axis, weight.dtype)
 
     def __call__(self, x: Any, *args: Any, key: Optional[Key] = None, **kwargs: Any) -> Any:
         """Call the layer with the normalised weight.
@@ -97,10 +99,17 @@ class WeightNorm(Reparametrised):
         """
         return self._call(x, args, dict(kwargs, key=key))
 
+    def _follow_weight(self) -> WeightNorm:
+        return replace_unchecked(self, {"g": _length(self.layer, self.weight_name, self.axis, self.g.dtype)})
+
     def _compute(self, weight: Array, state: Optional[State]) -> Tuple[Array, Updates]:
         wide = at_least_float32(weight)
         normalised = wide * (as_dtype_of(self.g, wide.dtype) / _norm(wide, self.axis))
         return as_dtype_of(normalised, weight.dtype), ()
+
+
+def _length(layer: Any, weight_name: str, axis: Optional[int], dtype: Any) -> Array:
+    return as_dtype_of(_norm(at_least_float32(first_weight(layer, weight_name)), axis), dtype)
 
 
 def _norm(v: Array, axis: Optional[int]) -> Array:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import equinox as eqx
-from equinox.nn import Conv2d, Linear, Sequential, Stacked, reinitialise
+from equinox.nn import Conv2d, Linear, LoRA, Sequential, Stacked, WeightNorm, reinitialise
 
 INIT = jax.nn.initializers
 KEY = jrandom.PRNGKey(0)
@@ -84,6 +84,31 @@ def test_layers_of_a_stack_and_of_an_ensemble():
     many = eqx.filter_vmap(lambda key: Linear(3, 2, key=key))(keys)
     weights = eqx.filter_vmap(lambda model, key: reinitialise(model, {"*.weight": first_size}, key))(many, keys).weight
     np.testing.assert_array_equal(weights, np.full((2, 2, 3), 3.0))
+
+
+def test_the_length_of_weight_norm_follows_the_weight(getkey):
+    """The effective weight is the drawn one: also inside `Stacked`, another wrapper or a model, and on each axis."""
+
+    def check(wrap, weight_of):
+        wrapped = reinitialise(wrap(Linear(3, 3, key=getkey())), {"*.weight": normal}, KEY)
+        drawn = weight_of(wrapped)
+        np.testing.assert_allclose(jax.vmap(wrapped)(jnp.eye(3)).T, drawn, rtol=1e-4, atol=1e-5)
+
+    check(lambda linear: WeightNorm(without_bias(linear)), lambda w: w.layer.weight)
+    check(lambda linear: WeightNorm(without_bias(linear), axis=None), lambda w: w.layer.weight)
+    check(lambda linear: WeightNorm(LoRA(without_bias(linear), 1, key=KEY), axis=1), lambda w: w.layer.layer.weight)
+    check(lambda linear: LoRA(WeightNorm(without_bias(linear)), 1, key=KEY), lambda w: w.layer.layer.weight)
+    check(lambda linear: Sequential([WeightNorm(without_bias(linear))]), lambda w: w[0].layer.weight)
+    many = Stacked(lambda key: WeightNorm(Linear(3, 3, key=key)), 2, key=getkey())
+    new = reinitialise(many, {"*.weight": normal}, KEY)
+    np.testing.assert_allclose(new.layers.g[..., 0], np.linalg.norm(new.layers.layer.weight, axis=2), rtol=1e-5)
+    assert reinitialise(many, {"*.bias": normal}, KEY).layers.g is many.layers.g
+    later = reinitialise(many, {"*.weight": normal, "*.g": INIT.ones}, KEY)
+    np.testing.assert_array_equal(later.layers.g, np.ones((2, 3, 1)))
+
+
+def without_bias(linear):
+    return eqx.tree_at(lambda linear: linear.bias, linear, None)
 
 
 @pytest.mark.parametrize(

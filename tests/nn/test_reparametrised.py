@@ -134,6 +134,13 @@ def test_lora_of_a_model_that_has_its_state_already():
         WeightNorm(inner)
 
 
+def test_a_zero_direction_has_no_weight():
+    """Where `v` is zero, the weight is NaN, as in PyTorch. Other rows keep theirs."""
+    norm = WeightNorm(Linear(3, 2, key=KEY))
+    norm = eqx.tree_at(lambda n: n.layer.weight, norm, norm.layer.weight.at[0].set(0.0))
+    np.testing.assert_array_equal(jnp.isnan(norm(X)), [True, False])
+
+
 STACKED = nn.Stacked(lambda key: Linear(3, 3, key=key), 2, key=KEY)
 
 
