@@ -122,6 +122,7 @@ class LoRA(Reparametrised):
 
         Raises:
             ValueError: The layer is stateful, and its state isn't given.
+            TypeError: The layer is stateful, and the argument after `x` is no `State`.
 
         Example:
             >>> lora = eqx.nn.LoRA(eqx.nn.Linear(8, 8, key=jax.random.PRNGKey(0)), 2, key=jax.random.PRNGKey(1))

@@ -13,7 +13,7 @@ from .._module.replace import replace_unchecked
 from .._trees.layout import layout_of
 from ._checks import check_callable, in_words
 from ._parameters import OUTPUT_FIRST
-from ._state import State, StatefulLayer, StateIndex, is_stateful
+from ._state import State, StatefulLayer, StateIndex, as_state, is_stateful
 
 Updates = Tuple[Tuple[StateIndex, Any], ...]  # new values of the state, to be set after the call of the layer
 
@@ -50,15 +50,9 @@ class Reparametrised(StatefulLayer):
             return unwrap(self, None)[0](x, *args, **options)
         if "state" in options:
             args = (options.pop("state"),) + args
-        if not (args and isinstance(args[0], State)):
-            raise ValueError(
-                "`{}` needs a state, because its `layer`, a `{}`, is stateful. Make model and state with "
-                "`eqx.nn.make_with_state`, and call `y, state = layer(x, state)`.".format(
-                    type(self).__name__, type(self.layer).__name__
-                )
-            )
-        layer, updates = unwrap(self, args[0])
-        return call_with_state(layer, updates, x, args[0], args[1:], options)
+        state = as_state(args[0] if args else None, type(self).__name__)
+        layer, updates = unwrap(self, state)
+        return call_with_state(layer, updates, x, state, args[1:], options)
 
 
 def innermost(layer: Any) -> Any:

@@ -91,6 +91,7 @@ class WeightNorm(Reparametrised):
 
         Raises:
             ValueError: The layer is stateful, and its state isn't given.
+            TypeError: The layer is stateful, and the argument after `x` is no `State`.
 
         Example:
             >>> norm = eqx.nn.WeightNorm(eqx.nn.Linear(3, 2, key=jax.random.PRNGKey(0)))
