@@ -273,7 +273,7 @@ class MultiheadAttention(Module):
         cache, before = self._before(state)
         after, seen, fits = self._remember(before, *heads)
         if mask is not None:
-            shape = (self.num_heads,) + seen.shape
+            shape = (self.num_heads, len(query), seen.shape[1])
             who = "`MultiheadAttention` with `max_length={}`".format(shape[-1])
             seen = as_scores(mask, "mask", shape, who) & seen
         keys, values = after["key"], after["value"]

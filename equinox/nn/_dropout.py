@@ -1,7 +1,7 @@
 """`Dropout`: the only layer that is random at each call."""
 
 import numbers
-from typing import Any, Optional
+from typing import Any, Optional, cast
 
 import jax.numpy as jnp
 import jax.random as jrandom
@@ -121,7 +121,7 @@ class Dropout(Module):
         else:
             keep = 1 - known_p
             scale = 1 / keep if keep > 0 else 1.0
-        mask = jrandom.bernoulli(key, jnp.asarray(keep, jnp.float32), input.shape)
+        mask = jrandom.bernoulli(cast(Key, key), jnp.asarray(keep, jnp.float32), input.shape)
         dropped = where_or(mask, input * jnp.asarray(scale, input.dtype), 0)
         return jnp.where(flag, input, dropped) if known_flag is None else dropped
 
