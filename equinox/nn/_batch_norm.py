@@ -12,7 +12,7 @@ from .._module import field
 from ._checks import as_bool, as_number, as_size, in_words
 from ._dtypes import as_dtype_of, at_least_float32
 from ._group_norm import as_channels
-from ._normalise import as_output, known_flag, make_scale_and_shift, normalise_rows
+from ._normalise import as_output, known_flag, make_scale_and_shift, normalise_rows, squared_size
 from ._parameters import Initialiser, as_dtype
 from ._state import SHARE_STATE, State, StatefulLayer, StateIndex, as_state, value_for
 
@@ -225,7 +225,7 @@ class BatchNorm(StatefulLayer):
             )
         mean = self._mean(x)
         centred = x - _along_rows(mean, x)
-        var = self._mean(centred * centred)
+        var = self._mean(squared_size(centred))
         running_dtype = running["mean"].dtype
         old_mean, old_var = (as_dtype_of(running[name], x.dtype) for name in ("mean", "var"))
         if self.mode == "torch":

@@ -10,7 +10,7 @@ from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from ._checks import as_number, as_size, check_unstacked, in_words
 from ._dtypes import at_least_float32
-from ._normalise import as_output, make_scale_and_shift, normalise_rows, with_state
+from ._normalise import as_output, make_scale_and_shift, normalise_rows, squared_size, with_state
 from ._parameters import Initialiser
 from ._state import State
 
@@ -256,6 +256,6 @@ def _normalise(x: Array, groups: int, layer: Any) -> Array:
     y = at_least_float32(x).reshape(channels[:2] + (-1,))
     mean = jnp.mean(y, (1, 2), keepdims=True)
     centred = y - mean
-    var = jnp.mean(centred * centred, (1, 2), keepdims=True)
+    var = jnp.mean(squared_size(centred), (1, 2), keepdims=True)
     weight, bias = (None if p is None else p.reshape(channels) for p in (layer.weight, layer.bias))
     return as_output(normalise_rows(y, mean, var, layer.eps, weight, bias), x)

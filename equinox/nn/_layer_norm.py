@@ -11,7 +11,7 @@ from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from ._checks import as_array_of, as_number, as_size, check_unstacked
 from ._dtypes import at_least_float32
-from ._normalise import as_output, make_scale_and_shift, scale_and_shift, with_state
+from ._normalise import as_output, make_scale_and_shift, scale_and_shift, squared_size, with_state
 from ._parameters import Initialiser
 from ._state import State
 
@@ -100,7 +100,7 @@ class LayerNorm(Module):
         x = _as_example(x, self)
         y = at_least_float32(x)
         centred = y - jnp.mean(y)
-        y = centred * lax.rsqrt(jnp.mean(centred * centred) + self.eps)
+        y = centred * lax.rsqrt(jnp.mean(squared_size(centred)) + self.eps)
         return with_state(as_output(scale_and_shift(y, self.weight, self.bias), x), state)
 
 

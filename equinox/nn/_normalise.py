@@ -45,6 +45,11 @@ def _zeros(key: Any, shape: Tuple[int, ...], dtype: Any) -> Array:
     return jnp.zeros(shape, dtype)
 
 
+def squared_size(x: Array) -> Array:
+    """`abs(x)**2`, in the dtype of `x`. The variance is the mean of this, also of complex numbers."""
+    return x * (lax.conj(x) if jnp.issubdtype(x.dtype, jnp.complexfloating) else x)
+
+
 def scale_and_shift(y: Array, weight: Optional[Array], bias: Optional[Array]) -> Array:
     """`weight * y + bias`, in the dtype of `y`."""
     if weight is not None:

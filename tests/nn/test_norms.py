@@ -201,6 +201,17 @@ def test_in_double_precision(make, x64):
     np.testing.assert_allclose(y, expected.reshape(4, 6), rtol=1e-10)
 
 
+@pytest.mark.parametrize("make", [lambda: nn.LayerNorm((4, 6)), lambda: nn.GroupNorm(2, 4)], ids=["layer", "group"])
+def test_complex_numbers(make):
+    """The variance of complex numbers is the mean of the squared distances to their mean."""
+    rows = (randoms(2, 12) + 1j * randoms(2, 12)).astype(np.complex64)
+    rows = rows.reshape(1, 24) if isinstance(make(), nn.LayerNorm) else rows
+    expected = (rows - rows.mean(1, keepdims=True)) / np.sqrt(rows.var(1, keepdims=True) + 1e-5)
+    y = make()(rows.reshape(4, 6))
+    assert y.dtype == np.complex64
+    np.testing.assert_allclose(y, expected.reshape(4, 6), rtol=1e-4, atol=1e-5)
+
+
 def test_rms_norm_is_its_formula():
     """With a bias, which PyTorch's has not. A scale of the input changes nothing."""
     x, bias = randoms(6), randoms(6)
