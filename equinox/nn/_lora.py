@@ -160,5 +160,5 @@ class LoRA(Reparametrised):
         return tree_util.tree_map(lambda leaf: lax.stop_gradient(leaf) if is_inexact_array(leaf) else leaf, self.layer)
 
     def _compute(self, weight: Array, state: Optional[State]) -> Tuple[Array, Updates]:
-        change = self.alpha / self.lora_a.shape[0] * (self.lora_b @ self.lora_a)
+        change = self.alpha / self.lora_a.shape[-2] * (self.lora_b @ self.lora_a)
         return weight + as_dtype_of(change.reshape(weight.shape), weight.dtype), ()

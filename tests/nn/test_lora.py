@@ -79,9 +79,9 @@ def test_batch_ensemble_and_bfloat16(getkey):
 
 
 def test_the_layers_of_a_stacked(getkey):
-    """`filter_vmap` gives each layer of a `Stacked` its own change, and merges it."""
-    stacked = Stacked(lambda key: Linear(3, 3, key=key), 2, key=getkey())
-    layers = eqx.filter_vmap(trained)(stacked.layers, jrandom.split(getkey(), 2))
+    """`filter_vmap` gives each layer of a `Stacked` its own change. `merge` merges all, with and without `vmap`."""
+    stacked = Stacked(lambda key: Linear(3, 3, key=key), 3, key=getkey())
+    layers = eqx.filter_vmap(trained)(stacked.layers, jrandom.split(getkey(), 3))
     changed = eqx.tree_at(lambda stacked: stacked.layers, stacked, layers)
     merged = eqx.tree_at(lambda stacked: stacked.layers, stacked, eqx.filter_vmap(lambda lora: lora.merge())(layers))
     expected = X
@@ -90,6 +90,7 @@ def test_the_layers_of_a_stacked(getkey):
     np.testing.assert_allclose(changed(X), expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(merged(X), expected, rtol=1e-4, atol=1e-5)
     assert jax.tree_util.tree_structure(merged) == jax.tree_util.tree_structure(stacked)
+    np.testing.assert_allclose(layers.merge().weight, merged.layers.weight, rtol=1e-5, atol=1e-6)
 
 
 def test_float64(layer, x, x64, getkey):
