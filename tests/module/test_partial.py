@@ -81,7 +81,7 @@ def test_what_is_no_function_is_refused(wrong):
 
 
 def test_a_function_is_needed():
-    with pytest.raises(TypeError, match="^`Partial` expects an argument `func`, but none came"):
+    with pytest.raises(TypeError, match="^`Partial.__init__` got wrong arguments: missing a required argument: 'func'"):
         eqx.Partial()
 
 
