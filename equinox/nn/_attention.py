@@ -13,7 +13,7 @@ from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from ._checks import as_array_of, as_bool, as_size, check_callable, check_key, in_words
 from ._dot_product_attention import as_scores, attend
-from ._dropout import TURN_OFF, Dropout, check_dropout_key
+from ._dropout import TURN_OFF, Dropout, as_dropout, check_dropout_key
 from ._dtypes import as_dtype_of, where_or
 from ._linear import Linear
 from ._parameters import Initialiser, as_dtype, uniform
@@ -159,9 +159,7 @@ class MultiheadAttention(Module):
         dtype = as_dtype(dtype, "MultiheadAttention")
         if not jnp.issubdtype(dtype, jnp.floating):
             raise ValueError("`MultiheadAttention` expects `dtype` to be floating-point, got {}.".format(dtype))
-        dropout = Dropout(dropout_p, inference=inference)
-        # Without dropout there is no flag. So all leaves are arrays.
-        self.dropout = None if isinstance(dropout_p, (int, float)) and dropout_p == 0 else dropout
+        self.dropout = as_dropout(dropout_p, "dropout_p", "MultiheadAttention", inference)
         check_key(key, "MultiheadAttention")
 
         queries, kv_heads = self.num_heads * self.qk_size, self.num_kv_heads

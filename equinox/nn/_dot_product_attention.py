@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from .. import _compat
 from .._compat.types import AnyArray, Array, Key
 from ._checks import as_array_of, as_bool, as_number, in_words
-from ._dropout import Dropout, check_dropout_key
+from ._dropout import as_dropout, check_dropout_key
 from ._dtypes import as_dtype_of, match_dtypes, where_or
 
 Drop = Callable[[Array], Array]
@@ -73,7 +73,7 @@ def dot_product_attention(
         ValueError: `dropout_p` is outside 0 to 1, `key` is missing, or `implementation` is unknown.
         ValueError: `implementation` and `dropout_p` are both given.
         TypeError: The queries aren't real numbers, `mask` has no bools, or `bias` has no real numbers.
-        TypeError: `is_causal` is no bool, or `key` is no PRNG key.
+        TypeError: `is_causal` is no bool, `dropout_p` is no number, or `key` is no PRNG key.
         NotImplementedError: This JAX lacks `implementation`.
 
     Example:
@@ -82,15 +82,14 @@ def dot_product_attention(
         >>> eqx.nn.dot_product_attention(query, kv, kv).shape
         (5, 4, 8)
     """
-    drop = None
-    if dropout_p != 0:
+    drop, dropout = None, as_dropout(dropout_p, "dropout_p", _NAME)
+    if dropout is not None:
         if implementation is not None:
             raise ValueError(
                 "`{}` with `implementation={!r}` has no dropout, got `dropout_p={}`. Leave out one of them.".format(
                     _NAME, implementation, dropout_p
                 )
             )
-        dropout = Dropout(dropout_p)
         check_dropout_key(dropout, key, None, _NAME, "with `dropout_p=0.0`")
         drop = ft.partial(dropout, key=key)
     return attend(_NAME, query, key_, value, mask, bias, is_causal, scale, drop, implementation)

@@ -126,6 +126,16 @@ class Dropout(Module):
         return jnp.where(flag, input, dropped) if known_flag is None else dropped
 
 
+def as_dropout(p: Any, name: str, layer: str, inference: Any = False) -> Optional[Dropout]:
+    """The dropout of `layer`, whose argument `name` is `p`.
+
+    It is `None` if `p` is the number 0. Then there is no flag, and all leaves of `layer` are arrays.
+    """
+    _known_probability(p, name, layer)
+    _known_flag(inference, "inference", layer)
+    return None if _is_number(p) and p == 0 else Dropout(p, inference)
+
+
 def check_dropout_key(dropout: Any, key: Any, flag: Any, layer: str, otherwise: str) -> None:
     """Raise an error if `dropout`, that of `layer`, needs a key and `key` is none.
 
@@ -138,7 +148,7 @@ def check_dropout_key(dropout: Any, key: Any, flag: Any, layer: str, otherwise: 
     """
     if not isinstance(dropout, Dropout):
         return
-    known_flag = _known_flag(dropout.deterministic if flag is None else flag)
+    known_flag = _known_flag(dropout.deterministic) if flag is None else _known_flag(flag, "inference", layer)
     if known_flag or _known_probability(dropout.p) == 0:
         return
     if key is None:
@@ -158,24 +168,24 @@ TURN_OFF = "turn the dropout of the model off: `eqx.nn.inference_mode(model)`"
 _TURN_OFF_HERE = "with `deterministic=True` to return `input` unchanged, or "
 
 
-def _known_flag(flag: Any) -> Optional[bool]:
-    """`deterministic` as a bool, or `None` while it is traced."""
+def _known_flag(flag: Any, name: str = "deterministic", layer: str = "Dropout") -> Optional[bool]:
+    """`flag`, the argument `name` of `layer`, as a bool, or `None` while it is traced."""
     if isinstance(flag, core.Tracer):
         return None
     if isinstance(flag, (bool, np.bool_)) or (_is_scalar_array(flag) and flag.dtype == jnp.bool_):
         return bool(flag)
-    raise TypeError("`Dropout` expects `deterministic` to be `True` or `False`, got {}.".format(in_words(flag)))
+    raise TypeError("`{}` expects `{}` to be `True` or `False`, got {}.".format(layer, name, in_words(flag)))
 
 
-def _known_probability(p: Any) -> Optional[float]:
-    """`p` as a float, or `None` while it is traced."""
+def _known_probability(p: Any, name: str = "p", layer: str = "Dropout") -> Optional[float]:
+    """`p`, the argument `name` of `layer`, as a float, or `None` while it is traced."""
     if isinstance(p, core.Tracer):
         return None
     if isinstance(p, bool) or not (isinstance(p, numbers.Real) or _is_scalar_array(p)):
-        raise TypeError("`Dropout` expects `p` to be a number from 0 to 1, got {}.".format(in_words(p)))
+        raise TypeError("`{}` expects `{}` to be a number from 0 to 1, got {}.".format(layer, name, in_words(p)))
     value = float(p)
     if not 0 <= value <= 1:  # this refuses NaN too
-        raise ValueError("`Dropout` expects `p` to be a probability, from 0 to 1, got {}.".format(value))
+        raise ValueError("`{}` expects `{}` to be a probability, from 0 to 1, got {}.".format(layer, name, value))
     return value
 
 

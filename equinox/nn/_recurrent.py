@@ -11,7 +11,7 @@ from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from ._cells import Cell, GRUCell, LSTMCell
 from ._checks import as_array_of, as_bool, as_size, check_callable, check_key, columns, in_words
-from ._dropout import TURN_OFF, Dropout, check_dropout_key
+from ._dropout import TURN_OFF, Dropout, as_dropout, check_dropout_key
 from ._parameters import Initialiser
 from ._reparametrised import innermost, unwrap
 from ._state import is_stateful
@@ -170,9 +170,8 @@ class _Layers(Module):
         self.unroll = as_size(unroll, "unroll", layer)
         use_bias = as_bool(use_bias, "use_bias", layer)
         check_key(key, layer)
-        between = Dropout(dropout)
-        # Without dropout there is no flag. So all leaves are arrays.
-        self.dropout = None if self.num_layers == 1 or isinstance(dropout, (int, float)) and dropout == 0 else between
+        between = as_dropout(dropout, "dropout", layer)
+        self.dropout = None if self.num_layers == 1 else between
         directions = 2 if self.bidirectional else 1
         keys = jrandom.split(key, self.num_layers * directions)
 

@@ -311,6 +311,7 @@ def test_initialisation():
     np.testing.assert_allclose(abs(layer.output_proj.weight).max(), 1 / 8, rtol=0.01)
     assert (layer.query_proj.bias == 0).all()
     assert layer.key_proj.bias is None
+    assert all(make_layer(2, 4, dropout_p=p).dropout is None for p in (0, 0.0, np.float32(0)))
     other = make_layer(4, 64, key_size=32, weight_init=None)
     np.testing.assert_allclose(abs(other.key_proj.weight).max(), np.sqrt(6 / 96), rtol=0.01)
     ones = make_layer(2, 4, use_output_bias=True, bias_init=jax.nn.initializers.ones)
@@ -430,6 +431,19 @@ def full():
         (lambda: make_layer(4, 8, key_size=0), ValueError, "`key_size` to be at least 1, got 0"),
         (lambda: make_layer(4, 8, use_key_bias=1), TypeError, "`use_key_bias` to be `True` or `False`, got 1"),
         (lambda: make_layer(4, 8, dtype=jnp.complex64), ValueError, "`dtype` to be floating-point, got complex64"),
+        (lambda: make_layer(4, 8, dropout_p=2), ValueError, "`MultiheadAttention` expects `dropout_p` .* got 2.0"),
+        (lambda: make_layer(4, 8, dropout_p="1"), TypeError, "`MultiheadAttention` expects `dropout_p` .* got '1'"),
+        (lambda: make_layer(4, 8, inference=3), TypeError, "`MultiheadAttention` expects `inference` .* got 3"),
+        (
+            lambda: make_layer(4, 8, dropout_p=0.5)(X, X, X, inference=3),
+            TypeError,
+            "`MultiheadAttention` expects `inference` to be `True` or `False`, got 3",
+        ),
+        (
+            lambda: nn.dot_product_attention(*HEADS, dropout_p=2.0, key=jrandom.PRNGKey(0)),
+            ValueError,
+            "`dot_product_attention` expects `dropout_p` to be a probability, from 0 to 1, got 2.0",
+        ),
         (lambda: nn.MultiheadAttention(4, 8, key=None), TypeError, "`key` to be a PRNG key"),
         (lambda: LAYER(X[:, :7], X, X), ValueError, r"`query_size=8` expects `query` .* got \(3, 7\)"),
         (

@@ -233,6 +233,9 @@ def test_dropout_is_between_layers(getkey, draw):
     with pytest.raises(ValueError, match="`GRU` needs a PRNG key .* or turn .* `eqx.nn.inference_mode"):
         model(xs)
     assert GRU(2, 3, dropout=0.5, key=getkey()).dropout is None
+    assert GRU(2, 3, 2, dropout=np.float32(0), key=getkey()).dropout is None
+    with pytest.raises(ValueError, match="`GRU` expects `dropout` to be a probability, from 0 to 1, got 2.0"):
+        GRU(2, 3, 2, dropout=2.0, key=getkey())
 
 
 @LAYERS
