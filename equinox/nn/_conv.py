@@ -125,6 +125,7 @@ class Conv(Convolution):
         Raises:
             ValueError: `x` has another shape.
             ValueError: The kernel is larger than the padded input.
+            ValueError: A spatial axis of length 0 is padded, and `padding_mode` isn't `"ZEROS"`.
             ValueError: The layer is a stack of layers, as `jax.vmap` over the construction makes it.
             TypeError: `x` can't be made into an array.
 
@@ -138,6 +139,13 @@ class Conv(Convolution):
         pairs = padding_pairs(self.padding, sizes, extent, self.stride)
         output_sizes(type(self).__name__, sizes, extent, self.stride, pairs)  # an error if the kernel doesn't fit
         if self.padding_mode != "ZEROS":
+            if any(n == 0 and pair != (0, 0) for n, pair in zip(sizes, pairs)):
+                raise ValueError(
+                    "`{}` with `padding_mode={!r}` expects `x` to have no spatial axis of length 0, which has nothing "
+                    "to copy, got shape {}. The mode 'ZEROS' takes it.".format(
+                        type(self).__name__, self.padding_mode, input.shape
+                    )
+                )
             input = jnp.pad(input, ((0, 0),) + pairs, mode=PADDING_MODES[self.padding_mode])
             pairs = ((0, 0),) * len(sizes)
         y = lax.conv_general_dilated(

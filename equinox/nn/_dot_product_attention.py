@@ -71,7 +71,7 @@ def dot_product_attention(
     Raises:
         ValueError: An array has another shape, or `kv_heads` doesn't divide `heads`.
         ValueError: `dropout_p` is outside 0 to 1, `key` is missing, or `implementation` is unknown.
-        ValueError: `implementation` and `dropout_p` are both given.
+        ValueError: `implementation` is given, and so is `dropout_p`, or the values have another length than the keys.
         TypeError: The queries aren't real numbers, `mask` has no bools, or `bias` has no real numbers.
         TypeError: `is_causal` is no bool, `dropout_p` is no number, or `key` is no PRNG key.
         NotImplementedError: This JAX lacks `implementation`.
@@ -118,6 +118,11 @@ def attend(
     query, key_, value = _as_arrays(query, key_, value, who)
     q, heads, size = query.shape
     kv, kv_heads, value_size = value.shape
+    if implementation is not None and value_size != size:
+        raise ValueError(
+            "`{}` with `implementation={!r}` expects `value` to have vectors as long as those of `query`, got {} and "
+            "{}. Leave out `implementation`.".format(who, implementation, value_size, size)
+        )
     if mask is not None:
         mask = as_scores(mask, "mask", (heads, q, kv), "`{}`".format(who))
     if bias is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import jax.numpy as jnp
 import jax.random as jrandom
@@ -23,7 +23,8 @@ class Einsum(Module):
         equation: The axes of input, weight and output, as in `jnp.einsum`: `"ti,io->to"`. Each axis is a letter. The
             input comes first. An axis that isn't in the output is summed over.
         shape: The shape of the weight.
-        bias_shape: The shape of the bias, which is added to the output as NumPy broadcasts it. `None` means no bias.
+        bias_shape: The shape of the bias, which is added to the output as NumPy broadcasts it. The output keeps its
+            shape. `None` means no bias.
         dtype: The dtype of the parameters. `None` is JAX's floating-point dtype.
         weight_init: A function that makes the weight, such as `jax.nn.initializers.lecun_normal()`. It sees the weight
             in the shape that it has.
@@ -43,6 +44,7 @@ class Einsum(Module):
 
     Raises:
         ValueError: `equation` isn't of the form `"ti,io->to"`, or `shape` has another number of axes.
+        ValueError: A bias of `bias_shape` doesn't broadcast to the output.
         ValueError: A size is below 1, `dtype` is not floating-point or complex, or an initialiser returns another
             shape.
         TypeError: `equation` is no text, `shape` or `bias_shape` is no tuple of integers, or `dtype` is no dtype.
@@ -89,6 +91,7 @@ class Einsum(Module):
         self.bias = None
         if bias_shape is not None:
             bias_shape = _as_shape(bias_shape, "bias_shape")
+            _check_bias(self.equation, bias_shape, dict(zip(of_weight, shape)))
             self.bias = make_parameter("Einsum", "bias", bias_init, default, bias_key, bias_shape, dtype)
 
     def __call__(self, x: AnyArray, *, key: Optional[Key] = None) -> Array:
@@ -102,7 +105,7 @@ class Einsum(Module):
             An array with the axes of the output. It has the dtype of `x` if that is floating-point or complex.
 
         Raises:
-            ValueError: `x` has another shape.
+            ValueError: `x` has another shape, or the bias doesn't broadcast to the output.
             ValueError: The layer is a stack of layers, as `jax.vmap` over the construction makes it.
             TypeError: `x` can't be made into an array.
 
@@ -116,6 +119,8 @@ class Einsum(Module):
         sizes = dict(zip(of_weight, self.weight.shape))
         who = "`Einsum` with `equation={!r}`".format(self.equation)
         x = as_array_of(x, "x", [sizes.get(axis, axis) for axis in of_input], who, "jax.vmap(layer)(x)")
+        if self.bias is not None:
+            _check_bias(self.equation, self.bias.shape, dict(zip(of_input, x.shape), **sizes))
         x, weight, bias = match_dtypes(x, self.weight, self.bias)
         output = jnp.einsum(self.equation, x, weight)
         return output if bias is None else output + bias
@@ -126,6 +131,18 @@ def _axes(equation: str) -> Tuple[str, str, str]:
     inputs, output = equation.split("->")
     of_input, of_weight = inputs.split(",")
     return of_input, of_weight, output
+
+
+def _check_bias(equation: str, shape: Tuple[int, ...], sizes: Dict[str, int]) -> None:
+    """Raise an error if the output grows when a bias of `shape` is added. `sizes` has the axes of known length."""
+    _, _, output = _axes(equation)
+    of_output = [sizes.get(axis, axis) for axis in output]
+    pairs = zip(reversed(shape), reversed(of_output))
+    if len(shape) > len(output) or any(n not in (1, size) for n, size in pairs if isinstance(size, int)):
+        raise ValueError(
+            "`Einsum` with `equation={!r}` expects `bias_shape` to broadcast to the output, of shape ({}), got "
+            "{}.".format(equation, ", ".join(map(str, of_output)), shape)
+        )
 
 
 def _as_equation(equation: Any) -> str:

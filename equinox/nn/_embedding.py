@@ -41,7 +41,7 @@ class Embedding(Module):
     Raises:
         ValueError: A size is below 1, or is missing, or isn't that of `weight`.
         ValueError: `weight` is no matrix, or `weight` and `weight_init` are both given.
-        ValueError: `dtype` is not floating-point and not complex.
+        ValueError: `dtype` is not floating-point and not complex, or `weight` is complex and `dtype` is not.
         ValueError: The initialiser fails, or returns another shape.
         TypeError: A size is no integer, `weight` is no array of floating-point or complex numbers, or `dtype` is no
             dtype.
@@ -119,6 +119,13 @@ def _as_table(weight: Any, num_embeddings: Any, embedding_size: Any, dtype: Any)
         raise TypeError("`Embedding` expects `weight` to be an array, got {}.".format(in_words(weight)))
     if not jnp.issubdtype(weight.dtype, jnp.inexact):
         raise TypeError("`Embedding` expects `weight` to be floating-point or complex, got {}.".format(weight.dtype))
+    dtype = None if dtype is None else as_dtype(dtype, "Embedding")
+    is_complex = jnp.issubdtype(weight.dtype, jnp.complexfloating)
+    if is_complex and dtype is not None and not jnp.issubdtype(dtype, jnp.complexfloating):
+        raise ValueError(
+            "`Embedding` expects `dtype` to be complex as `weight` is, got {} for {}. For the real parts, pass "
+            "`weight.real`.".format(dtype, weight.dtype)
+        )
     if len(weight.shape) != 2 or 0 in weight.shape:
         raise ValueError(
             "`Embedding` expects `weight` to have shape (num_embeddings, embedding_size), got {}.".format(weight.shape)
@@ -131,7 +138,7 @@ def _as_table(weight: Any, num_embeddings: Any, embedding_size: Any, dtype: Any)
                     name, size, weight.shape
                 )
             )
-    return jnp.asarray(weight, None if dtype is None else as_dtype(dtype, "Embedding"))
+    return jnp.asarray(weight, dtype)
 
 
 def _as_index(x: Any, rows: int) -> Array:

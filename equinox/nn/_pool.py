@@ -103,7 +103,7 @@ class Pool(Module):
             ValueError: `x` has another number of axes, or a spatial axis of length 0.
             ValueError: The kernel is larger than the padded input.
             TypeError: `x` can't be made into an array.
-            TypeError: `x` has integers, and `init` is no integer.
+            TypeError: `x` has integers, and `init` is no integer. Or `x` is real, and `init` is complex.
             TypeError: `operation` returns another shape or dtype.
 
         Example:
@@ -128,17 +128,21 @@ class Pool(Module):
 
     def _init_in(self, dtype: Any) -> Any:
         """`init` in `dtype`. For integers and bools an infinite one is the least or the largest."""
-        value = self.init
-        if not jnp.issubdtype(dtype, jnp.inexact):
+        value, fits = self.init, True
+        if isinstance(value, complex):
+            fits = jnp.issubdtype(dtype, jnp.complexfloating)
+        elif not jnp.issubdtype(dtype, jnp.inexact):
             if np.isinf(value):
                 least, most = (False, True) if dtype == jnp.bool_ else (jnp.iinfo(dtype).min, jnp.iinfo(dtype).max)
                 value = most if value > 0 else least
-            elif np.isnan(value) or np.asarray(value).astype(dtype) != value:
-                raise TypeError(
-                    "`{}` expects `init` to be a number of the dtype of `x`, got {} for {}.".format(
-                        type(self).__name__, value, dtype
-                    )
+            else:
+                fits = not np.isnan(value) and np.asarray(value).astype(dtype) == value
+        if not fits:
+            raise TypeError(
+                "`{}` expects `init` to be a number of the dtype of `x`, got {} for {}.".format(
+                    type(self).__name__, value, dtype
                 )
+            )
         return np.asarray(value, dtype)
 
     def _pairs(self, sizes: Sequence[int]) -> Tuple[Pair, ...]:

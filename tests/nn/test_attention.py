@@ -522,6 +522,11 @@ def full():
             ValueError,
             "has no dropout, got `dropout_p=0.5`",
         ),
+        (
+            lambda: nn.dot_product_attention(*HEADS[:2], HEADS[2][:, :, :1], implementation="xla"),
+            ValueError,
+            "`implementation='xla'` expects `value` to have vectors .* got 1 and 2",
+        ),
     ],
     ids=lambda x: x.__name__ if isinstance(x, type) else "",
 )

@@ -251,6 +251,11 @@ make = ft.partial(nn.Conv2d, key=KEY)
         (lambda: make(2, 3, 3, padding="full"), ValueError, "'SAME', 'SAME_LOWER', 'VALID' or integers, got 'full'"),
         (lambda: make(2, 3, 3, padding_mode="ones"), ValueError, "`padding_mode` to be one of 'ZEROS', .* got 'ones'"),
         (lambda: make(2, 3, 3, padding_mode=None), TypeError, "`padding_mode` to be a string, got None"),
+        (
+            lambda: make(2, 3, 1, padding=1, padding_mode="REFLECT")(randoms(2, 4, 0)),
+            ValueError,
+            r"`Conv2d` with `padding_mode='REFLECT'` expects .* no spatial axis of length 0, .* got shape \(2, 4, 0\)",
+        ),
         (lambda: make(2, 3, 3, use_bias=1), TypeError, "`use_bias` to be `True` or `False`, got 1"),
         (lambda: nn.Conv2d(2, 3, 3, key=None), TypeError, "`Conv2d` expects `key` to be a PRNG key"),
         (lambda: nn.Conv(0, 2, 3, 3, key=KEY), ValueError, "`Conv` expects `num_spatial_dims` to be at least 1, got 0"),

@@ -144,6 +144,11 @@ def test_rotations_have_no_leaves_and_keep_the_dtype():
             TypeError,
             "`weight` to be floating-point or complex, got int",
         ),
+        (
+            lambda: nn.Embedding(weight=TABLE * 1j, dtype=jnp.float32),
+            ValueError,
+            "`dtype` to be complex as `weight` is, got float32 for complex64",
+        ),
         (lambda: nn.Embedding(weight=3), TypeError, "`weight` to be an array, got 3"),
         (lambda: nn.Embedding(weight=TABLE, weight_init=jax.nn.initializers.ones), ValueError, "Pass one of them"),
         (

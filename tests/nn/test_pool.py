@@ -229,6 +229,8 @@ def test_a_large_window_has_few_operations():
         (lambda: nn.Pool(0, 1, 1, 2), TypeError, "`operation` to be a function"),
         (lambda: nn.Pool(0, lax.add, 0, 2), ValueError, "`num_spatial_dims` to be at least 1, got 0"),
         (lambda: nn.MaxPool1d(2, padding=1)(jnp.ones((3, 0))), ValueError, r"no spatial axis of length 0, .* \(3, 0\)"),
+        (lambda: nn.Pool(1j, lax.add, 1, 2)(jnp.ones((1, 2))), TypeError, "the dtype of `x`, got 1j for float32"),
+        (lambda: nn.Pool(1j, lax.add, 1, 2)(jnp.ones((1, 2), int)), TypeError, "the dtype of `x`, got 1j for int32"),
         (lambda: nn.Pool(0.5, lax.add, 1, 2)(jnp.ones((1, 2), int)), TypeError, "the dtype of `x`, got 0.5 for int32"),
         (
             lambda: nn.Pool(0, lax.gt, 1, 2)(jnp.ones((1, 2))),
