@@ -114,7 +114,7 @@ class LoRA(Reparametrised):
         Args:
             x: What the layer takes.
             *args: They are passed to the layer, such as the hidden state of a cell.
-            key: It is passed to the layer.
+            key: A PRNG key for the layer. If the layer takes no key, it is not used.
             **kwargs: They are passed to the layer.
 
         Returns:

@@ -13,6 +13,7 @@ from .._module.replace import replace_unchecked
 from .._trees.layout import layout_of
 from ._checks import check_callable, in_words
 from ._parameters import OUTPUT_FIRST
+from ._sequential import takes_key
 from ._state import State, StatefulLayer, StateIndex, as_state, is_stateful
 
 Updates = Tuple[Tuple[StateIndex, Any], ...]  # new values of the state, to be set after the call of the layer
@@ -47,7 +48,8 @@ class Reparametrised(StatefulLayer):
     def _call(self, x: Any, args: Tuple[Any, ...], options: Dict[str, Any]) -> Any:
         """Call the layer. If it is stateful, the state comes first in `args`, or by name."""
         if not self.is_stateful():
-            return unwrap(self, None)[0](x, *args, **options)
+            layer, _ = unwrap(self, None)
+            return layer(x, *args, **_options_for(layer, options))
         if "state" in options:
             args = (options.pop("state"),) + args
         state = as_state(args[0] if args else None, type(self).__name__)
@@ -75,6 +77,7 @@ def call_with_state(
     layer: Any, updates: Updates, x: Any, state: State, args: Tuple[Any, ...], options: Dict[str, Any]
 ) -> Tuple[Any, State]:
     """Call a layer without wrappers. The new values are set after it, so a call that fails doesn't spend the state."""
+    options = _options_for(layer, options)
     if is_stateful(layer):
         y, state = layer(x, state, *args, **options)
     else:
@@ -82,6 +85,13 @@ def call_with_state(
     for index, value in updates:
         state = state.set(index, value)
     return y, state
+
+
+def _options_for(layer: Any, options: Dict[str, Any]) -> Dict[str, Any]:
+    """`options` without `key`, if it is `None` or `layer` takes none. The layers of a user may take none."""
+    if options["key"] is not None and takes_key(layer):
+        return options
+    return {name: value for name, value in options.items() if name != "key"}
 
 
 def get_weight(layer: Any, name: Any, who: str) -> Array:

@@ -112,7 +112,7 @@ class SpectralNorm(Reparametrised):
             x: What the layer takes.
             state: The state with `u` and `v`. It is needed.
             *args: They are passed to the layer, such as the hidden state of a cell.
-            key: It is passed to the layer.
+            key: A PRNG key for the layer. If the layer takes no key, it is not used.
             inference: If given, it is used instead of the layer's `inference`.
             **kwargs: They are passed to the layer.
 

@@ -226,16 +226,13 @@ def test_softmax_in_float32():
         for y, wide in zip(value_and_gradient(*low), value_and_gradient(*[x.astype(jnp.float32) for x in low])):
             assert y.dtype == dtype
             np.testing.assert_allclose(np.asarray(y, np.float32), wide, rtol=3e-2, atol=3e-2)
+        # The scores are 4097 and 4096. They are equal in 16 bits.
+        query, keys = jnp.array([[[64, 1]]], dtype), jnp.array([[[64, 1]], [[64, 0]]], dtype)
+        y = nn.dot_product_attention(query, keys, keys[:, :, 1:], scale=1.0)
+        np.testing.assert_allclose(float(y[0, 0, 0]), 1 / (1 + np.exp(-1)), rtol=1e-2)
     x = randoms(3, 4).astype(jnp.bfloat16)
     assert eqx.filter_eval_shape(SMALL, x, x, x).dtype == jnp.bfloat16
     assert make_layer(2, 4, dtype=jnp.bfloat16).key_proj.weight.dtype == jnp.bfloat16
-
-
-@pytest.fixture
-def x64():
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", False)
 
 
 def test_in_double_precision(x64):

@@ -180,16 +180,12 @@ def test_computes_in_the_dtype_of_the_input():
     np.testing.assert_allclose(over_c(x), over_c.weight[:, 0] @ at.T + over_c.bias, rtol=1e-5, atol=1e-6)
 
 
-def test_in_double_precision():
+def test_in_double_precision(x64):
     """With x64, parameters and results are exact to double precision."""
-    jax.config.update("jax_enable_x64", True)
-    try:
-        conv = nn.Conv1d(2, 2, 3, padding="SAME", key=KEY)
-        x = np.random.RandomState(0).normal(size=(2, 4))
-        assert conv.weight.dtype == conv(x).dtype == jnp.float64
-        np.testing.assert_allclose(conv(x), by_loops(conv, x), rtol=1e-12)
-    finally:
-        jax.config.update("jax_enable_x64", False)
+    conv = nn.Conv1d(2, 2, 3, padding="SAME", key=KEY)
+    x = np.random.RandomState(0).normal(size=(2, 4))
+    assert conv.weight.dtype == conv(x).dtype == jnp.float64
+    np.testing.assert_allclose(conv(x), by_loops(conv, x), rtol=1e-12)
 
 
 def test_initialisation():

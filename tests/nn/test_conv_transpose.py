@@ -143,18 +143,14 @@ def test_computes_in_the_dtype_of_the_input():
     np.testing.assert_allclose(in_complex, np.asarray(conv(x)) * (1 + 2j), rtol=1e-5, atol=1e-5)
 
 
-def test_in_double_precision():
+def test_in_double_precision(x64):
     """With x64, the transpose is exact to double precision."""
-    jax.config.update("jax_enable_x64", True)
-    try:
-        options = {"padding": 1, "padding_mode": "REPLICATE", "use_bias": False, "key": KEY}
-        transpose, conv = nn.ConvTranspose1d(2, 1, 3, **options), nn.Conv1d(1, 2, 3, **options)
-        conv = eqx.replace(conv, weight=swapped(transpose.weight, 1))
-        x, y = (np.random.RandomState(i).normal(size=(2 - i, 4)) for i in range(2))
-        assert transpose(x).dtype == jnp.float64
-        np.testing.assert_allclose(np.vdot(conv(y), x), np.vdot(y, transpose(x)), rtol=1e-12)
-    finally:
-        jax.config.update("jax_enable_x64", False)
+    options = {"padding": 1, "padding_mode": "REPLICATE", "use_bias": False, "key": KEY}
+    transpose, conv = nn.ConvTranspose1d(2, 1, 3, **options), nn.Conv1d(1, 2, 3, **options)
+    conv = eqx.replace(conv, weight=swapped(transpose.weight, 1))
+    x, y = (np.random.RandomState(i).normal(size=(2 - i, 4)) for i in range(2))
+    assert transpose(x).dtype == jnp.float64
+    np.testing.assert_allclose(np.vdot(conv(y), x), np.vdot(y, transpose(x)), rtol=1e-12)
 
 
 def test_initialisation():

@@ -24,8 +24,8 @@ def test_is_that_of_numpy(equation, of_input, of_weight, of_bias, getkey):
     expected = np.einsum(equation, x, layer.weight) + np.asarray(layer.bias)
     np.testing.assert_allclose(jax.jit(layer.__call__)(x), expected, rtol=1e-5, atol=1e-6)
     bound = 1 if equation == "i,->i" else 3**-0.5
-    weights = np.abs([Einsum(equation, of_weight, key=getkey()).weight for _ in range(10)])
-    assert 0.5 * bound < np.max(weights) <= bound
+    weights = jax.vmap(lambda key: Einsum(equation, of_weight, key=key).weight)(jrandom.split(getkey(), 50))
+    assert 0.5 * bound < np.abs(weights).max() <= bound
     assert Einsum(equation, of_weight, key=getkey()).bias is None
 
 

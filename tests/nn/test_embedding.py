@@ -33,13 +33,6 @@ def test_indices_of_any_integer_dtype(dtype):
     assert np.isnan(ys[2:]).all()
 
 
-@pytest.fixture
-def x64():
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", False)
-
-
 @pytest.mark.parametrize("dtype", ["int64", "uint64"])
 def test_indices_of_64_bits(x64, dtype):
     """A traced index that would be in range in 32 bits is out of range."""

@@ -66,6 +66,33 @@ def test_a_new_wrapper_changes_nothing():
     np.testing.assert_allclose(merged.weight, inner.merge().weight, rtol=1e-4, atol=1e-5)
 
 
+class WithoutKey(eqx.Module):
+    """A layer of a user, whose call takes no key."""
+
+    weight: Any
+
+    def __call__(self, x):
+        return self.weight @ x
+
+
+class WithKey(WithoutKey):
+    def __call__(self, x, *, key=None):
+        return super().__call__(x), key
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_a_layer_gets_the_key_if_it_takes_one(wrapper):
+    """If it takes none, the wrapper takes a key anyway. The key is `None` if it isn't passed."""
+    weight = jnp.arange(12.0).reshape(4, 3)
+    for layer, key in itertools.product((WithoutKey(weight), WithKey(weight)), (None, KEY)):
+        model, state = nn.make_with_state(WRAPPERS[wrapper][0])(layer)
+        y = model(X, state, key=key)[0] if model.is_stateful() else model(X, key=key)
+        if isinstance(layer, WithKey):
+            y, got = y
+            assert got is key
+        assert y.shape == (4,)
+
+
 def test_what_has_gradients():
     """`LoRA` freezes all that it wraps. What is around it has gradients."""
     grads = jax.grad(lambda m: jnp.sum(m(X) ** 2))(weight_norm(lora(Linear(3, 4, key=KEY))))
