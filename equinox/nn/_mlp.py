@@ -3,17 +3,16 @@
 from typing import Any, Callable, List, Optional, Tuple
 
 import jax
-import jax.numpy as jnp
 import jax.random as jrandom
-from jax import tree_util
 
 from .._compat.types import AnyArray, Array, Key
-from .._module import Module, field
+from .._module import field
 from .._transforms.loops import filter_scan
-from .._trees.predicates import is_array, is_inexact_array, is_static_function
+from .._trees.predicates import is_static_function
 from ._checks import Features, as_bool, as_features, as_size, call_layer, check_callable, check_key
 from ._linear import Linear
 from ._parameters import Initialiser
+from ._stack import HasStacks, copies, for_each, stack, take
 
 
 def identity(x: Any) -> Any:
@@ -21,7 +20,7 @@ def identity(x: Any) -> Any:
     return x
 
 
-class MLP(Module):
+class MLP(HasStacks):
     """Multi-layer perceptron: `Linear` layers, an activation after each but the last, and a final activation.
 
     An activation that is a function is part of the structure of the tree. It is no leaf. So all leaves are arrays, and
@@ -118,9 +117,9 @@ class MLP(Module):
         )
         self.scan = as_bool(scan, "scan", "MLP")
         if self.scan and self.depth > 1:
-            layers = (layers[0], tree_util.tree_map(lambda *leaves: jnp.stack(leaves), *layers[1:-1]), layers[-1])
+            layers = (layers[0], stack(layers[1:-1]), layers[-1])
         self.layers = layers
-        self.activation = _for_each_layer(activation, self.depth)
+        self.activation = copies(activation, self.depth)
         self.final_activation = final_activation
 
     def __call__(self, input: AnyArray, *, key: Optional[Key] = None) -> Array:
@@ -143,56 +142,21 @@ class MLP(Module):
             >>> jax.vmap(mlp)(jnp.ones((5, 3))).shape
             (5, 2)
         """
-        activation = _of_each_layer(self.activation, self.depth)
+        activation = for_each(self.activation, self.depth, "activation", "MLP")
         if self.scan and self.depth > 1:
             first, hidden, last = self.layers
-            input = _hidden_layer(input, (first, _slice(activation, 0)), "layers[0]")[0]
-            input = filter_scan(_hidden_layer, input, (hidden, _slice(activation, slice(1, None))), self.depth - 1)[0]
+            input = _hidden_layer(input, (first, take(activation, 0)), "layers[0]")[0]
+            input = filter_scan(_hidden_layer, input, (hidden, take(activation, slice(1, None))), self.depth - 1)[0]
             return call_layer("final_activation", self.final_activation, call_layer("layers[2]", last, input))
         for i, layer in enumerate(self.layers[:-1]):
-            input = _hidden_layer(input, (layer, _slice(activation, i)), "layers[{}]".format(i))[0]
+            input = _hidden_layer(input, (layer, take(activation, i)), "layers[{}]".format(i))[0]
         output = call_layer("layers[{}]".format(len(self.layers) - 1), self.layers[-1], input)
         return call_layer("final_activation", self.final_activation, output)
+
+    def _stacks(self) -> Tuple[str, ...]:
+        return (".activation", ".layers[1]") if self.scan and self.depth > 1 else (".activation",)
 
 
 def _hidden_layer(input: Any, layer_and_activation: Any, path: str = "layers[1]") -> Tuple[Any, None]:
     layer, activation = layer_and_activation
     return call_layer("activation", activation, call_layer(path, layer, input)), None
-
-
-def _for_each_layer(activation: Any, depth: int) -> Any:
-    """Copy the arrays of `activation` for each hidden layer."""
-
-    def copies(x: Any) -> Array:
-        stack = jnp.broadcast_to(x, (depth,) + x.shape)
-        # `jnp.array(1.0)` is weakly typed. `astype` ends this: JAX 0.2 can't scan over weakly typed arrays.
-        return stack.astype(stack.dtype) if is_inexact_array(stack) else stack
-
-    return _map_arrays(copies, activation)
-
-
-def _of_each_layer(activation: Any, depth: int) -> Any:
-    """`activation`, checked. `jax.jit` makes an array of a flag. Then it is the flag of each hidden layer."""
-
-    def checked(x: Any) -> Any:
-        if x.shape == ():
-            return jnp.broadcast_to(x, (depth,))
-        if x.shape[0] != depth:
-            raise ValueError(
-                "`MLP` with `depth={}` expects each array in `activation` to have a first axis of this length, with "
-                "the parameters of each hidden layer, got an array of shape {}.".format(depth, x.shape)
-            )
-        return x
-
-    return _map_arrays(checked, activation)
-
-
-def _slice(activation: Any, index: Any) -> Any:
-    return _map_arrays(lambda x: x[index], activation)
-
-
-def _map_arrays(function: Callable[[Any], Any], activation: Any) -> Any:
-    """Apply `function` to each array. An activation without arrays stays the same object."""
-    if not any(map(is_array, tree_util.tree_leaves(activation))):
-        return activation
-    return tree_util.tree_map(lambda x: function(x) if is_array(x) else x, activation)

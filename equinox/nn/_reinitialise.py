@@ -20,14 +20,14 @@ from .._trees.select import select
 from ._checks import check_callable, check_key, in_words
 from ._parameters import OUTPUT_FIRST, Initialiser, initialise
 from ._reparametrised import Reparametrised
-from ._stacked import Stacked
+from ._stack import HasStacks
 
 
 def reinitialise(model: T, initialisers: Mapping[Any, Initialiser], key: Key) -> T:
     """Draw parameters of a model again, each by the initialiser for the pattern of its path.
 
     The key of each parameter depends on `key` and on its path. So it stays the same if other parameters are added. Each
-    layer of a `Stacked` gets its own values. For an ensemble, call `eqx.filter_vmap` of this function.
+    layer of a `Stacked` or of an `MLP` gets its own values. For an ensemble, call `eqx.filter_vmap` of this function.
 
     Args:
         model: A model, or any pytree.
@@ -101,23 +101,26 @@ def _place(path: str) -> str:
 
 class _Node(NamedTuple):
     output_first: bool  # whether it is a weight whose first two axes are output and input
-    stacks: int  # in how many `Stacked` it is
+    stacks: int  # in how many stacks it is, as in `Stacked`
     weight_path: Optional[str]  # if it is a wrapper such as `WeightNorm`, the path of the weight that it changes
 
 
 def _nodes(model: Any) -> Dict[str, _Node]:
     """What is known about each node, by its path."""
     found = {}
+    stack_paths = set()
     pending = [("", model, False, 0)]
     while pending:
         path, node, output_first, stacks = pending.pop()
+        stacks += path in stack_paths
         found[path] = _Node(output_first, stacks, _weight_path(path, node))
         is_module = layout_of(node) is not None
         fields = {"." + f.name: f for f in dataclasses.fields(node)} if is_module else {}
-        inside = stacks + isinstance(node, Stacked)
+        if isinstance(node, HasStacks):
+            stack_paths.update(path + name for name in node._stacks())
         for name, child in named_children(node) or ():
             weight = name in fields and bool(fields[name].metadata.get(OUTPUT_FIRST))
-            pending.append((path + name, child, weight, inside))
+            pending.append((path + name, child, weight, stacks))
     return found
 
 
@@ -131,8 +134,8 @@ def _weight_path(path: str, node: Any) -> Optional[str]:
 
 
 def _draw(path: str, init: Initialiser, key: Key, leaf: Any, node: _Node) -> Array:
-    """A new value for `leaf`. Its first `node.stacks` axes are those of `Stacked`, and each layer gets its own key."""
-    if node.stacks == 0:
+    """A new value for `leaf`. Its first `node.stacks` axes are those of stacks, and each layer gets its own key."""
+    if node.stacks == 0 or not leaf.shape:  # without axes it is that of each layer
         return initialise(init, key, leaf.shape, leaf.dtype, node.output_first, "The initialiser of " + _place(path))
     keys = jrandom.split(key, leaf.shape[0])
     like = jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)

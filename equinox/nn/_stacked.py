@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Union, overload
+from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Tuple, Union, overload
 
 import jax.numpy as jnp
 import jax.random as jrandom
@@ -14,14 +14,14 @@ from .._module.replace import replace_unchecked
 from .._transforms.loops import filter_scan
 from .._transforms.vmap import filter_vmap
 from .._trees.agreement import first_disagreement
-from .._trees.paths import named_leaves
 from .._trees.predicates import is_array, is_array_like, is_static_function
-from ._checks import MAP_OVER_LAYERS, as_index, as_size, call_layer, check_callable, check_key, in_words
+from ._checks import as_index, as_size, call_layer, check_callable, check_key, in_words
 from ._sequential import takes_key
+from ._stack import HasStacks, for_each, stack, take
 from ._state import State, StatefulLayer, StateIndex, is_stateful
 
 
-class Stacked(StatefulLayer):
+class Stacked(HasStacks, StatefulLayer):
     """Call equal layers one after another. Only one layer is compiled, however many there are.
 
     The layers have the same structure, shapes and dtypes, and each has its own parameters. They are kept as one layer,
@@ -81,10 +81,7 @@ class Stacked(StatefulLayer):
     ) -> None:
         check_callable(make_layer, "make_layer", "Stacked")
         self.depth = as_size(depth, "depth", "Stacked")
-        self.unroll = as_size(unroll, "unroll", "Stacked")
-        if not isinstance(checkpoint, bool):
-            check_callable(checkpoint, "checkpoint", "Stacked")
-        self.checkpoint = checkpoint
+        self.unroll, self.checkpoint = _as_options(unroll, checkpoint)
         check_key(key, "Stacked")
         self.layers = filter_vmap(make_layer)(jrandom.split(key, self.depth))
         check_callable(self.layers, "make_layer(key)", "Stacked")
@@ -120,9 +117,12 @@ class Stacked(StatefulLayer):
             raise ValueError("`Stacked.from_layers` expects at least one layer, got none.")
         for i, layer in enumerate(layers):
             check_callable(layer, "layers[{}]".format(i), "Stacked.from_layers")
-        stack = _stack([_with_keys_of(layers[0], layer) for layer in layers])
-        made = cls(lambda key: layers[0], 1, unroll=unroll, checkpoint=checkpoint, key=jrandom.PRNGKey(0))
-        return replace_unchecked(made, {"layers": stack, "depth": len(layers)})
+        layers = [_with_keys_of(layers[0], layer) for layer in layers]
+        for i, layer in enumerate(layers):
+            _check_equal(layers[0], layer, "layers[{}]".format(i), "`Stacked.from_layers` takes equal layers. It")
+        unroll, checkpoint = _as_options(unroll, checkpoint)
+        fields = {"layers": stack(layers), "depth": len(layers), "unroll": unroll, "checkpoint": checkpoint}
+        return replace_unchecked(cls.__new__(cls), fields)
 
     def __call__(self, x: Any, state: Optional[State] = None, *, key: Optional[Key] = None, **kwargs: Any) -> Any:
         """Call the layers in their order.
@@ -158,9 +158,8 @@ class Stacked(StatefulLayer):
             check_key(key, "Stacked")
             keys = jrandom.split(key, self.depth) if takes_key(self.layers) else None
         x = tree_util.tree_map(lambda leaf: jnp.asarray(leaf) if is_array_like(leaf) else leaf, x)
-        self._check_first_axes()
+        layers = for_each(self.layers, self.depth, "layers", "Stacked")
         values: Any = state.substate(self.layers) if stateful and state is not None else None
-        layers = tree_util.tree_map(lambda leaf: _for_each(leaf, self.depth), self.layers)
         step = Partial(_call_with, kwargs) if kwargs else _call  # JAX knows `_call` again, and compiles it once
         x, values = filter_scan(
             step, x, (layers, values, keys), self.depth, unroll=self.unroll, checkpoint=self.checkpoint
@@ -204,9 +203,9 @@ class Stacked(StatefulLayer):
         """
         index = as_index(index, self.depth, "Stacked")
         layer = _with_keys_of(self.layers, layer)
-        _check_equal(_slice(self.layers, index), layer, "layer", "`Stacked.replace_layer`")
+        _check_equal(take(self.layers, index), layer, "layer", "`Stacked.replace_layer`")
         layers = tree_util.tree_map(
-            lambda stack, leaf: jnp.asarray(stack).at[index].set(leaf) if is_array(leaf) else stack, self.layers, layer
+            lambda x, leaf: jnp.asarray(x).at[index].set(leaf) if is_array(leaf) else x, self.layers, layer
         )
         return replace_unchecked(self, {"layers": layers})
 
@@ -220,21 +219,21 @@ class Stacked(StatefulLayer):
     def __getitem__(self, index: Union[int, slice]) -> Any:
         if isinstance(index, slice):
             depth = len(range(self.depth)[index])
-            return replace_unchecked(self, {"layers": _slice(self.layers, index), "depth": depth})
-        return _with_own_indices(_slice(self.layers, as_index(index, self.depth, "Stacked")))
+            return replace_unchecked(self, {"layers": take(self.layers, index), "depth": depth})
+        return _with_own_indices(take(self.layers, as_index(index, self.depth, "Stacked")))
 
     def __iter__(self) -> Iterator[Any]:
         return map(self.__getitem__, range(self.depth))
 
-    def _check_first_axes(self) -> None:
-        for path, leaf in named_leaves(self.layers, "layers"):
-            if is_array(leaf) and leaf.shape[:1] not in ((), (self.depth,)):
-                raise ValueError(
-                    "`Stacked` has {} layers, so it expects `{}` to have a first axis of this length, got shape {}. "
-                    "After `jax.vmap` over the construction there is another axis before it. {}".format(
-                        self.depth, path, leaf.shape, MAP_OVER_LAYERS
-                    )
-                )
+    def _stacks(self) -> Tuple[str, ...]:
+        return (".layers",)
+
+
+def _as_options(unroll: Any, checkpoint: Any) -> Tuple[int, Union[bool, Callable[..., Any]]]:
+    """`unroll` and `checkpoint`, checked."""
+    if not isinstance(checkpoint, bool):
+        check_callable(checkpoint, "checkpoint", "Stacked")
+    return as_size(unroll, "unroll", "Stacked"), checkpoint
 
 
 def _call(x: Any, each: Any) -> Any:
@@ -258,25 +257,6 @@ def _check_equal(expected: Any, got: Any, root: str, who: str) -> None:
     difference = first_disagreement(expected, got, root)
     if difference is not None:
         raise ValueError("{} expects `{}` to be {}, got {}.".format(who, *difference[:3]))
-
-
-def _slice(layers: Any, index: Any) -> Any:
-    def of_leaf(x: Any) -> Any:
-        return jnp.asarray(x)[index] if is_array(x) and x.ndim else x
-
-    return tree_util.tree_map(of_leaf, layers)
-
-
-def _for_each(leaf: Any, depth: int) -> Any:
-    """`leaf` with the axis of the layers. Without axes it is a flag, which `jax.jit` made an array."""
-    return jnp.broadcast_to(jnp.asarray(leaf), (depth,)) if is_array(leaf) and not leaf.ndim else leaf
-
-
-def _stack(layers: List[Any]) -> Any:
-    """Stack the arrays of equal layers. Everything else is as in the first."""
-    for i, layer in enumerate(layers):
-        _check_equal(layers[0], layer, "layers[{}]".format(i), "`Stacked.from_layers` takes equal layers. It")
-    return tree_util.tree_map(lambda *leaves: jnp.stack(leaves) if is_array(leaves[0]) else leaves[0], *layers)
 
 
 # Indices of the state. All layers share the key of an index, because their values are kept together.

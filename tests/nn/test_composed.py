@@ -358,9 +358,8 @@ def test_mlp_activation_with_parameters(getkey):
     x, (a, b, c) = jnp.ones(2), mlp.layers
     layers = [a, jax.nn.relu, b, eqx.replace(PReLU(), negative_slope=jnp.array([3.0])), c]
     assert_close(mlp(x), Sequential(layers)(x))
-    with pytest.raises(
-        ValueError, match=r"`depth=2` expects each array in `activation` .* got an array of shape \(1,\)"
-    ):
+    message = r"`MLP` with `depth=2` expects `activation.negative_slope` to have .* got shape \(1,\)"
+    with pytest.raises(ValueError, match=message):
         eqx.replace(mlp, activation=PReLU())(x)
 
 

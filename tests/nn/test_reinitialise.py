@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import equinox as eqx
-from equinox.nn import Conv2d, Linear, LoRA, Sequential, Stacked, WeightNorm, reinitialise
+from equinox.nn import MLP, Conv2d, Linear, LoRA, Sequential, Stacked, WeightNorm, reinitialise
 
 INIT = jax.nn.initializers
 KEY = jrandom.PRNGKey(0)
@@ -84,6 +84,36 @@ def test_layers_of_a_stack_and_of_an_ensemble():
     many = eqx.filter_vmap(lambda key: Linear(3, 2, key=key))(keys)
     weights = eqx.filter_vmap(lambda model, key: reinitialise(model, {"*.weight": first_size}, key))(many, keys).weight
     np.testing.assert_array_equal(weights, np.full((2, 2, 3), 3.0))
+
+
+@pytest.mark.parametrize("scan", [False, True])
+def test_stacks_in_an_mlp(scan):
+    """The initialiser sees one layer: also if the hidden layers are stacked, and in an activation with parameters."""
+    seen = []
+
+    def init(key, shape, dtype):
+        seen.append(shape)
+        return jrandom.normal(key, shape, dtype)
+
+    mlp = MLP(5, 2, 3, 4, Linear(3, 3, key=KEY), scan=scan, key=KEY)
+    new = reinitialise(mlp, {"*.weight": init, "*.bias": init}, KEY)
+    assert set(seen) == {(5, 3), (3, 3), (3, 2), (3,), (2,)}
+    assert [x.shape for x in jax.tree_util.tree_leaves(new)] == [x.shape for x in jax.tree_util.tree_leaves(mlp)]
+    hidden = new.layers[1].weight if scan else jnp.stack([layer.weight for layer in new.layers[1:-1]])
+    assert len(np.unique(hidden)) == 27
+    assert len(np.unique(new.activation.weight)) == 36
+
+
+def test_layouts_in_a_stack(getkey):
+    """The weight of each layer of a stack is shown in the layout of JAX."""
+    blocks = Stacked(lambda key: MLP(3, 3, 2, 1, key=key), 4, key=getkey())
+    new = reinitialise(blocks, {"*.weight": first_size}, KEY)
+    np.testing.assert_array_equal(new.layers.layers[0].weight, np.full((4, 2, 3), 3.0))
+    np.testing.assert_array_equal(new.layers.layers[1].weight, np.full((4, 3, 2), 2.0))
+    mlp = MLP(3, 3, 2, 4, scan=True, key=getkey())
+    mlp = eqx.tree_at(lambda mlp: mlp.layers[1].weight, mlp, jnp.ones((3, 2, 5)))
+    new = reinitialise(mlp, {"*.weight": first_size}, KEY)
+    np.testing.assert_array_equal(new.layers[1].weight, np.full((3, 2, 5), 5.0))
 
 
 def test_the_length_of_weight_norm_follows_the_weight(getkey):

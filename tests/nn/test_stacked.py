@@ -267,7 +267,7 @@ def test_layers_that_differ():
 def test_several_models_without_vmap():
     """The error says to map over the models."""
     models = eqx.filter_vmap(lambda key: Stacked(Block, DEPTH, key=key))(jrandom.split(jrandom.PRNGKey(0), 2))
-    message = r"3 layers, so it expects `layers.linear.weight` to have .*, got shape \(2, 3, 2, 2\).*Map over the layer"
+    message = r"`depth=3` expects `layers.linear.weight` to have .*, got shape \(2, 3, 2, 2\).*Map over the layer"
     with pytest.raises(ValueError, match=message):
         models(X)
 
