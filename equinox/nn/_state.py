@@ -331,6 +331,8 @@ def value_for(state: State, index: StateIndex, shapes: PyTree, layer: str, next_
                     "It is the state of another model. Use the model and the state that one call of `make_with_state` "
                     "returned."
                 )
+            else:
+                next_move += " A `Stacked` keeps the states of its layers together: call it, not one of its layers."
             raise ValueError(
                 "`{}` expects `{}` in the state to have shape {}, got {}. {}".format(
                     layer, path, shape, leaf.shape, next_move

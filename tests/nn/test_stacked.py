@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
 import pytest
-from jaxprs import jaxpr_kinds
+from jaxprs import all_kinds, jaxpr_kinds
 
 import equinox as eqx
 from equinox.nn import (
@@ -101,17 +101,24 @@ def test_gradients(stacked, options):
     assert_close(got[1:], expected[1:])
     jaxpr = str(jax.make_jaxpr(jax.grad(lambda x: made(x).sum()))(X))
     assert ("remat" in jaxpr or "checkpoint" in jaxpr) == bool(made.checkpoint)
+    scans = [x for x in jax.make_jaxpr(made)(X).jaxpr.eqns if x.primitive.name == "scan"]
+    assert [x.params["unroll"] for x in scans] == [options.get("unroll", 1)]
 
 
 def test_policy_of_checkpoint(stacked):
-    """A policy may say what is kept."""
+    """A policy says what is kept. What isn't kept is computed once more."""
     layers = list(eqx.tree_inference(stacked, True))
     try:
-        policy = jax.checkpoint_policies.everything_saveable
+        policies = [jax.checkpoint_policies.everything_saveable, jax.checkpoint_policies.nothing_saveable]
     except AttributeError:
         pytest.skip("JAX older than 0.2.21 has no policies of jax.checkpoint")
-    made = Stacked.from_layers(layers, checkpoint=policy)
-    assert_close(jax.grad(lambda x: made(x).sum())(X), jax.grad(lambda x: loop(layers, x).sum())(X))
+    times = []
+    for policy in policies:
+        made = Stacked.from_layers(layers, checkpoint=policy)
+        grad = jax.grad(lambda x, made=made: made(x).sum())
+        assert_close(grad(X), jax.grad(lambda x: loop(layers, x).sum())(X))
+        times.append(all_kinds(grad, X).count("tanh"))
+    assert times[0] < times[1]
 
 
 def test_batch_and_ensemble(stacked):

@@ -72,6 +72,15 @@ def test_batch_norm():
             np.testing.assert_allclose(running[name][i], value, rtol=1e-5, atol=1e-6)
 
 
+def test_one_layer_with_the_state_of_all():
+    """The error names the value, and says to call the `Stacked`."""
+    make = eqx.nn.make_with_state(lambda: Stacked(lambda key: BatchNorm(2, "batch"), DEPTH, key=jrandom.PRNGKey(0)))
+    model, state = make()
+    message = r"`model.layers.running\['mean'\]` in the state to have shape \(2,\), got \(3, 2\).* `Stacked` keeps"
+    with pytest.raises(ValueError, match=message):
+        jax.vmap(model[1], axis_name="batch", in_axes=(0, None), out_axes=(0, None))(jnp.ones((4, 2)), state)
+
+
 def test_missing_state():
     """The error shows how to make the state."""
     with pytest.raises(ValueError, match="`Stacked` needs a state, because its layers, each a `Counter`"):
