@@ -6,16 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.layer_laws import randoms
 from helpers.torch_cases import check, load
 
 import equinox as eqx
 from equinox import nn
 
 CASES = load("pool")
-
-
-def randoms(*shape):
-    return np.random.RandomState(0).normal(size=shape).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith("Adaptive")])

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
 import pytest
+from helpers.layer_laws import randoms
 from helpers.torch_cases import check, load
 from jax import lax
 
@@ -21,10 +22,6 @@ CASES = load("attention")
 def cases(kind):
     names = [name for name in CASES if name.split()[0] == kind]
     return pytest.mark.parametrize("case", [CASES[name] for name in names], ids=names)
-
-
-def randoms(*shape, seed=0):
-    return jnp.asarray(np.random.RandomState(seed).normal(size=shape), jnp.float32)
 
 
 def heads_of(q, kv, heads=4, kv_heads=4, size=3, value_size=2):

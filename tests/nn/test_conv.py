@@ -10,16 +10,13 @@ import jax.random as jrandom
 import numpy as np
 import pytest
 from helpers.jaxprs import all_kinds
+from helpers.layer_laws import check_under_transformations, randoms
 from helpers.torch_cases import check, each_case
 
 import equinox as eqx
 from equinox import nn
 
 KEY = jrandom.PRNGKey(0)
-
-
-def randoms(*shape):
-    return np.random.RandomState(0).normal(size=shape).astype(np.float32)
 
 
 @each_case("conv", "Conv1d", "Conv2d", "Conv3d")
@@ -135,18 +132,9 @@ def test_translation_equivariance(padding):
 
 
 def test_under_transformations():
-    """`vmap` and `jit` give what a loop gives. An ensemble is its members."""
     make = ft.partial(nn.Conv2d, 2, 4, 3, groups=2, padding=1)
-    conv, xs = make(key=KEY), randoms(3, 2, 4, 5)
-    np.testing.assert_allclose(jax.jit(jax.vmap(conv))(xs), [conv(x) for x in xs], rtol=1e-4, atol=1e-5)
-    keys = jrandom.split(KEY, 3)
-    ensemble = jax.vmap(lambda key: make(key=key))(keys)
-    ys = jax.vmap(lambda layer, x: layer(x))(ensemble, xs)
-    np.testing.assert_allclose(ys[1], make(key=keys[1])(xs[1]), rtol=1e-4, atol=1e-5)
-    with pytest.raises(
-        ValueError, match=r"`weight` has shape \(3, 4, 1, 3, 3\), expected \(4, 1, 3, 3\).*Map over the"
-    ):
-        ensemble(xs[0])
+    stacked = r"`weight` has shape \(3, 4, 1, 3, 3\), expected \(4, 1, 3, 3\).*Map over the"
+    check_under_transformations(make, randoms(3, 2, 4, 5), stacked)
 
 
 def test_a_batch_is_one_convolution():

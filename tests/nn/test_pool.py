@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.layer_laws import randoms
 from helpers.torch_cases import check, load
 from jax import lax
 
@@ -15,10 +16,6 @@ import equinox as eqx
 from equinox import nn
 
 CASES = load("pool")
-
-
-def randoms(*shape):
-    return np.random.RandomState(0).normal(size=shape).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if not name.startswith("Adaptive")])
