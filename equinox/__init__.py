@@ -4,6 +4,7 @@ from . import debug, nn
 from ._module import AbstractClassVar, AbstractVar, Module, Partial, field, module_update_wrapper, replace, static_field
 from ._runtime.enumeration import Enumeration
 from ._runtime.error_if import EquinoxRuntimeError, EquinoxTracetimeError, branched_error_if, error_if
+from ._training.freeze import freeze, unfreeze
 from ._training.precision import cast
 from ._transforms.branches import filter_cond, filter_switch
 from ._transforms.checkpoint import filter_checkpoint
@@ -32,6 +33,7 @@ from ._trees.partition import combine, filter, partition
 from ._trees.paths import named_leaves
 from ._trees.predicates import is_array, is_array_like, is_inexact_array, is_inexact_array_like
 from ._trees.select import select
+from ._trees.trainable import trainable
 from ._trees.update import apply_updates
 from .nn._inference import tree_inference
 
@@ -80,6 +82,7 @@ __all__ = [
     "filter_vjp",
     "filter_vmap",
     "filter_while_loop",
+    "freeze",
     "gradf",
     "if_array",
     "is_array",
@@ -95,6 +98,7 @@ __all__ = [
     "select",
     "shardings",
     "static_field",
+    "trainable",
     "tree_at",
     "tree_check",
     "tree_equal",
@@ -102,5 +106,6 @@ __all__ = [
     "tree_inference",
     "tree_pformat",
     "tree_pprint",
+    "unfreeze",
     "value_and_grad_f",
 ]

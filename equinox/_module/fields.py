@@ -20,6 +20,7 @@ def field(
     static: Static = ...,
     converter: Callable[[Any], Value],
     kw_only: bool = ...,
+    trainable: bool = ...,
     default: Any = ...,
     default_factory: Callable[[], Any] = ...,
     init: bool = ...,
@@ -32,6 +33,7 @@ def field(
     static: Static = ...,
     converter: None = ...,
     kw_only: bool = ...,
+    trainable: bool = ...,
     default: Value,
     init: bool = ...,
     repr: bool = ...,
@@ -43,6 +45,7 @@ def field(
     static: Static = ...,
     converter: None = ...,
     kw_only: bool = ...,
+    trainable: bool = ...,
     default_factory: Callable[[], Value],
     init: bool = ...,
     repr: bool = ...,
@@ -54,6 +57,7 @@ def field(
     static: Static = ...,
     converter: None = ...,
     kw_only: bool = ...,
+    trainable: bool = ...,
     init: bool = ...,
     repr: bool = ...,
     metadata: Mapping[Any, Any] = ...,
@@ -63,6 +67,7 @@ def field(
     static: Static = False,
     converter: Optional[Callable[[Any], Any]] = None,
     kw_only: bool = MISSING,
+    trainable: bool = True,
     default: Any = MISSING,
     default_factory: Callable[[], Any] = MISSING,
     init: bool = True,
@@ -85,6 +90,8 @@ def field(
         converter: A function. It is applied to every value that is assigned to the field, including the default.
         kw_only: Whether the generated `__init__` takes the field by keyword only. This works on every Python. By
             default, the fields after `dataclasses.KW_ONLY` are keyword-only.
+        trainable: Whether the arrays in the field are trained. If it is false, `trainable` leaves them out. `unfreeze`
+            changes this for one module.
         default: The default value. It also fills the field if your own `__init__` doesn't set it.
         default_factory: A function without arguments that makes the default value.
         init: Whether the generated `__init__` takes the field.
@@ -97,6 +104,7 @@ def field(
     Raises:
         TypeError: `converter` can't be called.
         TypeError: `static` is no bool and no predicate.
+        TypeError: `trainable` is no bool.
         TypeError: `metadata` is no mapping.
         ValueError: Both `default` and `default_factory` are given.
 
@@ -116,9 +124,12 @@ def field(
         raise TypeError("`field` expects `converter` to be a function, got {!r}.".format(converter))
     if not (isinstance(static, bool) or callable(static)):
         raise TypeError("`field` expects `static` to be a bool or a predicate, got {!r}.".format(static))
+    if not isinstance(trainable, bool):
+        raise TypeError("`field` expects `trainable` to be a bool, got {!r}.".format(trainable))
     if not isinstance(metadata, Mapping):
         raise TypeError("`field` expects `metadata` to be a mapping, got {!r}.".format(metadata))
-    metadata = dict(metadata, **{OPTIONS: Options(static or metadata.get("static", False), converter, kw_only)})
+    options = Options(static or metadata.get("static", False), converter, kw_only, trainable)
+    metadata = dict(metadata, **{OPTIONS: options})
     keywords: Any = {"kw_only": kw_only} if _KNOWS_KW_ONLY else {}
     keywords.update(default=default, default_factory=default_factory, init=init, repr=repr, metadata=metadata)
     return dataclasses.field(**keywords)
@@ -154,14 +165,19 @@ _KNOWS_KW_ONLY = sys.version_info >= (3, 10)
 class Options:
     """The options of a field that dataclasses don't know."""
 
-    __slots__ = ("converter", "kw_only", "static")
+    __slots__ = ("converter", "kw_only", "static", "trainable")
 
     def __init__(
-        self, static: Any = False, converter: Optional[Callable[[Any], Any]] = None, kw_only: Any = MISSING
+        self,
+        static: Any = False,
+        converter: Optional[Callable[[Any], Any]] = None,
+        kw_only: Any = MISSING,
+        trainable: bool = True,
     ) -> None:
         self.static = static
         self.converter = converter
         self.kw_only = kw_only
+        self.trainable = trainable
 
 
 def options_of(f):
@@ -188,6 +204,7 @@ class Layout:
         dynamic: The names of the other fields. These are the children of a node. A field with a predicate is one.
         converters: The converters, by the names of their fields.
         defaults: The fields that have a default, by name.
+        marks: The fields with `trainable=False`, as the marks of an instance. See `trainable`.
         shown: The names of the fields that the `repr` shows.
         checks: Each `__check_init__` of the class and its bases.
         wraps: Whether the class has `__wrapped__`. Then its instances may have the names of functions (see `names.py`).
@@ -204,6 +221,7 @@ class Layout:
         self.dynamic = tuple(name for name in options if name not in self.static)
         self.converters = {name: o.converter for name, o in options.items() if o.converter is not None}
         self.defaults = {f.name: f for f in fields if has_default(f)}
+        self.marks = tuple(sorted(("." + name, False) for name, o in options.items() if not o.trainable))
         self.shown = tuple(f.name for f in fields if f.repr)
         self.checks = [c.__dict__["__check_init__"] for c in cls.__mro__ if "__check_init__" in c.__dict__]
         self.wraps = "__wrapped__" in options or hasattr(cls, "__wrapped__")

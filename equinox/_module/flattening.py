@@ -2,7 +2,8 @@
 
 The children of the node are the dynamic fields. The auxiliary data are the static fields and their types. The types are
 needed because `True`, `1` and `1.0` are equal. If fields have predicates, the auxiliary data also hold their decision.
-If the class wraps functions, they also hold the names that `module_update_wrapper` set.
+If the class wraps functions, they also hold the names that `module_update_wrapper` set. The last entry are the marks
+that `freeze` set, or `None`.
 """
 
 import dataclasses
@@ -70,6 +71,8 @@ def generate(cls):
         aux.append("names_of(self)")
         aux_names.append("names")
         finish.append("self.__dict__.update(names.values)")
+    aux.append(read.format("__marks__") if read == "self.{}" else "self.__dict__.get('__marks__')")
+    aux_names.append("marks")
     scope = {
         "cls": cls,
         "PLAIN_TYPES": PLAIN_TYPES,
@@ -118,6 +121,8 @@ def unflatten(aux, children):
     self = new(cls)
     set_dict(self, {{{dict}}})
     {finish}
+    if marks is not None:
+        self.__dict__["__marks__"] = marks
     return self
 """
 

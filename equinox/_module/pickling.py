@@ -70,18 +70,34 @@ def deep_copy(self: Any, memo: Dict[int, Any]) -> Any:
 
 
 def _identity(self):
-    """The arguments of `new_module`: the class, and the decision about static values if there is one."""
-    places = places_of(self)
-    return (type(self), places) if places else (type(self),)
+    """The arguments of `new_module`. `None` at the end is left out."""
+    places, marks = places_of(self) or None, self.__dict__.get("__marks__")
+    if marks is not None:
+        return type(self), places, marks
+    return (type(self),) if places is None else (type(self), places)
 
 
-def new_module(cls, places=None):
-    """Make an instance of the class `cls` that has no state yet. `places` is what `places_of` returned."""
+def new_module(cls, places=None, marks=None):
+    """Make an instance of a class that has no state yet.
+
+    Args:
+        cls: The class.
+        places: What `places_of` returned, if anything is decided.
+        marks: The marks that `freeze` set, if any.
+
+    Returns:
+        The instance.
+
+    Raises:
+        pickle.UnpicklingError: `cls` is no class of modules.
+    """
     if not isinstance(cls, type) or not hasattr(cls, "__layout__"):
         raise pickle.UnpicklingError("the pickle uses {!r} as a class of modules, but it is none.".format(cls))
     self = object.__new__(cls)
     if places is not None:
         set_decision(self, places)
+    if marks is not None:
+        self.__dict__["__marks__"] = marks
     return self
 
 
@@ -97,7 +113,7 @@ def restore(self, state, complete=True):
         pickle.UnpicklingError: `self` is no module, or it has a state already.
         ValueError: `complete` is true, and fields are missing.
     """
-    if layout_of(self) is None or self.__dict__:
+    if layout_of(self) is None or self.__dict__.keys() - {"__marks__"}:
         raise pickle.UnpicklingError("the pickle sets the state of {!r}, which is no new module.".format(self))
     with assignable(self):
         if state is not None:

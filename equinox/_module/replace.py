@@ -88,6 +88,6 @@ def replace_unchecked(module, fields, places=None):
 
 def _copy(module, places):
     """Make a copy that isn't complete yet. `places` are the decisions that it keeps."""
-    new = new_module(type(module), places)
+    new = new_module(type(module), places, module.__dict__.get("__marks__"))
     new.__dict__.update(get_state(module))
     return new

@@ -2,6 +2,7 @@
 
 A prefix is a value, or a function from a leaf to a value, or a pytree of these whose structure is a prefix of that of
 the tree. Each applies to all leaves below it. The values are bools in a filter specification, and axes in `in_axes`.
+The function `trainable` is asked about the whole tree, not about its leaves.
 """
 
 from jax import tree_util
@@ -9,6 +10,7 @@ from jax import tree_util
 from .layout import layout_of
 from .paths import describe_leaf, first_difference, leaf_paths
 from .predicates import is_none
+from .trainable import trainable, trainable_leaves
 
 
 def values_of_leaves(prefix, leaves, treedef, is_value, name, expected):
@@ -28,10 +30,15 @@ def values_of_leaves(prefix, leaves, treedef, is_value, name, expected):
     Raises:
         TypeError: A leaf of `prefix` is no value and no function.
     """
+    if prefix is trainable:
+        return trainable_leaves(leaves, treedef)
     if _is_function(prefix):
         return list(map(prefix, leaves))
     items = items_of_leaves(prefix, treedef, is_value, name, expected)
-    return None if items is None else [x if is_value(x) else x(leaf) for x, leaf in zip(items, leaves)]
+    if items is None:
+        return None
+    answers = trainable_leaves(leaves, treedef) if any(x is trainable for x in items) else leaves
+    return [y if x is trainable else x if is_value(x) else x(leaf) for x, leaf, y in zip(items, leaves, answers)]
 
 
 def items_of_leaves(prefix, treedef, is_value, name, expected):

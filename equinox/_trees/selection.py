@@ -10,13 +10,19 @@ from jax import tree_util
 from .paths import describe_leaf, leaf_paths
 from .predicates import is_array, is_inexact_array, is_inexact_jax_or_numpy
 from .prefix import covers, is_item, mismatch, values_of_leaves
+from .trainable import trainable, trainable_leaves
 
 # What the answers of a filter depend on, in addition to the structure of the inputs: nothing, the type of a leaf, its
 # type and dtype, or anything, such as its value. Each includes the ones before it. One exception: a filter that depends
 # on the type may answer "no" for arrays that no JAX function takes, such as NumPy's arrays of text.
 STRUCTURE, TYPE, DTYPE, ANYTHING = DEPENDENCIES = ("structure", "type", "dtype", "anything")
 
-_KNOWN_FUNCTIONS = {id(is_array): TYPE, id(is_inexact_array): DTYPE, id(is_inexact_jax_or_numpy): DTYPE}
+_KNOWN_FUNCTIONS = {
+    id(is_array): TYPE,
+    id(is_inexact_array): DTYPE,
+    id(is_inexact_jax_or_numpy): DTYPE,
+    id(trainable): DTYPE,
+}
 
 
 def mask(leaves, treedef, spec, name):
@@ -94,6 +100,8 @@ class Selection:
         Raises:
             ValueError: `filter_tree` fits in none of these ways. The message says where it differs.
         """
+        if self.filter_fn is trainable:
+            return trainable_leaves(*tree_util.tree_flatten(inputs))
         if self.filter_fn is not None:
             return [bool(self.filter_fn(x)) for x in tree_util.tree_leaves(inputs)]
         alone = len(inputs) == 1

@@ -24,8 +24,9 @@ class LoRA(Reparametrised):
     """Wrap a layer, freeze it, and give it the weight `weight + (alpha / rank) * lora_b @ lora_a`.
 
     Only `lora_a` and `lora_b` are trained. The gradients of the wrapped layer are zeros, by `jax.lax.stop_gradient`.
-    An optimiser with weight decay changes parameters with zero gradients, too. So give the optimiser `lora_a` and
-    `lora_b` only, as in the second example.
+    An optimiser with weight decay changes parameters with zero gradients, too. So use `trainable` as the filter: it
+    leaves out the wrapped layer. The second example trains the `LoRA`s of a model alone. `unfreeze` makes the wrapped
+    layer count as trained, but its gradients stay zeros.
 
     The weight may have any number of axes, as that of a convolution has. The product `lora_b @ lora_a` is reshaped to
     the shape of the weight. The layers of a `Stacked` get a change each by `eqx.filter_vmap`, as in the third example.
@@ -69,14 +70,10 @@ class LoRA(Reparametrised):
         >>> keys = iter(jax.random.split(jax.random.PRNGKey(1)))
         >>> wrap = lambda linear: eqx.nn.LoRA(linear, 2, key=next(keys))
         >>> model = eqx.tree_at(eqx.select(model, eqx.nn.Linear), model, replace_fn=wrap)
-        >>> nothing = jax.tree_util.tree_map(lambda leaf: False, model)
-        >>> is_trained = eqx.tree_at(eqx.select(model, "*.lora_?"), nothing, replace_fn=lambda leaf: True)
-        >>> trained, frozen = eqx.partition(model, is_trained)
-        >>> [path for path, _ in eqx.named_leaves(trained)]
+        >>> model = eqx.unfreeze(eqx.freeze(model), eqx.select(model, "*.lora_?"))
+        >>> grads = eqx.gradf(lambda model, x: model(x).sum(), filter_fn=eqx.trainable)(model, jnp.ones(8))
+        >>> [path for path, _ in eqx.named_leaves(grads)]
         ['.layers[0].lora_a', '.layers[0].lora_b', '.layers[1].lora_a', '.layers[1].lora_b']
-        >>> loss = lambda trained, x: eqx.combine(trained, frozen)(x).sum()
-        >>> eqx.filter_grad(loss)(trained, jnp.ones(8)).layers[0].lora_b.shape
-        (8, 2)
 
         >>> stacked = eqx.nn.Stacked(lambda key: eqx.nn.Linear(8, 8, key=key), 3, key=jax.random.PRNGKey(0))
         >>> keys = jax.random.split(jax.random.PRNGKey(1), len(stacked))
@@ -86,6 +83,7 @@ class LoRA(Reparametrised):
         ((3, 2, 8), (8,))
     """
 
+    layer: Any = field(trainable=False)
     lora_a: Array
     lora_b: Array
     alpha: float = field(static=True)

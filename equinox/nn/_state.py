@@ -75,7 +75,7 @@ class StateIndex(Module):
         (2, 2)
     """
 
-    init: Any
+    init: Any = field(trainable=False)
     key: str = field(static=True)
 
     def __init__(self, init: PyTree) -> None:
@@ -117,6 +117,7 @@ class State:
     """
 
     __slots__ = ("_spent", "_values")
+    __marks__ = (("", False),)  # a state isn't trained: see `trainable`
 
     _values: Dict[str, Any]
     _spent: Optional[str]
