@@ -5,6 +5,7 @@ from ._module import AbstractClassVar, AbstractVar, Module, Partial, field, modu
 from ._runtime.enumeration import Enumeration
 from ._runtime.error_if import EquinoxRuntimeError, EquinoxTracetimeError, branched_error_if, error_if
 from ._training.freeze import freeze, unfreeze
+from ._training.optimizer import Optimizer
 from ._training.precision import cast
 from ._transforms.branches import filter_cond, filter_switch
 from ._transforms.checkpoint import filter_checkpoint
@@ -46,6 +47,7 @@ __all__ = [
     "EquinoxRuntimeError",
     "EquinoxTracetimeError",
     "Module",
+    "Optimizer",
     "Partial",
     "apply_updates",
     "branched_error_if",

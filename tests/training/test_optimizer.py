@@ -1,0 +1,360 @@
+"""`Optimizer`: the same steps as Optax on the trained leaves, and nothing for the others."""
+
+import copy
+import inspect
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jrandom
+import numpy as np
+import pytest
+from jax import tree_util
+
+import equinox as eqx
+
+optax = pytest.importorskip("optax", reason="optax isn't installed")
+
+
+class Net(eqx.Module):
+    first: Any
+    second: Any
+    steps: Any
+    activation: Any
+
+    def forward(self, x):  # a method `__call__` would keep old releases of Optax from masks
+        return self.second(self.activation(self.first(x)))
+
+
+def net():
+    first, second = (eqx.nn.Linear(2, 2, key=key) for key in jrandom.split(jrandom.PRNGKey(0)))
+    return Net(first, second, jnp.array(3), jnp.tanh)
+
+
+X = jnp.array([0.5, -1.0])
+
+
+def loss(model):
+    out = model.forward(X) if isinstance(model, Net) else model(X)
+    return jnp.sum((out - 1) ** 2)
+
+
+FROZEN = eqx.freeze(net(), lambda model: (model.first.weight, model.second.bias))
+
+
+def arrays(tree):
+    """The trained arrays by path, as a plain dictionary: what Optax is given without this library."""
+    return dict(eqx.named_leaves(eqx.filter(tree, eqx.trainable)))
+
+
+def put(model, params):
+    """`model` with the arrays of `params`, by path."""
+    leaves, treedef = tree_util.tree_flatten(model)
+    paths = [path for path, _ in eqx.named_leaves(model)]
+    return treedef.unflatten([params.get(path, x) for path, x in zip(paths, leaves)])
+
+
+def close(a, b):
+    return all(
+        np.allclose(x, y, rtol=1e-5, atol=1e-6) for x, y in zip(tree_util.tree_leaves(a), tree_util.tree_leaves(b))
+    )
+
+
+def labels(params):
+    names = ["bias" if path.endswith("bias") else "other" for path, _ in eqx.named_leaves(params)]
+    return tree_util.tree_structure(params).unflatten(names)
+
+
+def labels_of_dictionary(params):
+    return {path: "bias" if path.endswith("bias") else "other" for path in params}
+
+
+def _groups(label):
+    return optax.multi_transform({"bias": optax.sgd(0.1), "other": optax.adamw(0.01)}, label)
+
+
+def _is_matrix(params):
+    return tree_util.tree_map(lambda x: x.ndim > 1, params)
+
+
+def _decaying(learning_rate):
+    return optax.chain(optax.add_decayed_weights(0.1), optax.sgd(learning_rate))
+
+
+# Each makes a transformation. It gets the function of the labels.
+TRANSFORMS = {
+    "multi_transform": _groups,
+    "masked": lambda label: optax.chain(optax.masked(optax.add_decayed_weights(0.1), _is_matrix), optax.sgd(0.1)),
+    "chain": lambda label: optax.chain(optax.clip_by_global_norm(0.1), optax.adam(0.1)),
+    "MultiSteps": lambda label: optax.MultiSteps(optax.adam(0.1), 2),
+    "schedule": lambda label: optax.adam(optax.exponential_decay(0.1, 2, 0.5)),
+    "ema": lambda label: optax.chain(optax.sgd(0.1), optax.ema(0.9)),
+    "inject_hyperparams": lambda label: optax.inject_hyperparams(_decaying)(learning_rate=0.1),
+    "apply_if_finite": lambda label: optax.apply_if_finite(optax.adam(0.1), 2),
+    "flatten": lambda label: optax.flatten(optax.adam(0.1)),
+}
+_ALIASES = (
+    "adabelief adadelta adafactor adagrad adam adamax adamaxw adamw adan amsgrad fromage lamb lars lion nadam nadamw "
+    "novograd optimistic_gradient_descent radam rmsprop rprop sgd sign_sgd sm3 yogi"
+).split()
+_CONTRIB = (
+    "acprop ademamix adopt cocob dadapt_adamw dog dowg madgrad muon prodigy schedule_free_sgd simplified_ademamix"
+)
+
+
+def _alias(make):
+    parameters = inspect.signature(make).parameters
+    options = {"learning_rate": 0.01} if "learning_rate" in parameters else {}
+    return lambda label: make(**options)
+
+
+for _name in _ALIASES:
+    if hasattr(optax, _name):
+        TRANSFORMS[_name] = _alias(getattr(optax, _name))
+for _name in _CONTRIB.split():
+    if hasattr(getattr(optax, "contrib", None), _name):
+        TRANSFORMS["contrib." + _name] = _alias(getattr(optax.contrib, _name))
+
+
+def run_optax(transform, model, steps):
+    """Train by Optax alone, with a dictionary of arrays as parameters."""
+    params = arrays(model)
+
+    @jax.jit
+    def step(params, state):
+        grads = jax.grad(lambda params: loss(put(model, params)))(params)
+        updates, state = transform.update(grads, state, params)
+        return optax.apply_updates(params, updates), state
+
+    state = transform.init(params)
+    for _ in range(steps):
+        params, state = step(params, state)
+    return params
+
+
+@eqx.filter_jit
+def train_step(model, optimizer):
+    return optimizer.step(model, eqx.gradf(loss, filter_fn=eqx.trainable)(model))
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_trains_as_optax_does(name):
+    """The oracle is Optax on a dictionary of the trained arrays. The other leaves don't change."""
+    expected = run_optax(TRANSFORMS[name](labels_of_dictionary), FROZEN, 3)
+    model, optimizer = FROZEN, eqx.Optimizer(TRANSFORMS[name](labels), FROZEN)
+    for _ in range(3):
+        model, optimizer = train_step(model, optimizer)
+    assert close(arrays(model), expected)
+    assert not eqx.tree_equal(arrays(model), arrays(FROZEN))
+    before, after = (eqx.filter(tree, eqx.trainable, inverse=True) for tree in (FROZEN, model))
+    assert eqx.tree_equal(before, after)
+    assert tree_util.tree_structure(model) == tree_util.tree_structure(FROZEN)
+
+
+@pytest.mark.parametrize("name", ["masked", "multi_transform"])
+def test_masks_and_labels_of_a_model_that_can_be_called(name):
+    """New releases of Optax know that such a tree is no function. With old ones the model must be in a list."""
+    model = eqx.nn.MLP(2, 2, 2, 1, key=jrandom.PRNGKey(0))
+    grads = eqx.filter_grad(loss)(model)
+    in_list, _ = eqx.Optimizer(TRANSFORMS[name](labels), [model]).step([model], [grads])
+    if tuple(map(int, optax.__version__.split(".")[:3])) >= (0, 2, 4):
+        alone, _ = eqx.Optimizer(TRANSFORMS[name](labels), model).step(model, grads)
+        assert eqx.tree_equal(alone, in_list[0])
+    assert not eqx.tree_equal(in_list[0], model)
+
+
+def test_frozen_leaves_have_no_state():
+    """Adam keeps two arrays for each trained leaf, and a counter."""
+    optimizer = eqx.Optimizer(optax.adam(0.1), FROZEN)
+    shapes = sorted(x.shape for x in tree_util.tree_leaves(optimizer))
+    assert shapes == sorted([()] + 2 * [x.shape for x in arrays(FROZEN).values()])
+    assert not any(tree_util.tree_leaves(eqx.trainable(optimizer)))
+
+
+BIAS, WEIGHT = ".first.bias", ".second.weight"
+ALL = [".first.weight", BIAS, WEIGHT, ".second.bias"]
+WRT = {
+    "trainable": (eqx.trainable, [BIAS, WEIGHT]),
+    "bools": (eqx.trainable(FROZEN), [BIAS, WEIGHT]),
+    "functions": (tree_util.tree_map(lambda x: eqx.trainable, FROZEN), [BIAS, WEIGHT]),
+    "predicate": (eqx.is_inexact_array, ALL),
+    "prefix": (Net(False, eqx.is_inexact_array, False, False), ALL[2:]),
+}
+
+
+@pytest.mark.parametrize("name", WRT)
+def test_wrt_is_any_filter(name):
+    """Gradients of the leaves outside of `wrt` are ignored."""
+    wrt, expected = WRT[name]
+    model, _ = eqx.Optimizer(optax.sgd(0.1), FROZEN, wrt=wrt).step(FROZEN, eqx.filter_grad(loss)(FROZEN))
+    pairs = zip(eqx.named_leaves(FROZEN), eqx.named_leaves(model))
+    assert [path for (path, before), (_, after) in pairs if not eqx.tree_equal(before, after)] == expected
+
+
+def test_the_methods_are_pure():
+    optimizer = eqx.Optimizer(optax.adam(0.1), FROZEN)
+    before = [np.asarray(x) for x in tree_util.tree_leaves(optimizer)]
+    grads = eqx.filter_grad(loss)(FROZEN)
+    first, second = (optimizer.step(FROZEN, grads) for _ in range(2))
+    assert eqx.tree_equal(first, second)
+    assert all(map(np.array_equal, before, tree_util.tree_leaves(optimizer)))
+
+
+def test_a_compiled_step_is_traced_once():
+    traces = []
+
+    @eqx.filter_jit
+    def step(model, optimizer):
+        traces.append(1)
+        return optimizer.step(model, eqx.filter_grad(loss)(model))
+
+    model, optimizer = net(), eqx.Optimizer(optax.adam(0.1), net())
+    for _ in range(3):
+        model, optimizer = step(model, optimizer)
+    for keep in (copy.copy, copy.deepcopy, lambda tree: tree_util.tree_map(lambda x: x, tree)):
+        step(*map(keep, (model, optimizer)))
+    assert len(traces) == 1
+
+
+def test_an_ensemble_trains_by_vmap():
+    """Three models and their optimisers in one `vmap` train as each does alone."""
+    transform = optax.adamw(0.1)
+
+    def make(key):
+        model = eqx.nn.Linear(2, 2, key=key)
+        return model, eqx.Optimizer(transform, model)
+
+    keys = jrandom.split(jrandom.PRNGKey(1), 3)
+    step = eqx.filter_jit(lambda model, optimizer: optimizer.step(model, eqx.filter_grad(loss)(model)))
+    models, optimizers = eqx.filter_vmap(make)(keys)
+    for _ in range(2):
+        models, optimizers = eqx.filter_vmap(step)(models, optimizers)
+    for i, key in enumerate(keys):
+        model, optimizer = make(key)
+        for _ in range(2):
+            model, optimizer = step(model, optimizer)
+        assert close(model.weight, models.weight[i]) and close(model.bias, models.bias[i])
+
+
+def test_a_scan_trains():
+    model, optimizer = net(), eqx.Optimizer(optax.adam(0.1), net())
+
+    def body(carry, _):
+        model, optimizer = carry
+        return optimizer.step(model, eqx.filter_grad(loss)(model)), loss(model)
+
+    (trained, _), losses = eqx.filter_scan(body, (model, optimizer), None, length=20)
+    assert losses.shape == (20,) and loss(trained) < 0.1 * losses[0]
+
+
+class Transform(NamedTuple):
+    """What Optax calls a transformation, written by hand."""
+
+    init: Any
+    update: Any
+
+
+def test_all_arrays_can_be_donated():
+    """A state may begin with the parameters themselves, or with one array in two places. They are copied."""
+    one = jnp.ones(())
+    transform = Transform(lambda params: (params, one, one), lambda grads, state, params: (grads, state))
+    model = net()
+    optimizer = eqx.Optimizer(transform, model)
+    ids = list(map(id, tree_util.tree_leaves((model, optimizer))))
+    assert len(set(ids)) == len(ids)
+    step = eqx.filter_jit(lambda model, optimizer: optimizer.step(model, eqx.filter_grad(loss)(model)), donate="all")
+    for _ in range(2):
+        model, optimizer = step(model, optimizer)
+    assert np.isfinite(loss(model))
+
+
+def test_extra_arguments_fit_the_model():
+    """A function gets the whole model. A tree of gradients is filtered. All else is passed as it is."""
+    seen = {}
+
+    def update(grads, state, params, *, value, value_fn, grad):
+        seen.update(value=value, params=params, grad=grad, names=list(inspect.signature(value_fn).parameters))
+        return tree_util.tree_map(lambda g: value_fn(params, scale=2.0) * g, grads), state
+
+    def value_fn(model, scale):
+        return scale * loss(model)
+
+    model, grads = FROZEN, eqx.filter_grad(loss)(FROZEN)
+    optimizer = eqx.Optimizer(Transform(lambda params: (), update), model)
+    new, _ = optimizer.step(model, grads, value=1.5, value_fn=value_fn, grad=grads)
+    assert seen["value"] == 1.5 and seen["names"] == ["model", "scale"]
+    assert tree_util.tree_structure(seen["grad"]) == tree_util.tree_structure(seen["params"])
+    expected = {path: arrays(model)[path] + 2 * loss(model) * g for path, g in arrays(grads).items() if g is not None}
+    assert close(arrays(new), expected)
+
+
+@pytest.mark.skipif(not hasattr(optax, "lbfgs"), reason="this release of optax has no lbfgs")
+def test_lbfgs_trains():
+    value_and_grad = eqx.value_and_grad_f(loss, filter_fn=eqx.trainable)
+
+    @eqx.filter_jit
+    def step(model, optimizer):
+        value, grads = value_and_grad(model)
+        return optimizer.step(model, grads, value=value, grad=grads, value_fn=loss)
+
+    model, optimizer = FROZEN, eqx.Optimizer(optax.lbfgs(), FROZEN)
+    for _ in range(15):
+        model, optimizer = step(model, optimizer)
+    assert loss(model) < 1e-6
+    assert eqx.tree_equal(model.first.weight, FROZEN.first.weight)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_complex_gradients_are_conjugated(jit):
+    """The steps go straight to the minimum. The distance is `0.8 ** n`, as the docstring says."""
+
+    def distance(model):
+        return jnp.sum(jnp.abs(model["z"] - 1j) ** 2)
+
+    def step(model, optimizer):
+        return optimizer.step(model, eqx.filter_grad(distance)(model))
+
+    model = {"z": jnp.zeros((), jnp.complex64)}
+    optimizer = eqx.Optimizer(optax.sgd(0.1), model)
+    step = eqx.filter_jit(step) if jit else step
+    for n in range(1, 21):
+        model, optimizer = step(model, optimizer)
+        assert np.allclose(model["z"], 1j * (1 - 0.8**n), atol=1e-5)
+
+
+def test_dtypes_of_the_model_are_kept():
+    model = eqx.cast(net(), jnp.bfloat16)
+    new, _ = eqx.Optimizer(optax.sgd(0.1), model).step(
+        model, tree_util.tree_map(jnp.ones_like, eqx.filter(model, eqx.trainable))
+    )
+    assert [x.dtype for x in arrays(new).values()] == 4 * [jnp.bfloat16]
+
+
+def test_errors_of_construction():
+    with pytest.raises(TypeError, match="such as `optax.adam.*no function `init`"):
+        eqx.Optimizer(optax.sgd, net())
+    with pytest.raises(ValueError, match="`wrt` to select at least one leaf"):
+        eqx.Optimizer(optax.sgd(0.1), eqx.freeze(net()))
+    with pytest.raises(TypeError, match=r"can't train the leaf `model.steps`: expected a floating-point"):
+        eqx.Optimizer(optax.sgd(0.1), net(), wrt=eqx.is_array)
+    with pytest.raises(ValueError, match="`wrt` to have the structure of `model`"):
+        eqx.Optimizer(optax.sgd(0.1), net(), wrt=[True])
+    with pytest.raises(TypeError, match="`wrt` must be a bool or a function"):
+        eqx.Optimizer(optax.sgd(0.1), net(), wrt="weights")
+
+
+def test_errors_of_a_step():
+    model = net()
+    optimizer, grads = eqx.Optimizer(optax.sgd(0.1), model), eqx.filter_grad(loss)(model)
+    with pytest.raises(ValueError, match=r"that it had when the optimiser was made. At `model.first` expected"):
+        optimizer.step(eqx.freeze(model, lambda model: model.first), grads)
+    with pytest.raises(ValueError, match=r"At `model.second` expected a `Linear`, got"):
+        optimizer.step(eqx.tree_at(lambda model: model.second, model, eqx.nn.Identity()), grads)
+    with pytest.raises(ValueError, match=r"`grads` to have the structure of `model`. At `grads.second` expected"):
+        optimizer.step(model, eqx.tree_at(lambda model: model.second, grads, [1.0]))
+    with pytest.raises(ValueError, match=r"trained leaf `model.second.bias`, got `None`"):
+        optimizer.step(model, eqx.tree_at(lambda model: model.second.bias, grads, None))
+    with pytest.raises(
+        ValueError, match=r"of shape \(2,\) for the trained leaf `model.second.bias`, got `Array` float32\[\]"
+    ):
+        optimizer.step(model, eqx.tree_at(lambda model: model.second.bias, grads, jnp.ones(())))
