@@ -152,6 +152,9 @@ def _describe_static_data(left, left_children, right, right_children):
     """Describe two nodes of one class whose static data differ. Modules are described by the fields that differ."""
     name = type(left).__name__
     fields = differing_static_fields(left, left_children, right, right_children)
+    marks = [getattr(x, "__marks__", None) for x in (left, right)]
+    if not fields and marks[0] != marks[1]:
+        return "a `{}`".format(name), "a `{}` of which other leaves are frozen (see `eqx.freeze`)".format(name)
     if not fields:
         return "a `{}`".format(name), "a `{}` whose static data differ".format(name)
     here = ["`{}={}`".format(field, short_repr(a, 40)) for field, a, _ in fields]
