@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools as ft
-from typing import Any, Tuple
+from typing import Any, List, Tuple
 
 import jax.numpy as jnp
 from jax import tree_util
@@ -129,20 +129,21 @@ class Optimizer(Module):
         leaves, treedef = tree_util.tree_flatten(model)
         self._check_model(model, leaves)
         params = self._select(leaves, treedef)
-        gradients = _leaves_like(grads, treedef)
-        self._check_grads(model, leaves, grads, gradients)
-        ascent = self._select([jnp.conj(g) if jnp.iscomplexobj(g) else g for g in gradients], treedef)
+        gradients = self._gradients(grads, model, leaves, treedef)
+        gradients = self._select(gradients, treedef)
+        ascent = tree_util.tree_map(lambda g: jnp.conj(g) if jnp.iscomplexobj(g) else g, gradients)
         extra = {name: self._for_optax(x, leaves, treedef) for name, x in extra.items()}
         updates, state = self.transform.update(ascent, self.state, params, **extra)
         return apply_updates(model, updates), replace_unchecked(self, {"state": state})
 
-    def _select(self, leaves, treedef):
+    def _select(self, leaves: List[Any], treedef: Any) -> PyTree:
         """The tree that Optax sees."""
         return treedef.unflatten([x if s else None for x, s in zip(leaves, self.selected)])
 
-    def _for_optax(self, x, leaves, treedef):
+    def _for_optax(self, x: Any, leaves: List[Any], treedef: Any) -> Any:
         """An extra argument as Optax needs it."""
-        gradients = _leaves_like(x, treedef)
+        is_function = callable(x) and tree_util.all_leaves([x])
+        gradients = None if is_function else _leaves_like(x, treedef)
         if gradients is not None:
             return self._select(gradients, treedef)
         if not callable(x):
@@ -155,7 +156,7 @@ class Optimizer(Module):
 
         return function
 
-    def _check_model(self, model, leaves):
+    def _check_model(self, model: PyTree, leaves: List[Any]) -> None:
         now = _structure(model)
         if tree_util.tree_structure(now) != tree_util.tree_structure(self.structure):
             path, expected, got = first_difference(self.structure, now, "model")
@@ -169,7 +170,9 @@ class Optimizer(Module):
             "the change is intended, as by `freeze`, make a new `Optimizer`.".format(what)
         )
 
-    def _check_grads(self, model, leaves, grads, gradients):
+    def _gradients(self, grads: PyTree, model: PyTree, leaves: List[Any], treedef: Any) -> List[Any]:
+        """The gradient of each leaf, or `None`."""
+        gradients = _leaves_like(grads, treedef)
         if gradients is None:
             path, expected, got = first_difference(model, grads, "grads", covers=is_none)
             raise ValueError(
@@ -185,6 +188,7 @@ class Optimizer(Module):
                         jnp.shape(leaf), leaf_paths(model, "model")[i], "`None`" if g is None else describe_leaf(g)
                     )
                 )
+        return gradients
 
 
 def _structure(model):

@@ -288,6 +288,13 @@ def test_extra_arguments_fit_the_model():
     assert close(arrays(new), expected)
 
 
+def test_the_model_may_be_an_array_alone():
+    """A function among the extra arguments isn't taken for a gradient, although it is a leaf, too."""
+    transform = Transform(lambda params: (), lambda grads, state, params, f: (f(params) * grads, state))
+    model, _ = eqx.Optimizer(transform, X).step(X, jnp.ones(2), f=jnp.sum)
+    assert close(model, X + X.sum())
+
+
 @pytest.mark.skipif(not hasattr(optax, "lbfgs"), reason="this release of optax has no lbfgs")
 def test_lbfgs_trains():
     value_and_grad = eqx.value_and_grad_f(loss, filter_fn=eqx.trainable)
@@ -346,7 +353,10 @@ def test_errors_of_construction():
 def test_errors_of_a_step():
     model = net()
     optimizer, grads = eqx.Optimizer(optax.sgd(0.1), model), eqx.filter_grad(loss)(model)
-    with pytest.raises(ValueError, match=r"that it had when the optimiser was made. At `model.first` expected .* other leaves are frozen"):
+    with pytest.raises(
+        ValueError,
+        match=r"that it had when the optimiser was made. At `model.first` expected .* other leaves are frozen",
+    ):
         optimizer.step(eqx.freeze(model, lambda model: model.first), grads)
     with pytest.raises(ValueError, match=r"At `model.second` expected a `Linear`, got"):
         optimizer.step(eqx.tree_at(lambda model: model.second, model, eqx.nn.Identity()), grads)
