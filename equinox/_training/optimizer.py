@@ -20,6 +20,37 @@ from .._trees.trainable import trainable
 from .._trees.update import apply_updates
 
 
+class _Trained:
+    """Which leaves of a model are trained. It can be compared and hashed, so it is static.
+
+    Args:
+        structure: The model with `None` for each leaf. Unlike a `PyTreeDef` it can be pickled, and an error can name
+            its paths.
+        selected: A bool for each leaf.
+    """
+
+    __slots__ = ("_treedef", "selected", "structure")
+
+    def __init__(self, structure: PyTree, selected: Tuple[bool, ...]) -> None:
+        self.structure = structure
+        self.selected = selected
+        self._treedef = tree_util.tree_structure(structure)
+
+    def __eq__(self, other: Any) -> bool:
+        if self is other:
+            return True
+        return type(other) is _Trained and self.selected == other.selected and self._treedef == other._treedef
+
+    def __hash__(self) -> int:
+        return hash(self.selected)
+
+    def __reduce__(self) -> Any:
+        return _Trained, (self.structure, self.selected)
+
+    def __repr__(self) -> str:
+        return "<{} of {} leaves>".format(sum(self.selected), len(self.selected))
+
+
 class Optimizer(Module):
     """Keep an Optax transformation, its state, and the choice of the leaves that it trains.
 
@@ -72,8 +103,7 @@ class Optimizer(Module):
 
     state: Any = field(trainable=False)
     transform: Any = field(static=True)
-    selected: Tuple[bool, ...] = field(static=True, repr=False)
-    structure: Any = field(repr=False)  # the model without its leaves
+    trained: _Trained = field(static=True)
 
     def __init__(self, transform: Any, model: PyTree, wrt: FilterSpec = trainable) -> None:
         for name in ("init", "update"):
@@ -93,8 +123,7 @@ class Optimizer(Module):
         _check_selected(model, leaves, selected)
         params = treedef.unflatten([x if s else None for x, s in zip(leaves, selected)])
         self.transform = transform
-        self.selected = tuple(selected)
-        self.structure = _structure(model)
+        self.trained = _Trained(_structure(model), tuple(selected))
         self.state = _without_repeats(transform.init(params), leaves)
 
     def step(self, model: T, grads: PyTree, **extra: Any) -> Tuple[T, Optimizer]:
@@ -138,7 +167,7 @@ class Optimizer(Module):
 
     def _select(self, leaves: List[Any], treedef: Any) -> PyTree:
         """The tree that Optax sees."""
-        return treedef.unflatten([x if s else None for x, s in zip(leaves, self.selected)])
+        return treedef.unflatten([x if s else None for x, s in zip(leaves, self.trained.selected)])
 
     def _for_optax(self, x: Any, leaves: List[Any], treedef: Any) -> Any:
         """An extra argument as Optax needs it."""
@@ -148,7 +177,7 @@ class Optimizer(Module):
             return self._select(gradients, treedef)
         if not callable(x):
             return x
-        others = treedef.unflatten([None if s else leaf for leaf, s in zip(leaves, self.selected)])
+        others = treedef.unflatten([None if s else leaf for leaf, s in zip(leaves, self.trained.selected)])
 
         @ft.wraps(x)  # Optax reads the names of the parameters
         def function(params, *args, **kwargs):
@@ -157,12 +186,12 @@ class Optimizer(Module):
         return function
 
     def _check_model(self, model: PyTree, leaves: List[Any]) -> None:
-        now = _structure(model)
-        if tree_util.tree_structure(now) != tree_util.tree_structure(self.structure):
-            path, expected, got = first_difference(self.structure, now, "model")
+        now, before = _structure(model), self.trained.structure
+        if tree_util.tree_structure(now) != tree_util.tree_structure(before):
+            path, expected, got = first_difference(before, now, "model")
             what = "At `{}` expected {}, got {}.".format(path, expected, got)
-        elif len(leaves) != len(self.selected):
-            what = "It had {} leaves, and has {}.".format(len(self.selected), len(leaves))
+        elif len(leaves) != len(self.trained.selected):
+            what = "It had {} leaves, and has {}.".format(len(self.trained.selected), len(leaves))
         else:
             return
         raise ValueError(
@@ -179,7 +208,7 @@ class Optimizer(Module):
                 "`Optimizer.step` expects `grads` to have the structure of `model`. At `{}` expected {}, got "
                 "{}.".format(path, expected, got)
             )
-        for i, (leaf, g, selected) in enumerate(zip(leaves, gradients, self.selected)):
+        for i, (leaf, g, selected) in enumerate(zip(leaves, gradients, self.trained.selected)):
             if selected and (g is None or jnp.shape(g) != jnp.shape(leaf)):
                 raise ValueError(
                     "`Optimizer.step` expects a gradient of shape {} for the trained leaf `{}`, got {}. Differentiate "
@@ -192,7 +221,7 @@ class Optimizer(Module):
 
 
 def _structure(model):
-    """The model with `None` for each leaf. Unlike a `PyTreeDef` it can be pickled, and an error can name its paths."""
+    """The model with `None` for each leaf."""
     return filter(model, False)
 
 
