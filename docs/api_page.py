@@ -31,6 +31,7 @@ SECTIONS = [
     ("equinox._trees.predicates", "Filters"),
     ("equinox._trees.partition", "Filters"),
     ("equinox._module", "Modules"),
+    ("equinox._trees.trainable", "Training"),
     ("equinox._trees", "Trees"),
     ("equinox._training", "Training"),
     ("equinox._runtime", "Checks at run time"),
