@@ -27,6 +27,8 @@ from ._transforms.shardings import shardings
 from ._transforms.vmap import filter_vmap, if_array
 from ._trees.at import tree_at
 from ._trees.check import tree_check
+from ._trees.count_parameters import count_parameters
+from ._trees.diff import tree_diff
 from ._trees.equal import tree_equal
 from ._trees.flatten_one_level import tree_flatten_one_level
 from ._trees.format import tree_pformat, tree_pprint
@@ -54,6 +56,7 @@ __all__ = [
     "cast",
     "clear_caches",
     "combine",
+    "count_parameters",
     "debug",
     "error_if",
     "field",
@@ -103,6 +106,7 @@ __all__ = [
     "trainable",
     "tree_at",
     "tree_check",
+    "tree_diff",
     "tree_equal",
     "tree_flatten_one_level",
     "tree_inference",

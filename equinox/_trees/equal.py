@@ -47,7 +47,7 @@ def tree_equal(*pytrees: PyTree, typematch: bool = False, rtol: float = 0.0, ato
     """
     if not pytrees:
         return True
-    compare = _Comparison(typematch, _as_tolerance("rtol", rtol), _as_tolerance("atol", atol)).leaves
+    compare = Comparison("tree_equal", typematch, rtol, atol).leaves
     leaves, treedef = tree_util.tree_flatten(pytrees[0])
     traced: List[Any] = []
     for pytree in pytrees[1:]:
@@ -64,29 +64,29 @@ def tree_equal(*pytrees: PyTree, typematch: bool = False, rtol: float = 0.0, ato
     return ft.reduce(jnp.logical_and, traced) if traced else True
 
 
-def _as_tolerance(name, value):
-    """`value`, the argument `name`, as a float."""
+def _as_tolerance(caller, name, value):
+    """`value`, the argument `name` of `caller`, as a float."""
     try:
         tolerance = float(value)
     except (TypeError, ValueError):
         raise TypeError(
-            "`tree_equal` expects `{}` to be a number, got {}.".format(name, describe_leaf(value))
+            "`{}` expects `{}` to be a number, got {}.".format(caller, name, describe_leaf(value))
         ) from None
     if not 0 <= tolerance < float("inf"):  # this refuses NaN too
-        raise ValueError("`tree_equal` expects `{}` to be finite and at least 0, got {}.".format(name, tolerance))
+        raise ValueError("`{}` expects `{}` to be finite and at least 0, got {}.".format(caller, name, tolerance))
     return tolerance
 
 
-class _Comparison:
-    """How two leaves are compared. The options are those of `tree_equal`."""
+class Comparison:
+    """How two leaves are compared. The options are those of `tree_equal`. An error names the function `caller`."""
 
     __slots__ = ("atol", "exact", "rtol", "typematch")
 
-    def __init__(self, typematch, rtol, atol):
+    def __init__(self, caller, typematch, rtol, atol):
         self.typematch = typematch
-        self.rtol = rtol
-        self.atol = atol
-        self.exact = rtol == atol == 0
+        self.rtol = _as_tolerance(caller, "rtol", rtol)
+        self.atol = _as_tolerance(caller, "atol", atol)
+        self.exact = self.rtol == self.atol == 0
 
     def leaves(self, a, b):
         """Whether two leaves are equal: a bool, or a traced scalar."""
@@ -100,14 +100,14 @@ class _Comparison:
                     pass
             if not is_jax_array(b) or a.shape != b.shape or a.dtype != b.dtype:
                 return False
-            equal = (a == b if self.exact else self._near(a, b, jnp)).all()
+            equal = self.elements(a, b, jnp).all()
             return equal if isinstance(equal, core.Tracer) else bool(equal)
         if type(a) is not type(b):
             return False
         if is_numpy(a):
             return self._numpy(a, b)
         if isinstance(a, (float, complex)):
-            return bool(a == b if self.exact else self._near(np.asarray(a), np.asarray(b), np))
+            return bool(a == b if self.exact else self.elements(np.asarray(a), np.asarray(b), np))
         return types_of(a) == types_of(b) and bool(a == b)
 
     def _numpy(self, a, b):
@@ -116,14 +116,14 @@ class _Comparison:
             return False
         if a.dtype == object:
             return all(map(self.leaves, a.flat, b.flat))
-        equal = a == b if self.exact else self._near(a, b, np)
+        equal = self.elements(a, b, np)
         return bool(np.count_nonzero(equal) == a.size)  # `equal.all()` takes five times as long for small arrays
 
-    def _near(self, a, b, np_or_jnp):
-        """An array of bools: which elements of two arrays of the same dtype are equal within the tolerances."""
-        if not is_inexact_jax_or_numpy(a):
+    def elements(self, a, b, np_or_jnp):
+        """An array of bools: which elements of two arrays of the same shape and dtype are equal."""
+        if self.exact or not is_inexact_jax_or_numpy(a):
             return a == b
-        wide = _wide_dtype(a.dtype, np_or_jnp)
+        wide = wide_dtype(a.dtype, np_or_jnp)
         x, y = a.astype(wide), b.astype(wide)
         with np.errstate(all="ignore"):
             distance, size = abs(x - y), np_or_jnp.maximum(abs(x), abs(y))
@@ -131,7 +131,7 @@ class _Comparison:
             return (a == b) | near
 
 
-def _wide_dtype(dtype, np_or_jnp):
+def wide_dtype(dtype, np_or_jnp):
     """A dtype that has the sum and the difference of values of `dtype`. JAX may not have 64 bits."""
     if np_or_jnp is np:
         return np.complex128 if dtype.kind == "c" else np.float64

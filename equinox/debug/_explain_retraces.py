@@ -9,7 +9,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from .._dispatch import trace_listeners
 from .._dispatch.callables import Callee
 from .._transforms.wrap import check_callable
-from ._changes import Change, closest, in_words
+from .._trees.changes import Change
+from ._changes import closest, in_words
 
 _TRACES_KEPT = 256  # of one function that a new trace is compared with; the oldest goes
 
