@@ -7,6 +7,7 @@ from ._runtime.error_if import EquinoxRuntimeError, EquinoxTracetimeError, branc
 from ._training.freeze import freeze, unfreeze
 from ._training.optimizer import Optimizer
 from ._training.precision import cast
+from ._training.summary import summary
 from ._transforms.branches import filter_cond, filter_switch
 from ._transforms.checkpoint import filter_checkpoint
 from ._transforms.clear_caches import clear_caches
@@ -104,6 +105,7 @@ __all__ = [
     "shardings",
     "static_field",
     "trainable",
+    "summary",
     "tree_at",
     "tree_check",
     "tree_diff",

@@ -9,6 +9,7 @@ import types
 from typing import Tuple
 
 from .. import _compat
+from .call_listeners import listeners, tell
 from .packing import pack
 
 
@@ -28,7 +29,10 @@ class BoundMethod:
     def __call__(*args, **kwargs):  # no named parameters: a method may have a keyword argument `self`
         self = args[0]
         # A decorator may return an object with its own `__get__`, so that is called.
-        return self.__func__.__get__(self.__self__, type(self.__self__))(*args[1:], **kwargs)
+        method = self.__func__.__get__(self.__self__, type(self.__self__))
+        if listeners and _is_call(self):
+            return tell(self.__self__, ft.partial(method, *args[1:], **kwargs))
+        return method(*args[1:], **kwargs)
 
     def __getattr__(self, name):
         value = getattr(self.__func__, name)
@@ -160,6 +164,12 @@ def load_method(instance, cls, name):
 def _find_method(cls, name):
     value = next((vars(c)[name] for c in cls.__mro__ if name in vars(c)), None)
     return value if type(value) is Method else None
+
+
+def _is_call(bound):
+    """Whether `bound` is what `bound.__self__(...)` runs. It may also be another method, or that of a base class."""
+    method = _find_method(type(bound.__self__), "__call__")
+    return method is not None and method.function is bound.__func__
 
 
 def is_method(value):
