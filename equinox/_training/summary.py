@@ -122,9 +122,10 @@ def summary(__model: PyTree, *inputs: Any, **keywords: Any) -> Summary:
     counts all of them. The attribute `all_rows` of the result has a row for each.
 
     The outputs are found as in `filter_eval_shape`: nothing is computed. Inside `jax.vmap` the output is that of one
-    example. A layer has no output in the table if the model doesn't call it, or calls only another method of it. Inside
-    a transformation that copies the layer, such as `filter_checkpoint(layer)`, a call counts for the first layer of the
-    same structure and shapes that wasn't called.
+    example. A layer has no output in the table if the model doesn't call it, if it calls only another method, or if
+    JAX reuses what it traced for an equal layer, as in two calls of `filter_jit(layer)`. Inside a transformation that
+    copies the layer, such as `filter_checkpoint(layer)`, a call counts for the first layer of the same structure and
+    shapes that wasn't called.
 
     Args:
         model: A model, or any pytree. A `jax.ShapeDtypeStruct` may stand for an array, as in the output of

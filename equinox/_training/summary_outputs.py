@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import threading
+import types
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import jax
@@ -37,10 +38,10 @@ def add_outputs(layers: List[Layer], args: Tuple[Any, ...], kwargs: Dict[str, An
 
 
 def _trace_again(call: Callable[[], Any]) -> Any:
-    """Return `call()`, in which JAX runs all functions again, also those that it has traced before.
+    """Return `call()`. In it, JAX traces each function at least once, also those that it has traced before.
 
-    What JAX has traced, it reuses only under the same axes of `jax.vmap`. So the call is under an axis of a new name.
-    Nothing is mapped along it.
+    JAX reuses a trace only under the same axes of `jax.vmap`. So the call is under an axis of a new name. Nothing is
+    mapped along it.
     """
     results = []
 
@@ -50,6 +51,11 @@ def _trace_again(call: Callable[[], Any]) -> Any:
 
     jax.vmap(on_a_new_axis, axis_name="equinox.summary {}".format(next(_axis_numbers)))(jnp.zeros(1))
     return results[0]
+
+
+def _is_decorated(function: Any) -> bool:
+    """Whether a decorator has made `function`. With `jax.jit`, two layers of one class may share a trace."""
+    return not isinstance(function, types.FunctionType) or hasattr(function, "__wrapped__")
 
 
 class _Watch:
@@ -76,7 +82,7 @@ class _Watch:
         layer.is_called = True
         self.running.append(layer)
         try:
-            output = _trace_again(call)
+            output = _trace_again(call) if _is_decorated(type(module).__call__) else call()
         finally:
             self.running.pop()
         self.note(layer, output)
