@@ -20,7 +20,7 @@ class SummaryRow(NamedTuple):
         path: What follows the name of the model in Python, as in `.layers[0]`. Of several, a slice: `.layers[0:12]`.
             Empty for the whole model.
         name: The name of the class.
-        count: How many modules they are.
+        repeats: How many modules they are.
         output: The shapes of the output of a call. If calls gave different ones, all of them. Empty if no call was
             seen.
         parameters: The number of elements of all floating-point and complex arrays in them.
@@ -32,7 +32,7 @@ class SummaryRow(NamedTuple):
 
     path: str
     name: str
-    count: int
+    repeats: int
     output: str
     parameters: int
     trainable: int
@@ -96,7 +96,7 @@ class Summary:
         rows = self.rows
         columns = [
             Column("path", [row.path or "model" for row in rows], is_code=True),
-            Column("class", ["{} x {}".format(row.count, row.name) if row.count > 1 else row.name for row in rows]),
+            Column("class", ["{} x {}".format(row.repeats, row.name) if row.repeats > 1 else row.name for row in rows]),
             Column("output", [row.output for row in rows], is_code=True),
             Column("parameters", ["{:,}".format(row.parameters) for row in rows], is_number=True),
             Column("trainable", ["{:,}".format(row.trainable) for row in rows], is_number=True),
@@ -162,15 +162,15 @@ def summary(__model: PyTree, *inputs: Any, **keywords: Any) -> Summary:
 
 
 def _row(run: Run) -> SummaryRow:
-    layer, count = run.layer, run.count
+    layer, repeats = run.layer, run.repeats
     return SummaryRow(
         path=run.path,
         name=type(layer.node).__name__,
-        count=count,
+        repeats=repeats,
         output="; ".join(layer.outputs),
-        parameters=count * layer.parameters,
-        trainable=count * layer.trainable,
-        nbytes=count * layer.nbytes,
+        parameters=repeats * layer.parameters,
+        trainable=repeats * layer.trainable,
+        nbytes=repeats * layer.nbytes,
         dtype=", ".join(sorted(layer.dtypes)),
         sharding="; ".join(sorted(layer.shardings)),
     )

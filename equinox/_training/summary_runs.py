@@ -13,7 +13,7 @@ class Run(NamedTuple):
 
     layer: Layer  # the first
     path: str  # of all of them, as in `.layers[0:12]`
-    count: int  # how many they are. If they are inside another run, of all its layers together.
+    repeats: int  # how many they are. If they are inside another run, of all its layers together.
 
 
 def fold(layers: List[Layer]) -> List[Run]:
@@ -24,7 +24,7 @@ def fold(layers: List[Layer]) -> List[Run]:
     while pending:
         run = pending.pop()
         runs.append(run)
-        inner = [Run(first, run.path + name, run.count * count) for first, name, count in _runs(run.layer.inner, kinds)]
+        inner = [Run(x, run.path + name, run.repeats * n) for x, name, n in _runs(run.layer.inner, kinds)]
         pending.extend(reversed(inner))
     return runs
 

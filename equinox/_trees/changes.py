@@ -44,14 +44,16 @@ def changes_in_tree(
             modules, the other value is the child.
     """
     changes: Dict[str, Change] = {}
-    for place in walk_together(before, after, root):
-        for change in _changes_at(*place, of_leaves, of_static):
+    for path, a, b, a_children, b_children in walk_together(before, after, root):
+        for change in _changes_at(path, a, b, a_children, b_children, of_leaves, of_static):
             # A field that is static in only one of two modules is found a second time, among their children.
             changes.setdefault(change.path, change)
     return list(changes.values())
 
 
-def _changes_at(path, a, b, a_children, b_children, of_leaves, of_static) -> Iterator[Change]:
+def _changes_at(
+    path: str, a: Any, b: Any, a_children: Any, b_children: Any, of_leaves: Any, of_static: Any
+) -> Iterator[Change]:
     """The changes at one place that `walk_together` found."""
     if a_children is None and b_children is None:
         change = of_leaves(path, a, b)

@@ -74,12 +74,12 @@ def _leaf_change(path: str, a: Any, b: Any, comparison: Comparison) -> Change:
     """The change between two leaves that differ."""
     if not is_array(a) or not is_array(b):
         return value_change(path, a, b)
-    texts, kinds = [array_text(x) for x in (a, b)], [_kind(x) for x in (a, b)]
-    if texts[0] != texts[1]:
-        return arrow(path, *texts)
-    if kinds[0] != kinds[1]:
-        return arrow(path, *texts, " -> ".join(kinds))
-    return Change(path, *texts, ", ".join([texts[0], *_values_in_words(a, b, comparison)]))
+    before, after = array_text(a), array_text(b)
+    if before != after:
+        return arrow(path, before, after)
+    if _kind(a) != _kind(b):
+        return arrow(path, before, after, "{} -> {}".format(_kind(a), _kind(b)))
+    return Change(path, before, after, ", ".join([before, *_values_in_words(a, b, comparison)]))
 
 
 def _kind(array: Any) -> str:

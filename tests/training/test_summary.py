@@ -51,7 +51,7 @@ def test_sizes():
     for row in summary.all_rows:
         node = eval("model" + row.path, {"model": model})
         arrays = [x for x in tree_util.tree_leaves(node) if eqx.is_array(x)]
-        assert row.name == type(node).__name__ and row.count == 1
+        assert row.name == type(node).__name__ and row.repeats == 1
         assert row.parameters == row.trainable == eqx.count_parameters(node)
         assert row.nbytes == sum(x.size * x.dtype.itemsize for x in arrays)
         assert row.dtype == ", ".join(sorted({str(x.dtype) for x in arrays}))
@@ -269,7 +269,7 @@ def expanded(rows):
                 below = ["{}[{}]{}".format(path, number, rest) for path in below for number in numbers]
             else:
                 below = [path + part for path in below]
-        assert row.count == len(below)
+        assert row.repeats == len(below)
         paths.update(below)
     return paths
 
