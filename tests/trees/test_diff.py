@@ -132,6 +132,8 @@ def test_tolerances():
     (change,) = eqx.tree_diff(jnp.zeros(3), jnp.array([0.1, 0.3, 0.0]), atol=0.2)
     assert str(change).startswith("the tree: f32[3], 1 of 3 values differ, most at [1]: 0.0 -> 0.3")
     assert not eqx.tree_diff(jnp.zeros(3), jnp.array([0.1, 0.3, 0.0]), atol=0.4)
+    (change,) = eqx.tree_diff(jnp.array([100.0, 0.0]), jnp.array([101.0, 0.5]), rtol=0.1)
+    assert str(change) == "the tree: f32[2], 1 of 2 values differ, most at [1]: 0.0 -> 0.5, by 0.5"
     with pytest.raises(TypeError, match="`tree_diff` expects `rtol` to be a number"):
         eqx.tree_diff(1, 1, rtol="a")
     with pytest.raises(ValueError, match="`tree_diff` expects `atol` to be finite"):
