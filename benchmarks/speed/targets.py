@@ -53,6 +53,7 @@ TARGETS: dict[str, dict[int | None, Target]] = {
     "tree_equal": _all(1.2),
     "partition": _all(1.2),
     "combine": _all(1.2),
+    "summary": _all(1000, unit=MILLISECONDS),
     "trace_lower": _all(1.1),
     "trace_lower_grad": _all(1.1),
     "trace_lower_jvp": _all(1.1),

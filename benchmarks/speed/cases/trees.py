@@ -12,11 +12,14 @@ import equinox as eqx
 from speed.case import EQUINOX, Call, Case
 
 LEAVES = 1000
+SUMMARY_LEAVES = 10_000
 
 
 def cases() -> Iterator[Case]:
     for make in (tree_at, tree_equal, partition, combine):
         yield Case(make.__name__, ft.partial(make, LEAVES), LEAVES)
+    if hasattr(eqx, "summary"):
+        yield Case("summary", ft.partial(summary, SUMMARY_LEAVES), SUMMARY_LEAVES)
 
 
 def tree_at(leaves: int) -> dict[str, Call]:
@@ -59,3 +62,9 @@ def combine(leaves: int) -> dict[str, Call]:
     arrays, rest = eqx.partition(model, eqx.is_array)
     flat, treedef = tree_flatten(model)
     return {FLOOR: lambda: treedef.unflatten(flat), EQUINOX: lambda: eqx.combine(arrays, rest)}
+
+
+def summary(leaves: int) -> dict[str, Call]:
+    """Write the table of a model."""
+    model = dispatch_speed.net(leaves)
+    return {FLOOR: lambda: tree_flatten(model), EQUINOX: lambda: str(eqx.summary(model))}
