@@ -24,7 +24,7 @@ class SummaryRow(NamedTuple):
         output: The shapes of the output of a call. If calls gave different ones, all of them. Empty if no call was
             seen.
         parameters: The number of elements of all floating-point and complex arrays in them.
-        trainable: How many of these are trained.
+        trainable: How many of these are trained: see `trainable`.
         nbytes: The bytes of all arrays in them.
         dtype: The dtypes of these arrays.
         sharding: Their shardings. Empty if each is on one device.
@@ -119,7 +119,8 @@ def summary(__model: PyTree, *inputs: Any, **keywords: Any) -> Summary:
 
     Each module in the model has a row. A row counts what is in the module and in the modules inside it, so the first
     row has the totals. Equal layers that follow one another in a list are one row, such as `.layers[0:12]`. Such a row
-    counts all of them. The attribute `all_rows` of the result has a row for each.
+    counts all of them. The attribute `all_rows` of the result has a row for each. What `freeze` or
+    `field(trainable=False)` marks isn't trainable.
 
     The outputs are found as in `filter_eval_shape`: nothing is computed. Inside `jax.vmap` the output is that of one
     example. A layer has no output in the table if the model doesn't call it, if it calls only another method, or if

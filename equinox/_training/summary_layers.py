@@ -12,6 +12,7 @@ from .._compat.types import PyTree
 from .._trees.count_parameters import is_parameter, size_of
 from .._trees.layout import layout_of
 from .._trees.predicates import is_array_or_shape
+from .._trees.trainable import places_of_leaves
 
 
 class Layer:
@@ -72,14 +73,16 @@ class Layer:
 def layers_of(model: PyTree) -> List[Layer]:
     """All layers of a model, in the order of flattening. The first is the whole model."""
     layers: List[Layer] = []
+    places = iter(places_of_leaves(model))
     for path, node, owner, is_leaf in walk(model):
         if not is_leaf or owner is None:
             layer = Layer(path, node, None if owner is None else layers[owner], len(layers))
             layers.append(layer)
             if layer.owner is not None:
                 layer.owner.inner.append(layer)
+        is_trained = is_leaf and next(places).is_trained
         if is_leaf and is_array_or_shape(node):
-            layers[owner or 0].add_array(node, is_parameter(node))
+            layers[owner or 0].add_array(node, is_trained and is_parameter(node))
     for layer in reversed(layers):
         if layer.owner is not None:
             layer.owner.add_inner(layer)

@@ -67,6 +67,20 @@ def test_shapes_and_keys():
         assert row.parameters == row.trainable == 0 and row.nbytes == 8 and row.dtype == str(key.dtype)
 
 
+def test_frozen_leaves():
+    """A frozen array is a parameter, and isn't trainable. A frozen layer has its own row."""
+    model = [linear(), linear(), eqx.freeze(linear(), lambda x: x.weight)]
+    rows = eqx.summary(model).rows
+    assert [(row.path, row.parameters, row.trainable) for row in rows] == [
+        ("", 36, 27),
+        ("[0:2]", 24, 24),
+        ("[2]", 12, 3),
+    ]
+    frozen = eqx.freeze(model, lambda x: x[0])
+    assert eqx.summary(frozen).rows[0].trainable == eqx.count_parameters(frozen, eqx.trainable) == 15
+    assert eqx.count_parameters(frozen) == 36
+
+
 @pytest.mark.parametrize("tree", [None, [], 1.0, jnp.ones(3), jax.nn.relu, linear().__call__])
 def test_any_tree(tree):
     """The first row is the whole tree, whatever it is."""
