@@ -33,6 +33,7 @@ from ._trees.diff import tree_diff
 from ._trees.equal import tree_equal
 from ._trees.flatten_one_level import tree_flatten_one_level
 from ._trees.format import tree_pformat, tree_pprint
+from ._trees.names import from_dict, to_dict
 from ._trees.partition import combine, filter, partition
 from ._trees.paths import named_leaves
 from ._trees.predicates import is_array, is_array_like, is_inexact_array, is_inexact_array_like
@@ -89,6 +90,7 @@ __all__ = [
     "filter_vmap",
     "filter_while_loop",
     "freeze",
+    "from_dict",
     "gradf",
     "if_array",
     "is_array",
@@ -106,6 +108,7 @@ __all__ = [
     "static_field",
     "trainable",
     "summary",
+    "to_dict",
     "tree_at",
     "tree_check",
     "tree_diff",

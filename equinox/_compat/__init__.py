@@ -23,7 +23,7 @@ from .features import SINCE, require
 from .host_checks import host_check
 from .primitives import identity_primitive
 from .pytrees import named_children, register_node
-from .sharding import constrain, is_device, shard_map, sharding_of_type
+from .sharding import constrain, is_device, placement, shard_map, sharding_of_type
 from .staging import check_options
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "is_numpy_constant",
     "is_typed_key",
     "named_children",
+    "placement",
     "pickles_arrays_as_numpy",
     "pure_callback",
     "register_node",

@@ -53,6 +53,27 @@ def sharding_of_type(x):
     return "P({}) on the mesh ({})".format(", ".join(map(repr, sharding.spec)), mesh)
 
 
+def placement(x, jax=jax):
+    """Where an array is, as `jax.device_put` takes it: a sharding or a device. `None` for JAX's own choice.
+
+    Arrays have a sharding since JAX 0.4.1. Before, an array on one device has a method `device`. A floor of 0.4.1
+    retires this branch.
+
+    Args:
+        x: A JAX array, or a `ShapeDtypeStruct`, which may have a sharding too.
+        jax: The module `jax`, or a stand-in.
+    """
+    if isinstance(x, jax.core.Tracer):
+        return None
+    default = getattr(jax.config, "jax_default_device", None) or jax.local_devices()[0]
+    if jax_release(jax) < (0, 4, 1):
+        on_one_device = callable(getattr(x, "device", None)) and not hasattr(x, "sharding_spec")
+        device = x.device() if on_one_device else default
+        return None if device == default else device
+    sharding = getattr(x, "sharding", None)
+    return None if sharding is None or sharding.device_set == {default} else sharding
+
+
 def is_device(x):
     """Whether `x` is one of `jax.devices()`. Every JAX has another class for them."""
     return hasattr(x, "device_kind") and hasattr(x, "platform")

@@ -42,7 +42,7 @@ def filter(
         >>> eqx.filter([1, [2, 3]], [False, True])
         [None, [2, 3]]
     """
-    leaves, treedef, selected = _select(tree, filter_spec, is_leaf)
+    leaves, treedef, selected = select_leaves(tree, filter_spec, is_leaf)
     if inverse:
         selected = map(operator.not_, selected)
     return treedef.unflatten([x if keep else replace for x, keep in zip(leaves, selected)])
@@ -73,13 +73,13 @@ def partition(tree: T, filter_spec: FilterSpec, replace: Any = None, is_leaf: Op
         >>> eqx.combine(arrays, others)[1]
         'text'
     """
-    leaves, treedef, selected = _select(tree, filter_spec, is_leaf)
+    leaves, treedef, selected = select_leaves(tree, filter_spec, is_leaf)
     kept = [x if keep else replace for x, keep in zip(leaves, selected)]
     others = [replace if keep else x for x, keep in zip(leaves, selected)]
     return treedef.unflatten(kept), treedef.unflatten(others)
 
 
-def _select(tree, filter_spec, is_leaf):
+def select_leaves(tree, filter_spec, is_leaf=None):
     """The leaves and the structure of `tree`, and for each leaf whether it is selected."""
     leaves, treedef = tree_util.tree_flatten(tree, is_leaf=is_leaf)
     selected = mask(leaves, treedef, filter_spec, "filter_spec")

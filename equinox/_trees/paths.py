@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import operator
 import re
 from typing import Any, List, Optional, Tuple
 
@@ -34,6 +35,22 @@ def named_leaves(tree: PyTree, root: str = "", is_leaf: Optional[IsLeaf] = None)
         >>> [(path, leaf.shape) for path, leaf in eqx.named_leaves([linear, jnp.ones(4)])]
         [('[0].weight', (2, 3)), ('[0].bias', (2,)), ('[1]', (4,))]
     """
+    return joined_names(tree, root, operator.add, is_leaf)
+
+
+def joined_names(tree, root, join, is_leaf=None):
+    """List the leaves of a tree with the names on their way from the root, which `join` puts together.
+
+    Args:
+        tree: Any pytree.
+        root: What stands for the root.
+        join: A function from what stands for a node, and the name of a child such as `".weight"` or `"[0]"`, to what
+            stands for the child.
+        is_leaf: As in `jax.tree_util.tree_flatten`.
+
+    Returns:
+        A list with `(what stands for the leaf, leaf)`, in the order of flattening.
+    """
     leaves = []
     pending = [(root, tree)]  # a stack: a tree may be deeper than Python's limit of recursion
     while pending:
@@ -42,7 +59,7 @@ def named_leaves(tree: PyTree, root: str = "", is_leaf: Optional[IsLeaf] = None)
         if children is None:
             leaves.append((path, node))
         else:
-            pending.extend((path + name, child) for name, child in reversed(children))
+            pending.extend((join(path, name), child) for name, child in reversed(children))
     return leaves
 
 

@@ -133,3 +133,24 @@ def test_shard_map_of_the_experimental_form(monkeypatch):
         _compat.shard_map("fun", None, "in", "out", jax=fake)
     with pytest.raises(NotImplementedError, match="`filter_shard_map` needs JAX 0.4.4 or newer"):
         _compat.shard_map("fun", mesh, "in", "out", jax=stand_in("0.4.3"))
+
+
+def test_placement():
+    """The sharding since 0.4.1, before that the device. `None` where JAX would put an array anyway, and for tracers."""
+    devices = [object(), object()]
+    core, config = SimpleNamespace(Tracer=complex), SimpleNamespace(jax_default_device=None)
+    new = stand_in("0.4.1", core=core, config=config, local_devices=lambda: devices)
+    old = stand_in("0.3.25", core=core, config=config, local_devices=lambda: devices)
+    here, there = (SimpleNamespace(device_set={device}) for device in devices)
+    assert _compat.placement(SimpleNamespace(sharding=there), jax=new) is there
+    assert _compat.placement(SimpleNamespace(sharding=here), jax=new) is None
+    assert _compat.placement(SimpleNamespace(sharding=None), jax=new) is None
+    assert _compat.placement(SimpleNamespace(), jax=new) is None
+    assert _compat.placement(SimpleNamespace(device=lambda: devices[1]), jax=old) is devices[1]
+    assert _compat.placement(SimpleNamespace(device=lambda: devices[0]), jax=old) is None
+    assert _compat.placement(SimpleNamespace(device=lambda: devices[1], sharding_spec=0), jax=old) is None
+    assert _compat.placement(SimpleNamespace(device="pmapped"), jax=old) is None
+    assert _compat.placement(1j, jax=new) is _compat.placement(1j, jax=old) is None
+    config.jax_default_device = devices[1]
+    assert _compat.placement(SimpleNamespace(sharding=there), jax=new) is None
+    assert _compat.placement(SimpleNamespace(sharding=here), jax=new) is here

@@ -58,6 +58,18 @@ eqx.select(tree, 3)  # error: mypy[arg-type] pyright[reportArgumentType]
 eqx.named_leaves(tree, 3)  # error: mypy[arg-type] pyright[reportArgumentType]
 
 
+# Names.
+
+assert_type(eqx.to_dict(tree), Dict[str, Any])
+eqx.to_dict(tree, eqx.is_inexact_array, sep="/")
+eqx.from_dict(tree, {"a": 1}, rename={"a*": "b*", "c": None}, sep="/")
+eqx.from_dict(tree, {"a": 1}, rename=str.lower, strict=False)
+
+eqx.to_dict(tree, sep=1)  # error: mypy[arg-type] pyright[reportArgumentType]
+eqx.from_dict(tree, [1])  # error: mypy[arg-type] pyright[reportArgumentType]
+eqx.from_dict(tree, {}, rename=1)  # error: mypy[arg-type] pyright[reportArgumentType]
+
+
 # Text.
 
 assert_type(eqx.tree_pformat(tree, width=60, indent=4, truncate_leaf=callable), str)
