@@ -31,6 +31,7 @@ from ._trees.check import tree_check
 from ._trees.count_parameters import count_parameters
 from ._trees.diff import tree_diff
 from ._trees.equal import tree_equal
+from ._trees.files import load, load_metadata, save
 from ._trees.flatten_one_level import tree_flatten_one_level
 from ._trees.format import tree_pformat, tree_pprint
 from ._trees.names import from_dict, to_dict
@@ -98,11 +99,14 @@ __all__ = [
     "is_inexact_array",
     "is_inexact_array_like",
     "jitf",
+    "load",
+    "load_metadata",
     "module_update_wrapper",
     "named_leaves",
     "nn",
     "partition",
     "replace",
+    "save",
     "select",
     "shardings",
     "static_field",

@@ -75,6 +75,24 @@ def to_numpy(x, jax=jax):
         return None
 
 
+def key_impl_name(x, jax=jax):
+    """The name of the implementation of typed keys (see `is_typed_key`), as `jax.random.wrap_key_data` takes it.
+
+    `jax.random.key_impl` came in JAX 0.4.18. It gives a name since 0.4.30 or earlier, and before that an object. Keys
+    of the same implementation have the same dtype. A floor of 0.4.30 retires the loop.
+
+    Raises:
+        NotImplementedError: No implementation of JAX has this dtype.
+    """
+    name = jax.random.key_impl(x) if hasattr(jax.random, "key_impl") else None
+    if isinstance(name, str):
+        return name
+    for name in ("threefry2x32", "rbg", "unsafe_rbg"):
+        if jax.random.key(0, impl=name).dtype == x.dtype:
+            return name
+    raise NotImplementedError("Keys of dtype {} have no name in JAX {}.".format(x.dtype, jax.__version__))
+
+
 def row_or_nan(table, index, jax=jax):
     """The row `index` of the matrix `table`. NaNs if there is no such row. A negative index counts as no row.
 

@@ -50,7 +50,7 @@ def to_dict(tree: PyTree, filter_spec: FilterSpec = is_array, *, sep: str = ".")
         >>> {name: array.shape for name, array in eqx.to_dict(mlp.layers, sep="/").items()}
         {'0/weight': (8, 3), '0/bias': (8,), '1/weight': (2, 8), '1/bias': (2,)}
     """
-    names = _leaf_names("to_dict", tree, sep)
+    names = leaf_names("to_dict", tree, sep)
     leaves, _, selected = select_leaves(tree, filter_spec)
     return {name: leaf for name, leaf, wanted in zip(names, leaves, selected) if wanted}
 
@@ -102,18 +102,26 @@ def from_dict(
         >>> linear.weight.tolist(), rest
         ([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]], {'scale': 2.0})
     """
-    names = _leaf_names("from_dict", like, sep)
-    leaves, treedef = tree_util.tree_flatten(like)
     _check_names(arrays)
-    sources = _sources(arrays, rename)
+    return fill("from_dict", like, arrays, strict, rename, sep, own=np.array)
+
+
+def fill(function, like, arrays, strict, rename, sep, own):
+    """`from_dict`, for the public function that has the name `function`.
+
+    A JAX array may share the memory of a NumPy array. `own` makes a NumPy array that nobody else will change.
+    """
+    names = leaf_names(function, like, sep)
+    leaves, treedef = tree_util.tree_flatten(like)
+    sources = _sources(function, arrays, rename)
     expected = dict(zip(names, leaves))
     missing = [name for name, leaf in expected.items() if is_array_or_shape(leaf) and name not in sources]
     unknown = [name for name in sources if name not in expected]
     fitting = {name for name, source in sources.items() if name in expected and fits(expected[name], arrays[source])}
     if strict and (missing or unknown or len(fitting) < len(sources)):
         misfits = [name for name in sources if name in expected and name not in fitting]
-        raise ValueError(_message(expected, arrays, sources, missing, unknown, misfits))
-    convert = _Conversion()
+        raise ValueError(_message(function, expected, arrays, sources, missing, unknown, misfits))
+    convert = _Conversion(own)
     new = [convert(leaf, arrays[sources[name]]) if name in fitting else leaf for name, leaf in expected.items()]
     tree = treedef.unflatten(new)
     if strict:
@@ -122,7 +130,7 @@ def from_dict(
     return tree, {name: value for name, value in arrays.items() if name not in taken}
 
 
-def _leaf_names(function, tree, sep):
+def leaf_names(function, tree, sep):
     """The names of the leaves of `tree`, in the order of flattening. They are all different."""
     if not isinstance(sep, str):
         raise TypeError("`{}` expects `sep` to be a text, got {}.".format(function, describe_leaf(sep)))
@@ -164,15 +172,15 @@ def _check_names(arrays):
             raise TypeError("`from_dict` expects the keys of `arrays` to be texts, got {}.".format(describe_leaf(name)))
 
 
-def _sources(arrays, rename):
+def _sources(function, arrays, rename):
     """A dictionary from the names in `like` to those in `arrays`."""
     if rename is None:
         return {name: name for name in arrays}
-    new_name = _by_patterns(rename) if isinstance(rename, Mapping) else rename
+    new_name = _by_patterns(function, rename) if isinstance(rename, Mapping) else rename
     if not callable(new_name):
         raise TypeError(
-            "`from_dict` expects `rename` to be a function from a name to a name, or a dictionary from patterns to "
-            "names, got {}.".format(describe_leaf(rename))
+            "`{}` expects `rename` to be a function from a name to a name, or a dictionary from patterns to "
+            "names, got {}.".format(function, describe_leaf(rename))
         )
     sources: Dict[str, str] = {}
     for name in arrays:
@@ -181,32 +189,33 @@ def _sources(arrays, rename):
             continue
         if not isinstance(new, str):
             raise TypeError(
-                "`from_dict` expects `rename` to give a name or `None`. For {!r} it gives {}.".format(
-                    name, describe_leaf(new)
+                "`{}` expects `rename` to give a name or `None`. For {!r} it gives {}.".format(
+                    function, name, describe_leaf(new)
                 )
             )
         if new in sources:
             raise ValueError(
-                "`from_dict` can't take two arrays for one leaf, but `rename` gives the name {!r} to {!r} and "
-                "{!r}.".format(new, sources[new], name)
+                "`{}` can't take two arrays for one leaf, but `rename` gives the name {!r} to {!r} and {!r}.".format(
+                    function, new, sources[new], name
+                )
             )
         sources[new] = name
     return sources
 
 
-def _by_patterns(rename):
+def _by_patterns(function, rename):
     """The function from a name to a name, or to `None`, that a dictionary of patterns means."""
     patterns = []
     for pattern, new in rename.items():
         for text in (pattern, new):
             if not isinstance(text, str) and (text is not None or text is pattern):
                 raise TypeError(
-                    "`from_dict` expects `rename` to map patterns to names, got {}.".format(describe_leaf(text))
+                    "`{}` expects `rename` to map patterns to names, got {}.".format(function, describe_leaf(text))
                 )
         if new is not None and new.count("*") not in (0, pattern.count("*")):
             raise ValueError(
-                "`from_dict` expects a name in `rename` to have as many `*` as its pattern, or none, got {!r} for "
-                "{!r}.".format(new, pattern)
+                "`{}` expects a name in `rename` to have as many `*` as its pattern, or none, got {!r} for "
+                "{!r}.".format(function, new, pattern)
             )
         regex = re.compile("(.*?)".join(map(re.escape, pattern.split("*"))), re.DOTALL)
         patterns.append((regex, None if new is None else new.split("*")))
@@ -234,23 +243,29 @@ def fits(leaf, value):
 class _Conversion:
     """Makes leaves of values that fit. The same value at several places is converted once."""
 
-    def __init__(self):
+    def __init__(self, own):
+        self._own = own
         self._made: Dict[Any, Any] = {}
 
     def __call__(self, leaf, value):
         if is_numpy(leaf):
-            return value if is_numpy(value) or isinstance(value, core.Tracer) else np.asarray(value)
+            return value if isinstance(value, core.Tracer) else _as_numpy(value, leaf)
         if not is_array_or_shape(leaf) or is_jax_array(value):
             return value
         placement = _compat.placement(leaf)
         key = id(value), placement
         if key not in self._made:
-            # A copy, because the NumPy array may change later. `jnp.asarray` and `jax.device_put` share its memory.
-            self._made[key] = jnp.array(value) if placement is None else jax.device_put(np.array(value), placement)
+            owned = self._own(value)
+            self._made[key] = jnp.asarray(owned) if placement is None else jax.device_put(owned, placement)
         return self._made[key]
 
 
-def _message(expected, arrays, sources, missing, unknown, misfits):
+def _as_numpy(value, leaf):
+    array = np.asarray(value)
+    return array[()] if isinstance(leaf, np.generic) else array
+
+
+def _message(function, expected, arrays, sources, missing, unknown, misfits):
     """The message for everything that doesn't fit."""
 
     def wanted(name):
@@ -266,7 +281,7 @@ def _message(expected, arrays, sources, missing, unknown, misfits):
 
     lines: List[str] = []
     for title, names, in_words, others in (
-        ("Missing in `arrays`", missing, wanted, unknown),
+        ("Missing", missing, wanted, unknown),
         ("Unknown in `like`", unknown, given, list(expected)),
         ("Another shape, dtype or type", misfits, misfit, ()),
     ):
@@ -279,6 +294,6 @@ def _message(expected, arrays, sources, missing, unknown, misfits):
         if len(names) > _LINES_SHOWN:
             lines.append("    and {} more".format(len(names) - _LINES_SHOWN))
     return (
-        "`from_dict` can't take the arrays for `like`. Pass `rename` if names differ, or `strict=False` to take what "
-        "fits.\n{}".format("\n".join(lines))
+        "`{}` can't take the arrays for `like`. Pass `rename` if names differ, or `strict=False` to take what fits."
+        "\n{}".format(function, "\n".join(lines))
     )

@@ -192,6 +192,21 @@ def test_is_typed_key():
         assert answers == [True]
 
 
+def test_key_impl_name():
+    """JAX's name if it gives one. Otherwise the implementation whose keys have the same dtype."""
+    keys = SimpleNamespace(dtype="key<rbg>")
+
+    def with_impl(**more):
+        make = lambda seed, impl: SimpleNamespace(dtype="key<{}>".format(impl))  # noqa: E731
+        return SimpleNamespace(__version__="0.4.20", random=SimpleNamespace(key=make, **more))
+
+    assert _compat.key_impl_name(keys, jax=with_impl(key_impl=lambda x: "mine")) == "mine"
+    assert _compat.key_impl_name(keys, jax=with_impl(key_impl=lambda x: object())) == "rbg"
+    assert _compat.key_impl_name(keys, jax=with_impl()) == "rbg"
+    with pytest.raises(NotImplementedError, match="Keys of dtype other have no name in JAX 0.4.20"):
+        _compat.key_impl_name(SimpleNamespace(dtype="other"), jax=with_impl())
+
+
 def test_abstract():
     """The shape of the array, perhaps without an axis, and the dtype that JAX has for it."""
     x = np.zeros((2, 3, 4))

@@ -49,8 +49,8 @@ def test_from_dict_undoes_to_dict(tree):
     """So it does for a tree of the same shapes with other values, and with NumPy arrays instead of JAX arrays."""
     like = map_tree(lambda x: jnp.zeros_like(x) if is_jax_array(x) else 0.0 if type(x) is float else x, tree)
     arrays = eqx.to_dict(tree, EVERYTHING)
-    assert same(eqx.from_dict(like, arrays), tree)
-    assert same(eqx.from_dict(tree, eqx.to_dict(tree)), tree)
+    assert eqx.tree_equal(eqx.from_dict(like, arrays), tree)
+    assert eqx.tree_equal(eqx.from_dict(tree, eqx.to_dict(tree)), tree)
     as_numpy = {key: np.asarray(x) if is_jax_array(x) else x for key, x in arrays.items()}
     assert eqx.tree_equal(eqx.from_dict(tree, as_numpy), tree)
 
@@ -101,7 +101,7 @@ def test_all_mismatches_are_in_one_error():
     with pytest.raises(ValueError) as error:
         eqx.from_dict(like, arrays)
     assert str(error.value).splitlines()[1:] == [
-        "Missing in `arrays` (1):",
+        "Missing (1):",
         "    `weight`: `Array` float32[2,3]. Near: `weights`",
         "Unknown in `like` (1):",
         "    `weights`: `Array` float32[2,3]. Near: `weight`",
@@ -114,9 +114,7 @@ def test_all_mismatches_are_in_one_error():
 
 def test_a_long_error_is_cut():
     """Ten lines of each kind are shown, and how many there are."""
-    with pytest.raises(
-        ValueError, match=r"Missing in `arrays` \(30\):\n(    .*\n){10}    and 20 more\nUnknown"
-    ) as error:
+    with pytest.raises(ValueError, match=r"Missing \(30\):\n(    .*\n){10}    and 20 more\nUnknown") as error:
         eqx.from_dict([jnp.ones(1)] * 30, {str(i): 1 for i in range(30, 60)})
     assert len(str(error.value).splitlines()) == 25
 
@@ -196,7 +194,7 @@ def test_kinds_of_arrays():
     like = [jnp.zeros(2), np.zeros(2, np.float32), np.float32(0), jax.ShapeDtypeStruct((2,), jnp.float32)]
     x = np.ones(2, np.float32)
     got = eqx.from_dict(like, {"0": x, "1": jnp.ones(2), "2": jnp.ones(()), "3": x})
-    assert isinstance(got[1], np.ndarray) and isinstance(got[2], np.ndarray)
+    assert isinstance(got[1], np.ndarray) and isinstance(got[2], np.float32)
     assert eqx.is_inexact_array(got[0]) and got[0] is got[3]
     x[0] = 5
     assert got[0].tolist() == [1, 1]

@@ -70,6 +70,17 @@ eqx.from_dict(tree, [1])  # error: mypy[arg-type] pyright[reportArgumentType]
 eqx.from_dict(tree, {}, rename=1)  # error: mypy[arg-type] pyright[reportArgumentType]
 
 
+# Files.
+
+eqx.save("path", tree, metadata={"width": 8})
+assert_type(eqx.load_metadata("path"), Dict[str, Any])
+eqx.load("path", tree, strict=False, rename={"*": "a.*"})
+
+eqx.save("path")  # error: mypy[call-arg] pyright[reportCallIssue]
+eqx.save("path", tree, metadata=[1])  # error: mypy[arg-type] pyright[reportArgumentType]
+eqx.load(1)  # error: mypy[arg-type] pyright[reportArgumentType]
+
+
 # Text.
 
 assert_type(eqx.tree_pformat(tree, width=60, indent=4, truncate_leaf=callable), str)

@@ -1,0 +1,275 @@
+"""`save`, `load` and `load_metadata`: the arrays of a tree in a safetensors file.
+
+The file describes itself. Its metadata `equinox` is a record in JSON: the version of the record, the user's metadata,
+and how each leaf is stored that isn't an array of a dtype that safetensors has:
+
+- `{"type": "float", "text": "0.5"}` for a Python `bool`, `int`, `float`, `complex` or `str`: it is in the record alone.
+- `{"dtype": "complex64"}` for an array that is stored as pairs of real numbers, along a new last axis.
+- `{"dtype": "int4"}`, and so on, for an array that is stored as bytes, along a new last axis.
+- `{"key": "threefry2x32"}` for typed PRNG keys, which are stored as their `key_data`.
+- `{"same_as": "name"}` for an object that has another name too. It is stored under that name alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Dict, Mapping, Optional, Union
+
+import jax
+import numpy as np
+from jax import core, tree_util
+
+from .. import _compat
+from .._compat.types import PyTree
+from .names import Rename, fill, leaf_names
+from .paths import describe_leaf
+from .predicates import is_array, is_jax_array
+from .safetensors import CODES, DamagedFile, dtype_named, read_arrays, read_metadata, write_arrays
+
+_VERSION = 1
+_RECORD = "equinox"
+_RESERVED = "__metadata__"
+
+# How a Python value is written as text, and read. `repr` keeps each bit of a float.
+_TO_TEXT = {bool: repr, int: repr, float: repr, complex: lambda x: "{!r} {!r}".format(x.real, x.imag), str: str}
+_FROM_TEXT = {
+    "bool": {"True": True, "False": False}.__getitem__,
+    "int": int,
+    "float": float,
+    "complex": lambda text: complex(*map(float, text.split(" "))),
+    "str": str,
+}
+
+Path = Union[str, "os.PathLike[str]"]
+
+
+def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = None, sep: str = ".") -> None:
+    """Save the arrays of a tree, and its Python numbers and texts, in a safetensors file. `load` reads it.
+
+    The leaves are saved by name, as `to_dict` names them. Other leaves, such as functions, are not saved. `load` takes
+    them from its `like`. An array that is at two places of the tree is saved once.
+
+    The file is complete or not there: the data is written to another file in the same folder, which replaces the old
+    file at the end. An array that is spread over devices is gathered. Other readers of safetensors can read the arrays.
+    For them, complex arrays are pairs of real numbers, typed PRNG keys are their data, and arrays of rare dtypes such
+    as int4 are bytes.
+
+    Args:
+        path: The path of the file. Usually it ends with `.safetensors`.
+        tree: Any pytree, such as a model, the state of an optimiser, or a tuple of both.
+        metadata: A dictionary of what JSON can express, such as the sizes of the model. `load_metadata` reads it.
+        sep: What stands between the parts of a name.
+
+    Raises:
+        ValueError: Two leaves have the same name, or one has the name `__metadata__`.
+        ValueError: An array spans several processes, so this process doesn't see all of it.
+        TypeError: `metadata` is no dictionary with texts as keys, or JSON can't express it.
+        TypeError: An array is traced: `save` was called inside a transformation such as `jax.jit`.
+        TypeError: `sep` is no text.
+        OSError: The file can't be written. The old file stays as it is.
+
+    Example:
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.safetensors")
+        >>> mlp = eqx.nn.MLP(3, 2, width_size=8, depth=1, key=jax.random.PRNGKey(0))
+        >>> eqx.save(path, mlp, metadata={"width": 8})
+        >>> width = eqx.load_metadata(path)["width"]
+        >>> like = eqx.nn.MLP(3, 2, width_size=width, depth=1, key=jax.random.PRNGKey(1))
+        >>> eqx.tree_equal(eqx.load(path, like), mlp)
+        True
+    """
+    _check_metadata(metadata)
+    names, leaves = leaf_names("save", tree, sep), tree_util.tree_leaves(tree)
+    arrays: Dict[str, np.ndarray] = {}
+    encodings: Dict[str, Dict[str, str]] = {}
+    seen: Dict[int, str] = {}
+    for name, leaf in zip(names, leaves):
+        if name == _RESERVED:
+            raise ValueError("`save` can't save a leaf with the name {!r}: the format uses it.".format(name))
+        if type(leaf) in _TO_TEXT:
+            encodings[name] = {"type": type(leaf).__name__, "text": _TO_TEXT[type(leaf)](leaf)}
+        elif id(leaf) in seen:
+            encodings[name] = {"same_as": seen[id(leaf)]}
+        elif is_array(leaf):
+            seen[id(leaf)] = name
+            arrays[name], encoding = _encode(name, leaf)
+            if encoding is not None:
+                encodings[name] = encoding
+    record = {"version": _VERSION, "metadata": dict(metadata or {}), "leaves": encodings}
+    write_arrays(os.fspath(path), arrays, {_RECORD: json.dumps(record)})
+
+
+def load(
+    path: Path,
+    like: PyTree = None,
+    *,
+    strict: bool = True,
+    rename: Optional[Rename] = None,
+    sep: str = ".",
+) -> PyTree:
+    """Load a file that `save` wrote, or another safetensors file. Nothing in such a file is executed.
+
+    Everything is checked before anything is built: the checksums of the file, and that the arrays fit `like`. So a file
+    that is cut off or damaged is an error.
+
+    Args:
+        path: The path of the file.
+        like: A pytree like the one that was saved, as in `from_dict`. Its leaves are replaced by those of the file, by
+            name. Each new array is where the array of `like` is. If `like` is `None`, the result is a dictionary.
+        strict: As in `from_dict`: whether it is an error if something is missing, unknown or doesn't fit.
+        rename: As in `from_dict`: a function or patterns that give the names in `like`.
+        sep: What stands between the parts of a name.
+
+    Returns:
+        A tree of the structure of `like`. If `strict` is `False`, `(tree, rest)`, as from `from_dict`. If `like` is
+        `None`, a dictionary, which `from_dict` takes. It has NumPy arrays, typed PRNG keys, and Python numbers and
+        texts.
+
+    Raises:
+        ValueError: The file is cut off, damaged or no safetensors file, or is of a newer version.
+        ValueError: Something is missing, unknown, or of another shape or dtype. The message has all of it, with near
+            names.
+        ValueError: `rename` or `strict` was given without `like`.
+        TypeError: `rename` is no function and no dictionary, or gives something that is no text.
+        TypeError: `sep` is no text.
+        OSError: The file can't be read.
+        NotImplementedError: The file has typed PRNG keys, and the running JAX has none.
+
+    Example:
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "linear.safetensors")
+        >>> eqx.save(path, {"weight": jnp.ones(2, jnp.bfloat16), "scale": 0.5})
+        >>> eqx.load(path)
+        {'weight': array([1, 1], dtype=bfloat16), 'scale': 0.5}
+        >>> eqx.load(path, {"weight": jnp.zeros(2, jnp.bfloat16), "scale": 0.0})["weight"].tolist()
+        [1.0, 1.0]
+    """
+    if like is None and (rename is not None or not strict):
+        raise ValueError("`load` without `like` gives all that is in the file. Pass `like` with `rename` and `strict`.")
+    path = os.fspath(path)
+    try:
+        arrays, metadata, checked = read_arrays(path)
+        leaves = _decoded(arrays, _record(metadata, checked))
+    except DamagedFile as error:
+        raise _unreadable("load", path, error) from None
+    return leaves if like is None else fill("load", like, leaves, strict, rename, sep, own=np.asarray)
+
+
+def load_metadata(path: Path) -> Dict[str, Any]:
+    """Load the metadata that were given to `save`. The arrays are not read.
+
+    Args:
+        path: The path of the file.
+
+    Returns:
+        A dictionary, as JSON has it: a tuple has become a list. For a safetensors file that `save` didn't write, its
+        `__metadata__`.
+
+    Raises:
+        ValueError: The file is cut off, damaged or no safetensors file, or is of a newer version.
+        OSError: The file can't be read.
+
+    Example:
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.safetensors")
+        >>> eqx.save(path, jnp.ones(2), metadata={"sizes": (3, 8, 2)})
+        >>> eqx.load_metadata(path)
+        {'sizes': [3, 8, 2]}
+    """
+    path = os.fspath(path)
+    try:
+        metadata, checked = read_metadata(path)
+        record = _record(metadata, checked)
+    except DamagedFile as error:
+        raise _unreadable("load_metadata", path, error) from None
+    return metadata if record is None else record["metadata"]
+
+
+def _check_metadata(metadata):
+    if metadata is None:
+        return
+    if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
+        raise TypeError(
+            "`save` expects `metadata` to be a dictionary with texts as keys, got {}.".format(describe_leaf(metadata))
+        )
+    try:
+        json.dumps(dict(metadata))
+    except (TypeError, ValueError) as error:
+        raise TypeError("`save` expects `metadata` that JSON can express: {}.".format(error)) from None
+
+
+def _unreadable(function, path, error):
+    return ValueError("`{}` can't read {!r}. The file {}.".format(function, path, error))
+
+
+def _encode(name, array):
+    """The NumPy array that is stored for an array, and its encoding or `None`."""
+    if isinstance(array, core.Tracer):
+        raise TypeError(
+            "`save` expects arrays with values, but `{}` is traced. Call `save` outside of `jax.jit` and other "
+            "transformations.".format(name)
+        )
+    x = _compat.to_numpy(array) if is_jax_array(array) else np.asarray(array)
+    if x is None:
+        raise ValueError(
+            "`save` can't see all of `{}`, because it spans several processes. Gather it first, for example with "
+            "`jax.experimental.multihost_utils.process_allgather`.".format(name)
+        )
+    x = x.astype(x.dtype.newbyteorder("="), order="C", copy=False)
+    if is_jax_array(array) and _compat.is_typed_key(array):
+        return x, {"key": _compat.key_impl_name(array)}
+    if x.dtype.name in CODES:
+        return x, None
+    if x.dtype.kind == "c":
+        parts = x.reshape(-1).view(x.real.dtype).reshape((*x.shape, 2))
+    else:
+        parts = x.reshape(-1).view(np.uint8).reshape((*x.shape, x.dtype.itemsize))
+    return parts, {"dtype": x.dtype.name}
+
+
+def _record(metadata, checked):
+    """The record of a file that `save` wrote. `None` for another safetensors file."""
+    if (_RECORD in metadata) != checked:
+        raise DamagedFile("is damaged: it has only a part of what `eqx.save` writes")
+    if not checked:
+        return None
+    record = json.loads(metadata[_RECORD])
+    if record["version"] > _VERSION:
+        raise DamagedFile(
+            "has version {} of the format of `eqx.save`. This library reads versions up to {}. Update it".format(
+                record["version"], _VERSION
+            )
+        )
+    return record
+
+
+def _decoded(arrays, record):
+    """The leaves, by name, in the order of the file. Python values and names of the same object come last."""
+    if record is None:
+        return arrays
+    encodings = record["leaves"]
+    leaves = {name: _decode(name, x, encodings.get(name, {})) for name, x in arrays.items()}
+    for name, encoding in encodings.items():
+        if "type" in encoding:
+            leaves[name] = _FROM_TEXT[encoding["type"]](encoding["text"])
+        elif "same_as" in encoding:
+            leaves[name] = leaves[encoding["same_as"]]
+    return leaves
+
+
+def _decode(name, x, encoding):
+    if "key" in encoding:
+        if not hasattr(jax.random, "wrap_key_data"):
+            raise NotImplementedError(
+                "`load` can't make the typed keys of `{}`. They came with JAX 0.4.11. This is JAX {}.".format(
+                    name, jax.__version__
+                )
+            )
+        return jax.random.wrap_key_data(x, impl=encoding["key"])
+    if "dtype" not in encoding:
+        return x
+    dtype = dtype_named(encoding["dtype"])
+    if dtype is None:
+        raise DamagedFile("has `{}` in the dtype {}, which this JAX doesn't have".format(name, encoding["dtype"]))
+    return x.reshape(-1).view(dtype).reshape(x.shape[:-1])

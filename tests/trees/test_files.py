@@ -1,0 +1,381 @@
+"""`save`, `load` and `load_metadata`. The oracles are the trees, the format's description, and its own library."""
+
+import collections
+import json
+import os
+import re
+import struct
+import threading
+
+import jax
+import jax.numpy as jnp
+import jax.random as jrandom
+import numpy as np
+import pytest
+from devices import layout, named, several, shards
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import tree_util
+from random_trees import map_tree, trees
+
+import equinox as eqx
+from equinox._trees.predicates import is_jax_array
+
+SAVED = (bool, int, float, complex, str)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """The path of a file that isn't there yet, in an empty folder."""
+    return str(tmp_path / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def shared_path(tmp_path_factory):
+    """The path of a file that may be there."""
+    return str(tmp_path_factory.mktemp("files") / "model.safetensors")
+
+
+def cleared(x):
+    """A leaf of the same kind as `x`, with another value. What isn't saved stays."""
+    if is_jax_array(x):
+        return jax.tree_util.tree_map(jnp.zeros_like, x)
+    if eqx.is_array(x):
+        return np.zeros_like(x) if isinstance(x, np.ndarray) else type(x)(0)
+    return type(x)() if type(x) in SAVED else x
+
+
+@given(trees())
+def test_load_undoes_save(shared_path, tree):
+    """For each random tree. Without `like`, the same arrays are in a dictionary."""
+    eqx.save(shared_path, tree)
+    assert eqx.tree_equal(eqx.load(shared_path, map_tree(cleared, tree)), tree)
+    leaves = eqx.to_dict(tree, lambda x: eqx.is_array(x) or type(x) in SAVED)
+    loaded = eqx.load(shared_path)
+    assert loaded.keys() == leaves.keys()
+    assert eqx.tree_equal(eqx.from_dict(map_tree(cleared, tree), loaded), tree)
+
+
+KINDS = {
+    "bfloat16": jnp.array([1, 2], jnp.bfloat16),
+    "float16": np.float16(0.5),
+    "float64": np.array([1 / 3, np.inf, -0.0]),
+    "int64": np.array([2**62]),
+    "uint8": jnp.array([[255]], jnp.uint8),
+    "bool": np.array([True, False]),
+    "complex64": jnp.array([[1 + 2j, 3]], jnp.complex64),
+    "complex128": np.array(1 - 2j),
+    "no dimensions": jnp.array(2.0),
+    "empty": jnp.zeros((3, 0, 2), jnp.bfloat16),
+    "empty complex": np.zeros((0, 2), np.complex64),
+    "columns": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    "strided": np.arange(6.0)[::-2],
+    "float": [0.1, 1e400, -0.0, 5e-324],
+    "complex": [complex(-0.0, 0.0), complex(1e400, -0.0), 0.1j],
+    "int": [0, -(10**100)],
+    "text": ["", 'é\n"\u2028\U0001f600', "True"],
+    "True": [True, False],
+    "strange names": {"é /'\"\n": jnp.ones(2), "equinox": jnp.ones(1), '"equinox_checksum":"00000000"': jnp.ones(1)},
+    "nothing": [jax.nn.relu, None, ()],
+}
+for kind in ("int4", "uint4", "float8_e4m3fn", "float8_e5m2", "float8_e4m3b11fnuz", "float8_e8m0fnu"):
+    if hasattr(jnp, kind):
+        KINDS[kind] = np.array([1, 2, 4], getattr(jnp, kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_of_leaves(kind, path):
+    """Each kind of leaf comes back as it was, bit for bit."""
+    tree = KINDS[kind]
+    eqx.save(path, tree)
+    like = tree_util.tree_map(cleared, tree)
+    loaded = eqx.load(path, like)
+    assert tree_util.tree_structure(loaded) == tree_util.tree_structure(tree)
+    for a, b in zip(tree_util.tree_leaves(loaded), tree_util.tree_leaves(tree)):
+        assert type(a) is type(b) or (eqx.is_array(b) and not is_jax_array(b))
+        if eqx.is_array(b):
+            assert is_jax_array(a) == is_jax_array(b) and a.shape == b.shape and a.dtype == b.dtype
+            assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+        else:
+            assert repr(a) == repr(b)
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg"])
+def test_typed_keys(impl, path):
+    """Typed keys of each implementation, and none of them, come back. Keys of another implementation don't fit."""
+    if not hasattr(jrandom, "key"):
+        pytest.skip("this JAX has no `jax.random.key`")
+    key = jrandom.key(3, impl=impl)
+    tree = {"key": key, "keys": jrandom.split(key, 2)}
+    eqx.save(path, tree)
+    like = {"key": jrandom.key(0, impl=impl), "keys": jrandom.split(jrandom.key(0, impl=impl), 2)}
+    assert eqx.tree_equal(eqx.load(path, like), tree)
+    assert eqx.tree_equal(eqx.load(path)["key"], key)
+    other = jrandom.key(0, impl="rbg" if impl != "rbg" else "threefry2x32")
+    with pytest.raises(ValueError, match="`load` can't take the arrays for `like`"):
+        eqx.load(path, dict(like, key=other))
+
+
+def test_an_array_at_two_places_is_saved_once(path):
+    """So the file is smaller, and the loaded tree has one array again."""
+    x = jnp.arange(1000.0)
+    eqx.save(path, {"a": x, "b": x + 1})
+    size = os.path.getsize(path)
+    eqx.save(path, {"embed": x, "head": [x]})
+    assert os.path.getsize(path) < size - 3500
+    like = {"embed": jnp.zeros(1000), "head": [jnp.zeros(1000)]}
+    loaded = eqx.load(path, like)
+    assert loaded["embed"] is loaded["head"][0]
+    arrays = eqx.load(path)
+    assert arrays["embed"] is arrays["head.0"]
+    assert eqx.tree_equal(loaded, {"embed": x, "head": [x]})
+
+
+def test_options_of_from_dict(path):
+    """`rename`, `strict` and `sep` mean the same as there."""
+    eqx.save(path, {"old": {"a": jnp.ones(2), "b": jnp.ones(3)}}, sep="/")
+    like = {"new": [jnp.zeros(2)]}
+    tree, rest = eqx.load(path, like, rename={"old/a": "new/0"}, sep="/", strict=False)
+    assert eqx.tree_equal(tree, {"new": [jnp.ones(2)]}) and list(rest) == ["old/b"]
+    with pytest.raises(
+        ValueError, match=r"(?s)`load` can't take.*Missing \(1\):\n    `new.0`.*Unknown in `like` \(2\)"
+    ):
+        eqx.load(path, like)
+    for options in ({"rename": {}}, {"strict": False}):
+        with pytest.raises(ValueError, match="Pass `like`"):
+            eqx.load(path, **options)
+
+
+def test_metadata(path):
+    """What JSON can express comes back. Without metadata it is empty."""
+    metadata = {"name": "mlp", "sizes": [3, 8], "rate": 0.1, "more": {"é": None}}
+    eqx.save(path, jnp.ones(2), metadata=metadata)
+    assert eqx.load_metadata(path) == metadata
+    eqx.save(path, jnp.ones(2))
+    assert eqx.load_metadata(path) == {}
+
+
+# Files that aren't whole
+
+
+def small_file(path):
+    tree = {"a": jnp.arange(3, dtype=jnp.int8), "b": [jnp.ones(1, jnp.complex64), 2.5, "text"]}
+    eqx.save(path, tree, metadata={"x": 1})
+    with open(path, "rb") as file:
+        return eqx.load(path), file.read()
+
+
+def write(path, data):
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def test_each_prefix_is_an_error(path):
+    """A file that was cut off at any place is refused, with its name."""
+    _, data = small_file(path)
+    for size in range(len(data)):
+        write(path, data[:size])
+        with pytest.raises(ValueError, match=re.escape("`load` can't read {!r}. The file ".format(path))):
+            eqx.load(path)
+    write(path, data + b"\0")
+    with pytest.raises(ValueError, match="was cut off, or is damaged"):
+        eqx.load(path)
+
+
+def test_each_flipped_byte_is_an_error_or_harmless(path):
+    """A byte that changed is an error, or the data is right."""
+    expected, data = small_file(path)
+    for place in range(len(data)):
+        for flip in (1, 32, 255):
+            damaged = bytearray(data)
+            damaged[place] ^= flip
+            write(path, damaged)
+            with pytest.raises(ValueError, match="can't read"):
+                eqx.load(path)
+    write(path, data)
+    assert eqx.tree_equal(eqx.load(path), expected)
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_random_damage(shared_path, data):
+    """Several bytes that changed, or are missing: an error, or the right data."""
+    expected, whole = small_file(shared_path)
+    damaged = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 5))):
+        place = data.draw(st.integers(0, len(damaged) - 1))
+        damaged[place : place + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
+    write(shared_path, damaged)
+    try:
+        loaded = eqx.load(shared_path)
+    except ValueError as error:
+        assert "can't read" in str(error)
+    else:
+        assert eqx.tree_equal(loaded, expected)
+
+
+def container(index, data=b""):
+    """A file of the format, as its description says."""
+    text = index if isinstance(index, bytes) else json.dumps(index).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def entry(dtype="U8", shape=(1,), place=(0, 1), **more):
+    return dict(dtype=dtype, shape=list(shape), data_offsets=list(place), **more)
+
+
+BAD_FILES = {
+    "empty": (b"", "was cut off, or is of another format"),
+    "text": (b"Not a model at all.", "was cut off, or is of another format"),
+    "pickle": (b"\x80\x04\x95" + b"\0" * 100, "or is of another format"),
+    "no JSON": (container(b"{"), "doesn't begin with an index in JSON"),
+    "no dictionary": (container([1]), "doesn't begin with an index in JSON"),
+    "deep": (container(b"[" * 100000), "doesn't begin with an index in JSON"),
+    "twice": (container(b'{"a":1,"a":2}'), "has a name twice"),
+    "metadata": (container({"__metadata__": {"a": 1}}), "doesn't map texts to texts"),
+    "entry": (container({"a": 1}), "its index doesn't describe `a`"),
+    "more": (container({"a": entry(more=1)}, b"a"), "its index doesn't describe `a`"),
+    "negative": (container({"a": entry(shape=(-1, -1))}, b"a"), "its index doesn't describe `a`"),
+    "float": (container({"a": entry(shape=(1.0,))}, b"a"), "its index doesn't describe `a`"),
+    "dtype": (container({"a": entry("O")}, b"a"), "in the dtype O, which this JAX doesn't have"),
+    "bytes": (container({"a": entry("F32")}, b"a"), "`a` has another number of bytes"),
+    "overlap": (container({"a": entry(), "b": entry()}, b"a"), "the bytes of `b` don't begin where others end"),
+    "hole": (container({"a": entry(place=(1, 2))}, b"ab"), "the bytes of `a` don't begin where others end"),
+    "bool": (container({"a": entry("BOOL")}, b"\2"), "a bool in `a` that is no bool"),
+    "dimensions": (container({"a": entry(shape=(1,) * 100)}, b"a"), "in a shape that NumPy doesn't have"),
+    "half": (container({"__metadata__": {"equinox": "{}"}}), "only a part of what `eqx.save` writes"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_files_of_others_that_are_wrong(name, path):
+    """Each is refused with a message that says what is wrong."""
+    data, message = BAD_FILES[name]
+    write(path, data)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        eqx.load(path)
+
+
+def test_a_newer_version_is_an_error(path, monkeypatch):
+    """The error says which versions can be read."""
+    monkeypatch.setattr("equinox._trees.files._VERSION", 2)
+    eqx.save(path, jnp.ones(2))
+    monkeypatch.undo()
+    for load in (eqx.load, eqx.load_metadata):
+        with pytest.raises(
+            ValueError, match="has version 2 of the format of `eqx.save`. This library reads versions up"
+        ):
+            load(path)
+
+
+# Writing
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_failure_leaves_the_old_file(call, path, monkeypatch):
+    """A full disk, or a crash before the end. No other file is left."""
+    eqx.save(path, [jnp.zeros(2)])
+
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match="No space left"):
+        eqx.save(path, [jnp.ones(2)])
+    monkeypatch.undo()
+    assert eqx.load(path, [jnp.ones(2)])[0].tolist() == [0, 0]
+    assert os.listdir(os.path.dirname(path)) == ["model.safetensors"]
+
+
+def test_concurrent_writers(path):
+    """A reader sees the file of one writer, whole."""
+    eqx.save(path, np.full(1000, 0))
+    done = threading.Event()
+
+    def write(value):
+        while not done.is_set():
+            eqx.save(path, np.full(1000, value))
+
+    writers = [threading.Thread(target=write, args=(i,)) for i in range(3)]
+    for writer in writers:
+        writer.start()
+    try:
+        for _ in range(50):
+            assert len(set(eqx.load(path)[""].tolist())) == 1
+    finally:
+        done.set()
+        for writer in writers:
+            writer.join()
+    assert os.listdir(os.path.dirname(path)) == ["model.safetensors"]
+
+
+def test_a_link_stays_a_link(path):
+    """The file that it leads to is replaced."""
+    link = path + ".link"
+    eqx.save(path, jnp.zeros(2))
+    os.symlink(path, link)
+    eqx.save(link, jnp.ones(2))
+    assert os.path.islink(link)
+    assert eqx.load(path)[""].tolist() == [1, 1]
+
+
+ERRORS = {
+    "metadata": (TypeError, lambda path: eqx.save(path, 1, metadata=[1]), "`metadata` to be a dictionary"),
+    "JSON": (TypeError, lambda path: eqx.save(path, 1, metadata={"a": {1, 2}}), "`metadata` that JSON can express"),
+    "reserved": (ValueError, lambda path: eqx.save(path, {"__metadata__": 1}), "a leaf with the name '__metadata__'"),
+    "same name": (ValueError, lambda path: eqx.save(path, {"a.b": 1, "a": {"b": 1}}), "`save` needs a name for each"),
+    "traced": (TypeError, lambda path: jax.jit(lambda x: eqx.save(path, [x]))(1.0), "`0` is traced"),
+    "no file": (OSError, eqx.load, "No such file"),
+    "no folder": (OSError, lambda path: eqx.save(os.path.join(path, "x"), 1), "No such file"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors(name, path):
+    """Bad arguments are named, and nothing is written."""
+    error, call, message = ERRORS[name]
+    with pytest.raises(error, match=re.escape(message)):
+        call(path)
+    assert os.listdir(os.path.dirname(path)) == []
+
+
+@shards
+@several
+def test_arrays_on_several_devices(path):
+    """They are gathered, and loaded to where the array of `like` is."""
+    x = jnp.arange(16.0)
+    eqx.save(path, [jax.device_put(x, named("d"))])
+    assert eqx.load(path)["0"].tolist() == x.tolist()
+    loaded = eqx.load(path, [jax.device_put(jnp.zeros(16), named("d"))])
+    assert layout(loaded[0]) == layout(jax.device_put(x, named("d"))) and loaded[0].tolist() == x.tolist()
+
+
+# The library of the format
+
+PLAIN = collections.OrderedDict(
+    [("b.weight", np.arange(6, dtype=np.float32).reshape(2, 3)), ("a", np.array(5, np.int64)), ("c", np.zeros((0, 2)))]
+)
+
+
+def test_the_library_of_the_format_reads_what_save_writes(path):
+    """Names, shapes, dtypes and values."""
+    library = pytest.importorskip("safetensors", reason="safetensors is not installed")
+    eqx.save(path, dict(PLAIN, d=jnp.array([1 + 2j]), e="text", f=jnp.ones(2, jnp.bfloat16)), metadata={"a": 1})
+    with open(path, "rb") as file:
+        loaded = dict(library.deserialize(file.read()))
+    assert loaded.keys() == {*PLAIN, "d", "f"}
+    for name, dtype in (("b.weight", "F32"), ("a", "I64"), ("c", "F64")):
+        assert loaded[name]["dtype"] == dtype and tuple(loaded[name]["shape"]) == PLAIN[name].shape
+        assert bytes(loaded[name]["data"]) == PLAIN[name].tobytes()
+    assert loaded["d"]["shape"] == [1, 2] and np.frombuffer(loaded["d"]["data"], np.float32).tolist() == [1, 2]
+    assert loaded["f"]["dtype"] == "BF16"
+
+
+def test_load_reads_what_the_library_of_the_format_writes(path):
+    """With its metadata."""
+    library = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")
+    library.save_file(PLAIN, path, metadata={"format": "np"})
+    loaded = eqx.load(path)
+    assert loaded.keys() == PLAIN.keys()
+    assert eqx.tree_equal(dict(loaded), dict(PLAIN))
+    assert eqx.load_metadata(path) == {"format": "np"}
