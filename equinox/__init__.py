@@ -40,6 +40,12 @@ from ._trees.paths import named_leaves
 from ._trees.predicates import is_array, is_array_like, is_inexact_array, is_inexact_array_like
 from ._trees.select import select
 from ._trees.trainable import trainable
+from ._trees.serialise import (
+    default_deserialise_filter_spec,
+    default_serialise_filter_spec,
+    tree_deserialise_leaves,
+    tree_serialise_leaves,
+)
 from ._trees.update import apply_updates
 from .nn._inference import tree_inference
 
@@ -61,6 +67,8 @@ __all__ = [
     "combine",
     "count_parameters",
     "debug",
+    "default_deserialise_filter_spec",
+    "default_serialise_filter_spec",
     "error_if",
     "field",
     "filter",
@@ -116,11 +124,13 @@ __all__ = [
     "tree_at",
     "tree_check",
     "tree_diff",
+    "tree_deserialise_leaves",
     "tree_equal",
     "tree_flatten_one_level",
     "tree_inference",
     "tree_pformat",
     "tree_pprint",
     "unfreeze",
+    "tree_serialise_leaves",
     "value_and_grad_f",
 ]

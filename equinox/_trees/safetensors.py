@@ -7,15 +7,15 @@ describes the format.
 A file of this library has checksums too: of the index, and of each array. Other readers ignore them.
 """
 
-import contextlib
 import json
 import os
 import re
-import uuid
 import zlib
 
 import jax.numpy as jnp
 import numpy as np
+
+from .replaced_file import replaced_file
 
 CODES = {
     "bool": "BOOL",
@@ -76,7 +76,7 @@ def write_arrays(path, arrays, metadata):
     text += b" " * (-len(text) % 8)
     checksum = "{:08x}".format(zlib.crc32(text))
     text = text.replace(_PLACEHOLDER.format("0" * 8).encode(), _PLACEHOLDER.format(checksum).encode(), 1)
-    with _replaced(path) as file:
+    with replaced_file(path) as file:
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
         for _, x in in_order:
@@ -85,29 +85,6 @@ def write_arrays(path, arrays, metadata):
 
 def _bytes_of(x):
     return memoryview(x.reshape(-1).view(np.uint8))
-
-
-@contextlib.contextmanager
-def _replaced(path):
-    """A file to write to. At the end it replaces the file at `path`. After an error, that one stays as it is."""
-    path = os.path.realpath(path)  # a link stays a link
-    temporary = "{}.{}.tmp".format(path, uuid.uuid4().hex)
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(temporary)
-        raise
-    if os.name == "posix":  # the new name lasts when the folder is on the disk, too
-        folder = os.open(os.path.dirname(path), os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 class DamagedFile(ValueError):

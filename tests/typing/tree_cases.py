@@ -80,6 +80,11 @@ eqx.save("path")  # error: mypy[call-arg] pyright[reportCallIssue]
 eqx.save("path", tree, metadata=[1])  # error: mypy[arg-type] pyright[reportArgumentType]
 eqx.load(1)  # error: mypy[arg-type] pyright[reportArgumentType]
 
+eqx.tree_serialise_leaves("path", tree, eqx.default_serialise_filter_spec)
+assert_type(eqx.tree_deserialise_leaves("path", tree), Tree)
+
+eqx.tree_serialise_leaves(1, tree)  # error: mypy[arg-type] pyright[reportArgumentType]
+
 
 # Text.
 

@@ -1,0 +1,214 @@
+"""`tree_serialise_leaves` and `tree_deserialise_leaves`: the leaves of a tree one after another in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any, BinaryIO, Optional, Union
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import tree_util
+
+from .. import _compat
+from .._compat.types import IsLeaf, PyTree, T
+from .paths import describe_leaf, leaf_paths
+from .predicates import is_array, is_array_or_shape, is_jax_array, is_numpy
+from .prefix import items_of_leaves, mismatch
+from .replaced_file import replaced_file
+
+PathOrFile = Union[str, "os.PathLike[str]", BinaryIO]
+
+_NUMBERS = (bool, int, float, complex)
+_SUFFIX = ".eqx"
+
+
+def default_serialise_filter_spec(f: BinaryIO, x: Any) -> None:
+    """Write one leaf to a file, in NumPy's format `.npy`. This is what `tree_serialise_leaves` does by default.
+
+    JAX and NumPy arrays and Python numbers are written. Typed PRNG keys are written as their data. Other leaves are not
+    written.
+
+    Args:
+        f: A file that is open for writing bytes.
+        x: The leaf.
+
+    Example:
+        >>> import io
+        >>> file = io.BytesIO()
+        >>> eqx.default_serialise_filter_spec(file, jnp.ones(2))
+        >>> np.load(io.BytesIO(file.getvalue())).tolist()
+        [1.0, 1.0]
+    """
+    if is_array(x) or type(x) in _NUMBERS:
+        np.save(f, _compat.to_numpy(x) if is_jax_array(x) else np.asarray(x), allow_pickle=False)
+
+
+def default_deserialise_filter_spec(f: BinaryIO, x: Any) -> Any:
+    """Read one leaf from a file. This is what `tree_deserialise_leaves` does by default.
+
+    Args:
+        f: A file that is open for reading bytes.
+        x: A leaf like the one that was written. A `jax.ShapeDtypeStruct` may stand for a JAX array.
+
+    Returns:
+        The leaf: a JAX array, a NumPy array or a Python number, as `x` is. If `x` is none of these, `x`.
+
+    Raises:
+        ValueError: The file ends too early, or has something else here.
+        ValueError: The shape or the dtype differs from that of `x`. The message has both.
+
+    Example:
+        >>> import io
+        >>> file = io.BytesIO()
+        >>> eqx.default_serialise_filter_spec(file, 2.5)
+        >>> eqx.default_deserialise_filter_spec(io.BytesIO(file.getvalue()), 0.0)
+        2.5
+    """
+    if is_array_or_shape(x):
+        return _like(x, np.load(f, allow_pickle=False))
+    if type(x) in _NUMBERS:
+        value = np.load(f, allow_pickle=False)
+        number = value.item() if value.shape == () else value
+        if type(number) is not type(x):
+            raise ValueError("expected {}, got {}".format(describe_leaf(x), describe_leaf(value)))
+        return number
+    return x
+
+
+def _like(x, value):
+    """The array `value` of a file as an array of the kind of `x`."""
+    is_key = not is_numpy(x) and _compat.is_typed_key(x)
+    if is_key:
+        value = jax.random.wrap_key_data(value, impl=_compat.key_impl_name(x))
+    elif value.dtype.kind == "V" and value.dtype.itemsize == x.dtype.itemsize:
+        value = value.view(x.dtype)  # a dtype that NumPy itself doesn't have, such as bfloat16
+    if value.shape != x.shape or value.dtype != x.dtype:
+        raise ValueError("expected {}, got {}".format(describe_leaf(x), describe_leaf(value)))
+    if is_key:
+        return value
+    if is_numpy(x):
+        return value[()] if isinstance(x, np.generic) else value
+    placement = _compat.placement(x)
+    return jnp.asarray(value) if placement is None else jax.device_put(value, placement)
+
+
+def tree_serialise_leaves(
+    path_or_file: PathOrFile,
+    pytree: PyTree,
+    filter_spec: PyTree = default_serialise_filter_spec,
+    is_leaf: Optional[IsLeaf] = None,
+) -> None:
+    """Write the leaves of a tree to a file, one after another. `tree_deserialise_leaves` reads them.
+
+    `save` writes a file that describes itself, whose arrays have names. If a path is given, the new file replaces the
+    old one when it is whole.
+
+    Args:
+        path_or_file: The path of a file, or a file that is open for writing bytes. A path without a suffix gets the
+            suffix `.eqx`.
+        pytree: Any pytree.
+        filter_spec: A function that writes one leaf, from `(file, leaf)` to `None`. Or a pytree of such functions that
+            is a prefix of `pytree`.
+        is_leaf: As in `jax.tree_util.tree_flatten`: what else in `pytree` counts as a leaf.
+
+    Raises:
+        ValueError: The structure of `filter_spec` isn't a prefix of that of `pytree`. The message says where.
+        TypeError: A leaf of `filter_spec` is no function.
+        TypeError: `path_or_file` is no path and no file.
+
+    Example:
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.eqx")
+        >>> eqx.tree_serialise_leaves(path, {"weight": jnp.ones(2), "steps": 3})
+        >>> eqx.tree_deserialise_leaves(path, {"weight": jnp.zeros(2), "steps": 0})["steps"]
+        3
+    """
+    leaves, treedef = tree_util.tree_flatten(pytree, is_leaf=is_leaf)
+    functions = _functions(pytree, treedef, filter_spec, "pytree", is_leaf)
+    with _opened("tree_serialise_leaves", path_or_file, replaced_file) as file:
+        for function, leaf in zip(functions, leaves):
+            function(file, leaf)
+
+
+def tree_deserialise_leaves(
+    path_or_file: PathOrFile,
+    like: T,
+    filter_spec: PyTree = default_deserialise_filter_spec,
+    is_leaf: Optional[IsLeaf] = None,
+) -> T:
+    """Read the leaves of a tree from a file that `tree_serialise_leaves` wrote.
+
+    Args:
+        path_or_file: The path of a file, or a file that is open for reading bytes. A path without a suffix gets the
+            suffix `.eqx`.
+        like: A pytree of the same structure as the one that was written, with leaves of the same shapes and dtypes. A
+            `jax.ShapeDtypeStruct` may stand for an array.
+        filter_spec: A function that reads one leaf, from `(file, leaf of like)` to the new leaf. Or a pytree of such
+            functions that is a prefix of `like`.
+        is_leaf: As in `jax.tree_util.tree_flatten`: what else in `like` counts as a leaf.
+
+    Returns:
+        A tree of the structure of `like`.
+
+    Raises:
+        ValueError: A leaf can't be read, or has another shape, dtype or type than that of `like`. The message has its
+            path.
+        ValueError: A path was given, and the file has more than the leaves.
+        ValueError: The structure of `filter_spec` isn't a prefix of that of `like`. The message says where.
+        TypeError: A leaf of `filter_spec` is no function.
+        TypeError: `path_or_file` is no path and no file.
+
+    Example:
+        >>> import io
+        >>> file = io.BytesIO()
+        >>> eqx.tree_serialise_leaves(file, [jnp.ones(2), 0.5])
+        >>> new = eqx.tree_deserialise_leaves(io.BytesIO(file.getvalue()), [jnp.zeros(2), 0.0])
+        >>> new[0].tolist(), new[1]
+        ([1.0, 1.0], 0.5)
+    """
+    leaves, treedef = tree_util.tree_flatten(like, is_leaf=is_leaf)
+    functions = _functions(like, treedef, filter_spec, "like", is_leaf)
+    new = []
+    with _opened("tree_deserialise_leaves", path_or_file, lambda path: open(path, "rb")) as file:
+        for i, (function, leaf) in enumerate(zip(functions, leaves)):
+            try:
+                new.append(function(file, leaf))
+            except (EOFError, ValueError) as error:
+                path = leaf_paths(like, "like", is_leaf)[i]
+                raise ValueError("`tree_deserialise_leaves` can't read `{}`: {}".format(path, error)) from error
+        if file is not path_or_file and file.read(1):
+            raise ValueError("`tree_deserialise_leaves` expects a file with the leaves of `like`, but it has more.")
+    return treedef.unflatten(new)
+
+
+def _functions(tree, treedef, filter_spec, name, is_leaf):
+    """The function of `filter_spec` for each leaf."""
+    functions = items_of_leaves(
+        filter_spec, treedef, lambda x: False, "filter_spec", "a function from a file and a leaf"
+    )
+    if functions is None:
+        raise ValueError(
+            "`filter_spec` must have the structure of `{0}`, or of a prefix of it. {1}".format(
+                name, mismatch(tree, filter_spec, name, is_leaf)
+            )
+        )
+    return functions
+
+
+@contextlib.contextmanager
+def _opened(function, path_or_file, open_path):
+    if hasattr(path_or_file, "read") or hasattr(path_or_file, "write"):
+        yield path_or_file
+        return
+    try:
+        path = os.fspath(path_or_file)
+    except TypeError:
+        raise TypeError(
+            "`{}` expects `path_or_file` to be a path or a file, got {}.".format(function, describe_leaf(path_or_file))
+        ) from None
+    if not os.path.splitext(path)[1]:
+        path += _SUFFIX
+    with open_path(path) as file:
+        yield file
