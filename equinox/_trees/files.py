@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict, Mapping, Optional, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Union
 
 import jax
 import numpy as np
@@ -32,8 +32,14 @@ _RECORD = "equinox"
 _RESERVED = "__metadata__"
 
 # How a Python value is written as text, and read. `repr` keeps each bit of a float.
-_TO_TEXT = {bool: repr, int: repr, float: repr, complex: lambda x: "{!r} {!r}".format(x.real, x.imag), str: str}
-_FROM_TEXT = {
+_TO_TEXT: Dict[type, Callable[[Any], str]] = {
+    bool: repr,
+    int: repr,
+    float: repr,
+    complex: lambda x: "{!r} {!r}".format(x.real, x.imag),
+    str: str,
+}
+_FROM_TEXT: Dict[str, Callable[[str], Any]] = {
     "bool": {"True": True, "False": False}.__getitem__,
     "int": int,
     "float": float,

@@ -114,6 +114,7 @@ def tree_serialise_leaves(
         is_leaf: As in `jax.tree_util.tree_flatten`: what else in `pytree` counts as a leaf.
 
     Raises:
+        ValueError: A leaf can't be written, such as an `int` of more than 64 bits. The message has its path.
         ValueError: The structure of `filter_spec` isn't a prefix of that of `pytree`. The message says where.
         TypeError: A leaf of `filter_spec` is no function.
         TypeError: `path_or_file` is no path and no file.
@@ -128,8 +129,12 @@ def tree_serialise_leaves(
     leaves, treedef = tree_util.tree_flatten(pytree, is_leaf=is_leaf)
     functions = _functions(pytree, treedef, filter_spec, "pytree", is_leaf)
     with _opened("tree_serialise_leaves", path_or_file, replaced_file) as file:
-        for function, leaf in zip(functions, leaves):
-            function(file, leaf)
+        for i, (function, leaf) in enumerate(zip(functions, leaves)):
+            try:
+                function(file, leaf)
+            except ValueError as error:  # such as an int of more than 64 bits
+                path = leaf_paths(pytree, "pytree", is_leaf)[i]
+                raise ValueError("`tree_serialise_leaves` can't write `{}`: {}".format(path, error)) from error
 
 
 def tree_deserialise_leaves(

@@ -113,6 +113,8 @@ def test_other_errors(tmp_path):
         eqx.tree_serialise_leaves(path, [1.0], [True])
     with pytest.raises(ValueError, match="`filter_spec` must have the structure of `pytree`"):
         eqx.tree_serialise_leaves(path, [1.0], [abs, abs])
+    with pytest.raises(ValueError, match=r"can't write `pytree\[1\]`"):
+        eqx.tree_serialise_leaves(path, [1.0, 10**100])
     with pytest.raises(ZeroDivisionError):
         eqx.tree_serialise_leaves(path, [1.0], lambda file, x: 1 / 0)
     assert eqx.tree_deserialise_leaves(path, [0.0, 0.0]) == [1.0, 2.0]
