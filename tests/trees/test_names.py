@@ -9,7 +9,7 @@ import jax.random as jrandom
 import numpy as np
 import optax
 import pytest
-from devices import layout, named, several, shards
+from devices import DEVICES, layout, named, several, shards
 from hypothesis import given
 from jax import tree_util
 from random_trees import Pair, Point, children, flat, map_tree, same, trees
@@ -189,10 +189,17 @@ def test_errors(name):
         call()
 
 
+def aligned_ones():
+    """A NumPy array of two ones that begins at a multiple of 64 bytes. JAX can share its memory."""
+    memory = np.ones(64, np.float32)
+    begin = -memory.ctypes.data % 64 // 4
+    return memory[begin : begin + 2]
+
+
 def test_kinds_of_arrays():
     """A NumPy array becomes what `like` has. It is copied for a JAX array, because it may change later."""
     like = [jnp.zeros(2), np.zeros(2, np.float32), np.float32(0), jax.ShapeDtypeStruct((2,), jnp.float32)]
-    x = np.ones(2, np.float32)
+    x = aligned_ones()
     got = eqx.from_dict(like, {"0": x, "1": jnp.ones(2), "2": jnp.ones(()), "3": x})
     assert isinstance(got[1], np.ndarray) and isinstance(got[2], np.float32)
     assert eqx.is_inexact_array(got[0]) and got[0] is got[3]
@@ -254,5 +261,7 @@ def test_arrays_go_where_those_of_like_are():
     got = eqx.from_dict({"a": like, "b": jnp.zeros(8)}, {"a": x, "b": x})
     assert layout(got["a"]) == layout(like) and layout(got["b"]) == layout(jnp.zeros(8))
     assert got["a"].tolist() == got["b"].tolist() == x.tolist()
+    x = aligned_ones()
+    got = eqx.from_dict(jax.device_put(jnp.zeros(2), DEVICES[1]), {"": x})
     x[0] = 5
-    assert got["a"].tolist()[0] == 0
+    assert layout(got) == layout(jax.device_put(jnp.zeros(2), DEVICES[1])) and got.tolist() == [1, 1]
