@@ -10,6 +10,7 @@ from .arrays import (
     abstract,
     dot_general_in,
     dot_product_attention,
+    dtype_named,
     is_numpy_array,
     is_numpy_constant,
     is_typed_key,
@@ -17,6 +18,7 @@ from .arrays import (
     pickles_arrays_as_numpy,
     row_or_nan,
     to_numpy,
+    typed_keys,
 )
 from .autodiff import custom_jvp, custom_vjp
 from .callbacks import pure_callback
@@ -36,6 +38,7 @@ __all__ = [
     "custom_vjp",
     "dot_general_in",
     "dot_product_attention",
+    "dtype_named",
     "host_check",
     "identity_primitive",
     "is_device",
@@ -53,4 +56,5 @@ __all__ = [
     "shard_map",
     "sharding_of_type",
     "to_numpy",
+    "typed_keys",
 ]

@@ -1,5 +1,7 @@
 """The kind of an array, and its values."""
 
+import re
+
 import jax
 import numpy as np
 
@@ -91,6 +93,30 @@ def key_impl_name(x, jax=jax):
         if jax.random.key(0, impl=name).dtype == x.dtype:
             return name
     raise NotImplementedError("Keys of dtype {} have no name in JAX {}.".format(x.dtype, jax.__version__))
+
+
+def typed_keys(data, impl, jax=jax):
+    """Typed keys (see `is_typed_key`) with this data, of the implementation of this name.
+
+    Raises:
+        NotImplementedError: The running JAX has no typed keys.
+    """
+    if not hasattr(jax.random, "wrap_key_data"):
+        raise NotImplementedError("Typed keys came with JAX 0.4.11. This is JAX {}.".format(jax.__version__))
+    return jax.random.wrap_key_data(data, impl=impl)
+
+
+def dtype_named(name, jax=jax):
+    """The NumPy dtype of a number in `jax.numpy` that has this name. `None` if the running JAX doesn't have it.
+
+    JAX gets further dtypes, such as float8 and int4. No floor retires this function.
+    """
+    if not re.match(r"(bool|u?int|b?float|complex)\w*$", name):  # such as "object", which would read pointers
+        return None
+    try:
+        return np.dtype(np.bool_ if name == "bool" else getattr(jax.numpy, name))
+    except (AttributeError, TypeError):
+        return None
 
 
 def row_or_nan(table, index, jax=jax):

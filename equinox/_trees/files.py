@@ -16,7 +16,6 @@ import json
 import os
 from typing import Any, Callable, Dict, Mapping, Optional, Union
 
-import jax
 import numpy as np
 from jax import core, tree_util
 
@@ -25,7 +24,7 @@ from .._compat.types import PyTree
 from .names import Rename, fill, leaf_names
 from .paths import describe_leaf
 from .predicates import is_array, is_jax_array
-from .safetensors import CODES, DamagedFile, dtype_named, read_arrays, read_metadata, write_arrays
+from .safetensors import CODES, DamagedFile, read_arrays, read_metadata, write_arrays
 
 _VERSION = 1
 _RECORD = "equinox"
@@ -266,16 +265,10 @@ def _decoded(arrays, record):
 
 def _decode(name, x, encoding):
     if "key" in encoding:
-        if not hasattr(jax.random, "wrap_key_data"):
-            raise NotImplementedError(
-                "`load` can't make the typed keys of `{}`. They came with JAX 0.4.11. This is JAX {}.".format(
-                    name, jax.__version__
-                )
-            )
-        return jax.random.wrap_key_data(x, impl=encoding["key"])
+        return _compat.typed_keys(x, encoding["key"])
     if "dtype" not in encoding:
         return x
-    dtype = dtype_named(encoding["dtype"])
+    dtype = _compat.dtype_named(encoding["dtype"])
     if dtype is None:
         raise DamagedFile("has `{}` in the dtype {}, which this JAX doesn't have".format(name, encoding["dtype"]))
     return x.reshape(-1).view(dtype).reshape(x.shape[:-1])

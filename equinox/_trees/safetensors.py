@@ -9,12 +9,11 @@ A file of this library has checksums too: of the index, and of each array. Other
 
 import json
 import os
-import re
 import zlib
 
-import jax.numpy as jnp
 import numpy as np
 
+from .. import _compat
 from .replaced_file import replaced_file
 
 CODES = {
@@ -42,16 +41,6 @@ _CHECKSUM = "equinox_checksum"
 _CHECKSUMS = "equinox_checksums"
 _MAX_INDEX = 100_000_000  # bytes; the format says so
 _PLACEHOLDER = '"{}":"{{}}"'.format(_CHECKSUM)
-
-
-def dtype_named(name):
-    """The dtype of this name. `None` if the running JAX doesn't have it."""
-    if not re.match(r"(bool|u?int|b?float|complex)\w*$", name):  # such as "object", which would read pointers
-        return None
-    try:
-        return np.dtype(np.bool_ if name == "bool" else getattr(jnp, name))
-    except (AttributeError, TypeError):
-        return None
 
 
 def write_arrays(path, arrays, metadata):
@@ -183,7 +172,7 @@ def _entry(name, entry):
         whole = False
     if not whole:
         raise DamagedFile("is damaged: its index doesn't describe `{}`".format(name))
-    dtype = dtype_named(_DTYPES.get(code, ""))
+    dtype = _compat.dtype_named(_DTYPES.get(code, ""))
     if dtype is None:
         raise DamagedFile("has `{}` in the dtype {}, which this JAX doesn't have".format(name, code))
     items = 1

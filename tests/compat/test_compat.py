@@ -207,6 +207,27 @@ def test_key_impl_name():
         _compat.key_impl_name(SimpleNamespace(dtype="other"), jax=with_impl())
 
 
+def test_typed_keys():
+    """They are made by JAX, if it has them."""
+    wrap = lambda data, impl: (data, impl)  # noqa: E731
+    new = SimpleNamespace(__version__="0.4.11", random=SimpleNamespace(wrap_key_data=wrap))
+    assert _compat.typed_keys("data", "rbg", jax=new) == ("data", "rbg")
+    with pytest.raises(NotImplementedError, match="This is JAX 0.3.25"):
+        _compat.typed_keys("data", "rbg", jax=SimpleNamespace(__version__="0.3.25", random=SimpleNamespace()))
+
+
+@pytest.mark.parametrize("name", ["bool", "int8", "uint32", "float16", "bfloat16", "complex64"])
+def test_dtype_named(name):
+    """Each number of JAX has its dtype."""
+    assert _compat.dtype_named(name).name == name
+
+
+@pytest.mark.parametrize("name", ["", "object", "O", "str", "float9", "float_power", "int8, object", "array"])
+def test_no_dtype_has_another_name(name):
+    """What is no dtype of a number has none."""
+    assert _compat.dtype_named(name) is None
+
+
 def test_abstract():
     """The shape of the array, perhaps without an axis, and the dtype that JAX has for it."""
     x = np.zeros((2, 3, 4))
