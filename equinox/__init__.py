@@ -39,13 +39,13 @@ from ._trees.partition import combine, filter, partition
 from ._trees.paths import named_leaves
 from ._trees.predicates import is_array, is_array_like, is_inexact_array, is_inexact_array_like
 from ._trees.select import select
-from ._trees.trainable import trainable
 from ._trees.serialise import (
     default_deserialise_filter_spec,
     default_serialise_filter_spec,
     tree_deserialise_leaves,
     tree_serialise_leaves,
 )
+from ._trees.trainable import trainable
 from ._trees.update import apply_updates
 from .nn._inference import tree_inference
 
@@ -118,19 +118,19 @@ __all__ = [
     "select",
     "shardings",
     "static_field",
-    "trainable",
     "summary",
     "to_dict",
+    "trainable",
     "tree_at",
     "tree_check",
-    "tree_diff",
     "tree_deserialise_leaves",
+    "tree_diff",
     "tree_equal",
     "tree_flatten_one_level",
     "tree_inference",
     "tree_pformat",
     "tree_pprint",
-    "unfreeze",
     "tree_serialise_leaves",
+    "unfreeze",
     "value_and_grad_f",
 ]

@@ -9,9 +9,9 @@ import numpy as np
 
 from .._compat import named_children
 from .._compat.types import PyTree
-from .._trees.count_parameters import is_parameter, size_of
+from .._trees.count_parameters import size_of
 from .._trees.layout import layout_of
-from .._trees.predicates import is_array_or_shape
+from .._trees.predicates import is_array_or_shape, is_parameter
 from .._trees.trainable import places_of_leaves
 
 

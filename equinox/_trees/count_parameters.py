@@ -6,19 +6,11 @@ import functools as ft
 import operator
 from typing import Any
 
-import jax
 from jax import tree_util
 
 from .._compat.types import FilterSpec, PyTree
 from .partition import filter as filter_tree
-from .predicates import is_array_or_shape, is_inexact_dtype, is_inexact_jax_or_numpy
-
-
-def is_parameter(element: Any) -> bool:
-    """Whether `element` is an array that can be differentiated, or a `jax.ShapeDtypeStruct` that stands for one."""
-    if isinstance(element, jax.ShapeDtypeStruct):
-        return is_inexact_dtype(element.dtype)
-    return is_inexact_jax_or_numpy(element)
+from .predicates import is_array_or_shape, is_parameter
 
 
 def size_of(array: Any) -> int:

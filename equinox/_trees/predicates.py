@@ -64,6 +64,11 @@ def is_array_or_shape(element: Any) -> bool:
     return isinstance(element, jax.ShapeDtypeStruct) or is_array(element)
 
 
+def is_parameter(element: Any) -> bool:
+    """Whether `element` is an array that can be differentiated, or a `jax.ShapeDtypeStruct` that stands for one."""
+    return is_array_or_shape(element) and is_inexact_dtype(element.dtype)
+
+
 def is_inexact_array(element: Any) -> TypeGuard[Array]:
     """Whether `element` is a JAX array of floating-point or complex dtype. NumPy arrays don't count.
 

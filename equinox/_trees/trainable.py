@@ -8,14 +8,12 @@ The nearest mark at or above a leaf decides. `field(trainable=False)` marks a fi
 
 from __future__ import annotations
 
-from typing import Any
-
 from jax import tree_util
 
 from .._compat import named_children
 from .._compat.types import PyTree
 from .layout import layout_of
-from .predicates import is_array_or_shape, is_inexact_dtype
+from .predicates import is_parameter
 
 
 def trainable(tree: PyTree) -> PyTree:
@@ -51,8 +49,8 @@ def trainable_leaves(leaves, treedef):
     """The answers of `trainable` as a list."""
     numbered = treedef.unflatten(range(len(leaves)))  # without marks below the leaves, which `is_leaf` may have chosen
     if not _has_marks(numbered):
-        return list(map(_is_parameter, leaves))
-    return [place.is_trained and _is_parameter(x) for x, place in zip(leaves, places_of_leaves(numbered))]
+        return list(map(is_parameter, leaves))
+    return [place.is_trained and is_parameter(x) for x, place in zip(leaves, places_of_leaves(numbered))]
 
 
 class Place:
@@ -115,7 +113,3 @@ def _has_marks(tree):
 
     tree_util.tree_flatten(tree, is_leaf=look)
     return bool(found)
-
-
-def _is_parameter(leaf: Any) -> bool:
-    return is_array_or_shape(leaf) and is_inexact_dtype(leaf.dtype)
