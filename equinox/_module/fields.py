@@ -205,14 +205,16 @@ class Layout:
         converters: The converters, by the names of their fields.
         defaults: The fields that have a default, by name.
         marks: The fields with `trainable=False`, as the marks of an instance. See `trainable`.
+        is_marked: Whether an instance got marks of its own. Then the generated code looks for them.
         shown: The names of the fields that the `repr` shows.
         checks: Each `__check_init__` of the class and its bases.
         wraps: Whether the class has `__wrapped__`. Then its instances may have the names of functions (see `names.py`).
     """
 
-    def __init__(self, cls, functions=None, waiting=None):
-        self.functions = functions
-        self.waiting = waiting
+    def __init__(self, cls, before=None):
+        self.functions = before and before.functions
+        self.waiting = before and before.waiting
+        self.is_marked = before is not None and before.is_marked
         fields = dataclasses.fields(cls)
         options = {f.name: options_of(f) for f in fields}
         self.names = frozenset(options)

@@ -2,17 +2,21 @@
 
 The children of the node are the dynamic fields. The auxiliary data are the static fields and their types. The types are
 needed because `True`, `1` and `1.0` are equal. If fields have predicates, the auxiliary data also hold their decision.
-If the class wraps functions, they also hold the names that `module_update_wrapper` set. The last entry are the marks
-that `freeze` set, or `None`.
+If the class wraps functions, they also hold the names that `module_update_wrapper` set. If `freeze` marked the module,
+they are `_Marked`. The code of a class looks for marks only after the first instance got some. So other classes pay
+nothing for them.
 """
 
 import dataclasses
+import threading
 
 from .. import _compat
 from .._trees.static import PLAIN_TYPES, types_of
 from .generated import define
 from .names import names_of
 from .static_fields import data_part, get_decision, merge, set_decision
+
+registering = threading.RLock()  # held while the layout of a class and its generated code change together
 
 
 def register(cls, known=None):
@@ -71,8 +75,10 @@ def generate(cls):
         aux.append("names_of(self)")
         aux_names.append("names")
         finish.append("self.__dict__.update(names.values)")
-    aux.append(read.format("__marks__") if read == "self.{}" else "self.__dict__.get('__marks__')")
-    aux_names.append("marks")
+    aux = _tuple(aux)
+    if layout.is_marked:
+        prepare.append("marks = self.__dict__.get('__marks__')")
+        aux += " if marks is None else Marked(({}, marks))".format(aux)
     scope = {
         "cls": cls,
         "PLAIN_TYPES": PLAIN_TYPES,
@@ -85,15 +91,15 @@ def generate(cls):
         "data_part": data_part,
         "merge": merge,
         "names_of": names_of,
-        "Unfinished": _Unfinished,
+        "Marked": _Marked,
         "flatten_unfinished": _flatten_unfinished,
-        "unflatten_unfinished": _unflatten_unfinished,
+        "unflatten_other": _unflatten_other,
     }
     source = _FLATTEN.format(
         missing=missing,
         prepare="; ".join(prepare),
         children=_tuple(parts),
-        aux=_tuple(aux),
+        aux=aux,
         child_names=_tuple(children),
         aux_names=_tuple(aux_names),
         merge="; ".join(merges),
@@ -113,16 +119,14 @@ def flatten(self):
         return flatten_unfinished(self)
 
 def unflatten(aux, children):
-    if type(aux) is Unfinished:
-        return unflatten_unfinished(cls, aux, children)
+    if type(aux) is not tuple:
+        return unflatten_other(cls, unflatten, aux, children)
     {child_names} = children
     {aux_names} = aux
     {merge}
     self = new(cls)
     set_dict(self, {{{dict}}})
     {finish}
-    if marks is not None:
-        self.__dict__["__marks__"] = marks
     return self
 """
 
@@ -138,6 +142,34 @@ def _reads_fields_plainly(cls):
 
 def _tuple(expressions):
     return "({})".format("".join(e + ", " for e in expressions))
+
+
+def set_marks(module, marks):
+    """Say which leaves of one module are trained. Only `freeze` and what copies a module call this.
+
+    Args:
+        module: A new module, which nobody else has seen. It is changed.
+        marks: Pairs `(path, bool)`, or a dictionary of them. `_trees/trainable.py` says what they mean.
+    """
+    marks = tuple(sorted(dict(marks).items()))
+    cls, values = type(module), module.__dict__
+    with registering:
+        if marks == cls.__layout__.marks:  # so equal choices make equal structures
+            values.pop("__marks__", None)
+            return
+        values["__marks__"] = marks
+        if not cls.__layout__.is_marked:
+            cls.__layout__.is_marked = True
+            register(cls, cls.__layout__.functions)
+
+
+class _Marked(tuple):
+    """The auxiliary data of a module with marks: the data that it has without them, and the marks.
+
+    It is a tuple, because JAX compares the auxiliary data at each call, and tuples compare fast.
+    """
+
+    __slots__ = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,8 +189,13 @@ def _flatten_unfinished(self):
     return tuple(values[name] for name in names), _Unfinished(names, static, tuple(types_of(x) for _, x in static))
 
 
-def _unflatten_unfinished(cls, aux, children):
-    """Make a module that lacks the same fields as the flattened one."""
+def _unflatten_other(cls, unflatten, aux, children):
+    """Make a module with marks, or one that lacks the same fields as the flattened one."""
+    if type(aux) is _Marked:
+        plain, marks = aux
+        self = unflatten(plain, children)
+        self.__dict__["__marks__"] = marks
+        return self
     self = object.__new__(cls)
     self.__dict__.update(zip(aux.names, children))
     self.__dict__.update(aux.static)

@@ -3,7 +3,6 @@
 import abc
 import dataclasses
 import inspect
-import threading
 
 from .._compat.types import dataclass_transform
 from .abstract import (
@@ -18,7 +17,7 @@ from .abstract import (
 )
 from .construction import assignable, construct, construction_has_begun, delete_field, finish, refresh_init, set_field
 from .fields import Layout, check_fields, declared_fields, drop_overridden, field, restore_constants, static_field
-from .flattening import register
+from .flattening import register, registering
 from .methods import Method, is_method
 
 
@@ -103,7 +102,6 @@ class ModuleMeta(abc.ABCMeta):
 
 
 _object_new = object.__new__
-_refreshing = threading.RLock()
 _AS_DATACLASS = {"init": False, "repr": False, "eq": False, "frozen": True}
 _ASSIGNMENT = {"__setattr__": set_field, "__delattr__": delete_field}
 _EMPTY = frozenset(["__module__", "__dict__"])  # all that a class of cloudpickle has when it is made
@@ -139,9 +137,9 @@ def _refresh(cls):
     Several threads may load the same class at the same time. Each step replaces one complete value by an equal one. So
     a thread that uses the class meanwhile always sees a complete value.
     """
-    with _refreshing:
+    with registering:
         before = vars(cls).get("__layout__")
-        layout = Layout(cls, before and before.functions, before and before.waiting)
+        layout = Layout(cls, before)
         type.__setattr__(cls, "__layout__", layout)
         type.__setattr__(cls, "__abstractmethods__", abstract_names(cls))
         refresh_init(cls)

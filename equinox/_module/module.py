@@ -66,8 +66,6 @@ class Module(HasDecision, metaclass=ModuleMeta):
         3.0
     """
 
-    __marks__ = None  # the marks of an instance whose marks differ from those of its class: see `trainable`
-
     def __eq__(self, other: Any) -> bool:
         if not isinstance(other, Module):
             return NotImplemented

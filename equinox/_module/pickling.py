@@ -12,6 +12,7 @@ from typing import Any, Dict
 
 from .._trees.layout import layout_of, unfinished
 from .construction import assignable, finish
+from .flattening import set_marks
 from .names import NAMES
 from .packing import deepcopy, pack
 from .static_fields import places_of, set_decision
@@ -97,7 +98,7 @@ def new_module(cls, places=None, marks=None):
     if places is not None:
         set_decision(self, places)
     if marks is not None:
-        self.__dict__["__marks__"] = marks
+        set_marks(self, marks)
     return self
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from .._trees.layout import layout_of
 from .._trees.paths import describe_leaf
 from .construction import assignable, finish, set_field
+from .flattening import set_marks
 from .forwards_keywords import forwards_keywords
 from .module import Module
 from .pickling import get_state, new_module
@@ -66,12 +67,21 @@ def replace(__module: M, **fields: Any) -> M:
 def select_items(module, name, index):
     """Copy `module` with a slice of the tuple in the field `name`: `value[index]` instead of `value`.
 
-    Static items stay static, and data stay data. Nothing is checked, as in `replace_unchecked`.
+    Static items stay static, data stay data, and what is frozen stays frozen. Nothing is checked, as in
+    `replace_unchecked`.
     """
-    places = places_of(module)
+    places, items = places_of(module), module.__dict__[name]
     if type(places.get(name)) is tuple:
         places[name] = places[name][index]
-    return replace_unchecked(module, {name: module.__dict__[name][index]}, places)
+    new = replace_unchecked(module, {name: items[index]}, places)
+    marks = new.__dict__.get("__marks__")
+    if marks is not None:
+        kept = [mark for mark in marks if not mark[0].startswith(".{}[".format(name))]
+        for i, number in enumerate(range(len(items))[index]):
+            before, after = (".{}[{}]".format(name, k) for k in (number, i))
+            kept += [(after + path[len(before) :], x) for path, x in marks if path.startswith(before)]
+        set_marks(new, kept)
+    return new
 
 
 def replace_unchecked(module, fields, places=None):

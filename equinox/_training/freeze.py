@@ -7,6 +7,7 @@ from typing import Any, Callable
 from jax import tree_util
 
 from .._compat.types import T
+from .._module.flattening import set_marks
 from .._trees.at import tree_at
 from .._trees.layout import layout_of
 from .._trees.paths import describe_leaf, leaf_paths
@@ -90,26 +91,25 @@ def _mark(tree, where, is_trained, name):
     if not any(selected):
         raise ValueError("`{}` expects `where` to return nodes with leaves, but they have none.".format(name))
     new = treedef.unflatten(leaves)  # its modules are new, so their marks can be set
-    changed = {}
+    owners = {}
     for i, place in enumerate(places_of_leaves(new)):
-        if not selected[i] or (place.owner is not None and place.is_trained == is_trained):
+        if not selected[i]:
             continue
-        if layout_of(place.owner) is None:
+        layout = layout_of(place.owner)
+        if layout is not None:
+            # Equal choices must make equal structures. So a leaf has a mark of its own only if its class and the nodes
+            # above it say something else.
+            place.marks.pop(place.path, None)
+            place.marks.update(mark for mark in layout.marks if mark[0] == place.path)
+            if place.is_trained != is_trained:
+                place.marks[place.path] = is_trained
+            owners[id(place.owner)] = place
+        elif place.owner is None or place.is_trained != is_trained:
             raise ValueError(
                 "`{}` can't mark the leaf `{}`: it is in no module, and a mark is part of the structure of the nearest "
                 "module. It is {}. Keep the leaf in a module, or give `filter` and `Optimizer` a tree of bools instead "
                 "of `trainable`.".format(name, leaf_paths(tree, "tree")[i], describe_leaf(leaves[i]))
             )
-        # Equal choices must make equal structures. So a leaf has a mark of its own only if its class and the nodes
-        # above it say something else.
-        place.marks.pop(place.path, None)
-        place.marks.update(x for x in layout_of(place.owner).marks if x[0] == place.path)
-        if place.is_trained != is_trained:
-            place.marks[place.path] = is_trained
-        changed[id(place.owner)] = place
-    for place in changed.values():
-        place.owner.__dict__.pop("__marks__", None)
-        marks = tuple(sorted(place.marks.items()))
-        if marks != layout_of(place.owner).marks:
-            place.owner.__dict__["__marks__"] = marks
+    for place in owners.values():
+        set_marks(place.owner, place.marks)
     return new

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 
 from .._compat.types import PyTree
 from .format import array_text
-from .paths import differing_static_fields, short_repr, short_text, walk_together
+from .paths import differing_marks, differing_static_fields, short_repr, short_text, walk_together
 from .predicates import is_array
 
 _WIDTH = 60  # of the text of a leaf or of a static value
@@ -73,8 +73,10 @@ def _changes_at(
         fields = differing_static_fields(a, a_children, b, b_children)
         for name, x, y in fields:
             yield of_static("{}.{}".format(path, name), x, y)
-        if not fields:
-            yield arrow(path, _node_text(a, a_children), _node_text(b, b_children), "other static data")
+        marks = differing_marks(a, b)
+        if any(marks) or not fields:
+            before, after = _node_text(a, a_children) + marks[0], _node_text(b, b_children) + marks[1]
+            yield arrow(path, before, after, "" if any(marks) else "other static data")
 
 
 def value_change(path: str, a: Any, b: Any, note: str = "") -> Change:

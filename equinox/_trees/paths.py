@@ -165,13 +165,27 @@ def differing_static_fields(left, left_children, right, right_children):
     ]
 
 
+def differing_marks(left, right):
+    """What only one of two modules of a class marks, in words for each, such as " with `.weight` frozen" and ""."""
+    layout = layout_of(left)
+    if layout is None:
+        return "", ""
+    marks = [set(vars(x).get("__marks__", layout.marks)) for x in (left, right)]
+    return _marks_in_words(marks[0] - marks[1]), _marks_in_words(marks[1] - marks[0])
+
+
+def _marks_in_words(marks):
+    words = ["`{}` {}".format(path, "trained" if is_trained else "frozen") for path, is_trained in sorted(marks)]
+    return " with {}".format(short_text(", ".join(words), 80)) if words else ""
+
+
 def _describe_static_data(left, left_children, right, right_children):
     """Describe two nodes of one class whose static data differ. Modules are described by the fields that differ."""
     name = type(left).__name__
     fields = differing_static_fields(left, left_children, right, right_children)
-    marks = [getattr(x, "__marks__", None) for x in (left, right)]
-    if not fields and marks[0] != marks[1]:
-        return "a `{}`".format(name), "a `{}` of which other leaves are frozen (see `eqx.freeze`)".format(name)
+    marks = differing_marks(left, right)
+    if not fields and any(marks):
+        return "a `{}`{}".format(name, marks[0]), "a `{}`{} (see `eqx.freeze`)".format(name, marks[1])
     if not fields:
         return "a `{}`".format(name), "a `{}` whose static data differ".format(name)
     here = ["`{}={}`".format(field, short_repr(a, 40)) for field, a, _ in fields]

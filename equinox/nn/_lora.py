@@ -133,8 +133,8 @@ class LoRA(Reparametrised):
         """Add the change to the weight.
 
         Returns:
-            The layer alone, with the changed weight. It gives the same output. It isn't frozen. If other wrappers are
-            inside, the layer has the weight that they compute.
+            The layer alone, with the changed weight. It gives the same output. It is trained, unless `freeze` was
+            called on the layer itself. If other wrappers are inside, the layer has the weight that they compute.
 
         Raises:
             ValueError: The layer is stateful, such as `SpectralNorm`. Its weight depends on the state.

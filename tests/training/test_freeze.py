@@ -5,6 +5,7 @@ import pickle
 from typing import Any
 
 import jax
+import jax.nn as jnn
 import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
@@ -157,6 +158,96 @@ def test_everything_keeps_the_marks(name):
     new = KEEPERS[name](FROZEN)
     assert structure(new) == structure(FROZEN)
     assert trained(new) == [path for path in PATHS if path not in DECLARED and path not in SOME]
+
+
+LAYERS = {
+    "Stacked": lambda: eqx.nn.Stacked(lambda key: eqx.nn.Linear(2, 2, key=key), 3, key=jrandom.PRNGKey(0)),
+    "MLP": lambda: eqx.nn.MLP(2, 2, 2, 3, key=jrandom.PRNGKey(0)),
+    "Shared": lambda: eqx.nn.Shared((part(), part()), where="[1].weight", get="[0].weight"),
+}
+KEEPERS_OF_LAYERS = {
+    "reinitialise": lambda model: eqx.nn.reinitialise(model, {"*weight": jnn.initializers.ones}, jrandom.PRNGKey(0)),
+    "inference_mode": eqx.nn.inference_mode,
+    "copies": lambda model: pickle.loads(pickle.dumps(copy.deepcopy(model))),
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("name", KEEPERS_OF_LAYERS)
+def test_layers_keep_the_marks(layer, name):
+    model = LAYERS[layer]()
+    frozen = eqx.freeze(model, eqx.select(model, "*.bias*" if layer == "Shared" else "*.weight"))
+    new = KEEPERS_OF_LAYERS[name](frozen)
+    assert structure(new) == structure(frozen) != structure(model)
+
+
+def test_the_layers_of_a_stack_are_frozen_together():
+    stacked = LAYERS["Stacked"]()
+    frozen = eqx.freeze(stacked, lambda stacked: stacked.layers.weight)
+    assert all(trained(layer) == [".bias"] for layer in frozen)
+    assert structure(eqx.nn.Stacked.from_layers(frozen)) == structure(frozen)
+    assert structure(frozen[:2]) == structure(eqx.freeze(stacked[:2], lambda stacked: stacked.layers.weight))
+    with pytest.raises(ValueError, match="`layer` to be a `Linear`, got a `Linear` with `.weight` frozen .see `eqx.f"):
+        stacked.replace_layer(0, frozen[0])
+
+
+class Called(eqx.Module):
+    part: Part
+
+    def __call__(self, x):
+        return x
+
+
+SLICES = [slice(1, None), slice(None), slice(None, None, -1), slice(0, 2), slice(3, None)]
+
+
+@pytest.mark.parametrize("index", SLICES, ids=str)
+def test_a_slice_of_a_sequential_keeps_the_marks_of_its_items(index):
+    """An item may be a function with arrays, which is no module. Its marks are in the `Sequential`."""
+    functions = [tree_util.Partial(function, array()) for function in (jnp.multiply, jnp.add)]
+    model = eqx.nn.Sequential([functions[0], Called(part()), functions[1], Called(part())])
+    sliced = eqx.freeze(model, lambda model: (model[0], model[1]))[index]
+    expected, picked = model[index], [i for i, before in enumerate(range(4)[index]) if before < 2]
+    if picked:
+        expected = eqx.freeze(expected, lambda model: [model[i] for i in picked])
+    assert structure(sliced) == structure(expected)
+
+
+def test_a_class_gets_the_same_structures_before_and_after_its_first_mark():
+    """The code of a class looks for marks only after an instance is marked."""
+
+    class New(Part):
+        pass
+
+    class Below(New):
+        pass
+
+    before = [structure(cls(array())) for cls in (New, Below)]
+    frozen = [eqx.freeze(cls(array())) for cls in (New, Below)]
+    assert [structure(cls(array())) for cls in (New, Below)] == before
+    assert [structure(eqx.unfreeze(x, lambda x: x.weight)) for x in frozen] == before
+    assert [trained(before[i].unflatten([array(), array()])) for i in range(2)] == [[".weight"], [".weight"]]
+    New.method = lambda self: 1  # the class gets new code
+    New.__init__ = New.__init__
+    assert all(trained(copy.deepcopy(x)) == trained(tree_util.tree_map(jnp.sin, x)) == [] for x in frozen)
+
+
+def test_a_mark_that_changes_nothing_is_dropped():
+    """`unfreeze` marks the layer inside a field with `trainable=False`. Alone, the layer needs no mark."""
+    inner = eqx.unfreeze(whole()).teacher
+    assert trained(inner) == trained(eqx.unfreeze(part()))
+    assert structure(eqx.unfreeze(inner)) == structure(eqx.unfreeze(part()))
+
+
+def test_a_difference_of_marks_is_said_in_words():
+    frozen = eqx.freeze(part(), lambda tree: (tree.weight, tree.bias))
+    assert list(map(str, eqx.tree_diff(part(), frozen))) == [
+        "the tree: a `Part` -> a `Part` with `.bias[0]` frozen, `.bias[1]['a']` frozen, `.weight` frozen"
+    ]
+    with_scale = eqx.unfreeze(part(), lambda tree: tree.scale)
+    assert str(eqx.tree_diff([part()], [with_scale])[0]) == (
+        "[0]: a `Part` with `.scale` frozen -> a `Part` with `.scale` trained"
+    )
 
 
 class Saved(eqx.Module):
