@@ -33,14 +33,14 @@ _RESERVED = "__metadata__"
 # How a Python value is written as text, and read. `repr` keeps each bit of a float.
 _TO_TEXT: Dict[type, Callable[[Any], str]] = {
     bool: repr,
-    int: repr,
+    int: hex,  # `repr` refuses more than 4300 digits
     float: repr,
     complex: lambda x: "{!r} {!r}".format(x.real, x.imag),
     str: str,
 }
 _FROM_TEXT: Dict[str, Callable[[str], Any]] = {
     "bool": {"True": True, "False": False}.__getitem__,
-    "int": int,
+    "int": lambda text: int(text, 16),
     "float": float,
     "complex": lambda text: complex(*map(float, text.split(" "))),
     "str": str,
@@ -67,12 +67,13 @@ def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = No
         sep: What stands between the parts of a name.
 
     Raises:
-        ValueError: Two leaves have the same name, or one has the name `__metadata__`.
+        ValueError: Two leaves have the same name, or one has the name `__metadata__`, or one that isn't valid Unicode.
         ValueError: An array spans several processes, so this process doesn't see all of it.
         TypeError: `metadata` is no dictionary with texts as keys, or JSON can't express it.
         TypeError: An array is traced: `save` was called inside a transformation such as `jax.jit`.
         TypeError: `sep` is no text.
         OSError: The file can't be written. The old file stays as it is.
+        ImportError: The library safetensors isn't installed.
 
     Example:
         >>> import os, tempfile
@@ -90,8 +91,7 @@ def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = No
     encodings: Dict[str, Dict[str, str]] = {}
     seen: Dict[int, str] = {}
     for name, leaf in zip(names, leaves):
-        if name == _RESERVED:
-            raise ValueError("`save` can't save a leaf with the name {!r}: the format uses it.".format(name))
+        _check_name(name)
         if type(leaf) in _TO_TEXT:
             encodings[name] = {"type": type(leaf).__name__, "text": _TO_TEXT[type(leaf)](leaf)}
         elif id(leaf) in seen:
@@ -102,7 +102,7 @@ def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = No
             if encoding is not None:
                 encodings[name] = encoding
     record = {"version": _VERSION, "metadata": dict(metadata or {}), "leaves": encodings}
-    write_arrays(os.fspath(path), arrays, {_RECORD: json.dumps(record)})
+    write_arrays("save", os.fspath(path), arrays, {_RECORD: json.dumps(record)})
 
 
 def load(
@@ -139,6 +139,7 @@ def load(
         TypeError: `rename` is no function and no dictionary, or gives something that is no text.
         TypeError: `sep` is no text.
         OSError: The file can't be read.
+        ImportError: The library safetensors isn't installed.
         NotImplementedError: The file has typed PRNG keys, and the running JAX has none.
 
     Example:
@@ -154,7 +155,7 @@ def load(
         raise ValueError("`load` without `like` gives all that is in the file. Pass `like` with `rename` and `strict`.")
     path = os.fspath(path)
     try:
-        arrays, metadata, checked = read_arrays(path)
+        arrays, metadata, checked = read_arrays("load", path)
         leaves = _decoded(arrays, _record(metadata, checked))
     except DamagedFile as error:
         raise _unreadable("load", path, error) from None
@@ -174,6 +175,7 @@ def load_metadata(path: Path) -> Dict[str, Any]:
     Raises:
         ValueError: The file is cut off, damaged or no safetensors file, or is of a newer version.
         OSError: The file can't be read.
+        ImportError: The library safetensors isn't installed.
 
     Example:
         >>> import os, tempfile
@@ -184,7 +186,7 @@ def load_metadata(path: Path) -> Dict[str, Any]:
     """
     path = os.fspath(path)
     try:
-        metadata, checked = read_metadata(path)
+        metadata, checked = read_metadata("load_metadata", path)
         record = _record(metadata, checked)
     except DamagedFile as error:
         raise _unreadable("load_metadata", path, error) from None
@@ -202,6 +204,15 @@ def _check_metadata(metadata):
         json.dumps(dict(metadata))
     except (TypeError, ValueError) as error:
         raise TypeError("`save` expects `metadata` that JSON can express: {}.".format(error)) from None
+
+
+def _check_name(name):
+    if name == _RESERVED:
+        raise ValueError("`save` can't save a leaf with the name {!r}: the format uses it.".format(name))
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("`save` can't save a leaf with the name {!r}: it has a lone surrogate.".format(name)) from None
 
 
 def _unreadable(function, path, error):

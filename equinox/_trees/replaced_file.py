@@ -1,20 +1,27 @@
-"""`replaced_file`: write a file so that its path has the old file or the whole new one."""
+"""`replaced_path` and `replaced_file`: write a file so that its path has the old file or the whole new one."""
 
 import contextlib
 import os
+import stat
 import uuid
 
 
 @contextlib.contextmanager
-def replaced_file(path):
-    """A file to write to. At the end it replaces the file at `path`. After an error, that one stays as it is."""
+def replaced_path(path):
+    """A path to write to. At the end its file replaces the one at `path`. After an error, that one stays as it is.
+
+    The new file has the permissions of the old one. If the process is killed, the file at the yielded path stays. Each
+    call uses another path, which ends with `.tmp`. So that file is in nobody's way.
+    """
     path = os.path.realpath(path)  # a link stays a link
     temporary = "{}.{}.tmp".format(path, uuid.uuid4().hex)
     try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
+        open(temporary, "xb").close()
+        mode = stat.S_IMODE(os.stat(path if os.path.exists(path) else temporary).st_mode)
+        yield temporary
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
+        os.chmod(temporary, mode)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -26,3 +33,10 @@ def replaced_file(path):
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextlib.contextmanager
+def replaced_file(path):
+    """A file to write to. At the end it replaces the file at `path`. After an error, that one stays as it is."""
+    with replaced_path(path) as temporary, open(temporary, "wb") as file:
+        yield file

@@ -1,21 +1,27 @@
-"""The format of safetensors files: an index in JSON, and then the bytes of the arrays. No file can hold code.
+"""Safetensors files with checksums. No such file can hold code.
 
-A file begins with the length of the index, in eight bytes. The index maps the name of each array to its dtype, its
-shape and the place of its bytes. Its `__metadata__` maps texts to texts. https://huggingface.co/docs/safetensors
-describes the format.
+The library `safetensors` writes the files. It also checks the index of a file before the file is read. The bytes of the
+arrays are read here. The library reads arrays for NumPy too, but not those of float8. With NumPy before 1.26 it warns
+of `np.bool`. With a file of 1 GB it takes twice as long (safetensors 0.8.0). Its documentation describes the format:
+https://huggingface.co/docs/safetensors
 
-A file of this library has checksums too: of the index, and of each array. Other readers ignore them.
+The checksums are in the metadata of the file. There is one for each array with its dtype and shape, and one for all
+metadata. Other readers ignore them.
 """
 
+import contextlib
+import importlib.util
 import json
 import os
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from .. import _compat
-from .replaced_file import replaced_file
+from .replaced_file import replaced_path
 
+# The dtypes that every release of the library writes, and their names in the index of a file.
 CODES = {
     "bool": "BOOL",
     "int8": "I8",
@@ -32,163 +38,137 @@ CODES = {
     "float16": "F16",
     "float32": "F32",
     "float64": "F64",
-}  # the dtypes that every reader of such files knows
+}
 _DTYPES = {code: dtype for dtype, code in CODES.items()}
-_DTYPES.update(C64="complex64", F8_E8M0="float8_e8m0fnu")  # newer ones, which this library reads
+_DTYPES.update(C64="complex64", F8_E8M0="float8_e8m0fnu")  # newer releases write them too
 
 _METADATA = "__metadata__"
-_CHECKSUM = "equinox_checksum"
-_CHECKSUMS = "equinox_checksums"
-_MAX_INDEX = 100_000_000  # bytes; the format says so
-_PLACEHOLDER = '"{}":"{{}}"'.format(_CHECKSUM)
-
-
-def write_arrays(path, arrays, metadata):
-    """Write NumPy arrays to a file. It replaces an old file at once, when all is written: a crash leaves the old one.
-
-    Args:
-        path: The path of the file.
-        arrays: A dictionary from names to C-contiguous arrays, of the dtypes in `CODES` and of native byte order.
-        metadata: A dictionary from texts to texts.
-    """
-    # The largest items come first, so that each array begins at a multiple of its item's size.
-    in_order = sorted(arrays.items(), key=lambda item: -item[1].dtype.itemsize)
-    places, end = {}, 0
-    for name, x in in_order:
-        places[name] = [end, end + x.nbytes]
-        end += x.nbytes
-    checksums = {name: zlib.crc32(_bytes_of(x)) for name, x in in_order}
-    index = {_METADATA: dict(metadata, **{_CHECKSUMS: json.dumps(checksums), _CHECKSUM: "0" * 8})}
-    for name, x in arrays.items():
-        index[name] = {"dtype": CODES[x.dtype.name], "shape": list(x.shape), "data_offsets": places[name]}
-    text = json.dumps(index, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    checksum = "{:08x}".format(zlib.crc32(text))
-    text = text.replace(_PLACEHOLDER.format("0" * 8).encode(), _PLACEHOLDER.format(checksum).encode(), 1)
-    with replaced_file(path) as file:
-        file.write(len(text).to_bytes(8, "little"))
-        file.write(text)
-        for _, x in in_order:
-            file.write(_bytes_of(x))
-
-
-def _bytes_of(x):
-    return memoryview(x.reshape(-1).view(np.uint8))
+_CHECKSUMS = "equinox_checksums"  # of the arrays, in JSON
+_CHECKSUM = "equinox_checksum"  # of all other metadata
 
 
 class DamagedFile(ValueError):
     """What is wrong with a file. The message continues "The file ..."."""
 
 
-def read_metadata(path):
+def write_arrays(function, path, arrays, metadata):
+    """Write NumPy arrays to a file. It replaces an old file at once, when all is written: a crash leaves the old one.
+
+    Args:
+        function: The name of the public function that writes.
+        path: The path of the file.
+        arrays: A dictionary from names to C-contiguous arrays, of the dtypes in `CODES`.
+        metadata: A dictionary from texts to texts.
+    """
+    library = _library(function)
+    with ThreadPoolExecutor() as pool:  # `zlib.crc32` lets other threads run
+        checksums = dict(zip(arrays, pool.map(_checksum, arrays.values())))
+    metadata = dict(metadata, **{_CHECKSUMS: json.dumps(checksums)})
+    metadata[_CHECKSUM] = _checksum_of_metadata(metadata)
+    with replaced_path(path) as temporary:
+        try:
+            library.numpy.save_file(arrays, temporary, metadata)
+        except library.SafetensorError as error:
+            raise OSError("`{}` can't write {!r}. {}".format(function, path, error)) from error
+
+
+def read_metadata(function, path):
     """The `__metadata__` of a file, and whether it has this library's checksums.
 
     Raises:
         DamagedFile: The file isn't whole, or is of another format.
     """
-    with open(path, "rb") as file:
-        _, metadata, checksums, _ = _read_index(file)
-    return metadata, checksums is not None
+    with _index(function, path) as (_, _, metadata, checksums):
+        return metadata, checksums is not None
 
 
-def read_arrays(path):
+def read_arrays(function, path):
     """Read a file.
 
     Returns:
-        A dictionary from names to new NumPy arrays, in the order of the index; the `__metadata__`; and whether the file
-        has this library's checksums.
+        A dictionary from names to new NumPy arrays; the `__metadata__`; and whether the file has this library's
+        checksums. If it has, the arrays are in the order in which they were given to `write_arrays`.
 
     Raises:
         DamagedFile: The file isn't whole, or is of another format.
     """
-    with open(path, "rb") as file:
-        index, metadata, checksums, start = _read_index(file)
-        found = {}
-        for name, (dtype, shape, (begin, end)) in index.items():
-            data = np.empty(end - begin, np.uint8)
-            file.seek(start + begin)
-            if file.readinto(memoryview(data)) != data.size:
-                raise DamagedFile("changed while it was read")
-            if checksums is not None and zlib.crc32(data) != checksums.get(name):
+    with _index(function, path) as (file, entries, metadata, checksums):
+        start = file.tell()
+        arrays = {}
+        for name in entries if checksums is None else checksums:
+            x = arrays[name] = _read_array(file, start, name, entries[name])
+            if checksums is not None and _checksum(x) != checksums[name]:
                 raise DamagedFile("is damaged: the checksum of `{}` is wrong".format(name))
-            if dtype == np.bool_ and data.size and data.max() > 1:
-                raise DamagedFile("has a bool in `{}` that is no bool".format(name))
-            try:
-                found[name] = data.view(dtype).reshape(shape)
-            except ValueError:  # NumPy has no such shape
-                raise DamagedFile("has `{}` in a shape that NumPy doesn't have".format(name)) from None
-    return found, metadata, checksums is not None
+    return arrays, metadata, checksums is not None
 
 
-def _read_index(file):
-    """The index, the metadata, the checksums or `None`, and where the bytes begin.
-
-    The index is `{name: (dtype, shape, place)}`.
-    """
-    size = os.fstat(file.fileno()).st_size
-    length = int.from_bytes(file.read(8), "little")
-    if size < 8 or length > min(size - 8, _MAX_INDEX):
-        raise DamagedFile("was cut off, or is of another format: its index doesn't fit into its {} bytes".format(size))
-    text = file.read(length)
-    index = _parse(text)
-    metadata = index.pop(_METADATA, {})
-    if not isinstance(metadata, dict) or not all(isinstance(x, str) for x in metadata.values()):
-        raise DamagedFile("has `__metadata__` that doesn't map texts to texts")
-    checksums = _checksums(text, metadata)
-    end = 0
-    entries = {name: _entry(name, entry) for name, entry in index.items()}
-    for name, (_, _, place) in sorted(entries.items(), key=lambda item: item[1][2]):
-        if place[0] != end:
-            raise DamagedFile("is damaged: the bytes of `{}` don't begin where others end".format(name))
-        end = place[1]
-    if 8 + length + end != size:
-        raise DamagedFile("was cut off, or is damaged: it has {} bytes instead of {}".format(size, 8 + length + end))
-    return entries, metadata, checksums, 8 + length
-
-
-def _parse(text):
-    def without_repeats(pairs):
-        if len(dict(pairs)) < len(pairs):
-            raise DamagedFile("has a name twice")
-        return dict(pairs)
-
-    try:
-        index = json.loads(text.decode("utf-8"), object_pairs_hook=without_repeats)
-    except DamagedFile:
-        raise
-    except (ValueError, RecursionError):
-        index = None
-    if not isinstance(index, dict):
-        raise DamagedFile("is damaged, or is of another format: it doesn't begin with an index in JSON")
-    return index
-
-
-def _entry(name, entry):
-    try:
-        code, shape, place = entry["dtype"], tuple(entry["shape"]), tuple(entry["data_offsets"])
-        numbers = all(type(n) is int and n >= 0 for n in shape + place)
-        whole = numbers and len(entry) == 3 and len(place) == 2 and isinstance(code, str)
-    except (KeyError, TypeError):
-        whole = False
-    if not whole:
-        raise DamagedFile("is damaged: its index doesn't describe `{}`".format(name))
-    dtype = _compat.dtype_named(_DTYPES.get(code, ""))
+def _read_array(file, start, name, entry):
+    dtype = _compat.dtype_named(_DTYPES.get(entry["dtype"], ""))
     if dtype is None:
-        raise DamagedFile("has `{}` in the dtype {}, which this JAX doesn't have".format(name, code))
-    items = 1
-    for n in shape:
-        items *= n
-    if place[1] - place[0] != items * dtype.itemsize:
-        raise DamagedFile("is damaged: `{}` has another number of bytes than its shape".format(name))
-    return dtype, shape, place
+        raise DamagedFile("has `{}` in the dtype {}, which this JAX doesn't have".format(name, entry["dtype"]))
+    begin, end = entry["data_offsets"]
+    data = np.empty(end - begin, np.uint8)
+    file.seek(start + begin)
+    if file.readinto(memoryview(data)) != data.size:
+        raise DamagedFile("changed while it was read")
+    if dtype == np.bool_ and data.size and data.max() > 1:
+        raise DamagedFile("has a bool in `{}` that is no bool".format(name))
+    try:
+        return data.view(dtype).reshape(entry["shape"])
+    except ValueError:
+        raise DamagedFile("has `{}` in a shape that NumPy doesn't have".format(name)) from None
 
 
-def _checksums(text, metadata):
-    """The checksums of the arrays. `None` if the file has none."""
-    if _CHECKSUM not in metadata and _CHECKSUMS not in metadata:
+@contextlib.contextmanager
+def _index(function, path):
+    """Open a file that the library accepts.
+
+    Yields:
+        The file, at the first byte after the index; the entries of the arrays by name; the `__metadata__`; the
+        checksums of the arrays. `None` instead of the checksums if the file has none.
+    """
+    library = _library(function)
+    while True:
+        with open(path, "rb") as file:
+            try:
+                with library.safe_open(path, framework="numpy"):
+                    pass
+            except library.SafetensorError as error:
+                raise DamagedFile("was cut off, is damaged, or is of another format: {}".format(error)) from None
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):  # no other file has replaced it
+                index = json.loads(file.read(int.from_bytes(file.read(8), "little")).decode("utf-8"))
+                metadata = index.pop(_METADATA, None) or {}
+                yield file, index, metadata, _checksums(index, metadata)
+                return
+
+
+def _checksums(entries, metadata):
+    """Check the metadata, and remove the checksums from it. Returns those of the arrays, or `None`."""
+    found = {name for name in (_CHECKSUM, _CHECKSUMS) if name in metadata}
+    if not found:
         return None
-    checksum = metadata.pop(_CHECKSUM, "")
-    plain = text.replace(_PLACEHOLDER.format(checksum).encode(), _PLACEHOLDER.format("0" * 8).encode(), 1)
-    if "{:08x}".format(zlib.crc32(plain)) != checksum:
-        raise DamagedFile("is damaged: the checksum of its index is wrong")
-    return json.loads(metadata.pop(_CHECKSUMS))
+    if metadata.pop(_CHECKSUM, None) != _checksum_of_metadata(metadata):
+        raise DamagedFile("is damaged: the checksum of its metadata is wrong")
+    checksums = json.loads(metadata.pop(_CHECKSUMS))
+    if checksums.keys() != entries.keys():
+        raise DamagedFile("is damaged: its metadata has other names than its index")
+    return checksums
+
+
+def _checksum(x):
+    start = zlib.crc32("{} {}".format(x.dtype.name, x.shape).encode())
+    return zlib.crc32(memoryview(x.reshape(-1).view(np.uint8)), start)
+
+
+def _checksum_of_metadata(metadata):
+    return "{:08x}".format(zlib.crc32(json.dumps(metadata, sort_keys=True).encode()))
+
+
+def _library(function):
+    if importlib.util.find_spec("safetensors") is None:
+        raise ImportError(
+            "`{}` needs the library safetensors. Install it: pip install 'safetensors>=0.5'".format(function)
+        )
+    import safetensors.numpy  # noqa: PLC0415 (an extra)
+
+    return safetensors

@@ -40,6 +40,10 @@ class _NoPath(str):
 
     path: Optional[str] = None
 
+    def __repr__(self) -> str:
+        """The key in the names of the leaves of a state, as in `to_dict`. It is the path, if there is one."""
+        return repr(str(self) if self.path is None else self.path)
+
 
 def _path(key: str) -> str:
     """The path of an index in the model, from its key in a state."""

@@ -129,6 +129,16 @@ def test_uv_resolves_for_the_python_and_the_date_of_the_cell(make):
     } <= set(command)
 
 
+def test_a_package_that_the_library_needs_newer_has_a_date_of_its_own(monkeypatch):
+    monkeypatch.setattr(locks, "NOT_BEFORE", {"numpy": datetime.date(2023, 9, 30)})
+    later = dataclasses.replace(CELL, as_of=datetime.date(2023, 9, 30))
+    option = "--exclude-newer-package=numpy=2023-10-01T00:00:00Z"
+    assert option in locks.command(CELL) and option not in locks.command(later)
+    before = locks.inputs(CELL), locks.inputs(later)
+    monkeypatch.setattr(locks, "NOT_BEFORE", {})
+    assert locks.inputs(CELL) != before[0] and locks.inputs(later) == before[1]
+
+
 def test_a_lock_says_what_it_is_and_holds_what_uv_found(make, tmp_path):
     make(CUDA)
     text = contents(tmp_path)["py310-jax0.4.13-cuda.txt"]
