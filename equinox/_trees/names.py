@@ -17,14 +17,18 @@ from .._compat.types import FilterSpec, PyTree
 from .partition import select_leaves
 from .paths import describe_leaf, joined_names
 from .predicates import is_array, is_array_or_shape, is_jax_array, is_numpy
+from .translation import Link, Translation, arrays_of_leaves, expected_arrays, leaves_of_arrays
 
-Rename = Union[Callable[[str], Optional[str]], Mapping[str, Optional[str]]]
+Rename = Union[Callable[[str], Optional[str]], Mapping[str, Optional[str]], Translation]
 
 _LINES_SHOWN = 10  # mismatches of one kind in an error message
 _NEAR_SHOWN = 3
+_NEXT_MOVE = "Pass `rename` if names differ, or `strict=False` to take what fits."
 
 
-def to_dict(tree: PyTree, filter_spec: FilterSpec = is_array, *, sep: str = ".") -> Dict[str, Any]:
+def to_dict(
+    tree: PyTree, filter_spec: FilterSpec = is_array, *, rename: Optional[Translation] = None, sep: str = "."
+) -> Dict[str, Any]:
     """Make a dictionary from the names of the arrays of a tree to the arrays. `from_dict` undoes it.
 
     A name is the path of a leaf, as `named_leaves` gives it, without brackets and quotes: `layers.0.weight` for
@@ -34,6 +38,7 @@ def to_dict(tree: PyTree, filter_spec: FilterSpec = is_array, *, sep: str = ".")
     Args:
         tree: Any pytree, such as a model or the state of an optimiser.
         filter_spec: Which leaves are wanted, as for `filter`.
+        rename: What `nn.torch_names` returns, for the names and layouts of PyTorch.
         sep: What stands between the parts of a name.
 
     Returns:
@@ -43,6 +48,7 @@ def to_dict(tree: PyTree, filter_spec: FilterSpec = is_array, *, sep: str = ".")
         ValueError: Two leaves have the same name, such as those of `{"a.b": x, "a": {"b": y}}`. Another `sep` helps.
         ValueError: The structure of `filter_spec` isn't a prefix of that of `tree`. The message says where.
         TypeError: A leaf of `filter_spec` is no bool and no function.
+        TypeError: `rename` is something else.
         TypeError: `sep` is no text.
 
     Example:
@@ -52,6 +58,12 @@ def to_dict(tree: PyTree, filter_spec: FilterSpec = is_array, *, sep: str = ".")
     """
     names = leaf_names("to_dict", tree, sep)
     leaves, _, selected = select_leaves(tree, filter_spec)
+    if isinstance(rename, Translation):
+        return arrays_of_leaves(rename.links("to_dict", tree), leaves, selected)
+    if rename is not None:
+        raise TypeError(
+            "`to_dict` expects `rename` to be what `nn.torch_names` returns, got {}.".format(describe_leaf(rename))
+        )
     return {name: leaf for name, leaf, wanted in zip(names, leaves, selected) if wanted}
 
 
@@ -76,7 +88,8 @@ def from_dict(
         rename: A function from a name in `arrays` to the name in `like`, or to `None` for an array to leave out. Or a
             dictionary from patterns to names in `like`, or to `None`. In a pattern `*` stands for any text. A name has
             as many `*`, or none. They stand for the same texts, in order. The first pattern that matches the whole name
-            counts. A name that no pattern matches stays as it is.
+            counts. A name that no pattern matches stays as it is. Or what `nn.torch_names` returns, if `arrays` is the
+            `state_dict` of a PyTorch model.
         sep: What stands between the parts of a name.
 
     Returns:
@@ -111,23 +124,36 @@ def fill(function, like, arrays, strict, rename, sep, own):
 
     A JAX array may share the memory of a NumPy array. `own` makes a NumPy array that nobody else will change.
     """
-    names = leaf_names(function, like, sep)
     leaves, treedef = tree_util.tree_flatten(like)
-    sources = _sources(function, arrays, rename)
-    expected = dict(zip(names, leaves))
+    given = arrays
+    if isinstance(rename, Translation):
+        links, next_move = rename.links(function, like), rename.next_move(like)
+        expected = expected_arrays(links, leaves)
+        arrays = {name: rename.as_array(value, expected.get(name)) for name, value in given.items()}
+        sources = {name: name for name in arrays}
+    else:
+        links, next_move = _links_by_name(leaf_names(function, like, sep)), _NEXT_MOVE
+        expected = expected_arrays(links, leaves)
+        sources = _sources(function, arrays, rename)
     missing = [name for name, leaf in expected.items() if is_array_or_shape(leaf) and name not in sources]
     unknown = [name for name in sources if name not in expected]
     fitting = {name for name, source in sources.items() if name in expected and fits(expected[name], arrays[source])}
     if strict and (missing or unknown or len(fitting) < len(sources)):
         misfits = [name for name in sources if name in expected and name not in fitting]
-        raise ValueError(_message(function, expected, arrays, sources, missing, unknown, misfits))
+        raise ValueError(_message(function, expected, arrays, sources, missing, unknown, misfits, next_move))
+    found, used = leaves_of_arrays(
+        function, links, {name: arrays[sources[name]] for name in sources if name in fitting}
+    )
     convert = _Conversion(own)
-    new = [convert(leaf, arrays[sources[name]]) if name in fitting else leaf for name, leaf in expected.items()]
-    tree = treedef.unflatten(new)
+    tree = treedef.unflatten([convert(leaf, found[i]) if i in found else leaf for i, leaf in enumerate(leaves)])
     if strict:
         return tree
-    taken = {sources[name] for name in fitting}
-    return tree, {name: value for name, value in arrays.items() if name not in taken}
+    taken = {sources[name] for name in used}
+    return tree, {name: value for name, value in given.items() if name not in taken}
+
+
+def _links_by_name(names):
+    return [Link((name,), (i,)) for i, name in enumerate(names)]
 
 
 def leaf_names(function, tree, sep):
@@ -137,7 +163,7 @@ def leaf_names(function, tree, sep):
 
     def join(above, name):
         path, parts = above
-        part = _part(name)
+        part = part_of_name(name)
         return path + name, part if parts is None else parts + sep + part
 
     paths: Dict[str, str] = {}
@@ -152,7 +178,7 @@ def leaf_names(function, tree, sep):
     return list(paths)
 
 
-def _part(name):
+def part_of_name(name):
     """`weight`, `0`, `key` or `0` for the name of a child: `.weight`, `[0]`, `['key']` or `[<flat index 0>]`."""
     if name[0] == ".":
         return name[1:]
@@ -265,7 +291,7 @@ def _as_numpy(value, leaf):
     return array[()] if isinstance(leaf, np.generic) else array
 
 
-def _message(function, expected, arrays, sources, missing, unknown, misfits):
+def _message(function, expected, arrays, sources, missing, unknown, misfits, next_move):
     """The message for everything that doesn't fit."""
 
     def wanted(name):
@@ -293,7 +319,4 @@ def _message(function, expected, arrays, sources, missing, unknown, misfits):
             lines.append("    {}{}".format(in_words(name), hint))
         if len(names) > _LINES_SHOWN:
             lines.append("    and {} more".format(len(names) - _LINES_SHOWN))
-    return (
-        "`{}` can't take the arrays for `like`. Pass `rename` if names differ, or `strict=False` to take what fits."
-        "\n{}".format(function, "\n".join(lines))
-    )
+    return "`{}` can't take the arrays for `like`. {}\n{}".format(function, next_move, "\n".join(lines))

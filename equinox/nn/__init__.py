@@ -41,6 +41,7 @@ from ._shared import Shared
 from ._spectral_norm import SpectralNorm
 from ._stacked import Stacked
 from ._state import State, StatefulLayer, StateIndex, delete_init_state, make_with_state
+from ._torch_names import torch_names
 from ._weight_norm import WeightNorm
 
 __all__ = [
@@ -101,4 +102,5 @@ __all__ = [
     "inference_mode",
     "make_with_state",
     "reinitialise",
+    "torch_names",
 ]

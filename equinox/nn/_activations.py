@@ -1,6 +1,6 @@
 """`PReLU` and `Lambda`: activations that are layers."""
 
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Dict, Optional
 
 import jax.numpy as jnp
 
@@ -79,6 +79,9 @@ class PReLU(Module):
         x, slope = match_dtypes(x, self.negative_slope)
         slope = slope.reshape(() if shape == (1,) else shape + (1,) * (x.ndim - 1))
         return jnp.where(x >= 0, x, slope * x)
+
+    def _torch_names(self) -> Dict[str, Any]:
+        return {"weight": self.negative_slope}
 
 
 class Lambda(Module):

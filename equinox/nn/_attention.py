@@ -18,6 +18,7 @@ from ._dtypes import as_dtype_of, where_or
 from ._linear import Linear
 from ._parameters import Initialiser, as_dtype, uniform
 from ._state import State, StateIndex, as_state, value_for
+from ._torch_layout import joined, own_names
 
 ProcessHeads = Callable[[Array, Array, Array], Tuple[Array, Array, Array]]
 
@@ -279,6 +280,23 @@ class MultiheadAttention(Module):
         y = where_or(fits, y, jnp.nan) if isinstance(fits, core.Tracer) else y
         # A call that fails doesn't spend the state, so `set` comes last.
         return y, state.set(cache, after)
+
+    def _torch_names(self) -> Dict[str, Any]:
+        """PyTorch's layer has heads of one size, and all biases or none. Any other layer keeps its own names."""
+        query, key, value, output = parts = [getattr(self, name) for name in _PROJECTIONS]
+        biases = {part.bias is not None for part in parts if type(part) is Linear}
+        sizes = {self.query_size, self.output_size, self.num_heads * self.qk_size, self.num_heads * self.vo_size}
+        plain = all(type(part) is Linear for part in parts) and self.num_heads == self.num_kv_heads
+        if not plain or len(biases) > 1 or len(sizes) > 1:
+            return own_names(self)
+        names: Dict[str, Any] = {"out_proj": output}
+        if self.key_size == self.value_size == self.query_size:
+            names["in_proj_weight"] = joined([query.weight, key.weight, value.weight])
+        else:
+            names.update(q_proj_weight=query.weight, k_proj_weight=key.weight, v_proj_weight=value.weight)
+        if biases == {True}:
+            names["in_proj_bias"] = joined([query.bias, key.bias, value.bias])
+        return names
 
     def _as_sequences(self, query: Any, key_: Any, value: Any) -> Tuple[Array, Array, Array]:
         batched = "jax.vmap(layer)(query, key_, value)"

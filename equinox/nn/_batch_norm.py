@@ -15,6 +15,7 @@ from ._group_norm import as_channels
 from ._normalise import as_output, known_flag, make_scale_and_shift, normalise_rows, squared_size
 from ._parameters import Initialiser, as_dtype
 from ._state import SHARE_STATE, State, StatefulLayer, StateIndex, as_state, value_for
+from ._torch_layout import as_int64, changed
 
 _MODES = ("torch", "batch", "ema", "legacy")
 
@@ -198,6 +199,13 @@ class BatchNorm(StatefulLayer):
                 (mean, var, after),
             )
         return self._apply(x, wide, mean, var), state.set(self.running, after)
+
+    def _torch_names(self) -> Dict[str, Any]:
+        names = {"weight": self.weight, "bias": self.bias}
+        if isinstance(self.running, dict):
+            names.update(running_mean=self.running["mean"], running_var=self.running["var"])
+            names["num_batches_tracked"] = changed(self.running["steps"], lambda steps: steps, as_int64)
+        return names
 
     def _apply(self, x: AnyArray, wide: Array, mean: Array, var: Array) -> Array:
         mean, var = _along_rows(mean, wide), _along_rows(var, wide)

@@ -1,6 +1,6 @@
 """`ConvTranspose` and `ConvTranspose1d`, `ConvTranspose2d`, `ConvTranspose3d`: the transpose of a convolution."""
 
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from ._convolution import PADDING_MODES, Convolution
 from ._dtypes import match_dtypes
 from ._parameters import Initialiser
 from ._spatial import PaddingArgument, Pair, Sizes, padding_pairs
+from ._torch_layout import changed
 
 
 class ConvTranspose(Convolution):
@@ -125,6 +126,16 @@ class ConvTranspose(Convolution):
             key,
         )
         self.output_padding = self._as_output_padding(output_padding)
+
+    def _torch_names(self) -> Dict[str, Any]:
+        """PyTorch has the inputs first, and ours are the outputs. Swapping twice, in each group, changes nothing."""
+
+        def swap(weight: Any) -> Any:
+            rows, columns, *kernel = weight.shape
+            in_groups = weight.reshape((self.groups, rows // self.groups, columns, *kernel))
+            return in_groups.swapaxes(1, 2).reshape((self.groups * columns, rows // self.groups, *kernel))
+
+        return dict(super()._torch_names(), weight=changed(self.weight, swap, swap))
 
     def _as_output_padding(self, value: Any) -> Tuple[int, ...]:
         layer = type(self).__name__

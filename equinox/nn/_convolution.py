@@ -1,7 +1,7 @@
 """What `Conv` and `ConvTranspose` share: their arguments, their parameters, and the check of their input."""
 
 import math
-from typing import Any, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import jax.random as jrandom
 import numpy as np
@@ -11,6 +11,7 @@ from .._module import Module, field
 from ._checks import as_array_of, as_bool, as_size, as_sizes, check_key, check_unstacked, in_words
 from ._parameters import WEIGHT, Initialiser, as_dtype, make_parameter, uniform
 from ._spatial import Padding, PaddingArgument, Sizes, as_padding, axis_names, extents
+from ._torch_layout import changed
 
 # The modes of padding, with the names that `jnp.pad` has for them.
 PADDING_MODES = {
@@ -97,6 +98,11 @@ class Convolution(Module):
             "jax.vmap(layer)(x)",
             "Reshape it, or make the layer with another `in_channels`.",
         )
+
+    def _torch_names(self) -> Dict[str, Any]:
+        ones = (1,) * self.num_spatial_dims
+        bias = changed(self.bias, lambda b: b.reshape(b.shape + ones), lambda b: b.reshape(b.shape[: -len(ones)]))
+        return {"weight": self.weight, "bias": bias}
 
     def _extent(self) -> Tuple[int, ...]:
         """The length that the kernel covers in each dimension. `tree_at` may change the weight, so it is read."""

@@ -1,7 +1,7 @@
 """`Dropout`: the only layer that is random at each call."""
 
 import numbers
-from typing import Any, Optional, cast
+from typing import Any, Dict, Optional, cast
 
 import jax.numpy as jnp
 import jax.random as jrandom
@@ -64,6 +64,9 @@ class Dropout(Module):
         _known_flag(deterministic)
         self.p = p
         self.deterministic = deterministic
+
+    def _torch_names(self) -> Dict[str, Any]:
+        return {}  # the probability and the flag are no buffers there
 
     @property
     def inference(self) -> Any:

@@ -1,6 +1,6 @@
 """`MLP`: linear layers with activations between them."""
 
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import jax
 import jax.random as jrandom
@@ -13,6 +13,7 @@ from ._checks import Features, as_bool, as_features, as_size, call_layer, check_
 from ._linear import Linear
 from ._parameters import Initialiser
 from ._stack import HasStacks, copies, for_each, stack, take
+from ._torch_layout import Each, own_names
 
 
 def identity(x: Any) -> Any:
@@ -152,6 +153,14 @@ class MLP(HasStacks):
             input = _hidden_layer(input, (layer, take(activation, i)), "layers[{}]".format(i))[0]
         output = call_layer("layers[{}]".format(len(self.layers) - 1), self.layers[-1], input)
         return call_layer("final_activation", self.final_activation, output)
+
+    def _torch_names(self) -> Dict[str, Any]:
+        """The names are the same with and without `scan`."""
+        names = own_names(self)
+        if self.scan and self.depth > 1:
+            first, hidden, last = self.layers
+            names["layers"] = {"0": first, "": Each(hidden, self.depth - 1, 1), str(self.depth): last}
+        return names
 
     def _stacks(self) -> Tuple[str, ...]:
         return (".activation", ".layers[1]") if self.scan and self.depth > 1 else (".activation",)

@@ -1,7 +1,8 @@
 """`RNN`, `GRU` and `LSTM`: recurrent networks over a whole sequence, by `jax.lax.scan`."""
 
 import inspect
-from typing import Any, Callable, ClassVar, List, NamedTuple, Optional, Tuple
+import re
+from typing import Any, Callable, ClassVar, Dict, List, NamedTuple, Optional, Tuple
 
 import jax.numpy as jnp
 import jax.random as jrandom
@@ -15,6 +16,7 @@ from ._dropout import TURN_OFF, Dropout, as_dropout, check_dropout_key
 from ._parameters import Initialiser
 from ._reparametrised import innermost, unwrap
 from ._state import is_stateful
+from ._torch_layout import own_names, torch_contents
 
 _BATCHED = "jax.vmap(layer)(xs)"
 
@@ -120,6 +122,20 @@ class RNN(Module):
         final, ys = _scan_valid(step, tree_util.tree_map(jnp.asarray, initial), xs, padding, reverse, self.unroll)
         return ys, final
 
+    def _torch_names(self) -> Dict[str, Any]:
+        is_cell = isinstance(innermost(self.cell), Cell)
+        return _with_suffix(torch_contents(self.cell), "_l0") if is_cell else own_names(self)
+
+
+def _with_suffix(names: Dict[str, Any], suffix: str) -> Dict[str, Any]:
+    """What a cell holds in PyTorch, as a recurrent network holds it: its parameters get `suffix`, also in wrappers."""
+    return {
+        re.sub(r"^(weight|bias)_(ih|hh)$", r"\g<0>" + suffix, name): (
+            _with_suffix(item, suffix) if type(item) is dict else item
+        )
+        for name, item in names.items()
+    }
+
 
 def _takes_two(cell: Callable[..., Any]) -> bool:
     """Whether a cell can be called as `cell(x, state)`."""
@@ -183,6 +199,13 @@ class _Layers(Module):
         self.layers = tuple(
             tuple(make(i * directions + d, size) for d in range(directions)) for i, size in enumerate(sizes)
         )
+
+    def _torch_names(self) -> Dict[str, Any]:
+        names: Dict[str, Any] = {}
+        for i, cells in enumerate(self.layers):
+            for cell, direction in zip(cells, ("", "_reverse")):
+                names.update(_with_suffix(torch_contents(cell), "_l{}{}".format(i, direction)))
+        return names
 
     def _scan(self, xs: AnyArray, initial: Any, lengths: Any, reverse: Any, key: Optional[Key]) -> Tuple[Array, Any]:
         layer = type(self).__name__

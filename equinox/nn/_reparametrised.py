@@ -15,6 +15,7 @@ from ._checks import check_callable, in_words
 from ._parameters import OUTPUT_FIRST
 from ._sequential import takes_key
 from ._state import State, StatefulLayer, StateIndex, as_state, is_stateful
+from ._torch_layout import OneArray, own_names, torch_contents
 
 Updates = Tuple[Tuple[StateIndex, Any], ...]  # new values of the state, to be set after the call of the layer
 
@@ -44,6 +45,27 @@ class Reparametrised(StatefulLayer):
     def _follow_weight(self) -> Reparametrised:
         """The wrapper after `reinitialise` changed the weight. Its own parameters may depend on the weight."""
         return self
+
+    def _torch_names(self) -> Dict[str, Any]:
+        """PyTorch has the layer, with a list of parametrizations for the weight."""
+        names = dict(torch_contents(self.layer))
+        lists = dict(names.get("parametrizations", {}))
+        inside = lists.get(self.weight_name)
+        if self.weight_name in names:
+            weight = names.pop(self.weight_name)
+            # PyTorch's parametrizations see its own layout. That of `ConvTranspose` with groups has other rows.
+            mixed = isinstance(weight, OneArray) and getattr(innermost(self), "groups", 1) > 1
+            inside = None if mixed else {"original": weight}
+        inside = None if inside is None else self._torch_parametrization(inside)
+        if inside is None:
+            return own_names(self)
+        lists[self.weight_name] = inside
+        names["parametrizations"] = lists
+        return names
+
+    def _torch_parametrization(self, inside: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+        """What PyTorch keeps for the weight, with this wrapper around `inside`. `None` if it has no such wrapper."""
+        return None
 
     def _call(self, x: Any, args: Tuple[Any, ...], options: Dict[str, Any]) -> Any:
         """Call the layer. If it is stateful, the state comes first in `args`, or by name."""

@@ -1,7 +1,7 @@
 """`Sequential`: layers that are called one after another."""
 
 import inspect
-from typing import Any, Callable, Iterable, Iterator, Optional, Tuple, Union, overload
+from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Tuple, Union, overload
 
 import jax.random as jrandom
 
@@ -114,6 +114,9 @@ class Sequential(StatefulLayer):
             False
         """
         return any(map(is_stateful, self.layers))
+
+    def _torch_names(self) -> Dict[str, Any]:
+        return {str(i): layer for i, layer in enumerate(self.layers)}
 
     def __len__(self) -> int:
         return len(self.layers)

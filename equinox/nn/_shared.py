@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Union
+from typing import Any, Callable, Dict, Union
 
 from .._compat.types import PyTree
 from .._module import Module, field
@@ -94,6 +94,13 @@ class Shared(Module):
             [2.0, 2.0]
         """
         return tree_at(self.where, self.pytree, self.get(self.pytree))
+
+    def _torch_names(self) -> Dict[str, Any]:
+        """PyTorch has a shared parameter at both places."""
+        try:
+            return {"": self()}
+        except Exception:  # `get` computes with arrays, and here are none
+            return {"": self.pytree}
 
 
 def _as_function(value: Any, name: str, pytree: PyTree) -> Callable[[Any], Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import jax.numpy as jnp
 import jax.random as jrandom
@@ -145,6 +145,11 @@ class SpectralNorm(Reparametrised):
             True
         """
         return True
+
+    def _torch_parametrization(self, inside: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+        number = sum(name.isdigit() for name in inside) + ("original0" in inside)  # of this one in PyTorch's list
+        vectors = self.vectors if isinstance(self.vectors, tuple) else ()
+        return dict(inside, **{str(number): dict(zip(("_u", "_v"), vectors))})
 
     def _compute(self, weight: Array, state: Optional[State]) -> Tuple[Array, Updates]:
         matrix = _as_matrix(weight)

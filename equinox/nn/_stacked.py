@@ -19,6 +19,7 @@ from ._checks import as_index, as_size, call_layer, check_callable, check_key, i
 from ._sequential import takes_key
 from ._stack import HasStacks, for_each, stack, take
 from ._state import State, StatefulLayer, StateIndex, is_stateful
+from ._torch_layout import Each
 
 
 class Stacked(HasStacks, StatefulLayer):
@@ -224,6 +225,9 @@ class Stacked(HasStacks, StatefulLayer):
 
     def __iter__(self) -> Iterator[Any]:
         return map(self.__getitem__, range(self.depth))
+
+    def _torch_names(self) -> Dict[str, Any]:
+        return {"": Each(self.layers, self.depth)}
 
     def _stacks(self) -> Tuple[str, ...]:
         return (".layers",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import jax.numpy as jnp
 
@@ -13,6 +13,7 @@ from ._checks import as_size
 from ._dtypes import as_dtype_of, at_least_float32
 from ._reparametrised import Reparametrised, Updates, first_weight, get_weight
 from ._state import State
+from ._torch_layout import OneArray, changed
 
 
 class WeightNorm(Reparametrised):
@@ -99,6 +100,17 @@ class WeightNorm(Reparametrised):
             (2,)
         """
         return self._call(x, args, dict(kwargs, key=key))
+
+    def _torch_parametrization(self, inside: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+        if list(inside) != ["original"]:
+            return None  # in PyTorch it is the first parametrization or none
+        weight, g = inside["original"], self.g
+        if self.axis is None:
+            ones = (1,) * g.ndim
+            g = changed(g, lambda g: g.reshape(ones), lambda g: g.reshape(()))
+        elif isinstance(weight, OneArray):
+            g = OneArray((g,), weight.to_leaves, weight.to_arrays)
+        return {"original0": g, "original1": weight}
 
     def _follow_weight(self) -> WeightNorm:
         return replace_unchecked(self, {"g": _length(self.layer, self.weight_name, self.axis, self.g.dtype)})

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import equinox as eqx
+
 
 def load(family):
     """Return the cases of `tests/data/torch_<family>.json`, by name."""
@@ -21,6 +23,18 @@ def each_case(family, *kinds):
     """Parametrise a test with `case`. If there are `kinds`, only cases whose name begins with one of these words."""
     cases = {name: case for name, case in load(family).items() if not kinds or name.split()[0] in kinds}
     return pytest.mark.parametrize("case", list(cases.values()), ids=list(cases))
+
+
+def filled(like, arrays):
+    """`like` with the arrays of PyTorch, whose names and layouts `torch_names` knows. It also gives them back."""
+    names = eqx.nn.torch_names(like)
+    numbers = {name: np.random.RandomState(0).normal(size=x.shape).astype(x.dtype) for name, x in arrays.items()}
+    in_numpy = jax.tree_util.tree_map(lambda x: np.zeros(x.shape, x.dtype) if eqx.is_array(x) else x, like)
+    back = eqx.to_dict(eqx.from_dict(in_numpy, numbers, rename=names), rename=names)
+    assert sorted(back) == sorted(numbers)
+    for name, x in numbers.items():
+        np.testing.assert_array_equal(back[name], x)
+    return eqx.from_dict(like, arrays, rename=names)
 
 
 def check(case, call, rtol=1e-4, atol=1e-5):

@@ -10,7 +10,7 @@ import jax.random as jrandom
 import numpy as np
 import pytest
 from helpers.layer_laws import randoms
-from helpers.torch_cases import check, load
+from helpers.torch_cases import check, filled, load
 from jax import lax
 
 import equinox as eqx
@@ -60,22 +60,13 @@ def test_dot_product_attention_is_that_of_pytorch(case):
 
 @cases("layer")
 def test_the_layer_is_that_of_pytorch(case):
-    """With the parameters mapped as the docstring says."""
+    """With and without biases, masks, and other lengths of keys and values."""
 
     def call(parameters, inputs):
         bias = "in_proj_bias" in parameters
         flags = {"use_{}_bias".format(name): bias for name in ("query", "key", "value", "output")}
         layer = make_layer(case["options"]["num_heads"], *case["options"]["sizes"], output_size=4, **flags)
-        names = ["query_proj", "key_proj", "value_proj"]
-        if "in_proj_weight" in parameters:
-            weights = jnp.split(parameters["in_proj_weight"], 3)
-        else:
-            weights = [parameters[name] for name in ("q_proj_weight", "k_proj_weight", "v_proj_weight")]
-        biases = jnp.split(parameters["in_proj_bias"], 3) if bias else [None] * 3
-        names, weights = names + ["output_proj"], weights + [parameters["out_proj.weight"]]
-        for name, weight, b in zip(names, weights, biases + [parameters.get("out_proj.bias")]):
-            projection = eqx.replace(getattr(layer, name), weight=weight, bias=b)
-            layer = eqx.replace(layer, **{name: projection})
+        layer = filled(layer, parameters)
         return {"y": layer(inputs["query"], inputs["key"], inputs["value"], inputs.get("mask"))}
 
     check(case, call)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax import lax
 from rnn_oracle import PARAMETERS, assert_close, cells, numpy_step, to_state
-from torch_cases import check, each_case
+from torch_cases import check, each_case, filled
 
 import equinox as eqx
 from equinox.nn import GRUCell, LSTMCell, PReLU, RNNCell
@@ -47,7 +47,7 @@ def test_same_as_pytorch(case, getkey):
     assert sorted(name for name in PARAMETERS if getattr(cell, name) is not None) == sorted(case["parameters"])
 
     def call(parameters, inputs):
-        states = scan(eqx.replace(cell, **parameters), to_state(cell_type, inputs["h"], inputs.get("c")), inputs["x"])
+        states = scan(filled(cell, parameters), to_state(cell_type, inputs["h"], inputs.get("c")), inputs["x"])
         return dict(zip(("h", "c"), jax.tree_util.tree_leaves(states)))
 
     check(case, call)

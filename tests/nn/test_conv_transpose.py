@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers.jaxprs import all_kinds
 from helpers.layer_laws import check_under_transformations, randoms
-from helpers.torch_cases import check, each_case
+from helpers.torch_cases import check, each_case, filled
 
 import equinox as eqx
 from equinox import nn
@@ -33,10 +33,7 @@ def test_values_and_gradients_are_those_of_pytorch(case):
     conv = getattr(nn, options.pop("kind"))(key=KEY, **options)
 
     def call(parameters, inputs):
-        filled = eqx.replace(conv, weight=swapped(parameters["weight"], conv.groups))
-        if conv.use_bias:
-            filled = eqx.replace(filled, bias=parameters["bias"].reshape(conv.bias.shape))
-        return {"y": jax.vmap(filled)(inputs["x"])}
+        return {"y": jax.vmap(filled(conv, parameters))(inputs["x"])}
 
     check(case, call)
 

@@ -7,17 +7,11 @@ import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
 import pytest
-from helpers.torch_cases import check, each_case
+from helpers.torch_cases import check, each_case, filled
 from jax import tree_util
 
 import equinox as eqx
 from equinox import nn
-
-
-def filled(layer, **parameters):
-    """`layer` with PyTorch's parameters, where it has them."""
-    names = [name for name in parameters if name in vars(layer) and getattr(layer, name) is not None]
-    return eqx.replace(layer, **{name: parameters[name] for name in names})
 
 
 def with_outputs(case, values):
@@ -55,7 +49,7 @@ def test_values_and_gradients_are_those_of_pytorch(case):
     kind = getattr(nn, options.pop("kind"))
 
     def call(parameters, inputs):
-        norm = filled(kind(**options), **parameters)
+        norm = filled(kind(**options), parameters)
         return {"y": jax.vmap(norm)(inputs["x"])}
 
     check(case, call)
@@ -69,7 +63,12 @@ def test_batch_norm_trains_and_infers_as_pytorch(case):
 
     def call(parameters, inputs):
         norm, state = nn.make_with_state(nn.BatchNorm)(channels, "batch", **options)
-        norm = filled(norm, **parameters)
+        first = {
+            "running_mean": jnp.zeros(channels),
+            "running_var": jnp.ones(channels),
+            "num_batches_tracked": jnp.array(0),
+        }
+        norm, state = filled((norm, state), dict(parameters, **first))
         outputs = {}
         for i in range(3):
             outputs["y{}".format(i)], state = batched(norm)(inputs["x{}".format(i)], state)
@@ -88,9 +87,9 @@ def test_spectral_norm_is_that_of_pytorch(case):
     def call(parameters, inputs):
         weight = parameters["parametrizations.weight.original"]
         linear = nn.Linear(weight.shape[1], weight.shape[0], key=jrandom.PRNGKey(0))
-        linear = filled(linear, weight=weight, bias=parameters["bias"])
         norm, state = nn.make_with_state(nn.SpectralNorm)(linear, num_power_iterations=steps, key=jrandom.PRNGKey(0))
-        state = state.set(norm.vectors, tuple(jnp.array(case["before"][name]) for name in "uv"))
+        vectors = {"parametrizations.weight.0._" + name: jnp.array(case["before"][name]) for name in "uv"}
+        norm, state = filled((norm, state), dict(parameters, **vectors))
         shared = jax.vmap(norm, in_axes=(0, None), out_axes=(0, None))
         outputs = {}
         outputs["y0"], state = shared(inputs["x"], state)
@@ -109,10 +108,8 @@ def test_weight_norm_is_that_of_pytorch(case):
 
     def call(parameters, inputs):
         linear = nn.Linear(3, 4, key=jrandom.PRNGKey(0))
-        linear = filled(linear, weight=parameters["parametrizations.weight.original1"], bias=parameters["bias"])
         norm = nn.WeightNorm(linear, axis=case["options"]["axis"])
-        g = parameters["parametrizations.weight.original0"]
-        return {"y": jax.vmap(eqx.replace(norm, g=g.reshape(norm.g.shape)))(inputs["x"])}
+        return {"y": jax.vmap(filled(norm, parameters))(inputs["x"])}
 
     check(case, call)
 

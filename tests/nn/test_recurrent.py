@@ -10,7 +10,7 @@ import jax.random as jrandom
 import numpy as np
 import pytest
 from rnn_oracle import numpy_step
-from torch_cases import check, each_case
+from torch_cases import check, each_case, filled
 
 import equinox as eqx
 from equinox.nn import GRU, LSTM, RNN, Dropout, GRUCell, LSTMCell, RNNCell
@@ -26,18 +26,6 @@ def assert_close(got, expected):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def with_parameters_of_pytorch(model, parameters):
-    for name, x in parameters.items():
-        own, _, place = name.rpartition("_l")  # as in weight_ih_l0, or in weight_ih_l0_reverse
-        i, _, reverse = place.partition("_")
-
-        def where(m, i=int(i), d=int(bool(reverse)), own=own):
-            return getattr(m.layers[i][d], own)
-
-        model = eqx.tree_at(where, model, x)
-    return model
-
-
 @each_case("recurrent")
 def test_same_as_pytorch(case, getkey):
     """Values and gradients are PyTorch's: over several layers, both directions, states, and packed lengths."""
@@ -48,7 +36,7 @@ def test_same_as_pytorch(case, getkey):
         use_bias = options.get("bias", True)
         rest = {name: x for name, x in options.items() if name != "bias"}
         model = getattr(eqx.nn, kind)(3, 2, use_bias=use_bias, key=getkey(), **rest)
-        model = with_parameters_of_pytorch(model, parameters)
+        model = filled(model, parameters)
         state = [inputs[name] for name in ("h", "c") if name in inputs]
         state = None if not state else tuple(state) if kind == "LSTM" else state[0]
 
