@@ -32,7 +32,7 @@ def values_of_leaves(prefix, leaves, treedef, is_value, name, expected):
     """
     if prefix is trainable:
         return trainable_leaves(leaves, treedef)
-    if _is_function(prefix):
+    if is_function(prefix):
         return list(map(prefix, leaves))
     items = items_of_leaves(prefix, treedef, is_value, name, expected)
     if items is None:
@@ -46,7 +46,7 @@ def items_of_leaves(prefix, treedef, is_value, name, expected):
 
     The arguments, the result and the errors are those of `values_of_leaves`, but functions aren't called.
     """
-    if _is_function(prefix):
+    if is_function(prefix):
         return [prefix] * treedef.num_leaves
     is_leaf = None
     items, structure = tree_util.tree_flatten(prefix)
@@ -72,7 +72,7 @@ def items_of_leaves(prefix, treedef, is_value, name, expected):
     return found
 
 
-def _is_function(prefix):
+def is_function(prefix):
     return callable(prefix) and tree_util.all_leaves([prefix])
 
 

@@ -13,15 +13,17 @@ from jax import tree_util
 
 from .. import _compat
 from .._compat.types import IsLeaf, PyTree, T
-from .paths import describe_leaf, leaf_paths
+from .paths import describe_leaf
 from .predicates import is_array, is_array_or_shape, is_jax_array, is_numpy
-from .prefix import items_of_leaves, mismatch
+from .prefix import is_function, items_of_leaves, mismatch
+from .published import PublishedLeaves
 from .replaced_file import replaced_file
 
 PathOrFile = Union[str, "os.PathLike[str]", BinaryIO]
 
 _NUMBERS = (bool, int, float, complex)
 _SUFFIX = ".eqx"
+_KEPT = b"equinox: values before the conversion\n"
 
 
 def default_serialise_filter_spec(f: BinaryIO, x: Any) -> None:
@@ -42,7 +44,7 @@ def default_serialise_filter_spec(f: BinaryIO, x: Any) -> None:
         [1.0, 1.0]
     """
     if is_array(x) or type(x) in _NUMBERS:
-        np.save(f, _compat.to_numpy(x) if is_jax_array(x) else np.asarray(x), allow_pickle=False)
+        np.save(f, np.asarray(_as_numpy(x)), allow_pickle=False)
 
 
 def default_deserialise_filter_spec(f: BinaryIO, x: Any) -> Any:
@@ -79,7 +81,7 @@ def default_deserialise_filter_spec(f: BinaryIO, x: Any) -> Any:
 
 def _like(x, value):
     """The array `value` of a file as an array of the kind of `x`."""
-    is_key = not is_numpy(x) and _compat.is_typed_key(x)
+    is_key = _is_key(x)
     if is_key:
         value = jax.random.wrap_key_data(value, impl=_compat.key_impl_name(x))
     elif value.dtype.kind == "V" and value.dtype.itemsize == x.dtype.itemsize:
@@ -126,15 +128,15 @@ def tree_serialise_leaves(
         >>> eqx.tree_deserialise_leaves(path, {"weight": jnp.zeros(2), "steps": 0})["steps"]
         3
     """
-    leaves, treedef = tree_util.tree_flatten(pytree, is_leaf=is_leaf)
-    functions = _functions(pytree, treedef, filter_spec, "pytree", is_leaf)
+    published = _published(pytree, filter_spec, "pytree", is_leaf, default_serialise_filter_spec, _as_numpy)
+    lossy = [i for i, converted in enumerate(published.converted) if converted.loses()]
     with _opened("tree_serialise_leaves", path_or_file, replaced_file) as file:
-        for i, (function, leaf) in enumerate(zip(functions, leaves)):
-            try:
-                function(file, leaf)
-            except ValueError as error:  # such as an int of more than 64 bits
-                path = leaf_paths(pytree, "pytree", is_leaf)[i]
-                raise ValueError("`tree_serialise_leaves` can't write `{}`: {}".format(path, error)) from error
+        _write(file, published.leaves)
+        if lossy:
+            file.write(_KEPT)
+            np.save(file, np.array(lossy))
+            for i in lossy:
+                _write(file, published.converted[i].own)
 
 
 def tree_deserialise_leaves(
@@ -173,23 +175,73 @@ def tree_deserialise_leaves(
         >>> new[0].tolist(), new[1]
         ([1.0, 1.0], 0.5)
     """
-    leaves, treedef = tree_util.tree_flatten(like, is_leaf=is_leaf)
-    functions = _functions(like, treedef, filter_spec, "like", is_leaf)
-    new = []
+    published = _published(like, filter_spec, "like", is_leaf, default_deserialise_filter_spec, _as_zeros)
     with _opened("tree_deserialise_leaves", path_or_file, lambda path: open(path, "rb")) as file:
-        for i, (function, leaf) in enumerate(zip(functions, leaves)):
-            try:
-                new.append(function(file, leaf))
-            except (EOFError, ValueError) as error:
-                path = leaf_paths(like, "like", is_leaf)[i]
-                raise ValueError("`tree_deserialise_leaves` can't read `{}`: {}".format(path, error)) from error
+        leaves = _read(file, published.leaves)
+        if published.converted and _has_kept(file):
+            for i in _read(file, [("like", len(published.converted), _load_numbers)])[0]:
+                published.converted[i].kept = _read(file, published.converted[i].own)
         if file is not path_or_file and file.read(1):
             raise ValueError("`tree_deserialise_leaves` expects a file with the leaves of `like`, but it has more.")
-    return treedef.unflatten(new)
+    return published.build(leaves)
 
 
-def _functions(tree, treedef, filter_spec, name, is_leaf):
-    """The function of `filter_spec` for each leaf."""
+def _write(file, leaves):
+    for path, leaf, function in leaves:
+        try:
+            function(file, leaf)
+        except ValueError as error:  # such as an int of more than 64 bits
+            raise ValueError("`tree_serialise_leaves` can't write `{}`: {}".format(path, error)) from error
+
+
+def _read(file, leaves):
+    new = []
+    for path, leaf, function in leaves:
+        try:
+            new.append(function(file, leaf))
+        except (EOFError, ValueError) as error:
+            raise ValueError("`tree_deserialise_leaves` can't read `{}`: {}".format(path, error)) from error
+    return new
+
+
+def _has_kept(file):
+    """Whether values before the conversion follow. If something else follows, it isn't read."""
+    if not file.seekable():
+        return False
+    start = file.tell()
+    found = file.read(len(_KEPT)) == _KEPT
+    if not found:
+        file.seek(start)
+    return found
+
+
+def _load_numbers(file, end):
+    """The numbers of the layers whose values follow. They are below `end`."""
+    numbers = np.load(file, allow_pickle=False)
+    if numbers.ndim != 1 or numbers.dtype != int or not all(0 <= i < end for i in numbers):
+        raise ValueError("expected values before the conversion for {} layers of `like`".format(end))
+    return numbers
+
+
+def _as_numpy(x):
+    """A JAX array as a NumPy array."""
+    return _compat.to_numpy(x) if is_jax_array(x) else x
+
+
+def _as_zeros(x):
+    """Zeros of the shape and dtype of an array. Only these are asked of `like`."""
+    if not is_array_or_shape(x) or _is_key(x):
+        return x
+    return np.zeros(x.shape, x.dtype)
+
+
+def _is_key(x):
+    return not is_numpy(x) and _compat.is_typed_key(x)
+
+
+def _published(tree, filter_spec, name, is_leaf, default, as_numpy):
+    """The leaves of `tree` in the published form, with the functions of `filter_spec`."""
+    treedef = tree_util.tree_flatten(tree, is_leaf=is_leaf)[1]
     functions = items_of_leaves(
         filter_spec, treedef, lambda x: False, "filter_spec", "a function from a file and a leaf"
     )
@@ -199,7 +251,8 @@ def _functions(tree, treedef, filter_spec, name, is_leaf):
                 name, mismatch(tree, filter_spec, name, is_leaf)
             )
         )
-    return functions
+    default = filter_spec if is_function(filter_spec) else default
+    return PublishedLeaves(tree, name, functions, default, is_leaf, as_numpy, _like)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
 """`PReLU` and `Lambda`: activations that are layers."""
 
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
@@ -10,6 +11,16 @@ from .._trees.predicates import is_array_like, is_static_function
 from ._checks import as_size, check_callable, in_words
 from ._dtypes import match_dtypes
 from ._parameters import as_dtype
+from ._published import Published
+
+
+def _without_axis(layer: Any, slope: Any) -> Tuple[Any]:
+    """The published layer has an array without axes if there is one slope."""
+    return (slope if slope is None or slope.shape[-1:] != (1,) else slope[..., 0],)
+
+
+def _with_axis(layer: Any, slope: Any) -> Tuple[Any]:
+    return (slope if slope is None else np.reshape(slope, layer.negative_slope.shape),)
 
 
 class PReLU(Module):
@@ -42,6 +53,8 @@ class PReLU(Module):
     """
 
     negative_slope: Array
+
+    __published__ = Published("negative_slope", to=_without_axis, back=_with_axis)
 
     def __init__(self, init_alpha: Any = 0.25, num_parameters: int = 1, dtype: Any = None) -> None:
         if not is_array_like(init_alpha) or jnp.shape(init_alpha) != ():

@@ -17,6 +17,7 @@ from ._dropout import TURN_OFF, Dropout, as_dropout, check_dropout_key
 from ._dtypes import as_dtype_of, where_or
 from ._linear import Linear
 from ._parameters import Initialiser, as_dtype, uniform
+from ._published import Published
 from ._state import State, StateIndex, as_state, value_for
 from ._torch_layout import joined, own_names
 
@@ -28,6 +29,14 @@ _MAP_STATE = (
 )
 
 _PROJECTIONS = ("query_proj", "key_proj", "value_proj", "output_proj")
+
+
+def _with_dropout(layer: Any, dropout: Any) -> Tuple[Any]:
+    return (Dropout(0.0) if dropout is None else dropout,)
+
+
+def _without_dropout(layer: Any, dropout: Any) -> Tuple[Any]:
+    return (None if layer.dropout is None and isinstance(dropout, Dropout) and dropout.p == 0 else dropout,)
 
 
 class MultiheadAttention(Module):
@@ -111,6 +120,8 @@ class MultiheadAttention(Module):
     qk_size: int = field(static=True)
     vo_size: int = field(static=True)
     max_length: Optional[int] = field(static=True)
+
+    __published__ = Published("dropout", to=_with_dropout, back=_without_dropout)
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any, Dict, Hashable, Optional, Sequence, Tuple, Union
 
 import jax.numpy as jnp
@@ -17,7 +18,8 @@ from ._parameters import Initialiser, as_dtype
 from ._state import SHARE_STATE, State, StatefulLayer, StateIndex, as_state, value_for
 from ._torch_layout import as_int64, changed
 
-_MODES = ("torch", "batch", "ema", "legacy")
+_EMA = ("ema", "legacy")
+_MODES = ("torch", "batch") + _EMA
 
 
 class BatchNorm(StatefulLayer):
@@ -56,7 +58,8 @@ class BatchNorm(StatefulLayer):
 
     Shapes:
         x: `(input_size, *spatial)`. The output: the same. weight and bias: `(input_size,)`. The value of the state at
-        `running` is a dictionary: `mean` and `var` of shape `(input_size,)`, and `steps`, the number of batches.
+        `running` is a dictionary: `mean` and `var` of shape `(input_size,)`, and `steps`, the number of batches. In the
+        mode `"ema"` it has `first` instead of `steps`: whether there was no batch yet.
 
     Initialisation:
         The weight is 1, the bias is 0.
@@ -147,14 +150,10 @@ class BatchNorm(StatefulLayer):
         )
         self.channelwise_affine = bool(channelwise_affine)
         statistics = as_dtype(dtype, "BatchNorm")
-        first_variance = jnp.zeros if mode in ("ema", "legacy") else jnp.ones
-        self.running = StateIndex(
-            {
-                "mean": jnp.zeros(self.input_size, statistics),
-                "var": first_variance(self.input_size, statistics),
-                "steps": jnp.zeros((), jnp.int32),
-            }
-        )
+        mean = jnp.zeros(self.input_size, statistics)
+        var = jnp.zeros_like(mean) if mode in _EMA else jnp.ones_like(mean)
+        count = jnp.array(True) if mode in _EMA else jnp.zeros((), jnp.int32)
+        self.running = StateIndex(self._running(mean, var, count))
 
     def __call__(
         self, x: AnyArray, state: Optional[State] = None, *, key: Optional[Key] = None, inference: Any = None
@@ -184,7 +183,7 @@ class BatchNorm(StatefulLayer):
         """
         x = as_channels(x, self, self.input_size)
         state = as_state(state, "BatchNorm")
-        shapes = {"mean": (self.input_size,), "var": (self.input_size,), "steps": ()}
+        shapes = self._running((self.input_size,), (self.input_size,), ())
         before = value_for(state, self.running, shapes, "BatchNorm", SHARE_STATE.format(self._in_vmap()))
         flag = self.inference if inference is None else inference
         wide = at_least_float32(x)
@@ -204,7 +203,11 @@ class BatchNorm(StatefulLayer):
         names = {"weight": self.weight, "bias": self.bias}
         if isinstance(self.running, dict):
             names.update(running_mean=self.running["mean"], running_var=self.running["var"])
-            names["num_batches_tracked"] = changed(self.running["steps"], lambda steps: steps, as_int64)
+            if self.mode in _EMA:
+                count = changed(self.running["first"], lambda steps: steps == 0, lambda first: as_int64(~first))
+            else:
+                count = changed(self.running["steps"], lambda steps: steps, as_int64)
+            names["num_batches_tracked"] = count
         return names
 
     def _apply(self, x: AnyArray, wide: Array, mean: Array, var: Array) -> Array:
@@ -242,13 +245,21 @@ class BatchNorm(StatefulLayer):
             share, new_var = 1 - self.momentum, var
         new_mean = old_mean + share * (mean - old_mean)
         new_var = old_var + share * (new_var - old_var)
-        if self.mode in ("ema", "legacy"):
-            first = running["steps"] == 0
-            mean = new_mean = jnp.where(first, mean, new_mean)
-            var = new_var = jnp.where(first, var, new_var)
-        after = {"mean": new_mean, "var": new_var}
-        after = {name: lax.stop_gradient(as_dtype_of(value, running_dtype)) for name, value in after.items()}
-        return mean, var, dict(after, steps=running["steps"] + 1)
+        if self.mode in _EMA:
+            mean = new_mean = jnp.where(running["first"], mean, new_mean)
+            var = new_var = jnp.where(running["first"], var, new_var)
+        count = jnp.zeros_like(running["first"]) if self.mode in _EMA else running["steps"] + 1
+        new_mean, new_var = (lax.stop_gradient(as_dtype_of(value, running_dtype)) for value in (new_mean, new_var))
+        return mean, var, self._running(new_mean, new_var, count)
+
+    def _running(self, mean: Any, var: Any, count: Any) -> Dict[str, Any]:
+        """The value of the state. `count` is the number of batches, or whether the next batch is the first.
+
+        In the modes of the published Equinox it has the leaves of the published layer, in their order.
+        """
+        if self.mode == "torch":
+            return {"mean": mean, "var": var, "steps": count}
+        return OrderedDict([("first" if self.mode in _EMA else "steps", count), ("mean", mean), ("var", var)])
 
     def _mean(self, x: Array) -> Array:
         """The mean of each channel over the spatial axes and the batch."""

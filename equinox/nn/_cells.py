@@ -5,6 +5,7 @@ from typing import Any, Callable, ClassVar, Optional, Tuple
 
 import jax.numpy as jnp
 import jax.random as jrandom
+import numpy as np
 from jax.nn import sigmoid
 
 from .._compat.types import AnyArray, Array, Key
@@ -13,6 +14,7 @@ from .._trees.predicates import is_static_function
 from ._checks import as_bool, as_example, as_size, check_callable, check_key, columns, in_words, two_names
 from ._dtypes import as_dtype_of, match_dtypes
 from ._parameters import WEIGHT, Initialiser, as_dtype, make_parameter, uniform
+from ._published import Published
 
 
 class Cell(Module):
@@ -94,6 +96,43 @@ def affine(weight: Array, bias: Optional[Array], x: Any) -> Array:
 
 
 _BATCHED = "jax.vmap(cell)(input, hidden)"
+
+
+def _has_biases(cell: Any, number_of_gates: int) -> bool:
+    """Whether the cell has both biases. Another tree of this structure may have `None`, or other shapes."""
+    rows = (number_of_gates * cell.hidden_size,)
+    return all(getattr(bias, "shape", ())[-1:] == rows for bias in (cell.bias_ih, cell.bias_hh))
+
+
+def _join_gru_biases(cell: Any, bias_ih: Any, bias_hh: Any) -> Tuple[Any, Any]:
+    """The published cell has the sum of the biases of r and z, and the two biases of n."""
+    if not _has_biases(cell, 3):
+        return bias_ih, bias_hh
+    start = 2 * cell.hidden_size
+    bias = np.array(bias_ih)
+    bias[..., :start] += bias_hh[..., :start]
+    return bias, bias_hh[..., start:]
+
+
+def _split_gru_biases(cell: Any, bias: Any, bias_n: Any) -> Tuple[Any, Any]:
+    if not _has_biases(cell, 3):
+        return bias, bias_n
+    bias_hh = np.zeros(cell.bias_hh.shape, cell.bias_hh.dtype)
+    bias_hh[..., 2 * cell.hidden_size :] = bias_n
+    return bias, bias_hh
+
+
+def _join_lstm_biases(cell: Any, bias_ih: Any, bias_hh: Any) -> Tuple[Any, Any]:
+    """The published cell has the sum of the biases."""
+    if not _has_biases(cell, 4):
+        return bias_ih, bias_hh
+    return np.asarray(bias_ih + bias_hh, bias_ih.dtype), None
+
+
+def _split_lstm_biases(cell: Any, bias: Any, none: Any) -> Tuple[Any, Any]:
+    if not _has_biases(cell, 4):
+        return bias, none
+    return bias, np.zeros(cell.bias_hh.shape, cell.bias_hh.dtype)
 
 
 class RNNCell(Cell):
@@ -233,6 +272,8 @@ class GRUCell(Cell):
         (2,)
     """
 
+    __published__ = Published("bias_ih", "bias_hh", to=_join_gru_biases, back=_split_gru_biases)
+
     @two_names("bias", "use_bias")
     def __init__(
         self,
@@ -330,6 +371,7 @@ class LSTMCell(Cell):
     """
 
     number_of_states: ClassVar[int] = 2
+    __published__ = Published("bias_ih", "bias_hh", to=_join_lstm_biases, back=_split_lstm_biases)
 
     @two_names("bias", "use_bias")
     def __init__(

@@ -13,8 +13,16 @@ from ._checks import as_sizes
 from ._convolution import PADDING_MODES, Convolution
 from ._dtypes import match_dtypes
 from ._parameters import Initialiser
+from ._published import Published
 from ._spatial import PaddingArgument, Pair, Sizes, padding_pairs
 from ._torch_layout import changed
+
+
+def _flip(layer: Any, weight: Any) -> Tuple[Any]:
+    """The published layer has the kernel in the opposite order."""
+    if weight is None or weight.ndim < layer.num_spatial_dims:
+        return (weight,)  # that of another tree of this structure, such as the state of an optimiser
+    return (np.flip(weight, tuple(range(-layer.num_spatial_dims, 0))),)
 
 
 class ConvTranspose(Convolution):
@@ -89,6 +97,8 @@ class ConvTranspose(Convolution):
     """
 
     output_padding: Tuple[int, ...] = field(static=True)
+
+    __published__ = Published("weight", to=_flip, back=_flip)
 
     def __init__(
         self,

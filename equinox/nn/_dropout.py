@@ -12,6 +12,7 @@ from .._compat.types import AnyArray, Array, Key
 from .._module import Module, field
 from ._checks import MAP_OVER_LAYERS, check_key, in_words, two_names
 from ._dtypes import where_or
+from ._published import Published
 
 
 def _is_number(x: Any) -> bool:
@@ -56,6 +57,8 @@ class Dropout(Module):
 
     p: Any = field(static=_is_number)
     deterministic: Any
+
+    __published__ = Published("p")
 
     @two_names("deterministic", "inference")
     def __init__(self, p: Any = 0.5, deterministic: Any = False, *, inference: Any = None) -> None:

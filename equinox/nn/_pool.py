@@ -12,6 +12,7 @@ from .._module import Module, field
 from .._trees.predicates import is_static_function
 from ._checks import as_bool, as_size, as_sizes, check_callable, in_words
 from ._dtypes import as_dtype_of, at_least_float32
+from ._published import Published
 from ._spatial import Padding, PaddingArgument, Pair, Sizes, as_padding, output_sizes, padding_pairs
 from ._windows import as_spatial, check_ordered, larger, max_windows, reduce_windows, sum_windows
 
@@ -67,6 +68,8 @@ class Pool(Module):
     stride: Tuple[int, ...] = field(static=True)
     padding: Padding = field(static=True)
     use_ceil: bool = field(static=True)
+
+    __published__ = Published("init")
 
     def __init__(
         self,

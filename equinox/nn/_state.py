@@ -15,6 +15,7 @@ A module never changes, so such arrays are kept beside the model, in a `State`. 
 
 from __future__ import annotations
 
+import collections
 import functools
 import os
 import sys
@@ -357,12 +358,17 @@ def _new_state(values: Any) -> State:
 
 
 def _flatten(state: State) -> Tuple[Tuple[Dict[str, Any]], None]:
-    return (state._unspent(),), None
+    return (_in_order(state),), None
+
+
+def _in_order(state: State) -> Dict[str, Any]:
+    """The values in the order of the model, as in the published Equinox. JAX sorts the keys of a `dict`."""
+    return collections.OrderedDict(state._unspent())
 
 
 _compat.register_node(
     State,
-    lambda state: ([("values", state._unspent())], None),
+    lambda state: ([("values", _in_order(state))], None),
     _flatten,
     lambda _, children: _new_state(children[0]),
 )
