@@ -110,7 +110,7 @@ def with_numbers(tree):
     """The tree with other floating-point numbers in its JAX arrays, all positive because variances are."""
     leaves, structure = jax.tree_util.tree_flatten(tree)
     for i, x in enumerate(leaves):
-        if isinstance(x, jnp.ndarray) and jnp.issubdtype(x.dtype, jnp.floating):
+        if hasattr(x, "dtype") and type(x) is not np.ndarray and jnp.issubdtype(x.dtype, jnp.floating):
             leaves[i] = jnp.asarray(1 + 0.5 * np.cos(7 * i + np.arange(x.size)).reshape(x.shape), x.dtype)
     return structure.unflatten(leaves)
 
