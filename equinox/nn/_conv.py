@@ -155,6 +155,10 @@ class Conv(Convolution):
         return y if bias is None else y + bias
 
 
+# Each class below has its own `__init__`. Without it, type checkers would take the fields for its arguments, as they do
+# for a dataclass. The same holds for `ConvTranspose1d`, ..., and for the pools.
+
+
 class Conv1d(Conv):
     """Convolve one sequence with a kernel: `Conv` in one dimension.
 

@@ -68,7 +68,7 @@ class Convolution(Module):
         self.padding_mode = _as_padding_mode(padding_mode, layer)
         if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ValueError(
-                "`{}` expects `groups` to divide `in_channels` and `out_channels`, got {} groups of {} and {} "
+                "`{}` expects `groups` to divide `in_channels` and `out_channels`, got {} groups for {} and {} "
                 "channels.".format(layer, self.groups, self.in_channels, self.out_channels)
             )
         dtype = as_dtype(dtype, layer)

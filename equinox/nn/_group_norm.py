@@ -80,7 +80,7 @@ class GroupNorm(Module):
         self.channels = _as_channels(channels, channelwise_affine, "GroupNorm")
         self.eps = as_number(eps, "eps", "GroupNorm", 0)
         if self.channels is not None:
-            _check_groups(self.groups, self.channels, "channels")
+            _check_groups(self.groups, self.channels, "`channels`")
         self.weight, self.bias = _parameters(
             "GroupNorm", self.channels, channelwise_affine, dtype, weight_init, bias_init, key
         )
@@ -223,9 +223,7 @@ def _parameters(layer: str, channels: Any, affine: Any, dtype: Any, weight_init:
 def _check_groups(groups: int, channels: int, name: str) -> None:
     if channels % groups:
         raise ValueError(
-            "`GroupNorm` expects `groups` to divide {}, got {} groups of {} channels.".format(
-                name if " " in name else "`{}`".format(name), groups, channels
-            )
+            "`GroupNorm` expects `groups` to divide {}, got {} groups for {} channels.".format(name, groups, channels)
         )
 
 

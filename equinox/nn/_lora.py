@@ -12,6 +12,7 @@ from jax import lax, tree_util
 from .._compat.types import Array, Key
 from .._module import field
 from .._module.replace import replace_unchecked
+from .._transforms.vmap import filter_vmap
 from .._trees.predicates import is_inexact_array
 from ._checks import as_number, as_size, check_key
 from ._dtypes import as_dtype_of
@@ -134,7 +135,8 @@ class LoRA(Reparametrised):
 
         Returns:
             The layer alone, with the changed weight. It gives the same output. It is trained, unless `freeze` was
-            called on the layer itself. If other wrappers are inside, the layer has the weight that they compute.
+            called on the layer itself. If other wrappers are inside, the layer has the weight that they compute. A
+            stack of layers gives a stack.
 
         Raises:
             ValueError: The layer is stateful, such as `SpectralNorm`. Its weight depends on the state.
@@ -151,8 +153,10 @@ class LoRA(Reparametrised):
                     type(self.layer).__name__
                 )
             )
-        layer, _ = unwrap(self.layer, None)
-        return replace_unchecked(layer, {self.weight_name: self._compute(getattr(layer, self.weight_name), None)[0]})
+        merge: Any = _merge
+        for _ in range(self.lora_a.ndim - 2):  # a stack of wrappers, such as the layers of a `Stacked`
+            merge = filter_vmap(merge)
+        return merge(self)
 
     def _inner_layer(self) -> Any:
         return tree_util.tree_map(lambda leaf: lax.stop_gradient(leaf) if is_inexact_array(leaf) else leaf, self.layer)
@@ -160,3 +164,9 @@ class LoRA(Reparametrised):
     def _compute(self, weight: Array, state: Optional[State]) -> Tuple[Array, Updates]:
         change = self.alpha / self.lora_a.shape[-2] * (self.lora_b @ self.lora_a)
         return weight + as_dtype_of(change.reshape(weight.shape), weight.dtype), ()
+
+
+def _merge(lora: LoRA) -> Any:
+    layer, _ = unwrap(lora.layer, None)
+    weight, _ = lora._compute(getattr(layer, lora.weight_name), None)
+    return replace_unchecked(layer, {lora.weight_name: weight})

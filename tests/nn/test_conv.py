@@ -220,7 +220,7 @@ make = ft.partial(nn.Conv2d, key=KEY)
             ValueError,
             r"covers \(5, 5\) and an input of sizes \(4, 4\), padded to \(4, 6\)",
         ),
-        (lambda: make(2, 3, 3, groups=2), ValueError, "`groups` to divide .*got 2 groups of 2 and 3 channels"),
+        (lambda: make(2, 3, 3, groups=2), ValueError, "`groups` to divide .*got 2 groups for 2 and 3 channels"),
         (lambda: make(0, 3, 3), ValueError, "`in_channels` to be at least 1, got 0"),
         (lambda: make(2, 3, (3,)), ValueError, "`kernel_size` .* each of its 2 spatial dimensions, got a tuple of 1"),
         (lambda: make(2, 3, 3, stride=0), ValueError, "`stride` to be at least 1, got 0"),

@@ -275,6 +275,20 @@ def make_batch_norm(channels=3, axis_name="batch", **options):
     return nn.make_with_state(nn.BatchNorm)(channels, axis_name, **options)
 
 
+def test_batch_norm_in_double_precision(x64):
+    """With x64, output and running statistics are float64, and exact to this precision."""
+    norm, state = make_batch_norm(momentum=0.1)
+    xs = np.random.RandomState(0).normal(1.0, 2.0, (6, 3, 2))
+    mean, var = xs.mean((0, 2)), xs.var((0, 2))
+    ys, state = batched(norm)(xs, state)
+    assert ys.dtype == np.float64
+    np.testing.assert_allclose(ys, (xs - mean[:, None]) / np.sqrt(var[:, None] + 1e-5), rtol=1e-10)
+    running = state.get(norm.running)
+    assert running["mean"].dtype == running["var"].dtype == np.float64
+    np.testing.assert_allclose(running["mean"], 0.1 * mean, rtol=1e-12)
+    np.testing.assert_allclose(running["var"], 0.9 + 0.1 * var * 12 / 11, rtol=1e-12)
+
+
 def test_a_batch_over_shards_is_the_whole_batch():
     """Over two axes the statistics, running ones too, are those of all examples."""
     xs = randoms(6, 3, 2)
@@ -375,6 +389,22 @@ def test_spectral_norm_makes_the_largest_singular_value_1():
     assert [x.shape for x in state.get(norm.vectors)] == [(3,), (4,)]
 
 
+def test_computed_weights_in_double_precision(x64):
+    """With x64, `SpectralNorm` and `WeightNorm` compute float64 weights that are exact to this precision."""
+    weight = np.diag([8.0, 1.0, 0.5]) @ np.random.RandomState(0).normal(size=(3, 3))
+    linear = filled(nn.Linear(3, 3, bias=False, key=jrandom.PRNGKey(0)), weight=jnp.array(weight))
+    norm, state = nn.make_with_state(nn.SpectralNorm)(linear, num_power_iterations=30, key=jrandom.PRNGKey(1))
+    x = np.array([1.0, -2.0, 0.5])
+    y, state = norm(x, state)
+    assert {y.dtype, *(v.dtype for v in state.get(norm.vectors))} == {np.dtype(np.float64)}
+    np.testing.assert_allclose(y, weight @ x / np.linalg.svd(weight, compute_uv=False)[0], rtol=1e-10)
+
+    norm = eqx.tree_at(lambda norm: norm.g, nn.WeightNorm(linear), replace_fn=lambda g: 3 * g / g)
+    y = norm(x)
+    assert norm.g.dtype == y.dtype == np.float64
+    np.testing.assert_allclose(y, weight / np.linalg.norm(weight, axis=1, keepdims=True) @ (3 * x), rtol=1e-12)
+
+
 def make_spectral_norm():
     linear = nn.Linear(3, 4, key=jrandom.PRNGKey(0))
     return nn.make_with_state(nn.SpectralNorm)(linear, key=jrandom.PRNGKey(1))
@@ -405,12 +435,12 @@ def test_a_state_that_vmap_made_larger_is_refused(make):
         (lambda: nn.LayerNorm(4, eps=-1), ValueError, "`eps` to be at least 0, got -1"),
         (lambda: nn.LayerNorm(4, eps="a"), TypeError, "`eps` to be a number, got 'a'"),
         (lambda: nn.LayerNorm(4, use_bias=1), TypeError, "`use_bias` to be `True` or `False`, got 1"),
-        (lambda: nn.GroupNorm(3, 4), ValueError, "`groups` to divide `channels`, got 3 groups of 4 channels"),
+        (lambda: nn.GroupNorm(3, 4), ValueError, "`groups` to divide `channels`, got 3 groups for 4 channels"),
         (lambda: nn.GroupNorm(2), ValueError, "needs `channels`.*`channelwise_affine=False`"),
         (
             lambda: nn.GroupNorm(2, channelwise_affine=False)(jnp.ones(3)),
             ValueError,
-            "divide the number of channels of `x`, got 2 groups of 3 channels",
+            "divide the number of channels of `x`, got 2 groups for 3 channels",
         ),
         (
             lambda: nn.GroupNorm(2, 4)(jnp.ones((3, 4, 5))),

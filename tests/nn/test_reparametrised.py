@@ -66,6 +66,19 @@ def test_a_new_wrapper_changes_nothing():
     np.testing.assert_allclose(merged.weight, inner.merge().weight, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("axis", [0, 1, None])
+def test_a_stack_is_merged_as_each_of_its_layers(axis, getkey):
+    """`merge` of a stack gives what `merge` under `vmap` gives, if a `WeightNorm` is inside."""
+
+    def make(key):
+        norm = WeightNorm(Linear(3, 4, key=key), axis=axis)
+        return lora(eqx.tree_at(lambda norm: norm.g, norm, replace_fn=lambda g: g * jrandom.normal(key, g.shape)))
+
+    stack = eqx.filter_vmap(make)(jrandom.split(getkey(), 2))
+    expected = eqx.filter_vmap(lambda layer: layer.merge())(stack)
+    np.testing.assert_allclose(stack.merge().weight, expected.weight, rtol=1e-5, atol=1e-6)
+
+
 class WithoutKey(eqx.Module):
     """A layer of a user, whose call takes no key."""
 
