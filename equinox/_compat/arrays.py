@@ -84,8 +84,9 @@ def key_impl_name(x, jax=jax):
     of the same implementation have the same dtype. A floor of 0.4.30 retires the loop.
 
     Raises:
-        NotImplementedError: No implementation of JAX has this dtype.
+        NotImplementedError: The running JAX is older than 0.4.16, or no implementation of JAX has this dtype.
     """
+    require("save of a typed key", jax)
     name = jax.random.key_impl(x) if hasattr(jax.random, "key_impl") else None
     if isinstance(name, str):
         return name
@@ -99,10 +100,9 @@ def typed_keys(data, impl, jax=jax):
     """Typed keys (see `is_typed_key`) with this data, of the implementation of this name.
 
     Raises:
-        NotImplementedError: The running JAX has no typed keys.
+        NotImplementedError: The running JAX is older than 0.4.16.
     """
-    if not hasattr(jax.random, "wrap_key_data"):
-        raise NotImplementedError("Typed keys came with JAX 0.4.11. This is JAX {}.".format(jax.__version__))
+    require("load of a typed key", jax)
     return jax.random.wrap_key_data(data, impl=impl)
 
 

@@ -74,6 +74,7 @@ def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = No
         TypeError: `sep` is no text.
         OSError: The file can't be written. The old file stays as it is.
         ImportError: The library safetensors isn't installed.
+        NotImplementedError: `tree` has typed PRNG keys, and the running JAX is older than 0.4.16.
 
     Example:
         >>> import os, tempfile
@@ -140,7 +141,7 @@ def load(
         TypeError: `sep` is no text.
         OSError: The file can't be read.
         ImportError: The library safetensors isn't installed.
-        NotImplementedError: The file has typed PRNG keys, and the running JAX has none.
+        NotImplementedError: The file has typed PRNG keys, and the running JAX is older than 0.4.16.
 
     Example:
         >>> import os, tempfile

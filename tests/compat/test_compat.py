@@ -205,15 +205,17 @@ def test_key_impl_name():
     assert _compat.key_impl_name(keys, jax=with_impl()) == "rbg"
     with pytest.raises(NotImplementedError, match="Keys of dtype other have no name in JAX 0.4.20"):
         _compat.key_impl_name(SimpleNamespace(dtype="other"), jax=with_impl())
+    with pytest.raises(NotImplementedError, match="needs JAX 0.4.16 .* This is JAX 0.4.13"):
+        _compat.key_impl_name(keys, jax=SimpleNamespace(__version__="0.4.13"))
 
 
 def test_typed_keys():
     """They are made by JAX, if it has them."""
     wrap = lambda data, impl: (data, impl)  # noqa: E731
-    new = SimpleNamespace(__version__="0.4.11", random=SimpleNamespace(wrap_key_data=wrap))
+    new = SimpleNamespace(__version__="0.4.16", random=SimpleNamespace(wrap_key_data=wrap))
     assert _compat.typed_keys("data", "rbg", jax=new) == ("data", "rbg")
-    with pytest.raises(NotImplementedError, match="This is JAX 0.3.25"):
-        _compat.typed_keys("data", "rbg", jax=SimpleNamespace(__version__="0.3.25", random=SimpleNamespace()))
+    with pytest.raises(NotImplementedError, match="needs JAX 0.4.16 .* This is JAX 0.4.13"):
+        _compat.typed_keys("data", "rbg", jax=SimpleNamespace(__version__="0.4.13"))
 
 
 @pytest.mark.parametrize("name", ["bool", "int8", "uint32", "float16", "bfloat16", "complex64"])

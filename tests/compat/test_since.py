@@ -1,7 +1,10 @@
 """Each feature of `SINCE` is used as users do. It works, or its error names the release of JAX that it needs."""
 
 import functools as ft
+import json
+import os
 import re
+import tempfile
 from unittest import mock
 
 import jax
@@ -13,6 +16,7 @@ from devices import CAN_SHARD, mesh_of
 import equinox as eqx
 from equinox import _compat
 from equinox._compat.release import jax_release
+from equinox._trees.safetensors import write_arrays
 
 X = jnp.ones(2)
 FLOAT = jax.ShapeDtypeStruct((2,), np.float32)
@@ -89,6 +93,20 @@ def breakpoint_where_negative(x):
     return x
 
 
+def load_a_key():
+    """The file is written as `save` writes it, so that an old JAX has one."""
+    record = {"version": 1, "metadata": {}, "leaves": {"": {"key": "threefry2x32"}}}
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "key.safetensors")
+        write_arrays("save", path, {"": np.zeros(2, np.uint32)}, {"equinox": json.dumps(record)})
+        return eqx.load(path)
+
+
+def save_a_key():
+    with tempfile.TemporaryDirectory() as folder:
+        eqx.save(os.path.join(folder, "key.safetensors"), typed_key())
+
+
 USES = {
     "backward_nan": lambda: jax.grad(lambda x: eqx.debug.backward_nan(x).sum())(X),
     "breakpoint_if": lambda: jax.jit(breakpoint_where_negative)(X),
@@ -114,8 +132,10 @@ USES = {
     "filter_shard_map(axis_names=...)": lambda: jax.jit(shard_mapped(mesh=one_device(), axis_names=["a"]))(X),
     "filter_shard_map(mesh=None)": mesh_of_context,
     "in_shardings": lambda: eqx.filter_jit(double, in_shardings=None)(X),
+    "load of a typed key": load_a_key,
     "lower": lambda: eqx.filter_jit(double).lower(X),
     "out_shardings": lambda: eqx.filter_jit(double, out_shardings=None)(X),
+    "save of a typed key": save_a_key,
     "shardings": lambda: eqx.shardings([X], [("*", spec())], one_device()),
     "spmd_axis_name": lambda: eqx.filter_vmap(double, spmd_axis_name="a")(X),
     "store_dce": lambda: jax.jit(eqx.debug.store_dce)(X),

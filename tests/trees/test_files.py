@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
+import optax
 import pytest
 from devices import layout, named, several, shards
 from hypothesis import given
+from hypothesis import strategies as st
 from jax import tree_util
-from random_trees import map_tree, trees
+from random_trees import trees
 
 import equinox as eqx
 from equinox._trees.predicates import is_jax_array
@@ -34,21 +36,10 @@ def shared_path(tmp_path_factory):
 def cleared(x):
     """A leaf of the same kind as `x`, with another value. What isn't saved stays."""
     if is_jax_array(x):
-        return jax.tree_util.tree_map(jnp.zeros_like, x)
+        return jax.ShapeDtypeStruct(x.shape, x.dtype)
     if eqx.is_array(x):
         return np.zeros_like(x) if isinstance(x, np.ndarray) else type(x)(0)
     return type(x)() if type(x) in SAVED else x
-
-
-@given(trees())
-def test_load_undoes_save(shared_path, tree):
-    """For each random tree. Without `like`, the same arrays are in a dictionary."""
-    eqx.save(shared_path, tree)
-    assert eqx.tree_equal(eqx.load(shared_path, map_tree(cleared, tree)), tree)
-    leaves = eqx.to_dict(tree, lambda x: eqx.is_array(x) or type(x) in SAVED)
-    loaded = eqx.load(shared_path)
-    assert loaded.keys() == leaves.keys()
-    assert eqx.tree_equal(eqx.from_dict(map_tree(cleared, tree), loaded), tree)
 
 
 KINDS = {
@@ -78,28 +69,78 @@ for kind in ("int4", "uint4", "float8_e4m3fn", "float8_e5m2", "float8_e4m3b11fnu
         KINDS[kind] = np.array([1, 2, 4], getattr(jnp, kind))
 
 
+def assert_same_bits(got, expected):
+    """The trees have the same structure, and leaves of the same kinds and values, bit for bit."""
+    assert tree_util.tree_structure(got) == tree_util.tree_structure(expected)
+    for a, b in zip(tree_util.tree_leaves(got), tree_util.tree_leaves(expected)):
+        if not eqx.is_array(b):
+            assert type(a) is type(b) and (repr(a) == repr(b) if type(b) in SAVED else a is b)
+            continue
+        assert is_jax_array(a) == is_jax_array(b) and a.shape == b.shape and a.dtype == b.dtype
+        assert bits(a) == bits(b)
+
+
+def bits(x):
+    return np.asarray(x if isinstance(x.dtype, np.dtype) else jrandom.key_data(x)).tobytes()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_kinds_of_leaves(kind, path):
-    """Each kind of leaf comes back as it was, bit for bit."""
+    """Each kind of leaf comes back as it was."""
     tree = KINDS[kind]
     eqx.save(path, tree)
+    assert_same_bits(eqx.load(path, tree_util.tree_map(cleared, tree)), tree)
+
+
+def random_array(dtype, shape, numbers):
+    """A NumPy array, or a JAX array where JAX has the dtype. Its bits are random if each bit pattern is a number."""
+    size = int(np.prod(shape))
+    if dtype.name in ("bool", "int4", "uint4"):
+        x = np.array(numbers.choices([0, 1], k=size)).astype(dtype)
+    else:
+        x = np.frombuffer(bytes(numbers.choices(range(256), k=size * dtype.itemsize)), dtype)
+    x = x.reshape(shape)
+    return jnp.asarray(x) if dtype.itemsize < 8 and numbers.random() < 0.5 else x
+
+
+DTYPES = sorted({x.dtype for x in tree_util.tree_leaves(KINDS) if eqx.is_array(x)}, key=lambda dtype: dtype.name)
+KEYS = list(jrandom.split(jrandom.key(1))) if hasattr(jrandom, "wrap_key_data") else []
+saved_leaves = st.one_of(
+    st.builds(
+        random_array,
+        st.sampled_from(DTYPES),
+        st.sampled_from([(), (0,), (3,), (2, 0, 3), (2, 1)]),
+        st.randoms(use_true_random=False),
+    ),
+    st.sampled_from([jnp.arange(3), np.float16(2), jax.nn.relu, *KEYS]),  # each may be at several places
+    st.integers(),
+    st.booleans(),
+    st.floats(),
+    st.complex_numbers(),
+    st.text(max_size=3),
+)
+
+
+@given(st.data())
+def test_load_undoes_save(shared_path, data):
+    """For each random tree, and for states of optimisers. Without `like`, the same leaves are in a dictionary."""
+    parts = trees(saved_leaves, max_leaves=6)
+    adam = st.builds(optax.ScaleByAdamState, st.just(jnp.array(3)), parts, parts)
+    tree = data.draw(st.one_of(st.tuples(parts), st.tuples(parts, adam, st.just(optax.EmptyState()))))
+    eqx.save(shared_path, tree)
     like = tree_util.tree_map(cleared, tree)
-    loaded = eqx.load(path, like)
-    assert tree_util.tree_structure(loaded) == tree_util.tree_structure(tree)
-    for a, b in zip(tree_util.tree_leaves(loaded), tree_util.tree_leaves(tree)):
-        assert type(a) is type(b) or (eqx.is_array(b) and not is_jax_array(b))
-        if eqx.is_array(b):
-            assert is_jax_array(a) == is_jax_array(b) and a.shape == b.shape and a.dtype == b.dtype
-            assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
-        else:
-            assert repr(a) == repr(b)
+    assert_same_bits(eqx.load(shared_path, like), tree)
+    leaves = eqx.to_dict(tree, lambda x: eqx.is_array(x) or type(x) in SAVED)
+    loaded = eqx.load(shared_path)
+    assert loaded.keys() == leaves.keys()
+    assert_same_bits(eqx.from_dict(like, loaded), tree)
 
 
 @pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg"])
 def test_typed_keys(impl, path):
     """Typed keys of each implementation, and none of them, come back. Keys of another implementation don't fit."""
-    if not hasattr(jrandom, "key"):
-        pytest.skip("this JAX has no `jax.random.key`")
+    if not hasattr(jrandom, "wrap_key_data"):
+        pytest.skip("`jax.random.wrap_key_data` came in JAX 0.4.16, this is " + jax.__version__)
     key = jrandom.key(3, impl=impl)
     tree = {"key": key, "keys": jrandom.split(key, 2)}
     eqx.save(path, tree)
@@ -124,6 +165,27 @@ def test_an_array_at_two_places_is_saved_once(path):
     arrays = eqx.load(path)
     assert arrays["embed"] is arrays["head.0"]
     assert eqx.tree_equal(loaded, {"embed": x, "head": [x]})
+
+
+def test_the_state_of_layers_has_names(path):
+    """They are the paths of the layers, also if the state was made by `State` alone. So another run loads it."""
+
+    def make(seed):
+        key = jrandom.PRNGKey(seed)
+        return {"conv": eqx.nn.Conv1d(1, 3, 2, key=key), "norms": [eqx.nn.BatchNorm(3, "batch")]}
+
+    model, state = eqx.nn.make_with_state(make)(0)
+    names = {"1.values.model['norms'][0].running." + name for name in ("mean", "steps", "var")}
+    assert names == {name for name in eqx.to_dict((model, state)) if name.startswith("1.")}
+    x = jrandom.normal(jrandom.PRNGKey(2), (4, 3, 5))
+    norm = model["norms"][0]
+    _, state = jax.vmap(norm, axis_name="batch", in_axes=(0, None), out_axes=(0, None))(x, state)
+    eqx.save(path, (model, state))
+    loaded = eqx.load(path, eqx.nn.make_with_state(make)(1))
+    assert_same_bits(loaded, (model, state))
+    other = make(1)
+    _, state_alone = eqx.load(path, (eqx.nn.delete_init_state(other), eqx.nn.State(other)))
+    assert_same_bits(state_alone.get(other["norms"][0].running), state.get(norm.running))
 
 
 def test_options_of_from_dict(path):
