@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
 import pytest
-from helpers.torch_cases import filled
+from helpers.torch_cases import filled, load
 
 import equinox as eqx
 from equinox import nn
 
 KEY = jrandom.PRNGKey(0)
+MODELS = load("models")
 
 
 def shapes(tree):
@@ -25,17 +26,123 @@ def linear(key=KEY):
 
 
 def spectral(layer):
-    return nn.SpectralNorm(layer, key=KEY)
+    return nn.SpectralNorm(layer, inference=True, key=KEY)
 
 
-# The shapes are those of the `state_dict` of PyTorch 2.13 for the same layers.
-LINEAR_IN_PARAMETRIZATIONS = {
-    "bias": (2,),
-    "parametrizations.weight.original0": (2, 1),
-    "parametrizations.weight.original1": (2, 3),
-    "parametrizations.weight.1._u": (2,),
-    "parametrizations.weight.1._v": (3,),
+def numbers(name):
+    """The case `name` of PyTorch: the `state_dict` as arrays, and the rest."""
+    case = dict(MODELS[name])
+    arrays = {name: np.array(x, np.int64 if x == 0 else np.float32) for name, x in case.pop("state_dict").items()}
+    return arrays, {name: np.array(x) if isinstance(x, list) else x for name, x in case.items()}
+
+
+def assert_close(got, expected):
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+LAYERS = {
+    "RNN": lambda: nn.RNN(nn.RNNCell(3, 2, bias=False, key=KEY)),
+    "RNN with weight norm": lambda: nn.RNN(nn.WeightNorm(nn.RNNCell(3, 2, key=KEY), "weight_hh")),
+    "weight norm of ConvTranspose1d": lambda: nn.WeightNorm(nn.ConvTranspose1d(3, 2, 4, key=KEY), axis=1),
+    "weight norm of the whole Conv1d": lambda: nn.WeightNorm(nn.Conv1d(3, 2, 4, key=KEY), axis=None),
+    "spectral norm of ConvTranspose1d": lambda: spectral(nn.ConvTranspose1d(3, 2, 4, key=KEY)),
+    "spectral norm of Conv2d with groups": lambda: spectral(nn.Conv2d(4, 2, 2, groups=2, key=KEY)),
+    "spectral norm of weight norm": lambda: spectral(nn.WeightNorm(linear())),
 }
+
+
+@pytest.mark.parametrize("name", list(LAYERS))
+def test_layers(name):
+    """With PyTorch's arrays the output is PyTorch's. The arrays are given back."""
+    arrays, case = numbers(name)
+    model, state = filled(nn.make_with_state(LAYERS[name])(), arrays)
+    y = model(case["x"], state) if model.__class__ is nn.SpectralNorm else model(case["x"])
+    assert_close(y[0] if isinstance(y, tuple) else y, case["y"])
+
+
+# Whole models
+
+
+def make_cnn():
+    conv, pool = ft.partial(nn.Conv2d, key=KEY), nn.MaxPool2d(2, 2)
+    norms = [nn.BatchNorm(4, "batch"), nn.BatchNorm(6, "batch", momentum=0.3)]
+    block = nn.Sequential([conv(4, 6, 3, 2, groups=2), norms[1], nn.PReLU(num_parameters=6)])
+    up = nn.ConvTranspose2d(6, 4, 2, stride=2, groups=2, key=KEY)
+    layers = [conv(2, 4, 3, padding=1, use_bias=False), norms[0], jax.nn.relu, pool, block, up, jnp.ravel]
+    return nn.Sequential(layers + [nn.Linear(16, 3, key=KEY)])
+
+
+def test_cnn():
+    """The output in evaluation. The output of a training step, and the statistics after it."""
+    arrays, case = numbers("cnn")
+    model, state = filled(nn.make_with_state(make_cnn)(), arrays)
+
+    def batched(model):
+        return jax.vmap(model, axis_name="batch", in_axes=(0, None), out_axes=(0, None))
+
+    y, state = batched(nn.inference_mode(model))(case["x"], state)
+    assert_close(y, case["evaluated"])
+    y, state = batched(model)(case["x"], state)
+    assert_close(y, case["trained"])
+    after = eqx.to_dict((model, state), rename=nn.torch_names(model))
+    for name, expected in case["after"].items():
+        assert_close(after[name], expected)
+
+
+class EncoderLayer(eqx.Module):
+    """`torch.nn.TransformerEncoderLayer` with `norm_first`: its names are those of the fields."""
+
+    self_attn: nn.MultiheadAttention
+    linear1: nn.Linear
+    linear2: nn.Linear
+    norm1: nn.LayerNorm
+    norm2: nn.LayerNorm
+
+    def __init__(self, size, heads, hidden, key):
+        biases = {"use_{}_bias".format(name): True for name in ("query", "key", "value", "output")}
+        self.self_attn = nn.MultiheadAttention(heads, size, key=key, **biases)
+        self.linear1, self.linear2 = nn.Linear(size, hidden, key=key), nn.Linear(hidden, size, key=key)
+        self.norm1, self.norm2 = nn.LayerNorm(size), nn.LayerNorm(size)
+
+    def __call__(self, xs):
+        ys = jax.vmap(self.norm1)(xs)
+        xs = xs + self.self_attn(ys, ys, ys)
+        ys = jax.vmap(self.linear1)(jax.vmap(self.norm2)(xs))
+        return xs + jax.vmap(self.linear2)(jax.nn.gelu(ys, approximate=False))
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_transformer(stacked):
+    """An encoder of two layers, in a list or in a `Stacked`."""
+    arrays, case = numbers("transformer")
+    make = ft.partial(EncoderLayer, 8, 2, 12)
+    layers = nn.Stacked(make, 2, key=KEY) if stacked else [make(key) for key in jrandom.split(KEY)]
+    model = filled({"layers": layers, "norm": nn.LayerNorm(8)}, arrays)
+
+    def call(xs):
+        for layer in model["layers"]:
+            xs = layer(xs)
+        return jax.vmap(model["norm"])(xs)
+
+    assert_close(jax.jit(jax.vmap(call))(case["x"]), case["y"])
+
+
+def test_lstm():
+    """An embedding, two layers in both directions, and a linear layer."""
+    arrays, case = numbers("lstm")
+    lstm = nn.LSTM(3, 4, 2, bidirectional=True, key=KEY)
+    parts = {"embedding": nn.Embedding(5, 3, key=KEY), "lstm": lstm, "head": nn.Linear(8, 2, key=KEY)}
+    model = filled(parts, arrays)
+
+    def call(indices):
+        return jax.vmap(model["head"])(model["lstm"](jax.vmap(model["embedding"])(indices))[0])
+
+    assert_close(jax.jit(jax.vmap(call))(case["x"]), case["y"])
+
+
+# Names and layouts
+
+
 CONTENTS = {
     "embedding": (lambda: nn.Embedding(3, 2, key=KEY), {"weight": (3, 2)}),
     "indices of a list": (lambda: {"a": [jnp.ones(2), nn.PReLU()]}, {"a.0": (2,), "a.1.weight": (1,)}),
@@ -43,27 +150,6 @@ CONTENTS = {
         lambda: nn.Sequential([jax.nn.relu, nn.Dropout(jnp.array(0.5)), linear()]),
         {"2.weight": (2, 3), "2.bias": (2,)},
     ),
-    "recurrent network of one cell": (
-        lambda: nn.RNN(nn.RNNCell(3, 2, bias=False, key=KEY)),
-        {"weight_ih_l0": (2, 3), "weight_hh_l0": (2, 2)},
-    ),
-    "parameter of a recurrent network": (
-        lambda: nn.RNN(nn.WeightNorm(nn.RNNCell(3, 2, bias=False, key=KEY), "weight_hh")),
-        {
-            "weight_ih_l0": (2, 3),
-            "parametrizations.weight_hh_l0.original0": (2, 1),
-            "parametrizations.weight_hh_l0.original1": (2, 2),
-        },
-    ),
-    "lengths of a transposed weight": (
-        lambda: nn.WeightNorm(nn.ConvTranspose1d(3, 2, 4, use_bias=False, key=KEY), axis=1),
-        {"parametrizations.weight.original0": (3, 1, 1), "parametrizations.weight.original1": (3, 2, 4)},
-    ),
-    "two parametrizations": (
-        nn.make_with_state(lambda: spectral(nn.WeightNorm(linear()))),
-        LINEAR_IN_PARAMETRIZATIONS,
-    ),
-    "first values in the model": (lambda: spectral(nn.WeightNorm(linear())), LINEAR_IN_PARAMETRIZATIONS),
     "tied weights": (
         lambda: nn.Shared([nn.Embedding(3, 2, key=KEY), nn.Embedding(3, 2, key=KEY)], "[1].weight", "[0].weight"),
         {"0.weight": (3, 2), "1.weight": (3, 2)},
