@@ -295,7 +295,7 @@ def _message(function, expected, arrays, sources, missing, unknown, misfits, nex
     """The message for everything that doesn't fit."""
 
     def wanted(name):
-        return "`{}`: {}".format(name, describe_leaf(expected[name]))
+        return "`{}`: {}".format(name, _describe_expected(expected[name]))
 
     def given(name):
         old = sources[name]
@@ -303,7 +303,7 @@ def _message(function, expected, arrays, sources, missing, unknown, misfits, nex
         return "`{}`{}: {}".format(name, renamed, describe_leaf(arrays[old]))
 
     def misfit(name):
-        return "{}. Expected {}".format(given(name), describe_leaf(expected[name]))
+        return "{}. Expected {}".format(given(name), _describe_expected(expected[name]))
 
     lines: List[str] = []
     for title, names, in_words, others in (
@@ -320,3 +320,8 @@ def _message(function, expected, arrays, sources, missing, unknown, misfits, nex
         if len(names) > _LINES_SHOWN:
             lines.append("    and {} more".format(len(names) - _LINES_SHOWN))
     return "`{}` can't take the arrays for `like`. {}\n{}".format(function, next_move, "\n".join(lines))
+
+
+def _describe_expected(leaf):
+    """`leaf` in words. A shape stands for an array."""
+    return describe_leaf(leaf).replace("`ShapeDtypeStruct`", "`Array`")

@@ -64,8 +64,11 @@ assert_type(eqx.to_dict(tree), Dict[str, Any])
 eqx.to_dict(tree, eqx.is_inexact_array, sep="/")
 eqx.from_dict(tree, {"a": 1}, rename={"a*": "b*", "c": None}, sep="/")
 eqx.from_dict(tree, {"a": 1}, rename=str.lower, strict=False)
+eqx.from_dict(tree, {"a": 1}, rename=eqx.nn.torch_names(tree))
+assert_type(eqx.to_dict(tree, rename=eqx.nn.torch_names(tree)), Dict[str, Any])
 
 eqx.to_dict(tree, sep=1)  # error: mypy[arg-type] pyright[reportArgumentType]
+eqx.to_dict(tree, rename=str.lower)  # error: mypy[arg-type] pyright[reportArgumentType]
 eqx.from_dict(tree, [1])  # error: mypy[arg-type] pyright[reportArgumentType]
 eqx.from_dict(tree, {}, rename=1)  # error: mypy[arg-type] pyright[reportArgumentType]
 
