@@ -12,6 +12,7 @@ import threading
 import jax
 import numpy as np
 import pytest
+from devices import CAN_SHARD, DEVICES
 
 import equinox as eqx
 
@@ -92,6 +93,26 @@ def test_frozen_layer_freezes(load, capsys):
     assert out.count("Compiling") == 1
     assert "weight=False" in out and "weight=True" in out
     assert out.count("is unchanged") == 2 and "Layer 2 was trained" in out
+
+
+def test_finetune_trains_the_head_and_the_change_of_low_rank(load, tmp_path, capsys):
+    """The body comes from the file by name, the frozen leaves keep every bit, and the new task is learnt."""
+    example, path = load("finetune"), tmp_path / "old.safetensors"
+    score_before, score_after, before, after = example.main(old_steps=150, new_steps=100, path=str(path))
+    assert score_after > 0.9 > 0.7 > score_before
+    saved = eqx.load(str(path))
+    for name, x in eqx.to_dict(
+        eqx.tree_at(lambda body: body.layers[1], after.body, after.body.layers[1].layer)
+    ).items():
+        assert np.array_equal(x, saved[name])
+    changed = [change.path for change in eqx.tree_diff(before, after)]
+    assert changed == [".body.layers[1].lora_a", ".body.layers[1].lora_b", ".head.weight", ".head.bias"]
+    out = capsys.readouterr().out
+    assert "Loaded into the body: layers.0.weight, layers.0.bias, layers.1.weight" in out
+    assert "no such array: layers.3.weight, layers.3.bias." in out
+    assert "{} of them trainable".format(2 * 4 * 64 + 2 * 64 + 2) in out  # the two small matrices, and the head
+    assert "{:.1%} are right before the new training, and {:.1%} after it".format(score_before, score_after) in out
+    assert "Changed: .head.bias" in out
 
 
 def test_train_rnn_learns(load, tmp_path, capsys):
@@ -235,7 +256,10 @@ def test_the_digits_are_those_of_scikit_learn(name, load):
 
 # The example that learns text
 
-SMALL = {"train_transformer": {"batch_size": 8, "context": 16, "width": 32, "depth": 2, "heads": 2}}
+SMALL = {
+    "ensemble": {"members": 2, "width": 8},
+    "train_transformer": {"batch_size": 8, "context": 16, "width": 32, "depth": 2, "heads": 2},
+}
 
 
 def _counting():
@@ -280,7 +304,7 @@ def test_the_text_is_in_the_standard_library(load):
 
 
 @pytest.mark.parametrize("stop_after", [0, 2])
-@pytest.mark.parametrize("name", ["train_cnn", "train_transformer", "train_vae"])
+@pytest.mark.parametrize("name", ["ensemble", "train_cnn", "train_transformer", "train_vae"])
 def test_an_interrupt_keeps_what_was_learnt(name, stop_after, load, tmp_path, monkeypatch, capsys):
     """The model of the last whole step is evaluated and drawn."""
     example, picture = load(name), tmp_path / "picture.png"
@@ -304,3 +328,141 @@ def test_an_interrupt_keeps_what_was_learnt(name, stop_after, load, tmp_path, mo
         assert _same_bits(model, models[-1])
     _assert_is_picture(picture)
     assert "learnt in {} steps".format(stop_after) in capsys.readouterr().out
+
+
+# Many models, and many devices
+
+
+def test_ensemble_learns_and_tells_where_it_knows(load, tmp_path, capsys):
+    """The members are good where there is data. Only in the gap they disagree. A picture is written."""
+    picture = tmp_path / "ensemble.png"
+    error_of_mean, models, errors, spreads, history = load("ensemble").main(picture=str(picture))
+    assert errors.shape == (8,) and errors.max() < 0.15  # the noise alone is 0.1
+    assert error_of_mean <= errors.max()
+    assert spreads["in the gap"] > 3 * spreads["among the data"]
+    assert [x.shape[0] for x in _arrays(models)] == [8] * 6
+    assert [step for step, _ in history["loss"]] == list(range(2000))
+    assert all(loss.shape == (8,) for _, loss in history["loss"])
+    _assert_is_picture(picture)
+    captured = capsys.readouterr()
+    assert "The error of their mean: {:.3f}".format(error_of_mean) in captured.out
+    assert "in the gap: the spread is {:.2f}".format(spreads["in the gap"]) in captured.out
+    assert "2000/2000" in captured.err
+
+
+SMALL_PARALLEL = {"steps": 4, "batch_size": 67, "width": 16}  # 67 can't be divided by the number of devices
+
+
+@pytest.mark.skipif(not CAN_SHARD, reason="models can be sharded since JAX 0.4.1, this is " + jax.__version__)
+def test_data_parallel_has_the_numbers_of_one_device(load, capsys):
+    """The model is on all devices as a whole, and the same up to rounding."""
+    (alone, losses_alone), (spread, losses) = load("data_parallel").main(**SMALL_PARALLEL)
+    assert len(losses) == 4 and losses[-1] < losses[0]
+    np.testing.assert_allclose(losses, losses_alone, rtol=1e-3)
+    for x in jax.tree_util.tree_leaves(alone):
+        assert x.sharding.device_set == {jax.devices()[0]}
+    for x in jax.tree_util.tree_leaves(spread):
+        assert x.sharding.device_set == set(jax.devices()) and x.sharding.is_fully_replicated
+    out = capsys.readouterr().out
+    assert "Devices: {}".format(jax.device_count()) in out
+    assert "same up to rounding" in out and "Examples/s on one device" in out
+    assert ("fake" in out) == (len(DEVICES) > 1 and DEVICES[0].platform == "cpu")
+
+
+@pytest.mark.skipif(CAN_SHARD, reason="JAX has had `jax.sharding` since 0.4.1")
+def test_data_parallel_says_which_jax_it_needs(load):
+    """Before 0.4.1 there is one clear error."""
+    with pytest.raises(NotImplementedError, match="0.4.1. This is JAX .*filter_pmap"):
+        load("data_parallel").main(**SMALL_PARALLEL)
+
+
+@pytest.mark.parametrize(
+    "there, expected",
+    [
+        ({}, {"XLA_FLAGS": " --xla_force_host_platform_device_count=8"}),
+        ({"XLA_FLAGS": "--other"}, {"XLA_FLAGS": "--other --xla_force_host_platform_device_count=8"}),
+        ({"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}, None),
+        ({"JAX_NUM_CPU_DEVICES": "2"}, None),
+    ],
+)
+def test_data_parallel_keeps_the_number_of_devices_that_is_set(there, expected, load, monkeypatch):
+    """Only if the user has set no number, the program asks for eight devices."""
+    monkeypatch.setattr(os, "environ", dict(there))
+    load("data_parallel").ask_for_fake_devices()
+    assert os.environ == (expected or there)
+
+
+@pytest.mark.skipif(not CAN_SHARD, reason="models can be sharded since JAX 0.4.1, this is " + jax.__version__)
+@pytest.mark.skipif(DEVICES[0].platform != "cpu", reason="the fake devices are CPUs")
+def test_data_parallel_from_the_shell():
+    """A program of its own has eight devices."""
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
+    for name in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES"):
+        environment.pop(name, None)
+    command = [sys.executable, str(EXAMPLES / "data_parallel.py"), "--steps=2", "--batch-size=16"]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"Devices: 8" in done.stdout and b"same up to rounding" in done.stdout
+
+
+# The example that goes on after a kill
+
+SMALL_RESUME = {"save_every": 5, "batch_size": 16, "width": 8}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
+def test_resume_goes_on_with_the_same_bits(load, tmp_path, capsys):
+    """A real SIGKILL ends the first run. The file of the second run has every bit of that of a run without a stop."""
+    example, killed, whole = load("resume"), tmp_path / "killed.safetensors", tmp_path / "whole.safetensors"
+    code = "import sys; sys.path.insert(0, {!r}); import resume; resume.main(10**9, checkpoint={!r}, **{!r})"
+    command = [sys.executable, "-c", code.format(str(EXAMPLES), str(killed), SMALL_RESUME)]
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        watchdog = threading.Timer(300, process.kill)
+        watchdog.start()
+        try:
+            bar = b""
+            while bar.count(b"saved=") < 3:
+                read = os.read(process.stderr.fileno(), 1000)
+                assert read, bar.decode()
+                bar += read
+        finally:
+            watchdog.cancel()
+            process.kill()
+    assert process.returncode == -signal.SIGKILL
+
+    step = eqx.load(str(killed))["step"]
+    assert step >= 10 and step % 5 == 0
+    steps = step + 7  # the last step isn't one after which the loop saves
+    loss, training = example.main(steps, checkpoint=str(killed), **SMALL_RESUME)
+    assert "Going on at step {}".format(step) in capsys.readouterr().out
+    loss_of_whole, training_of_whole = example.main(steps, checkpoint=str(whole), **SMALL_RESUME)
+    out = capsys.readouterr().out
+    assert "starting" in out and example.digest(training) in out
+    assert training.step == steps and loss == loss_of_whole and _same_bits(training, training_of_whole)
+    assert eqx.load_metadata(str(killed)) == eqx.load_metadata(str(whole))
+    assert list(eqx.load(str(killed))) == list(eqx.load(str(whole)))
+    assert _same_bits(eqx.load(str(killed)), eqx.load(str(whole)))
+
+    before = killed.read_bytes()
+    with pytest.raises(ValueError, match="'seed': 0.*'seed': 1.*Pass another `checkpoint`"):
+        example.main(steps, seed=1, checkpoint=str(killed), **SMALL_RESUME)
+    assert killed.read_bytes() == before
+
+
+def test_resume_saves_at_an_interrupt(load, tmp_path, monkeypatch, capsys):
+    """All steps before Ctrl-C are in the file, also those after the last regular save."""
+    example, make_step, steps = load("resume"), load("resume").make_step, []
+
+    def make_step_or_interrupt(*args):
+        if len(steps) == 7:
+            raise KeyboardInterrupt
+        steps.append(args)
+        return make_step(*args)
+
+    monkeypatch.setattr(example, "make_step", make_step_or_interrupt)
+    checkpoint = str(tmp_path / "checkpoint.safetensors")
+    _, training = example.main(20, checkpoint=checkpoint, **SMALL_RESUME)
+    assert "Interrupted after step 7" in capsys.readouterr().out
+    assert training.step == eqx.load(checkpoint)["step"] == 7
+    assert eqx.tree_equal(eqx.load(checkpoint, training), training)

@@ -82,6 +82,10 @@ MAKE = {  # name -> a function that makes the model from a key
     "frozen_layer": lambda key: nn.MLP(2, 2, width_size=2, depth=1, key=key),
     "train_rnn": lambda key: example("train_rnn").RNN(2, key),
     "train_vae": lambda key: example("train_vae").VAE(2, 2, key),
+    "data_parallel": lambda key: nn.MLP(2, 2, width_size=2, depth=2, key=key),
+    "ensemble": lambda key: nn.MLP(2, 2, 2, 2, jnp.tanh, key=key),
+    "finetune": lambda key: example("finetune").Classifier(2, key),
+    "resume": lambda key: nn.MLP(2, 2, width_size=2, depth=2, key=key),
 }
 CALL = {
     "Conv": lambda model: model(X[:, None]),
