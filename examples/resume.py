@@ -85,8 +85,10 @@ def train(training, steps, save_every, checkpoint, options):
     with tqdm(total=steps, initial=training.step, desc="training") as bar:
         try:
             while training.step < steps:
-                loss, *new = make_step(training.model, training.optimizer, training.key, options["batch_size"])
-                training = Training(*new, step=training.step + 1)  # from here on, an interrupt keeps this step
+                model, optimizer, key, step = training
+                loss, model, optimizer, key = make_step(model, optimizer, key, options["batch_size"])
+                # One assignment, so that an interrupt keeps the whole result of the last step.
+                training = Training(model, optimizer, key, step + 1)
                 bar.update()
                 if training.step % save_every == 0:
                     eqx.save(checkpoint, training, metadata=options)

@@ -292,6 +292,7 @@ NO_LAYERS = {
     "inference_mode",
     "make_with_state",
     "reinitialise",
+    "torch_names",
 }
 OTHER_INPUTS = {  # a state, a sequence, an image, an index
     "BatchNorm",
