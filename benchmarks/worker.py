@@ -20,6 +20,7 @@ from speed import machine
 CASES = {
     "equinox": [
         "dispatch",
+        "optimizer",
         "nodes",
         "trees",
         "tracing",

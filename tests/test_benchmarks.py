@@ -82,6 +82,16 @@ def test_contenders_of_dispatch_do_the_same_work(load, name):
 
 
 @needs_benchmarks
+def test_a_step_of_the_optimiser_is_that_of_optax(load):
+    case = next(
+        case for case in load("speed.cases.optimizer").cases() if (case.name, case.size) == ("optimizer_step", 10)
+    )
+    results = {contender: _arrays(call()) for contender, call in case.make().items()}
+    assert len(results["floor"]) > 30
+    _same(results["equinox"], results["floor"])
+
+
+@needs_benchmarks
 def test_a_layer_returns_what_the_handwritten_code_returns(load):
     for case in load("speed.cases.layers").cases():
         results = {contender: _arrays(call()) for contender, call in case.make().items()}

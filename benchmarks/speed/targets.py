@@ -44,6 +44,8 @@ TARGETS: dict[str, dict[int | None, Target]] = {
     "dispatch_made": _all(2),
     "dispatch_in_out": _by_leaves([1.75, 1.75, 1.75, 1.75], [1.3, 1.1, 1.1, 1.1]),
     "train_step": _by_leaves([1.6, 1.45, 1.2], [1.2, 1.1, 1.05]),
+    "optimizer_step": _all(1.05),
+    "trace_lower_optimizer": _all(1.1),
     "node_flatten": _all(0.5, unit=MICROSECONDS),
     "node_unflatten": _all(0.65, unit=MICROSECONDS),
     "construct": _all(3, unit=MICROSECONDS),

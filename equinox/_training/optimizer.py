@@ -134,8 +134,8 @@ class Optimizer(Module):
             grads: The gradients, as `filter_grad` or `gradf` return them. It is a tree of the structure of `model`. The
                 gradients of leaves that aren't trained are ignored, and may be `None`.
             **extra: What `update` of the transformation takes in addition, such as `value`, `grad` and `value_fn` of
-                `optax.lbfgs`. A tree of gradients is filtered as `grads` is. A function gets the model, where Optax
-                calls it with the parameters.
+                `optax.lbfgs`. A tree of the structure of the model holds gradients: it is filtered and conjugated as
+                `grads` is. A function gets the model, where Optax calls it with the parameters.
 
         Returns:
             The new model and the new optimiser.
@@ -158,9 +158,7 @@ class Optimizer(Module):
         leaves, treedef = tree_util.tree_flatten(model)
         self._check_model(model, leaves)
         params = self._select(leaves, treedef)
-        gradients = self._gradients(grads, model, leaves, treedef)
-        gradients = self._select(gradients, treedef)
-        ascent = tree_util.tree_map(lambda g: jnp.conj(g) if jnp.iscomplexobj(g) else g, gradients)
+        ascent = self._ascent(self._gradients(grads, model, leaves, treedef), treedef)
         extra = {name: self._for_optax(x, leaves, treedef) for name, x in extra.items()}
         updates, state = self.transform.update(ascent, self.state, params, **extra)
         return apply_updates(model, updates), replace_unchecked(self, {"state": state})
@@ -169,12 +167,16 @@ class Optimizer(Module):
         """The tree that Optax sees."""
         return treedef.unflatten([x if s else None for x, s in zip(leaves, self.trained.selected)])
 
+    def _ascent(self, gradients: List[Any], treedef: Any) -> PyTree:
+        """The direction of the steepest ascent: the gradients that Optax sees."""
+        return self._select([jnp.conj(g) if jnp.iscomplexobj(g) else g for g in gradients], treedef)
+
     def _for_optax(self, x: Any, leaves: List[Any], treedef: Any) -> Any:
         """An extra argument as Optax needs it."""
         is_function = callable(x) and tree_util.all_leaves([x])
         gradients = None if is_function else _leaves_like(x, treedef)
         if gradients is not None:
-            return self._select(gradients, treedef)
+            return self._ascent(gradients, treedef)
         if not callable(x):
             return x
         others = treedef.unflatten([None if s else leaf for leaf, s in zip(leaves, self.trained.selected)])
