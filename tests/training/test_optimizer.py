@@ -99,65 +99,53 @@ TRANSFORMS = {
     "keep_params_nonnegative": lambda label: optax.chain(optax.sgd(0.1), optax.keep_params_nonnegative()),
     "zero_nans": lambda label: optax.chain(optax.zero_nans(), optax.sgd(0.1)),
 }
-# The names of newer releases are there only if the installed release has them.
-_ALIASES = (
-    "adabelief adadelta adafactor adagrad adam adamax adamaxw adamw adan amsgrad fromage lamb lars lion nadam nadamw "
-    "noisy_sgd novograd optimistic_adam_v2 optimistic_gradient_descent radam rmsprop rprop sgd "
-    "sign_sgd sm3 yogi"
-).split()
-_CONTRIB = (
-    "acprop ademamix adopt cocob dadapt_adamw dog dowg madgrad muon prodigy schedule_free_adamw schedule_free_sgd "
-    "simplified_ademamix"
-).split()
-_WRAPPERS = {  # in `optax.contrib`, around another transformation
-    "mechanize": lambda make: make(optax.sgd(0.1)),
-    "sam": lambda make: make(optax.sgd(0.1), optax.sgd(0.01)),
-    "schedule_free": lambda make: make(optax.sgd(0.1), learning_rate=0.1),
-    "split_real_and_imaginary": lambda make: make(optax.adam(0.1)),
-}
-_CONTRIB_HOME = getattr(optax, "contrib", None)
 
 
-def _alias(make):
+def _by_default(make):
     parameters = inspect.signature(make).parameters
-    options = {name: x for name, x in (("learning_rate", 0.01), ("key", 0)) if name in parameters}
-    return lambda label: make(**options)
+    return make(**{name: x for name, x in (("learning_rate", 0.01), ("key", 0)) if name in parameters})
 
 
-def _wrapper(name):
-    return lambda label: _WRAPPERS[name](getattr(_CONTRIB_HOME, name))
-
-
-TRANSFORMS.update({name: _alias(getattr(optax, name)) for name in _ALIASES if hasattr(optax, name)})
-TRANSFORMS.update(
-    {"contrib." + name: _alias(getattr(_CONTRIB_HOME, name)) for name in _CONTRIB if hasattr(_CONTRIB_HOME, name)}
+# How to call the functions of Optax that only some releases have.
+_OF_OPTAX = dict.fromkeys(
+    (
+        "adabelief adadelta adafactor adagrad adam adamax adamaxw adamw adan amsgrad fromage lamb lars lbfgs lion "
+        "nadam nadamw noisy_sgd novograd optimistic_adam_v2 optimistic_gradient_descent polyak_sgd radam rmsprop "
+        "rprop sgd sign_sgd sm3 yogi contrib.acprop contrib.ademamix contrib.adopt contrib.cocob "
+        "contrib.dadapt_adamw contrib.dog contrib.dowg contrib.madgrad contrib.momo contrib.momo_adam contrib.muon "
+        "contrib.prodigy contrib.schedule_free_adamw contrib.schedule_free_sgd contrib.simplified_ademamix"
+    ).split(),
+    _by_default,
 )
-TRANSFORMS.update({"contrib." + name: _wrapper(name) for name in _WRAPPERS if hasattr(_CONTRIB_HOME, name)})
+_OF_OPTAX.update(
+    {
+        "contrib.mechanize": lambda make: make(optax.sgd(0.1)),
+        "contrib.reduce_on_plateau": lambda make: optax.chain(optax.sgd(0.1), make(patience=1, cooldown=0)),
+        "contrib.sam": lambda make: make(optax.sgd(0.1), optax.sgd(0.01)),
+        "contrib.schedule_free": lambda make: make(optax.sgd(0.1), learning_rate=0.1),
+        "contrib.split_real_and_imaginary": lambda make: make(optax.adam(0.1)),
+        "scale_by_backtracking_linesearch": lambda make: optax.chain(optax.sgd(1.0), make(max_backtracking_steps=5)),
+    }
+)
 
-# The arguments of `update` beyond the usual ones.
-EXTRA = {
-    "polyak_sgd": ("value",),
+
+def of_optax(name):
+    """A function of Optax, such as `contrib.sam`. `None` if the installed release doesn't have it."""
+    home = getattr(optax, "contrib", None) if name.startswith("contrib.") else optax
+    return getattr(home, name.split(".")[-1], None)
+
+
+for _name in filter(of_optax, _OF_OPTAX):
+    TRANSFORMS[_name] = lambda label, name=_name: _OF_OPTAX[name](of_optax(name))
+
+EXTRA = {  # what `update` takes in addition
     "contrib.momo": ("value",),
     "contrib.momo_adam": ("value",),
     "contrib.reduce_on_plateau": ("value",),
-    "scale_by_backtracking_linesearch": ("value", "grad", "value_fn"),
     "lbfgs": ("value", "grad", "value_fn"),
+    "polyak_sgd": ("value",),
+    "scale_by_backtracking_linesearch": ("value", "grad", "value_fn"),
 }
-_WITH_EXTRA = {
-    "contrib.reduce_on_plateau": lambda make: optax.chain(optax.sgd(0.1), make(patience=1, cooldown=0)),
-    "scale_by_backtracking_linesearch": lambda make: optax.chain(optax.sgd(1.0), make(max_backtracking_steps=5)),
-}
-
-
-def _has(name):
-    home = _CONTRIB_HOME if name.startswith("contrib.") else optax
-    return hasattr(home, name.split(".")[-1])
-
-
-def _make_with_extra(name):
-    make = getattr(_CONTRIB_HOME if name.startswith("contrib.") else optax, name.split(".")[-1])
-    return _WITH_EXTRA.get(name, lambda make: make())(make)
-
 
 _flat_value_and_grad = jax.jit(jax.value_and_grad(lambda params: loss(put(FROZEN, params))))
 _value_and_grad = eqx.filter_jit(eqx.value_and_grad_f(loss, filter_fn=eqx.trainable))
@@ -185,25 +173,17 @@ def train(transform, extra=(), steps=3):
     return model
 
 
-def check_only_the_trained_leaves_changed(model, expected):
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_trains_as_optax_does(name):
+    """The oracle is Optax on a dictionary of the trained arrays. The other leaves don't change."""
+    extra = EXTRA.get(name, ())
+    expected = train_by_optax(TRANSFORMS[name](labels_of_dictionary), extra)
+    model = train(TRANSFORMS[name](labels), extra)
     assert close(arrays(model), expected)
     assert not eqx.tree_equal(arrays(model), arrays(FROZEN))
     before, after = (eqx.filter(tree, eqx.trainable, inverse=True) for tree in (FROZEN, model))
     assert eqx.tree_equal(before, after)
     assert tree_util.tree_structure(model) == tree_util.tree_structure(FROZEN)
-
-
-@pytest.mark.parametrize("name", TRANSFORMS)
-def test_trains_as_optax_does(name):
-    """The oracle is Optax on a dictionary of the trained arrays. The other leaves don't change."""
-    expected = train_by_optax(TRANSFORMS[name](labels_of_dictionary))
-    check_only_the_trained_leaves_changed(train(TRANSFORMS[name](labels)), expected)
-
-
-@pytest.mark.parametrize("name", [name for name in EXTRA if _has(name)])
-def test_trains_as_optax_does_with_more_arguments(name):
-    expected = train_by_optax(_make_with_extra(name), EXTRA[name])
-    check_only_the_trained_leaves_changed(train(_make_with_extra(name), EXTRA[name]), expected)
 
 
 @pytest.mark.parametrize("name", ["adam", "multi_transform", "MultiSteps"])
@@ -395,7 +375,7 @@ PAIRS = {
     "weight decay": lambda: optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.1)),
     "clip": lambda: optax.chain(optax.clip_by_global_norm(0.1), optax.sgd(0.1)),
 }
-if hasattr(_CONTRIB_HOME, "split_real_and_imaginary"):
+if of_optax("contrib.split_real_and_imaginary"):
     PAIRS["adamw"] = lambda: optax.contrib.split_real_and_imaginary(optax.adamw(0.1))
 
 
