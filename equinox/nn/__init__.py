@@ -3,6 +3,8 @@
 Every layer acts on one example. Use `jax.vmap` for a batch. Every layer's call takes a `key`, so any layer can replace
 another. Most layers ignore it. `Shared` is no layer: its call takes nothing, and gives a tree.
 
+`torch_names` loads the weights of a PyTorch model, and gives them back.
+
 The leaves of the layers are arrays, so plain JAX takes them. Functions are part of the structure. Flags are leaves too:
 `deterministic` of `Dropout`, and `inference` of `BatchNorm` and `SpectralNorm`.
 """

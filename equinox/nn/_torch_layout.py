@@ -61,5 +61,5 @@ def own_names(layer: Any) -> Dict[str, Any]:
 
 def torch_contents(layer: Any) -> Dict[str, Any]:
     """What PyTorch's counterpart of a layer holds, by name."""
-    hook = getattr(layer, "_torch_names", None)
-    return own_names(layer) if hook is None else hook()
+    hook = getattr(type(layer), "_torch_names", None)
+    return own_names(layer) if hook is None else hook(layer)

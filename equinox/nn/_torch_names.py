@@ -9,11 +9,12 @@ from jax import core, tree_util
 
 from .. import _compat
 from .._compat.types import PyTree
+from .._trees.layout import layout_of
 from .._trees.names import part_of_name
 from .._trees.predicates import is_array, is_array_or_shape, is_jax_array
 from .._trees.translation import Change, Link, Translation, stack
 from ._state import State, StateIndex
-from ._torch_layout import Each, OneArray
+from ._torch_layout import Each, OneArray, torch_contents
 
 
 def torch_names(model: PyTree) -> Translation:
@@ -143,9 +144,8 @@ def _walk(name: str, node: Any) -> Iterator[Link]:
 
 
 def _children(node: Any) -> Sequence[Tuple[str, Any]]:
-    hook = getattr(type(node), "_torch_names", None)
-    if hook is not None:
-        return list(hook(node).items())
+    if layout_of(node) is not None:
+        return list(torch_contents(node).items())
     children = _compat.named_children(node)
     return [] if children is None else [(part_of_name(part), child) for part, child in children]
 

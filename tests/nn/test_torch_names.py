@@ -300,6 +300,17 @@ def test_errors():
         eqx.to_dict(linear(), rename={})
 
 
+def test_a_file_with_the_names_of_pytorch(tmp_path):
+    """`load` takes the same `rename`: here for a file of what `to_dict` gave."""
+    pytest.importorskip("safetensors", reason="safetensors is not installed")
+    path = str(tmp_path / "model.safetensors")
+    like = nn.make_with_state(make_cnn)()
+    arrays, _ = numbers("cnn")
+    model = filled(like, arrays)
+    eqx.save(path, eqx.to_dict(model, rename=nn.torch_names(model)))
+    assert eqx.tree_equal(eqx.load(path, like, rename=nn.torch_names(like)), model)
+
+
 def test_a_filter_selects_whole_arrays_of_pytorch():
     """An array that isn't made of wanted leaves alone is left out."""
     model = nn.Sequential([nn.MultiheadAttention(2, 4, key=KEY), linear()])
