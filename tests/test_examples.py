@@ -198,6 +198,15 @@ def test_train_rnn_from_the_shell(tmp_path, interruptible):
     _assert_is_picture(tmp_path / "curve.png")
 
 
+# Small settings, in which an example is compiled once for several tests
+SMALL = {
+    "ensemble": {"members": 2, "width": 8},
+    "train_cnn": {"batch_size": 32, "channels": 4},
+    "train_transformer": {"batch_size": 8, "context": 16, "width": 32, "depth": 2, "heads": 2},
+    "train_vae": {"width": 64, "learning_rate": 3e-3},
+}
+
+
 # Examples that learn digits
 
 
@@ -215,7 +224,7 @@ def test_train_vae_learns(load, tmp_path, monkeypatch, capsys):
     """The loss on held-out images falls below that of the average image, and a picture is written."""
     example, picture = load("train_vae"), tmp_path / "vae.png"
     monkeypatch.setattr(example, "load_digits", _blurred_bars)
-    loss, model, history = example.main(steps=400, width=64, learning_rate=3e-3, picture=str(picture))
+    loss, model, history = example.main(steps=400, picture=str(picture), **SMALL["train_vae"])
     pixels = _blurred_bars()[0].reshape(300, -1).astype("float64")
     average = pixels.mean(axis=0)
     cost_of_average = -np.mean(np.sum(pixels * np.log(average) + (1 - pixels) * np.log(1 - average), axis=1))
@@ -233,7 +242,7 @@ def test_train_cnn_learns(load, tmp_path, monkeypatch, capsys):
     """Nearly all held-out images are read, with the statistics of the training. A picture is written."""
     example, picture = load("train_cnn"), tmp_path / "cnn.png"
     monkeypatch.setattr(example, "load_digits", _blurred_bars)
-    accuracy, model, state, history = example.main(steps=60, batch_size=32, channels=4, picture=str(picture))
+    accuracy, model, state, history = example.main(steps=60, picture=str(picture), **SMALL["train_cnn"])
     assert accuracy > 0.97 > history["accuracy"][0][1]
     assert history["accuracy"][-1] == (60, accuracy)
     assert [step for step, _ in history["loss"]] == list(range(60))
@@ -255,11 +264,6 @@ def test_the_digits_are_those_of_scikit_learn(name, load):
 
 
 # The example that learns text
-
-SMALL = {
-    "ensemble": {"members": 2, "width": 8},
-    "train_transformer": {"batch_size": 8, "context": 16, "width": 32, "depth": 2, "heads": 2},
-}
 
 
 def _counting():
@@ -322,7 +326,7 @@ def test_an_interrupt_keeps_what_was_learnt(name, stop_after, load, tmp_path, mo
         monkeypatch.setattr(example, "load_digits", _blurred_bars)
     if hasattr(example, "load_text"):
         monkeypatch.setattr(example, "load_text", _counting)
-    _, model, *_, history = example.main(picture=str(picture), **SMALL.get(name, {}))
+    _, model, *_, history = example.main(picture=str(picture), **SMALL[name])
     assert len(history["loss"]) == len(models) == stop_after
     if models:
         assert _same_bits(model, models[-1])

@@ -10,7 +10,7 @@ import jax.random as jrandom
 import numpy as np
 import pytest
 from helpers.jaxprs import all_kinds
-from helpers.layer_laws import check_under_transformations, randoms
+from helpers.layer_laws import check_under_transformations, drawn, randoms
 from helpers.torch_cases import check, each_case, filled
 
 import equinox as eqx
@@ -23,7 +23,7 @@ KEY = jrandom.PRNGKey(0)
 def test_values_and_gradients_are_those_of_pytorch(case):
     """Over stride, dilation, groups, and padding of each kind and mode."""
     options = dict(case["options"])
-    conv = getattr(nn, options.pop("kind"))(key=KEY, **options)
+    conv = drawn(getattr(nn, options.pop("kind")), **options)
 
     def call(parameters, inputs):
         return {"y": jax.vmap(filled(conv, parameters))(inputs["x"])}
@@ -85,9 +85,7 @@ paddings = st.one_of(
 )
 def test_formula(length, kernel, stride, padding, dilation, groups, mode):
     """The output is the sum of the docstring, or an error says that the kernel doesn't fit."""
-    conv = nn.Conv1d(
-        groups, 2 * groups, kernel, stride, padding, dilation, groups, padding_mode=mode, key=jrandom.PRNGKey(length)
-    )
+    conv = drawn(nn.Conv1d, groups, 2 * groups, kernel, stride, padding, dilation, groups, padding_mode=mode)
     x = randoms(groups, length)
     expected = by_loops(conv, x)
     if expected.shape[1] < 1:

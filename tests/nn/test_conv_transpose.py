@@ -10,7 +10,7 @@ import jax.random as jrandom
 import numpy as np
 import pytest
 from helpers.jaxprs import all_kinds
-from helpers.layer_laws import check_under_transformations, randoms
+from helpers.layer_laws import check_under_transformations, drawn, randoms
 from helpers.torch_cases import check, each_case, filled
 
 import equinox as eqx
@@ -30,7 +30,7 @@ def swapped(weight, groups):
 def test_values_and_gradients_are_those_of_pytorch(case):
     """Over stride, padding, output padding, dilation and groups."""
     options = dict(case["options"])
-    conv = getattr(nn, options.pop("kind"))(key=KEY, **options)
+    conv = drawn(getattr(nn, options.pop("kind")), **options)
 
     def call(parameters, inputs):
         return {"y": jax.vmap(filled(conv, parameters))(inputs["x"])}
@@ -58,12 +58,11 @@ paddings = st.one_of(
 )
 def test_is_the_transpose_of_conv(length, kernel, stride, padding, more, dilation, groups, mode):
     """`<conv(y), x> == <y, transpose(x)>`, where both have the same options and the same weight."""
-    key = jrandom.PRNGKey(length)
     channels = 2 * groups, groups
-    options = {"groups": groups, "use_bias": False, "padding_mode": mode, "key": key}
+    options = {"groups": groups, "use_bias": False, "padding_mode": mode}
     more = min(more, stride - 1)
-    transpose = nn.ConvTranspose(1, *channels, kernel, stride, padding, more, dilation, **options)
-    conv = nn.Conv(1, *channels[::-1], kernel, stride, padding, dilation, **options)
+    transpose = drawn(nn.ConvTranspose, 1, *channels, kernel, stride, padding, more, dilation, **options)
+    conv = drawn(nn.Conv, 1, *channels[::-1], kernel, stride, padding, dilation, **options)
     conv = eqx.replace(conv, weight=swapped(transpose.weight, groups))
     x = randoms(channels[0], length)
     image = transpose(x)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
 import pytest
+from layer_laws import drawn
 from rnn_oracle import numpy_step
 from torch_cases import check, each_case, filled
 
@@ -27,16 +28,14 @@ def assert_close(got, expected):
 
 
 @each_case("recurrent")
-def test_same_as_pytorch(case, getkey):
+def test_same_as_pytorch(case):
     """Values and gradients are PyTorch's: over several layers, both directions, states, and packed lengths."""
     options = dict(case["options"])
     kind = options.pop("kind")
+    like = drawn(getattr(eqx.nn, kind), 3, 2, use_bias=options.pop("bias", True), **options)
 
     def call(parameters, inputs):
-        use_bias = options.get("bias", True)
-        rest = {name: x for name, x in options.items() if name != "bias"}
-        model = getattr(eqx.nn, kind)(3, 2, use_bias=use_bias, key=getkey(), **rest)
-        model = filled(model, parameters)
+        model = filled(like, parameters)
         state = [inputs[name] for name in ("h", "c") if name in inputs]
         state = None if not state else tuple(state) if kind == "LSTM" else state[0]
 
@@ -51,9 +50,9 @@ def test_same_as_pytorch(case, getkey):
 
 
 @CELLS
-def test_rnn_is_a_loop(cell, getkey, draw):
+def test_rnn_is_a_loop(cell, draw):
     """`RNN` gives what calling the cell in a loop gives, also for a cell of the user's and with `unroll`."""
-    cell, xs = cell(2, 3, key=getkey()), draw(3, 2)
+    cell, xs = drawn(cell, 2, 3), draw(3, 2)
     start = jax.tree_util.tree_map(lambda n: draw(n), (3, 3) if isinstance(cell, LSTMCell) else 3)
     state, states, one_step = start, [], jax.jit(cell.__call__)
     for x in xs:
@@ -69,9 +68,9 @@ def test_rnn_is_a_loop(cell, getkey, draw):
 
 
 @LAYERS
-def test_two_parts_are_the_whole(layer, getkey, draw):
+def test_two_parts_are_the_whole(layer, draw):
     """The state after the first part continues with the second part, wherever the cut is. A part may be empty."""
-    model, xs = layer(2, 3, key=getkey()), draw(4, 2)
+    model, xs = drawn(layer, 2, 3), draw(4, 2)
 
     @jax.jit
     def outcome(cut, length):
@@ -88,12 +87,12 @@ def test_two_parts_are_the_whole(layer, getkey, draw):
 
 
 @LAYERS
-def test_reverse_is_the_reversed_sequence(layer, getkey, draw):
+def test_reverse_is_the_reversed_sequence(layer, draw):
     """`reverse` begins at the end. In both directions, the second cell is the first one reversed."""
-    model, xs = layer(2, 3, num_layers=2, key=getkey()), draw(3, 2)
+    model, xs = drawn(layer, 2, 3, num_layers=2), draw(3, 2)
     ys, final = model(xs[::-1])
     assert_close(model(xs, reverse=True), (ys[::-1], final))
-    both = layer(2, 3, bidirectional=True, key=getkey())
+    both = drawn(layer, 2, 3, bidirectional=True)
     ys, final = both(xs)
     for d, cell in enumerate(both.layers[0]):
         expected_ys, expected = RNN(cell)(xs, reverse=d == 1)
@@ -102,9 +101,9 @@ def test_reverse_is_the_reversed_sequence(layer, getkey, draw):
 
 
 @LAYERS
-def test_padding_has_no_effect(layer, getkey, draw):
+def test_padding_has_no_effect(layer, draw):
     """What is in the padding changes no value and no gradient, also if it is NaN. Its own gradient is zero."""
-    model, xs = layer(2, 3, bidirectional=True, key=getkey()), draw(5, 2)
+    model, xs = drawn(layer, 2, 3, bidirectional=True), draw(5, 2)
     unpadded_ys, unpadded_final = model(xs[:3])
 
     @jax.jit
@@ -141,9 +140,9 @@ def test_a_wider_state_makes_the_output_wider(layer, getkey):
 
 
 @LAYERS
-def test_lengths_out_of_range(layer, getkey, draw):
+def test_lengths_out_of_range(layer, draw):
     """A known length is refused. A traced one gives NaN in its own sequence, and changes no other one."""
-    model, xs = layer(2, 3, 2, True, key=getkey()), draw(5, 2)
+    model, xs = drawn(layer, 2, 3, 2, True), draw(5, 2)
     for wrong in (6, -1, np.int64(6), jnp.array(-1)):
         message = r"`{}` expects `lengths` to be from 0 to 5, .*got {}".format(layer.__name__, int(wrong))
         with pytest.raises(ValueError, match=message):
@@ -213,7 +212,7 @@ def test_structure(layer, getkey):
 
 def test_dropout_is_between_layers(getkey, draw):
     """At probability 1 the second layer gets zeros. Inference drops nothing and needs no key."""
-    model, xs, key = GRU(2, 3, 2, dropout=1.0, key=getkey()), draw(3, 2), getkey()
+    model, xs, key = drawn(GRU, 2, 3, 2, dropout=1.0), draw(3, 2), getkey()
     assert isinstance(model.dropout, Dropout)
     first, second = model.layers[0][0], model.layers[1][0]
     assert_close(model(xs, key=key)[0], RNN(second)(jnp.zeros((3, 3)))[0])
