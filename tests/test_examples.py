@@ -366,7 +366,8 @@ def test_data_parallel_has_the_numbers_of_one_device(load, capsys):
     for x in jax.tree_util.tree_leaves(alone):
         assert x.sharding.device_set == {jax.devices()[0]}
     for x in jax.tree_util.tree_leaves(spread):
-        assert x.sharding.device_set == set(jax.devices()) and x.sharding.is_fully_replicated
+        assert {shard.device for shard in x.addressable_shards} == set(jax.devices())
+        assert all(shard.data.shape == x.shape for shard in x.addressable_shards)
     out = capsys.readouterr().out
     assert "Devices: {}".format(jax.device_count()) in out
     assert "same up to rounding" in out and "Examples/s on one device" in out
