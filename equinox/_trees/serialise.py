@@ -107,12 +107,17 @@ def tree_serialise_leaves(
     `save` writes a file that describes itself, whose arrays have names. If a path is given, the new file replaces the
     old one when it is whole.
 
+    The published Equinox reads and writes the same files. So a layer whose leaves differ there is written in its form:
+    a `Dropout` as its probability and its flag, a cell with the sum of its two biases. What the published layer can't
+    hold, such as the two biases, comes after all leaves.
+
     Args:
         path_or_file: The path of a file, or a file that is open for writing bytes. A path without a suffix gets the
             suffix `.eqx`.
         pytree: Any pytree.
         filter_spec: A function that writes one leaf, from `(file, leaf)` to `None`. Or a pytree of such functions that
-            is a prefix of `pytree`.
+            is a prefix of `pytree`. A leaf that only the published layer has is written by the function for the first
+            leaf of the layer.
         is_leaf: As in `jax.tree_util.tree_flatten`: what else in `pytree` counts as a leaf.
 
     Raises:
@@ -145,7 +150,9 @@ def tree_deserialise_leaves(
     filter_spec: PyTree = default_deserialise_filter_spec,
     is_leaf: Optional[IsLeaf] = None,
 ) -> T:
-    """Read the leaves of a tree from a file that `tree_serialise_leaves` wrote.
+    """Read the leaves of a tree from a file that `tree_serialise_leaves` or the published Equinox wrote.
+
+    Make `like` with the arguments of the layer that was written. The page about saving says what can't be converted.
 
     Args:
         path_or_file: The path of a file, or a file that is open for reading bytes. A path without a suffix gets the
@@ -157,7 +164,8 @@ def tree_deserialise_leaves(
         is_leaf: As in `jax.tree_util.tree_flatten`: what else in `like` counts as a leaf.
 
     Returns:
-        A tree of the structure of `like`.
+        A tree of the structure of `like`. What is structure here and a leaf in the published Equinox, such as the
+        probability of a `Dropout`, is that of the file.
 
     Raises:
         ValueError: A leaf can't be read, or has another shape, dtype or type than that of `like`. The message has its

@@ -24,7 +24,8 @@ def numbers(*shape):
 def models(eqx):
     """Return `{name: (make, call)}`: a function that makes the model, and one from the model to its outputs."""
     nn, key = eqx.nn, jrandom.PRNGKey(0)
-    ema = {"mode": "ema"} if "mode" in inspect.signature(nn.BatchNorm).parameters else {}
+    modes = "mode" in inspect.signature(nn.BatchNorm).parameters  # Equinox 0.11 has none
+    ema = {"mode": "ema"} if modes else {}
 
     def on(*shapes, **options):
         inputs = [numbers(*shape) for shape in shapes]
@@ -44,7 +45,7 @@ def models(eqx):
     def attention(**options):
         return lambda: nn.MultiheadAttention(2, 4, key=key, **options)
 
-    return {
+    made = {
         "Linear": (linear, on((3,))),
         "Linear without bias": (lambda: linear(use_bias=False), on((3,))),
         "MLP": (lambda: nn.MLP(3, 2, 4, 2, key=key), on((3,))),
@@ -93,6 +94,9 @@ def models(eqx):
             lambda tree: tree["b"][0](numbers(3)) * tree["a"] + tree["c"]["y"],
         ),
     }
+    if modes:
+        made["BatchNorm of mode batch"] = with_state(lambda: nn.BatchNorm(3, "batch", mode="batch"))
+    return made
 
 
 def _several_states(eqx, linear, options):
@@ -107,11 +111,14 @@ def _several_states(eqx, linear, options):
 
 
 def with_numbers(tree):
-    """The tree with other floating-point numbers in its JAX arrays, all positive because variances are."""
+    """The tree with other numbers in its JAX arrays. They are positive, because variances are."""
     leaves, structure = jax.tree_util.tree_flatten(tree)
     for i, x in enumerate(leaves):
-        if hasattr(x, "dtype") and type(x) is not np.ndarray and jnp.issubdtype(x.dtype, jnp.floating):
-            leaves[i] = jnp.asarray(1 + 0.5 * np.cos(7 * i + np.arange(x.size)).reshape(x.shape), x.dtype)
+        if hasattr(x, "dtype") and type(x) is not np.ndarray:
+            new = 1 + 0.5 * np.cos(7 * i + np.arange(x.size)).reshape(x.shape)
+            if not jnp.issubdtype(x.dtype, jnp.floating):
+                new = np.full(x.shape, 0 if x.dtype == bool else 3)  # after three batches
+            leaves[i] = jnp.asarray(new, x.dtype)
     return structure.unflatten(leaves)
 
 
