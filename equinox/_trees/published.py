@@ -68,8 +68,8 @@ class PublishedLeaves:
         return lambda leaves: structure.unflatten([build(leaves) for build in builders])
 
     def _walk_layer(self, layer, path, functions):
-        children, structure = tree_flatten_one_level(layer)
-        children = dict(zip([name[1:] for name, _ in named_children(layer)], children))
+        values, structure = tree_flatten_one_level(layer)
+        children = dict(zip([name[1:] for name, _ in named_children(layer)], values))
         number = sum(len(named_leaves(child, "", self._is_leaf)) for child in children.values())
         functions = list(itertools.islice(functions, number))
         first, functions = functions[0] if functions else self._default, iter(functions)

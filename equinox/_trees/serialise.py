@@ -213,14 +213,17 @@ def _read(file, leaves):
 
 
 def _has_kept(file):
-    """Whether values before the conversion follow. If something else follows, it isn't read."""
-    if not file.seekable():
-        return False
-    start = file.tell()
-    found = file.read(len(_KEPT)) == _KEPT
-    if not found:
+    """Whether values before the conversion follow. If something else follows, the file is left at its beginning."""
+    start = file.tell() if file.seekable() else None
+    found = file.read(len(_KEPT))
+    if found and found != _KEPT:
+        if start is None:
+            raise ValueError(
+                "`tree_deserialise_leaves` can't go back in this file, but must look at what follows the leaves of "
+                "`like`. Pass a path, or a file that can seek."
+            )
         file.seek(start)
-    return found
+    return found == _KEPT
 
 
 def _load_numbers(file, end):

@@ -200,7 +200,7 @@ class BatchNorm(StatefulLayer):
         return self._apply(x, wide, mean, var), state.set(self.running, after)
 
     def _torch_names(self) -> Dict[str, Any]:
-        names = {"weight": self.weight, "bias": self.bias}
+        names: Dict[str, Any] = {"weight": self.weight, "bias": self.bias}
         if isinstance(self.running, dict):
             names.update(running_mean=self.running["mean"], running_var=self.running["var"])
             if self.mode in _EMA:

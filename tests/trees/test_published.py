@@ -121,6 +121,21 @@ def test_two_trees_in_one_file():
         assert file.read() == b"end"
 
 
+class _Pipe(io.BytesIO):
+    def seekable(self):
+        return False
+
+
+def test_a_file_that_cannot_seek():
+    """One tree can be read from it. If another one follows, this is an error."""
+    cell = eqx.nn.LSTMCell(3, 2, key=jrandom.PRNGKey(0))
+    published = FILES["0.13.8"]["LSTMCell"][0]
+    assert eqx.tree_equal(eqx.tree_deserialise_leaves(_Pipe(written(eqx, cell)), cell), cell)
+    assert eqx.tree_equal(eqx.tree_deserialise_leaves(_Pipe(published), cell), read(published, cell))
+    with pytest.raises(ValueError, match="can't go back in this file"):
+        eqx.tree_deserialise_leaves(_Pipe(published + published), cell)
+
+
 key = jrandom.PRNGKey(0)
 WRONG = {
     "shape": ("MLP", lambda: eqx.nn.MLP(3, 2, 5, 2, key=key), ".layers[0].weight`: expected `Array` float32[5,3], got"),
