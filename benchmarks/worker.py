@@ -23,6 +23,7 @@ CASES = {
         "optimizer",
         "nodes",
         "trees",
+        "files",
         "tracing",
         "derivatives",
         "custom",

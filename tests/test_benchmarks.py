@@ -113,6 +113,15 @@ def test_contenders_return_the_same_trees(load, name):
 
 
 @needs_benchmarks
+def test_contenders_of_files_load_and_name_the_same_arrays(load):
+    files = load("speed.cases.files")
+    for calls in (files.load((2, 3)), files.to_dict(10)):
+        result, floor = calls["equinox"](), calls["floor"]()
+        assert len(result) == len(floor) > 10
+        assert all(x is y or np.array_equal(x, y) for x, y in zip(result, floor))
+
+
+@needs_benchmarks
 def test_each_target_belongs_to_a_case(load):
     names = {
         case.name.split(":")[0]

@@ -8,7 +8,6 @@ import re
 from typing import Any, Callable, Dict, List, Mapping, Optional, Union
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import core, tree_util
 
@@ -281,8 +280,7 @@ class _Conversion:
         placement = _compat.placement(leaf)
         key = id(value), placement
         if key not in self._made:
-            owned = self._own(value)
-            self._made[key] = jnp.asarray(owned) if placement is None else jax.device_put(owned, placement)
+            self._made[key] = jax.device_put(self._own(value), placement)
         return self._made[key]
 
 

@@ -146,6 +146,12 @@ def test_a_dtype_that_this_jax_lacks(path, monkeypatch):
         eqx.load(path)
 
 
+def test_arrays_begin_where_jax_needs_no_copy(path):
+    """JAX on the CPU takes the memory of a NumPy array that begins at a multiple of 64 bytes."""
+    eqx.save(path, [np.ones(n, np.int8) for n in range(5)])
+    assert all(x.ctypes.data % 64 == 0 for x in eqx.load(path).values() if x.size)
+
+
 def test_without_the_library(path, monkeypatch):
     """The error has the command that installs it. Nothing is written."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
