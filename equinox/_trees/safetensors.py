@@ -61,9 +61,7 @@ def write_arrays(function, path, arrays, metadata):
         metadata: A dictionary from texts to texts.
     """
     library = _library(function)
-    with ThreadPoolExecutor() as pool:  # `zlib.crc32` lets other threads run
-        checksums = dict(zip(arrays, pool.map(_checksum, arrays.values())))
-    metadata = dict(metadata, **{_CHECKSUMS: json.dumps(checksums)})
+    metadata = dict(metadata, **{_CHECKSUMS: json.dumps(_checksums_of(arrays))})
     metadata[_CHECKSUM] = _checksum_of_metadata(metadata)
     with replaced_path(path) as temporary:
         try:
@@ -160,6 +158,18 @@ def _checksums(entries, metadata):
     if checksums.keys() != entries.keys():
         raise DamagedFile("is damaged: its metadata has other names than its index")
     return checksums
+
+
+def _checksums_of(arrays):
+    """The checksums of NumPy arrays by name. Several threads share the work: `zlib.crc32` lets others run."""
+    names, count = list(arrays), min(8, os.cpu_count() or 1)
+
+    def part(i):
+        return {name: _checksum(arrays[name]) for name in names[i::count]}
+
+    with ThreadPoolExecutor(count) as pool:
+        found = {name: checksum for checksums in pool.map(part, range(count)) for name, checksum in checksums.items()}
+    return {name: found[name] for name in names}
 
 
 def _checksum(x):
