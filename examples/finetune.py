@@ -11,6 +11,7 @@ import argparse
 import jax
 import jax.numpy as jnp
 import jax.random as jrandom
+import numpy as np
 import optax
 from tqdm import tqdm
 
@@ -34,13 +35,13 @@ class Classifier(eqx.Module):
         return self.head(self.body(x))
 
 
-def make_points(number, turn, key):
+def make_points(number, turn, seed):
     """Points of a spiral that is turned by an angle: points (number, 2), and the arm of each one (number,)."""
-    arm_key, radius_key, noise_key = jrandom.split(key, 3)
-    arm = jrandom.randint(arm_key, (number,), 0, ARMS)
-    radius = jrandom.uniform(radius_key, (number,), minval=0.2, maxval=1)
-    angle = 2 * jnp.pi * arm / ARMS + 3 * radius + turn + 0.12 * jrandom.normal(noise_key, (number,))
-    return radius[:, None] * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1), arm
+    rng = np.random.RandomState(seed)
+    arm = rng.randint(ARMS, size=number)
+    radius = rng.uniform(0.2, 1, number)
+    angle = 2 * np.pi * arm / ARMS + 3 * radius + turn + 0.12 * rng.normal(size=number)
+    return (radius * np.stack([np.cos(angle), np.sin(angle)])).T.astype("float32"), arm.astype("int32")
 
 
 def loss_of(model, points, labels):
@@ -104,22 +105,22 @@ def main(
     path="spirals.safetensors",
 ):
     """Returns: the accuracy before and after the new training, the model before and the model after."""
-    keys = jrandom.split(jrandom.PRNGKey(seed), 6)
-    old_data = make_points(3000, 0.0, keys[0])
-    points, arms = make_points(number, turn, keys[1])
-    test_points, test_arms = make_points(3000, turn, keys[2])
+    old_data = make_points(3000, 0.0, seed)
+    points, arms = make_points(number, turn, seed + 1)
+    test_points, test_arms = make_points(3000, turn, seed + 2)
     new_data, test_data = (points, arms % 2), (test_points, test_arms % 2)
 
-    old = eqx.nn.MLP(2, ARMS, width, depth=3, key=keys[3])
+    old_key, new_key, lora_key = jrandom.split(jrandom.PRNGKey(seed), 3)
+    old = eqx.nn.MLP(2, ARMS, width, depth=3, key=old_key)
     old = train(old, old_data, old_steps, learning_rate, "old task")
     eqx.save(path, old)
     print("The old model names the arm of {:.1%} of its points.".format(float(accuracy(old, *old_data))))
 
-    before = choose_what_is_trained(load_body(path, Classifier(width, keys[4])), rank, keys[5])
+    before = choose_what_is_trained(load_body(path, Classifier(width, new_key)), rank, lora_key)
     print("\n{}\n".format(eqx.summary(before, points[0])))
     after = train(before, new_data, new_steps, learning_rate, "new task")
 
-    scratch = train(Classifier(width, keys[4]), new_data, new_steps, learning_rate, "from scratch")
+    scratch = train(Classifier(width, new_key), new_data, new_steps, learning_rate, "from scratch")
     scores = [float(accuracy(model, *test_data)) for model in (before, after, scratch)]
     print("Of 3000 new points, {:.1%} are right before the new training, and {:.1%} after it.".format(*scores))
     print("A model that learns from the same {} points alone has {:.1%}.".format(number, scores[2]))

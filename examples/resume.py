@@ -22,6 +22,9 @@ from tqdm import tqdm
 
 import equinox as eqx
 
+# The learning rate falls with the steps that the optimiser has counted. The count is in its state.
+OPTIM = optax.adam(optax.exponential_decay(3e-3, transition_steps=1000, decay_rate=0.5))
+
 
 class Training(NamedTuple):
     """All that the next step depends on."""
@@ -52,18 +55,21 @@ def make_step(model, optimizer, key, batch_size):
     return loss, model, optimizer, key
 
 
-def start(width, learning_rate, seed):
+@eqx.filter_jit
+def evaluate(model, number, key):
+    return loss_of(model, *make_batch(number, key))
+
+
+def start(width, seed):
     """The state before the first step."""
     model_key, key = jrandom.split(jrandom.PRNGKey(seed))
     model = eqx.nn.MLP(2, "scalar", width, depth=2, key=model_key)
-    # The learning rate falls with the steps that the optimiser has counted. The count is in its state.
-    optim = optax.adam(optax.exponential_decay(learning_rate, transition_steps=1000, decay_rate=0.5))
-    return Training(model, eqx.Optimizer(optim, model), key, step=0)
+    return Training(model, eqx.Optimizer(OPTIM, model), key, step=0)
 
 
 def start_or_go_on(checkpoint, options):
     """The state in the file, or the state before the first step if there is no file."""
-    training = start(options["width"], options["learning_rate"], options["seed"])
+    training = start(options["width"], options["seed"])
     if not os.path.exists(checkpoint):
         print("There is no {}: starting.".format(checkpoint))
         return training
@@ -110,15 +116,14 @@ def main(
     save_every=100,
     batch_size=128,
     width=64,
-    learning_rate=3e-3,
     seed=0,
     checkpoint="checkpoint.safetensors",
 ):
     """Returns: the loss on new samples, and the state at the end."""
-    options = {"batch_size": batch_size, "width": width, "learning_rate": learning_rate, "seed": seed}
+    options = {"batch_size": batch_size, "width": width, "seed": seed}
     training = start_or_go_on(checkpoint, options)
     training = train(training, steps, save_every, checkpoint, options)
-    loss = float(eqx.filter_jit(loss_of)(training.model, *make_batch(1000, jrandom.PRNGKey(seed + 1))))
+    loss = float(evaluate(training.model, 1000, jrandom.PRNGKey(seed + 1)))
     print("After step {} the loss is {:.4f}. The noise alone is 0.0025.".format(training.step, loss))
     print("The digest of the model, the optimiser, the key and the step is {}.".format(digest(training)))
     return loss, training
