@@ -248,6 +248,22 @@ def test_wrt_is_any_filter(name):
     assert [path for (path, before), (_, after) in pairs if not eqx.tree_equal(before, after)] == expected
 
 
+def test_the_program_is_that_of_optax():
+    """`Optimizer` costs nothing in a compiled function: it traces the same operations."""
+    transform = optax.chain(optax.clip_by_global_norm(0.1), optax.adamw(0.1))
+    optimizer = eqx.Optimizer(transform, FROZEN)
+
+    def bare(model, state, grads):
+        params = eqx.filter(model, eqx.trainable)
+        updates, state = transform.update(grads, state, params)
+        return eqx.apply_updates(model, updates), state
+
+    inputs = FROZEN, _value_and_grad(FROZEN)[1]
+    program = eqx.filter_make_jaxpr(lambda model, grads, optimizer: optimizer.step(model, grads))(*inputs, optimizer)
+    expected = eqx.filter_make_jaxpr(lambda model, grads, state: bare(model, state, grads))(*inputs, optimizer.state)
+    assert str(program[0]) == str(expected[0])
+
+
 def test_the_methods_are_pure():
     optimizer = eqx.Optimizer(optax.adam(0.1), FROZEN)
     before = [np.asarray(x) for x in tree_util.tree_leaves(optimizer)]
