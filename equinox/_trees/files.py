@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Callable, Dict, Mapping, Optional, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union, overload
 
 import numpy as np
 from jax import core, tree_util
 
 from .. import _compat
-from .._compat.types import PyTree
+from .._compat.types import Literal, PyTree, T
 from .names import Rename, fill, leaf_names
 from .paths import describe_leaf
 from .predicates import is_array, is_jax_array
@@ -106,6 +106,18 @@ def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = No
     write_arrays("save", os.fspath(path), arrays, {_RECORD: json.dumps(record)})
 
 
+@overload
+def load(path: Path, like: None = ..., *, sep: str = ...) -> Dict[str, Any]: ...
+@overload
+def load(path: Path, like: T, *, strict: Literal[True] = ..., rename: Optional[Rename] = ..., sep: str = ...) -> T: ...
+@overload
+def load(
+    path: Path, like: T, *, strict: Literal[False], rename: Optional[Rename] = ..., sep: str = ...
+) -> Tuple[T, Dict[str, Any]]: ...
+@overload
+def load(
+    path: Path, like: PyTree = ..., *, strict: bool = ..., rename: Optional[Rename] = ..., sep: str = ...
+) -> PyTree: ...
 def load(
     path: Path,
     like: PyTree = None,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 import difflib
 import re
-from typing import Any, Callable, Dict, List, Mapping, Optional, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union, overload
 
 import jax
 import numpy as np
 from jax import core, tree_util
 
 from .. import _compat
-from .._compat.types import FilterSpec, PyTree
+from .._compat.types import FilterSpec, Literal, PyTree, T
 from .partition import select_leaves
 from .paths import describe_leaf, joined_names
 from .predicates import is_array, is_array_or_shape, is_jax_array, is_numpy
@@ -66,6 +66,18 @@ def to_dict(
     return {name: leaf for name, leaf, wanted in zip(names, leaves, selected) if wanted}
 
 
+@overload
+def from_dict(
+    like: T, arrays: Mapping[str, Any], *, strict: Literal[True] = ..., rename: Optional[Rename] = ..., sep: str = ...
+) -> T: ...
+@overload
+def from_dict(
+    like: T, arrays: Mapping[str, Any], *, strict: Literal[False], rename: Optional[Rename] = ..., sep: str = ...
+) -> Tuple[T, Dict[str, Any]]: ...
+@overload
+def from_dict(
+    like: PyTree, arrays: Mapping[str, Any], *, strict: bool = ..., rename: Optional[Rename] = ..., sep: str = ...
+) -> PyTree: ...
 def from_dict(
     like: PyTree, arrays: Mapping[str, Any], *, strict: bool = True, rename: Optional[Rename] = None, sep: str = "."
 ) -> PyTree:

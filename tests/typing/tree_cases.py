@@ -62,26 +62,29 @@ eqx.named_leaves(tree, 3)  # error: mypy[arg-type] pyright[reportArgumentType]
 
 assert_type(eqx.to_dict(tree), Dict[str, Any])
 eqx.to_dict(tree, eqx.is_inexact_array, sep="/")
-eqx.from_dict(tree, {"a": 1}, rename={"a*": "b*", "c": None}, sep="/")
-eqx.from_dict(tree, {"a": 1}, rename=str.lower, strict=False)
+assert_type(eqx.from_dict(tree, {"a": 1}, rename={"a*": "b*", "c": None}, sep="/"), Tree)
+assert_type(eqx.from_dict(tree, {"a": 1}, rename=str.lower, strict=False), Tuple[Tree, Dict[str, Any]])
+assert_type(eqx.from_dict(tree, {"a": 1}, strict=bool(tree)), Any)
 eqx.from_dict(tree, {"a": 1}, rename=eqx.nn.torch_names(tree))
 assert_type(eqx.to_dict(tree, rename=eqx.nn.torch_names(tree)), Dict[str, Any])
 
 eqx.to_dict(tree, sep=1)  # error: mypy[arg-type] pyright[reportArgumentType]
 eqx.to_dict(tree, rename=str.lower)  # error: mypy[arg-type] pyright[reportArgumentType]
-eqx.from_dict(tree, [1])  # error: mypy[arg-type] pyright[reportArgumentType]
-eqx.from_dict(tree, {}, rename=1)  # error: mypy[arg-type] pyright[reportArgumentType]
+eqx.from_dict(tree, [1])  # error: mypy[call-overload] pyright[reportCallIssue,reportArgumentType]
+eqx.from_dict(tree, {}, rename=1)  # error: mypy[call-overload] pyright[reportCallIssue,reportArgumentType]
 
 
 # Files.
 
 eqx.save("path", tree, metadata={"width": 8})
 assert_type(eqx.load_metadata("path"), Dict[str, Any])
-eqx.load("path", tree, strict=False, rename={"*": "a.*"})
+assert_type(eqx.load("path"), Dict[str, Any])
+assert_type(eqx.load("path", tree, rename={"*": "a.*"}), Tree)
+assert_type(eqx.load("path", tree, strict=False, sep="/"), Tuple[Tree, Dict[str, Any]])
 
 eqx.save("path")  # error: mypy[call-arg] pyright[reportCallIssue]
 eqx.save("path", tree, metadata=[1])  # error: mypy[arg-type] pyright[reportArgumentType]
-eqx.load(1)  # error: mypy[arg-type] pyright[reportArgumentType]
+eqx.load(1)  # error: mypy[call-overload] pyright[reportCallIssue,reportArgumentType]
 
 eqx.tree_serialise_leaves("path", tree, eqx.default_serialise_filter_spec)
 assert_type(eqx.tree_deserialise_leaves("path", tree), Tree)
