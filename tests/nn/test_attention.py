@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
 import pytest
-from helpers.layer_laws import randoms
+from helpers.layer_laws import drawn, randoms
 from helpers.torch_cases import check, filled, load
 from jax import lax
 
@@ -41,7 +41,7 @@ def make_decoder(max_length, **options):
     return nn.make_with_state(make)()
 
 
-SMALL = make_layer(2, 4)
+SMALL = drawn(nn.MultiheadAttention, 2, 4)
 
 # PyTorch's numbers
 
@@ -61,12 +61,13 @@ def test_dot_product_attention_is_that_of_pytorch(case):
 @cases("layer")
 def test_the_layer_is_that_of_pytorch(case):
     """With and without biases, masks, and other lengths of keys and values."""
+    bias = "in_proj_bias" in case["parameters"]
+    flags = {"use_{}_bias".format(name): bias for name in ("query", "key", "value", "output")}
+    sizes = case["options"]["num_heads"], *case["options"]["sizes"]
+    like = drawn(nn.MultiheadAttention, *sizes, output_size=4, **flags)
 
     def call(parameters, inputs):
-        bias = "in_proj_bias" in parameters
-        flags = {"use_{}_bias".format(name): bias for name in ("query", "key", "value", "output")}
-        layer = make_layer(case["options"]["num_heads"], *case["options"]["sizes"], output_size=4, **flags)
-        layer = filled(layer, parameters)
+        layer = filled(like, parameters)
         return {"y": layer(inputs["query"], inputs["key"], inputs["value"], inputs.get("mask"))}
 
     check(case, call)
@@ -252,7 +253,7 @@ def test_dropout_has_the_right_mean():
     ys, expected = compute(jrandom.split(jrandom.PRNGKey(0), 2000))
     assert np.std(ys, 0).min() > 0.01
     np.testing.assert_allclose(np.mean(ys, 0), expected, atol=0.06)
-    layer, x = make_layer(2, 4, dropout_p=0.5), randoms(3, 4)
+    layer, x = drawn(nn.MultiheadAttention, 2, 4, dropout_p=0.5), randoms(3, 4)
     evaluated = nn.inference_mode(layer)
 
     @jax.jit
@@ -267,7 +268,7 @@ def test_dropout_has_the_right_mean():
 
 def test_under_transformations():
     """A batch, compiled."""
-    layer = make_layer(4, 8, 3, 5, 6, qk_size=2, vo_size=3, num_kv_heads=2)
+    layer = drawn(nn.MultiheadAttention, 4, 8, 3, 5, 6, qk_size=2, vo_size=3, num_kv_heads=2)
     arrays = randoms(2, 3, 8), randoms(2, 5, 3), randoms(2, 5, 5)
     ys = jax.jit(jax.vmap(layer))(*arrays)
     one = jax.jit(layer.__call__)
@@ -276,7 +277,11 @@ def test_under_transformations():
 
 def test_heads_are_processed():
     """With rotary embeddings the output depends on differences of positions only."""
-    layer, rotary, x = make_layer(2, 8, num_kv_heads=1), nn.RotaryPositionalEmbedding(4), randoms(5, 8)
+    layer, rotary, x = (
+        drawn(nn.MultiheadAttention, 2, 8, num_kv_heads=1),
+        nn.RotaryPositionalEmbedding(4),
+        randoms(5, 8),
+    )
 
     def process(query, key_, value, offset=0):
         assert (query.shape, key_.shape, value.shape) == ((5, 2, 4), (5, 1, 4), (5, 1, 4))
@@ -390,7 +395,7 @@ def test_a_failed_call_does_not_spend_the_state(wrong, message):
 
 X = np.ones((3, 8), np.float32)
 HEADS = [np.ones((3, 4, 2), np.float32)] * 3
-LAYER = make_layer(4, 8)
+LAYER = drawn(nn.MultiheadAttention, 4, 8)
 
 
 def decode(max_length, of=None, **options):
