@@ -204,7 +204,9 @@ class BatchNorm(StatefulLayer):
         if isinstance(self.running, dict):
             names.update(running_mean=self.running["mean"], running_var=self.running["var"])
             if self.mode in _EMA:
-                count = changed(self.running["first"], lambda steps: steps == 0, lambda first: as_int64(~first))
+                count = changed(
+                    self.running["first"], lambda n: n == 0, lambda first: as_int64(1 - first.astype(jnp.int32))
+                )
             else:
                 count = changed(self.running["steps"], lambda steps: steps, as_int64)
             names["num_batches_tracked"] = count

@@ -212,7 +212,7 @@ def test_complex_numbers(make):
 def test_rms_norm_is_its_formula():
     """With a bias, which PyTorch's has not. A scale of the input changes nothing."""
     x, bias = randoms(6), randoms(6)
-    norm = filled(nn.RMSNorm(6), bias=jnp.array(bias))
+    norm = eqx.replace(nn.RMSNorm(6), bias=jnp.array(bias))
     np.testing.assert_allclose(norm(x), x / np.sqrt((x.astype(float) ** 2).mean() + 1e-5) + bias, rtol=1e-5)
     np.testing.assert_allclose(norm(5 * x), norm(x), atol=1e-4)
 
@@ -382,7 +382,7 @@ def test_spectral_norm_makes_the_largest_singular_value_1():
     """After enough iterations. Here each iteration makes the error nine times smaller, or more."""
     linear = nn.Linear(4, 3, bias=False, key=jrandom.PRNGKey(0))
     orthogonal, _ = np.linalg.qr(randoms(4, 4))
-    linear = filled(linear, weight=jnp.array(np.diag([3.0, 1.0, 0.5]) @ orthogonal[:3]))
+    linear = eqx.replace(linear, weight=jnp.array(np.diag([3.0, 1.0, 0.5]) @ orthogonal[:3]))
     norm, state = nn.make_with_state(nn.SpectralNorm)(linear, num_power_iterations=10, key=jrandom.PRNGKey(1))
     columns, state = jax.vmap(norm, in_axes=(0, None), out_axes=(0, None))(jnp.eye(4), state)
     np.testing.assert_allclose(np.linalg.svd(columns, compute_uv=False), [1, 1 / 3, 1 / 6], rtol=1e-4)
@@ -392,7 +392,7 @@ def test_spectral_norm_makes_the_largest_singular_value_1():
 def test_computed_weights_in_double_precision(x64):
     """With x64, `SpectralNorm` and `WeightNorm` compute float64 weights that are exact to this precision."""
     weight = np.diag([8.0, 1.0, 0.5]) @ np.random.RandomState(0).normal(size=(3, 3))
-    linear = filled(nn.Linear(3, 3, bias=False, key=jrandom.PRNGKey(0)), weight=jnp.array(weight))
+    linear = eqx.replace(nn.Linear(3, 3, bias=False, key=jrandom.PRNGKey(0)), weight=jnp.array(weight))
     norm, state = nn.make_with_state(nn.SpectralNorm)(linear, num_power_iterations=30, key=jrandom.PRNGKey(1))
     x = np.array([1.0, -2.0, 0.5])
     y, state = norm(x, state)
@@ -496,3 +496,16 @@ def test_errors(call, error, message):
     """They name the layer, the argument, what came and what to do."""
     with pytest.raises(error, match=message):
         call()
+
+
+def test_batch_norm_of_another_mode_takes_the_statistics_of_pytorch():
+    """The mode `"ema"` keeps only whether there was no batch yet."""
+    like = nn.make_with_state(nn.BatchNorm)(2, "batch", mode="ema")
+    ones = np.ones(2, np.float32)
+    names = ("weight", "bias", "running_mean", "running_var")
+    for count, back in ((0, 0), (3, 1)):
+        arrays = dict(dict.fromkeys(names, ones), num_batches_tracked=np.array(count))
+        norm, state = eqx.from_dict(like, arrays, rename=nn.torch_names(like))
+        assert bool(state.get(norm.running)["first"]) == (count == 0)
+        again = eqx.to_dict((norm, state), rename=nn.torch_names(like))["num_batches_tracked"]
+        assert again.dtype == np.int64 and again == back
