@@ -386,6 +386,16 @@ def test_complex_gradients_are_conjugated(jit):
         assert np.allclose(model["z"], 1j * (1 - 0.8**n), atol=1e-5)
 
 
+def test_gradients_among_the_extra_arguments_are_conjugated_too():
+    def update(grads, state, params, grad):
+        assert grads["z"] == grad["z"] == 1 - 2j
+        return grads, state
+
+    model, grads = {"z": jnp.zeros((), jnp.complex64)}, {"z": jnp.array(1 + 2j)}
+    new, _ = eqx.Optimizer(Transform(lambda params: (), update), model).step(model, grads, grad=grads)
+    assert new["z"] == 1 - 2j
+
+
 PAIRS = {
     "momentum": lambda: optax.sgd(0.1, momentum=0.9),
     "weight decay": lambda: optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.1)),
