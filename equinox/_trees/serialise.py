@@ -12,7 +12,9 @@ import numpy as np
 from jax import tree_util
 
 from .. import _compat
+from .._compat import named_children
 from .._compat.types import IsLeaf, PyTree, T
+from .layout import layout_of
 from .paths import describe_leaf
 from .predicates import is_array, is_array_or_shape, is_jax_array, is_numpy
 from .prefix import is_function, items_of_leaves, mismatch
@@ -136,12 +138,12 @@ def tree_serialise_leaves(
     published = _published(pytree, filter_spec, "pytree", is_leaf, default_serialise_filter_spec, _as_numpy)
     lossy = [i for i, converted in enumerate(published.converted) if converted.loses()]
     with _opened("tree_serialise_leaves", path_or_file, replaced_file) as file:
-        _write(file, published.leaves)
+        _write(file, pytree, published.leaves)
         if lossy:
             file.write(_KEPT)
             np.save(file, np.array(lossy))
             for i in lossy:
-                _write(file, published.converted[i].own)
+                _write(file, pytree, published.converted[i].own)
 
 
 def tree_deserialise_leaves(
@@ -185,31 +187,49 @@ def tree_deserialise_leaves(
     """
     published = _published(like, filter_spec, "like", is_leaf, default_deserialise_filter_spec, _as_zeros)
     with _opened("tree_deserialise_leaves", path_or_file, lambda path: open(path, "rb")) as file:
-        leaves = _read(file, published.leaves)
+        leaves = _read(file, like, published.leaves)
         if published.converted and _has_kept(file):
-            for i in _read(file, [("like", len(published.converted), _load_numbers)])[0]:
-                published.converted[i].kept = _read(file, published.converted[i].own)
+            for i in _read(file, like, [("like", len(published.converted), _load_numbers)])[0]:
+                published.converted[i].kept = _read(file, like, published.converted[i].own)
         if file is not path_or_file and file.read(1):
             raise ValueError("`tree_deserialise_leaves` expects a file with the leaves of `like`, but it has more.")
     return published.build(leaves)
 
 
-def _write(file, leaves):
+def _write(file, tree, leaves):
     for path, leaf, function in leaves:
         try:
             function(file, leaf)
         except ValueError as error:  # such as an int of more than 64 bits
-            raise ValueError("`tree_serialise_leaves` can't write `{}`: {}".format(path, error)) from error
+            where = _in_words(path, tree, "pytree")
+            raise ValueError("`tree_serialise_leaves` can't write {}: {}".format(where, error)) from error
 
 
-def _read(file, leaves):
+def _read(file, like, leaves):
     new = []
     for path, leaf, function in leaves:
         try:
             new.append(function(file, leaf))
         except (EOFError, ValueError) as error:
-            raise ValueError("`tree_deserialise_leaves` can't read `{}`: {}".format(path, error)) from error
+            raise ValueError(
+                "`tree_deserialise_leaves` can't read {}: {}. The file must have the leaves of `like`, in the same "
+                "order. Make `like` with the arguments of the layers that were written.".format(
+                    _in_words(path, like, "like"), str(error).rstrip(".")
+                )
+            ) from error
     return new
+
+
+def _in_words(path, tree, root):
+    """The path of a leaf, with the class of the layer that has it."""
+    place, node, layer = root, tree, None
+    while node is not None:
+        layer = type(node).__name__ if layout_of(node) is not None else layer
+        steps = [(place + name, child) for name, child in named_children(node) or ()]
+        place, node = next(
+            ((to, x) for to, x in steps if path[: len(to)] == to and path[len(to) :][:1] in ".["), ("", None)
+        )
+    return "`{}`".format(path) if layer is None else "`{}` of a layer of the class `{}`".format(path, layer)
 
 
 def _has_kept(file):

@@ -138,9 +138,21 @@ def test_a_file_that_cannot_seek():
 
 key = jrandom.PRNGKey(0)
 WRONG = {
-    "shape": ("MLP", lambda: eqx.nn.MLP(3, 2, 5, 2, key=key), ".layers[0].weight`: expected `Array` float32[5,3], got"),
-    "layer": ("GRUCell", lambda: eqx.nn.LSTMCell(3, 2, key=key), ".weight_ih`: expected `Array` float32[8,3], got"),
-    "hidden size": ("LSTMCell", lambda: eqx.nn.LSTMCell(3, 4, key=key), ".weight_ih`: expected `Array` float32[16,3]"),
+    "shape": (
+        "MLP",
+        lambda: eqx.nn.MLP(3, 2, 5, 2, key=key),
+        ".layers[0].weight` of a layer of the class `Linear`: expected `Array` float32[5,3], got",
+    ),
+    "layer": (
+        "GRUCell",
+        lambda: eqx.nn.LSTMCell(3, 2, key=key),
+        ".weight_ih` of a layer of the class `LSTMCell`: expected `Array` float32[8,3], got",
+    ),
+    "hidden size": (
+        "LSTMCell",
+        lambda: eqx.nn.LSTMCell(3, 4, key=key),
+        ".weight_ih` of a layer of the class `LSTMCell`: expected `Array` float32[16,3]",
+    ),
     "mode of BatchNorm": (
         "BatchNorm",
         lambda: eqx.nn.make_with_state(eqx.nn.BatchNorm)(3, "batch"),
@@ -149,17 +161,18 @@ WRONG = {
     "activation": (
         "PReLU",
         lambda: eqx.nn.PReLU(num_parameters=3),
-        ".negative_slope`: expected `Array` float32[3], got `ndarray` float32[]",
+        ".negative_slope` of a layer of the class `PReLU`: expected `Array` float32[3], got `ndarray` float32[]",
     ),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_errors_of_leaves(name):
-    """The error has the path of the layer, and both sides."""
+    """The error has the path of the leaf, the class of its layer, both sides, and the next move."""
     case, make, message = WRONG[name]
-    with pytest.raises(ValueError, match=re.escape("can't read `like" + message)):
+    with pytest.raises(ValueError, match=re.escape("can't read `like" + message)) as info:
         read(FILES["0.13.8"][case][0], make())
+    assert str(info.value).endswith("Make `like` with the arguments of the layers that were written.")
 
 
 @pytest.mark.parametrize("own", [False, True])
@@ -189,5 +202,7 @@ def test_damage_after_the_published_leaves(tmp_path):
             eqx.tree_deserialise_leaves(path, cell)
     other = io.BytesIO()
     np.save(other, np.array([7]))
-    with pytest.raises(ValueError, match="can't read `like`: expected values before the conversion for 1 layers"):
+    with pytest.raises(
+        ValueError, match="can't read `like` of .*`GRUCell`: expected values before the conversion for 1 layers"
+    ):
         read(data[:end] + other.getvalue(), cell)
