@@ -71,7 +71,10 @@ def placement(x, jax=jax):
         device = x.device() if on_one_device else default
         return None if device == default else device
     sharding = getattr(x, "sharding", None)
-    return None if sharding is None or sharding.device_set == {default} else sharding
+    try:
+        return None if sharding is None or sharding.device_set == {default} else sharding
+    except ValueError:  # its mesh has no devices, as in the output of `jax.eval_shape` on explicit axes
+        return None
 
 
 def is_device(x):

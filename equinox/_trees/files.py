@@ -17,7 +17,7 @@ import os
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union, overload
 
 import numpy as np
-from jax import core, tree_util
+from jax import tree_util
 
 from .. import _compat
 from .._compat.types import Literal, PyTree, T
@@ -25,6 +25,7 @@ from .names import Rename, fill, leaf_names
 from .paths import describe_leaf
 from .predicates import is_array, is_jax_array
 from .safetensors import CODES, DamagedFile, read_arrays, read_metadata, write_arrays
+from .values import values_of
 
 _VERSION = 1
 _RECORD = "equinox"
@@ -52,8 +53,8 @@ Path = Union[str, "os.PathLike[str]"]
 def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = None, sep: str = ".") -> None:
     """Save the arrays of a tree, and its Python numbers and texts, in a safetensors file. `load` reads it.
 
-    The leaves are saved by name, as `to_dict` names them. Other leaves, such as functions, are not saved. `load` takes
-    them from its `like`. An array that is at two places of the tree is saved once.
+    The leaves are saved by name, as `to_dict` names them. Other leaves, such as functions and NumPy's arrays of text,
+    are not saved. `load` takes them from its `like`. An array that is at two places of the tree is saved once.
 
     The file is complete or not there: the data is written to another file in the same folder, which replaces the old
     file at the end. An array that is spread over devices is gathered. Other readers of safetensors can read the arrays.
@@ -172,7 +173,7 @@ def load(
         leaves = _decoded(arrays, _record(metadata, checked))
     except DamagedFile as error:
         raise _unreadable("load", path, error) from None
-    return leaves if like is None else fill("load", like, leaves, strict, rename, sep, own=np.asarray)
+    return leaves if like is None else fill("load", like, leaves, strict, rename, sep, are_new=True)
 
 
 def load_metadata(path: Path) -> Dict[str, Any]:
@@ -234,17 +235,11 @@ def _unreadable(function, path, error):
 
 def _encode(name, array):
     """The NumPy array that is stored for an array, and its encoding or `None`."""
-    if isinstance(array, core.Tracer):
-        raise TypeError(
-            "`save` expects arrays with values, but `{}` is traced. Call `save` outside of `jax.jit` and other "
-            "transformations.".format(name)
-        )
-    x = _compat.to_numpy(array) if is_jax_array(array) else np.asarray(array)
-    if x is None:
-        raise ValueError(
-            "`save` can't see all of `{}`, because it spans several processes. Gather it first, for example with "
-            "`jax.experimental.multihost_utils.process_allgather`.".format(name)
-        )
+    try:
+        x = values_of(array) if is_jax_array(array) else np.asarray(array)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind("`save` can't save `{}`: {}".format(name, error)) from None
     x = x.astype(x.dtype.newbyteorder("="), order="C", copy=False)
     if is_jax_array(array) and _compat.is_typed_key(array):
         return x, {"key": _compat.key_impl_name(array)}

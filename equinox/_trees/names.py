@@ -88,7 +88,8 @@ def from_dict(
     number or a text, is replaced only if `arrays` has its name. The new leaf must have the same type.
 
     A NumPy array becomes a JAX array on the devices of the array of `like`, unless `like` has a NumPy array there. A
-    JAX array stays where it is. An object that has several names in `arrays` is converted once.
+    JAX array stays where it is. An object that has several names in `arrays` is converted once. The new tree shares no
+    memory with the NumPy arrays in `arrays`.
 
     Args:
         like: Any pytree. It isn't changed. A `jax.ShapeDtypeStruct` may stand for an array, as in the output of
@@ -127,13 +128,13 @@ def from_dict(
         ([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]], {'scale': 2.0})
     """
     _check_names(arrays)
-    return fill("from_dict", like, arrays, strict, rename, sep, own=np.array)
+    return fill("from_dict", like, arrays, strict, rename, sep)
 
 
-def fill(function, like, arrays, strict, rename, sep, own):
+def fill(function, like, arrays, strict, rename, sep, are_new=False):
     """`from_dict`, for the public function that has the name `function`.
 
-    A JAX array may share the memory of a NumPy array. `own` makes a NumPy array that nobody else will change.
+    If the arrays are new, nobody else has them. Then leaves may use their memory, and JAX arrays are moved too.
     """
     leaves, treedef = tree_util.tree_flatten(like)
     given = arrays
@@ -155,7 +156,7 @@ def fill(function, like, arrays, strict, rename, sep, own):
     found, used = leaves_of_arrays(
         function, links, {name: arrays[sources[name]] for name in sources if name in fitting}
     )
-    convert = _Conversion(own)
+    convert = _Conversion(are_new)
     tree = treedef.unflatten([convert(leaf, found[i]) if i in found else leaf for i, leaf in enumerate(leaves)])
     if strict:
         return tree
@@ -280,25 +281,24 @@ def fits(leaf, value):
 class _Conversion:
     """Makes leaves of values that fit. The same value at several places is converted once."""
 
-    def __init__(self, own):
-        self._own = own
+    def __init__(self, are_new):
+        self._are_new = are_new
         self._made: Dict[Any, Any] = {}
 
     def __call__(self, leaf, value):
-        if is_numpy(leaf):
-            return value if isinstance(value, core.Tracer) else _as_numpy(value, leaf)
-        if not is_array_or_shape(leaf) or is_jax_array(value):
+        if not is_array_or_shape(leaf) or isinstance(value, core.Tracer):
             return value
-        placement = _compat.placement(leaf)
+        if isinstance(leaf, np.generic):
+            return np.asarray(value)[()]
+        if is_jax_array(value) and not is_numpy(leaf) and not self._are_new:
+            return value
+        placement = "numpy" if is_numpy(leaf) else _compat.placement(leaf)
         key = id(value), placement
         if key not in self._made:
-            self._made[key] = jax.device_put(self._own(value), placement)
+            # An array of JAX on the CPU may use the memory of the NumPy array that it is made of.
+            own = value if self._are_new else np.array(value)
+            self._made[key] = np.asarray(own) if is_numpy(leaf) else jax.device_put(own, placement)
         return self._made[key]
-
-
-def _as_numpy(value, leaf):
-    array = np.asarray(value)
-    return array[()] if isinstance(leaf, np.generic) else array
 
 
 def _message(function, expected, arrays, sources, missing, unknown, misfits, next_move):

@@ -16,10 +16,11 @@ from .._compat import named_children
 from .._compat.types import IsLeaf, PyTree, T
 from .layout import layout_of
 from .paths import describe_leaf
-from .predicates import is_array, is_array_or_shape, is_jax_array, is_numpy
+from .predicates import is_array_or_shape, is_jax_array, is_numpy
 from .prefix import is_function, items_of_leaves, mismatch
 from .published import PublishedLeaves
 from .replaced_file import replaced_file
+from .values import values_of
 
 PathOrFile = Union[str, "os.PathLike[str]", BinaryIO]
 
@@ -38,6 +39,11 @@ def default_serialise_filter_spec(f: BinaryIO, x: Any) -> None:
         f: A file that is open for writing bytes.
         x: The leaf.
 
+    Raises:
+        ValueError: NumPy's format can't hold the leaf, such as an `int` of more than 64 bits or an array of objects.
+        ValueError: This process doesn't see the whole array.
+        TypeError: The array is traced.
+
     Example:
         >>> import io
         >>> file = io.BytesIO()
@@ -45,7 +51,7 @@ def default_serialise_filter_spec(f: BinaryIO, x: Any) -> None:
         >>> np.load(io.BytesIO(file.getvalue())).tolist()
         [1.0, 1.0]
     """
-    if is_array(x) or type(x) in _NUMBERS:
+    if is_jax_array(x) or is_numpy(x) or type(x) in _NUMBERS:
         np.save(f, np.asarray(_as_numpy(x)), allow_pickle=False)
 
 
@@ -70,10 +76,10 @@ def default_deserialise_filter_spec(f: BinaryIO, x: Any) -> Any:
         >>> eqx.default_deserialise_filter_spec(io.BytesIO(file.getvalue()), 0.0)
         2.5
     """
-    if is_array_or_shape(x):
-        return _like(x, np.load(f, allow_pickle=False))
+    if is_array_or_shape(x) or is_numpy(x):
+        return _like(x, _read_array(f))
     if type(x) in _NUMBERS:
-        value = np.load(f, allow_pickle=False)
+        value = _read_array(f)
         number = value.item() if value.shape == () else value
         if type(number) is not type(x):
             raise ValueError("expected {}, got {}".format(describe_leaf(x), describe_leaf(value)))
@@ -81,17 +87,23 @@ def default_deserialise_filter_spec(f: BinaryIO, x: Any) -> Any:
     return x
 
 
+def _read_array(f):
+    """The next array of a file. `np.load` would also open archives."""
+    return np.lib.format.read_array(f, allow_pickle=False)
+
+
 def _like(x, value):
     """The array `value` of a file as an array of the kind of `x`."""
     is_key = _is_key(x)
     if is_key:
-        value = jax.random.wrap_key_data(value, impl=_compat.key_impl_name(x))
+        try:
+            value = _compat.typed_keys(value, _compat.key_impl_name(x))
+        except (TypeError, ValueError):
+            raise ValueError("expected the data of {}, got {}".format(describe_leaf(x), describe_leaf(value))) from None
     elif value.dtype.kind == "V" and value.dtype.itemsize == x.dtype.itemsize:
         value = value.view(x.dtype)  # a dtype that NumPy itself doesn't have, such as bfloat16
     if value.shape != x.shape or value.dtype != x.dtype:
         raise ValueError("expected {}, got {}".format(describe_leaf(x), describe_leaf(value)))
-    if is_key:
-        return value
     if is_numpy(x):
         return value[()] if isinstance(x, np.generic) else value
     placement = _compat.placement(x)
@@ -124,6 +136,7 @@ def tree_serialise_leaves(
 
     Raises:
         ValueError: A leaf can't be written, such as an `int` of more than 64 bits. The message has its path.
+        TypeError: An array is traced: the call is inside a transformation such as `jax.jit`.
         ValueError: The structure of `filter_spec` isn't a prefix of that of `pytree`. The message says where.
         TypeError: A leaf of `filter_spec` is no function.
         TypeError: `path_or_file` is no path and no file.
@@ -200,9 +213,9 @@ def _write(file, tree, leaves):
     for path, leaf, function in leaves:
         try:
             function(file, leaf)
-        except ValueError as error:  # such as an int of more than 64 bits
-            where = _in_words(path, tree, "pytree")
-            raise ValueError("`tree_serialise_leaves` can't write {}: {}".format(where, error)) from error
+        except (TypeError, ValueError) as error:  # such as an int of more than 64 bits
+            kind, where = TypeError if isinstance(error, TypeError) else ValueError, _in_words(path, tree, "pytree")
+            raise kind("`tree_serialise_leaves` can't write {}: {}".format(where, error)) from error
 
 
 def _read(file, like, leaves):
@@ -248,15 +261,15 @@ def _has_kept(file):
 
 def _load_numbers(file, end):
     """The numbers of the layers whose values follow. They are below `end`."""
-    numbers = np.load(file, allow_pickle=False)
-    if numbers.ndim != 1 or numbers.dtype != int or not all(0 <= i < end for i in numbers):
+    numbers = _read_array(file)
+    if numbers.ndim != 1 or numbers.dtype.kind != "i" or not all(0 <= i < end for i in numbers):
         raise ValueError("expected values before the conversion for {} layers of `like`".format(end))
     return numbers
 
 
 def _as_numpy(x):
     """A JAX array as a NumPy array."""
-    return _compat.to_numpy(x) if is_jax_array(x) else x
+    return values_of(x) if is_jax_array(x) else x
 
 
 def _as_zeros(x):

@@ -5,7 +5,7 @@ A `Translation` is a `rename` of `from_dict`, `to_dict` and `load` that changes 
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import jax
 import jax.numpy as jnp
@@ -63,14 +63,15 @@ def arrays_of_leaves(links: Sequence[Link], leaves: Sequence[Any], selected: Seq
     return arrays
 
 
-def leaves_of_arrays(function: str, links: Sequence[Link], arrays: Dict[str, Any]) -> Tuple[Dict[int, Any], set]:
+def leaves_of_arrays(function: str, links: Sequence[Link], arrays: Dict[str, Any]) -> Tuple[Dict[int, Any], Set[str]]:
     """The new leaves by number, and the names of the arrays that they were made of.
 
     A link is used if all of its arrays are there. Several arrays may be there for one leaf, as for tied weights. Then
     they are equal.
     """
     found: Dict[int, Any] = {}
-    used: Dict[int, Link] = {}
+    made_by: Dict[int, Link] = {}
+    used: Set[str] = set()
     for link in links:
         if not all(name in arrays for name in link.names):
             continue
@@ -79,10 +80,11 @@ def leaves_of_arrays(function: str, links: Sequence[Link], arrays: Dict[str, Any
             if i in found and not _is_equal(found[i], leaf):
                 raise ValueError(
                     "`{}` can't take two arrays for one leaf, but `{}` and `{}` differ. The leaf is at both places of "
-                    "the model.".format(function, used[i].names[0], link.names[0])
+                    "the model.".format(function, made_by[i].names[0], link.names[0])
                 )
-            found[i], used[i] = leaf, link
-    return found, {name for link in used.values() for name in link.names}
+            found[i], made_by[i] = leaf, link
+        used.update(link.names)
+    return found, used
 
 
 def _is_equal(a: Any, b: Any) -> bool:

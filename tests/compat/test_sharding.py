@@ -135,6 +135,14 @@ def test_shard_map_of_the_experimental_form(monkeypatch):
         _compat.shard_map("fun", mesh, "in", "out", jax=stand_in("0.4.3"))
 
 
+class OnAbstractMesh:
+    """A sharding whose mesh has no devices, as in the shapes that `jax.eval_shape` gives for explicit axes."""
+
+    @property
+    def device_set(self):
+        raise ValueError("device_set is not implemented for `jax.sharding.AbstractMesh`.")
+
+
 def test_placement():
     """The sharding since 0.4.1, before that the device. `None` where JAX would put an array anyway, and for tracers."""
     devices = [object(), object()]
@@ -151,6 +159,7 @@ def test_placement():
     assert _compat.placement(SimpleNamespace(device=lambda: devices[1], sharding_spec=0), jax=old) is None
     assert _compat.placement(SimpleNamespace(device="pmapped"), jax=old) is None
     assert _compat.placement(1j, jax=new) is _compat.placement(1j, jax=old) is None
+    assert _compat.placement(SimpleNamespace(sharding=OnAbstractMesh()), jax=new) is None
     config.jax_default_device = devices[1]
     assert _compat.placement(SimpleNamespace(sharding=there), jax=new) is None
     assert _compat.placement(SimpleNamespace(sharding=here), jax=new) is here

@@ -229,7 +229,11 @@ ERRORS = {
     "JSON": (TypeError, lambda path: eqx.save(path, 1, metadata={"a": {1, 2}}), "`metadata` that JSON can express"),
     "reserved": (ValueError, lambda path: eqx.save(path, {"__metadata__": 1}), "a leaf with the name '__metadata__'"),
     "same name": (ValueError, lambda path: eqx.save(path, {"a.b": 1, "a": {"b": 1}}), "`save` needs a name for each"),
-    "traced": (TypeError, lambda path: jax.jit(lambda x: eqx.save(path, [x]))(1.0), "`0` is traced"),
+    "traced": (
+        TypeError,
+        lambda path: jax.jit(lambda x: eqx.save(path, [x]))(1.0),
+        "can't save `0`: expected an array",
+    ),
     "no file": (OSError, eqx.load, "No such file"),
     "no folder": (OSError, lambda path: eqx.save(os.path.join(path, "x"), 1), "No such file"),
 }
@@ -253,3 +257,16 @@ def test_arrays_on_several_devices(path):
     assert eqx.load(path)["0"].tolist() == x.tolist()
     loaded = eqx.load(path, [jax.device_put(jnp.zeros(16), named("d"))])
     assert layout(loaded[0]) == layout(jax.device_put(x, named("d"))) and loaded[0].tolist() == x.tolist()
+
+
+@shards
+@several
+def test_typed_keys_go_where_those_of_like_are(path):
+    """Keys are placed as other arrays are."""
+    if not hasattr(jrandom, "wrap_key_data"):
+        pytest.skip("`jax.random.wrap_key_data` came in JAX 0.4.16, this is " + jax.__version__)
+    keys = jrandom.split(jrandom.key(3), 16)
+    eqx.save(path, [keys])
+    like = jax.device_put(jrandom.split(jrandom.key(0), 16), named("d"))
+    (loaded,) = eqx.load(path, [like])
+    assert layout(loaded) == layout(like) and eqx.tree_equal(jrandom.key_data(loaded), jrandom.key_data(keys))

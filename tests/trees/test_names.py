@@ -9,7 +9,7 @@ import jax.random as jrandom
 import numpy as np
 import optax
 import pytest
-from devices import DEVICES, layout, named, several, shards
+from devices import DEVICES, HOW_MANY, layout, named, several, shards
 from hypothesis import given
 from jax import tree_util
 from random_trees import Pair, Point, children, flat, map_tree, same, trees
@@ -197,14 +197,16 @@ def aligned_ones():
 
 
 def test_kinds_of_arrays():
-    """A NumPy array becomes what `like` has. It is copied for a JAX array, because it may change later."""
+    """A NumPy array becomes what `like` has. It is copied, because it may change later."""
     like = [jnp.zeros(2), np.zeros(2, np.float32), np.float32(0), jax.ShapeDtypeStruct((2,), jnp.float32)]
     x = aligned_ones()
     got = eqx.from_dict(like, {"0": x, "1": jnp.ones(2), "2": jnp.ones(()), "3": x})
-    assert isinstance(got[1], np.ndarray) and isinstance(got[2], np.float32)
+    assert isinstance(got[1], np.ndarray) and got[1].flags.writeable and isinstance(got[2], np.float32)
     assert eqx.is_inexact_array(got[0]) and got[0] is got[3]
+    one, two = eqx.from_dict((np.zeros(2, np.float32), np.zeros(2, np.float32)), {"0": x, "1": x})
+    assert one is two
     x[0] = 5
-    assert got[0].tolist() == [1, 1]
+    assert got[0].tolist() == one.tolist() == [1, 1]
 
 
 def test_an_array_at_two_places_is_converted_once():
@@ -265,3 +267,16 @@ def test_arrays_go_where_those_of_like_are():
     got = eqx.from_dict(jax.device_put(jnp.zeros(2), DEVICES[1]), {"": x})
     x[0] = 5
     assert layout(got) == layout(jax.device_put(jnp.zeros(2), DEVICES[1])) and got.tolist() == [1, 1]
+
+
+@shards
+@several
+def test_a_shape_on_an_abstract_mesh_is_nowhere():
+    """`jax.eval_shape` gives such shapes for arrays with explicit axes. JAX chooses the device."""
+    if not hasattr(jax, "set_mesh"):
+        pytest.skip("`jax.set_mesh` came in JAX 0.7, this is " + jax.__version__)
+    explicit = jax.make_mesh((HOW_MANY,), ("d",), axis_types=(jax.sharding.AxisType.Explicit,))
+    with jax.set_mesh(explicit):
+        x = jax.device_put(jnp.zeros(HOW_MANY), jax.sharding.NamedSharding(explicit, jax.sharding.PartitionSpec("d")))
+        like = jax.eval_shape(jnp.sin, x)
+    assert eqx.from_dict(like, {"": np.ones(HOW_MANY, np.float32)}).tolist() == [1] * HOW_MANY

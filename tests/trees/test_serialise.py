@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
 import pytest
+from devices import layout, named, several, shards
 from hypothesis import given
 from random_trees import map_tree, trees
 
@@ -31,7 +32,12 @@ def written(tree, **options):
     return io.BytesIO(file.getvalue())
 
 
-@given(trees().filter(lambda tree: all(abs(x) < 2**60 for x in jax.tree_util.tree_leaves(tree) if type(x) is int)))
+def can_be_written(x):
+    """NumPy's format has neither numbers of more than 64 bits nor Python objects."""
+    return abs(x) < 2**60 if type(x) is int else not (isinstance(x, np.ndarray) and x.dtype.hasobject)
+
+
+@given(trees().filter(lambda tree: all(map(can_be_written, jax.tree_util.tree_leaves(tree)))))
 def test_reading_undoes_writing(tree):
     """For each random tree. Nothing is left in the file."""
     file = written(tree)
@@ -60,13 +66,35 @@ def test_rare_dtypes_and_shapes():
     assert eqx.tree_equal(loaded, [x])
 
 
+def test_arrays_that_jax_does_not_have():
+    """NumPy's arrays of text and dates are written too, as the published package does."""
+    tree = [np.array(["a", "bc"]), np.array("2020-01-01", "M8[D]"), np.longdouble(2) / 3, jnp.ones(2)]
+    like = [np.array(["", "xy"]), np.array("2021-01-01", "M8[D]"), np.longdouble(0), jnp.zeros(2)]
+    assert eqx.tree_equal(eqx.tree_deserialise_leaves(written(tree), like), tree)
+
+
+@shards
+@several
+def test_arrays_go_where_those_of_like_are():
+    """Typed keys too."""
+    makers = [lambda seed: jnp.full(16, seed)]
+    if hasattr(jrandom, "wrap_key_data"):  # since JAX 0.4.16
+        makers.append(lambda seed: jrandom.split(jrandom.key(seed), 16))
+    like = [jax.device_put(make(0), named("d")) for make in makers]
+    loaded = eqx.tree_deserialise_leaves(written([make(3) for make in makers]), like)
+    assert [layout(x) for x in loaded] == [layout(x) for x in like]
+
+
 def test_typed_keys():
     """They come back as typed keys."""
-    if not hasattr(jrandom, "key"):
-        pytest.skip("this JAX has no `jax.random.key`")
+    if not hasattr(jrandom, "wrap_key_data"):
+        pytest.skip("`jax.random.wrap_key_data` came in JAX 0.4.16, this is " + jax.__version__)
     tree = [jrandom.key(1), jrandom.split(jrandom.key(2))]
     like = [jrandom.key(0), jrandom.split(jrandom.key(0))]
     assert eqx.tree_equal(eqx.tree_deserialise_leaves(written(tree), like), tree)
+    for other in (1.0, jnp.ones(2), jnp.ones(3, jnp.uint32)):
+        with pytest.raises(ValueError, match=r"can't read `like\[0\]`: expected the data of `Array` key"):
+            eqx.tree_deserialise_leaves(written([other]), like)
 
 
 def test_filters():
@@ -86,6 +114,7 @@ ERRORS = {
     "dtype": ({"a": np.ones(2)}, {"a": np.ones(2, int)}, "`like['a']`: expected `ndarray` int64[2], got"),
     "number": ([1], [1.0], "`like[0]`: expected `float` 1.0, got `ndarray` int64[]"),
     "too short": ([1.0], [1.0, 2.0], "can't read `like[1]`"),
+    "text": ([np.array(["a"])], [np.array(["ab"])], "`like[0]`: expected `ndarray` <U2[1], got `ndarray` <U1[1]"),
 }
 
 
@@ -95,6 +124,12 @@ def test_errors_of_leaves(name):
     tree, like, message = ERRORS[name]
     with pytest.raises(ValueError, match=re.escape(message)):
         eqx.tree_deserialise_leaves(written(tree), like)
+
+
+def zipped():
+    file = io.BytesIO()
+    np.savez(file, np.ones(2))
+    return file.getvalue()
 
 
 def test_other_errors(tmp_path):
@@ -107,6 +142,13 @@ def test_other_errors(tmp_path):
     for size in range(len(data)):
         with pytest.raises(ValueError, match=r"can't read `like\[0\]`"):
             eqx.tree_deserialise_leaves(io.BytesIO(data[:size]), [jnp.ones(2)])
+    for archive in (b"PK\3\4 is no archive", zipped()):
+        with pytest.raises(ValueError, match=r"can't read `like\[0\]`"):
+            eqx.tree_deserialise_leaves(io.BytesIO(archive), [jnp.ones(2)])
+    with pytest.raises(TypeError, match=r"can't write `pytree\[0\]`: expected an array with values"):
+        jax.jit(lambda x: eqx.tree_serialise_leaves(path, [x]))(1.0)
+    with pytest.raises(ValueError, match=r"can't write `pytree\[0\]`: Object arrays"):
+        eqx.tree_serialise_leaves(path, [np.array([jnp], object)])
     with pytest.raises(TypeError, match="`path_or_file` to be a path or a file, got `int` 1"):
         eqx.tree_serialise_leaves(1, [])
     with pytest.raises(TypeError, match="a function from a file and a leaf"):
