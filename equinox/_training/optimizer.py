@@ -11,7 +11,7 @@ from jax import tree_util
 from .._compat.types import FilterSpec, PyTree, T
 from .._module import Module, field
 from .._module.replace import replace_unchecked
-from .._trees.partition import combine, filter
+from .._trees.partition import combine
 from .._trees.paths import describe_leaf, first_difference, leaf_paths
 from .._trees.predicates import is_array_or_shape, is_inexact_array_like, is_inexact_dtype, is_jax_array, is_none
 from .._trees.prefix import mismatch
@@ -24,28 +24,26 @@ class _Trained:
     """Which leaves of a model are trained. It can be compared and hashed, so it is static.
 
     Args:
-        structure: The model with `None` for each leaf. Unlike a `PyTreeDef` it can be pickled, and an error can name
-            its paths.
-        selected: A bool for each leaf.
+        tree: The model with a bool for each leaf. Unlike a `PyTreeDef` it can be pickled, and an error can name its
+            paths.
     """
 
-    __slots__ = ("_treedef", "selected", "structure")
+    __slots__ = ("selected", "structure", "tree")
 
-    def __init__(self, structure: PyTree, selected: Tuple[bool, ...]) -> None:
-        self.structure = structure
-        self.selected = selected
-        self._treedef = tree_util.tree_structure(structure)
+    def __init__(self, tree: PyTree) -> None:
+        self.tree = tree
+        self.selected, self.structure = tree_util.tree_flatten(tree)
 
     def __eq__(self, other: Any) -> bool:
         if self is other:
             return True
-        return type(other) is _Trained and self.selected == other.selected and self._treedef == other._treedef
+        return type(other) is _Trained and self.selected == other.selected and self.structure == other.structure
 
     def __hash__(self) -> int:
-        return hash(self.selected)
+        return hash(tuple(self.selected))
 
     def __reduce__(self) -> Any:
-        return _Trained, (self.structure, self.selected)
+        return _Trained, (self.tree,)
 
     def __repr__(self) -> str:
         return "<{} of {} leaves>".format(sum(self.selected), len(self.selected))
@@ -123,7 +121,7 @@ class Optimizer(Module):
         _check_selected(model, leaves, selected)
         params = treedef.unflatten([x if s else None for x, s in zip(leaves, selected)])
         self.transform = transform
-        self.trained = _Trained(_structure(model), tuple(selected))
+        self.trained = _Trained(treedef.unflatten(selected))
         self.state = _without_repeats(transform.init(params), leaves)
 
     def step(self, model: T, grads: PyTree, **extra: Any) -> Tuple[T, Optimizer]:
@@ -156,7 +154,7 @@ class Optimizer(Module):
             [0.5, 0.5]
         """
         leaves, treedef = tree_util.tree_flatten(model)
-        self._check_model(model, leaves)
+        self._check_model(model, treedef)
         params = self._select(leaves, treedef)
         ascent = self._ascent(self._gradients(grads, model, leaves, treedef), treedef)
         extra = {name: self._for_optax(x, leaves, treedef) for name, x in extra.items()}
@@ -187,18 +185,15 @@ class Optimizer(Module):
 
         return function
 
-    def _check_model(self, model: PyTree, leaves: List[Any]) -> None:
-        now, before = _structure(model), self.trained.structure
-        if tree_util.tree_structure(now) != tree_util.tree_structure(before):
-            path, expected, got = first_difference(before, now, "model")
-            what = "At `{}` expected {}, got {}.".format(path, expected, got)
-        elif len(leaves) != len(self.trained.selected):
-            what = "It had {} leaves, and has {}.".format(len(self.trained.selected), len(leaves))
-        else:
+    def _check_model(self, model: PyTree, treedef: Any) -> None:
+        if treedef == self.trained.structure:
             return
+        path, expected, got = first_difference(self.trained.tree, model, "model")
         raise ValueError(
-            "`Optimizer.step` expects the model to have the structure that it had when the optimiser was made. {} If "
-            "the change is intended, as by `freeze`, make a new `Optimizer`.".format(what)
+            "`Optimizer.step` expects the model to have the structure that it had when the optimiser was made. At "
+            "`{}` expected {}, got {}. If the change is intended, as by `freeze`, make a new `Optimizer`.".format(
+                path, expected, got
+            )
         )
 
     def _gradients(self, grads: PyTree, model: PyTree, leaves: List[Any], treedef: Any) -> List[Any]:
@@ -220,11 +215,6 @@ class Optimizer(Module):
                     )
                 )
         return gradients
-
-
-def _structure(model):
-    """The model with `None` for each leaf."""
-    return filter(model, False)
 
 
 def _leaves_like(tree, treedef):

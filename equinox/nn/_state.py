@@ -211,8 +211,8 @@ class State:
             2
         """
         values = self._unspent()
-        keys = [self._key(index, "substate") for _, index in _indices(model)]
-        return _new_state({key: values[key] for key in keys})
+        keys = {self._key(index, "substate") for _, index in _indices(model)}
+        return _new_state({key: value for key, value in values.items() if key in keys})
 
     def update(self, substate: State) -> State:
         """Make a state with the values of another one, such as one that `substate` made. This state is spent.
