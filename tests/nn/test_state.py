@@ -184,7 +184,8 @@ def test_a_part_of_the_state():
         part.update(two_counters()[1])
     with pytest.raises(TypeError, match="expects `substate` to be a `State`, got 3"):
         part.update(3)
-    both, reverse = new.substate([model[0], model[2]]), new.substate([model[2], model[0]])
+    model, state = two_counters()
+    both, reverse = state.substate([model[0], model[2]]), state.substate([model[2], model[0]])
     assert tree_util.tree_structure(both) == tree_util.tree_structure(reverse)
 
 
