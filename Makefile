@@ -167,5 +167,5 @@ doctor:  ## Show what this machine has (Pythons, containers, accelerators), and 
 
 clean:  ## Remove the environments and all generated files except the results
 	@$(PYTHON) -I docker/in_venv.py --remove
-	rm -rf build dist site cnn.png spirals.png transformer.png vae.png .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist site cnn.png ensemble.png spirals.png transformer.png vae.png checkpoint.safetensors spirals.safetensors .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +

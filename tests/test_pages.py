@@ -54,11 +54,17 @@ def _promised_output(code):
 WITH_CODE = [page for page in PAGES if "```python" in _read(page)]
 
 
+def _promised_values(text):
+    """What a page says that `print` gives in a block of text: pairs of an expression and the text."""
+    return re.findall(r"^`print\((.+)\)` gives:\n\n```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
 @pytest.fixture
-def run_block(monkeypatch):
+def run_block(monkeypatch, tmp_path):
     """Runs a block of a page in a module that all blocks of one test share. Returns: that module, the output."""
     module = types.ModuleType("page")
     monkeypatch.setitem(sys.modules, "page", module)  # `dataclasses` looks up there what annotations mean
+    monkeypatch.chdir(tmp_path)  # a page may write files
 
     def run(page, lines_before, code):
         program = compile("\n" * lines_before + code, page, "exec")  # so that errors name the page's lines
@@ -90,6 +96,8 @@ def test_code_runs_and_prints_what_it_says(page, run_block):
         if page in ABOUT:
             require(ABOUT[page])
         _check_output(page, blocks, run_block)
+        for expression, text in _promised_values(_read(page)):
+            assert str(eval(expression, dict(sys.modules["page"].__dict__))) == text.rstrip("\n"), page
     except NotImplementedError as error:
         if not re.search("`.* needs JAX", str(error)):
             raise
@@ -108,6 +116,7 @@ def test_the_pages_with_code_are_found():
     assert {*ABOUT, *LIBRARIES} <= set(WITH_CODE)
     for page in WITH_CODE:
         assert _read(page).count("```python") == len(list(_python_blocks(_read(page))))
+        assert _read(page).count("` gives:") == len(_promised_values(_read(page)))
 
 
 def test_quick_example_gives_the_right_gradient(run_block):
