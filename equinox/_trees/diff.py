@@ -96,7 +96,7 @@ def _values_in_words(a: Any, b: Any, comparison: Comparison) -> List[str]:
     differ = ~np.asarray(comparison.elements(x, y, np))
     distance = np.where(differ, _distance(x, y), 0)
     place = np.unravel_index(np.argmax(distance), x.shape)
-    words = "{} -> {}".format(x[place], y[place])
+    words = "{!s} -> {!s}".format(x[place], y[place])  # `format` would write a float32 with the digits of a float64
     if x.ndim:
         at = "[{}]".format(", ".join(map(str, place)))
         words = "{} of {} values differ, most at {}: {}".format(np.count_nonzero(differ), x.size, at, words)

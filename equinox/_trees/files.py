@@ -72,6 +72,7 @@ def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = No
         ValueError: An array spans several processes, so this process doesn't see all of it.
         TypeError: `metadata` is no dictionary with texts as keys, or JSON can't express it.
         TypeError: An array is traced: `save` was called inside a transformation such as `jax.jit`.
+        TypeError: `path` is no path.
         TypeError: `sep` is no text.
         OSError: The file can't be written. The old file stays as it is.
         ImportError: The library safetensors isn't installed.
@@ -87,6 +88,7 @@ def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = No
         >>> eqx.tree_equal(eqx.load(path, like), mlp)
         True
     """
+    path = _checked_path("save", path)
     _check_metadata(metadata)
     names, leaves = leaf_names("save", tree, sep), tree_util.tree_leaves(tree)
     arrays: Dict[str, np.ndarray] = {}
@@ -104,7 +106,7 @@ def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = No
             if encoding is not None:
                 encodings[name] = encoding
     record = {"version": _VERSION, "metadata": dict(metadata or {}), "leaves": encodings}
-    write_arrays("save", os.fspath(path), arrays, {_RECORD: json.dumps(record)})
+    write_arrays("save", path, arrays, {_RECORD: json.dumps(record)})
 
 
 @overload
@@ -152,6 +154,7 @@ def load(
         ValueError: `rename` or `strict` was given without `like`.
         TypeError: `rename` is no function and no dictionary, or gives something that is no text.
         TypeError: `sep` is no text.
+        TypeError: `path` is no path.
         OSError: The file can't be read.
         ImportError: The library safetensors isn't installed.
         NotImplementedError: The file has typed PRNG keys, and the running JAX is older than 0.4.16.
@@ -167,7 +170,7 @@ def load(
     """
     if like is None and (rename is not None or not strict):
         raise ValueError("`load` without `like` gives all that is in the file. Pass `like` with `rename` and `strict`.")
-    path = os.fspath(path)
+    path = _checked_path("load", path)
     try:
         arrays, metadata, checked = read_arrays("load", path)
         leaves = _decoded(arrays, _record(metadata, checked))
@@ -188,6 +191,7 @@ def load_metadata(path: Path) -> Dict[str, Any]:
 
     Raises:
         ValueError: The file is cut off, damaged or no safetensors file, or is of a newer version.
+        TypeError: `path` is no path.
         OSError: The file can't be read.
         ImportError: The library safetensors isn't installed.
 
@@ -198,13 +202,22 @@ def load_metadata(path: Path) -> Dict[str, Any]:
         >>> eqx.load_metadata(path)
         {'sizes': [3, 8, 2]}
     """
-    path = os.fspath(path)
+    path = _checked_path("load_metadata", path)
     try:
         metadata, checked = read_metadata("load_metadata", path)
         record = _record(metadata, checked)
     except DamagedFile as error:
         raise _unreadable("load_metadata", path, error) from None
     return metadata if record is None else record["metadata"]
+
+
+def _checked_path(function, path):
+    try:
+        return os.fspath(path)
+    except TypeError:
+        raise TypeError(
+            "`{}` expects `path` to be the path of a file, got {}.".format(function, describe_leaf(path))
+        ) from None
 
 
 def _check_metadata(metadata):
@@ -215,9 +228,16 @@ def _check_metadata(metadata):
             "`save` expects `metadata` to be a dictionary with texts as keys, got {}.".format(describe_leaf(metadata))
         )
     try:
-        json.dumps(dict(metadata))
-    except (TypeError, ValueError) as error:
+        json.dumps(dict(metadata), default=_refuse)
+    except ValueError as error:  # such as a list that holds itself
         raise TypeError("`save` expects `metadata` that JSON can express: {}.".format(error)) from None
+
+
+def _refuse(value):
+    raise TypeError(
+        "`save` expects `metadata` that JSON can express, but it has {}. Convert it, for example by `float(x)` or "
+        "`x.tolist()`, or save it in the tree.".format(describe_leaf(value))
+    )
 
 
 def _check_name(name):

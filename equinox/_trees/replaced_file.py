@@ -1,6 +1,7 @@
 """`replaced_path` and `replaced_file`: write a file so that its path has the old file or the whole new one."""
 
 import contextlib
+import errno
 import os
 import stat
 import uuid
@@ -14,6 +15,8 @@ def replaced_path(path):
     call uses another path, which ends with `.tmp`. So that file is in nobody's way.
     """
     path = os.path.realpath(path)  # a link stays a link
+    if os.path.isdir(path):  # say so before anything is written
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     temporary = "{}.{}.tmp".format(path, uuid.uuid4().hex)
     try:
         open(temporary, "xb").close()

@@ -35,6 +35,7 @@ CASES = {
     ),
     "NaN": ([X], [X.at[2, 0].set(np.nan)], ["[0]: f32[3,2], 1 of 6 values differ, most at [2, 0]: 4.0 -> nan"]),
     "a scalar": ([jnp.int32(3)], [jnp.int32(5)], ["[0]: i32[], 3 -> 5, by 2"]),
+    "digits of a float32": ([jnp.float32(0.1)], [jnp.float32(0.3)], ["[0]: f32[], 0.1 -> 0.3, by 0.2"]),
     "integers far apart": (
         np.array([-(2**63), 1]),
         np.array([2**63 - 1, 0]),
@@ -53,7 +54,7 @@ CASES = {
         jnp.zeros(2, jnp.bfloat16),
         [
             "the tree: bf16[2], 2 of 2 values differ, most at [0]: {} -> {}, by 1".format(
-                *jnp.array([1, 0], jnp.bfloat16)
+                *map(str, np.array([1, 0], jnp.bfloat16))
             )
         ],
     ),

@@ -224,9 +224,32 @@ def test_a_newer_version_is_an_error(path, monkeypatch):
             load(path)
 
 
+def make_cycle():
+    metadata = {}
+    metadata["again"] = metadata
+    return metadata
+
+
 ERRORS = {
     "metadata": (TypeError, lambda path: eqx.save(path, 1, metadata=[1]), "`metadata` to be a dictionary"),
     "JSON": (TypeError, lambda path: eqx.save(path, 1, metadata={"a": {1, 2}}), "`metadata` that JSON can express"),
+    "a value": (
+        TypeError,
+        lambda path: eqx.save(path, 1, metadata={"loss": [np.float32(2)]}),
+        "it has `float32` float32[]",
+    ),
+    "itself": (TypeError, lambda path: eqx.save(path, 1, metadata=make_cycle()), "Circular reference"),
+    "no path": (
+        TypeError,
+        lambda path: eqx.save([1], path),
+        "`save` expects `path` to be the path of a file, got `list`",
+    ),
+    "no path to load": (TypeError, lambda path: eqx.load([1], path), "`load` expects `path` to be the path of a file"),
+    "no path of metadata": (
+        TypeError,
+        lambda path: eqx.load_metadata(None),
+        "`load_metadata` expects `path` to be the",
+    ),
     "reserved": (ValueError, lambda path: eqx.save(path, {"__metadata__": 1}), "a leaf with the name '__metadata__'"),
     "same name": (ValueError, lambda path: eqx.save(path, {"a.b": 1, "a": {"b": 1}}), "`save` needs a name for each"),
     "traced": (

@@ -48,6 +48,15 @@ def old_file_stays(path, writer):
     assert load(path, [jnp.zeros(2)])[0].tolist() == [1, 1]
 
 
+@each_writer
+def test_a_folder_is_an_error(path, writer):
+    """The path of a folder is refused. The message has this path."""
+    os.mkdir(path + ".x")
+    with pytest.raises(IsADirectoryError, match=r"safetensors\.x'$"):
+        WRITERS[writer][0](path + ".x", [jnp.zeros(2)])
+    assert files_beside(path) == [NAME + ".x"]
+
+
 def interrupt(*args):
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(60)
