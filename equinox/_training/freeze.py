@@ -8,7 +8,7 @@ from jax import tree_util
 
 from .._compat.types import T
 from .._module.flattening import set_marks
-from .._trees.at import tree_at
+from .._trees.at import check_where, tree_at
 from .._trees.layout import layout_of
 from .._trees.paths import describe_leaf, leaf_paths
 from .._trees.trainable import places_of_leaves
@@ -84,6 +84,7 @@ def unfreeze(tree: T, where: Callable[[T], Any] = _everything) -> T:
 
 
 def _mark(tree, where, is_trained, name):
+    check_where(name, where)
     leaves, treedef = tree_util.tree_flatten(tree)
     nothing = treedef.unflatten([False] * len(leaves))
     selected = tree_at(where, nothing, replace_fn=lambda node: tree_util.tree_map(lambda _: True, node))

@@ -68,9 +68,9 @@ def tree_at(
                 "neither" if replace is _unset else "both"
             )
         )
-    for name, function in (("where", where), ("replace_fn", replace_fn)):
-        if function is not _unset and not callable(function):
-            raise TypeError("`tree_at` expects `{}` to be a function, got {}.".format(name, describe_leaf(function)))
+    check_where("tree_at", where)
+    if replace_fn is not _unset and not callable(replace_fn):
+        raise TypeError("`tree_at` expects `replace_fn` to be a function, got {}.".format(describe_leaf(replace_fn)))
     pick = _Pick(where, pytree, is_leaf)
     if any(map(_lacks_identity, pick.nodes)):
         # Pick again, with each `None` and `()` as a leaf. Then each has its own placeholder.
@@ -86,6 +86,15 @@ def tree_at(
     for i, replacement in zip(places, replacements):
         leaves[i] = replacement
     return treedef.unflatten(leaves)
+
+
+def check_where(function, where):
+    """Raise an error that names the public `function` if `where` can't be a function that picks nodes."""
+    if not callable(where) or isinstance(where, type):
+        raise TypeError(
+            "`{}` expects `where` to be a function, got {}. `eqx.select(tree, by)` makes one from a pattern of paths "
+            "or a class.".format(function, describe_leaf(where))
+        )
 
 
 class _Placeholder:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import Any, Callable, FrozenSet, Tuple, Union
 
+from jax import tree_util
+
 from .._compat import named_children
 from .._compat.types import PyTree
 from .layout import layout_of
@@ -25,6 +27,12 @@ class Selected(Tuple[str, ...]):
         Raises:
             ValueError: `tree` has no node at one of the paths.
         """
+        if any(self) and tree_util.all_leaves([tree]):
+            raise ValueError(
+                "A leaf has no node `{}`: {}. What `select` returns picks the nodes of a whole tree, as the `where` of "
+                "`tree_at` and `freeze`. It is no filter. As a filter pass `eqx.trainable`, and pick the leaves by "
+                "`eqx.unfreeze(eqx.freeze(tree), where)`.".format(next(filter(None, self)), describe_leaf(tree))
+            )
         missing, found, pending = dict.fromkeys(self), [], [("", tree)]
         while pending:
             path, node = pending.pop()

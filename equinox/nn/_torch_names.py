@@ -80,7 +80,10 @@ class _Torch(Translation):
         return _as_integer_of(value, expected) if is_array(value) and is_array_or_shape(expected) else value
 
     def next_move(self, tree: PyTree) -> str:
-        text = "The names and shapes are those of PyTorch. Pass `strict=False` to take what fits."
+        text = (
+            "The names and shapes are those of PyTorch. If names differ, change those in the dictionary first. Pass "
+            "`strict=False` to take what fits."
+        )
         if _has_no_state(tree):
             text += " If the unknown arrays are statistics of a layer, pass `(model, state)` as `like`."
         return text

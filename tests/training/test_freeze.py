@@ -358,8 +358,9 @@ def test_errors_name_what_is_wrong(function):
         function(Part(array()), lambda tree: tree.bias)
     with pytest.raises(ValueError, match="`where` returned .* which is no node of the tree"):
         function(whole(), lambda tree: object())
-    with pytest.raises(TypeError, match="`where` to be a function"):
-        function(whole(), "first")
+    for where in ("*.first", Part):
+        with pytest.raises(TypeError, match="`{}` expects `where` to be a function, got .*`eqx.select".format(name)):
+            function(whole(), where)
     with pytest.raises(TypeError, match="`where` used the leaf"):
         function(whole(), lambda tree: tree.first.weight + 1)
 

@@ -28,6 +28,8 @@ def test_no_function():
     """The error names the argument that must be a function."""
     with pytest.raises(TypeError, match="`tree_at` expects `where` to be a function, got `str` 'weight'"):
         eqx.tree_at("weight", make_net(), 1)
+    with pytest.raises(TypeError, match="`tree_at` expects `where` to be a function, got `type` .*`eqx.select"):
+        eqx.tree_at(int, make_net(), 1)
     with pytest.raises(TypeError, match="`tree_at` expects `replace_fn` to be a function, got `int` 1"):
         eqx.tree_at(lambda n: n.scale, make_net(), replace_fn=1)
 

@@ -119,8 +119,21 @@ def test_another_tree_of_the_same_structure():
     assert [layer.weight for layer in changed.layers] == [(2, 2), (1, 2)]
     with pytest.raises(ValueError, match=r"no node `\.layers\[1\]\.weight`.*Call `select` with the tree"):
         eqx.tree_at(selected, eqx.tree_at(lambda n: n.layers, net, net.layers[:1]), replace_fn=jnp.shape)
-    with pytest.raises(ValueError, match=r"no node `\.layers\[0\]\.weight`"):
-        selected(3)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [eqx.filter, eqx.partition, eqx.count_parameters, lambda net, selected: selected(3)],
+    ids=["filter", "partition", "count_parameters", "a leaf"],
+)
+def test_no_filter(use):
+    """A filter is called with leaves. So the error says what to do instead."""
+    net = make_net()
+    selected = eqx.select(net, "*.weight")
+    with pytest.raises(ValueError, match=r"A leaf has no node `\.layers\[0\]\.weight`.* It is no filter\. As a filter"):
+        use(net, selected)
+    picked = eqx.filter(eqx.unfreeze(eqx.freeze(net), selected), eqx.trainable)
+    assert tuple(path for path, _ in eqx.named_leaves(picked)) == selected
 
 
 def test_inside_jit():
