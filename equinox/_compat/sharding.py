@@ -56,6 +56,9 @@ def sharding_of_type(x):
 def placement(x, jax=jax):
     """Where an array is, as `jax.device_put` takes it: a sharding or a device. `None` for JAX's own choice.
 
+    JAX never chooses a mesh by itself, also not one of a single device. It never chooses the memory of the host.
+    `jax.eval_shape` gives shapes on an abstract mesh, which has no devices, so JAX chooses there.
+
     Arrays have a sharding since JAX 0.4.1. Before, an array on one device has a method `device`. A floor of 0.4.1
     retires this branch.
 
@@ -65,15 +68,19 @@ def placement(x, jax=jax):
     """
     if isinstance(x, jax.core.Tracer):
         return None
-    default = getattr(jax.config, "jax_default_device", None) or jax.local_devices()[0]
+    default = getattr(jax.config, "jax_default_device", None)
+    if default is None or isinstance(default, str):
+        default = jax.local_devices(backend=default)[0]
     if jax_release(jax) < (0, 4, 1):
         on_one_device = callable(getattr(x, "device", None)) and not hasattr(x, "sharding_spec")
         device = x.device() if on_one_device else default
         return None if device == default else device
     sharding = getattr(x, "sharding", None)
+    if sharding is None or sharding == jax.sharding.SingleDeviceSharding(default):
+        return None
     try:
-        return None if sharding is None or sharding.device_set == {default} else sharding
-    except ValueError:  # its mesh has no devices, as in the output of `jax.eval_shape` on explicit axes
+        return sharding if sharding.device_set else None
+    except ValueError:  # an abstract mesh
         return None
 
 

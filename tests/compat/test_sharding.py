@@ -135,6 +135,18 @@ def test_shard_map_of_the_experimental_form(monkeypatch):
         _compat.shard_map("fun", mesh, "in", "out", jax=stand_in("0.4.3"))
 
 
+class OnOneDevice:
+    """Stands for `SingleDeviceSharding`."""
+
+    def __init__(self, device):
+        self.device_set = {device}
+
+    def __eq__(self, other):
+        return type(other) is OnOneDevice and self.device_set == other.device_set
+
+    __hash__ = None
+
+
 class OnAbstractMesh:
     """A sharding whose mesh has no devices, as in the shapes that `jax.eval_shape` gives for explicit axes."""
 
@@ -147,11 +159,14 @@ def test_placement():
     """The sharding since 0.4.1, before that the device. `None` where JAX would put an array anyway, and for tracers."""
     devices = [object(), object()]
     core, config = SimpleNamespace(Tracer=complex), SimpleNamespace(jax_default_device=None)
-    new = stand_in("0.4.1", core=core, config=config, local_devices=lambda: devices)
-    old = stand_in("0.3.25", core=core, config=config, local_devices=lambda: devices)
-    here, there = (SimpleNamespace(device_set={device}) for device in devices)
+    local = {"core": core, "config": config, "local_devices": lambda backend: [devices[backend == "other"]]}
+    new = stand_in("0.4.1", sharding=SimpleNamespace(SingleDeviceSharding=OnOneDevice), **local)
+    old = stand_in("0.3.25", **local)
+    here, there = map(OnOneDevice, devices)
+    one_device_mesh = SimpleNamespace(device_set={devices[0]})
     assert _compat.placement(SimpleNamespace(sharding=there), jax=new) is there
     assert _compat.placement(SimpleNamespace(sharding=here), jax=new) is None
+    assert _compat.placement(SimpleNamespace(sharding=one_device_mesh), jax=new) is one_device_mesh
     assert _compat.placement(SimpleNamespace(sharding=None), jax=new) is None
     assert _compat.placement(SimpleNamespace(), jax=new) is None
     assert _compat.placement(SimpleNamespace(device=lambda: devices[1]), jax=old) is devices[1]
@@ -160,6 +175,6 @@ def test_placement():
     assert _compat.placement(SimpleNamespace(device="pmapped"), jax=old) is None
     assert _compat.placement(1j, jax=new) is _compat.placement(1j, jax=old) is None
     assert _compat.placement(SimpleNamespace(sharding=OnAbstractMesh()), jax=new) is None
-    config.jax_default_device = devices[1]
-    assert _compat.placement(SimpleNamespace(sharding=there), jax=new) is None
-    assert _compat.placement(SimpleNamespace(sharding=here), jax=new) is here
+    for config.jax_default_device in (devices[1], "other"):
+        assert _compat.placement(SimpleNamespace(sharding=there), jax=new) is None
+        assert _compat.placement(SimpleNamespace(sharding=here), jax=new) is here

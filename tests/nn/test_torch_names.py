@@ -201,6 +201,7 @@ def test_a_stack_has_the_names_of_its_layers():
     arrays = eqx.to_dict(unstacked, rename=nn.torch_names(unstacked))
     assert shapes(stacked) == shapes(unstacked)
     assert eqx.tree_equal(eqx.from_dict(other, arrays, rename=nn.torch_names(other)), stacked, rtol=1e-6)
+    assert eqx.from_dict(other, dict(arrays, x=1), rename=nn.torch_names(other), strict=False)[1] == {"x": 1}
     mlps = [nn.MLP(2, 3, 4, depth=3, scan=scan, key=KEY) for scan in (True, False)]
     arrays = eqx.to_dict(mlps[1], rename=nn.torch_names(mlps[1]))
     assert eqx.tree_equal(eqx.from_dict(mlps[0], arrays, rename=nn.torch_names(mlps[0])), mlps[0])

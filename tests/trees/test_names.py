@@ -152,7 +152,7 @@ def test_in_a_pattern_only_the_star_is_special():
     arrays = {"a.b": 1, "axb": 2, "[c]": 3, "d": 4}
     got = eqx.from_dict({"p": 0, "axb": 0, "q": 0}, arrays, rename={"a.b": "p", "[*]": "q", "d": None})
     assert got == {"p": 1, "axb": 2, "q": 3}
-    assert eqx.from_dict({"x-y": 0}, {"x_y": 1}, rename={"*_*": "*-*"}) == {"x-y": 1}
+    assert eqx.from_dict({"x-y\nz": 0}, {"x_y\nz": 1}, rename={"*_*": "*-*"}) == {"x-y\nz": 1}
     _, rest = eqx.from_dict({}, arrays, rename=lambda name: None, strict=False)
     assert rest == arrays
 
@@ -267,6 +267,15 @@ def test_arrays_go_where_those_of_like_are():
     got = eqx.from_dict(jax.device_put(jnp.zeros(2), DEVICES[1]), {"": x})
     x[0] = 5
     assert layout(got) == layout(jax.device_put(jnp.zeros(2), DEVICES[1])) and got.tolist() == [1, 1]
+
+
+@shards
+def test_a_mesh_of_one_device_stays():
+    """With explicit axes it is part of the type of an array."""
+    mesh = jax.sharding.Mesh(np.array(DEVICES[:1]), ("d",))
+    like = jax.device_put(jnp.zeros(2), jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("d")))
+    got = eqx.from_dict(like, {"": np.ones(2, np.float32)})
+    assert got.sharding == like.sharding and got.tolist() == [1, 1]
 
 
 @shards

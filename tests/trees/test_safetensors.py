@@ -96,6 +96,31 @@ def test_random_damage(shared_path, small, data):
     is_refused_or_right(shared_path, expected)
 
 
+@pytest.mark.parametrize("change", [(b'"F32"', b'"I32"'), (b"[2,3]", b"[3,2]")])
+def test_the_checksum_is_of_the_dtype_and_the_shape_too(path, change):
+    """The index says the same size, so the library of the format accepts it."""
+    eqx.save(path, {"a": jnp.ones((2, 3))})
+    with open(path, "rb") as file:
+        data = file.read()
+    write(path, data.replace(*change, 1))
+    with pytest.raises(ValueError, match="the checksum of `a` is wrong"):
+        eqx.load(path)
+
+
+def test_the_file_that_is_checked_is_the_one_that_is_read(path, monkeypatch):
+    """Another file may take its place between."""
+    write(path, b"no file of the format")
+    safe_open = safetensors.safe_open
+
+    def replace(*args, **kwargs):
+        monkeypatch.setattr(safetensors, "safe_open", safe_open)
+        eqx.save(path, {"a": 1.5})
+        return safe_open(*args, **kwargs)
+
+    monkeypatch.setattr(safetensors, "safe_open", replace)
+    assert eqx.load(path) == {"a": 1.5}
+
+
 def container(index, data=b""):
     """A file of the format, as its description says."""
     text = index if isinstance(index, bytes) else json.dumps(index).encode()
@@ -181,6 +206,12 @@ def test_the_library_of_the_format_reads_what_save_writes(path):
         assert bytes(loaded[name]["data"]) == PLAIN[name].tobytes()
     assert list(loaded["d"]["shape"]) == [1, 2] and np.frombuffer(loaded["d"]["data"], np.float32).tolist() == [1, 2]
     assert loaded["f"]["dtype"] == "BF16"
+
+
+def test_arrays_of_the_other_byte_order(path):
+    """The format has little-endian numbers only."""
+    eqx.save(path, {"a": np.arange(3, dtype=">f4")})
+    assert safetensors.numpy.load_file(path)["a"].tolist() == eqx.load(path)["a"].tolist() == [0, 1, 2]
 
 
 def test_load_reads_what_the_library_of_the_format_writes(path):
