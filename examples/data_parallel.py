@@ -95,8 +95,14 @@ def main(steps=100, batch_size=1024, width=256, learning_rate=0.1, seed=0):
 
     Raises:
         AssertionError: The two models differ by more than rounding.
+        ValueError: There are fewer than 2 steps, or fewer examples in a batch than devices.
     """
     devices = jax.devices()
+    if steps < 2 or batch_size < len(devices):
+        raise ValueError(
+            "Expected at least 2 `steps`, got {}. Expected a `batch_size` of at least {}, an example for each device, "
+            "got {}.".format(steps, len(devices), batch_size)
+        )
     batch_size -= batch_size % len(devices)  # each device gets a part of the same size
     optim = optax.sgd(learning_rate, momentum=0.9)
     print("Devices: {}, the first is {}. Examples in a batch: {}.".format(len(devices), devices[0], batch_size))

@@ -120,6 +120,8 @@ def main(
     checkpoint="checkpoint.safetensors",
 ):
     """Returns: the loss on new samples, and the state at the end."""
+    if save_every < 1:
+        raise ValueError("Expected `save_every` to be at least 1, got {}.".format(save_every))
     options = {"batch_size": batch_size, "width": width, "seed": seed}
     training = start_or_go_on(checkpoint, options)
     training = train(training, steps, save_every, checkpoint, options)

@@ -3,6 +3,7 @@
 import gc
 import os
 import random
+import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "helpers"))
@@ -104,6 +105,14 @@ def quick_compilation(request):
     yield
     jax.config.update(name.lower(), False)
     del os.environ[name]
+
+
+@pytest.fixture
+def interruptible():
+    """Let the test, and programs that it starts, react to Ctrl-C. A background job of a shell ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -164,14 +164,6 @@ def test_train_rnn_interrupted(stop_after, load, tmp_path, monkeypatch, capsys):
     assert "Interrupted" in out and "learnt in {} steps".format(stop_after) in out
 
 
-@pytest.fixture
-def interruptible():
-    """Let programs that the test starts react to Ctrl-C. In a background job of a shell they would ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT, as Ctrl-C in a terminal does")
 def test_train_rnn_from_the_shell(tmp_path, interruptible):
     """The program takes options. After a real Ctrl-C it evaluates and draws, as after the last step."""
@@ -374,6 +366,13 @@ def test_data_parallel_has_the_numbers_of_one_device(load, capsys):
     assert ("fake" in out) == (len(DEVICES) > 1 and DEVICES[0].platform == "cpu")
 
 
+@pytest.mark.parametrize("options", [{"steps": 1}, {"batch_size": jax.device_count() - 1}])
+def test_data_parallel_needs_steps_and_examples(options, load):
+    """It says how many."""
+    with pytest.raises(ValueError, match="at least 2 `steps`, got .*`batch_size` of at least {}".format(len(DEVICES))):
+        load("data_parallel").main(**options)
+
+
 @pytest.mark.skipif(CAN_SHARD, reason="JAX has had `jax.sharding` since 0.4.1")
 def test_data_parallel_says_which_jax_it_needs(load):
     """Before 0.4.1 there is one clear error."""
@@ -452,6 +451,8 @@ def test_resume_goes_on_with_the_same_bits(load, tmp_path, capsys):
     before = killed.read_bytes()
     with pytest.raises(ValueError, match="'seed': 0.*'seed': 1.*Pass another `checkpoint`"):
         example.main(steps, seed=1, checkpoint=str(killed), **SMALL_RESUME)
+    with pytest.raises(ValueError, match="`save_every` to be at least 1, got 0"):
+        example.main(steps, save_every=0, checkpoint=str(killed))
     assert killed.read_bytes() == before
 
 

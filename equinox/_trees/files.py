@@ -180,7 +180,7 @@ def load(
 
 
 def load_metadata(path: Path) -> Dict[str, Any]:
-    """Load the metadata that were given to `save`. The arrays are not read.
+    """Load the metadata that was given to `save`. The arrays are not read.
 
     Args:
         path: The path of the file.

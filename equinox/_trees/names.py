@@ -98,10 +98,10 @@ def from_dict(
         strict: Whether it is an error if something is missing, unknown or doesn't fit. If it is `False`, what fits is
             taken.
         rename: A function from a name in `arrays` to the name in `like`, or to `None` for an array to leave out. Or a
-            dictionary from patterns to names in `like`, or to `None`. In a pattern `*` stands for any text. A name has
-            as many `*`, or none. They stand for the same texts, in order. The first pattern that matches the whole name
-            counts. A name that no pattern matches stays as it is. Or what `nn.torch_names` returns, if `arrays` is the
-            `state_dict` of a PyTorch model.
+            dictionary from patterns to names in `like`, or to `None`. In a pattern `*` stands for any text, as short
+            as possible. A name has as many `*`, or none. They stand for the same texts, in order. The first pattern
+            that matches the whole name counts. A name that no pattern matches stays as it is. Or what `nn.torch_names`
+            returns, if `arrays` is the `state_dict` of a PyTorch model.
         sep: What stands between the parts of a name.
 
     Returns:

@@ -19,7 +19,11 @@ def replaced_path(path):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     temporary = "{}.{}.tmp".format(path, uuid.uuid4().hex)
     try:
-        open(temporary, "xb").close()
+        try:
+            open(temporary, "xb").close()
+        except OSError as error:
+            error.filename = path  # the name that the user knows
+            raise
         mode = stat.S_IMODE(os.stat(path if os.path.exists(path) else temporary).st_mode)
         yield temporary
         with open(temporary, "rb+") as file:

@@ -152,6 +152,13 @@ def test_typed_keys(impl, path):
         eqx.load(path, dict(like, key=other))
 
 
+def test_the_bytes_of_another_order(path):
+    """An array whose first byte is the largest one is saved with the usual order of bytes."""
+    x = np.array([1.5, -2.0], ">f4")
+    eqx.save(path, x)
+    assert_same_bits(eqx.load(path)[""], np.array([1.5, -2.0], np.float32))
+
+
 def test_an_array_at_two_places_is_saved_once(path):
     """So the file is smaller, and the loaded tree has one array again."""
     x = jnp.arange(1000.0)

@@ -153,6 +153,7 @@ def test_in_a_pattern_only_the_star_is_special():
     got = eqx.from_dict({"p": 0, "axb": 0, "q": 0}, arrays, rename={"a.b": "p", "[*]": "q", "d": None})
     assert got == {"p": 1, "axb": 2, "q": 3}
     assert eqx.from_dict({"x-y\nz": 0}, {"x_y\nz": 1}, rename={"*_*": "*-*"}) == {"x-y\nz": 1}
+    assert eqx.from_dict({"x-y_z": 0}, {"x_y_z": 1}, rename={"*_*": "*-*"}) == {"x-y_z": 1}  # the first `*` is short
     _, rest = eqx.from_dict({}, arrays, rename=lambda name: None, strict=False)
     assert rest == arrays
 

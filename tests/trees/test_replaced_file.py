@@ -69,7 +69,7 @@ def crash(*args):
 @each_writer
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 @pytest.mark.parametrize("fail, error", [(crash, OSError), (interrupt, KeyboardInterrupt)], ids=["error", "Ctrl-C"])
-def test_a_failure_leaves_the_old_file(writer, call, fail, error, path, monkeypatch):
+def test_a_failure_leaves_the_old_file(writer, call, fail, error, path, monkeypatch, interruptible):
     """An error of the operating system, or Ctrl-C, when the data is written and the old file is there."""
     with old_file_stays(path, writer) as save:
         monkeypatch.setattr(os, call, fail)
@@ -188,6 +188,15 @@ def test_permissions_stay(path):
             os.chmod(path, mode)
         eqx.save(path, jnp.ones(2))
         assert stat.S_IMODE(os.stat(path).st_mode) == mode
+
+
+@each_writer
+def test_a_folder_that_is_missing(writer, path):
+    """The error has the path that was given."""
+    path = os.path.join(os.path.dirname(path), "gone", NAME)
+    with pytest.raises(FileNotFoundError) as error:
+        WRITERS[writer][0](path, [jnp.ones(2)])
+    assert error.value.filename == os.path.realpath(path)
 
 
 def test_a_link_stays_a_link(path):
