@@ -7,6 +7,7 @@ from typing import Any, List, NamedTuple, Tuple
 from .._compat.types import PyTree
 from .._module.forwards_keywords import forwards_keywords
 from .._transforms.wrap import check_callable
+from .._trees.paths import class_name
 from .summary_layers import layers_of
 from .summary_outputs import add_outputs
 from .summary_runs import Run, fold
@@ -166,7 +167,7 @@ def _row(run: Run) -> SummaryRow:
     layer, repeats = run.layer, run.repeats
     return SummaryRow(
         path=run.path,
-        name=type(layer.node).__name__,
+        name=class_name(layer.node),
         repeats=repeats,
         output="; ".join(layer.outputs),
         parameters=repeats * layer.parameters,

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 
 from .._compat.types import PyTree
 from .format import array_text
-from .paths import differing_marks, differing_static_fields, short_repr, short_text, walk_together
+from .paths import class_name, differing_marks, differing_static_fields, short_repr, short_text, walk_together
 from .predicates import is_array
 
 _WIDTH = 60  # of the text of a leaf or of a static value
@@ -82,7 +82,7 @@ def _changes_at(
 def value_change(path: str, a: Any, b: Any, note: str = "") -> Change:
     """The change from one value to another, with their texts and types. `note` comes after the types."""
     texts = cut_together(leaf_text(a), leaf_text(b))
-    notes = [_type(a) if type(a) is type(b) else "{} -> {}".format(_type(a), _type(b))]
+    notes = [class_name(a) if type(a) is type(b) else "{} -> {}".format(class_name(a), class_name(b))]
     if texts[0] == texts[1] and type(a) is type(b):
         notes.append("other values" if is_array(a) else "another object")
     return arrow(path, *texts, ", ".join(notes + [note] * bool(note)))
@@ -119,7 +119,3 @@ def _node_text(x: Any, children: Any) -> str:
         return "None"
     text = "a `{}`".format(type(x).__name__)
     return "{} of {}".format(text, len(children)) if isinstance(x, (list, tuple)) else text
-
-
-def _type(x: Any) -> str:
-    return type(x).__name__

@@ -13,7 +13,7 @@ from .._compat.types import PyTree
 from .changes import Change, arrow, changes_in_tree, value_change
 from .equal import Comparison, wide_dtype
 from .format import array_text
-from .paths import describe_leaf, leaf_paths
+from .paths import class_name, describe_leaf, leaf_paths
 from .predicates import is_array, is_inexact_dtype, is_jax_array
 
 
@@ -77,13 +77,9 @@ def _leaf_change(path: str, a: Any, b: Any, comparison: Comparison) -> Change:
     before, after = array_text(a), array_text(b)
     if before != after:
         return arrow(path, before, after)
-    if _kind(a) != _kind(b):
-        return arrow(path, before, after, "{} -> {}".format(_kind(a), _kind(b)))
+    if class_name(a) != class_name(b):
+        return arrow(path, before, after, "{} -> {}".format(class_name(a), class_name(b)))
     return Change(path, before, after, ", ".join([before, *_values_in_words(a, b, comparison)]))
-
-
-def _kind(array: Any) -> str:
-    return "Array" if is_jax_array(array) else type(array).__name__  # JAX's classes have other names in other releases
 
 
 def _values_in_words(a: Any, b: Any, comparison: Comparison) -> List[str]:

@@ -23,7 +23,7 @@ from .. import _compat
 from .._compat.types import Literal, PyTree, T
 from .names import Rename, fill, leaf_names
 from .paths import describe_leaf
-from .predicates import is_array, is_jax_array
+from .predicates import is_array, is_jax_array, is_numpy
 from .safetensors import CODES, DamagedFile, read_arrays, read_metadata, write_arrays
 from .values import values_of
 
@@ -73,6 +73,7 @@ def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = No
         TypeError: `metadata` is no dictionary with texts as keys, or JSON can't express it.
         TypeError: An array is traced: `save` was called inside a transformation such as `jax.jit`.
         TypeError: `path` is no path.
+        TypeError: A NumPy array has a dtype that JAX doesn't have, such as that of texts or objects.
         TypeError: `sep` is no text.
         OSError: The file can't be written. The old file stays as it is.
         ImportError: The library safetensors isn't installed.
@@ -105,6 +106,11 @@ def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = No
             arrays[name], encoding = _encode(name, leaf)
             if encoding is not None:
                 encodings[name] = encoding
+        elif is_numpy(leaf):
+            raise TypeError(
+                "`save` can't save `{}`, {}: JAX doesn't have this dtype. Keep the values in lists in the tree, or in "
+                "`metadata`.".format(name, describe_leaf(leaf))
+            )
     record = {"version": _VERSION, "metadata": dict(metadata or {}), "leaves": encodings}
     write_arrays("save", path, arrays, {_RECORD: json.dumps(record)})
 

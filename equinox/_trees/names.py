@@ -8,6 +8,7 @@ import re
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union, overload
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import core, tree_util
 
@@ -23,6 +24,7 @@ Rename = Union[Callable[[str], Optional[str]], Mapping[str, Optional[str]], Tran
 _LINES_SHOWN = 10  # mismatches of one kind in an error message
 _NEAR_SHOWN = 3
 _NEXT_MOVE = "Pass `rename` if names differ, or `strict=False` to take what fits."
+_CAST = " To convert floats, pass `eqx.cast(arrays, dtype)` to `from_dict`. `load(path)` gives such `arrays`."
 
 
 def to_dict(
@@ -152,6 +154,8 @@ def fill(function, like, arrays, strict, rename, sep, are_new=False):
     fitting = {name for name, source in sources.items() if name in expected and fits(expected[name], arrays[source])}
     if strict and (missing or unknown or len(fitting) < len(sources)):
         misfits = [name for name in sources if name in expected and name not in fitting]
+        if any(_has_another_float_dtype(expected[name], given[sources[name]]) for name in misfits):
+            next_move += _CAST
         raise ValueError(_message(function, expected, arrays, sources, missing, unknown, misfits, next_move))
     found, used = leaves_of_arrays(
         function, links, {name: arrays[sources[name]] for name in sources if name in fitting}
@@ -330,6 +334,11 @@ def _message(function, expected, arrays, sources, missing, unknown, misfits, nex
         if len(names) > _LINES_SHOWN:
             lines.append("    and {} more".format(len(names) - _LINES_SHOWN))
     return "`{}` can't take the arrays for `like`. {}\n{}".format(function, next_move, "\n".join(lines))
+
+
+def _has_another_float_dtype(leaf, value):
+    both = is_array_or_shape(leaf) and is_array(value)
+    return both and all(jnp.issubdtype(x.dtype, jnp.floating) for x in (leaf, value)) and leaf.dtype != value.dtype
 
 
 def _describe_expected(leaf):

@@ -206,10 +206,13 @@ def _describe_names(node, names):
 def describe_leaf(x):
     """Describe a leaf in a few words: its type, and for an array its dtype and shape."""
     if hasattr(x, "dtype") and isinstance(getattr(x, "shape", None), tuple):
-        # The classes of tracers and of JAX arrays have other names in other releases.
-        name = "Tracer" if isinstance(x, core.Tracer) else "Array" if is_jax_array(x) else type(x).__name__
-        return "`{}` {}[{}]".format(name, x.dtype, ",".join(map(str, x.shape)))
+        return "`{}` {}[{}]".format(class_name(x), x.dtype, ",".join(map(str, x.shape)))
     return "`{}` {}".format(type(x).__name__, short_repr(x, 40))
+
+
+def class_name(x):
+    """The name of the class of `x`. Those of tracers and of JAX arrays have other names in other releases of JAX."""
+    return "Tracer" if isinstance(x, core.Tracer) else "Array" if is_jax_array(x) else type(x).__name__
 
 
 def short_repr(x, width):

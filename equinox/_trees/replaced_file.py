@@ -16,7 +16,7 @@ def replaced_path(path):
     """
     path = os.path.realpath(path)  # a link stays a link
     if os.path.isdir(path):  # say so before anything is written
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     temporary = "{}.{}.tmp".format(path, uuid.uuid4().hex)
     try:
         try:

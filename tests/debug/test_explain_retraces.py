@@ -175,7 +175,7 @@ def test_static_arrays_are_compared_by_content():
     size = np.arange(2).dtype.itemsize * 8
     assert texts(retraces) == [
         "x: i{0}[2](numpy) -> i{0}[2](numpy) (ndarray, other values, static)".format(size),
-        "y: f32[4] -> f32[4] ({}, other values, static)".format(type(X).__name__),
+        "y: f32[4] -> f32[4] (Array, other values, static)",
     ]
 
 

@@ -64,6 +64,7 @@ CASES = {
         ["the tree: c64[2], 1 of 2 values differ, most at [1]: 1j -> (-0-1j), by 2"],
     ),
     "numbers": ([1, 2.0], [True, 2.5], ["[0]: 1 -> True (int -> bool)", "[1]: 2.0 -> 2.5 (float)"]),
+    "a number and an array": ([1], [X], ["[0]: 1 -> f32[3,2] (int -> Array)"]),
     "functions": ([jax.nn.relu], [len], None),
     "a key gone and a new key": (
         {"a": 1, "b": X},

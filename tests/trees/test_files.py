@@ -257,6 +257,16 @@ ERRORS = {
         lambda path: eqx.load_metadata(None),
         "`load_metadata` expects `path` to be the",
     ),
+    "texts": (
+        TypeError,
+        lambda path: eqx.save(path, [np.array(["a"])]),
+        "`save` can't save `0`, `ndarray` <U1[1]: JAX",
+    ),
+    "objects": (
+        TypeError,
+        lambda path: eqx.save(path, {"x": np.array([None])}),
+        "`save` can't save `x`, `ndarray` object",
+    ),
     "reserved": (ValueError, lambda path: eqx.save(path, {"__metadata__": 1}), "a leaf with the name '__metadata__'"),
     "same name": (ValueError, lambda path: eqx.save(path, {"a.b": 1, "a": {"b": 1}}), "`save` needs a name for each"),
     "traced": (

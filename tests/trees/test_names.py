@@ -112,6 +112,19 @@ def test_all_mismatches_are_in_one_error():
     ]
 
 
+def test_another_float_dtype():
+    """The error says how to convert the floats. It says so only if there are floats to convert."""
+    linear = eqx.nn.Linear(2, 3, key=jrandom.PRNGKey(0))
+    arrays = {name: np.asarray(x, np.float16) for name, x in eqx.to_dict(linear).items()}
+    with pytest.raises(ValueError, match=r"To convert floats, pass `eqx\.cast\(arrays, dtype\)` to `from_dict`\."):
+        eqx.from_dict(linear, arrays)
+    assert eqx.tree_equal(eqx.from_dict(linear, eqx.cast(arrays, jnp.float32)), linear, rtol=1e-2, atol=1e-3)
+    for wrong in (np.ones(3, np.int32), np.ones(4, np.float32), np.ones(3, np.complex64)):
+        with pytest.raises(ValueError, match=r"`bias`: .*Expected `Array` float32\[3\]$") as error:
+            eqx.from_dict(linear, {"weight": linear.weight, "bias": wrong})
+        assert "To convert" not in str(error.value)
+
+
 def test_a_long_error_is_cut():
     """Ten lines of each kind are shown, and how many there are."""
     with pytest.raises(ValueError, match=r"Missing \(30\):\n(    .*\n){10}    and 20 more\nUnknown") as error:
