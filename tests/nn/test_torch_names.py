@@ -207,6 +207,20 @@ def test_a_stack_has_the_names_of_its_layers():
     assert eqx.tree_equal(eqx.from_dict(mlps[0], arrays, rename=nn.torch_names(mlps[0])), mlps[0])
 
 
+def test_a_stack_of_stacks_has_the_names_of_its_layers():
+    """The first number is that of the outer layer."""
+
+    def make(key):
+        return nn.Stacked(lambda key: nn.Linear(1, 1, bias=False, key=key), 3, key=key)
+
+    stacked, other = [nn.Stacked(make, 2, key=key) for key in (KEY, jrandom.PRNGKey(1))]
+    arrays = eqx.to_dict(stacked, rename=nn.torch_names(stacked))
+    weights = stacked.layers.layers.weight
+    expected = {"{}.{}.weight".format(i, j): weights[i, j].tolist() for i in range(2) for j in range(3)}
+    assert {name: array.tolist() for name, array in arrays.items()} == expected
+    assert eqx.tree_equal(eqx.from_dict(other, arrays, rename=nn.torch_names(other)), stacked)
+
+
 class Tensor:
     """Stands for a tensor of PyTorch, with the attributes that are used."""
 
