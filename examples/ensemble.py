@@ -1,9 +1,10 @@
 """Train eight models at once, and see in a picture where they agree.
 
 `filter_vmap` makes the members from eight keys, each with its own optimiser. They are one model whose arrays have a
-leading axis of length 8. `filter_vmap` of the step of one member then trains all of them. Each member starts elsewhere
-and draws its own batches. The members agree where there is data. In a gap of the data they disagree, so their spread
-tells that they don't know. It isn't a proof: far from all data they may agree and be wrong, as the picture shows.
+leading axis of length 8. `filter_vmap` of the step of one member then trains all of them. Each member starts from its
+own parameters and draws its own batches. The members agree where there is data. In a gap of the data they disagree, so
+a large spread shows that they don't know the function there. A small spread is no proof: far from all data the members
+may agree and be wrong, as the picture shows.
 
 Ctrl-C stops the training early. The members are then evaluated and drawn as usual.
 """

@@ -1,9 +1,9 @@
 """Teach an old model a new task: load it by name into another architecture, and train a few of its parameters.
 
-A model learns to tell the six arms of a spiral apart, and is saved. Then the spiral is turned a little, the question
-is only whether the number of the arm is odd, and there are few labelled points. The new model takes the hidden layers
-from the file, and gets a head of its own. Two parts are trained: the head, and a change of low rank (LoRA) of one
-hidden layer. All else is frozen.
+A model learns to tell the six arms of a spiral apart, and is saved. The new task has few labelled points. The spiral is
+turned a little, and the question is whether the number of the arm is odd. The new model takes the hidden layers from
+the file, and gets a head of its own. Two parts are trained: the head, and a change of low rank (LoRA) of one hidden
+layer. All else is frozen.
 """
 
 import argparse
@@ -86,11 +86,12 @@ def load_body(path, model):
 
 
 def choose_what_is_trained(model, rank, key):
-    """Wrap a hidden layer in `LoRA`, and freeze all but its two small matrices and the head."""
-    model = eqx.tree_at(
+    """Freeze all but the head, and wrap a hidden layer in `LoRA`."""
+    model = eqx.unfreeze(eqx.freeze(model), lambda model: model.head)
+    # The two small matrices of the `LoRA` come after `freeze`, so they are trained.
+    return eqx.tree_at(
         lambda model: model.body.layers[1], model, replace_fn=lambda linear: eqx.nn.LoRA(linear, rank, key=key)
     )
-    return eqx.unfreeze(eqx.freeze(model), lambda model: [model.head, *eqx.select(model, "*.lora_?")(model)])
 
 
 def main(
