@@ -69,7 +69,7 @@ def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = No
 
     Raises:
         ValueError: Two leaves have the same name, or one has the name `__metadata__`, or one that isn't valid Unicode.
-        ValueError: An array spans several processes, so this process doesn't see all of it.
+        ValueError: An array spans several processes, so this process doesn't see all of it. Or it was deleted.
         TypeError: `metadata` is no dictionary with texts as keys, or JSON can't express it.
         TypeError: An array is traced: `save` was called inside a transformation such as `jax.jit`.
         TypeError: `path` is no path.

@@ -41,7 +41,7 @@ def default_serialise_filter_spec(f: BinaryIO, x: Any) -> None:
 
     Raises:
         ValueError: NumPy's format can't hold the leaf, such as an `int` of more than 64 bits or an array of objects.
-        ValueError: This process doesn't see the whole array.
+        ValueError: The array was deleted, or this process doesn't see all of it.
         TypeError: The array is traced.
 
     Example:

@@ -11,12 +11,18 @@ def values_of(array):
 
     Raises:
         TypeError: The array is traced.
-        ValueError: This process doesn't see the whole array.
+        ValueError: The array was deleted, or this process doesn't see all of it.
     """
     if isinstance(array, core.Tracer):
         raise TypeError(
             "expected an array with values, got {}, which is traced. Write the file outside of `jax.jit` and other "
             "transformations.".format(describe_leaf(array))
+        )
+    if getattr(array, "is_deleted", bool)():
+        raise ValueError(
+            "{} was deleted, for example because it was donated. Write what the function returned that took it.".format(
+                describe_leaf(array)
+            )
         )
     values = _compat.to_numpy(array)
     if values is None:

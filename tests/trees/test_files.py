@@ -237,6 +237,12 @@ def make_cycle():
     return metadata
 
 
+def deleted():
+    x = jnp.ones(2)
+    x.delete()
+    return x
+
+
 ERRORS = {
     "metadata": (TypeError, lambda path: eqx.save(path, 1, metadata=[1]), "`metadata` to be a dictionary"),
     "JSON": (TypeError, lambda path: eqx.save(path, 1, metadata={"a": {1, 2}}), "`metadata` that JSON can express"),
@@ -274,6 +280,7 @@ ERRORS = {
         lambda path: jax.jit(lambda x: eqx.save(path, [x]))(1.0),
         "can't save `0`: expected an array",
     ),
+    "deleted": (ValueError, lambda path: eqx.save(path, [deleted()]), "can't save `0`: `Array` float32[2] was deleted"),
     "no file": (OSError, eqx.load, "No such file"),
     "no folder": (OSError, lambda path: eqx.save(os.path.join(path, "x"), 1), "No such file"),
 }

@@ -27,6 +27,7 @@ DEPENDS_ON = {
     "is_array": ({"filter_fn": eqx.is_array}, "type"),
     "is_inexact_array": ({"filter_fn": eqx.is_inexact_array}, "dtype"),
     "default of gradients": ({"filter_fn": is_inexact_jax_or_numpy}, "dtype"),
+    "trainable": ({"filter_fn": eqx.trainable}, "dtype"),
     "is_array_like": ({"filter_fn": eqx.is_array_like}, "anything"),  # an int may be too large
     "function": ({"filter_fn": by_value}, "anything"),
     "unhashable function": ({"filter_fn": [1, 2].__contains__}, "anything"),
@@ -50,7 +51,7 @@ def test_what_a_filter_depends_on(name):
     assert expected in DEPENDENCIES
 
 
-@pytest.mark.parametrize("function", [eqx.is_array, eqx.is_inexact_array, is_inexact_jax_or_numpy])
+@pytest.mark.parametrize("function", [eqx.is_array, eqx.is_inexact_array, is_inexact_jax_or_numpy, eqx.trainable])
 def test_it_depends_on_no_more(function):
     """Leaves of the same type, and dtype if it matters, get the same answer for any value and shape."""
     by_dtype = Selection("jitf", function).depends_on == "dtype"
