@@ -53,8 +53,8 @@ Path = Union[str, "os.PathLike[str]"]
 def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = None, sep: str = ".") -> None:
     """Save the arrays of a tree, and its Python numbers and texts, in a safetensors file. `load` reads it.
 
-    The leaves are saved by name, as `to_dict` names them. Other leaves, such as functions and NumPy's arrays of text,
-    are not saved. `load` takes them from its `like`. An array that is at two places of the tree is saved once.
+    The leaves are saved by name, as `to_dict` names them. Other leaves, such as functions, are not saved. `load` takes
+    them from its `like`. An array that is at two places of the tree is saved once.
 
     The file is complete or not there: the data is written to another file in the same folder, which replaces the old
     file at the end. An array that is spread over devices is gathered. Other readers of safetensors can read the arrays.

@@ -35,6 +35,11 @@ CASES = {
     ),
     "NaN": ([X], [X.at[2, 0].set(np.nan)], ["[0]: f32[3,2], 1 of 6 values differ, most at [2, 0]: 4.0 -> nan"]),
     "a scalar": ([jnp.int32(3)], [jnp.int32(5)], ["[0]: i32[], 3 -> 5, by 2"]),
+    "a large unsigned number": (
+        np.uint64(2**64 - 1),
+        np.uint64(0),
+        ["the tree: u64[], {} -> 0, by 1.84e+19".format(2**64 - 1)],
+    ),
     "digits of a float32": ([jnp.float32(0.1)], [jnp.float32(0.3)], ["[0]: f32[], 0.1 -> 0.3, by 0.2"]),
     "integers far apart": (
         np.array([-(2**63), 1]),
