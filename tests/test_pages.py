@@ -276,6 +276,14 @@ def test_every_page_can_be_found():
 
 
 @needs_checkout
+def test_the_map_of_the_code_has_each_folder_of_the_library():
+    """CONTRIBUTING has a row for each of them."""
+    rows = re.findall(r"^\| \[(equinox/\w+)\]", _read("CONTRIBUTING.md"), re.MULTILINE)
+    folders = [os.path.dirname(path) for path in glob.glob(os.path.join(ROOT, "equinox", "*", "__init__.py"))]
+    assert sorted(rows) == sorted(os.path.relpath(folder, ROOT).replace(os.sep, "/") for folder in folders)
+
+
+@needs_checkout
 def test_make_targets_exist():
     """Every `make` command on the pages is a target of the Makefile."""
     targets = set(re.findall(r"^([a-z-]+):.*## ", _read("Makefile"), re.MULTILINE))
