@@ -11,6 +11,7 @@ from .._module.flattening import set_marks
 from .._trees.at import check_where, tree_at
 from .._trees.layout import layout_of
 from .._trees.paths import describe_leaf, leaf_paths
+from .._trees.prefix import is_function
 from .._trees.trainable import places_of_leaves
 
 
@@ -43,6 +44,7 @@ def freeze(tree: T, where: Callable[[T], Any] = _everything) -> T:
         ValueError: A leaf to mark is in no module.
         ValueError: `where` returned no leaf, or something that is no node of the tree.
         TypeError: `where` is no function, or it used the value of a leaf.
+        TypeError: `tree` is a function.
 
     Example:
         >>> mlp = eqx.nn.MLP(3, 2, width_size=8, depth=1, key=jax.random.PRNGKey(0))
@@ -73,6 +75,7 @@ def unfreeze(tree: T, where: Callable[[T], Any] = _everything) -> T:
         ValueError: A leaf to mark is in no module.
         ValueError: `where` returned no leaf, or something that is no node of the tree.
         TypeError: `where` is no function, or it used the value of a leaf.
+        TypeError: `tree` is a function.
 
     Example:
         >>> linear = eqx.freeze(eqx.nn.Linear(3, 2, key=jax.random.PRNGKey(0)))
@@ -84,6 +87,10 @@ def unfreeze(tree: T, where: Callable[[T], Any] = _everything) -> T:
 
 
 def _mark(tree, where, is_trained, name):
+    if is_function(tree):
+        raise TypeError(
+            "`{}` expects the tree first, and then `where`. Got {} as `tree`.".format(name, describe_leaf(tree))
+        )
     check_where(name, where)
     leaves, treedef = tree_util.tree_flatten(tree)
     nothing = treedef.unflatten([False] * len(leaves))

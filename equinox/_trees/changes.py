@@ -7,7 +7,7 @@ import sys
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .._compat.types import PyTree
-from .format import array_text
+from .format import array_text, tree_pformat
 from .paths import class_name, differing_marks, differing_static_fields, short_repr, short_text, walk_together
 from .predicates import is_array
 
@@ -95,12 +95,17 @@ def arrow(path: str, before: str, after: str, note: str = "") -> Change:
 
 
 def leaf_text(x: Any) -> str:
-    """Write a leaf on one line: an array as `f32[3,2]`, a function as its name, anything else as its `repr`."""
+    """Write a leaf on one line: an array as `f32[3,2]`, a function as its name, anything else as its `repr`.
+
+    The items of a static tuple, list or dictionary are written in the same way.
+    """
     if is_array(x):
         return array_text(x)
     name = getattr(x, "__qualname__", None) or getattr(x, "__name__", None)
     if callable(x) and isinstance(name, str):  # functions, classes, and JAX's wrapped functions
         return name
+    if isinstance(x, (tuple, list, dict)):
+        return tree_pformat(x, width=sys.maxsize)  # in its `repr` the functions have addresses
     return short_repr(x, sys.maxsize)
 
 

@@ -361,6 +361,8 @@ def test_errors_name_what_is_wrong(function):
     for where in ("*.first", Part):
         with pytest.raises(TypeError, match="`{}` expects `where` to be a function, got .*`eqx.select".format(name)):
             function(whole(), where)
+    with pytest.raises(TypeError, match="`{}` expects the tree first, and then `where`. Got `function`".format(name)):
+        function(lambda tree: tree.first, whole())
     with pytest.raises(TypeError, match="`where` used the leaf"):
         function(whole(), lambda tree: tree.first.weight + 1)
 

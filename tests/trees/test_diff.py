@@ -1,6 +1,6 @@
 """`tree_diff`: it is empty exactly if the trees are equal, and says in words what differs."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,21 @@ X = jnp.arange(6.0).reshape(3, 2)
 
 class Activation(eqx.Module):
     fun: Any = eqx.field(static=callable)
+
+
+class Functions(NamedTuple):
+    first: Any
+    rest: Any
+
+    def __call__(self):
+        return self.first
+
+
+def make_double():
+    def double(x):
+        return 2 * x
+
+    return double
 
 
 # Two trees, and the differences in words.
@@ -80,6 +95,14 @@ CASES = {
     "a class": ([Layer(X, X)], [Pair(X, X)], ["[0]: a `Layer` -> a `Pair`"]),
     "None": (Layer(X, X), Layer(X, None), [".bias: f32[3,2] -> None"]),
     "a static field": (Layer(X, X), Layer(X, X, "other"), [".name: 'layer' -> 'other' (str, static)"]),
+    "functions in a static tuple": (
+        Activation(Functions(len, (make_double(),))),
+        Activation(Functions(len, (make_double(),))),
+        [
+            ".fun: Functions(first=len, rest=(double,)) -> Functions(first=len, rest=(double,)) (Functions, another "
+            "object, static)"
+        ],
+    ),
     "a field that is static in one": (Activation(len), Activation(X), None),
     "structure and values": (
         [Layer(X, X), 1],
