@@ -23,8 +23,13 @@ def written(text: str) -> str:
 
 
 def tested(text: str) -> str:
-    """The parts of a page that the suite tests in every cell: its Python code, and its rows of the API."""
-    return "\n".join(re.findall(r"^```python\n.*?^```$|^\| \[`[^\n]*$", text, re.MULTILINE | re.DOTALL))
+    """The parts of a page that the suite tests in every cell: its Python code, what that prints, and its rows of the API."""
+    patterns = (
+        r"^```python\n.*?^```$",
+        r"^`print\([^\n]*\)` gives:\n\n```text\n.*?^```$",
+        r"^\| \[`[^\n]*$",
+    )
+    return "\n".join(re.findall("|".join(patterns), text, re.MULTILINE | re.DOTALL))
 
 
 def update(path: Path, drawn: str) -> bool:

@@ -115,11 +115,13 @@ def test_a_change_of_any_other_file_does_not_change_the_hash(root, name):
         ("More, by people.", "```sh\nmake test\n```", False),
         ("print(1)  # 1", "print(1)  # 2", True),
         ("More, by people.", "```python\n```", True),
+        ("More, by people.", "`print(x)` gives:\n\n```text\n1\n```", True),
+        ("More, by people.", "```text\n1\n```", False),
         ("More, by people.", "| [`jitf`](equinox/_transforms/jit.py) | what it does |", True),
     ],
 )
 def test_only_the_tested_parts_of_a_page_count(root, page, old, new, shows):
-    """These are its Python code and its rows of the API."""
+    """These are its Python code, what that prints, and its rows of the API."""
     before = fingerprint.source_hash(root)
     text = (root / page).read_text()
     assert old in text
@@ -128,14 +130,19 @@ def test_only_the_tested_parts_of_a_page_count(root, page, old, new, shows):
 
 
 def test_all_tested_parts_of_our_pages_count():
-    """tests/test_pages.py reads the code in all pages, and the rows of the API."""
-    found = {"code": [], "rows": []}
+    """tests/test_pages.py reads the code in all pages, what it prints, and the rows of the API."""
+    patterns = {
+        "code": r"(?ms)^```python\n(.*?)^```$",
+        "printed": r"(?ms)^`print\((.+)\)` gives:\n\n```text\n(.*?)^```$",
+        "rows": r"(?m)^\| \[`([\w.]+)`\]",
+    }
+    found = {kind: [] for kind in patterns}
     for path in [pages.README, *sorted(pages.MATRIX.parent.glob("*.md"))]:
         text = path.read_text(encoding="utf-8")
-        for kind, pattern in (("code", r"(?ms)^```python\n(.*?)^```$"), ("rows", r"(?m)^\| \[`([\w.]+)`\]")):
+        for kind, pattern in patterns.items():
             assert re.findall(pattern, pages.tested(text)) == re.findall(pattern, text)
             found[kind] += re.findall(pattern, text)
-    assert found["code"] and found["rows"]
+    assert all(found.values())
     text = pages.README.read_text(encoding="utf-8")
     assert len(pages.tested(text)) < len(text) / 2
 
