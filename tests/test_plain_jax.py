@@ -14,6 +14,7 @@ import jax.random as jrandom
 import numpy as np
 import optax
 import pytest
+from helpers.layer_laws import NO_LAYERS
 from jax import lax
 from jax.flatten_util import ravel_pytree
 from jax.tree_util import tree_flatten, tree_leaves, tree_map, tree_structure
@@ -283,17 +284,6 @@ def test_plain_jax_accepts_the_model(use, name):
     use(subject_of(name))
 
 
-NO_LAYERS = {
-    "State",
-    "StateIndex",
-    "StatefulLayer",
-    "delete_init_state",
-    "dot_product_attention",
-    "inference_mode",
-    "make_with_state",
-    "reinitialise",
-    "torch_names",
-}
 OTHER_INPUTS = {  # a state, a sequence, an image, an index
     "BatchNorm",
     "Embedding",

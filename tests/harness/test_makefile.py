@@ -15,6 +15,7 @@ import pytest
 from harness.paths import ROOT
 
 TEXT = (ROOT / "Makefile").read_text(encoding="utf-8")
+VARIABLES = re.search("^VARIABLES := (.*)$", TEXT, re.MULTILINE).group(1).split()
 TARGETS = re.findall(r"(?m)^([a-z-]+):[^#=\n]*##", TEXT)
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
 
@@ -52,7 +53,9 @@ def make(tmp_path):
         return path.read_text().splitlines()[0] if path.exists() else ""
 
     def env(more=None):
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"}
+        # The tests may run under `make test ARGS=...`, which sets these.
+        of_make = {"MFLAGS", *VARIABLES}
+        kept = {name: x for name, x in os.environ.items() if not name.startswith("MAKE") and name not in of_make}
         return {**kept, **(more or {})}
 
     make.command, make.started, make.env = command, started, env

@@ -10,6 +10,19 @@ import pytest
 
 import equinox as eqx
 
+# The public names of `eqx.nn` that are no layers.
+NO_LAYERS = {
+    "State",
+    "StateIndex",
+    "StatefulLayer",
+    "delete_init_state",
+    "dot_product_attention",
+    "inference_mode",
+    "make_with_state",
+    "reinitialise",
+    "torch_names",
+}
+
 
 def randoms(*shape, seed=0):
     """Draw numbers from the normal distribution."""

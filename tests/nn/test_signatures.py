@@ -3,6 +3,7 @@
 import inspect
 
 import pytest
+from helpers.layer_laws import NO_LAYERS
 
 import equinox as eqx
 
@@ -118,17 +119,6 @@ SPECIFICATION = {
         "(query, key_, value, mask=None, *, state=None, is_causal=False, key=None, inference=None, process_heads=None)",
     ),
     "WeightNorm": ("(layer, weight_name='weight', axis=0)", "(x, *args, key=None, **kwargs)"),
-}
-
-NO_LAYERS = {
-    "State",
-    "StateIndex",
-    "StatefulLayer",
-    "delete_init_state",
-    "dot_product_attention",
-    "inference_mode",
-    "make_with_state",
-    "reinitialise",
 }
 
 
