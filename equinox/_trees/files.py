@@ -16,6 +16,7 @@ import json
 import os
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union, overload
 
+import jax
 import numpy as np
 from jax import tree_util
 
@@ -74,6 +75,7 @@ def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = No
         TypeError: An array is traced: `save` was called inside a transformation such as `jax.jit`.
         TypeError: `path` is no path.
         TypeError: A NumPy array has a dtype that JAX doesn't have, such as that of texts or objects.
+        TypeError: A leaf is a `jax.ShapeDtypeStruct`, which has no values.
         TypeError: `sep` is no text.
         OSError: The file can't be written. The old file stays as it is.
         ImportError: The library safetensors isn't installed.
@@ -110,6 +112,11 @@ def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = No
             raise TypeError(
                 "`save` can't save `{}`, {}: JAX doesn't have this dtype. Keep the values in lists in the tree, or in "
                 "`metadata`.".format(name, describe_leaf(leaf))
+            )
+        elif isinstance(leaf, jax.ShapeDtypeStruct):
+            raise TypeError(
+                "`save` can't save `{}`: it has no values, only the shape and the dtype of an array. Save the model, "
+                "and use its shapes as the `like` of `load`.".format(name)
             )
     record = {"version": _VERSION, "metadata": dict(metadata or {}), "leaves": encodings}
     write_arrays("save", path, arrays, {_RECORD: json.dumps(record)})

@@ -268,6 +268,7 @@ ERRORS = {
         lambda path: eqx.save(path, [np.array(["a"])]),
         "`save` can't save `0`, `ndarray` <U1[1]: JAX",
     ),
+    "shapes": (TypeError, lambda path: eqx.save(path, [jax.ShapeDtypeStruct((), jnp.int32)]), "`0`: it has no values"),
     "objects": (
         TypeError,
         lambda path: eqx.save(path, {"x": np.array([None])}),
