@@ -386,6 +386,18 @@ def test_complex_gradients_are_conjugated(jit):
         assert np.allclose(model["z"], 1j * (1 - 0.8**n), atol=1e-5)
 
 
+def test_the_choice_of_leaves_is_part_of_the_structure():
+    """Two optimisers that train other leaves of one model differ, also without a state. A step is compiled for each."""
+    model, transform = {"a": jnp.ones(2), "b": jnp.ones(2)}, optax.sgd(1.0)
+    step = eqx.filter_jit(lambda model, optimizer: optimizer.step(model, model)[0])
+    optimizers = [eqx.Optimizer(transform, model, wrt={"a": a, "b": not a}) for a in (True, False)]
+    assert not eqx.tree_equal(*optimizers)
+    assert [x["a"].tolist() + x["b"].tolist() for x in (step(model, optimizer) for optimizer in optimizers)] == [
+        [0, 0, 1, 1],
+        [1, 1, 0, 0],
+    ]
+
+
 def test_gradients_among_the_extra_arguments_are_conjugated_too():
     def update(grads, state, params, grad):
         assert grads["z"] == grad["z"] == 1 - 2j
