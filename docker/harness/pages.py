@@ -23,7 +23,7 @@ def written(text: str) -> str:
 
 
 def tested(text: str) -> str:
-    """The parts of a page that the suite tests in every cell: its Python code, what that prints, and its rows of the API."""
+    """The parts of a page that each cell tests: its Python code, what that prints, and its rows of the API."""
     patterns = (
         r"^```python\n.*?^```$",
         r"^`print\([^\n]*\)` gives:\n\n```text\n.*?^```$",

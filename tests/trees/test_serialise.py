@@ -33,7 +33,7 @@ def written(tree, **options):
 
 
 def can_be_written(x):
-    """NumPy's format has neither numbers of more than 64 bits nor Python objects."""
+    """NumPy's format has no integers of more than 64 bits and no Python objects."""
     return abs(x) < 2**60 if type(x) is int else not (isinstance(x, np.ndarray) and x.dtype.hasobject)
 
 
