@@ -178,6 +178,26 @@ def test_threads_that_save(path):
     assert files_beside(path) == [NAME]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="this operating system can't write a folder to the disk")
+@each_writer
+def test_the_disk_has_the_data_before_the_name(writer, path, monkeypatch):
+    """A power failure leaves the old file or the whole new one. At the end the new one is on the disk."""
+    calls, fsync, replace = [], os.fsync, os.replace
+
+    def note_fsync(number):
+        calls.append("folder" if stat.S_ISDIR(os.fstat(number).st_mode) else "data")
+        fsync(number)
+
+    def note_replace(old, new):
+        calls.append("name")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    WRITERS[writer][0](path, [jnp.ones(2)])
+    assert calls == ["data", "name", "folder"]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="this operating system has other permissions")
 def test_permissions_stay(path):
     """A new file has the usual ones. A file that replaces another has those of the other."""
