@@ -350,9 +350,18 @@ SMALL_PARALLEL = {"steps": 4, "batch_size": 67, "width": 16}  # 67 can't be divi
 
 
 @pytest.mark.skipif(not CAN_SHARD, reason="models can be sharded since JAX 0.4.1, this is " + jax.__version__)
-def test_data_parallel_has_the_numbers_of_one_device(load, capsys):
-    """The model is on all devices as a whole, and the same up to rounding."""
-    (alone, losses_alone), (spread, losses) = load("data_parallel").main(**SMALL_PARALLEL)
+def test_data_parallel_has_the_numbers_of_one_device(load, monkeypatch, capsys):
+    """The model is on all devices as a whole, and the same up to rounding. Each device has a part of the batch."""
+    example, make_step, parts = load("data_parallel"), load("data_parallel").make_step, []
+
+    def note_parts(batch, *args):
+        parts.append([shard.data.shape[0] for shard in batch[0].addressable_shards])
+        return make_step(batch, *args)
+
+    monkeypatch.setattr(example, "make_step", note_parts)
+    (alone, losses_alone), (spread, losses) = example.main(**SMALL_PARALLEL)
+    number = jax.device_count()
+    assert parts == [[67 // number * number]] * 4 + [[67 // number] * number] * 4
     assert len(losses) == 4 and losses[-1] < losses[0]
     np.testing.assert_allclose(losses, losses_alone, rtol=1e-3)
     for x in jax.tree_util.tree_leaves(alone):

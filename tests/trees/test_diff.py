@@ -45,8 +45,8 @@ CASES = {
     "a NumPy scalar": ([jnp.float32(1)], [np.float32(1)], ["[0]: f32[] -> f32[] (Array -> float32)"]),
     "values": (
         [X],
-        [X.at[1, 0].add(0.5).at[2, 1].add(0.25)],
-        ["[0]: f32[3,2], 2 of 6 values differ, most at [1, 0]: 2.0 -> 2.5, by 0.5"],
+        [X.at[1, 0].add(0.25).at[2, 1].add(0.5)],
+        ["[0]: f32[3,2], 2 of 6 values differ, most at [2, 1]: 5.0 -> 5.5, by 0.5"],
     ),
     "NaN": ([X], [X.at[2, 0].set(np.nan)], ["[0]: f32[3,2], 1 of 6 values differ, most at [2, 0]: 4.0 -> nan"]),
     "a scalar": ([jnp.int32(3)], [jnp.int32(5)], ["[0]: i32[], 3 -> 5, by 2"]),
