@@ -41,7 +41,7 @@ ENVIRONMENTS = {
         "with the newest JAX",
         (3, 8),
         "JAX needs Python 3.8 or later",
-        ("--editable", ".[test,lint,digits]", "jax[cpu]", "-r", REQUIREMENTS),
+        ("--editable", ".[test,lint,digits,orbax]", "jax[cpu]", "-r", REQUIREMENTS),
     ),
     ".venv-site": Environment(
         "with what builds the site",

@@ -81,7 +81,7 @@ def run_block(monkeypatch, tmp_path):
 
 # Page -> the feature of `SINCE` that it is about. An older JAX can't run its code.
 ABOUT = {"docs/sharding.md": "filter_shard_map"}
-# Page -> the library that it is about. It isn't among the requirements of the tests, because it needs a newer JAX.
+# Page -> the library that it is about. `make test` has it, and the cells don't, because it needs a newer JAX.
 LIBRARIES = {"docs/orbax.md": "orbax.checkpoint"}
 
 
