@@ -96,7 +96,7 @@ class Optimizer(Module):
         ...     names = ["bias" if path.endswith("bias") else "other" for path, _ in eqx.named_leaves(params)]
         ...     return jax.tree_util.tree_structure(params).unflatten(names)
         >>> transform = optax.multi_transform({"bias": optax.sgd(0.1), "other": optax.adamw(1e-3)}, labels)
-        >>> optimizer = eqx.Optimizer(transform, model)
+        >>> optimizer = eqx.Optimizer(transform, [model])  # the list is needed before Optax 0.2.4, see above
     """
 
     state: Any = field(trainable=False)

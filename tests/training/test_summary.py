@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
 import pytest
+from helpers.devices import mesh_of, several, shards
 from jax import tree_util
 from modules import Affine, Nested, affine, make_net
 
@@ -378,16 +379,11 @@ def test_markdown_and_html():
     assert columns == {8}
 
 
-@pytest.mark.skipif(
-    not hasattr(jax, "sharding") or not hasattr(jax.sharding, "NamedSharding"), reason="NamedSharding came in JAX 0.4.1"
-)
+@several
+@shards
 def test_sharding():
     """There is a column of shardings if an array is on several devices."""
-    devices = jax.devices()
-    if len(devices) < 2:
-        pytest.skip("there is one device")
-    mesh = jax.sharding.Mesh(np.array(devices[:2]), ("data",))
-    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, "data"))
+    sharding = jax.sharding.NamedSharding(mesh_of(data=2), jax.sharding.PartitionSpec(None, "data"))
     model = [linear(2, 3), linear(2, 3)]
     assert "sharding" not in str(eqx.summary(model))
     model[1] = eqx.tree_at(lambda x: x.weight, model[1], jax.device_put(model[1].weight, sharding))
