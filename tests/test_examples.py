@@ -165,13 +165,17 @@ def test_train_rnn_interrupted(stop_after, load, tmp_path, monkeypatch, capsys):
     assert "Interrupted" in out and "learnt in {} steps".format(stop_after) in out
 
 
+def _environment():
+    """The environment of a program that a test starts. In a narrow terminal its progress bar would be cut."""
+    return dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path), COLUMNS="300")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT, as Ctrl-C in a terminal does")
 def test_train_rnn_from_the_shell(tmp_path, interruptible):
     """The program takes options. After a real Ctrl-C it evaluates and draws, as after the last step."""
     program = [sys.executable, str(EXAMPLES / "train_rnn.py"), "--steps=1000000", "--seed=1", "--picture=curve.png"]
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
     with subprocess.Popen(
-        program, cwd=str(tmp_path), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        program, cwd=str(tmp_path), env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         watchdog = threading.Timer(300, process.kill)
         watchdog.start()
@@ -410,7 +414,7 @@ def test_data_parallel_keeps_the_number_of_devices_that_is_set(there, expected, 
 @pytest.mark.skipif(DEVICES[0].platform != "cpu", reason="the fake devices are CPUs")
 def test_data_parallel_from_the_shell():
     """A program of its own has eight devices."""
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
+    environment = _environment()
     for name in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES"):
         environment.pop(name, None)
     command = [sys.executable, str(EXAMPLES / "data_parallel.py"), "--steps=2", "--batch-size=16"]
@@ -428,9 +432,8 @@ def _run_resume(*runs):
     """Start a process that calls `resume.main` for each pair of the number of steps and the checkpoint."""
     calls = ["resume.main({}, checkpoint={!r}, **{!r})".format(steps, str(path), SMALL_RESUME) for steps, path in runs]
     code = "import sys; sys.path.insert(0, {!r}); import resume; {}".format(str(EXAMPLES), "; ".join(calls))
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
     return subprocess.Popen(
-        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", code], env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 
