@@ -76,7 +76,7 @@ def start_or_go_on(checkpoint, options):
     saved = eqx.load_metadata(checkpoint)
     if saved != options:
         raise ValueError(
-            "{} is of a run with {}, but this run has {}. Pass another `checkpoint`, or the same options.".format(
+            "The run that saved {} had {}, but this run has {}. Pass another `checkpoint`, or the same options.".format(
                 checkpoint, saved, options
             )
         )

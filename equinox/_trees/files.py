@@ -161,7 +161,7 @@ def load(
         texts.
 
     Raises:
-        ValueError: The file is cut off, damaged or no safetensors file, or is of a newer version.
+        ValueError: The file is no safetensors file, was cut off, is damaged, or has a newer version of the format.
         ValueError: Something is missing, unknown, or of another shape or dtype. The message has all of it, with near
             names.
         ValueError: `rename` or `strict` was given without `like`.
@@ -203,7 +203,7 @@ def load_metadata(path: Path) -> Dict[str, Any]:
         `__metadata__`.
 
     Raises:
-        ValueError: The file is cut off, damaged or no safetensors file, or is of a newer version.
+        ValueError: The file is no safetensors file, was cut off, is damaged, or has a newer version of the format.
         TypeError: `path` is no path.
         OSError: The file can't be read.
         ImportError: The library safetensors isn't installed.

@@ -10,6 +10,7 @@ metadata. Other readers ignore them.
 """
 
 import contextlib
+import functools as ft
 import importlib.util
 import json
 import os
@@ -45,6 +46,7 @@ _DTYPES.update(C64="complex64", F8_E8M0="float8_e8m0fnu")  # newer releases writ
 _METADATA = "__metadata__"
 _CHECKSUMS = "equinox_checksums"  # of the arrays, in JSON
 _CHECKSUM = "equinox_checksum"  # of all other metadata
+_WORTH_A_THREAD = 2**16  # bytes
 
 
 class DamagedFile(ValueError):
@@ -74,7 +76,7 @@ def read_metadata(function, path):
     """The `__metadata__` of a file, and whether it has this library's checksums.
 
     Raises:
-        DamagedFile: The file isn't whole, or is of another format.
+        DamagedFile: A part of the file is missing or wrong, or it has another format.
     """
     with _index(function, path) as (_, _, metadata, checksums):
         return metadata, checksums is not None
@@ -88,15 +90,20 @@ def read_arrays(function, path):
         checksums. If it has, the arrays are in the order in which they were given to `write_arrays`.
 
     Raises:
-        DamagedFile: The file isn't whole, or is of another format.
+        DamagedFile: A part of the file is missing or wrong, or it has another format.
     """
     with _index(function, path) as (file, entries, metadata, checksums):
         start = file.tell()
-        arrays = {}
-        for name in entries if checksums is None else checksums:
-            x = arrays[name] = _read_array(file, start, name, entries[name])
-            if checksums is not None and _checksum(x) != checksums[name]:
-                raise DamagedFile("is damaged: the checksum of `{}` is wrong".format(name))
+        arrays, found = {}, {}
+        with ThreadPoolExecutor(1) as pool:  # for the checksum of an array while the next one is read
+            for name in entries if checksums is None else checksums:
+                x = arrays[name] = _read_array(file, start, name, entries[name])
+                if checksums is not None:
+                    compute = ft.partial(_checksum, x)
+                    found[name] = pool.submit(compute).result if x.nbytes > _WORTH_A_THREAD else compute
+    for name, checksum in found.items():
+        if checksum() != checksums[name]:
+            raise DamagedFile("is damaged: the checksum of `{}` is wrong".format(name))
     return arrays, metadata, checksums is not None
 
 
@@ -139,7 +146,7 @@ def _index(function, path):
                 with library.safe_open(path, framework="numpy"):
                     pass
             except library.SafetensorError as error:
-                raise DamagedFile("was cut off, is damaged, or is of another format: {}".format(error)) from None
+                raise DamagedFile("was cut off, is damaged, or has another format: {}".format(error)) from None
             if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):  # no other file has replaced it
                 index = json.loads(file.read(int.from_bytes(file.read(8), "little")).decode("utf-8"))
                 metadata = index.pop(_METADATA, None) or {}

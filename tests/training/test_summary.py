@@ -232,7 +232,7 @@ def test_errors():
 
 
 def test_other_threads():
-    """A call in another thread isn't noted, even if it is of the same class."""
+    """`summary` ignores the calls in other threads, also those of a module of the same class."""
     other, results = linear(7, 7), []
 
     class Model(eqx.Module):

@@ -53,7 +53,7 @@ def test_each_prefix_is_an_error(path, small):
         for function in (eqx.load, eqx.load_metadata):
             with pytest.raises(ValueError) as error:
                 function(path)
-            message = "`{}` can't read {!r}. The file was cut off, is damaged, or is of another format"
+            message = "`{}` can't read {!r}. The file was cut off, is damaged, or has another format"
             assert message.format(function.__name__, path) in str(error.value)
 
 
@@ -81,6 +81,20 @@ def is_refused_or_right(path, expected):
         return True
     assert eqx.tree_equal(loaded, expected)
     return False
+
+
+@pytest.mark.parametrize("name", ["first", "last"])
+def test_a_flipped_byte_of_a_large_array_is_an_error(path, name):
+    """Another thread computes the checksums of large arrays."""
+    arrays = {"first": np.full(2**15, 1.5), "small": np.ones(3), "last": np.full(2**15, 2.5)}
+    eqx.save(path, arrays)
+    with open(path, "rb") as file:
+        data = bytearray(file.read())
+    place = data.index(arrays[name].tobytes()) + arrays[name].nbytes - 1
+    data[place] ^= 1
+    write(path, data)
+    with pytest.raises(ValueError, match="the checksum of `{}` is wrong".format(name)):
+        eqx.load(path)
 
 
 @settings(max_examples=50)
@@ -131,7 +145,7 @@ def entry(dtype="U8", shape=(1,), place=(0, 1), **more):
     return dict(dtype=dtype, shape=list(shape), data_offsets=list(place), **more)
 
 
-BY_THE_LIBRARY = "The file was cut off, is damaged, or is of another format: "
+BY_THE_LIBRARY = "The file was cut off, is damaged, or has another format: "
 BAD_FILES = {
     "empty": (b"", BY_THE_LIBRARY),
     "text": (b"Not a model at all.", BY_THE_LIBRARY),
