@@ -26,10 +26,27 @@ def optimizer_step(leaves: int) -> dict[str, Call]:
     model = dispatch_speed.net(leaves)
     start = jnp.zeros(())
     bare_step, state, step, optimizer = steps(model)
+    _run_another_first(model, start)
     return {
         FLOOR: dispatch_speed.chained(eqx.filter_jit(bare_step), (start, model, state)),
         EQUINOX: dispatch_speed.chained(eqx.filter_jit(step), (start, model, optimizer)),
     }
+
+
+def _run_another_first(model, start):
+    """Run another step of the same size.
+
+    With 1000 arrays, the first step that runs in a process takes about 15 % less time than the next ones, also than an
+    equal one. So it is neither of the contenders.
+    """
+    bare_step, state, _, _ = steps(model)
+    call = dispatch_speed.chained(eqx.filter_jit(bare_step), (start, model, state))
+    for _ in range(10):
+        call()
+    _kept.append(call)
+
+
+_kept: list[Call] = []  # the memory of such steps stays in use
 
 
 def trace(leaves: int) -> dict[str, Call]:
