@@ -1,7 +1,7 @@
 """`save`, `load` and `load_metadata`: the arrays of a tree in a safetensors file.
 
 The file describes itself. Its metadata `equinox` is a record in JSON: the version of the record, the user's metadata,
-and how each leaf is stored that isn't an array of a dtype that safetensors has:
+checksums, and how each leaf is stored that isn't an array of a dtype that safetensors has:
 
 - `{"type": "float", "text": "0.5"}` for a Python `bool`, `int`, `float`, `complex` or `str`: it is in the record alone.
 - `{"dtype": "complex64"}` for an array that is stored as pairs of real numbers, along a new last axis.
@@ -29,7 +29,6 @@ from .safetensors import CODES, DamagedFile, read_arrays, read_metadata, write_a
 from .values import values_of
 
 _VERSION = 1
-_RECORD = "equinox"
 _RESERVED = "__metadata__"
 
 # How a Python value is written as text, and read. `repr` keeps each bit of a float.
@@ -92,7 +91,7 @@ def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = No
         True
     """
     path = _checked_path("save", path)
-    _check_metadata(metadata)
+    metadata = _as_json(metadata)
     names, leaves = leaf_names("save", tree, sep), tree_util.tree_leaves(tree)
     arrays: Dict[str, np.ndarray] = {}
     encodings: Dict[str, Dict[str, str]] = {}
@@ -118,8 +117,7 @@ def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = No
                 "`save` can't save `{}`: it has no values, only the shape and the dtype of an array. Save the model, "
                 "and use its shapes as the `like` of `load`.".format(name)
             )
-    record = {"version": _VERSION, "metadata": dict(metadata or {}), "leaves": encodings}
-    write_arrays("save", path, arrays, {_RECORD: json.dumps(record)})
+    write_arrays("save", path, arrays, {"version": _VERSION, "metadata": metadata, "leaves": encodings})
 
 
 @overload
@@ -185,8 +183,8 @@ def load(
         raise ValueError("`load` without `like` gives all that is in the file. Pass `like` with `rename` and `strict`.")
     path = _checked_path("load", path)
     try:
-        arrays, metadata, checked = read_arrays("load", path)
-        leaves = _decoded(arrays, _record(metadata, checked))
+        arrays, record = read_arrays("load", path)
+        leaves = arrays if record is None else _decoded(arrays, _checked_version(record)["leaves"])
     except DamagedFile as error:
         raise _unreadable("load", path, error) from None
     return leaves if like is None else fill("load", like, leaves, strict, rename, sep, are_new=True)
@@ -217,11 +215,10 @@ def load_metadata(path: Path) -> Dict[str, Any]:
     """
     path = _checked_path("load_metadata", path)
     try:
-        metadata, checked = read_metadata("load_metadata", path)
-        record = _record(metadata, checked)
+        record, metadata = read_metadata("load_metadata", path)
+        return metadata if record is None else _checked_version(record)["metadata"]
     except DamagedFile as error:
         raise _unreadable("load_metadata", path, error) from None
-    return metadata if record is None else record["metadata"]
 
 
 def _checked_path(function, path):
@@ -233,15 +230,15 @@ def _checked_path(function, path):
         ) from None
 
 
-def _check_metadata(metadata):
-    if metadata is None:
-        return
+def _as_json(metadata):
+    """The metadata as `load_metadata` gives it."""
+    metadata = {} if metadata is None else metadata
     if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
         raise TypeError(
             "`save` expects `metadata` to be a dictionary with texts as keys, got {}.".format(describe_leaf(metadata))
         )
     try:
-        json.dumps(dict(metadata), default=_refuse)
+        return json.loads(json.dumps(dict(metadata), default=_refuse))
     except ValueError as error:  # such as a list that holds itself
         raise TypeError("`save` expects `metadata` that JSON can express: {}.".format(error)) from None
 
@@ -285,13 +282,7 @@ def _encode(name, array):
     return parts, {"dtype": x.dtype.name}
 
 
-def _record(metadata, checked):
-    """The record of a file that `save` wrote. `None` for another safetensors file."""
-    if (_RECORD in metadata) != checked:
-        raise DamagedFile("is damaged: it has only a part of what `eqx.save` writes")
-    if not checked:
-        return None
-    record = json.loads(metadata[_RECORD])
+def _checked_version(record):
     if record["version"] > _VERSION:
         raise DamagedFile(
             "has version {} of the format of `eqx.save`. This library reads versions up to {}. Update it".format(
@@ -301,11 +292,8 @@ def _record(metadata, checked):
     return record
 
 
-def _decoded(arrays, record):
+def _decoded(arrays, encodings):
     """The leaves, by name, in the order of the file. Python values and names of the same object come last."""
-    if record is None:
-        return arrays
-    encodings = record["leaves"]
     leaves = {name: _decode(name, x, encodings.get(name, {})) for name, x in arrays.items()}
     for name, encoding in encodings.items():
         if "type" in encoding:

@@ -5,8 +5,9 @@ arrays are read here. The library reads arrays for NumPy too, but not those of f
 of `np.bool`. With a file of 1 GB it takes twice as long (safetensors 0.8.0). Its documentation describes the format:
 https://huggingface.co/docs/safetensors
 
-The checksums are in the metadata of the file. There is one for each array with its dtype and shape, and one for all
-metadata. Other readers ignore them.
+The metadata of a file has one entry, a record in JSON. The library writes several entries in a random order, so two
+files of the same arrays would differ. The record has a checksum for each array with its dtype and shape, and one for
+the rest of the record. Other readers ignore it.
 """
 
 import contextlib
@@ -44,8 +45,9 @@ _DTYPES = {code: dtype for dtype, code in CODES.items()}
 _DTYPES.update(C64="complex64", F8_E8M0="float8_e8m0fnu")  # newer releases write them too
 
 _METADATA = "__metadata__"
-_CHECKSUMS = "equinox_checksums"  # of the arrays, in JSON
-_CHECKSUM = "equinox_checksum"  # of all other metadata
+_RECORD = "equinox"
+_CHECKSUMS = "array_checksums"
+_CHECKSUM = "record_checksum"  # of the rest of the record
 _WORTH_A_THREAD = 2**16  # bytes
 
 
@@ -53,18 +55,18 @@ class DamagedFile(ValueError):
     """What is wrong with a file. The message continues "The file ..."."""
 
 
-def write_arrays(function, path, arrays, metadata):
+def write_arrays(function, path, arrays, record):
     """Write NumPy arrays to a file. It replaces an old file at once, when all is written: a crash leaves the old one.
 
     Args:
         function: The name of the public function that writes.
         path: The path of the file.
         arrays: A dictionary from names to C-contiguous arrays, of the dtypes in `CODES`.
-        metadata: A dictionary from texts to texts.
+        record: A dictionary that is the same after JSON has written and read it.
     """
     library = _library(function)
-    metadata = dict(metadata, **{_CHECKSUMS: json.dumps(_checksums_of(arrays))})
-    metadata[_CHECKSUM] = _checksum_of_metadata(metadata)
+    record = dict(record, **{_CHECKSUMS: _checksums_of(arrays)})
+    metadata = {_RECORD: json.dumps(dict(record, **{_CHECKSUM: _checksum_of_record(record)}))}
     with replaced_path(path) as temporary:
         try:
             library.numpy.save_file(arrays, temporary, metadata)
@@ -73,38 +75,38 @@ def write_arrays(function, path, arrays, metadata):
 
 
 def read_metadata(function, path):
-    """The `__metadata__` of a file, and whether it has this library's checksums.
+    """The record of a file that `write_arrays` wrote, or `None`; and the `__metadata__` of the file.
 
     Raises:
         DamagedFile: A part of the file is missing or wrong, or it has another format.
     """
-    with _index(function, path) as (_, _, metadata, checksums):
-        return metadata, checksums is not None
+    with _index(function, path) as (_, _, _, record, metadata):
+        return record, metadata
 
 
 def read_arrays(function, path):
     """Read a file.
 
     Returns:
-        A dictionary from names to new NumPy arrays; the `__metadata__`; and whether the file has this library's
-        checksums. If it has, the arrays are in the order in which they were given to `write_arrays`.
+        A dictionary from names to new NumPy arrays; and the record of a file that `write_arrays` wrote, or `None`. If
+        it wrote the file, the arrays are in the order in which it got them.
 
     Raises:
         DamagedFile: A part of the file is missing or wrong, or it has another format.
     """
-    with _index(function, path) as (file, entries, metadata, checksums):
+    with _index(function, path) as (file, entries, checksums, record, _):
         start = file.tell()
         arrays, found = {}, {}
         with ThreadPoolExecutor(1) as pool:  # for the checksum of an array while the next one is read
-            for name in entries if checksums is None else checksums:
+            for name in checksums or entries:
                 x = arrays[name] = _read_array(file, start, name, entries[name])
-                if checksums is not None:
+                if checksums:
                     compute = ft.partial(_checksum, x)
                     found[name] = pool.submit(compute).result if x.nbytes > _WORTH_A_THREAD else compute
     for name, checksum in found.items():
         if checksum() != checksums[name]:
             raise DamagedFile("is damaged: the checksum of `{}` is wrong".format(name))
-    return arrays, metadata, checksums is not None
+    return arrays, record
 
 
 def _read_array(file, start, name, entry):
@@ -136,8 +138,8 @@ def _index(function, path):
     """Open a file that the library accepts.
 
     Yields:
-        The file, at the first byte after the index; the entries of the arrays by name; the `__metadata__`; the
-        checksums of the arrays. `None` instead of the checksums if the file has none.
+        The file, at the first byte after the index; the entries of the arrays by name; the checksums of the arrays by
+        name, which are empty in a file of others; the rest of the record, or `None`; the `__metadata__`.
     """
     library = _library(function)
     while True:
@@ -150,21 +152,27 @@ def _index(function, path):
             if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):  # no other file has replaced it
                 index = json.loads(file.read(int.from_bytes(file.read(8), "little")).decode("utf-8"))
                 metadata = index.pop(_METADATA, None) or {}
-                yield file, index, metadata, _checksums(index, metadata)
+                record = _checked_record(metadata)
+                checksums = {} if record is None else record.pop(_CHECKSUMS)
+                if record is not None and checksums.keys() != index.keys():
+                    raise DamagedFile("is damaged: its record has other names than its index")
+                yield file, index, checksums, record, metadata
                 return
 
 
-def _checksums(entries, metadata):
-    """Check the metadata, and remove the checksums from it. Returns those of the arrays, or `None`."""
-    found = {name for name in (_CHECKSUM, _CHECKSUMS) if name in metadata}
-    if not found:
+def _checked_record(metadata):
+    """The record of a file that `write_arrays` wrote, or `None`. A damaged name of the record doesn't hide it."""
+    marked = any('"{}": '.format(name) in text for text in metadata.values() for name in (_CHECKSUMS, _CHECKSUM))
+    if _RECORD not in metadata and not marked:
         return None
-    if metadata.pop(_CHECKSUM, None) != _checksum_of_metadata(metadata):
+    try:
+        record = json.loads(metadata[_RECORD])
+        checksum = record.pop(_CHECKSUM)
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        raise DamagedFile("is damaged: it has only a part of what `eqx.save` writes") from None
+    if checksum != _checksum_of_record(record):
         raise DamagedFile("is damaged: the checksum of its metadata is wrong")
-    checksums = json.loads(metadata.pop(_CHECKSUMS))
-    if checksums.keys() != entries.keys():
-        raise DamagedFile("is damaged: its metadata has other names than its index")
-    return checksums
+    return record
 
 
 def _checksums_of(arrays):
@@ -184,8 +192,8 @@ def _checksum(x):
     return zlib.crc32(memoryview(x.reshape(-1).view(np.uint8)), start)
 
 
-def _checksum_of_metadata(metadata):
-    return "{:08x}".format(zlib.crc32(json.dumps(metadata, sort_keys=True).encode()))
+def _checksum_of_record(record):
+    return "{:08x}".format(zlib.crc32(json.dumps(record).encode()))
 
 
 def _library(function):

@@ -61,7 +61,7 @@ KINDS = {
     "int": [0, -(10**100)],
     "text": ["", 'é\n"\u2028\U0001f600', "True"],
     "True": [True, False],
-    "strange names": {"é /'\"\n": jnp.ones(2), "equinox": jnp.ones(1), '"equinox_checksum":"00000000"': jnp.ones(1)},
+    "strange names": {"é /'\"\n": jnp.ones(2), "equinox": jnp.ones(1), '"record_checksum": "00000000"': jnp.ones(1)},
     "nothing": [jax.nn.relu, None, ()],
 }
 DAMAGES_MEMORY = ("int4", "uint4") if jax.__version__ == "0.4.20" else ()  # `jnp.asarray` does. 0.4.13 and 0.4.30 don't
@@ -216,6 +216,8 @@ def test_metadata(path):
     metadata = {"name": "mlp", "sizes": [3, 8], "rate": 0.1, "more": {"é": None}}
     eqx.save(path, jnp.ones(2), metadata=metadata)
     assert eqx.load_metadata(path) == metadata
+    eqx.save(path, jnp.ones(2), metadata={"b": {2: (1, 2), "2": "last", "a": 1}, "a": float("inf")})
+    assert eqx.load_metadata(path) == {"b": {"2": "last", "a": 1}, "a": float("inf")}
     eqx.save(path, jnp.ones(2))
     assert eqx.load_metadata(path) == {}
 

@@ -165,6 +165,11 @@ BAD_FILES = {
     "bool": (container({"a": entry("BOOL")}, b"\2"), "a bool in `a` that is no bool"),
     "dimensions": (container({"a": entry(shape=(1,) * 100)}, b"a"), "in a shape that NumPy doesn't have"),
     "half": (container({"__metadata__": {"equinox": "{}"}}), "only a part of what `eqx.save` writes"),
+    "no record": (container({"__metadata__": {"equinox": "[" * 100000}}), "only a part of what `eqx.save` writes"),
+    "renamed record": (
+        container({"__metadata__": {"equinoy": '{"record_checksum": "00000000"}'}}),
+        "only a part of what `eqx.save` writes",
+    ),
 }
 
 
@@ -200,6 +205,16 @@ def test_without_the_library(path, monkeypatch):
     with pytest.raises(ImportError, match="`load_metadata` needs"):
         eqx.load_metadata(path)
     assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_the_same_tree_gives_the_same_bytes(path):
+    """Also if the metadata has several entries. So files can be compared by their hashes."""
+    data = []
+    for _ in range(5):
+        eqx.save(path, {"b": jnp.ones(3), "a": 1.5, "c": jnp.zeros(2, jnp.complex64)}, metadata={"x": 1, "a": [2]})
+        with open(path, "rb") as file:
+            data.append(file.read())
+    assert len(set(data)) == 1
 
 
 # The library of the format
