@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import List, NamedTuple, Sequence
 
 
@@ -35,8 +36,15 @@ def as_markdown(columns: Sequence[Column]) -> str:
     lines = [[column.title for column in columns], rule]
     for row in _rows(columns):
         cells = [text.replace("|", "\\|") for text in row]  # in code too
-        lines.append(["`{}`".format(x) if c.is_code and x else x for c, x in zip(columns, cells)])
+        lines.append([_markdown_code(x) if c.is_code and x else x for c, x in zip(columns, cells)])
     return "\n".join("| {} |".format(" | ".join(line)) for line in lines)
+
+
+def _markdown_code(text: str) -> str:
+    """Code stands between more backticks than it has in a row itself."""
+    longest = max(map(len, re.findall("`*", text)))
+    fence = "`" * (longest + 1)
+    return "{0} {1} {0}".format(fence, text) if longest else fence + text + fence
 
 
 def as_html(columns: Sequence[Column]) -> str:

@@ -375,6 +375,8 @@ def test_markdown_and_html():
     assert "<code>[&#x27;a|&lt;b&gt;&#x27;]</code>" in summary.html() and "<b>" not in summary.html()
     assert summary.html().count("<tr>") == 1 + len(summary.rows)
     assert summary._repr_markdown_() == summary.markdown() and summary._repr_html_() == summary.html()
+    quoted = eqx.summary({"a`b``c": affine()}).markdown().splitlines()[3]
+    assert quoted.startswith("| ``` ['a`b``c'] ``` |")
     columns = {line.count("|") for line in eqx.summary(Affine(X, X), X).markdown().splitlines()[:3]}
     assert columns == {8}
 
