@@ -189,6 +189,8 @@ class Optimizer(Module):
         if treedef == self.trained.structure:
             return
         path, expected, got = first_difference(self.trained.tree, model, "model")
+        if expected.startswith("a leaf"):
+            expected = "a leaf"  # only its place is known, not its type
         raise ValueError(
             "`Optimizer.step` expects the model to have the structure that it had when the optimiser was made. At "
             "`{}` expected {}, got {}. If the change is intended, as by `freeze`, make a new `Optimizer`.".format(

@@ -490,7 +490,7 @@ def test_errors_of_a_step():
     with pytest.raises(ValueError, match=r"At `model.second` expected a `Linear`, got"):
         optimizer.step(eqx.tree_at(lambda model: model.second, model, eqx.nn.Identity()), grads)
     one, other = ({"a": x, "b": y} for x, y in [(jnp.ones(1), None), (None, jnp.ones(1))])  # the same number of leaves
-    with pytest.raises(ValueError, match=r"At `model\['a'\]` expected a leaf .*, got `None`"):
+    with pytest.raises(ValueError, match=r"At `model\['a'\]` expected a leaf, got `None`"):
         eqx.Optimizer(optax.sgd(0.1), one).step(other, other)
     with pytest.raises(ValueError, match=r"`grads` to have the structure of `model`. At `grads.second` expected"):
         optimizer.step(model, eqx.tree_at(lambda model: model.second, grads, [1.0]))
