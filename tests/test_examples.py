@@ -351,6 +351,15 @@ def test_ensemble_learns_and_tells_where_it_knows(load, tmp_path, capsys):
     assert "2000/2000" in captured.err
 
 
+def test_members_of_an_ensemble_draw_their_own_batches(load):
+    """Equal members have different losses."""
+    example = load("ensemble")
+    arrays, rest = eqx.partition(example.make_members(2, 8, 0.1, jax.random.PRNGKey(0)), eqx.is_array)
+    twins = eqx.combine(jax.tree_util.tree_map(lambda x: x[np.zeros(2, int)], arrays), rest)
+    loss, *_ = example.make_step(*twins, jax.random.PRNGKey(1), *example.make_data(100, 0), 32)
+    assert loss[0] != loss[1]
+
+
 SMALL_PARALLEL = {"steps": 4, "batch_size": 67, "width": 16}  # 67 can't be divided by the number of devices
 
 
