@@ -6,21 +6,10 @@ import jax
 import jax.numpy as jnp
 import jax.random as jrandom
 import pytest
+from modules import Unhashable
 
 import equinox as eqx
 from equinox.nn import MLP, Dropout, Linear, Sequential
-
-
-class Unhashable:
-    """A function that defines `__eq__`, so it can't be hashed."""
-
-    def __eq__(self, other):
-        return type(other) is Unhashable
-
-    __hash__ = None
-
-    def __call__(self, x):
-        return x
 
 
 class _OwnError(ValueError):

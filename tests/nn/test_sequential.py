@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import jax.random as jrandom
 import numpy as np
 import pytest
+from modules import Unhashable
 
 import equinox as eqx
 from equinox.nn import Dropout, Identity, Linear, Sequential
@@ -17,18 +18,6 @@ from equinox.nn import Dropout, Identity, Linear, Sequential
 
 def assert_close(got, expected, rtol=1e-4):
     np.testing.assert_allclose(np.asarray(got), np.asarray(expected), rtol=rtol, atol=1e-5)
-
-
-class Unhashable:
-    """A function that defines `__eq__`, so it can't be hashed."""
-
-    def __eq__(self, other):
-        return type(other) is Unhashable
-
-    __hash__ = None
-
-    def __call__(self, x):
-        return x
 
 
 class Recorder(eqx.Module):
