@@ -69,6 +69,7 @@ def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = No
 
     Raises:
         ValueError: Two leaves have the same name, or one has the name `__metadata__`, or one that isn't valid Unicode.
+        ValueError: A text in the tree has a pair of surrogates.
         ValueError: An array spans several processes, so this process doesn't see all of it. Or it was deleted.
         TypeError: `metadata` is no dictionary with texts as keys, or JSON can't express it.
         TypeError: An array is traced: `save` was called inside a transformation such as `jax.jit`.
@@ -99,7 +100,7 @@ def save(path: Path, tree: PyTree, *, metadata: Optional[Mapping[str, Any]] = No
     for name, leaf in zip(names, leaves):
         _check_name(name)
         if type(leaf) in _TO_TEXT:
-            encodings[name] = {"type": type(leaf).__name__, "text": _TO_TEXT[type(leaf)](leaf)}
+            encodings[name] = {"type": type(leaf).__name__, "text": _as_text(name, leaf)}
         elif id(leaf) in seen:
             encodings[name] = {"same_as": seen[id(leaf)]}
         elif is_array(leaf):
@@ -231,7 +232,7 @@ def _checked_path(function, path):
 
 
 def _as_json(metadata):
-    """The metadata as `load_metadata` gives it."""
+    """The checked metadata, as `load_metadata` gives it."""
     metadata = {} if metadata is None else metadata
     if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
         raise TypeError(
@@ -239,14 +240,15 @@ def _as_json(metadata):
         )
     try:
         return json.loads(json.dumps(dict(metadata), default=_refuse))
-    except ValueError as error:  # such as a list that holds itself
+    except (TypeError, ValueError, RecursionError) as error:  # such as a list that holds itself
         raise TypeError("`save` expects `metadata` that JSON can express: {}.".format(error)) from None
 
 
 def _refuse(value):
     raise TypeError(
-        "`save` expects `metadata` that JSON can express, but it has {}. Convert it, for example by `float(x)` or "
-        "`x.tolist()`, or save it in the tree.".format(describe_leaf(value))
+        "it has {}. Convert it, for example by `float(x)` or `x.tolist()`, or save it in the tree".format(
+            describe_leaf(value)
+        )
     )
 
 
@@ -257,6 +259,16 @@ def _check_name(name):
         name.encode("utf-8")
     except UnicodeEncodeError:
         raise ValueError("`save` can't save a leaf with the name {!r}: it has a lone surrogate.".format(name)) from None
+
+
+def _as_text(name, leaf):
+    text = _TO_TEXT[type(leaf)](leaf)
+    if json.loads(json.dumps(text)) != text:
+        raise ValueError(
+            "`save` can't save `{}`: JSON makes one character of two surrogates in its text. Write the character "
+            "itself.".format(name)
+        )
+    return text
 
 
 def _unreadable(function, path, error):

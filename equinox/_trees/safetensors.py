@@ -6,8 +6,8 @@ of `np.bool`. With a file of 1 GB it takes twice as long (safetensors 0.8.0). It
 https://huggingface.co/docs/safetensors
 
 The metadata of a file has one entry, a record in JSON. The library writes several entries in a random order, so two
-files of the same arrays would differ. The record has a checksum for each array with its dtype and shape, and one for
-the rest of the record. Other readers ignore it.
+files of the same arrays would differ. The record has a checksum for each array with its dtype and shape. It ends with
+the checksum of its own text, in all versions. Other readers ignore it.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ import json
 import os
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Dict, NamedTuple, Optional
 
 import numpy as np
 
@@ -47,8 +48,26 @@ _DTYPES.update(C64="complex64", F8_E8M0="float8_e8m0fnu")  # newer releases writ
 _METADATA = "__metadata__"
 _RECORD = "equinox"
 _CHECKSUMS = "array_checksums"
-_CHECKSUM = "record_checksum"  # of the rest of the record
+_END = ', "record_checksum": "'
 _WORTH_A_THREAD = 2**16  # bytes
+
+
+class _Index(NamedTuple):
+    """What an open file says of itself.
+
+    Attributes:
+        file: The file, at the first byte after the index.
+        entries: The dtype, the shape and the place of each array, by name.
+        metadata: The `__metadata__`.
+        record: What `write_arrays` got. `None` in a file of others.
+        checksums: The checksums of the arrays, by name. Empty in a file of others.
+    """
+
+    file: Any
+    entries: Dict[str, Any]
+    metadata: Dict[str, str]
+    record: Optional[Dict[str, Any]]
+    checksums: Dict[str, int]
 
 
 class DamagedFile(ValueError):
@@ -62,14 +81,15 @@ def write_arrays(function, path, arrays, record):
         function: The name of the public function that writes.
         path: The path of the file.
         arrays: A dictionary from names to C-contiguous arrays, of the dtypes in `CODES`.
-        record: A dictionary that is the same after JSON has written and read it.
+        record: A dictionary that JSON can express.
     """
     library = _library(function)
-    record = dict(record, **{_CHECKSUMS: _checksums_of(arrays)})
-    metadata = {_RECORD: json.dumps(dict(record, **{_CHECKSUM: _checksum_of_record(record)}))}
+    text = _with_checksum(json.dumps(dict(record, **{_CHECKSUMS: _checksums_of(arrays)})))
     with replaced_path(path) as temporary:
         try:
-            library.numpy.save_file(arrays, temporary, metadata)
+            library.numpy.save_file(arrays, temporary, {_RECORD: text})
+            with library.safe_open(temporary, framework="numpy"):  # an old release also writes what it can't read
+                pass
         except library.SafetensorError as error:
             raise OSError("`{}` can't write {!r}. {}".format(function, path, error)) from error
 
@@ -80,8 +100,8 @@ def read_metadata(function, path):
     Raises:
         DamagedFile: A part of the file is missing or wrong, or it has another format.
     """
-    with _index(function, path) as (_, _, _, record, metadata):
-        return record, metadata
+    with _opened(function, path) as index:
+        return index.record, index.metadata
 
 
 def read_arrays(function, path):
@@ -94,19 +114,27 @@ def read_arrays(function, path):
     Raises:
         DamagedFile: A part of the file is missing or wrong, or it has another format.
     """
-    with _index(function, path) as (file, entries, checksums, record, _):
-        start = file.tell()
+    with _opened(function, path) as index:
+        start = index.file.tell()
         arrays, found = {}, {}
         with ThreadPoolExecutor(1) as pool:  # for the checksum of an array while the next one is read
-            for name in checksums or entries:
-                x = arrays[name] = _read_array(file, start, name, entries[name])
-                if checksums:
+            for name in index.checksums or index.entries:
+                x = arrays[name] = _read_array(index.file, start, name, index.entries[name])
+                if index.checksums:
                     compute = ft.partial(_checksum, x)
-                    found[name] = pool.submit(compute).result if x.nbytes > _WORTH_A_THREAD else compute
+                    found[name] = _start(pool, compute) if x.nbytes > _WORTH_A_THREAD else compute
     for name, checksum in found.items():
-        if checksum() != checksums[name]:
+        if checksum() != index.checksums[name]:
             raise DamagedFile("is damaged: the checksum of `{}` is wrong".format(name))
-    return arrays, record
+    return arrays, index.record
+
+
+def _start(pool, function):
+    """Begin to call a function in another thread. Returns a function that gives the result."""
+    try:
+        return pool.submit(function).result
+    except RuntimeError:  # no thread can start any more, because the program ends
+        return function
 
 
 def _read_array(file, start, name, entry):
@@ -134,13 +162,8 @@ def _aligned_bytes(size):
 
 
 @contextlib.contextmanager
-def _index(function, path):
-    """Open a file that the library accepts.
-
-    Yields:
-        The file, at the first byte after the index; the entries of the arrays by name; the checksums of the arrays by
-        name, which are empty in a file of others; the rest of the record, or `None`; the `__metadata__`.
-    """
+def _opened(function, path):
+    """Open a file that the library accepts. Yields its `_Index`."""
     library = _library(function)
     while True:
         with open(path, "rb") as file:
@@ -152,27 +175,26 @@ def _index(function, path):
             if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):  # no other file has replaced it
                 index = json.loads(file.read(int.from_bytes(file.read(8), "little")).decode("utf-8"))
                 metadata = index.pop(_METADATA, None) or {}
-                record = _checked_record(metadata)
-                checksums = {} if record is None else record.pop(_CHECKSUMS)
-                if record is not None and checksums.keys() != index.keys():
-                    raise DamagedFile("is damaged: its record has other names than its index")
-                yield file, index, checksums, record, metadata
+                yield _Index(file, index, metadata, *_checked_record(index, metadata))
                 return
 
 
-def _checked_record(metadata):
-    """The record of a file that `write_arrays` wrote, or `None`. A damaged name of the record doesn't hide it."""
-    marked = any('"{}": '.format(name) in text for text in metadata.values() for name in (_CHECKSUMS, _CHECKSUM))
-    if _RECORD not in metadata and not marked:
-        return None
+def _checked_record(entries, metadata):
+    """The record and the checksums of an `_Index`. If only the name of the record is damaged, it is still noticed."""
+    text = metadata.get(_RECORD, "")
+    marks = '"{}": {{'.format(_CHECKSUMS), _END
+    if not text.startswith("{") and not any(mark in other for other in metadata.values() for mark in marks):
+        return None, {}
+    if _with_checksum(text.rpartition(_END)[0] + "}") != text:
+        raise DamagedFile("is damaged: its metadata has only a part of what `eqx.save` writes")
     try:
-        record = json.loads(metadata[_RECORD])
-        checksum = record.pop(_CHECKSUM)
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
-        raise DamagedFile("is damaged: it has only a part of what `eqx.save` writes") from None
-    if checksum != _checksum_of_record(record):
-        raise DamagedFile("is damaged: the checksum of its metadata is wrong")
-    return record
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:  # an integer with too many digits, or too many lists in lists
+        raise DamagedFile("has metadata that this Python can't read: {}".format(error)) from None
+    checksums = record.pop(_CHECKSUMS)
+    if checksums.keys() != entries.keys():
+        raise DamagedFile("is damaged: its record has other names than its index")
+    return record, checksums
 
 
 def _checksums_of(arrays):
@@ -183,7 +205,8 @@ def _checksums_of(arrays):
         return {name: _checksum(arrays[name]) for name in names[i::count]}
 
     with ThreadPoolExecutor(count) as pool:
-        found = {name: checksum for checksums in pool.map(part, range(count)) for name, checksum in checksums.items()}
+        parts = [_start(pool, ft.partial(part, i)) for i in range(count)]
+    found = {name: checksum for checksums in parts for name, checksum in checksums().items()}
     return {name: found[name] for name in names}
 
 
@@ -192,8 +215,9 @@ def _checksum(x):
     return zlib.crc32(memoryview(x.reshape(-1).view(np.uint8)), start)
 
 
-def _checksum_of_record(record):
-    return "{:08x}".format(zlib.crc32(json.dumps(record).encode()))
+def _with_checksum(text):
+    """The text of a record, with the checksum of this text at its end."""
+    return '{}{}{:08x}"}}'.format(text[:-1], _END, zlib.crc32(text.encode()))
 
 
 def _library(function):

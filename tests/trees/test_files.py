@@ -61,7 +61,7 @@ KINDS = {
     "int": [0, -(10**100)],
     "text": ["", 'é\n"\u2028\U0001f600', "True"],
     "True": [True, False],
-    "strange names": {"é /'\"\n": jnp.ones(2), "equinox": jnp.ones(1), '"record_checksum": "00000000"': jnp.ones(1)},
+    "strange names": {"é /'\"\n": jnp.ones(2), "equinox": jnp.ones(1), ', "record_checksum": "0': jnp.ones(1)},
     "nothing": [jax.nn.relu, None, ()],
 }
 DAMAGES_MEMORY = ("int4", "uint4") if jax.__version__ == "0.4.20" else ()  # `jnp.asarray` does. 0.4.13 and 0.4.30 don't
@@ -240,6 +240,13 @@ def make_cycle():
     return metadata
 
 
+def make_deep():
+    deep = []
+    for _ in range(100000):
+        deep = [deep]
+    return deep
+
+
 def deleted():
     x = jnp.ones(2)
     x.delete()
@@ -254,6 +261,8 @@ ERRORS = {
         lambda path: eqx.save(path, 1, metadata={"loss": [np.float32(2)]}),
         "it has `float32` float32[]",
     ),
+    "a key": (TypeError, lambda path: eqx.save(path, 1, metadata={"a": {(1, 2): 3}}), "JSON can express: keys must be"),
+    "deep": (TypeError, lambda path: eqx.save(path, 1, metadata={"a": make_deep()}), "JSON can express: maximum recur"),
     "itself": (TypeError, lambda path: eqx.save(path, 1, metadata=make_cycle()), "Circular reference"),
     "no path": (
         TypeError,
@@ -277,6 +286,7 @@ ERRORS = {
         lambda path: eqx.save(path, {"x": np.array([None])}),
         "`save` can't save `x`, `ndarray` object",
     ),
+    "surrogates": (ValueError, lambda path: eqx.save(path, {"a": "\ud83d\ude00"}), "two surrogates in its text"),
     "reserved": (ValueError, lambda path: eqx.save(path, {"__metadata__": 1}), "a leaf with the name '__metadata__'"),
     "same name": (ValueError, lambda path: eqx.save(path, {"a.b": 1, "a": {"b": 1}}), "`save` needs a name for each"),
     "traced": (
