@@ -12,7 +12,7 @@ import optax
 from interleaved import FLOOR
 
 import equinox as eqx
-from speed.case import EQUINOX, Call, Case
+from speed.case import EQUINOX, Call, Case, several
 
 LEAVES = {"dispatch_in": (10, 100, 1000, 5000), "dispatch_in_out": (10, 100, 1000, 5000), "train_step": (10, 100, 1000)}
 
@@ -20,7 +20,9 @@ LEAVES = {"dispatch_in": (10, 100, 1000, 5000), "dispatch_in_out": (10, 100, 100
 def cases() -> Iterator[Case]:
     for name, (work, timed) in dispatch_speed.WORKS.items():
         for leaves in LEAVES[name]:
-            yield Case(name, ft.partial(contenders, name, work, leaves), leaves, timed=timed, seconds=1.5)
+            make = ft.partial(contenders, name, work, leaves)
+            make = ft.partial(several, make) if leaves >= 1000 and name != "dispatch_in" else make
+            yield Case(name, make, leaves, timed=timed, seconds=1.5)
     for name, work in OTHERWISE.items():
         yield Case(name, ft.partial(work, 100), 100, timed=dispatch_speed.dispatched, seconds=1.5)
     for leaves in (100, 1000):
