@@ -1,6 +1,7 @@
 """The contenders of a benchmark do the same work, and the plot shows them. No test checks how fast they are."""
 
 import importlib
+import itertools
 import json
 import os
 import subprocess
@@ -53,6 +54,23 @@ def test_contenders_in_a_cell_do_the_same_work(load, name):
         results = {contender: _arrays(call()) for contender, call in calls.items()}
         assert results["floor"]
         _same(results["equinox"], results["floor"])
+
+
+@needs_benchmarks
+def test_several_programs_are_called_in_turn(load):
+    """Each contender's programs are compiled before and after those of the others. The first ones aren't measured."""
+    called, numbers = [], itertools.count()
+
+    def make():
+        number = next(numbers)
+        return {name: lambda name=name: called.append((name, number)) for name in "ab"}
+
+    calls = load("speed.case").several(make, number=2)
+    assert called == [("b", 0), ("a", 0), ("a", 1), ("b", 1), ("b", 2), ("a", 2)]
+    del called[:]
+    for _ in range(3):
+        calls["a"]()
+    assert called == [("a", 1), ("a", 2), ("a", 1)]
 
 
 @needs_inside
