@@ -189,6 +189,12 @@ def test_a_dtype_that_this_jax_lacks(path, monkeypatch):
         eqx.load(path)
 
 
+def test_arrays_come_in_the_order_of_the_tree(path):
+    """The library of the format orders them by their dtypes."""
+    eqx.save(path, [np.ones(1, dtype) for dtype in ("int8", "float64", "float16", "int64")])
+    assert list(eqx.load(path)) == ["0", "1", "2", "3"]
+
+
 def test_arrays_begin_where_jax_needs_no_copy(path):
     """JAX on the CPU takes the memory of a NumPy array that begins at a multiple of 64 bytes."""
     eqx.save(path, [np.ones(n, np.int8) for n in range(5)])
