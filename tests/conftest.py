@@ -34,6 +34,8 @@ import jax.random as jrandom
 import numpy as np
 import pytest
 
+OPTIMISED = pytest.StashKey()  # whether XLA optimised in the last test
+
 hypothesis.settings.register_profile("equinox", deadline=None, max_examples=30, print_blob=True)
 hypothesis.settings.load_profile("equinox")
 
@@ -96,8 +98,14 @@ def quick_compilation(request):
     The programs that a test starts compile as the test does, so that both get the same bits.
     """
     name = "JAX_DISABLE_MOST_OPTIMIZATIONS"
+    if os.environ["JAX_PLATFORMS"] != "cpu" or name in os.environ:
+        yield
+        return
     optimised = request.path.parent.name in ("nn", "seed", "training")
-    if optimised or os.environ["JAX_PLATFORMS"] != "cpu" or name in os.environ:
+    if request.config.stash.get(OPTIMISED, optimised) != optimised and hasattr(jax, "clear_caches"):  # since 0.4.10
+        jax.clear_caches()  # JAX would also use programs that were compiled in the other way, which round differently
+    request.config.stash[OPTIMISED] = optimised
+    if optimised:
         yield
         return
     os.environ[name] = "1"
