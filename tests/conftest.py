@@ -34,8 +34,6 @@ import jax.random as jrandom
 import numpy as np
 import pytest
 
-OPTIMISED = pytest.StashKey()  # whether XLA optimised in the last test
-
 hypothesis.settings.register_profile("equinox", deadline=None, max_examples=30, print_blob=True)
 hypothesis.settings.load_profile("equinox")
 
@@ -92,7 +90,7 @@ def full_precision():
 
 
 @pytest.fixture(autouse=True)
-def quick_compilation(request):
+def quick_compilation(request, full_precision):
     """On the CPU, XLA optimises only in the tests of layers, which check numbers. Not optimising saves a third.
 
     The programs that a test starts compile as the test does, so that both get the same bits.
@@ -101,16 +99,15 @@ def quick_compilation(request):
     if os.environ["JAX_PLATFORMS"] != "cpu" or name in os.environ:
         yield
         return
-    optimised = request.path.parent.name in ("nn", "seed", "training")
-    if request.config.stash.get(OPTIMISED, optimised) != optimised and hasattr(jax, "clear_caches"):  # since 0.4.10
-        jax.clear_caches()  # JAX would also use programs that were compiled in the other way, which round differently
-    request.config.stash[OPTIMISED] = optimised
-    if optimised:
+    if request.path.parent.name in ("nn", "seed", "training"):
         yield
         return
     os.environ[name] = "1"
     jax.config.update(name.lower(), True)
-    yield
+    # The CPU ignores this precision. But JAX uses a program again only with the same one. So no test uses a program of
+    # another kind of test, which rounds differently.
+    with jax.default_matmul_precision("tensorfloat32"):
+        yield
     jax.config.update(name.lower(), False)
     del os.environ[name]
 
