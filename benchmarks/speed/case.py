@@ -68,9 +68,13 @@ def several(make: Callable[[], dict[str, Call]], number: int = 3) -> dict[str, C
         for name in sorted(calls, reverse=i % 2 == 0):
             calls[name]()
         made.append(calls)
-    turns = {name: itertools.cycle([calls[name] for calls in made[1:]]) for name in made[0]}
     _first.append(made[0])
-    return {name: lambda turn=turn: next(turn)() for name, turn in turns.items()}
+    return {name: _in_turn([calls[name] for calls in made[1:]]) for name in made[0]}
+
+
+def _in_turn(calls: list[Call]) -> Call:
+    turns = itertools.cycle(calls)
+    return lambda: next(turns)()
 
 
 _first: list[dict[str, Call]] = []  # they keep their memory
