@@ -65,12 +65,13 @@ def test_several_programs_are_called_in_turn(load):
         number = next(numbers)
         return {name: lambda name=name: called.append((name, number)) for name in "ab"}
 
-    calls = load("speed.case").several(make, number=2)
+    calls = load("speed.case").several(make, leaves=1000, number=2)
     assert called == [("b", 0), ("a", 0), ("a", 1), ("b", 1), ("b", 2), ("a", 2)]
     del called[:]
     for _ in range(3):
         calls["a"]()
     assert called == [("a", 1), ("a", 2), ("a", 1)]
+    assert list(load("speed.case").several(make, leaves=10)) == ["a", "b"] and next(numbers) == 4
 
 
 @needs_inside

@@ -55,13 +55,18 @@ def figures(times: Times, per: int = 1) -> dict[str, dict[str, Any]]:
     }
 
 
-def several(make: Callable[[], dict[str, Call]], number: int = 3) -> dict[str, Call]:
-    """Contenders that each have several equal programs, and call them in turn.
+LARGE = 1000  # arrays
+
+
+def several(make: Callable[[], dict[str, Call]], leaves: int, number: int = 3) -> dict[str, Call]:
+    """Contenders that each have several equal programs, and call them in turn, if a program has many arrays.
 
     How fast a program with 1000 arrays runs also depends on where the compiler puts it in memory. Of equal ones, the
     first takes up to 20 % less time than the others, which differ by up to 10 %. So the first isn't measured, and
     each contender's programs are compiled before and after those of the others.
     """
+    if leaves < LARGE:
+        return make()
     made = []
     for i in range(1 + number):
         calls = make()

@@ -117,16 +117,20 @@ def read_arrays(function, path):
     with _opened(function, path) as index:
         start = index.file.tell()
         arrays, found = {}, {}
-        with ThreadPoolExecutor(1) as pool:  # for the checksum of an array while the next one is read
+        with _threads() as pool:  # for the checksum of an array while the next ones are read
             for name in index.checksums or index.entries:
                 x = arrays[name] = _read_array(index.file, start, name, index.entries[name])
                 if index.checksums:
-                    compute = ft.partial(_checksum, x)
-                    found[name] = _start(pool, compute) if x.nbytes > _WORTH_A_THREAD else compute
+                    found[name] = _checksum_later(pool, x)
     for name, checksum in found.items():
         if checksum() != index.checksums[name]:
             raise DamagedFile("is damaged: the checksum of `{}` is wrong".format(name))
     return arrays, index.record
+
+
+def _threads():
+    """As many threads as can compute checksums at a time: `zlib.crc32` lets others run."""
+    return ThreadPoolExecutor(min(8, os.cpu_count() or 1))
 
 
 def _start(pool, function):
@@ -198,16 +202,16 @@ def _checked_record(entries, metadata):
 
 
 def _checksums_of(arrays):
-    """The checksums of NumPy arrays by name. Several threads share the work: `zlib.crc32` lets others run."""
-    names, count = list(arrays), min(8, os.cpu_count() or 1)
+    """The checksums of NumPy arrays, by name."""
+    with _threads() as pool:
+        found = {name: _checksum_later(pool, x) for name, x in arrays.items()}
+    return {name: checksum() for name, checksum in found.items()}
 
-    def part(i):
-        return {name: _checksum(arrays[name]) for name in names[i::count]}
 
-    with ThreadPoolExecutor(count) as pool:
-        parts = [_start(pool, ft.partial(part, i)) for i in range(count)]
-    found = {name: checksum for checksums in parts for name, checksum in checksums().items()}
-    return {name: found[name] for name in names}
+def _checksum_later(pool, x):
+    """A function that gives the checksum. Another thread computes that of a large array."""
+    compute = ft.partial(_checksum, x)
+    return _start(pool, compute) if x.nbytes > _WORTH_A_THREAD else compute
 
 
 def _checksum(x):

@@ -21,8 +21,7 @@ def cases() -> Iterator[Case]:
     for name, (work, timed) in dispatch_speed.WORKS.items():
         for leaves in LEAVES[name]:
             make = ft.partial(contenders, name, work, leaves)
-            make = ft.partial(several, make) if leaves >= 1000 and name != "dispatch_in" else make
-            yield Case(name, make, leaves, timed=timed, seconds=1.5)
+            yield Case(name, ft.partial(several, make, leaves), leaves, timed=timed, seconds=1.5)
     for name, work in OTHERWISE.items():
         yield Case(name, ft.partial(work, 100), 100, timed=dispatch_speed.dispatched, seconds=1.5)
     for leaves in (100, 1000):

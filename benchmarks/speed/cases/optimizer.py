@@ -16,8 +16,7 @@ def cases() -> Iterator[Case]:
     if not hasattr(eqx, "Optimizer"):
         return
     for leaves in (10, 100, 1000):
-        make = ft.partial(optimizer_step, leaves)
-        make = make if leaves < 1000 else ft.partial(several, make)
+        make = ft.partial(several, ft.partial(optimizer_step, leaves), leaves)
         yield Case("optimizer_step", make, leaves, timed=dispatch_speed.trained, seconds=1.5)
     yield Case("trace_lower_optimizer", ft.partial(trace, 100), 100, seconds=2)
 
