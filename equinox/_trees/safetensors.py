@@ -49,6 +49,8 @@ _METADATA = "__metadata__"
 _RECORD = "equinox"
 _CHECKSUMS = "array_checksums"
 _END = ', "record_checksum": "'
+# Parts of the text of a record. It is noticed by two of them, so damage has to hit nearly all of them to hide it.
+_MARKS = '{"version": ', '"metadata": {', '"leaves": {', '"{}": {{'.format(_CHECKSUMS), _END
 _WORTH_A_THREAD = 2**16  # bytes
 
 
@@ -184,10 +186,9 @@ def _opened(function, path):
 
 
 def _checked_record(entries, metadata):
-    """The record and the checksums of an `_Index`. If only the name of the record is damaged, it is still noticed."""
+    """The record and the checksums of an `_Index`. A record whose name is damaged is noticed too."""
     text = metadata.get(_RECORD, "")
-    marks = '"{}": {{'.format(_CHECKSUMS), _END
-    if not text.startswith("{") and not any(mark in other for other in metadata.values() for mark in marks):
+    if not text.startswith("{") and all(sum(mark in other for mark in _MARKS) < 2 for other in metadata.values()):
         return None, {}
     if _with_checksum(text.rpartition(_END)[0] + "}") != text:
         raise DamagedFile("is damaged: its metadata has only a part of what `eqx.save` writes")

@@ -166,7 +166,7 @@ BAD_FILES = {
     "dimensions": (container({"a": entry(shape=(1,) * 100)}, b"a"), "in a shape that NumPy doesn't have"),
     "half": (container({"__metadata__": {"equinox": "{}"}}), "only a part of what `eqx.save` writes"),
     "renamed record": (
-        container({"__metadata__": {"equinoy": '{"a": 1, "record_checksum": "00000000"}'}}),
+        container({"__metadata__": {"equinoy": '{"version": 1, "a": 1, "record_checksum": "00000000"}'}}),
         "only a part of what `eqx.save` writes",
     ),
 }
