@@ -59,7 +59,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if sys.version_info < (3, 10):  # older Pythons can read this file, too
         return refuse("The harness needs Python 3.10 or later, and this is {}.".format(sys.version.split()[0]))
     try:
-        from harness import device_check, found  # noqa: PLC0415  (their imports come with pytest, which may be missing)
+        from harness import device_check, installed_jax  # noqa: PLC0415  (pytest may be missing)
     except ModuleNotFoundError as error:
         command = "{} -m pip install pytest pytest-xdist".format(sys.executable)
         return refuse("This Python has no `{}`, which comes with pytest. Install it: {}".format(error.name, command))
@@ -70,7 +70,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return refuse(message.format(sys.executable, options.backend, INSTALL[options.backend]))
     if options.check:
         return device_check.run(options.backend, options.limit_s)
-    return found.run(options.backend, options.args)
+    return installed_jax.run(options.backend, options.args)
 
 
 def seconds(text: str) -> float:

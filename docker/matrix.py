@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from harness import isolation, missing_tools, pipes, safe_text, signals
 
 try:
-    from harness import artifacts, bases, bisect, choice, doctor, fingerprint, image, locks, rows, schedule, table
+    from harness import artifacts, bases, bisect, choice, doctor, fingerprint, image, locks, rows, scheduler, table
     from harness.index import IndexUnreachable
     from harness.pages import PageError
     from harness.record import RecordError
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        print(schedule.explain_os_error(error), file=sys.stderr)
+        print(scheduler.explain_os_error(error), file=sys.stderr)
         return 3
     except IndexUnreachable as error:
         print(error, file=sys.stderr)

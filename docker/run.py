@@ -21,12 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from harness import isolation, missing_tools, pipes, safe_text, signals
 
 try:
-    from harness import by_hand, choice, container, engine, host, locks, rows, schedule
+    from harness import choice, container, engine, host, interactive, locks, rows, scheduler
     from harness.display import display
+    from harness.docker_errors import DockerError
     from harness.resume import Rerun
     from harness.rows import Cell
     from harness.run_lock import AlreadyRunning
-    from harness.trouble import Trouble
 except ModuleNotFoundError as error:
     missing_tools.report_and_exit(error)
 
@@ -71,7 +71,7 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def main(argv: Sequence[str] | None = None, run: Callable[..., int] = schedule.run) -> int:
+def main(argv: Sequence[str] | None = None, run: Callable[..., int] = scheduler.run) -> int:
     options = parse(argv)
     try:
         tier = options.tier or (None if options.cells else "pr")
@@ -101,8 +101,8 @@ def main(argv: Sequence[str] | None = None, run: Callable[..., int] = schedule.r
             named=options.cells,
             unresolved=locks.unresolved(),
         )
-    except Trouble as trouble:
-        print("No containers: {}.".format(trouble), file=sys.stderr)
+    except DockerError as error:
+        print("No containers: {}.".format(error), file=sys.stderr)
         return 3
     except AlreadyRunning as error:
         print(error, file=sys.stderr)
@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None, run: Callable[..., int] = schedule.r
     except BrokenPipeError:
         raise
     except OSError as error:
-        print(schedule.explain_os_error(error), file=sys.stderr)
+        print(scheduler.explain_os_error(error), file=sys.stderr)
         return 3
 
 
@@ -130,16 +130,16 @@ def use_containers(where: str) -> bool:
     """Decide whether cells run in containers. Print the decision if `where` leaves it open.
 
     Raises:
-        Trouble: The user asked for containers, or named an engine, and no engine answers.
+        DockerError: The user asked for containers, or named an engine, and no engine answers.
     """
     if where == "host":
         return False
     try:
         found = engine.check()
-    except Trouble as trouble:
+    except DockerError as error:
         if where == "container" or "DOCKER_HOST" in os.environ or "DOCKER_CONTEXT" in os.environ:
             raise  # the user asked for containers, or named an engine
-        print("On this host, not in containers: {}.".format(trouble), flush=True)
+        print("On this host, not in containers: {}.".format(error), flush=True)
         return False
     print("In containers: {}.".format(found), flush=True)
     return True
@@ -151,7 +151,7 @@ def images_or_shell(cells: Sequence[Cell], shell: bool) -> int:
         print(message.format(len(cells), ", ".join(cell.name for cell in cells)), file=sys.stderr)
         return 2
     try:
-        return by_hand.shell(cells[0]) if shell else by_hand.images(cells)
+        return interactive.shell(cells[0]) if shell else interactive.images(cells)
     except KeyboardInterrupt:
         return 130
 

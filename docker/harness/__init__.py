@@ -13,7 +13,7 @@ The words that all modules use:
 
 The modules, in the order in which they are best read. docker/run.py is where a run begins.
 
-- The list of cells: `matrix_file` reads docker/matrix.toml with the checks of `tables`. `rows` makes the cells of it.
+- The list of cells: `matrix_file` reads docker/matrix.toml with the checks of `toml_schema`. `rows` makes the cells.
   `choice` has the command-line arguments that choose among them. `paths` has the paths of the checkout.
 - Their packages: `locks` resolves them, with the answers of the package `index`. `bases` does the same for base images.
 - What is tested: `snapshot` copies the source. `fingerprint` hashes it, without the generated parts of its `pages`.
@@ -24,11 +24,12 @@ The modules, in the order in which they are best read. docker/run.py is where a 
 - A cell on this host: `host` runs it with tox, in the `environment` of the cell. `interpreters` finds its Python,
   `hardware` its device. `isolation` keeps the settings of the user out.
 - A cell in a container: `container` runs it. `engine` talks to Docker, `image` describes the build, `devices` gives the
-  container its device, and `trouble` explains Docker's errors. `by_hand` builds images and opens shells for a person.
-- The JAX that is installed already: `found` runs the suite with it. `device_check` checks the device and the speed too.
-- Many cells: `schedule` starts them. `run_lock` allows one run at a time, and `signals` handles Ctrl-C. `display`
-  shows the progress, and `pace` estimates the time that is left.
-- All results: `table` draws them, with a sign from `signs` for each outcome. `record` keeps the published ones.
+  container its device, and `docker_errors` explains Docker's errors. `interactive` builds images and opens shells.
+- The JAX that is installed already: `installed_jax` runs the suite with it. `device_check` also checks the device and
+  the speed.
+- Many cells: `scheduler` starts them. `run_lock` allows one run at a time, and `signals` handles Ctrl-C. `display`
+  shows the progress, and `eta` estimates the time that is left.
+- All results: `table` draws them, with a mark from `outcome_style` for each outcome. `record` keeps the published ones.
   `artifacts` collects those of GitHub jobs.
 - Other commands: `doctor` shows what this machine has. `bisect` finds the JAX release that broke a test.
 - For all modules: `files` writes whole files, `safe_text` makes text safe to print, `pipes` is for `| head`, and

@@ -34,13 +34,13 @@ from harness import (
     snapshot,
     verdict,
 )
+from harness.docker_errors import DockerError, failed_step, understand
 from harness.environment import Environment
 from harness.host import OnProgress
 from harness.paths import RESULTS, ROOT
 from harness.results import Outcome, Result
 from harness.resume import displaces
 from harness.rows import Cell
-from harness.trouble import Trouble, failed_step, understand
 
 # Print only a regular file, and only so many bytes. `timeout` ends `head` if a FIFO replaces the file after the check.
 READ_PROGRESS = '[ -f "$0" ] && exec timeout 5 head -c {} "$0"'.format(run_files.MAX_BYTES["progress.json"])
@@ -68,7 +68,7 @@ def identity(cell: Cell) -> dict[str, str]:
             return hardware.identity(cell)
         with open(os.devnull, "wb") as log:
             return hardware.identity(cell, devices.seen(cell, log, threading.Event()))
-    except Trouble:
+    except DockerError:
         return {"device": ""}
 
 
@@ -89,8 +89,8 @@ def preflight(cell: Cell) -> Result | None:
     try:
         prepare_engine()
         local = engine.is_local()
-    except Trouble as trouble:
-        return _result(cell, trouble)
+    except DockerError as error:
+        return _result(cell, error)
     # If the engine is on another machine, `devices.check` looks at its devices later.
     refusal = (hardware.check(cell) if local else None) or host.without_lock(cell)
     return refusal and replace(refusal, where="container")
@@ -117,7 +117,7 @@ def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder:
             source = snapshot.take(Path(scratch), cell)
             now = hashes_of([cell], source)[cell.name]
             if not snapshot.is_expected(now):
-                raise Trouble(snapshot.CHANGED)
+                raise DockerError(snapshot.CHANGED)
             on_progress("image", 0, 0, 0)
             option_sets = devices.check(cell, log, cancel)
             image_id = build(cell, log, cancel, source)
@@ -127,8 +127,8 @@ def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder:
             result = replace(result, evidence={**result.evidence, "image": image_id})
     except engine.Interrupted:
         return Result(cell.name, Outcome.NOT_RUN, "it was interrupted", where="container", bridge=cell.bridge)
-    except Trouble as trouble:
-        result, set_up_s = _result(cell, trouble), time.monotonic() - clock
+    except DockerError as error:
+        result, set_up_s = _result(cell, error), time.monotonic() - clock
     seconds = {"setup": set_up_s, **result.seconds, "total": time.monotonic() - clock}
     result = replace(
         result,
@@ -142,8 +142,8 @@ def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder:
     return result
 
 
-def _result(cell: Cell, trouble: Trouble) -> Result:
-    return Result(cell.name, trouble.outcome, str(trouble), where="container", bridge=cell.bridge)
+def _result(cell: Cell, error: DockerError) -> Result:
+    return Result(cell.name, error.outcome, str(error), where="container", bridge=cell.bridge)
 
 
 def new_log(cell: Cell, folder: Path) -> BinaryIO:
@@ -168,7 +168,7 @@ def build(cell: Cell, log: BinaryIO, cancel: threading.Event, source: Path = ROO
 
     Raises:
         Interrupted: `cancel` was set.
-        Trouble: The image can't be built.
+        DockerError: The image can't be built.
     """
     cell = host.preferred(cell)
     for base in bases.base_images(cell):
@@ -187,13 +187,13 @@ def build(cell: Cell, log: BinaryIO, cancel: threading.Event, source: Path = ROO
             engine.remove_replaced("equinox.cell=" + cell.name)
             return id_file.read_text(encoding="ascii")
     output = failed_step(completed.output)
-    trouble = understand(output, **package_source.source_of(cell).message_fields()) or understand(completed.output)
-    if trouble is not None:
-        raise trouble
+    error = understand(output, **package_source.source_of(cell).message_fields()) or understand(completed.output)
+    if error is not None:
+        raise error
     lines = [line.strip() for line in output.splitlines() if line.strip()] or ["docker printed nothing"]
     decisive = next((line for line in lines if line.lower().startswith("error")), lines[-1])
     message = "its image could not be built: {}; the whole output is in results/{}.log"
-    raise Trouble(message.format(decisive, cell.name), Outcome.UNAVAILABLE)
+    raise DockerError(message.format(decisive, cell.name), Outcome.UNAVAILABLE)
 
 
 def test(
@@ -209,16 +209,16 @@ def test(
 
     Raises:
         Interrupted: `cancel` was set.
-        Trouble: The container can't be started, or the connection to the engine broke.
+        DockerError: The container can't be started, or the connection to the engine broke.
     """
     options, *others = option_sets
     try:
         result, status = test_with(options, cell, image_id, on_progress, log, cancel, folder)
         why = result.reason if status == verdict.OUT_OF_PLACE else ""
-    except Trouble as trouble:
+    except DockerError as error:
         if not others:
             raise
-        why = str(trouble)
+        why = str(error)
     if not (why and others):
         return result
     log.write("With the options {}: {}. Trying the next options.\n".format(" ".join(options), why).encode())
@@ -264,7 +264,7 @@ def copied_results(name: str) -> Iterator[Environment]:
 
     Raises:
         Unusable: The container holds files that a run doesn't leave.
-        Trouble: The engine doesn't give the files.
+        DockerError: The engine doesn't give the files.
     """
     with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
         folder = Path(scratch)
@@ -290,7 +290,7 @@ class Progress:
             counts = run_files.progress(
                 engine.ask("exec", self.name, "sh", "-c", READ_PROGRESS, str(image.INSIDE.progress))
             )
-        except Trouble:  # the tests haven't begun, or have just ended
+        except DockerError:  # the tests haven't begun, or have just ended
             return
         finally:
             self.asked = time.monotonic()

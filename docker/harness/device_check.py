@@ -1,7 +1,7 @@
 """Check the library on a machine with an accelerator, within a time limit: `make device-check`.
 
-The check uses the packages that the machine has, as `harness.found` does. It needs no network and installs nothing.
-It has three parts:
+The check uses the packages that the machine has, as `harness.installed_jax` does. It needs no network and installs
+nothing. It has three parts:
 
 1. The proof of place shows that the tests run on the device. Its negative control hides the device: then the same
    proof must fail.
@@ -26,9 +26,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import found
+from harness import installed_jax
 from harness.files import from_json
-from harness.found import Found, Prepared
+from harness.installed_jax import InstalledCell, Prepared
 from harness.paths import RESULTS, ROOT
 from harness.results import Outcome, Result
 
@@ -52,26 +52,26 @@ class Check:
     folder: Path
     env: Mapping[str, str]
     proof: Sequence[str] = PROOF
-    pytest: Sequence[str] = found.PYTEST
+    pytest: Sequence[str] = installed_jax.PYTEST
     speed: Sequence[str] = SPEED
 
     @property
     def details(self) -> Path:
-        return self.folder / self.ready.found.name
+        return self.folder / self.ready.cell.name
 
     def run(self) -> int:
         """Run the three parts. Returns the exit status.
 
         Raises:
-            found.Interrupted: A signal came.
+            installed_jax.Interrupted: A signal came.
             OSError: A file can't be written.
         """
         shutil.rmtree(self.details, ignore_errors=True)
         self.details.mkdir(parents=True)
         wrong = self.prove()
         if wrong is not None:
-            return found.keep(wrong, self.folder)
-        statuses = found.keep(self.test(), self.folder), self.measure()
+            return installed_jax.keep(wrong, self.folder)
+        statuses = installed_jax.keep(self.test(), self.folder), self.measure()
         return next(filter(None, statuses), 0)
 
     def prove(self) -> Result | None:
@@ -116,7 +116,7 @@ class Check:
         now = time.monotonic()
         deadline = now + SUITE_SHARE * (self.until - now - END_S)
         env = {**self.env, "EQX_EACH": str(self.details / "tests.jsonl")}
-        result = found.run_suite(self.ready, self.pytest, self.folder, env, self.heard, deadline)
+        result = installed_jax.run_suite(self.ready, self.pytest, self.folder, env, self.heard, deadline)
         return replace(result, evidence={**result.evidence, "negative_control": "failed, as it must"})
 
     def measure(self) -> int:
@@ -132,7 +132,7 @@ class Check:
     def ended(self, outcome: Outcome, reason: str) -> Result:
         """A result without any test."""
         seconds = {"total": self.spent()}
-        name, reason = self.ready.found.name, " ".join(reason.split())
+        name, reason = self.ready.cell.name, " ".join(reason.split())
         started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         result = Result(name, outcome, reason, started=started, seconds=seconds, hashes=self.ready.hashes)
         return replace(result, run=uuid.uuid4().hex)
@@ -149,9 +149,9 @@ def hidden(ready: Prepared) -> dict[str, str]:
     ways = {
         "cuda": {"CUDA_VISIBLE_DEVICES": "-1"},
         "tpu": {"JAX_PLATFORMS": "cpu"},
-        "cpu": {"EQX_EXPECT": json.dumps({**ready.found.expects, "backend": "gpu"})},
+        "cpu": {"EQX_EXPECT": json.dumps({**ready.cell.expects, "backend": "gpu"})},
     }
-    return ways[ready.found.backend]
+    return ways[ready.cell.backend]
 
 
 def run(
@@ -168,12 +168,12 @@ def run(
     """
     until = time.monotonic() + limit_s
 
-    def check(what: Found, heard: Sequence[int]) -> int:
-        with found.prepared(what) as ready:
+    def check(cell: InstalledCell, heard: Sequence[int]) -> int:
+        with installed_jax.prepared(cell) as ready:
             check = Check(ready, heard, until, folder, env, **commands)
             try:
                 return check.run()
             finally:
                 check.say("of {:.0f} s; the details are in {}".format(limit_s, check.details))
 
-    return found.attempt(backend, check)
+    return installed_jax.attempt(backend, check)

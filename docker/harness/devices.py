@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from harness import engine, hardware, image
+from harness.docker_errors import DockerError, understand
 from harness.hardware import Hardware
 from harness.results import Result
 from harness.rows import Cell
-from harness.trouble import Trouble, understand
 
 # The environment variables of this machine that the tests get. They also get TPU_*.
 PASSED_ON = ("CUDA_VISIBLE_DEVICES", "EQX_JOBS", "EQX_SEED", "EQX_WORKERS", "NVIDIA_TF32_OVERRIDE")
@@ -73,7 +73,7 @@ def check(cell: Cell, log: BinaryIO, cancel: threading.Event) -> tuple[tuple[str
 
     Raises:
         Interrupted: `cancel` was set.
-        Trouble: A container doesn't get the device, or the cell doesn't support it.
+        DockerError: A container doesn't get the device, or the cell doesn't support it.
     """
     if cell.backend == "cpu":
         return (CONFINED,)
@@ -85,7 +85,7 @@ def check(cell: Cell, log: BinaryIO, cancel: threading.Event) -> tuple[tuple[str
         if found.tpu is not None:
             _refuse(hardware.check(cell, found))
             return (with_nodes(nodes), PRIVILEGED)
-    raise Trouble("as a container of the engine sees it, {}".format(found.why_no_tpu))
+    raise DockerError("as a container of the engine sees it, {}".format(found.why_no_tpu))
 
 
 def seen(cell: Cell, log: BinaryIO, cancel: threading.Event) -> Hardware:
@@ -93,7 +93,7 @@ def seen(cell: Cell, log: BinaryIO, cancel: threading.Event) -> Hardware:
 
     Raises:
         Interrupted: `cancel` was set.
-        Trouble: No container can be made.
+        DockerError: No container can be made.
     """
     if cell.backend == "cuda":
         return _gpus(_container_runner(cell, CONFINED_WITH_GPU, log, cancel))
@@ -115,7 +115,7 @@ def with_nodes(nodes: Sequence[str]) -> tuple[str, ...]:
 
 def _refuse(refusal: Result | None) -> None:
     if refusal is not None:
-        raise Trouble(refusal.reason, refusal.outcome)
+        raise DockerError(refusal.reason, refusal.outcome)
 
 
 def _container_runner(cell: Cell, options: Sequence[str], log: BinaryIO, cancel: threading.Event) -> RunInContainer:

@@ -16,14 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import table
-from harness.pace import Pace, Running
+from harness.eta import Eta, Running
+from harness.outcome_style import STYLES
 from harness.paths import RESULTS, ROOT
 from harness.results import Outcome, Result
 from harness.resume import RAN, Decision
 from harness.rows import Cell
 from harness.safe_text import safe
-from harness.schedule import Display, Summary
-from harness.signs import SIGNS
+from harness.scheduler import Display, Summary
 
 LOG_LINES = 30
 SHOWN_FAILURES = 10
@@ -50,7 +50,7 @@ class Live:
 
     console: Console
     folder: Path = RESULTS
-    pace: Pace = field(default_factory=Pace)
+    eta: Eta = field(default_factory=Eta)
     results: list[Result] = field(default_factory=list)
     spinners: dict[str, Spinner] = field(default_factory=dict)
     drawn: RichLive = field(init=False)
@@ -63,20 +63,20 @@ class Live:
         return self.drawn
 
     def begin(self, kept: Sequence[Decision], waiting: Sequence[Decision], jobs: int) -> None:
-        self.pace.begin(waiting, jobs)
+        self.eta.begin(waiting, jobs)
         for each in kept:
             self.show(each.cell, each.known, "before")
 
     def started(self, cell: Cell) -> None:
-        self.pace.start(cell)
+        self.eta.start(cell)
         self.spinners[cell.name] = Spinner("dots", style="cyan")
         self.tick()
 
     def progress(self, cell: Cell, phase: str, done: int, total: int, failed: int) -> None:
-        self.pace.progress(cell, phase, done, total, failed)
+        self.eta.progress(cell, phase, done, total, failed)
 
     def finished(self, cell: Cell, result: Result) -> None:
-        seconds = self.pace.finish(cell)
+        seconds = self.eta.finish(cell)
         self.show(cell, result, duration(seconds) if seconds else "")
         if result.outcome is Outcome.FAILED:
             for line in why_failed(cell, result, self.folder, 0 if result.failures else SHOWN_FAILURES):
@@ -96,11 +96,11 @@ class Live:
     def show(self, cell: Cell, result: Result, when: str) -> None:
         """Print the result of a cell in columns, and its reason on the next line."""
         self.results.append(result)
-        sign = SIGNS[result.outcome]
+        style = STYLES[result.outcome]
         grid = columns()
         grid.add_column(width=TIME_WIDTH, justify="right", no_wrap=True)
         grid.add_column()
-        mark, word = Text(sign.mark, style=sign.style), Text(result.outcome.value, style=sign.style)
+        mark, word = Text(style.mark, style=style.colour), Text(result.outcome.value, style=style.colour)
         grid.add_row(mark, cell.name, word, Text(when, style="dim"), Text(figures(cell, result)))
         self.console.print(grid)
         if result.reason:
@@ -111,7 +111,7 @@ class Live:
         grid = columns(expand=True)
         grid.add_column(ratio=1, max_width=BAR_WIDTH)
         grid.add_column(justify="right", no_wrap=True)
-        for running in self.pace.running.values():
+        for running in self.eta.running.values():
             grid.add_row(*self.row(running))
         return Group(Text(), grid, self.footer())
 
@@ -123,18 +123,18 @@ class Live:
             parts.append("{}/{}".format(running.done, running.total))
         if running.failed:
             parts.append("  {} failed".format(running.failed), style="bold red")
-        left = self.pace.remaining_of(running)
-        time = duration(self.pace.spent(running)) if left is None else duration(left) + " left"
+        left = self.eta.remaining_of(running)
+        time = duration(self.eta.spent(running)) if left is None else duration(left) + " left"
         parts.append("  " + time, style="dim")
         return [self.spinners[running.cell.name], running.cell.name, Text(running.phase, style="cyan"), bar, parts]
 
     def footer(self) -> Text:
-        cells = len(self.results) + len(self.pace.running) + len(self.pace.waiting)
+        cells = len(self.results) + len(self.eta.running) + len(self.eta.waiting)
         text = Text("{} of {} done".format(len(self.results), number(cells, "cell")))
         if self.results:
             text.append(": " + tally(self.results))
-        left = self.pace.remaining()
-        if left is not None and (self.pace.running or self.pace.waiting):
+        left = self.eta.remaining()
+        if left is not None and (self.eta.running or self.eta.waiting):
             text.append(" · {} left".format(about(left)), style="dim")
         return text
 
@@ -157,30 +157,30 @@ class Plain:
 
     console: Console
     folder: Path = RESULTS
-    pace: Pace = field(default_factory=Pace)
+    eta: Eta = field(default_factory=Eta)
     quarters: dict[str, int] = field(default_factory=dict)
 
     def live(self) -> AbstractContextManager[object]:
         return nullcontext()
 
     def begin(self, kept: Sequence[Decision], waiting: Sequence[Decision], jobs: int) -> None:
-        self.pace.begin(waiting, jobs)
+        self.eta.begin(waiting, jobs)
         for each in kept:
             self.tell(each.cell, each.known.outcome.value, "before", figures(each.cell, each.known))
         if waiting:
             self.say("{} to run, {} at a time.".format(number(len(waiting), "cell"), jobs))
 
     def started(self, cell: Cell) -> None:
-        self.pace.start(cell)  # no line: the first phase follows at once and prints one
+        self.eta.start(cell)  # no line: the first phase follows at once and prints one
 
     def progress(self, cell: Cell, phase: str, done: int, total: int, failed: int) -> None:
-        new_phase = self.pace.running[cell.name].phase != phase
-        running = self.pace.progress(cell, phase, done, total, failed)
+        new_phase = self.eta.running[cell.name].phase != phase
+        running = self.eta.progress(cell, phase, done, total, failed)
         quarter = 4 * done // total if total else 0
         if not new_phase and quarter <= self.quarters.get(cell.name, 0):
             return
         self.quarters[cell.name] = quarter
-        left = self.pace.remaining_of(running) if 0 < quarter < 4 else None
+        left = self.eta.remaining_of(running) if 0 < quarter < 4 else None
         self.tell(
             cell,
             phase,
@@ -190,7 +190,7 @@ class Plain:
         )
 
     def finished(self, cell: Cell, result: Result) -> None:
-        seconds = self.pace.finish(cell)
+        seconds = self.eta.finish(cell)
         took = "in {}".format(duration(seconds)) if seconds else ""
         self.tell(cell, result.outcome.value, took, figures(cell, result), result.reason)
         if result.outcome is Outcome.FAILED:
@@ -247,7 +247,7 @@ def conclude(console: Console, summary: Summary) -> None:
 def ending(summary: Summary) -> list[str]:
     """The last lines: what the table doesn't show, and what to do next."""
     outcomes = {name: result.outcome for name, result in summary.results.items()}
-    lines = [summary.trouble] if summary.trouble else []
+    lines = [summary.error] if summary.error else []
     if summary.signal is not None:
         finished = sum(1 for name in summary.ran if outcomes[name] in RAN)
         message = "Interrupted after {} had run to the end. The same command goes on from here."

@@ -20,13 +20,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness import hardware, index, interpreters, locks
+from harness.docker_errors import PODMAN, understand
 from harness.hardware import Hardware
 from harness.interpreters import Interpreter
 from harness.paths import LOCKS, ROOT
 from harness.results import Outcome
 from harness.rows import BACKENDS, Cell
 from harness.safe_text import redact, safe
-from harness.trouble import PODMAN, understand
 
 Find = Callable[[str], Interpreter | None]
 Ask = Callable[[Sequence[str]], tuple[int, str]]  # runs a command; returns its exit status and its output

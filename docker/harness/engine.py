@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import IO, BinaryIO
 
 from harness import host
+from harness.docker_errors import PODMAN, DockerError, not_understood, understand
 from harness.files import write_whole
 from harness.paths import ROOT, WORK
-from harness.trouble import PODMAN, Trouble, not_understood, understand
 
 ASK_S = 60  # an engine behind ssh may be slow
 STOP = ((signal.SIGKILL, 5.0),)  # kill at once: the engine cancels a request when its client is gone
@@ -45,11 +45,11 @@ def program() -> str:
     """The path of the `docker` command.
 
     Raises:
-        Trouble: There is no `docker` on the PATH.
+        DockerError: There is no `docker` on the PATH.
     """
     found = shutil.which("docker")
     if found is None:
-        raise Trouble(
+        raise DockerError(
             "there is no `docker` on the PATH; install Docker Engine (https://docs.docker.com/engine/install), or run "
             "the cell on this host: add `WHERE=host` to the make command, or `--where host` to docker/run.py"
         )
@@ -60,7 +60,7 @@ def ask(*arguments: str) -> str:
     """Run a short docker command and return its standard output.
 
     Raises:
-        Trouble: The command fails, or takes too long.
+        DockerError: The command fails, or takes too long.
     """
     command = [program(), *arguments]
     try:
@@ -75,7 +75,7 @@ def ask(*arguments: str) -> str:
         )
     except subprocess.TimeoutExpired:
         message = "the engine gave no answer to `docker {}` within {} s; is its machine up, and can it be reached?"
-        raise Trouble(message.format(arguments[0], ASK_S)) from None
+        raise DockerError(message.format(arguments[0], ASK_S)) from None
     if done.returncode != 0:
         raise understand(done.stderr) or not_understood(arguments[0], done.stderr)
     return done.stdout.strip()
@@ -85,7 +85,7 @@ def receive(*arguments: str, take: Callable[[IO[bytes]], None]) -> None:
     """Run a docker command while `take` reads its standard output. An error that `take` raises goes to the caller.
 
     Raises:
-        Trouble: The command fails, or takes too long.
+        DockerError: The command fails, or takes too long.
     """
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -107,7 +107,7 @@ def receive(*arguments: str, take: Callable[[IO[bytes]], None]) -> None:
             process.wait()
             process.stdout.close()
             if overdue:
-                raise Trouble("`docker {}` was not done within {} s".format(arguments[0], ASK_S))
+                raise DockerError("`docker {}` was not done within {} s".format(arguments[0], ASK_S))
             if process.returncode > 0:
                 errors.seek(0)
                 output = errors.read().decode("utf-8", "replace")
@@ -118,10 +118,10 @@ def check() -> str:
     """Return the version and the address of the engine.
 
     Raises:
-        Trouble: No engine answers.
+        DockerError: No engine answers.
     """
     if "podman" in ask("--version").lower():
-        raise Trouble(PODMAN)
+        raise DockerError(PODMAN)
     version = ask("version", "--format", "{{.Server.Version}}")
     return "Docker {} at {}".format(version, endpoint())
 
@@ -155,7 +155,7 @@ def follow(
 
     Raises:
         Interrupted: `cancel` was set.
-        Trouble: There is no docker.
+        DockerError: There is no docker.
         OSError: The log can't be written.
     """
     process = subprocess.Popen(
@@ -231,7 +231,7 @@ def container(
 
     Raises:
         Interrupted: `cancel` was set.
-        Trouble: The container can't be created.
+        DockerError: The container can't be created.
     """
     name = "equinox-" + uuid.uuid4().hex[:12]
     with remove_at_end(name):
@@ -253,7 +253,7 @@ def execute(
 
     Raises:
         Interrupted: `cancel` was set.
-        Trouble: The container can't be started, or the connection to the engine broke.
+        DockerError: The container can't be started, or the connection to the engine broke.
     """
     completed = follow("start", "--attach", name, log=log, cancel=cancel, meanwhile=meanwhile)
     state, code = ask("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", name).split()
@@ -261,7 +261,7 @@ def execute(
         raise understand(completed.output) or not_understood("start", completed.output)
     if state != "exited":
         message = "the connection to the engine broke while the tests were running (the container is {}); run it again"
-        raise Trouble(message.format(state))
+        raise DockerError(message.format(state))
     status = int(code)
     return Completed(128 - status if 128 < status < 160 else status, completed.output)
 
@@ -284,12 +284,12 @@ def remove_replaced(label: str) -> None:
 
     An image that a container still uses stays. Errors are ignored.
     """
-    with contextlib.suppress(Trouble):
+    with contextlib.suppress(DockerError):
         filters = [
             "--filter={}".format(each) for each in ("dangling=true", "label=" + checkout_label(), "label=" + label)
         ]
         for image in ask("image", "ls", "--quiet", "--no-trunc", *filters).split():
-            with contextlib.suppress(Trouble):
+            with contextlib.suppress(DockerError):
                 ask("image", "rm", image)
 
 

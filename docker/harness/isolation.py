@@ -30,8 +30,8 @@ KEPT = ("UV_CACHE_DIR", "UV_OFFLINE", "UV_PYTHON_DOWNLOADS", "UV_PYTHON_INSTALL_
 REACH_TESTS = (
     *("FORCE_COLOR", "HOME", "LANG", "LANGUAGE", "LC_*", "NIX_LD*", "NO_COLOR", "TERM", "TERMINFO", "TMPDIR", "TZ"),
 )
-# A run in the Python that is already on the machine (see `harness.found`) sees these too: they say where its libraries
-# are, and how to run them.
+# A run in the Python that is already on the machine (see `harness.installed_jax`) sees these too: they say where its
+# libraries are, and how to run them.
 REACH_FOUND = (
     *("CONDA_PREFIX", "CUDA_*", "EQX_*", "LD_LIBRARY_PATH", "LIBTPU_*", "LOGNAME", "NCCL_*", "NVIDIA_*", "PATH"),
     *("PYTHONHOME", "PYTHONPATH", "PYTHONUSERBASE", "TPU_*", "USER", "VIRTUAL_ENV", "XDG_CACHE_HOME", "XLA_*"),

@@ -27,7 +27,7 @@ from harness.files import write_whole
 from harness.index import IndexUnreachable
 from harness.paths import LOCKS
 from harness.rows import Cell
-from harness.tables import read_toml
+from harness.toml_schema import read_toml
 
 UNRESOLVED = "unresolved.toml"
 PLATFORM = "x86_64-manylinux_2_31"  # the oldest that libtpu has wheels for

@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from harness.tables import TABLES, Checker, Table, read_toml
+from harness.toml_schema import TABLES, Checker, Table, read_toml
 
 BACKENDS = ("cpu", "cuda", "tpu")
 # A run of one tier includes the tiers before it. A canary cell tests unreleased software, so it can't make a run fail.

@@ -141,7 +141,7 @@ def _path(cell_name: str, folder: Path) -> Path:
 
 def _unusable(path: Path, cell_name: str, problem: str) -> ResultError:
     command = "make cell CELL=" + cell_name
-    if cell_name.endswith("-found"):  # a run that belongs to no cell, see `harness.found`
+    if cell_name.endswith("-found"):  # a run that belongs to no cell, see `harness.installed_jax`
         command = "make test-here BACKEND=" + cell_name.split("-")[-2]
     return ResultError("{} {}. Delete it and run it again: {}".format(path, problem, command))
 

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 from harness.matrix_file import BACKENDS, TIERS, Matrix
 from harness.paths import LOCKS, MATRIX, ROOT
-from harness.tables import MatrixError, Table, read_toml
+from harness.toml_schema import MatrixError, Table, read_toml
 
 __all__ = [
     "BACKENDS",

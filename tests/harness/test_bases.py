@@ -2,7 +2,7 @@
 
 import pytest
 from harness import bases, rows
-from harness.trouble import Trouble
+from harness.docker_errors import DockerError
 
 CELLS = rows.select(rows.load(), ["py39-jax0.2.18-*"])
 PYTHON, CUDA = "python:3.9-slim-bookworm", "nvidia/cuda:11.1.1-cudnn8-devel-ubuntu20.04"
@@ -24,7 +24,7 @@ class Registry:
     def __call__(self, *arguments):
         self.asked.append(arguments[-1])
         if arguments[-1] not in self.known:
-            raise Trouble("no network; see to it")
+            raise DockerError("no network; see to it")
         return DIGEST
 
 

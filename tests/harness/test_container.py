@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from fake_docker import IMAGE, FakeDocker
 from harness import bases, container, devices, engine, hardware, host, image, results, rows, run_files, verdict
+from harness.docker_errors import DockerError
 from harness.hardware import GPU, Hardware
 from harness.results import Outcome, Result
 from harness.resume import Rerun, Step, decide
-from harness.trouble import Trouble
 
 CELLS = {cell.name: cell for cell in rows.load()}
 CELL = CELLS["py311-jax0.4.30-cpu"]
@@ -225,7 +225,7 @@ def test_invalid_progress_is_ignored(run, docker, said):
 def test_a_copy_that_never_ends_times_out(docker, monkeypatch):
     monkeypatch.setattr(engine, "ASK_S", 0.3)
     docker.answer("cp", waits=True)
-    with pytest.raises(Trouble, match="within"):
+    with pytest.raises(DockerError, match="within"):
         engine.receive("cp", "x:/results", "-", take=lambda stream: stream.read())
 
 
@@ -455,7 +455,7 @@ def test_h100_cannot_run_an_older_jax(docker, monkeypatch):
 
 def test_devices_are_checked_before_the_build(run, docker, monkeypatch):
     def none(cell, log, cancel):
-        raise Trouble("no such device", Outcome.UNSUPPORTED)
+        raise DockerError("no such device", Outcome.UNSUPPORTED)
 
     monkeypatch.setattr(devices, "check", none)
     result = run(ON_GPU)
@@ -493,8 +493,8 @@ def real(request):
         engine.check()
         with open(os.devnull, "wb") as log:
             return container.build(CELLS["py313-jax0.12.0.1-cpu"], log, threading.Event())
-    except Trouble as trouble:
-        pytest.skip(str(trouble))
+    except DockerError as error:
+        pytest.skip(str(error))
 
 
 def exists(name):
@@ -538,7 +538,7 @@ def test_real_engine_without_gpus(real, tmp_path):
     if hardware.here().gpus:
         pytest.skip("there is a GPU here")
     never = threading.Event()
-    with (tmp_path / "log").open("wb") as log, pytest.raises(Trouble, match="GPU|NVIDIA"):
+    with (tmp_path / "log").open("wb") as log, pytest.raises(DockerError, match="GPU|NVIDIA"):
         with engine.container(real, "true", options=("--gpus=all",), log=log, cancel=never) as name:
             engine.execute(name, log, never)
     assert not exists(name)

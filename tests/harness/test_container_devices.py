@@ -6,8 +6,8 @@ import threading
 import pytest
 from fake_docker import FakeDocker
 from harness import devices, engine, host, rows
+from harness.docker_errors import DockerError
 from harness.results import Outcome
-from harness.trouble import Trouble
 
 CELLS = {cell.name: cell for cell in rows.load()}
 ON_GPU = CELLS["py313-jax0.12.0.1-cuda"]
@@ -29,8 +29,8 @@ def refusal(cell):
     """Why the cell can't run on the device, or None."""
     try:
         devices.check(cell, io.BytesIO(), threading.Event())
-    except Trouble as trouble:
-        return trouble
+    except DockerError as error:
+        return error
     return None
 
 

@@ -10,7 +10,7 @@ import textwrap
 import time
 
 import pytest
-from harness import device_check, found, record, results
+from harness import device_check, installed_jax, record, results
 from harness.hardware import GPU, Hardware
 from harness.results import Outcome, Result
 
@@ -50,10 +50,10 @@ time.sleep(600)
 @pytest.fixture
 def check(tmp_path, monkeypatch):
     """`check(limit_s, proof=..., pytest=..., speed=...)`: the exit status of a check with these programs."""
-    monkeypatch.setattr(found.host, "POLL_S", 0.02)
-    monkeypatch.setattr(found, "version", {"jax": "0.11.2", "jaxlib": "0.11.2"}.__getitem__)
-    monkeypatch.setattr(found, "missing", list)
-    monkeypatch.setattr(found.hardware, "here", lambda: H200)
+    monkeypatch.setattr(installed_jax.host, "POLL_S", 0.02)
+    monkeypatch.setattr(installed_jax, "version", {"jax": "0.11.2", "jaxlib": "0.11.2"}.__getitem__)
+    monkeypatch.setattr(installed_jax, "missing", list)
+    monkeypatch.setattr(installed_jax.hardware, "here", lambda: H200)
 
     def check(limit_s=100, **programs):
         commands = {}
@@ -171,6 +171,6 @@ def test_an_interrupted_check_ends_and_keeps_what_it_has(check, left, result):
 
 @pytest.mark.parametrize("backend", ["cpu", "cuda", "tpu"])
 def test_each_backend_has_a_negative_control(backend):
-    what = found.cell("3.12", "0.11.2", backend, "0.11.2")
-    hidden = device_check.hidden(type("Ready", (), {"found": what}))
+    what = installed_jax.installed_cell("3.12", "0.11.2", backend, "0.11.2")
+    hidden = device_check.hidden(type("Ready", (), {"cell": what}))
     assert hidden and (backend != "cpu" or json.loads(hidden["EQX_EXPECT"])["backend"] == "gpu")

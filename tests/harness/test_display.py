@@ -5,11 +5,11 @@ import io
 import pytest
 from harness import display as shown
 from harness.display import Live, Plain, about, duration
-from harness.pace import Pace
+from harness.eta import Eta
 from harness.results import Outcome, Result
 from harness.resume import Decision, Step
 from harness.rows import Cell
-from harness.schedule import Summary
+from harness.scheduler import Summary
 from rich.console import Console
 
 MINUTE = 60.0
@@ -41,8 +41,8 @@ def clock():
 
 
 @pytest.fixture
-def pace(clock):
-    return Pace(clock)
+def eta(clock):
+    return Eta(clock)
 
 
 @pytest.fixture(params=[80, 200])
@@ -51,8 +51,8 @@ def console(request):
 
 
 @pytest.fixture(params=[Plain, Live])
-def display(request, console, pace, tmp_path):
-    return request.param(console, tmp_path, pace)
+def display(request, console, eta, tmp_path):
+    return request.param(console, tmp_path, eta)
 
 
 def lines(console):
@@ -62,45 +62,45 @@ def lines(console):
 # ---- The time that is left ------------------------------------------------------------------------------------------
 
 
-def test_a_cell_takes_as_long_as_the_last_time(pace, clock):
+def test_a_cell_takes_as_long_as_the_last_time(eta, clock):
     cell = a_cell()
-    pace.begin([to_run(cell, 10 * MINUTE)], jobs=1)
-    assert pace.remaining() == 10 * MINUTE
-    pace.start(cell)
+    eta.begin([to_run(cell, 10 * MINUTE)], jobs=1)
+    assert eta.remaining() == 10 * MINUTE
+    eta.start(cell)
     clock.now = 4 * MINUTE
-    assert pace.remaining() == 6 * MINUTE
+    assert eta.remaining() == 6 * MINUTE
     clock.now = 15 * MINUTE
-    assert pace.remaining() == 0
+    assert eta.remaining() == 0
 
 
-def test_without_any_measured_time_there_is_no_estimate(pace, clock):
+def test_without_any_measured_time_there_is_no_estimate(eta, clock):
     first, second = a_cell("0.4.13"), a_cell("0.4.30")
-    pace.begin([to_run(first), to_run(second)], jobs=1)
-    pace.start(first)
-    assert pace.remaining() is None
+    eta.begin([to_run(first), to_run(second)], jobs=1)
+    eta.start(first)
+    assert eta.remaining() is None
     clock.now = 3 * MINUTE
-    pace.finish(first)
-    assert pace.remaining() == 3 * MINUTE  # the second cell is expected to take as long as the first
+    eta.finish(first)
+    assert eta.remaining() == 3 * MINUTE  # the second cell is expected to take as long as the first
 
 
-def test_the_estimate_follows_the_speed_of_the_tests(pace, clock):
+def test_the_estimate_follows_the_speed_of_the_tests(eta, clock):
     """Once tests run, the time before the tests and the time of the last run don't count."""
     cell = a_cell()
-    pace.begin([to_run(cell, 100 * MINUTE)], jobs=1)
-    pace.start(cell)
-    pace.progress(cell, "environment", 0, 0, 0)
+    eta.begin([to_run(cell, 100 * MINUTE)], jobs=1)
+    eta.start(cell)
+    eta.progress(cell, "environment", 0, 0, 0)
     clock.now = 10 * MINUTE
-    pace.progress(cell, "tests", 0, 400, 0)
+    eta.progress(cell, "tests", 0, 400, 0)
     clock.now = 12 * MINUTE
-    running = pace.progress(cell, "tests", 100, 400, 0)
-    assert pace.remaining_of(running) == 6 * MINUTE
-    assert pace.remaining_of(pace.progress(cell, "tests", 1, 400, 0)) == 88 * MINUTE  # one test tells nothing
+    running = eta.progress(cell, "tests", 100, 400, 0)
+    assert eta.remaining_of(running) == 6 * MINUTE
+    assert eta.remaining_of(eta.progress(cell, "tests", 1, 400, 0)) == 88 * MINUTE  # one test tells nothing
 
 
 @pytest.mark.parametrize("jobs, left", [(1, 12), (2, 8), (3, 8)])
-def test_parallel_cells_take_as_long_as_the_longest_or_their_share(pace, jobs, left):
-    pace.begin([to_run(a_cell("0.4.{}".format(each)), each * MINUTE) for each in (8, 3, 1)], jobs)
-    assert pace.remaining() == left * MINUTE
+def test_parallel_cells_take_as_long_as_the_longest_or_their_share(eta, jobs, left):
+    eta.begin([to_run(a_cell("0.4.{}".format(each)), each * MINUTE) for each in (8, 3, 1)], jobs)
+    assert eta.remaining() == left * MINUTE
 
 
 @pytest.mark.parametrize(
@@ -175,9 +175,9 @@ def test_square_brackets_are_not_markup(display, console):
 # ---- Without a terminal ---------------------------------------------------------------------------------------------
 
 
-def test_plain_prints_phases_and_quarters(console, pace, tmp_path):
+def test_plain_prints_phases_and_quarters(console, eta, tmp_path):
     cell = a_cell()
-    display = Plain(console, tmp_path, pace)
+    display = Plain(console, tmp_path, eta)
     display.begin([], [to_run(cell)], 1)
     display.started(cell)
     for phase, done, total in [("environment", 0, 0)] * 3 + [("tests", done, 400) for done in range(0, 401, 4)]:
@@ -193,10 +193,10 @@ def test_plain_prints_phases_and_quarters(console, pace, tmp_path):
     ]
 
 
-def test_plain_shows_the_end_of_the_log_of_a_failure(console, pace, tmp_path):
+def test_plain_shows_the_end_of_the_log_of_a_failure(console, eta, tmp_path):
     log = "".join("line {}\n".format(number) for number in range(100))
     (tmp_path / (a_cell().name + ".log")).write_text(log, encoding="utf-8")
-    run_one(Plain(console, tmp_path, pace), Result(a_cell().name, Outcome.FAILED, failures=["tests/x.py::test_y"]))
+    run_one(Plain(console, tmp_path, eta), Result(a_cell().name, Outcome.FAILED, failures=["tests/x.py::test_y"]))
     said = lines(console)
     assert "    line 70" in said and "    line 99" in said and "    line 69" not in said
 
@@ -210,9 +210,9 @@ def drawn(live, width=80):
     return lines(console)
 
 
-def test_live_fits_into_80_columns(pace, clock, tmp_path):
+def test_live_fits_into_80_columns(eta, clock, tmp_path):
     cells = [a_cell("0.12.0.1"), a_cell("0.10.2"), a_cell("0.4.30")]
-    live = Live(Console(file=io.StringIO(), width=80), tmp_path, pace)
+    live = Live(Console(file=io.StringIO(), width=80), tmp_path, eta)
     live.begin([kept(cells[2], Result(cells[2].name, Outcome.PASSED))], [to_run(each) for each in cells[:2]], 2)
     live.started(cells[0])
     live.started(cells[1])
@@ -227,9 +227,9 @@ def test_live_fits_into_80_columns(pace, clock, tmp_path):
     assert max(len(line) for line in drawn(live)) <= 80
 
 
-def test_live_shows_the_time_that_is_left(pace, clock, tmp_path):
+def test_live_shows_the_time_that_is_left(eta, clock, tmp_path):
     cells = [a_cell("0.4.13"), a_cell("0.4.30")]
-    live = Live(Console(file=io.StringIO(), width=80), tmp_path, pace)
+    live = Live(Console(file=io.StringIO(), width=80), tmp_path, eta)
     live.begin([], [to_run(cell, 5 * MINUTE) for cell in cells], 1)
     assert drawn(live)[-1] == "0 of 2 cells done · about 10 min left"
     live.started(cells[0])
@@ -287,5 +287,5 @@ def test_an_interrupted_run_says_how_to_go_on(display, console):
 
 def test_the_error_that_ended_the_run_is_shown(display, console):
     summary, _ = a_summary([Outcome.NOT_RUN])
-    display.end(Summary(summary.cells, summary.results, summary.hashes, trouble="No space left"))
+    display.end(Summary(summary.cells, summary.results, summary.hashes, error="No space left"))
     assert "No space left" in lines(console)

@@ -9,11 +9,11 @@ import threading
 
 import pytest
 from fake_docker import FakeDocker
-from harness import engine, host, trouble
+from harness import docker_errors, engine, host
+from harness.docker_errors import DockerError
 from harness.package_source import Source
 from harness.paths import ROOT
 from harness.results import Outcome
-from harness.trouble import Trouble
 
 
 @pytest.fixture
@@ -258,7 +258,7 @@ SOURCE = Source("the.lock", cure="make lock CELL=the-cell", lost="verify-locks C
 def test_a_known_error_is_explained(name):
     """The explanation is one line. It quotes the important part of the output and names the next move."""
     said, outcome, expected = SAID[name]
-    understood = trouble.understand(said, **SOURCE.message_fields())
+    understood = docker_errors.understand(said, **SOURCE.message_fields())
     assert understood is not None and understood.outcome is outcome
     for words in expected:
         assert words in str(understood)
@@ -267,13 +267,16 @@ def test_a_known_error_is_explained(name):
 
 def test_every_rule_is_needed():
     """Each rule is the first that fits some message, so no rule hides another."""
-    first = {next(rule for rule in trouble.RULES if rule.search(trouble.plain(said))) for said, *_ in SAID.values()}
-    assert first == set(trouble.RULES)
+    first = {
+        next(rule for rule in docker_errors.RULES if rule.search(docker_errors.plain(said)))
+        for said, *_ in SAID.values()
+    }
+    assert first == set(docker_errors.RULES)
 
 
 @pytest.mark.parametrize("said", ["", "3 passed", "#5 DONE 0.4s"])
 def test_other_output_is_not_explained(said):
-    assert trouble.understand(said) is None
+    assert docker_errors.understand(said) is None
 
 
 def explained_phrases():
@@ -299,14 +302,14 @@ def test_failed_step():
     said = (
         "#4 0.1 four\n#5 0.2 five\n#5 ERROR: exit code: 1\n#4 0.3 four\n#4 CANCELED\n------\n > [2/2] RUN x:\n------\n"
     )
-    assert trouble.failed_step(said) == "five\nERROR: exit code: 1"
+    assert docker_errors.failed_step(said) == "five\nERROR: exit code: 1"
 
 
 def test_ask(docker):
     docker.answer("version", out="27.0\n")
     assert engine.ask("version", "--format", "x") == "27.0"
     docker.answer("version", status=1, err="what nobody has heard of\n")
-    with pytest.raises(Trouble, match="what nobody has heard of"):
+    with pytest.raises(DockerError, match="what nobody has heard of"):
         engine.ask("version")
 
 
@@ -350,5 +353,5 @@ def test_build_is_buildkit(docker, tmp_path, monkeypatch):
 def test_podman_is_refused(docker):
     """With the package podman-docker, `docker` is Podman. It answers at first, but later steps would fail."""
     docker.answer("--version", out="podman version 5.4.0\n")
-    with pytest.raises(Trouble, match="is Podman.*WHERE=host"):
+    with pytest.raises(DockerError, match="is Podman.*WHERE=host"):
         engine.check()

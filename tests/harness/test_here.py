@@ -9,7 +9,7 @@ from importlib import metadata
 import here
 import pytest
 from fake_docker import FakeDocker
-from harness import device_check, found
+from harness import device_check, installed_jax
 from harness.paths import ROOT
 
 
@@ -76,7 +76,7 @@ def test_an_engine_that_the_user_names_is_used(installed, monkeypatch, variable)
 def test_without_a_jax_for_the_backend_nothing_is_run(installed, monkeypatch, capsys, backend, install):
     """JAX would use the CPU, and the proof of place would only fail."""
     installed(**{"numpy": "2.4.0", **({} if backend == "cpu" else {"jaxlib": "0.11.2"})})
-    monkeypatch.setattr(found, "run", None)
+    monkeypatch.setattr(installed_jax, "run", None)
     assert here.main(["--backend", backend]) == 3
     said = capsys.readouterr().err
     assert "({}) has no JAX for {}".format(sys.executable, backend) in said
@@ -92,7 +92,7 @@ def test_a_folder_of_an_interrupted_pip_is_no_package(installed, tmp_path):
 def test_the_backend_and_the_arguments_of_pytest_are_passed_on(monkeypatch):
     asked = []
     monkeypatch.setattr(here, "jax_for", lambda backend: "jaxlib==0.11.2")
-    monkeypatch.setattr(found, "run", lambda *given: asked.append(given) or 7)
+    monkeypatch.setattr(installed_jax, "run", lambda *given: asked.append(given) or 7)
     assert here.main(["--backend", "cuda"]) == 7
     assert here.main(["--backend", "cpu", "--", "-k", "tree_at", "tests/trees/test_at.py"]) == 7
     assert asked == [("cuda", []), ("cpu", ["-k", "tree_at", "tests/trees/test_at.py"])]

@@ -12,8 +12,8 @@ from importlib.metadata import distributions
 import inventory
 import pytest
 from harness import bases, engine, environment, fingerprint, image, locks, rows, suite
+from harness.docker_errors import DockerError
 from harness.paths import BUILD_CONSTRAINTS, DOCKER, ROOT
-from harness.trouble import Trouble
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -250,8 +250,8 @@ def docker(request):
         pytest.skip("builds images, in minutes: only with --run-docker")
     try:
         engine.check()
-    except Trouble as trouble:
-        pytest.skip(str(trouble))
+    except DockerError as error:
+        pytest.skip(str(error))
     return engine.ask
 
 

@@ -4,7 +4,7 @@ import re
 
 from harness import rows
 from harness.paths import ROOT
-from harness.tables import tomllib
+from harness.toml_schema import tomllib
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 

@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from harness import record, results, rows, schedule, snapshot, table
+from harness import record, results, rows, scheduler, snapshot, table
 from harness.pages import BEGIN, END
 from harness.paths import ROOT
 from harness.results import Outcome, Result
@@ -108,7 +108,7 @@ def test_the_record_never_counts_as_a_pass(draw, tmp_path, monkeypatch):
             return PASSED
 
     options = {"folder": tmp_path / "results", "lock": tmp_path / "lock", "rerun": Rerun.NOTHING}
-    assert schedule.run([CPU], Runner(), display, HASHES, jobs=1, **options) == 0
+    assert scheduler.run([CPU], Runner(), display, HASHES, jobs=1, **options) == 0
     assert ran == [CPU]
 
 

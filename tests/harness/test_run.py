@@ -18,7 +18,7 @@ NAME = "py311-jax0.4.30-cpu"
 
 @pytest.fixture
 def ran():
-    """`ran.main(...)` returns the exit status. `ran` keeps the cells and options that `schedule.run` would get."""
+    """`ran.main(...)` returns the exit status. `ran` keeps the cells and options that `scheduler.run` would get."""
 
     class Ran:
         cells = None
@@ -128,7 +128,7 @@ def test_a_full_disk_is_reported_for_images_and_shells(ran, monkeypatch, capsys,
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "results/x.log")
 
-    monkeypatch.setattr(run.by_hand, "images", full)
-    monkeypatch.setattr(run.by_hand, "shell", full)
+    monkeypatch.setattr(run.interactive, "images", full)
+    monkeypatch.setattr(run.interactive, "shell", full)
     assert ran.main(NAME, option) == 3
     assert "Free some space on that disk" in capsys.readouterr().err

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from harness import artifacts, display, doctor, index, results, safe_text
+from harness.docker_errors import DockerError
 from harness.paths import ROOT
 from harness.results import Outcome, Result
-from harness.trouble import Trouble
 from rich.console import Console
 from six_outcomes import CELLS, HASHES, NOW, SIX, in_html, in_markdown, in_terminal
 
@@ -93,7 +93,7 @@ def test_the_output_of_a_run_is_safe(tmp_path, kind):
     assert not OBEYED.search(out.getvalue())
 
 
-@pytest.mark.parametrize("error", [Trouble, results.ResultError, index.IndexUnreachable])
+@pytest.mark.parametrize("error", [DockerError, results.ResultError, index.IndexUnreachable])
 def test_errors_that_quote_other_programs_are_safe(error):
     assert str(error("can't reach https://me:secret@x/y \x1b[2J")) == "can't reach https://x/y "
 
@@ -148,7 +148,7 @@ def test_a_password_is_not_sent_to_another_host():
     """If the index redirects the request to another host."""
     request = index.request("https://me:secret@mirror.example/simple", "*/*")
     handler = urllib.request.HTTPRedirectHandler()
-    sent_on = handler.redirect_request(request, None, 302, "Found", {}, "https://other.example/simple")
+    sent_on = handler.redirect_request(request, None, 302, "InstalledCell", {}, "https://other.example/simple")
     assert request.get_header("Authorization") and sent_on.get_header("Authorization") is None
 
 

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from harness import found, pages, results, table
+from harness import installed_jax, pages, results, table
 from harness.results import Outcome, Result
 from harness.table import grid
 from rich.console import Console
@@ -97,7 +97,7 @@ def test_stale_says_what_it_was_and_what_changed(form):
 @FORMS
 def test_a_found_python_is_marked_and_has_its_own_row(form):
     """Even if a cell has the same JAX and Python. The result of that cell may differ."""
-    cells = [cell("0.10.1", "cuda"), found.cell("3.11", "0.10.1", "cuda")]
+    cells = [cell("0.10.1", "cuda"), installed_jax.installed_cell("3.11", "0.10.1", "cuda")]
     passed = Result(cells[1].name, Outcome.PASSED, **DATED)
     drawn = form(cells, {passed.cell: passed}, {passed.cell: NOW}, {})
     if form is in_html:
@@ -110,7 +110,7 @@ def test_a_found_python_is_marked_and_has_its_own_row(form):
 
 @FORMS
 def test_a_found_python_is_not_counted_as_a_cell(form):
-    one = found.cell("3.11", "0.10.1", "cuda")
+    one = installed_jax.installed_cell("3.11", "0.10.1", "cuda")
     results_of_it = {**RESULTS, one.name: Result(one.name, Outcome.PASSED, **DATED)}
     without = re.sub(r"\s+", " ", text_of(form()))
     drawn = re.sub(r"\s+", " ", text_of(form([*CELLS, one], results_of_it, {**HASHES, one.name: NOW})))
@@ -284,7 +284,7 @@ def test_results_without_a_cell_are_left_out(tmp_path):
 
 
 def test_a_found_python_with_a_result_is_drawn(tmp_path):
-    one = found.cell("3.12", "0.10.4", "cuda")
+    one = installed_jax.installed_cell("3.12", "0.10.4", "cuda")
     device = {"platform": "gpu", "kind": "NVIDIA H200", "id": 0}
     results.write(Result(one.name, Outcome.PASSED, devices=[device], driver="580.1", **DATED), tmp_path)
     hashes = {**HASHES, one.name: NOW}

@@ -7,7 +7,7 @@ import tarfile
 import pytest
 import run
 from fake_docker import IMAGE, FakeDocker
-from harness import by_hand, container, host, image, rows
+from harness import container, host, image, interactive, rows
 
 NAME = "py311-jax0.4.30-cpu"
 CELL = next(cell for cell in rows.load() if cell.name == NAME)
@@ -26,7 +26,7 @@ def docker(tmp_path, monkeypatch):
 
 @pytest.fixture
 def main():
-    """Run `main`. Returns the exit status, and the options of the call of `schedule.run` (none without a call)."""
+    """Run `main`. Returns the exit status, and the options of the call of `scheduler.run` (none without a call)."""
 
     def main(*argv):
         passed = {}
@@ -117,7 +117,7 @@ def test_shell(main, docker):
     assert main("--shell") == (7, {})
     command = docker.call("run")
     assert command[-2:] == [IMAGE, "bash"] and "--rm" in command
-    assert '--mount=type=bind,"source={}",target=/source'.format(by_hand.ROOT) in command
+    assert '--mount=type=bind,"source={}",target=/source'.format(interactive.ROOT) in command
     assert "--user={}:{}".format(os.getuid(), os.getgid()) in command
 
 
@@ -142,7 +142,7 @@ def test_only_the_source_is_copied(tmp_path):
         (tmp_path / path).write_text("x")
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
-        tar.add(tmp_path, "source", filter=by_hand.only_source)
+        tar.add(tmp_path, "source", filter=interactive.only_source)
         names = sorted(member.name for member in tar.getmembers() if member.isfile())
     assert names == ["source/Makefile", "source/equinox/a.py"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
-from harness import fingerprint, found, locks, pages, record, results
+from harness import fingerprint, installed_jax, locks, pages, record, results
 from harness.files import write_whole
 from harness.paths import RESULTS
 from harness.record import RECORD
@@ -57,13 +57,13 @@ def known(
 ) -> tuple[list[Cell], dict[str, Result]]:
     """The cells and their results, from the published record and from this checkout.
 
-    The runs with the packages of a machine (see `harness.found`) are added as cells.
+    The runs with the packages of a machine (see `harness.installed_jax`) are added as cells.
 
     Raises:
         record.RecordError: The record can't be used.
     """
     recorded = record.read(record_path)
-    cells = found.among(cells, folder, recorded)
+    cells = installed_jax.among(cells, folder, recorded)
     return cells, record.merged(recorded, read_results(cells, folder))
 
 

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.found import Found
+from harness.installed_jax import InstalledCell
 from harness.paths import ROOT
 from harness.results import Outcome, Result, as_of_now
 from harness.rows import BACKENDS, Cell
@@ -86,8 +86,8 @@ class Entry:
 
     @property
     def found(self) -> bool:
-        """Whether this ran with the packages of a machine (see `harness.found`), and not in a cell of the matrix."""
-        return isinstance(self.cell, Found)
+        """Whether this ran with the packages of a machine (see `harness.installed_jax`), and not in a cell."""
+        return isinstance(self.cell, InstalledCell)
 
     @property
     def words(self) -> str:
@@ -133,7 +133,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Row:
-    """A JAX on its Python, with an entry per backend. The runs of `harness.found` have rows of their own."""
+    """A JAX on its Python, with an entry per backend. The runs of `harness.installed_jax` have rows of their own."""
 
     jax: str
     python: str
@@ -230,7 +230,7 @@ class Grid:
 
     @property
     def cells(self) -> list[Entry]:
-        """The entries of the matrix, without the runs of `harness.found`."""
+        """The entries of the matrix, without the runs of `harness.installed_jax`."""
         return [entry for entry in self.entries if not entry.found]
 
     @property
@@ -252,7 +252,7 @@ class Grid:
 
     @property
     def found_count(self) -> str:
-        """How many runs of `harness.found` there are, in words that follow the number of cells."""
+        """How many runs of `harness.installed_jax` there are, in words that follow the number of cells."""
         return ", and {} as found".format(len(self.entries) - len(self.cells)) if self.found else ""
 
     def tally(self, backend: str = "") -> dict[Outcome, int]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from string import Template
 from typing import TypeVar
 
+from harness.outcome_style import STYLES
 from harness.results import Outcome, Result
-from harness.signs import SIGNS
 from harness.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Measure, Row
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ def summary(grid: Grid) -> str:
 
 def explained(outcome: Outcome, count: int) -> str:
     sign = badge(outcome, outcome.value, "" if count else "none")
-    return "<li>{}<small><b>{}</b> · {}</small></li>".format(sign, count, escape(SIGNS[outcome].meaning))
+    return "<li>{}<small><b>{}</b> · {}</small></li>".format(sign, count, escape(STYLES[outcome].meaning))
 
 
 def head(grid: Grid) -> str:
@@ -97,7 +97,7 @@ def measured(grid: Grid, measure: Measure, row: Row) -> str:
 
 def badge(outcome: Outcome, words: str, more: str = "") -> str:
     text = '<span class="badge {}"><span class="mark" aria-hidden="true">{}</span>{}</span>'
-    return text.format(" ".join(filter(None, (css(outcome), more))), SIGNS[outcome].mark, escape(words))
+    return text.format(" ".join(filter(None, (css(outcome), more))), STYLES[outcome].mark, escape(words))
 
 
 def css(outcome: Outcome) -> str:

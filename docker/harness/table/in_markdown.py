@@ -4,8 +4,8 @@ import html
 import re
 from collections.abc import Iterable, Mapping
 
+from harness.outcome_style import STYLES
 from harness.results import Outcome
-from harness.signs import SIGNS
 from harness.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Measure, Note, Row
 
 DRAWN = "<!-- Drawn by `make table`: DO NOT EDIT. -->"
@@ -54,7 +54,7 @@ def summary(grid: Grid) -> str:
 
 
 def counted(tally: Mapping[Outcome, int]) -> str:
-    return ", ".join("{} {} {}".format(SIGNS[one].emoji, count, one.value) for one, count in tally.items() if count)
+    return ", ".join("{} {} {}".format(STYLES[one].emoji, count, one.value) for one, count in tally.items() if count)
 
 
 def columns(grid: Grid) -> list[str]:
@@ -71,7 +71,7 @@ def row_cells(grid: Grid, row: Row) -> list[str]:
 def entry_cell(entry: Entry | None) -> str:
     if entry is None:
         return ""
-    outcome = "{} {}".format(SIGNS[entry.outcome].emoji, entry.words)
+    outcome = "{} {}".format(STYLES[entry.outcome].emoji, entry.words)
     return "<br>".join([outcome] + ([escape(", ".join(entry.facts))] if entry.facts else []))
 
 
@@ -98,7 +98,7 @@ def footnotes(grid: Grid) -> list[str]:
 
 
 def note_lines(note: Note) -> list[str]:
-    sign = "{} {}".format(SIGNS[note.outcome].emoji, note.outcome.value)
+    sign = "{} {}".format(STYLES[note.outcome].emoji, note.outcome.value)
     lines = ["- {}, {}: {}".format(sign, note.cells, escape(note.short))]
     if note.outcome is Outcome.FAILED:
         tests = list(dict.fromkeys(test for entry in note.entries for test in entry.result.failures))

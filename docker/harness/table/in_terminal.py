@@ -5,8 +5,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from harness.outcome_style import STYLES
 from harness.results import Outcome
-from harness.signs import SIGNS
 from harness.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Measure, Row
 
 FLAG = "▲"
@@ -81,10 +81,10 @@ def summary(grid: Grid) -> Text:
     counted = [(outcome, count) for outcome, count in grid.tally().items() if count]
     for outcome, count in counted:
         last = (outcome, count) == counted[-1]
-        text.append("{} {}".format(count, outcome.value), style=SIGNS[outcome].style).append("" if last else ", ")
+        text.append("{} {}".format(count, outcome.value), style=STYLES[outcome].colour).append("" if last else ", ")
     text.append(grid.found_count + ".")
     return text.append(" Runs of {}.".format(grid.dates)) if grid.dates else text
 
 
 def outcome_text(outcome: Outcome, words: str) -> Text:
-    return Text("{} {}".format(SIGNS[outcome].mark, words), style=SIGNS[outcome].style)
+    return Text("{} {}".format(STYLES[outcome].mark, words), style=STYLES[outcome].colour)

@@ -24,7 +24,7 @@ class Running:
 
 
 @dataclass
-class Pace:
+class Eta:
     """All cells that are not finished. The expected time of a cell is that of its last run, or else the average."""
 
     clock: Callable[[], float] = time.monotonic

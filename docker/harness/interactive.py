@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import BinaryIO, cast
 
 from harness import container, devices, engine, host, image
+from harness.docker_errors import DockerError
 from harness.paths import ROOT
 from harness.rows import Cell
 from harness.safe_text import Terminal
-from harness.trouble import Trouble
 
 SCREEN = cast(BinaryIO, Terminal())
 NOT_SOURCE = ("results", "build", "dist", "__pycache__")
@@ -28,9 +28,9 @@ def images(cells: Sequence[Cell]) -> int:
             can_be_built(cell)
             image_id = container.build(cell, SCREEN, threading.Event())
             print("{}: {}, {}".format(cell.name, image.tag(cell), image_id), flush=True)
-        except Trouble as trouble:
+        except DockerError as error:
             failed += 1
-            print("{}: {}".format(cell.name, trouble), file=sys.stderr, flush=True)
+            print("{}: {}".format(cell.name, error), file=sys.stderr, flush=True)
     return 3 if failed else 0
 
 
@@ -41,8 +41,8 @@ def shell(cell: Cell) -> int:
         devices.check(cell, SCREEN, threading.Event())
         image_id = container.build(cell, SCREEN, threading.Event())
         return shell_with_mount(cell, image_id) if engine.is_local() else shell_with_copy(cell, image_id)
-    except Trouble as trouble:
-        print("{}: {}".format(cell.name, trouble), file=sys.stderr)
+    except DockerError as error:
+        print("{}: {}".format(cell.name, error), file=sys.stderr)
         return 3
 
 
@@ -50,12 +50,12 @@ def can_be_built(cell: Cell) -> None:
     """Check what a build needs.
 
     Raises:
-        Trouble: No engine answers, or the cell has no lock.
+        DockerError: No engine answers, or the cell has no lock.
     """
     engine.check()
     refusal = host.without_lock(cell)
     if refusal is not None:
-        raise Trouble(refusal.reason, refusal.outcome)
+        raise DockerError(refusal.reason, refusal.outcome)
 
 
 def shell_with_mount(cell: Cell, image_id: str) -> int:
@@ -81,7 +81,7 @@ def shell_with_copy(cell: Cell, image_id: str) -> int:
             with contextlib.suppress(BrokenPipeError), tarfile.open(fileobj=copying.stdin, mode="w|") as tar:
                 tar.add(ROOT, "source", filter=only_source)
         if copying.returncode != 0:
-            raise Trouble("the source could not be copied into the container; see above")
+            raise DockerError("the source could not be copied into the container; see above")
         return subprocess.call([engine.program(), "start", "--attach", "--interactive", name])
 
 

@@ -1,4 +1,4 @@
-"""Schedule many cells: decide which to run, in which order, and how many in parallel.
+"""Scheduler many cells: decide which to run, in which order, and how many in parallel.
 
 A `Runner` runs one cell: `harness.host` on this host, `harness.container` in a container.
 
@@ -79,7 +79,7 @@ class Summary:
     skipped: frozenset[str] = frozenset()  # the user didn't ask for them; they don't count
     named: frozenset[str] = frozenset()  # named by the user
     signal: int | None = None  # the signal that ended the run
-    trouble: str = ""  # the error that ended the run
+    error: str = ""  # the error that ended the run
     unresolved: frozenset[str] = frozenset()  # listed in unresolved.toml: they have no lock, for a known reason
 
     @property
@@ -108,7 +108,7 @@ class Summary:
         named_not_run = any(counted[name] not in RAN for name in self.named & counted.keys())
         changed = any(counted[name] is Outcome.STALE for name in self.ran & counted.keys())
         nothing_ran = bool(counted) and outcomes.isdisjoint(RAN)
-        return 3 if self.trouble or missing - self.unresolved or named_not_run or changed or nothing_ran else 0
+        return 3 if self.error or missing - self.unresolved or named_not_run or changed or nothing_ran else 0
 
 
 def run(
@@ -159,19 +159,19 @@ def run(
             if cell.name in known:
                 display.finished(cell, known[cell.name])
         with signals.heard_by(lambda number: events.put(Signal(number))):  # `put` is safe in a handler
-            schedule = Schedule(runner, display, events, jobs, start, hashes)
-            schedule.run()
+            scheduler = Scheduler(runner, display, events, jobs, start, hashes)
+            scheduler.run()
         summary = Summary(
             cells,
-            results={decision.cell.name: decision.known for decision in decisions} | known | schedule.results,
+            results={decision.cell.name: decision.known for decision in decisions} | known | scheduler.results,
             hashes=hashes,
-            ran=frozenset(schedule.results),
+            ran=frozenset(scheduler.results),
             kept=[each.cell.name for each in kept],
             skipped=frozenset(each.cell.name for each in decisions if each.step is Step.SKIP),
             named=frozenset(named),
             unresolved=frozenset(unresolved).intersection(cell.name for cell in cells),
-            signal=schedule.signal,
-            trouble=schedule.trouble,
+            signal=scheduler.signal,
+            error=scheduler.error,
         )
     display.end(summary)
     return summary.status
@@ -244,7 +244,7 @@ class Progress:
 class Finished:
     cell: Cell
     result: Result | None
-    trouble: str = ""
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -256,7 +256,7 @@ Event = Progress | Finished | Signal
 
 
 @dataclass
-class Schedule:
+class Scheduler:
     """The cells that wait, the cells that run in parallel, and the results so far."""
 
     runner: Runner
@@ -269,7 +269,7 @@ class Schedule:
     results: dict[str, Result] = field(default_factory=dict)
     cancel: threading.Event = field(default_factory=threading.Event)
     signal: int | None = None
-    trouble: str = ""
+    error: str = ""
 
     def run(self) -> None:
         """Run all cells. Return when none runs or waits."""
@@ -282,8 +282,8 @@ class Schedule:
             match event:
                 case Progress(cell, phase, done, total, failed):
                     self.display.progress(cell, phase, done, total, failed)
-                case Finished(cell, result, trouble):
-                    self.finish(cell, result, trouble)
+                case Finished(cell, result, error):
+                    self.finish(cell, result, error)
                 case Signal(number):
                     self.interrupt(number)
 
@@ -325,14 +325,14 @@ class Schedule:
         # A daemon thread: a cell that can't be stopped must not keep this process from ending.
         threading.Thread(target=work, name=cell.name, daemon=True).start()
 
-    def finish(self, cell: Cell, result: Result | None, trouble: str) -> None:
+    def finish(self, cell: Cell, result: Result | None, error: str) -> None:
         del self.running[cell.name]
         if result is not None:
             result = stale_if_changed(result, self.hashes[cell.name])
             self.results[cell.name] = result
             self.display.finished(cell, result)
-        elif not self.trouble:  # the first error ends the run: the other cells would most likely fail in the same way
-            self.trouble = "{}: {}".format(cell.name, trouble)
+        elif not self.error:  # the first error ends the run: the other cells would most likely fail in the same way
+            self.error = "{}: {}".format(cell.name, error)
             self.stop("The run can't go on.")
 
     def interrupt(self, number: int) -> None:

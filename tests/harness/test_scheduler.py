@@ -12,13 +12,13 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import pytest
-from harness import results, schedule, snapshot
+from harness import results, scheduler, snapshot
 from harness.results import Outcome, Result
 from harness.resume import Rerun, Step, decide
 from harness.rows import Cell
 from harness.run_lock import AlreadyRunning, hold_lock
 
-DOCKER = Path(schedule.__file__).resolve().parents[1]
+DOCKER = Path(scheduler.__file__).resolve().parents[1]
 NOW = {"lock": "l", "source": "s", "image": ""}
 BEFORE = {"lock": "l", "source": "another", "image": ""}
 
@@ -91,7 +91,7 @@ def run(tmp_path, monkeypatch):
         display = Recorder()
         hashes = {cell.name: NOW for cell in cells}
         options = {"folder": tmp_path, "lock": tmp_path / "run.lock", **options}
-        return schedule.run(cells, runner, display, hashes, jobs=jobs, **options), display
+        return scheduler.run(cells, runner, display, hashes, jobs=jobs, **options), display
 
     return run
 
@@ -144,7 +144,7 @@ def test_without_the_accelerator_its_cell_is_not_run_and_says_where_it_passed(tm
     options = {"folder": tmp_path, "lock": tmp_path / "run.lock", "jobs": 1}
     for name in ("EQX_JOBS", snapshot.EXPECTED):
         monkeypatch.setenv(name, "")
-    status = schedule.run(
+    status = scheduler.run(
         [cell], Runner(tmp_path, refusals={cell.name: refusal}), display, {cell.name: NO_GPU}, **options
     )
     known = display.summary.results[cell.name]
@@ -299,7 +299,7 @@ def test_accelerator_is_given_to_one_cell_at_a_time(run, tmp_path):
     [(1, 64000, 1), (2, 64000, 1), (4, 64000, 2), (16, 64000, 8), (16, 8000, 3), (16, 1000, 1)],
 )
 def test_the_default_number_of_jobs_depends_on_cores_and_memory(cores, memory_mib, jobs):
-    assert schedule.default_jobs(cores, memory_mib) == jobs
+    assert scheduler.default_jobs(cores, memory_mib) == jobs
 
 
 # ---- The exit status ------------------------------------------------------------------------------------------------
@@ -316,7 +316,7 @@ P, F, UNSUPPORTED, UNAVAILABLE, NOT_RUN = (
 def status_of(outcomes, **facts):
     cells = [a_cell("0.4.{}".format(number)) for number in range(len(outcomes))]
     known = {cell.name: Result(cell.name, outcome) for cell, outcome in zip(cells, outcomes, strict=True)}
-    return schedule.Summary(cells, known, hashes={}, **facts).status
+    return scheduler.Summary(cells, known, hashes={}, **facts).status
 
 
 @pytest.mark.parametrize(
@@ -357,13 +357,13 @@ def test_canary_does_not_count(outcome, named):
     canary, other = a_cell("nightly", tier="canary"), a_cell()
     names = frozenset([canary.name] if named else [])
     known = {canary.name: Result(canary.name, outcome), other.name: Result(other.name, P)}
-    assert schedule.Summary([canary, other], known, hashes={}, named=names).status == 0
-    assert schedule.Summary([canary], known, hashes={}, named=names).status == 0
+    assert scheduler.Summary([canary, other], known, hashes={}, named=names).status == 0
+    assert scheduler.Summary([canary], known, hashes={}, named=names).status == 0
 
 
 def test_exit_status_of_a_run_that_an_error_ended():
-    assert status_of([P, NOT_RUN], trouble="no room") == 3
-    assert status_of([F, NOT_RUN], trouble="no room") == 1
+    assert status_of([P, NOT_RUN], error="no room") == 3
+    assert status_of([F, NOT_RUN], error="no room") == 1
     assert status_of([F], signal=signal.SIGINT) == 130
 
 
@@ -394,8 +394,8 @@ def test_full_disk_ends_the_run_and_stops_the_others(run, tmp_path):
     runner = Runner(tmp_path, during=during)
     status, display = run(cells, runner, jobs=2)
     assert (status, runner.ran) == (3, cells[:2])
-    assert "x.json" in display.summary.trouble
-    assert "Free some space" in display.summary.trouble
+    assert "x.json" in display.summary.error
+    assert "Free some space" in display.summary.error
     assert not list(tmp_path.glob("*.json"))
 
 
@@ -405,8 +405,8 @@ def test_a_bug_in_the_runner_shows_its_traceback(run, tmp_path):
 
     status, display = run([a_cell()], Runner(tmp_path, during=during))
     assert status == 3
-    assert "Traceback" in display.summary.trouble
-    assert "ZeroDivisionError: a mistake" in display.summary.trouble
+    assert "Traceback" in display.summary.error
+    assert "ZeroDivisionError: a mistake" in display.summary.error
 
 
 def test_two_runs_at_once_are_refused(run, tmp_path):
@@ -455,8 +455,8 @@ PROGRAM = """
 import os, sys, threading
 from pathlib import Path
 sys.path[:0] = [{docker!r}, {here!r}]
-from test_schedule import NOW, Runner, a_cell
-from harness import schedule
+from test_scheduler import NOW, Runner, a_cell
+from harness import scheduler
 from harness.display import Plain
 from rich.console import Console
 
@@ -467,7 +467,7 @@ def during(cell, cancel):
     os.write(1, b"RUNNING\\n")  # in one piece, whatever the other thread writes
     {how}
 
-sys.exit(schedule.run(
+sys.exit(scheduler.run(
     cells, Runner(folder, during=during), Plain(Console(highlight=False), folder), {{cell.name: NOW for cell in cells}},
     jobs=1, folder=folder, lock=folder / "run.lock",
 ))

@@ -15,12 +15,12 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from harness import fingerprint, found, results, rows
+from harness import fingerprint, installed_jax, results, rows
 from harness.environment import Environment
 from harness.hardware import Hardware
 from harness.results import Outcome, Result
 
-DOCKER = Path(found.__file__).resolve().parents[1]
+DOCKER = Path(installed_jax.__file__).resolve().parents[1]
 VERSIONS = {"jax": "0.11.2", "jaxlib": "0.11.2+cuda13"}
 NAME = "py{}{}-jax0.11.2-cpu-found".format(*sys.version_info)
 
@@ -41,9 +41,9 @@ PASSES = "print('3 passed'); report()"
 @pytest.fixture(autouse=True)
 def jax_is_here(monkeypatch):
     """This Python seems to have that JAX and all other packages."""
-    monkeypatch.setattr(found.host, "POLL_S", 0.02)
-    monkeypatch.setattr(found, "version", VERSIONS.__getitem__)
-    monkeypatch.setattr(found, "missing", list)
+    monkeypatch.setattr(installed_jax.host, "POLL_S", 0.02)
+    monkeypatch.setattr(installed_jax, "version", VERSIONS.__getitem__)
+    monkeypatch.setattr(installed_jax, "missing", list)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def run(tmp_path):
     def run(program, args=(), backend="cpu", env=os.environ):
         begin = BEGIN.format(notes=str(tmp_path / "notes"))
         command = [sys.executable, "-c", begin + textwrap.dedent(program)]
-        return found.run(backend, args, pytest=command, folder=tmp_path / "results", env=env)
+        return installed_jax.run(backend, args, pytest=command, folder=tmp_path / "results", env=env)
 
     return run
 
@@ -76,21 +76,22 @@ def test_it_expects_the_installed_versions(backend, platform):
     """So the proof of place checks the exact JAX and jaxlib."""
     python = "{}.{}".format(*sys.version_info)
     expects = {"python": python, "jax": "0.11.2", "jaxlib": "0.11.2", "backend": platform, "bridge": False}
-    assert found.this_python(backend).expects == {"cell": NAME.replace("cpu", backend), **expects}
+    assert installed_jax.this_python(backend).expects == {"cell": NAME.replace("cpu", backend), **expects}
 
 
 def test_no_cell_has_its_name():
     """So its result never replaces the result of a cell, or the other way round."""
     for cell in rows.load():
-        twin = found.cell(cell.python, cell.jax, cell.backend)
-        assert twin.name != cell.name and found.NAME.fullmatch(twin.name) and not found.NAME.fullmatch(cell.name)
+        twin = installed_jax.installed_cell(cell.python, cell.jax, cell.backend)
+        named = installed_jax.NAME.fullmatch
+        assert twin.name != cell.name and named(twin.name) and not named(cell.name)
 
 
 @pytest.mark.parametrize("name", ["py312-jax-cpu-found", "py312-jaxlatest-cpu-found", "py312-jax0.11..2-cpu-found"])
 def test_a_file_with_another_name_is_ignored(tmp_path, name):
     """A user may have put the file there."""
     (tmp_path / (name + ".json")).write_text("{}")
-    assert found.among([], tmp_path) == []
+    assert installed_jax.among([], tmp_path) == []
 
 
 def test_in_the_list_it_follows_the_last_older_jax(tmp_path):
@@ -100,13 +101,13 @@ def test_in_the_list_it_follows_the_last_older_jax(tmp_path):
         results.write(Result(name, Outcome.PASSED), tmp_path)
     results.write(Result("py312-jax0.11.2-cuda", Outcome.PASSED), tmp_path)
     cells = rows.load()
-    known = [cell.name for cell in found.among(cells, tmp_path)]
+    known = [cell.name for cell in installed_jax.among(cells, tmp_path)]
     assert [name for name in known if name not in names] == [cell.name for cell in cells]
     assert known[0] == names[1]
     before = [cell.name for cell in cells if not cell.floating]
     assert known[known.index(names[2]) - 1] == before[-1]
     assert "-jax0.11.2-" in known[known.index(names[0]) - 1] and "-jax0.12" in known[known.index(names[0]) + 1]
-    one = found.among([], tmp_path)[1]
+    one = installed_jax.among([], tmp_path)[1]
     assert (one.python, one.jax, one.backend, one.platform) == ("3.12", "0.11.2", "cuda", "gpu")
 
 
@@ -114,7 +115,7 @@ def test_in_the_list_it_follows_the_last_older_jax(tmp_path):
 
 
 def test_missing_packages_are_named_with_the_command_that_installs_them(run, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(found, "missing", lambda: ["hypothesis", "optax!=0.1.8"])
+    monkeypatch.setattr(installed_jax, "missing", lambda: ["hypothesis", "optax!=0.1.8"])
     assert run(PASSES) == 3
     said = capsys.readouterr().err
     assert "lacks what the suite needs: hypothesis, optax!=0.1.8" in said
@@ -128,10 +129,10 @@ def test_a_package_is_missing_if_it_is_absent_or_of_a_wrong_release(monkeypatch,
 
     def version(name):
         if name not in there:
-            raise found.PackageNotFoundError(name)
+            raise installed_jax.PackageNotFoundError(name)
         return there[name]
 
-    monkeypatch.setattr(found, "version", version)
+    monkeypatch.setattr(installed_jax, "version", version)
     project = tmp_path / "pyproject.toml"
     project.write_text(
         """
@@ -142,13 +143,13 @@ def test_a_package_is_missing_if_it_is_absent_or_of_a_wrong_release(monkeypatch,
         test = ["optax!=0.1.8", "pytest", "tqdm>=4", "old; python_version < '3.10'", "new; python_version >= '3.10'"]
         """
     )
-    assert found.missing(project) == ["jaxlib", 'new; python_version >= "3.10"', "optax!=0.1.8", "pytest"]
+    assert installed_jax.missing(project) == ["jaxlib", 'new; python_version >= "3.10"', "optax!=0.1.8", "pytest"]
 
 
 def test_without_the_device_nothing_is_run(run, monkeypatch, capsys, tmp_path):
     """No result is written."""
     nothing = Hardware(1, None, why_no_gpu="there is no NVIDIA GPU here", why_no_tpu="there is no TPU here")
-    monkeypatch.setattr(found.hardware, "here", lambda: nothing)
+    monkeypatch.setattr(installed_jax.hardware, "here", lambda: nothing)
     for backend in ("cuda", "tpu"):
         assert run(PASSES, backend=backend) == 3
         assert "{}: not run: there is no ".format(NAME.replace("cpu", backend)) in capsys.readouterr().err
@@ -170,7 +171,7 @@ def test_a_pass_is_kept_with_the_installed_packages(run, result, capfd, tmp_path
 def test_the_packages_are_listed_before_the_tests(run, result, monkeypatch, tmp_path):
     """A folder that an interrupted pip left has no name, so it isn't listed."""
     site = tmp_path / "site"
-    monkeypatch.setattr(found, "distributions", lambda: metadata.distributions(path=[str(site)]))
+    monkeypatch.setattr(installed_jax, "distributions", lambda: metadata.distributions(path=[str(site)]))
     (site / "~umpy-2.4.0.dist-info").mkdir(parents=True)
     make = """
         folder = pathlib.Path({!r}, "{}-1.dist-info")
@@ -190,13 +191,13 @@ def test_a_closed_output_is_no_error(run, monkeypatch, capsys):
     def broken(*_):
         raise BrokenPipeError
 
-    monkeypatch.setattr(found, "follow", broken)
+    monkeypatch.setattr(installed_jax, "follow", broken)
     assert run(PASSES) == 128 + signal.SIGPIPE and capsys.readouterr().err == ""
 
 
 def test_a_result_holds_until_the_source_changes(run, result):
     run(PASSES)
-    now = fingerprint.hashes(found.this_python("cpu"))
+    now = fingerprint.hashes(installed_jax.this_python("cpu"))
     assert results.as_of_now(result(), now) == result()
     assert results.as_of_now(result(), {**now, "source": "another"}).outcome is Outcome.STALE
 
@@ -232,15 +233,16 @@ def test_the_library_is_installed_away_from_the_checkout(run, notes):
     )
     origin, version, folder, there = notes()
     assert Path(origin).parts[-3:] == ("site-packages", "equinox", "__init__.py")
-    assert 'version__ = "{}"'.format(version) in (found.ROOT / "equinox" / "__init__.py").read_text()
+    assert 'version__ = "{}"'.format(version) in (installed_jax.ROOT / "equinox" / "__init__.py").read_text()
     assert there == ["README.md", "docker", "docs", "examples", "pyproject.toml", "tests"]
-    assert not Path(origin).is_relative_to(found.ROOT) and not Path(folder).exists() and not Path(origin).exists()
+    assert not Path(origin).is_relative_to(installed_jax.ROOT)
+    assert not Path(folder).exists() and not Path(origin).exists()
 
 
 def test_variables_of_libraries_are_kept_and_those_of_jax_and_pytest_are_not(tmp_path):
     machine = {"PYTHONPATH": "/their/own", "LD_LIBRARY_PATH": "/cuda", "JAX_ENABLE_X64": "1", "PYTEST_ADDOPTS": "-x"}
     machine.update(NETRC="/n", SSH_AUTH_SOCK="/s", https_proxy="http://me:secret@proxy", AWS_SECRET_ACCESS_KEY="secret")
-    seen = found.variables(found.this_python("cuda"), Environment(tmp_path), machine)
+    seen = installed_jax.variables(installed_jax.this_python("cuda"), Environment(tmp_path), machine)
     assert seen["PYTHONPATH"].split(os.pathsep)[-1] == "/their/own" and seen["LD_LIBRARY_PATH"] == "/cuda"
     assert seen["JAX_PLATFORMS"] == "cuda,cpu" and json.loads(seen["EQX_EXPECT"])["backend"] == "gpu"
     assert not {"JAX_ENABLE_X64", "PYTEST_ADDOPTS", "PYTHONNOUSERSITE", "NETRC", "SSH_AUTH_SOCK"} & seen.keys()
@@ -259,11 +261,11 @@ def test_only_the_pytest_plugins_of_the_suite_are_loaded(run, notes):
 RUNS = """
 import pathlib, sys, tempfile
 sys.path.insert(0, {docker!r})
-from harness import found
-found.version, found.missing = {versions!r}.__getitem__, lambda: []
+from harness import installed_jax
+installed_jax.version, installed_jax.missing = {versions!r}.__getitem__, lambda: []
 tempfile.tempdir = {scratch!r}
 waits = "import os, time; os.write(os.open({pipe!r}, os.O_WRONLY), b'!'); time.sleep(600)"
-sys.exit(found.run("cpu", pytest=[sys.executable, "-c", waits], folder=pathlib.Path({results!r})))
+sys.exit(installed_jax.run("cpu", pytest=[sys.executable, "-c", waits], folder=pathlib.Path({results!r})))
 """
 
 

@@ -8,7 +8,7 @@ from harness.results import Outcome
 from harness.safe_text import safe
 
 
-class Trouble(Exception):
+class DockerError(Exception):
     """A failure that isn't the fault of the cell. The message, for the user, ends with the next move."""
 
     def __init__(self, message: str, outcome: Outcome = Outcome.NOT_RUN) -> None:
@@ -28,8 +28,8 @@ class Rule:
         return re.search(self.pattern, output, re.IGNORECASE | re.MULTILINE)
 
 
-def understand(output: str, **names: str) -> Trouble | None:
-    """The trouble that the first matching rule finds in the output, or `None` if no rule matches.
+def understand(output: str, **names: str) -> DockerError | None:
+    """The error that the first matching rule finds in the output, or `None` if no rule matches.
 
     `names` fill the other placeholders of the messages, see `package_source.Source`.
     """
@@ -39,7 +39,7 @@ def understand(output: str, **names: str) -> Trouble | None:
         if found:
             line = " ".join(found[0].split())
             filled: Mapping[str, str] = {**UNKNOWN, **names, **found.groupdict(), "line": line}
-            return Trouble(rule.message.format_map(filled), rule.outcome)
+            return DockerError(rule.message.format_map(filled), rule.outcome)
     return None
 
 
@@ -66,9 +66,9 @@ def plain(output: str) -> str:
     return re.sub(r"^#\d+ (?:\d+\.\d+ ?)?", "", output, flags=re.MULTILINE).strip()
 
 
-def not_understood(command: str, output: str) -> Trouble:
+def not_understood(command: str, output: str) -> DockerError:
     lines = [line.strip() for line in plain(output).splitlines() if line.strip()]
-    return Trouble("`docker {}` failed: {}".format(command, (lines or ["it printed nothing"])[-1]))
+    return DockerError("`docker {}` failed: {}".format(command, (lines or ["it printed nothing"])[-1]))
 
 
 # ---- The rules -------------------------------------------------------------------------------------------------------

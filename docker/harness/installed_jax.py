@@ -46,7 +46,7 @@ NEVER = threading.Event()
 
 
 @dataclass(frozen=True)
-class Found(Cell):
+class InstalledCell(Cell):
     """A cell that stands for the packages of this machine instead of a row of the matrix."""
 
     @property
@@ -58,14 +58,14 @@ class Found(Cell):
         return False  # its JAX is known
 
 
-def cell(python: str, jax: str, backend: str, jaxlib: str | None = None) -> Found:
+def installed_cell(python: str, jax: str, backend: str, jaxlib: str | None = None) -> InstalledCell:
     platform = Matrix(MATRIX).backends[backend]["platform"]
-    return Found(jax, python, backend, platform, tier="nightly", jaxlib=jaxlib, as_of=None, requires=())
+    return InstalledCell(jax, python, backend, platform, tier="nightly", jaxlib=jaxlib, as_of=None, requires=())
 
 
-def this_python(backend: str) -> Found:
+def this_python(backend: str) -> InstalledCell:
     python = "{}.{}".format(*sys.version_info)
-    return cell(python, version("jax").split("+")[0], backend, version("jaxlib").split("+")[0])
+    return installed_cell(python, version("jax").split("+")[0], backend, version("jaxlib").split("+")[0])
 
 
 def among(cells: Iterable[Cell], folder: Path = RESULTS, recorded: Iterable[str] = ()) -> list[Cell]:
@@ -85,11 +85,11 @@ def among(cells: Iterable[Cell], folder: Path = RESULTS, recorded: Iterable[str]
     return found
 
 
-def parse_name(name: str) -> Found | None:
+def parse_name(name: str) -> InstalledCell | None:
     """The run of that name. `None`: it isn't the name of a `-found` run."""
     match = NAME.fullmatch(name)
     try:
-        return match and cell("{}.{}".format(match[1], match[2]), str(Version(match[3])), match[4])
+        return match and installed_cell("{}.{}".format(match[1], match[2]), str(Version(match[3])), match[4])
     except InvalidVersion:
         return None
 
@@ -129,18 +129,18 @@ def run(
         The exit status.
     """
 
-    def test(found: Found, heard: Sequence[int]) -> int:
-        with prepared(found) as ready:
+    def test(cell: InstalledCell, heard: Sequence[int]) -> int:
+        with prepared(cell) as ready:
             if not args:
                 return keep(run_suite(ready, pytest, folder, env, heard), folder)
-            status = ready.follow([*pytest, *PLUGINS, *args], env, folder / (found.name + ".log"), heard)
-        print("{}: a part of the suite; no result is written.".format(found.name))
+            status = ready.follow([*pytest, *PLUGINS, *args], env, folder / (cell.name + ".log"), heard)
+        print("{}: a part of the suite; no result is written.".format(cell.name))
         return 1 if status else 0
 
     return attempt(backend, test)
 
 
-def attempt(backend: str, run: Callable[[Found, Sequence[int]], int]) -> int:
+def attempt(backend: str, run: Callable[[InstalledCell, Sequence[int]], int]) -> int:
     """Check what the suite needs, and then call `run`. Returns the exit status.
 
     Args:
@@ -148,18 +148,18 @@ def attempt(backend: str, run: Callable[[Found, Sequence[int]], int]) -> int:
         run: It gets the cell, and a list that fills with the signals that come meanwhile. It may raise `Interrupted`
             and `OSError`.
     """
-    lacking = missing()
-    if lacking:
+    not_met = missing()
+    if not_met:
         message = "{0} lacks what the suite needs: {1}. Install it, {0} -m pip install {2}, or choose another Python."
-        quoted = " ".join("'{}'".format(line) for line in lacking)
-        print(message.format(sys.executable, ", ".join(lacking), quoted), file=sys.stderr)
+        quoted = " ".join("'{}'".format(line) for line in not_met)
+        print(message.format(sys.executable, ", ".join(not_met), quoted), file=sys.stderr)
         return 3
-    found = this_python(backend)
-    refusal = hardware.check(found)
+    cell = this_python(backend)
+    refusal = hardware.check(cell)
     if refusal is not None:
         print("{0.cell}: {0.outcome.value}: {0.reason}".format(refusal), file=sys.stderr)
         return 3
-    print("{}: JAX {} of {}, as installed".format(found.name, found.jax, sys.executable), flush=True)
+    print("{}: JAX {} of {}, as installed".format(cell.name, cell.jax, sys.executable), flush=True)
 
     heard: list[int] = []
 
@@ -172,9 +172,9 @@ def attempt(backend: str, run: Callable[[Found, Sequence[int]], int]) -> int:
 
     try:
         with signals.heard_by(hear):
-            return run(found, heard)
+            return run(cell, heard)
     except Interrupted as ended:
-        print("{}: interrupted; no result is written.".format(found.name), file=sys.stderr)
+        print("{}: interrupted; no result is written.".format(cell.name), file=sys.stderr)
         return 128 + ended.number
     except BrokenPipeError:  # the reader of the output is gone, for example `| head`
         return 128 + signal.SIGPIPE
@@ -187,7 +187,7 @@ def attempt(backend: str, run: Callable[[Found, Sequence[int]], int]) -> int:
 class Prepared:
     """A temporary folder with the suite and the library."""
 
-    found: Found
+    cell: InstalledCell
     place: Environment
     hashes: dict[str, str]
     installed: list[str]
@@ -204,19 +204,19 @@ class Prepared:
     ) -> int | None:
         """Run a command in the folder. See `follow`."""
         log.parent.mkdir(parents=True, exist_ok=True)
-        return follow(command, self.place, variables(self.found, self.place, env), log, heard, deadline, stop)
+        return follow(command, self.place, variables(self.cell, self.place, env), log, heard, deadline, stop)
 
 
 @contextlib.contextmanager
-def prepared(found: Found) -> Iterator[Prepared]:
+def prepared(cell: InstalledCell) -> Iterator[Prepared]:
     """Copy the source, the suite and the library to a temporary folder, and remove it at the end."""
     began, inventoried = time.monotonic(), installed()  # list the packages before the suite can change them
     with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
         place = Environment(Path(scratch))
-        source = snapshot.take(place.folder / "source", found)
+        source = snapshot.take(place.folder / "source", cell)
         suite.copy(place.suite, source)
         install(place.folder / "site-packages", source)
-        yield Prepared(found, place, host.hashes_of([found], source)[found.name], inventoried, began)
+        yield Prepared(cell, place, host.hashes_of([cell], source)[cell.name], inventoried, began)
 
 
 def run_suite(
@@ -233,13 +233,13 @@ def run_suite(
         Interrupted: A signal came.
         OSError: A file can't be written.
     """
-    found, place, clock = ready.found, ready.place, time.monotonic()
+    cell, place, clock = ready.cell, ready.place, time.monotonic()
     started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     command = [*pytest, *PLUGINS, "--junitxml={}".format(place.junit), "tests"]
-    status = ready.follow(command, env, folder / (found.name + ".log"), heard, deadline)
-    result = verdict.of_run(found, place, host.INTERRUPTED if status is None else status)
+    status = ready.follow(command, env, folder / (cell.name + ".log"), heard, deadline)
+    result = verdict.of_run(cell, place, host.INTERRUPTED if status is None else status)
     result = cut_off(result) if status is None else result
-    run_files.keep_junit(place.junit, folder / (found.name + ".xml"))
+    run_files.keep_junit(place.junit, folder / (cell.name + ".xml"))
     seconds = {"setup": clock - ready.began, **result.seconds, "total": time.monotonic() - ready.began}
     return replace(
         result,
@@ -282,11 +282,11 @@ def install(folder: Path, source: Path) -> None:
     write_whole(facts, "Metadata-Version: 2.1\nName: equinox\nVersion: {}\n".format(number))
 
 
-def variables(found: Found, place: Environment, env: Mapping[str, str]) -> dict[str, str]:
+def variables(cell: InstalledCell, place: Environment, env: Mapping[str, str]) -> dict[str, str]:
     """The environment variables of the run. They include the variables of this machine that its libraries may need."""
     kept = {name: env[name] for name in isolation.chosen(env, isolation.REACH_TESTS + isolation.REACH_FOUND)}
     kept.pop(isolation.INDEX, None)  # its URL may hold a password
-    own = environment.variables(found, place)
+    own = environment.variables(cell, place)
     del own["PYTHONNOUSERSITE"]  # JAX may be in the user's own site-packages
     path = [str(place.folder / "site-packages"), own["PYTHONPATH"], *filter(None, [env.get("PYTHONPATH")])]
     return {
