@@ -6,7 +6,7 @@ CELL ?=
 JOBS ?=
 RERUN ?=
 
-CODE := equinox examples tests docs docker benchmarks toxfile.py
+CODE := equinox examples tests docs docker harness benchmarks toxfile.py
 
 # There are two environments. `.venv` has the newest JAX and all that a developer needs. `.venv-harness` has the tools that
 # run the matrix. docker/in_venv.py makes them, and makes one again if its requirements change. Each cell of the matrix
@@ -77,7 +77,7 @@ lint:  ## Check style, formatting, types, docstrings, words, and that the librar
 	exec $(RUN) ruff check $(CODE)
 	exec $(RUN) ruff format --check $(CODE)
 	exec $(RUN) mypy
-	exec $(RUN) mypy --python-version 3.10 docker/harness docker/matrix.py docker/run.py docker/here.py docker/in_venv.py toxfile.py
+	exec $(RUN) mypy --python-version 3.10 harness docker/matrix.py docker/run.py docker/here.py docker/in_venv.py toxfile.py
 	exec $(RUN) mypy --python-version 3.10 benchmarks
 	exec $(RUN) pyright --level error
 	exec $(RUN) pytest -q tests/typing

@@ -34,26 +34,18 @@ from tox.plugin import impl
 from tox.session.state import State
 from tox.tox_env.api import ToxEnv
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / "docker"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness import (
-    environment,
-    host,
-    interpreters,
-    isolation,
-    results,
-    rows,
-    run_files,
-    snapshot,
-    suite,
-    verdict,
-)
-from harness.environment import Environment
-from harness.paths import RESULTS
-from harness.results import Outcome, Result
+from harness import results, rows
+from harness.results import Outcome, Result, run_files
 from harness.rows import Cell
-from harness.run_lock import AlreadyRunning, hold_lock
-from harness.safe_text import safe
+from harness.run import environment, host, verdict
+from harness.run.environment import Environment
+from harness.source import snapshot, suite
+from harness.system import interpreters, isolation
+from harness.system.paths import RESULTS
+from harness.system.run_lock import AlreadyRunning, hold_lock
+from harness.system.safe_text import safe
 
 PYTEST_INTERRUPTED = 2  # pytest's exit status after Ctrl-C, and if tests can't be collected
 RUNS = ("run", "r", "run-parallel", "p", "legacy", "le")

@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harness import pipes
+from harness.system import pipes
 
 # The package that lets JAX use a backend.
 JAX_FOR = {
@@ -59,7 +59,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if sys.version_info < (3, 10):  # older Pythons can read this file, too
         return refuse("The harness needs Python 3.10 or later, and this is {}.".format(sys.version.split()[0]))
     try:
-        from harness import device_check, installed_jax  # noqa: PLC0415  (pytest may be missing)
+        from harness.run import device_check, installed_jax  # noqa: PLC0415  (pytest may be missing)
     except ModuleNotFoundError as error:
         command = "{} -m pip install pytest pytest-xdist".format(sys.executable)
         return refuse("This Python has no `{}`, which comes with pytest. Install it: {}".format(error.name, command))

@@ -17,10 +17,10 @@ import sys
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harness import pipes, signals
-from harness.isolation import INDEX, isolated, why_not_in
+from harness.system import pipes, signals
+from harness.system.isolation import INDEX, isolated, why_not_in
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = "docker/requirements.txt"

@@ -9,15 +9,21 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harness import isolation, missing_tools, pipes, safe_text, signals
+from harness.system import isolation, missing_tools, pipes, safe_text, signals
 
 try:
-    from harness import artifacts, bases, bisect, choice, doctor, fingerprint, image, locks, rows, scheduler, table
-    from harness.index import IndexUnreachable
-    from harness.pages import PageError
-    from harness.record import RecordError
+    from harness import bisect, locks, rows
+    from harness.containers import bases, image
+    from harness.locks.index import IndexUnreachable
+    from harness.report import doctor, table
+    from harness.results import artifacts
+    from harness.results.record import RecordError
+    from harness.rows import cell_arguments
+    from harness.run import scheduler
+    from harness.source import fingerprint
+    from harness.source.pages import PageError
 except ModuleNotFoundError as error:
     missing_tools.report_and_exit(error)
 
@@ -40,7 +46,7 @@ def chosen(options: argparse.Namespace) -> list[rows.Cell]:
     return rows.select(rows.load(), options.cells, options.tier, options.backend)
 
 
-@command(choice.add_arguments)
+@command(cell_arguments.add_arguments)
 def list_(options: argparse.Namespace) -> int:
     """Print the names of cells, one a line."""
     for cell in chosen(options):
@@ -48,7 +54,7 @@ def list_(options: argparse.Namespace) -> int:
     return 0
 
 
-@command(choice.add_arguments)
+@command(cell_arguments.add_arguments)
 def github(options: argparse.Namespace) -> int:
     """Print the cells as JSON for $GITHUB_OUTPUT, with the key `cells`."""
     keys = ("name", "python", "backend", "tier")
@@ -56,7 +62,7 @@ def github(options: argparse.Namespace) -> int:
     return 0
 
 
-@command(choice.add_arguments)
+@command(cell_arguments.add_arguments)
 def lock(options: argparse.Namespace) -> int:
     """Resolve the packages of cells as of the day in their rows, and write docker/locks."""
     everything = not (options.cells or options.tier or options.backend)
@@ -66,7 +72,7 @@ def lock(options: argparse.Namespace) -> int:
     return locks.make(cells, everything=everything)
 
 
-@command(choice.add_arguments)
+@command(cell_arguments.add_arguments)
 def verify_locks(options: argparse.Namespace) -> int:
     """List files that can no longer be downloaded, and locks that are out of date."""
     return locks.verify(chosen(options))

@@ -16,17 +16,19 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harness import isolation, missing_tools, pipes, safe_text, signals
+from harness.system import isolation, missing_tools, pipes, safe_text, signals
 
 try:
-    from harness import choice, container, engine, host, interactive, locks, rows, scheduler
-    from harness.display import display
-    from harness.docker_errors import DockerError
-    from harness.resume import Rerun
-    from harness.rows import Cell
-    from harness.run_lock import AlreadyRunning
+    from harness import locks, rows
+    from harness.containers import container, engine, interactive
+    from harness.containers.docker_errors import DockerError
+    from harness.report.display import display
+    from harness.results.resume import Rerun
+    from harness.rows import Cell, cell_arguments
+    from harness.run import host, scheduler
+    from harness.system.run_lock import AlreadyRunning
 except ModuleNotFoundError as error:
     missing_tools.report_and_exit(error)
 
@@ -43,7 +45,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    choice.add_arguments(parser, default="pr, or all if cells are named")
+    cell_arguments.add_arguments(parser, default="pr, or all if cells are named")
     parser.add_argument(
         "--rerun",
         choices=("failed", "all"),

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-DOCKER = Path(__file__).resolve().parents[2] / "docker"
-sys.path[:0] = [str(DOCKER), str(DOCKER / "bridge"), str(DOCKER / "inside")]
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / folder) for folder in ("", "docker", "docker/bridge", "docker/inside")]
 
 # A shell script starts background commands with signals ignored, and child processes inherit that. The tests send
 # signals to child processes, so the signals get their default handlers back.

@@ -5,9 +5,11 @@ import io
 import re
 
 import pytest
-from harness import rows, table
-from harness.results import Outcome, Result
 from rich.console import Console
+
+from harness import rows
+from harness.report import table
+from harness.results import Outcome, Result
 
 NOW = {"lock": "l", "source": "s", "image": ""}
 DATED = {"started": "2026-11-20T10:11:12+00:00", "hashes": NOW}

@@ -1,8 +1,9 @@
 """The results of all GitHub jobs are collected. A job can't give the result of a cell that it didn't run."""
 
 import pytest
-from harness import artifacts, results
-from harness.results import Outcome, Result
+
+from harness import results
+from harness.results import Outcome, Result, artifacts
 
 CPU, OTHER, GPU, FOUND = (
     "py311-jax0.4.30-cpu",

@@ -1,8 +1,10 @@
 """Base images: the digest of a tag is looked up once and kept."""
 
 import pytest
-from harness import bases, rows
-from harness.docker_errors import DockerError
+
+from harness import rows
+from harness.containers import bases
+from harness.containers.docker_errors import DockerError
 
 CELLS = rows.select(rows.load(), ["py39-jax0.2.18-*"])
 PYTHON, CUDA = "python:3.9-slim-bookworm", "nvidia/cuda:11.1.1-cudnn8-devel-ubuntu20.04"

@@ -5,17 +5,18 @@ import io
 import json
 
 import pytest
+from rich.console import Console
+
 from harness import bisect
 from harness.bisect.memory import Memory, Trial
 from harness.bisect.plan import Candidate, Plan
 from harness.bisect.problem import SetupFailed, WrongUsage
 from harness.bisect.report import Report
 from harness.bisect.search import Verdict
-from harness.index import IndexUnreachable
+from harness.locks.index import IndexUnreachable
 from harness.rows import MatrixError
-from harness.run_lock import AlreadyRunning
-from harness.suite import BuildFailed
-from rich.console import Console
+from harness.source.suite import BuildFailed
+from harness.system.run_lock import AlreadyRunning
 
 GOOD, BAD, SKIPPED = Verdict.GOOD, Verdict.BAD, Verdict.SKIPPED
 DAY = datetime.date(2025, 1, 1)

@@ -1,6 +1,7 @@
 """A bisection keeps the results of its tries in a file."""
 
 import pytest
+
 from harness.bisect.memory import Memory, Trial
 from harness.bisect.problem import SetupFailed
 from harness.bisect.search import Verdict

@@ -3,9 +3,10 @@
 import datetime
 
 import pytest
+
 from harness.bisect.plan import Index, plan
 from harness.bisect.problem import WrongUsage
-from harness.index import File, Release
+from harness.locks.index import File, Release
 from harness.rows import Cell
 
 DAY = datetime.date(2025, 1, 1)

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from harness.bisect.plan import Candidate
 from harness.bisect.search import Verdict
 from harness.bisect.trial import Bench, NotSetUp, environment_variables, verdict_of

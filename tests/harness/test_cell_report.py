@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import cell_report
 import pytest
-from harness.table import grid
+
+from harness.report.table import grid
 
 SUITE = """
 import pytest

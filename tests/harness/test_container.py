@@ -16,11 +16,15 @@ from pathlib import Path
 
 import pytest
 from fake_docker import IMAGE, FakeDocker
-from harness import bases, container, devices, engine, hardware, host, image, results, rows, run_files, verdict
-from harness.docker_errors import DockerError
-from harness.hardware import GPU, Hardware
-from harness.results import Outcome, Result
-from harness.resume import Rerun, Step, decide
+
+from harness import results, rows
+from harness.containers import bases, container, devices, engine, image
+from harness.containers.docker_errors import DockerError
+from harness.results import Outcome, Result, run_files
+from harness.results.resume import Rerun, Step, decide
+from harness.run import hardware, host, verdict
+from harness.run.hardware import GPU, Hardware
+from harness.system.paths import ROOT
 
 CELLS = {cell.name: cell for cell in rows.load()}
 CELL = CELLS["py311-jax0.4.30-cpu"]
@@ -266,9 +270,10 @@ def test_cancelled_step(run, docker, folder, step):
 
 RUNNER = """
 import sys, threading
-sys.path.insert(0, {docker!r})
+sys.path.insert(0, {root!r})
 from pathlib import Path
-from harness import container, engine, rows
+from harness import rows
+from harness.containers import container, engine
 engine.checkout = lambda: "mine"
 cell = next(cell for cell in rows.load() if cell.name == {cell!r})
 container.run(cell, lambda *said: None, threading.Event(), folder=Path({folder!r}))
@@ -279,7 +284,7 @@ container.run(cell, lambda *said: None, threading.Event(), folder=Path({folder!r
 def test_kill_9(docker, folder, step):
     """The container is removed even if the process that started it is killed."""
     docker.answer(step, waits=True, made=True)
-    code = RUNNER.format(docker=str(Path(container.__file__).parents[1]), cell=CELL.name, folder=str(folder))
+    code = RUNNER.format(root=str(ROOT), cell=CELL.name, folder=str(folder))
     runner = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PATH": docker.path})
     until(lambda: docker.waiting)
     assert len(docker.containers) == 1

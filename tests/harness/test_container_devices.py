@@ -5,9 +5,12 @@ import threading
 
 import pytest
 from fake_docker import FakeDocker
-from harness import devices, engine, host, rows
-from harness.docker_errors import DockerError
+
+from harness import rows
+from harness.containers import devices, engine
+from harness.containers.docker_errors import DockerError
 from harness.results import Outcome
+from harness.run import host
 
 CELLS = {cell.name: cell for cell in rows.load()}
 ON_GPU = CELLS["py313-jax0.12.0.1-cuda"]

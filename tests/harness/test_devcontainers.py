@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from harness import rows
-from harness.paths import DOCKER, ROOT
+from harness.system.paths import DOCKER, ROOT
 
 FOLDER = ROOT / ".devcontainer"
 

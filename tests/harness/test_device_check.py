@@ -10,9 +10,11 @@ import textwrap
 import time
 
 import pytest
-from harness import device_check, installed_jax, record, results
-from harness.hardware import GPU, Hardware
-from harness.results import Outcome, Result
+
+from harness import results
+from harness.results import Outcome, Result, record
+from harness.run import device_check, installed_jax
+from harness.run.hardware import GPU, Hardware
 
 NAME = "py{}{}-jax0.11.2-cuda-found".format(*sys.version_info)
 H200 = Hardware(16, 131072, gpus=(GPU("NVIDIA H200", (9, 0), "570.1", 143771),))

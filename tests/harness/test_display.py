@@ -3,14 +3,15 @@
 import io
 
 import pytest
-from harness import display as shown
-from harness.display import Live, Plain, about, duration
-from harness.eta import Eta
-from harness.results import Outcome, Result
-from harness.resume import Decision, Step
-from harness.rows import Cell
-from harness.scheduler import Summary
 from rich.console import Console
+
+from harness.report import display as shown
+from harness.report.display import Live, Plain, about, duration
+from harness.report.eta import Eta
+from harness.results import Outcome, Result
+from harness.results.resume import Decision, Step
+from harness.rows import Cell
+from harness.run.scheduler import Summary
 
 MINUTE = 60.0
 

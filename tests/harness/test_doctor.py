@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import doctor
-from harness.hardware import GPU, TPU, Hardware
-from harness.interpreters import Interpreter
+from rich.console import Console
+
+from harness.report import doctor
 from harness.results import Outcome
 from harness.rows import Cell, Supports
-from rich.console import Console
+from harness.run.hardware import GPU, TPU, Hardware
+from harness.system.interpreters import Interpreter
 
 H100 = GPU("NVIDIA H100", (9, 0), "580.65.06", 81559)
 BARE = Hardware(2, 4096, (), "no GPU here", None, "no TPU here")

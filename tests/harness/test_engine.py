@@ -9,11 +9,13 @@ import threading
 
 import pytest
 from fake_docker import FakeDocker
-from harness import docker_errors, engine, host
-from harness.docker_errors import DockerError
-from harness.package_source import Source
-from harness.paths import ROOT
+
+from harness.containers import docker_errors, engine
+from harness.containers.docker_errors import DockerError
+from harness.locks.package_source import Source
 from harness.results import Outcome
+from harness.run import host
+from harness.system.paths import ROOT
 
 
 @pytest.fixture
@@ -289,7 +291,7 @@ def explained_phrases():
 def test_what_the_page_explains_is_said():
     """Each message in the table is in the code. `...` stands for text that is filled in or follows."""
     said = set()
-    for file in (ROOT / "docker").glob("**/*.py"):
+    for file in [*(ROOT / "harness").glob("**/*.py"), *(ROOT / "docker" / "inside").glob("*.py")]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 said.add(re.sub("`?{.*?}`?", "...", node.value))

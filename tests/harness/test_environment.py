@@ -10,9 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import environment, rows, suite
-from harness.environment import Environment, SetupFailed
-from harness.interpreters import Interpreter
+
+from harness import rows
+from harness.run import environment
+from harness.run.environment import Environment, SetupFailed
+from harness.source import suite
+from harness.system.interpreters import Interpreter
+from harness.system.paths import ROOT
 
 CELLS = {cell.name: cell for cell in rows.load()}
 CELL = CELLS["py311-jax0.4.30-cpu"]
@@ -113,8 +117,10 @@ def test_a_missing_environment_is_not_complete(tmp_path):
 
 KILLED = """
 import os, pathlib, signal, subprocess, sys
-from harness import environment, rows, suite
-from harness.environment import Environment
+from harness import rows
+from harness.run import environment
+from harness.source import suite
+from harness.run.environment import Environment
 
 suite.wheel = lambda uv, source: pathlib.Path("two/equinox.whl")
 made = Environment(pathlib.Path(sys.argv[1]))
@@ -134,7 +140,7 @@ def test_an_environment_is_not_trusted_after_a_kill(made, before):
     if before == "whole":
         made.write_mark({**MADE, "wheel": "one"})
         assert made.is_made_from(MADE)
-    env = dict(os.environ, PYTHONPATH=os.path.dirname(os.path.dirname(environment.__file__)))
+    env = dict(os.environ, PYTHONPATH=str(ROOT))
     done = subprocess.run([sys.executable, "-c", KILLED, str(made.folder)], env=env, check=False)
     assert done.returncode == -signal.SIGKILL and (made.folder / "half").exists()
     assert not made.is_made_from(MADE)

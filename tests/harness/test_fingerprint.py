@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import fingerprint, pages, rows
+
+from harness import rows
+from harness.source import fingerprint, pages
 
 PAGE = "# Title\n\n<!-- matrix:begin -->\n{}\n<!-- matrix:end -->\n\nMore, by people.\n\n"
 PAGE += "```python\nprint(1)  # 1\n```\n"
@@ -31,7 +33,7 @@ FILES = {
     "docker/bridge/jax_bridge/__init__.py": "bridge",
     "docker/bridge/smoke_cases/test_a.py": "smoke",
     "docker/build-constraints.txt": "hatchling",
-    "docker/harness/rows.py": "rows",
+    "harness/rows/cells.py": "rows",
     "docker/matrix.toml": "list",
     "CONTRIBUTING.md": "commands",
 }
@@ -89,7 +91,7 @@ def test_a_change_of_a_tested_file_changes_the_hash(root, name):
         "tests/harness/test_results.py",
         "docker/bridge/README.md",
         "docker/bridge/smoke_cases/test_a.py",
-        "docker/harness/rows.py",
+        "harness/rows/cells.py",
         "docker/matrix.toml",
         "CONTRIBUTING.md",
         "docs/images/idea.svg",

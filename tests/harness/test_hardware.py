@@ -7,10 +7,11 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from harness import hardware
-from harness.hardware import GPU, TPU, Hardware
+
 from harness.results import Outcome
 from harness.rows import Cell, Supports
+from harness.run import hardware
+from harness.run.hardware import GPU, TPU, Hardware
 
 ASKED = "H100, 580.65.06, 81559, 9.0\n"
 

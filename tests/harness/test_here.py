@@ -9,8 +9,9 @@ from importlib import metadata
 import here
 import pytest
 from fake_docker import FakeDocker
-from harness import device_check, installed_jax
-from harness.paths import ROOT
+
+from harness.run import device_check, installed_jax
+from harness.system.paths import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -135,7 +136,7 @@ def test_it_imports_only_what_comes_with_pytest(tmp_path):
             """
         )
     )
-    program = "import sys; sys.path.insert(0, {!r}); from harness import device_check".format(str(ROOT / "docker"))
+    program = "import sys; sys.path.insert(0, {!r}); from harness.run import device_check".format(str(ROOT))
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

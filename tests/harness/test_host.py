@@ -13,16 +13,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import host, results, rows
+
+from harness import results, rows
 from harness.results import Outcome, Result
+from harness.run import host
 
 CELL = next(cell for cell in rows.load() if cell.name == "py311-jax0.4.30-cpu")
-DOCKER = Path(host.__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 # The beginning of each program that replaces tox.
 BEGIN = """
 import datetime, json, os, pathlib, signal, subprocess, sys, time
-sys.path.insert(0, {docker!r})
+sys.path.insert(0, {root!r})
 from harness import results
 from harness.results import Outcome, Result
 folder, work = pathlib.Path(os.environ["EQX_RESULTS"]), pathlib.Path({work!r})
@@ -43,7 +45,7 @@ def run(tmp_path):
     """`run(program, cancel=..., on_progress=...)`: run a cell with that Python program instead of tox."""
 
     def run(program, cancel=None, on_progress=lambda *said: None, env=None, stop=host.STOP):
-        begin = BEGIN.format(docker=str(DOCKER), work=str(tmp_path / "work"))
+        begin = BEGIN.format(root=str(ROOT), work=str(tmp_path / "work"))
         return host.run(
             CELL,
             on_progress,
@@ -247,7 +249,7 @@ def all_is_here(monkeypatch, tmp_path):
     """A machine with all that the cell needs: the hardware, the lock, the interpreter."""
     monkeypatch.setattr(host.hardware, "check", lambda cell: None)
     monkeypatch.setattr(host.interpreters, "obtain", lambda version: object())
-    monkeypatch.setattr(rows, "LOCKS", tmp_path)
+    monkeypatch.setattr(rows.cells, "LOCKS", tmp_path)
     monkeypatch.setattr(host, "LOCKS", tmp_path)
     CELL.lock.write_text("jax==0.4.30\n")
 

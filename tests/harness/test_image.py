@@ -11,11 +11,15 @@ from importlib.metadata import distributions
 
 import inventory
 import pytest
-from harness import bases, engine, environment, fingerprint, image, locks, rows, suite
-from harness.docker_errors import DockerError
-from harness.paths import BUILD_CONSTRAINTS, DOCKER, ROOT
 from packaging.requirements import Requirement
 from packaging.version import Version
+
+from harness import locks, rows
+from harness.containers import bases, engine, image
+from harness.containers.docker_errors import DockerError
+from harness.run import environment
+from harness.source import fingerprint, suite
+from harness.system.paths import BUILD_CONSTRAINTS, DOCKER, ROOT
 
 CELLS = rows.load()
 DOCKERFILES = {backend: (DOCKER / (backend + ".Dockerfile")).read_text(encoding="utf-8") for backend in rows.BACKENDS}

@@ -11,8 +11,9 @@ import time
 
 import in_venv
 import pytest
+
 from harness import locks
-from harness.paths import ROOT
+from harness.system.paths import ROOT
 
 NAME = ".venv-harness"
 
@@ -172,7 +173,7 @@ def test_the_command_takes_the_place_of_the_process_and_holds_the_lock(root):
     """So signals reach the command, and make sees its exit status."""
     script = 'import sys; print("runs", flush=True); sys.stdin.read(); sys.exit(7)'
     command = [sys.executable, "-c", COMMAND, str(root), NAME, sys.executable, "-c", script]
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "docker")}
+    env = {**os.environ, "PYTHONPATH": "{}:{}".format(ROOT, ROOT / "docker")}
     process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         lines = [process.stdout.readline(), process.stdout.readline()]
@@ -199,7 +200,7 @@ def test_a_killed_command_never_lets_two_make_the_environment(root, number):
     python = root / "python"
     python.write_text("#!/bin/sh\necho $$\nexec {} -c 'import time; time.sleep(20); print(1)'\n".format(sys.executable))
     python.chmod(0o755)
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "docker")}
+    env = {**os.environ, "PYTHONPATH": "{}:{}".format(ROOT, ROOT / "docker")}
     command = [sys.executable, "-c", MAKING, str(python), str(root)]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline().startswith("Making")
@@ -222,7 +223,7 @@ def test_an_error_of_the_system_is_reported_without_a_traceback(root, can_be_loc
     command = [sys.executable, "-c", COMMAND, str(root), NAME, "true"]
     reader, writer = os.pipe()
     os.close(reader)
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "docker")}
+    env = {**os.environ, "PYTHONPATH": "{}:{}".format(ROOT, ROOT / "docker")}
     try:
         done = subprocess.run(command, env=env, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     finally:

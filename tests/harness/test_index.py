@@ -10,7 +10,9 @@ import urllib.error
 from email.message import Message
 
 import pytest
-from harness import index, interpreters
+
+from harness.locks import index
+from harness.system import interpreters
 
 LINUX = ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"]
 

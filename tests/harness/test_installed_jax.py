@@ -15,12 +15,15 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from harness import fingerprint, installed_jax, results, rows
-from harness.environment import Environment
-from harness.hardware import Hardware
-from harness.results import Outcome, Result
 
-DOCKER = Path(installed_jax.__file__).resolve().parents[1]
+from harness import results, rows
+from harness.results import Outcome, Result
+from harness.run import installed_jax
+from harness.run.environment import Environment
+from harness.run.hardware import Hardware
+from harness.source import fingerprint
+
+ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = {"jax": "0.11.2", "jaxlib": "0.11.2+cuda13"}
 NAME = "py{}{}-jax0.11.2-cpu-found".format(*sys.version_info)
 
@@ -260,8 +263,8 @@ def test_only_the_pytest_plugins_of_the_suite_are_loaded(run, notes):
 # This program runs in its own process. The program that replaces pytest holds a named pipe open until it ends.
 RUNS = """
 import pathlib, sys, tempfile
-sys.path.insert(0, {docker!r})
-from harness import installed_jax
+sys.path.insert(0, {root!r})
+from harness.run import installed_jax
 installed_jax.version, installed_jax.missing = {versions!r}.__getitem__, lambda: []
 tempfile.tempdir = {scratch!r}
 waits = "import os, time; os.write(os.open({pipe!r}, os.O_WRONLY), b'!'); time.sleep(600)"
@@ -277,7 +280,7 @@ def stopped(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     pipe = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     names = {name: str(tmp_path / name) for name in ("scratch", "results", "pipe")}
-    program = RUNS.format(docker=str(DOCKER), versions=VERSIONS, **names)
+    program = RUNS.format(root=str(ROOT), versions=VERSIONS, **names)
 
     def stopped(number):
         process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)

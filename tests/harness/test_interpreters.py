@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import interpreters
-from harness.interpreters import Here, Interpreter
+
+from harness.system import interpreters
+from harness.system.interpreters import Here, Interpreter
 
 
 def fake_python(path, version, level="final", base=None, broken=False):

@@ -9,9 +9,10 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from harness import interpreters
-from harness.isolation import isolated
-from harness.paths import DOCKER
+
+from harness.system import interpreters
+from harness.system.isolation import isolated
+from harness.system.paths import DOCKER
 
 SETTINGS = {
     "UV_EXCLUDE_NEWER": "2024-01-01",

@@ -9,8 +9,10 @@ import threading
 import urllib.error
 
 import pytest
+
 from harness import locks, rows
-from harness.index import IndexUnreachable
+from harness.locks import lock_file, resolve
+from harness.locks.index import IndexUnreachable
 
 PAGE = "https://archive.example/jax.html"
 FILES = {
@@ -130,12 +132,12 @@ def test_uv_resolves_for_the_python_and_the_date_of_the_cell(make):
 
 
 def test_a_package_that_the_library_needs_newer_has_a_date_of_its_own(monkeypatch):
-    monkeypatch.setattr(locks, "NOT_BEFORE", {"numpy": datetime.date(2023, 9, 30)})
+    monkeypatch.setattr(lock_file, "NOT_BEFORE", {"numpy": datetime.date(2023, 9, 30)})
     later = dataclasses.replace(CELL, as_of=datetime.date(2023, 9, 30))
     option = "--exclude-newer-package=numpy=2023-10-01T00:00:00Z"
-    assert option in locks.command(CELL) and option not in locks.command(later)
+    assert option in resolve.command(CELL) and option not in resolve.command(later)
     before = locks.inputs(CELL), locks.inputs(later)
-    monkeypatch.setattr(locks, "NOT_BEFORE", {})
+    monkeypatch.setattr(lock_file, "NOT_BEFORE", {})
     assert locks.inputs(CELL) != before[0] and locks.inputs(later) == before[1]
 
 
@@ -287,7 +289,7 @@ def test_both_locks_of_a_cell_on_the_bridge_are_made(make, tmp_path):
 def test_the_jaxlib_of_the_time_is_preferred_where_it_is_locked_and_can_be_reached(
     tmp_path, monkeypatch, locked, reached
 ):
-    monkeypatch.setattr(rows, "LOCKS", tmp_path)
+    monkeypatch.setattr(rows.cells, "LOCKS", tmp_path)
     if locked:
         BRIDGED.original.lock.write_text("")
     chosen = locks.preferred(BRIDGED, {PAGE: reached}.__getitem__)

@@ -12,7 +12,8 @@ import subprocess
 import time
 
 import pytest
-from harness.paths import ROOT
+
+from harness.system.paths import ROOT
 
 TEXT = (ROOT / "Makefile").read_text(encoding="utf-8")
 VARIABLES = re.search("^VARIABLES := (.*)$", TEXT, re.MULTILINE).group(1).split()

@@ -4,8 +4,9 @@ import json
 
 import matrix
 import pytest
+
 from harness import locks
-from harness.index import IndexUnreachable
+from harness.locks.index import IndexUnreachable
 
 
 def test_list_prints_one_name_a_line(capsys):

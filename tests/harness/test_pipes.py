@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
+
 from harness import rows
-from harness.paths import DOCKER
+from harness.system.paths import DOCKER
 
 CELL = next(cell.name for cell in rows.load())
 

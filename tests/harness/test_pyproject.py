@@ -3,8 +3,8 @@
 import re
 
 from harness import rows
-from harness.paths import ROOT
-from harness.toml_schema import tomllib
+from harness.rows.toml_schema import tomllib
+from harness.system.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 

@@ -5,13 +5,17 @@ import json
 from dataclasses import replace
 
 import pytest
-from harness import record, results, rows, scheduler, snapshot, table
-from harness.pages import BEGIN, END
-from harness.paths import ROOT
-from harness.results import Outcome, Result
-from harness.resume import Rerun
 from rich.console import Console
 from six_outcomes import NOW, cell
+
+from harness import results, rows
+from harness.report import table
+from harness.results import Outcome, Result, record
+from harness.results.resume import Rerun
+from harness.run import scheduler
+from harness.source import snapshot
+from harness.source.pages import BEGIN, END
+from harness.system.paths import ROOT
 
 CPU, GPU, OTHER = cell("0.10.1"), cell("0.10.1", "cuda"), cell("0.10.2")
 CELLS = [CPU, GPU, OTHER]

@@ -10,12 +10,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+
 from harness import results
-from harness.files import write_whole
 from harness.results import Outcome, Result, ResultError, as_of_now
+from harness.system.files import write_whole
 
 CELL = "py311-jax0.4.30-cpu"
-DOCKER = Path(results.__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 FULL = Result(
     cell=CELL,
@@ -76,7 +77,7 @@ def test_a_write_that_fails_midway_leaves_the_last_result(tmp_path):
 
 KILLED_AT = """
 import os, pathlib, signal, sys
-from harness import files
+from harness.system import files
 setattr(files.os, sys.argv[1], lambda *_: os.kill(os.getpid(), signal.SIGKILL))
 files.write_whole(pathlib.Path(sys.argv[2]), "half of it")
 """
@@ -89,7 +90,7 @@ def test_a_write_that_is_killed_leaves_the_last_result(tmp_path, step):
     done = subprocess.run(
         [sys.executable, "-c", KILLED_AT, step, str(path)],
         check=False,
-        env=dict(os.environ, PYTHONPATH=str(DOCKER)),
+        env=dict(os.environ, PYTHONPATH=str(ROOT)),
     )
     assert done.returncode == -signal.SIGKILL
     assert len(names(tmp_path)) == 2  # the write had begun

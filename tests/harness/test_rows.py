@@ -4,12 +4,13 @@ import datetime
 import re
 
 import pytest
-from harness import rows
-from harness.paths import MATRIX
 from jax_bridge import releases
 from packaging.requirements import Requirement
 from packaging.version import Version
 from small_matrix import BACKENDS
+
+from harness import rows
+from harness.system.paths import MATRIX
 
 PROJECT = """
 [project]

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import run
-from harness import host, rows
-from harness.resume import Rerun
-from harness.run_lock import AlreadyRunning
+
+from harness import rows
+from harness.results.resume import Rerun
+from harness.run import host
+from harness.system.run_lock import AlreadyRunning
 
 CELLS = rows.load()
 NAME = "py311-jax0.4.30-cpu"

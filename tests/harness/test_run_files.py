@@ -6,10 +6,11 @@ import os
 import tarfile
 
 import pytest
-from harness import run_files, verdict
-from harness.environment import Environment
-from harness.results import Outcome
 from six_outcomes import cell
+
+from harness.results import Outcome, run_files
+from harness.run import verdict
+from harness.run.environment import Environment
 
 REPORT = {"counts": {"passed": 3}, "failures": [], "versions": {"jax": "0.4.30"}, "seconds": {"tests": 0.5}}
 

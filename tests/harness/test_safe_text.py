@@ -9,12 +9,16 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from harness import artifacts, display, doctor, index, results, safe_text
-from harness.docker_errors import DockerError
-from harness.paths import ROOT
-from harness.results import Outcome, Result
 from rich.console import Console
 from six_outcomes import CELLS, HASHES, NOW, SIX, in_html, in_markdown, in_terminal
+
+from harness import results
+from harness.containers.docker_errors import DockerError
+from harness.locks import index
+from harness.report import display, doctor
+from harness.results import Outcome, Result, artifacts
+from harness.system import safe_text
+from harness.system.paths import ROOT
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07\x9b31mgood \u202edab\u202c \u2066x\u2069 \x07\x08\r \ud800 \u2028"
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069\ud800-\udfff]")

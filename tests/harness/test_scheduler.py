@@ -12,13 +12,16 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import pytest
-from harness import results, scheduler, snapshot
-from harness.results import Outcome, Result
-from harness.resume import Rerun, Step, decide
-from harness.rows import Cell
-from harness.run_lock import AlreadyRunning, hold_lock
 
-DOCKER = Path(scheduler.__file__).resolve().parents[1]
+from harness import results
+from harness.results import Outcome, Result
+from harness.results.resume import Rerun, Step, decide
+from harness.rows import Cell
+from harness.run import scheduler
+from harness.source import snapshot
+from harness.system.run_lock import AlreadyRunning, hold_lock
+
+ROOT = Path(__file__).resolve().parents[2]
 NOW = {"lock": "l", "source": "s", "image": ""}
 BEFORE = {"lock": "l", "source": "another", "image": ""}
 
@@ -454,10 +457,10 @@ def test_an_ignored_signal_stays_ignored(run, tmp_path):
 PROGRAM = """
 import os, sys, threading
 from pathlib import Path
-sys.path[:0] = [{docker!r}, {here!r}]
+sys.path[:0] = [{root!r}, {here!r}]
 from test_scheduler import NOW, Runner, a_cell
-from harness import scheduler
-from harness.display import Plain
+from harness.report.display import Plain
+from harness.run import scheduler
 from rich.console import Console
 
 folder = Path({folder!r})
@@ -480,7 +483,7 @@ def start(tmp_path):
     started = []
 
     def start(how):
-        program = PROGRAM.format(docker=str(DOCKER), here=str(Path(__file__).parent), folder=str(tmp_path), how=how)
+        program = PROGRAM.format(root=str(ROOT), here=str(Path(__file__).parent), folder=str(tmp_path), how=how)
         process = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(program)],
             stdout=subprocess.PIPE,

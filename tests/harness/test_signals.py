@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from harness import signals
-from harness.paths import DOCKER
+
+from harness.system import signals
+from harness.system.paths import DOCKER, ROOT
 
 each = pytest.mark.parametrize("number", signals.NUMBERS)
 
@@ -49,7 +50,7 @@ def test_a_child_can_be_stopped_by_a_signal_that_is_ignored_here(set_to, number)
 
 WAIT = """
 import sys
-from harness import signals
+from harness.system import signals
 signals.as_ctrl_c()
 try:
     script = "import time; print('begins', flush=True); time.sleep(20); print('goes on')"
@@ -63,7 +64,7 @@ except KeyboardInterrupt:
 def test_a_child_that_is_waited_for_ends_with_this_process(number):
     """Also if only this process gets the signal, as from make."""
     process = subprocess.Popen(
-        [sys.executable, "-c", WAIT], env={**os.environ, "PYTHONPATH": str(DOCKER)}, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WAIT], env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
     )
     with process:
         assert process.stdout.readline() == "begins\n"

@@ -3,8 +3,11 @@
 import datetime
 
 import pytest
-from harness import fingerprint, image, rows, snapshot
-from harness.paths import ROOT
+
+from harness import rows
+from harness.containers import image
+from harness.source import fingerprint, snapshot
+from harness.system.paths import ROOT
 
 CELL = rows.Cell("0.4.30", "3.11", "cpu", "cpu", "pr", "0.4.30", datetime.date(2024, 8, 1), ("jax",))
 

@@ -6,8 +6,10 @@ import sys
 import threading
 
 import pytest
-from harness import suite
-from harness.run_lock import try_lock
+
+from harness.source import suite
+from harness.system.paths import ROOT
+from harness.system.run_lock import try_lock
 
 
 @pytest.fixture
@@ -107,7 +109,7 @@ def test_a_failed_build_is_an_error_and_is_tried_again(root, tmp_path):
 
 KILLED_WHILE_BUILDING = """
 import os, pathlib, signal, sys
-from harness import suite
+from harness.source import suite
 from harness.run_lock import try_lock
 
 def run(command, **options):
@@ -122,7 +124,7 @@ suite.wheel("uv", pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), run)
 
 def test_a_killed_build_leaves_no_wheel(root, tmp_path):
     command = [sys.executable, "-c", KILLED_WHILE_BUILDING, str(root), str(tmp_path / "work")]
-    env = dict(os.environ, PYTHONPATH=os.path.dirname(os.path.dirname(suite.__file__)))
+    env = dict(os.environ, PYTHONPATH=str(ROOT))
     assert subprocess.run(command, env=env, check=False).returncode == -9
     run = FakeUv()
     assert suite.wheel("uv", root, tmp_path / "work", run).read_text() == ""

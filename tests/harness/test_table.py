@@ -5,9 +5,6 @@ import re
 from dataclasses import replace
 
 import pytest
-from harness import installed_jax, pages, results, table
-from harness.results import Outcome, Result
-from harness.table import grid
 from rich.console import Console
 from six_outcomes import (
     CELLS,
@@ -27,6 +24,13 @@ from six_outcomes import (
     text_of,
     with_ratios,
 )
+
+from harness import results
+from harness.report import table
+from harness.report.table import grid
+from harness.results import Outcome, Result
+from harness.run import installed_jax
+from harness.source import pages
 
 # ---- Six outcomes ----------------------------------------------------------------------------------------------------
 

@@ -5,10 +5,6 @@ import re
 from dataclasses import replace
 
 import pytest
-from harness import pages
-from harness.results import Outcome, Result
-from harness.table import grid
-from harness.table.in_markdown import in_one_line
 from six_outcomes import (
     CELLS,
     DATED,
@@ -18,6 +14,11 @@ from six_outcomes import (
     in_html,
     in_markdown,
 )
+
+from harness.report.table import grid
+from harness.report.table.in_markdown import in_one_line
+from harness.results import Outcome, Result
+from harness.source import pages
 
 
 def test_every_line_of_the_markdown_has_as_many_cells_as_the_head():

@@ -3,7 +3,6 @@
 import html.parser
 
 import pytest
-from harness.results import Outcome, Result
 from six_outcomes import (
     CELLS,
     DATED,
@@ -11,6 +10,8 @@ from six_outcomes import (
     in_html,
     text_of,
 )
+
+from harness.results import Outcome, Result
 
 VOID = {"meta", "link", "br"}
 LOADING = {"src", "srcset", "data", "poster", "action", "background"}

@@ -22,9 +22,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from harness import fingerprint, interpreters, rows, suite
-from harness.run_lock import AlreadyRunning, hold_lock
 from small_matrix import BACKENDS
+
+from harness import rows
+from harness.source import fingerprint, suite
+from harness.system import interpreters
+from harness.system.run_lock import AlreadyRunning, hold_lock
 
 pytest.importorskip("tox")
 pytest.importorskip("tox_uv")
@@ -86,7 +89,7 @@ def template(tmp_path_factory):
     for name in ("toxfile.py", "tox.ini", "pyproject.toml", "README.md", "LICENSE", *constraints):
         (root / name).parent.mkdir(exist_ok=True)
         shutil.copy2(str(ROOT / name), str(root / name))
-    for name in ("docker/harness", "docker/bridge", "docker/inside"):
+    for name in ("harness", "docker/bridge", "docker/inside"):
         shutil.copytree(str(ROOT / name), str(root / name), ignore=shutil.ignore_patterns("__pycache__", "smoke*"))
     for name in ("tests/harness", "docs", "examples", "docker/locks", "equinox"):
         (root / name).mkdir(parents=True)

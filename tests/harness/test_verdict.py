@@ -3,9 +3,11 @@
 import json
 
 import pytest
-from harness import rows, run_files, verdict
-from harness.environment import Environment
-from harness.results import Outcome
+
+from harness import rows
+from harness.results import Outcome, run_files
+from harness.run import verdict
+from harness.run.environment import Environment
 
 CELL = next(cell for cell in rows.load() if cell.name == "py39-jax0.2.18-cpu")
 LATEST = next(cell for cell in rows.load() if cell.jax == "latest")

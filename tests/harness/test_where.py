@@ -7,7 +7,10 @@ import tarfile
 import pytest
 import run
 from fake_docker import IMAGE, FakeDocker
-from harness import container, host, image, interactive, rows
+
+from harness import rows
+from harness.containers import container, image, interactive
+from harness.run import host
 
 NAME = "py311-jax0.4.30-cpu"
 CELL = next(cell for cell in rows.load() if cell.name == NAME)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import workers
-from inside import capacity
+
+from harness.system.inside import capacity
 
 # Cores and memory
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
+
 from harness import rows
-from harness.paths import ROOT
+from harness.system.paths import ROOT
 
 FOLDER = ROOT / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))

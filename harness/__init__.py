@@ -1,0 +1,39 @@
+"""The host's side of the harness: it runs one suite on every JAX and every backend.
+
+The words that all modules use:
+
+- A *row* of docker/matrix.toml is one release line of JAX. A *backend* is `cpu`, `cuda` or `tpu`.
+- A *cell* is one Python, one JAX and one backend: `py311-jax0.4.30-cpu`. A row makes a cell for each backend.
+- A *lock* names the exact packages of a cell. A *floating* cell has none: its JAX is the latest, or a nightly build.
+- The *bridge* (docker/bridge) runs an old JAX whose own jaxlib is gone from the package index.
+- An *environment* is the folder with the installed packages of a cell. An *image* is the same for a container.
+- A *snapshot* is a copy of the source that is hashed, built and tested. Later changes of the checkout don't matter.
+- A *result* has one of six *outcomes*, and the hashes of what was tested. It is *stale* if these have changed.
+- The *proof of place* shows that the tests ran on the device of the cell, and not on the CPU.
+
+The packages, lowest first. A package imports only packages above its own item of this list.
+
+- `system`: `paths`, `files` that are written whole, `safe_text` that can be printed, and `pipes`, for `| head`.
+  `signals` handles Ctrl-C, `run_lock` allows one run at a time, `isolation` keeps the settings of the user out,
+  `interpreters` finds Pythons, `inside` gives the modules that a cell has too, and `missing_tools` names missing
+  packages.
+- `rows`: `matrix_file` reads docker/matrix.toml with the checks of `toml_schema`. `cells` makes the cells.
+  `cell_arguments` has the command-line arguments that choose among them.
+- `source`: `snapshot` copies what is tested. `fingerprint` hashes it, without the generated parts of its `pages`.
+  `suite` builds the wheel and copies the tests.
+  `locks`: `resolve` writes a `lock_file`, with the answers of the package `index`, and `verify` checks it.
+  `package_source` names the file to correct if packages can't be installed.
+  `results`: `result` is the form of one. `resume` decides whether an old one is still valid. `run_files` reads the
+  files that a run wrote. `record` keeps the published results. `artifacts` collects those of GitHub jobs.
+- `run`: `host` runs a cell on this host with tox, in its `environment`. `hardware` finds its device. `verdict` makes
+  the result. `installed_jax` runs the suite with the JAX that this Python has, and `device_check` also checks the
+  device and the speed. `scheduler` starts many cells.
+- `containers`: `container` runs a cell in a container. `engine` talks to Docker, `image` describes the build, `bases`
+  knows the base images, `devices` gives the container its device, and `docker_errors` explains Docker's errors.
+  `interactive` builds images and opens shells.
+- `report`: `display` shows the progress, and `eta` estimates the time that is left. `table` draws all results, with a
+  mark from `outcome_style` for each outcome. `doctor` shows what this machine has.
+  `bisect`: finds the JAX release that broke a test.
+
+The code that runs inside a cell is in docker/inside.
+"""

@@ -1,0 +1,215 @@
+"""Try one release: make its environment if there is none, and run the tests in it."""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from harness.bisect.memory import Trial
+from harness.bisect.plan import Candidate
+from harness.bisect.search import Verdict
+from harness.run.environment import Environment
+from harness.system import isolation
+from harness.system.paths import BRIDGE, BUILD_CONSTRAINTS
+
+# If JAX itself doesn't run, the result of a test says nothing about the test.
+CHECK = """
+import jax, jax.numpy as jnp
+assert jax.__version__ == {jax!r}, "this is jax " + jax.__version__
+assert jax.jit(lambda x: x + 1)(jnp.arange(3)).tolist() == [1, 2, 3], "jit gives wrong numbers"
+"""
+
+# These signals come from outside, when somebody stops the process. They say nothing about the tests.
+STOPPED = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+OF_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")  # these would mix two environments
+
+Say = Callable[[str], None]
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+class NotSetUp(Exception):
+    """The environment can't be made. The message says why."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Tries one release at a time. All tries share these settings.
+
+    Args:
+        tests: The ids of the tests, as pytest takes them.
+        suite: A copy of the suite, outside of the source tree. The tests run in it.
+        wheel: The library that is tested.
+        environments: The folder with one environment for each Python and release. They are kept.
+        logs: The folder with one log for each release.
+        requires: Returns what else is installed with a release of JAX.
+        interpreter: Returns the path of a Python such as "3.11".
+        uv: The path of uv.
+        run: Runs a command.
+    """
+
+    tests: Sequence[str]
+    suite: Path
+    wheel: Path
+    environments: Path
+    logs: Path
+    requires: Callable[[str], Sequence[str]]
+    interpreter: Callable[[str], str]
+    uv: str
+    run: Run = subprocess.run
+
+    def __call__(self, candidate: Candidate, say: Say) -> Trial:
+        start = time.monotonic()
+        self.logs.mkdir(parents=True, exist_ok=True)
+        with log_of(candidate, self.logs).open("wb", buffering=0) as log:
+            try:
+                python = self._environment(candidate, say, log)
+                say("testing")
+                trial = self._test(candidate, python, log)
+            except NotSetUp as failure:
+                trial = Trial(Verdict.SKIPPED, "it can't be set up: {}".format(failure), lasting=False)
+        return replace(trial, seconds=round(time.monotonic() - start, 1))
+
+    def _environment(self, candidate: Candidate, say: Say, log: BinaryIO) -> Path:
+        """Make the environment unless its mark says that it is complete and made from the same recipe."""
+        environment = Environment(self.environments / candidate.environment)
+        recipe = self._recipe(candidate, environment.python)
+        made_from = {"recipe": "\n".join(map(shlex.join, recipe))}
+        if environment.read_mark() != made_from:
+            say("setting up")
+            self._make(environment.folder, self.interpreter(candidate.python), recipe, log)
+            environment.write_mark(made_from)
+        # Install the library each time, because it may change from one bisection to the next. Name the wheel without
+        # its folder: uv reads a # in a path as the start of a comment.
+        install = [*self._install(environment.python), "--no-deps", "--reinstall", "./" + self.wheel.name]
+        self._call(install, log, cwd=self.wheel.parent)
+        return environment.python
+
+    def _make(self, folder: Path, interpreter: str, recipe: Sequence[Sequence[str]], log: BinaryIO) -> None:
+        if folder.exists():
+            shutil.rmtree(folder)
+        self._call([self.uv, "venv", "--quiet", "--python", interpreter, str(folder)], log)
+        for command in recipe:
+            self._call(command, log)
+
+    def _install(self, python: Path) -> list[str]:
+        # UV_BUILD_CONSTRAINT would do the same, but uv splits it at spaces, and the path of the checkout may hold some.
+        constraint = ["--build-constraint", str(BUILD_CONSTRAINTS)]
+        return [self.uv, "pip", "install", "--quiet", "--python", str(python), *constraint]
+
+    def _recipe(self, candidate: Candidate, python: Path) -> list[list[str]]:
+        """The commands that make the environment of a release, in order."""
+        install = [
+            *self._install(python),
+            *(("--exclude-newer", candidate.as_of.isoformat()) if candidate.as_of else ()),
+            *("--exclude-newer-package", "jaxlib=false"),  # old wheels of jaxlib were uploaded again years later
+            *self.requires(candidate.jax),
+        ]
+        check = [str(python), "-I", "-c", CHECK.format(jax=candidate.jax)]
+        if not candidate.bridge:
+            return [[*install, "jax[cpu]==" + candidate.jax], check]
+        # The same steps as for a cell on the bridge: see docker/matrix.toml.
+        activate = [str(BRIDGE / "install.py"), "--only-bridge", "--python", str(python), "--jax", candidate.jax]
+        requirements = ["-r", str(BRIDGE / "requirements.txt"), "jax==" + candidate.jax]
+        return [[*install, *requirements], [sys.executable, *activate], check]
+
+    def _call(self, command: Sequence[str], log: BinaryIO, cwd: Path | None = None) -> None:
+        start = log.seek(0, os.SEEK_END)
+        status = self._execute(command, log, cwd)
+        if status != 0:
+            output = Path(log.name).read_bytes()[start:].decode(errors="replace")
+            raise NotSetUp(_summary(output) or "`{}` exits with {}".format(command[0], status))
+
+    def _execute(self, command: Sequence[str], log: BinaryIO, cwd: Path | None = None) -> int:
+        return self.run(
+            command,
+            cwd=cwd,
+            env=environment_variables(installs=command[0] == self.uv),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+
+    def _test(self, candidate: Candidate, python: Path, log: BinaryIO) -> Trial:
+        report = log_of(candidate, self.logs).with_suffix(".xml")
+        report.unlink(missing_ok=True)
+        pytest = [str(python), "-m", "pytest", "-x", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+        status = self._execute([*pytest, "--junitxml", str(report), *self.tests], log, cwd=self.suite)
+        return verdict_of(status, report.read_bytes() if report.exists() else None)
+
+
+def log_of(candidate: Candidate, logs: Path) -> Path:
+    """The log of a release: the output of all commands."""
+    return logs / (candidate.environment + ".log")
+
+
+def verdict_of(status: int, report: bytes | None) -> Trial:
+    """The verdict from pytest's exit status and its JUnit report.
+
+    A test module that can't be imported counts as a failure, because that is what happens if JAX removes a name. Tests
+    that are skipped, or expected to fail, show nothing.
+    """
+    if status < 0:
+        name = signal.Signals(-status).name
+        if -status in STOPPED:
+            return Trial(Verdict.SKIPPED, "pytest was stopped by {}".format(name), lasting=False)
+        return Trial(Verdict.BAD, "pytest crashed with {}".format(name))
+    if report is None:
+        return Trial(Verdict.SKIPPED, "pytest can't start", lasting=False)
+    try:
+        cases = list(xml.etree.ElementTree.fromstring(report).iter("testcase"))
+    except (xml.etree.ElementTree.ParseError, ValueError, LookupError):  # the last two: a wrong encoding
+        return Trial(Verdict.SKIPPED, "pytest's report can't be read", lasting=False)
+    ran = 0
+    for case in cases:
+        failure = case.find("failure") if case.find("failure") is not None else case.find("error")
+        if failure is not None:
+            return Trial(
+                Verdict.BAD, case.get("name", "a test"), _asserted(failure.text or failure.get("message") or "")
+            )
+        ran += case.find("skipped") is None
+    if status == 0 and ran:
+        return Trial(Verdict.GOOD)
+    if status == 0:
+        return Trial(Verdict.SKIPPED, "all of the tests are skipped")
+    if status in (4, 5):  # pytest's statuses for a test that it can't find, and for no tests at all
+        return Trial(Verdict.SKIPPED, "pytest finds no such test")
+    return Trial(Verdict.SKIPPED, "pytest exits with {}, and no test failed".format(status), lasting=False)
+
+
+def _asserted(text: str) -> tuple[str, ...]:
+    """The lines that pytest marks as the error."""
+    marked = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
+    return tuple(marked or text.splitlines())[:6]
+
+
+def _summary(output: str) -> str:
+    """The message of an installer in one line. If it gives a reason, only the reason is kept."""
+    words = " ".join(output.replace("╰─▶", "").split())
+    because = re.search(r"\b[Bb]ecause (.+?)(, we can conclude|\. |\.?$)", words)
+    summary = because[1] if because else words
+    return summary if len(summary) <= 200 else summary[:200] + " ..."
+
+
+def environment_variables(inherited: Mapping[str, str] = os.environ, *, installs: bool = False) -> dict[str, str]:
+    """The environment variables, the same for each release: on the CPU, with the same seed.
+
+    Args:
+        inherited: The caller's variables.
+        installs: Whether the command installs packages. Then it keeps the variables that it needs to reach the index.
+            Other commands get only the variables that the tests of a cell get.
+    """
+    kept = list(inherited) if installs else isolation.chosen(inherited, [*isolation.REACH_TESTS, "PATH"])
+    seed = {"EQX_SEED": inherited.get("EQX_SEED", "0")}
+    place = {"JAX_PLATFORMS": "cpu", "JAX_PLATFORM_NAME": "cpu", "PYTHONNOUSERSITE": "1"}
+    return {**{name: inherited[name] for name in kept if name not in OF_PYTHON}, **seed, **place}

@@ -1,0 +1,1 @@
+"""Run cells in containers, by the `docker` command."""

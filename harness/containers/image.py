@@ -1,0 +1,96 @@
+"""The image of a cell: its Dockerfile, its build arguments, and the paths inside it."""
+
+import datetime
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.containers.bases import base_images, pinned
+from harness.rows import Cell
+from harness.run import environment
+from harness.run.environment import Environment
+from harness.source import fingerprint
+from harness.system.paths import ROOT
+
+# The packages that come from JAX's own index, if the cell has one.
+JAX = r"(jax|jaxlib|libtpu|jax-cuda\d+-[\w-]+)(?![\w-])"
+
+Call = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+class InImage(Environment):
+    """The paths in an image. The results are in a folder of their own, to be copied out. The suite is outside of it."""
+
+    @property
+    def suite(self) -> Path:
+        return Path("/suite")
+
+
+INSIDE = InImage(Path("/results"))
+
+
+def tag(cell: Cell) -> str:
+    return "equinox-cell:" + cell.name
+
+
+def dockerfile(cell: Cell, source: Path = ROOT) -> Path:
+    return source / "docker" / (cell.backend + ".Dockerfile")
+
+
+def build_args(
+    cell: Cell, revision: str = "", today: datetime.date | None = None, source: Path = ROOT
+) -> dict[str, str]:
+    """The build arguments of the cell's Dockerfile. The Dockerfile has defaults for all of them: the newest cell's.
+
+    Args:
+        cell: The cell.
+        revision: The revision of the source, for a label.
+        today: The day. A floating cell is installed again each day.
+        source: A snapshot of the source, or the checkout.
+    """
+    base, toolkit = bases(cell)
+    first = ""
+    if not cell.floating:
+        # A lock is complete, so --no-deps is right. Without it, pip 23.0 fails to find `etils[epy]` in the lock.
+        install = "--no-deps " + " ".join(environment.requirements(cell)).replace("docker/locks", "/locks")
+    elif cell.index_url:
+        # With two indexes, pip takes the newer release of either. So JAX is installed first, from its own index alone.
+        own = filter(re.compile(JAX).match, cell.requires)
+        pages = ["--find-links={}".format(page) for page in cell.find_links]
+        first = " ".join(["--no-deps", *["--pre"] * cell.prerelease, "--index-url", cell.index_url, *pages, *own])
+        install = " ".join(cell.requires)
+    else:
+        install = " ".join(environment.requirements(cell))
+    args = {
+        "CELL": cell.name,
+        "BASE": base,
+        "INSTALL_FIRST": first,
+        "INSTALL": install,  # the lock, or the requirements of a floating cell
+        "AS_OF": str(cell.as_of or today or datetime.date.today()),
+        "BRIDGE": cell.jax if cell.bridge else "",
+        "EXPECT": json.dumps(cell.expects),
+        "LOCK": fingerprint.lock_hash(cell, source),
+        "REVISION": revision,
+    }
+    if cell.backend == "cuda":
+        args["PLATFORMS"] = environment.variables(cell, INSIDE)["JAX_PLATFORMS"]
+        args["TOOLKIT"] = toolkit
+    return args
+
+
+def bases(cell: Cell) -> tuple[str, str]:
+    """The base image, and the image that CUDA is copied from, each with its digest. See harness.bases."""
+    base, toolkit = base_images(cell)
+    return pinned(base), pinned(toolkit)
+
+
+def revision(call: Call = subprocess.run, root: Path = ROOT) -> str:
+    """The commit, with `-dirty` if files have changed since. It is empty without git or without a repository."""
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        done = call(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

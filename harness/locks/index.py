@@ -1,0 +1,212 @@
+"""Ask the package index which releases a project has, when they were uploaded, and which Pythons they support.
+
+This is the same index that pip and uv use in the harness. It is read as JSON (PEP 691 and PEP 700).
+"""
+
+import base64
+import datetime
+import functools
+import http.client
+import json
+import os
+import re
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from packaging import tags
+from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
+from packaging.utils import canonicalize_name as canonical
+from packaging.version import InvalidVersion, Version
+
+from harness.system import interpreters, isolation
+from harness.system.safe_text import redact, safe
+
+JSON = "application/vnd.pypi.simple.v1+json"
+TIMEOUT_S = 30
+
+# The errors of urllib. Its own errors are OSErrors. HTTPException: the answer isn't HTTP, or the URL is invalid.
+UNREACHABLE = (OSError, http.client.HTTPException)
+
+Opener = Callable[..., Any]  # as `urllib.request.urlopen`
+
+
+class IndexUnreachable(Exception):
+    """The index or a page can't be read. The message is for the user."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(safe(message))
+
+
+@dataclass(frozen=True)
+class File:
+    """A wheel or a source archive of a release."""
+
+    name: str
+    url: str
+    sha256: str
+    uploaded: datetime.date | None
+    yanked: bool = False
+
+    def fits(self, python: str, platforms: Sequence[str] | None = None) -> bool:
+        """Whether the file is a wheel for this Python.
+
+        Args:
+            python: For example "3.11".
+            platforms: The platforms as in the names of wheels. `None`: this machine.
+        """
+        if not self.name.endswith(".whl"):
+            return False
+        major, minor = map(int, python.split("."))
+        interpreter = "cp{}{}".format(major, minor)
+        fitting = {
+            *tags.cpython_tags((major, minor), platforms=platforms),
+            *tags.compatible_tags((major, minor), interpreter, platforms=platforms),
+        }
+        return not fitting.isdisjoint(parse_wheel_filename(self.name)[3])
+
+
+@dataclass(frozen=True)
+class Release:
+    """A version of a project, with all of its files."""
+
+    version: str
+    files: tuple[File, ...]
+    requires_python: str | None = None
+
+    @property
+    def uploaded(self) -> datetime.date | None:
+        """The day when its first file was uploaded. `None`: the index doesn't say."""
+        return min((file.uploaded for file in self.files if file.uploaded is not None), default=None)
+
+    @property
+    def final(self) -> bool:
+        return not Version(self.version).is_prerelease
+
+    @property
+    def yanked(self) -> bool:
+        """Whether the release was withdrawn. Installers then take it only if it is pinned."""
+        return all(file.yanked for file in self.files)
+
+    def has_wheel(self, python: str, platforms: Sequence[str] | None = None) -> bool:
+        return any(file.fits(python, platforms) for file in self.files)
+
+
+def index_url(environ: Mapping[str, str] = os.environ) -> str:
+    """The URL of the index that all tools use. See `isolation`.
+
+    Raises:
+        IndexUnreachable: uv doesn't say which index is its default.
+    """
+    return (environ.get(isolation.INDEX) or default_index()).rstrip("/")
+
+
+@functools.cache
+def default_index(run: Callable[..., "subprocess.CompletedProcess[str]"] = subprocess.run) -> str:
+    """The URL of uv's default index. uv writes it as a comment when it compiles an empty list of requirements.
+
+    Raises:
+        IndexUnreachable: There is no uv, or it doesn't name an index.
+    """
+    uv = interpreters.uv_path()
+    if uv is None:
+        raise IndexUnreachable("There is no uv here to name its default index. `make doctor` installs it.")
+    command = [uv, "pip", "compile", "-", "--quiet", "--no-header", "--emit-index-url"]
+    env = isolation.isolated({name: value for name, value in os.environ.items() if name != isolation.INDEX})
+    done = run(command, input="", capture_output=True, text=True, check=False, env=env)
+    found = re.search(r"^--index-url (\S+)$", done.stdout, re.MULTILINE)
+    if found is None:
+        message = "uv doesn't name its default index ({}). Set {} to an index."
+        raise IndexUnreachable(message.format(done.stderr.strip() or "it printed nothing", isolation.INDEX))
+    return found[1]
+
+
+def releases(project: str, opener: Opener = urllib.request.urlopen, url: str | None = None) -> list[Release]:
+    """All releases of a project, oldest version first. The list is empty if the index has no such project.
+
+    Raises:
+        IndexUnreachable: The index can't be read.
+    """
+    page = "{}/{}/".format(url or index_url(), canonical(project))
+    try:
+        answer = _json(page, opener)
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return []
+        raise IndexUnreachable(_unreachable(page, error)) from error
+    files: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in answer["files"]:
+        version = _version(entry["filename"])
+        if version is not None:
+            files.setdefault(version, []).append(entry)
+    return [
+        Release(version, tuple(map(_file, files[version])), files[version][0].get("requires-python"))
+        for version in sorted(files, key=Version)
+    ]
+
+
+def read_page(url: str, opener: Opener = urllib.request.urlopen) -> str:
+    """The text of a page.
+
+    Raises:
+        IndexUnreachable: The page can't be read.
+    """
+    try:
+        with opener(request(url, "*/*"), timeout=TIMEOUT_S) as answer:
+            return str(answer.read().decode("utf-8", "replace"))
+    except UNREACHABLE as error:
+        raise IndexUnreachable(_unreachable(url, error, "Look at the network.")) from error
+
+
+def _json(page: str, opener: Opener) -> Mapping[str, Any]:
+    try:
+        with opener(request(page, JSON), timeout=TIMEOUT_S) as answer:
+            found: Mapping[str, Any] = json.loads(answer.read())
+    except urllib.error.HTTPError:
+        raise
+    except UNREACHABLE as error:
+        raise IndexUnreachable(_unreachable(page, error)) from error
+    except ValueError as error:
+        message = "{} answers, but not with the JSON of PEP 691. Set EQX_INDEX_URL to another index."
+        raise IndexUnreachable(message.format(redact(page))) from error
+    return found
+
+
+def request(url: str, accept: str, method: str = "GET") -> urllib.request.Request:
+    """A request for the URL. A name and password in the URL go to the `Authorization` header instead."""
+    asked = urllib.request.Request(redact(url), headers={"Accept": accept}, method=method)
+    who = urllib.parse.urlsplit(url).netloc.rpartition("@")[0]
+    if who:
+        encoded = base64.b64encode(urllib.parse.unquote(who).encode()).decode()
+        asked.add_unredirected_header("Authorization", "Basic " + encoded)  # not sent to another host on a redirect
+    return asked
+
+
+def _unreachable(url: str, error: Exception, next_move: str = "Look at the network, or set EQX_INDEX_URL.") -> str:
+    reason = getattr(error, "reason", None) or error
+    return "{} can't be reached: {}. {}".format(redact(url), reason, next_move)
+
+
+def _version(filename: str) -> str | None:
+    """The version in a file's name. `None` for files that pip and uv don't install, such as eggs."""
+    try:
+        if filename.endswith(".whl"):
+            return str(parse_wheel_filename(filename)[1])
+        return str(parse_sdist_filename(filename)[1])
+    except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
+        return None
+
+
+def _file(entry: Mapping[str, Any]) -> File:
+    uploaded = entry.get("upload-time")
+    return File(
+        name=entry["filename"],
+        url=entry["url"],
+        sha256=entry["hashes"].get("sha256", ""),
+        uploaded=datetime.date.fromisoformat(uploaded[:10]) if uploaded else None,
+        yanked=bool(entry.get("yanked")),  # the entry is `true`, or the reason as text
+    )

@@ -1,0 +1,42 @@
+"""Which file names the packages of a cell, and how to correct that file. Error messages quote it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.rows import Cell
+from harness.system.paths import ROOT
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that says which packages are installed."""
+
+    file: str
+    cure: str  # what to do if the file is wrong
+    lost: str  # what to do if the index no longer has a package that the file names
+
+    def message_fields(self) -> dict[str, str]:
+        """The fields that the text of a message may use."""
+        return {"file": self.file, "cure": self.cure, "lost": self.lost}
+
+
+# The packages that build our wheel.
+BUILD = Source(
+    "docker/wheel-constraints.txt",
+    cure="name releases that the index has in docker/wheel-constraints.txt",
+    lost="docker/wheel-constraints.txt asks for it",
+)
+
+
+def source_of(cell: Cell) -> Source:
+    """The lock of the cell. A cell that floats has no lock: its row in docker/matrix.toml names the packages."""
+    if cell.floating:
+        file = "docker/matrix.toml"
+        return Source(file, cure="correct its row in {}".format(file), lost="{} asks for it".format(file))
+    file = cell.lock.relative_to(ROOT).as_posix()
+    return Source(
+        file,
+        cure="make the lock again by `make lock CELL={}`".format(cell.name),
+        lost="`make verify-locks CELL={}` says which files of {} are gone".format(cell.name, file),
+    )

@@ -1,0 +1,323 @@
+"""`make doctor`: show what this machine has, and how many cells of each backend can run on it.
+
+It changes nothing and downloads nothing. Each check has a short time limit.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.version import Version
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness import locks
+from harness.containers.docker_errors import PODMAN, understand
+from harness.locks import index
+from harness.results import Outcome
+from harness.rows import BACKENDS, Cell
+from harness.run import hardware
+from harness.run.hardware import Hardware
+from harness.system import interpreters
+from harness.system.interpreters import Interpreter
+from harness.system.paths import LOCKS, ROOT
+from harness.system.safe_text import redact, safe
+
+Find = Callable[[str], Interpreter | None]
+Ask = Callable[[Sequence[str]], tuple[int, str]]  # runs a command; returns its exit status and its output
+Reach = Callable[[str], str]  # says why a page can't be reached; "": it can
+
+COMMAND_S = 15
+REACH_S = 5
+DISK_GIB_PER_CELL = 0.7  # an environment for the CPU; CUDA's wheels need several times as much
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the report. `ok` is `None` if the fact is neutral."""
+
+    what: str
+    ok: bool | None
+    says: str
+
+
+def ask(command: Sequence[str]) -> tuple[int, str]:
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=COMMAND_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return 124, "no answer within {} s".format(COMMAND_S)
+    except OSError as error:
+        return 127, str(error.strerror)
+    return done.returncode, done.stdout.strip()
+
+
+def reach(url: str, opener: index.Opener = urllib.request.urlopen) -> str:
+    try:
+        with opener(index.request(url, "*/*", method="HEAD"), timeout=REACH_S):
+            return ""
+    except urllib.error.HTTPError as error:  # 403 and 405: the server answers, but not to this kind of request
+        return "" if error.code in (403, 405) else "HTTP status {}".format(error.code)
+    except (*index.UNREACHABLE, ValueError) as error:
+        return str(getattr(error, "reason", error))
+
+
+# ---- What this machine has -------------------------------------------------------------------------------------------
+
+
+def pythons(cells: Sequence[Cell], find: Find) -> Iterator[Line]:
+    """One line for each Python that a cell needs."""
+    for version in sorted({cell.python for cell in cells}, key=Version):
+        found = find(version)
+        if found is None:
+            says = "not here; uv downloads it if it can, or install it: pyenv install {}".format(version)
+            yield Line("Python " + version, None, says)
+        else:
+            yield Line("Python " + version, True, "{} at {}, from {}".format(found.version, found.path, found.source))
+
+
+def tools(uv: str | None, ask: Ask) -> Iterator[Line]:
+    if uv is None:
+        yield Line("uv", False, "not here; it makes the environments: pip install -r docker/requirements.lock")
+    else:
+        yield _version_of("uv", [uv, "--version"], ask)
+    yield _version_of("tox", [sys.executable, "-m", "tox", "--version"], ask)
+
+
+def _version_of(what: str, command: Sequence[str], ask: Ask) -> Line:
+    status, output = ask(command)
+    if status != 0:
+        return Line(what, False, "doesn't run: {}; pip install -r docker/requirements.lock".format(_last_line(output)))
+    return Line(what, True, output.split(" from ")[0] or "runs")
+
+
+def containers(docker: str | None, env: Mapping[str, str], ask: Ask) -> Iterator[Line]:
+    """One line about the engine that `docker` on the PATH would use."""
+    if docker is None:
+        yield Line("docker", None, "not on the PATH; without it, cells run on this host")
+        return
+    if "podman" in ask([docker, "--version"])[1].lower():
+        yield Line("docker", None, PODMAN)
+        return
+    status, context = ask([docker, "context", "show"])
+    where = env.get("DOCKER_HOST") or "context {}".format(context if status == 0 else "default")
+    status, output = ask([docker, "version", "--format", "{{.Server.Version}}"])
+    if status == 0:
+        yield Line("docker", True, "engine {}, by {}".format(_last_line(output), where))
+        return
+    yield Line("docker", None, "{}, by {}: {}".format(docker, where, understand(output) or _last_line(output)))
+
+
+def accelerators(here: Hardware) -> Iterator[Line]:
+    for gpu in here.gpus:
+        capability = "unknown" if gpu.compute_capability is None else "{}.{}".format(*gpu.compute_capability)
+        memory = "" if gpu.memory_mib is None else ", {:.0f} GiB".format(gpu.memory_mib / 1024)
+        says = "{}{}, compute capability {}, driver {}".format(gpu.name, memory, capability, gpu.driver)
+        yield Line("GPU", True, says)
+    if not here.gpus:
+        yield Line("GPU", None, here.why_no_gpu)
+    if here.tpu is None:
+        yield Line("TPU", None, here.why_no_tpu)
+    else:
+        says = "{}, {} chips".format(here.tpu.generation or "unknown generation", here.tpu.chips)
+        yield Line("TPU", True, says)
+
+
+def machine(here: Hardware, free_gib: float) -> Iterator[Line]:
+    yield Line("cores", True, str(here.cores))
+    if here.memory_mib is not None:
+        gib = here.memory_mib / 1024
+        yield Line("memory", gib >= 2, "{:.1f} GiB available; each worker of a cell takes 1.5 GiB".format(gib))
+    says = "{:.1f} GiB free for {}; a cell takes about {} GiB, and with CUDA several times as much"
+    yield Line("disk", free_gib >= 3, says.format(free_gib, ROOT, DISK_GIB_PER_CELL))
+
+
+def pages(cells: Sequence[Cell], env: Mapping[str, str]) -> dict[str, str]:
+    """The pages that packages come from, each with what it is.
+
+    JAX has archives of its own. They hold releases that the index has no longer, or not yet.
+    """
+    found = {index.index_url(env): THE_INDEX}
+    for cell in cells:
+        for way in (cell, cell.original):
+            for page in sources(way) if way else ():
+                found.setdefault(page, "JAX's own archive")
+    return found
+
+
+THE_INDEX = "the package index"
+
+
+def sources(cell: Cell) -> tuple[str, ...]:
+    """The pages that a cell needs in addition to the index."""
+    return (*cell.find_links, *([cell.index_url] if cell.index_url else []))
+
+
+def reach_all(pages: Iterable[str], reach: Reach) -> dict[str, str]:
+    """For each page, say why it can't be reached. An empty string means that it can."""
+    pages = list(pages)
+    with ThreadPoolExecutor(max(1, len(pages))) as pool:
+        return dict(zip(pages, pool.map(reach, pages), strict=True))
+
+
+def network(pages: Mapping[str, str], problems: Mapping[str, str]) -> Iterator[Line]:
+    for page, what in pages.items():
+        shown, problem = redact(page), problems[page]
+        if not problem:
+            yield Line(what, True, "{} answers".format(shown))
+        elif what == THE_INDEX:
+            yield Line(what, False, "{} can't be reached ({}); nothing can be installed".format(shown, problem))
+        else:
+            yield Line(
+                what, None, "{} can't be reached ({}); cells that need it are unavailable".format(shown, problem)
+            )
+
+
+def _last_line(output: str) -> str:
+    return output.strip().splitlines()[-1] if output.strip() else "it printed nothing"
+
+
+# ---- Which cells can run ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Here:
+    """All that decides which cells can run."""
+
+    hardware: Hardware
+    find: Find
+    unresolved: Mapping[str, str]  # why a cell has no lock
+    problems: Mapping[str, str]  # why a page can't be reached
+
+    def why_not(self, cell: Cell) -> tuple[Outcome, str] | None:
+        """Say why a cell can't run here. `None` means that it can."""
+        refused = hardware.check(cell, self.hardware)
+        if refused is not None:
+            return refused.outcome, refused.reason
+        if cell.floating and any(self.problems.get(page) for page in sources(cell)):
+            return Outcome.UNAVAILABLE, "{} can't be reached".format(", ".join(sources(cell)))
+        if not cell.floating and not any(way.lock.is_file() for way in (cell, cell.original) if way is not None):
+            reason = self.unresolved.get(cell.name, "it has no lock; make lock CELL={}".format(cell.name))
+            return Outcome.UNAVAILABLE, reason
+        if self.find(cell.python) is None:
+            return Outcome.NOT_RUN, "there is no Python {} here yet".format(cell.python)
+        return None
+
+
+@dataclass(frozen=True)
+class Backend:
+    name: str
+    needs: str
+    can_run: str
+    others: str  # why the other cells can't run, a line for each reason
+
+
+def backends(cells: Sequence[Cell], here: Here) -> Iterator[Backend]:
+    for backend in BACKENDS:
+        own = [cell for cell in cells if cell.backend == backend]
+        reasons: dict[tuple[Outcome, str], list[Cell]] = {}
+        for cell in own:
+            reason = here.why_not(cell)
+            if reason is not None:
+                reasons.setdefault(reason, []).append(cell)
+        number = len(own) - sum(map(len, reasons.values()))
+        lines = [
+            "{} {}: {}".format(_names_or_number(refused, own), outcome.value, reason)
+            for (outcome, reason), refused in reasons.items()
+        ]
+        yield Backend(backend, needs(backend, own), "{} of {}".format(number, len(own)), "\n".join(lines))
+
+
+def needs(backend: str, cells: Sequence[Cell]) -> str:
+    """What the cells of a backend need, as a range from the oldest cell to the newest."""
+    if backend == "cuda":
+        drivers = sorted({cell.supports.driver_min for cell in cells if cell.supports.driver_min}, key=Version)
+        lowest = [cell.supports.compute_capability_min for cell in cells if cell.supports.compute_capability_min]
+        driver = ", driver {} or later".format(_range(drivers)) if drivers else ""
+        capability = ", compute capability {}.{} or higher".format(*min(lowest)) if lowest else ""
+        return "an NVIDIA GPU" + driver + capability
+    if backend == "tpu":
+        generations = sorted({generation for cell in cells for generation in cell.supports.tpu})
+        return "a TPU VM" + (", {}".format(", ".join(generations)) if generations else "")
+    pythons = sorted({cell.python for cell in cells}, key=Version)
+    return "Python " + _range(pythons)
+
+
+def _range(versions: Sequence[str]) -> str:
+    return (
+        versions[0]
+        if len(versions) == 1
+        else "{} (the oldest cell) to {} (the newest)".format(versions[0], versions[-1])
+    )
+
+
+def _names_or_number(refused: Sequence[Cell], own: Sequence[Cell]) -> str:
+    if len(refused) == len(own):
+        return "all"
+    return ", ".join(cell.name for cell in refused) if len(refused) < 4 else str(len(refused))
+
+
+# ---- On the screen ---------------------------------------------------------------------------------------------------
+
+
+def show(
+    cells: Sequence[Cell],
+    console: Console | None = None,
+    here: Hardware | None = None,
+    find: Find = interpreters.find,
+    ask: Ask = ask,
+    reach: Reach = reach,
+    env: Mapping[str, str] = os.environ,
+    folder: Path = ROOT,
+) -> None:
+    """Print the whole report."""
+    console = console or Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    with console.status("Looking around ..."):
+        here = hardware.here() if here is None else here
+        found_pages = pages(cells, env)
+        problems = reach_all(found_pages, reach)
+        sections = {
+            "Pythons": list(pythons(cells, find)),
+            "Tools": list(tools(interpreters.uv_path(env), ask)),
+            "Containers": list(containers(shutil.which("docker", path=env.get("PATH")), env, ask)),
+            "Accelerators": list(accelerators(here)),
+            "Network": list(network(found_pages, problems)),
+            "Machine": list(machine(here, shutil.disk_usage(folder).free / 2**30)),
+        }
+    for title, lines in sections.items():
+        console.print("[bold]{}[/bold]".format(title))
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        table.add_column(width=1)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for line in lines:
+            table.add_row(MARKS[line.ok], escape(line.what), escape(safe(line.says)))
+        console.print(table)
+        console.print()
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("Backend", "Its cells need", "Can run here", "The others"):
+        table.add_column(column, overflow="fold")
+    for row in backends(cells, Here(here, find, locks.unresolved(LOCKS), problems)):
+        table.add_row(row.name, escape(row.needs), row.can_run, escape(safe(row.others)))
+    console.print(table)
+
+
+PLAIN_WIDTH = 120  # the width of the output if it doesn't go to a terminal
+MARKS = {True: "[green]✓[/green]", False: "[bold red]✗[/bold red]", None: "[dim]·[/dim]"}

@@ -1,0 +1,191 @@
+"""The table as an HTML page. It fills in `page.html`: a grid, whose cells open the details of each result."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import TypeVar
+
+from harness.report.outcome_style import STYLES
+from harness.report.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Measure, Row
+from harness.results import Outcome, Result
+
+T = TypeVar("T")
+FLAG = "slow"
+COUNTS = ("failed", "errors", "passed", "skipped", "xfailed")
+VERSIONS = ("python", "jax", "jaxlib")
+PAGE = Path(__file__).with_name("page.html")
+
+
+def draw(grid: Grid) -> str:
+    """The whole page. It loads no other file. Equal grids give equal pages."""
+    return Template(PAGE.read_text(encoding="utf-8")).substitute(
+        summary=summary(grid),
+        bar="".join(
+            '<span class="{}" style="flex-grow: {}"></span>'.format(css(outcome), count)
+            for outcome, count in grid.tally().items()
+            if count
+        ),
+        legend="\n".join(explained(outcome, count) for outcome, count in grid.tally().items()),
+        head=head(grid),
+        body="\n".join(table_row(grid, row) for row in grid.rows),
+        footnotes="\n".join(footnotes(grid)),
+        notes=notes(grid),
+        details="\n".join(details(entry) for entry in grid.entries),
+    )
+
+
+# ---- The page --------------------------------------------------------------------------------------------------------
+
+
+def summary(grid: Grid) -> str:
+    when = "Runs of {}.".format(grid.dates) if grid.dates else "Nothing has been run yet."
+    message = "One suite of tests on {} lines of JAX ({}): {} cells{}. {}"
+    backends = ", ".join(TITLES[backend] for backend in grid.backends)
+    lines = sum(not row.found for row in grid.rows)
+    return escape(message.format(lines, backends, len(grid.cells), grid.found_count, when))
+
+
+def explained(outcome: Outcome, count: int) -> str:
+    sign = badge(outcome, outcome.value, "" if count else "none")
+    return "<li>{}<small><b>{}</b> · {}</small></li>".format(sign, count, escape(STYLES[outcome].meaning))
+
+
+def head(grid: Grid) -> str:
+    """The titles of the columns. The measures follow the first backend, the CPU, on which they are taken."""
+    backends = ['<th scope="col">{}</th>'.format(TITLES[backend]) for backend in grid.backends]
+    measures = ['<th scope="col" class="measure">{}</th>'.format(escape(one.title)) for one in grid.measures]
+    return "".join(['<th scope="col">JAX</th>', *backends[:1], *measures, *backends[1:]])
+
+
+def table_row(grid: Grid, row: Row) -> str:
+    cells = [entry_cell(row.entries.get(backend)) for backend in grid.backends]
+    measures = [measured(grid, measure, row) for measure in grid.measures]
+    below = ", ".join(filter(None, (row.remark, "Python " + row.python)))
+    head = '<th scope="row"><span class="release">{}</span> <span class="soft">{}</span></th>'
+    return "<tr>{}{}</tr>".format(
+        head.format(escape(row.jax), escape(below)), "".join(cells[:1] + measures + cells[1:])
+    )
+
+
+def entry_cell(entry: Entry | None) -> str:
+    if entry is None:
+        return "<td></td>"
+    facts = " · ".join("<span>{}</span>".format(escape(fact)) for fact in entry.facts)
+    facts = '<span class="facts">{}</span>'.format(facts) if facts else ""
+    button = '<button type="button" class="cell" popovertarget="{}" title="{}">{}{}</button>'
+    return "<td>{}</td>".format(
+        button.format(escape(entry.cell.name), escape(entry.reason), badge(entry.outcome, entry.words), facts)
+    )
+
+
+def measured(grid: Grid, measure: Measure, row: Row) -> str:
+    value = row.measured(measure)
+    if value is None:
+        return '<td class="measure unmeasured">{}</td>'.format(escape(row.why_unmeasured(measure)))
+    far = grid.is_far(measure, row)
+    longest = max(other.measured(measure) or 0 for other in grid.rows) or 1
+    return '<td class="measure{}">{:.1f}{}<span class="track" aria-hidden="true">{}</span></td>'.format(
+        " far" if far else "",
+        value,
+        " " + FLAG if far else "",
+        '<span style="width: {:.0f}%"></span>'.format(100 * value / longest),
+    )
+
+
+def badge(outcome: Outcome, words: str, more: str = "") -> str:
+    text = '<span class="badge {}"><span class="mark" aria-hidden="true">{}</span>{}</span>'
+    return text.format(" ".join(filter(None, (css(outcome), more))), STYLES[outcome].mark, escape(words))
+
+
+def css(outcome: Outcome) -> str:
+    return outcome.value.replace(" ", "-")
+
+
+def footnotes(grid: Grid) -> list[str]:
+    said = [BRIDGED + "; docker/bridge/README.md has more."] * grid.bridged
+    said += [FOUND + "."] * grid.found
+    said += [measure.explained(FLAG) for measure in grid.measures]
+    return ['<p class="footnote">{}</p>'.format(escape(one)) for one in said]
+
+
+def notes(grid: Grid) -> str:
+    if not grid.notes:
+        return ""
+    item = '<li>{}<div class="why">{}<p>{}</p></div></li>'
+    items = [
+        item.format(badge(note.outcome, note.outcome.value), escape(note.cells), text(note.reason))
+        for note in grid.notes
+    ]
+    return '<h2>Why the other cells have not passed</h2>\n<ul class="notes">\n{}\n</ul>'.format("\n".join(items))
+
+
+# ---- The details of a cell -------------------------------------------------------------------------------------------
+
+
+def details(entry: Entry) -> str:
+    name = escape(entry.cell.name)
+    facts = "".join("<dt>{}</dt><dd>{}</dd>".format(escape(key), value) for key, value in detail_items(entry) if value)
+    return (
+        '<section popover id="{0}" aria-labelledby="title-{0}">\n'
+        '<header><h3 id="title-{0}">{0}</h3>{1}'
+        '<button type="button" class="close" popovertarget="{0}" popovertargetaction="hide">Close</button></header>\n'
+        "<dl>{2}</dl>\n</section>"
+    ).format(name, badge(entry.outcome, entry.words), facts)
+
+
+def detail_items(entry: Entry) -> Iterable[tuple[str, str]]:
+    """Each kind of detail with its HTML, which is empty if the result has no such detail."""
+    result = entry.result
+    yield "Reason", text(entry.reason)
+    yield "Failures", bullet_list(result.failures)
+    yield "Tests", escape(", ".join("{1} {0}".format(*one) for one in ordered(result.counts, COUNTS) if one[1]))
+    yield "Time", escape(", ".join("{} {:.1f} s".format(key, value) for key, value in result.seconds.items()))
+    yield "Run", escape(run(result))
+    yield "Tier", escape(entry.cell.tier)
+    yield "Versions", escape(", ".join("{} {}".format(*one) for one in ordered(result.versions, VERSIONS)))
+    yield "Devices", escape(", ".join(device(one) for one in result.devices))
+    yield "Driver", escape(result.driver)
+    yield "Measures", escape(", ".join("{} {:g}".format(*one) for one in result.measures.items()))
+    yield "Hashes", "<br>".join(hashed(what, value) for what, value in result.hashes.items() if value)
+    yield "Evidence", collapsed(result.evidence)
+
+
+def run(result: Result) -> str:
+    """When and where the run was."""
+    if not result.started:
+        return ""
+    where = "in a container" if result.where == "container" else "on the host"
+    return "{} UTC, {}".format(result.started[:16].replace("T", " "), where)
+
+
+def ordered(facts: Mapping[str, T], first: Sequence[str]) -> list[tuple[str, T]]:
+    """The facts with those named in `first` at the front, and the others in their order."""
+    return [(key, facts[key]) for key in dict.fromkeys((*first, *facts)) if key in facts]
+
+
+def hashed(what: str, value: str) -> str:
+    return '{} <code class="hash">{}</code>'.format(escape(what), escape(value))
+
+
+def device(facts: dict[str, object]) -> str:
+    return "{} {} ({})".format(facts.get("platform", ""), facts.get("id", ""), facts.get("kind", ""))
+
+
+def bullet_list(items: list[str]) -> str:
+    found = "".join("<li><code>{}</code></li>".format(escape(one)) for one in items)
+    return "<ul>{}</ul>".format(found) if found else ""
+
+
+def collapsed(facts: dict[str, object]) -> str:
+    if not facts:
+        return ""
+    shown = json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False)
+    return "<details><summary>what proof of place saw</summary><pre>{}</pre></details>".format(escape(shown))
+
+
+def text(reason: str) -> str:
+    """The reason as HTML. What is between backticks becomes code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(reason))

@@ -1,0 +1,117 @@
+"""The published record, `docker/record.json`: the results of runs on any machine. It is committed.
+
+`make table` adds newer results of this checkout to the record, and then draws the table from it. It removes no entry.
+The record doesn't decide which cells to run: only `results/` does.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from harness.results.result import Outcome, Result, fits
+from harness.results.resume import RAN
+from harness.system.files import from_json, write_whole
+from harness.system.paths import DOCKER, ROOT
+
+RECORD = DOCKER / "record.json"
+SCHEMA = 1
+# The fields of a result that are published. The other fields are long, or useful only on the machine of the run.
+PUBLISHED = (
+    "outcome",
+    "reason",
+    "where",
+    "bridge",
+    "started",
+    "seconds",
+    "counts",
+    "versions",
+    "devices",
+    "driver",
+    "measures",
+    "hashes",
+)
+HINTS = {name: hint for name, hint in get_type_hints(Result).items() if name in PUBLISHED}
+DEFAULTS = asdict(Result("", Outcome.NOT_RUN))
+
+
+class RecordError(Exception):
+    """The record can't be used. The message, for the user, ends with the next move."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("{}. Restore the committed record: git checkout -- docker/record.json".format(problem))
+
+
+def read(path: Path = RECORD) -> dict[str, Result]:
+    """The recorded results, by the names of their cells. Empty if there is no record yet.
+
+    Raises:
+        RecordError: The file isn't a record.
+        OSError: The file can't be read.
+    """
+    try:
+        stored = from_json(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise RecordError("{} isn't JSON: {}".format(path, error)) from error
+    cells = stored.get("cells") if isinstance(stored, dict) and stored.get("schema") == SCHEMA else None
+    if not isinstance(cells, dict):
+        raise RecordError("{} is not a record of schema {}".format(path, SCHEMA))
+    return {name: _recorded(path, name, facts) for name, facts in cells.items()}
+
+
+def _recorded(path: Path, name: str, facts: Any) -> Result:
+    """Read one entry of the record."""
+    usable = isinstance(facts, dict) and "outcome" in facts and {*facts, "unmeasured"} <= {*PUBLISHED, "unmeasured"}
+    if not usable or not all(fits(facts[key], hint) for key, hint in HINTS.items() if key in facts):
+        raise RecordError("{} has no usable entry for `{}`".format(path, name))
+    evidence = {"unmeasured": facts["unmeasured"]} if "unmeasured" in facts else {}
+    known = {key: value for key, value in facts.items() if key != "unmeasured"}
+    return Result(cell=name, evidence=evidence, **{**known, "outcome": Outcome(facts["outcome"])})
+
+
+def merged(record: Mapping[str, Result], results: Mapping[str, Result]) -> dict[str, Result]:
+    """For each cell the recorded result, or the result of this checkout if that replaces it."""
+    return {**record, **{name: result for name, result in results.items() if supersedes(result, record.get(name))}}
+
+
+def supersedes(new: Result, recorded: Result | None) -> bool:
+    """Whether a new result replaces the recorded one: a later run does, and so does the first run of a cell."""
+    if recorded is None:
+        return True
+    if new.outcome in RAN and recorded.outcome in RAN:
+        return new.started > recorded.started
+    return new.outcome in RAN or (recorded.outcome not in RAN and new.outcome is not Outcome.NOT_RUN)
+
+
+def write(known: Mapping[str, Result], path: Path = RECORD) -> bool:
+    """Write the record. A cell that was not run has no entry.
+
+    Returns:
+        Whether the file changed.
+
+    Raises:
+        OSError: The file can't be written.
+    """
+    cells = {name: published(known[name]) for name in sorted(known) if known[name].outcome is not Outcome.NOT_RUN}
+    content = {
+        "schema": SCHEMA,
+        "about": "`make table` adds newer results to this file, and draws the table from it.",
+        "cells": cells,
+    }
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return False
+    write_whole(path, text)
+    return True
+
+
+def published(result: Result) -> dict[str, Any]:
+    """The published fields of a result. Fields with their default value are left out."""
+    result = replace(result, reason=result.reason.replace(str(ROOT) + "/", ""))
+    facts = {one.name: getattr(result, one.name) for one in fields(Result) if one.name in PUBLISHED}
+    unmeasured = result.evidence.get("unmeasured")
+    said = {name: value for name, value in facts.items() if value != DEFAULTS[name] or name == "outcome"}
+    return {**said, **({"unmeasured": unmeasured} if unmeasured else {})}

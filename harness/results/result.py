@@ -1,0 +1,180 @@
+"""The result of a cell: one JSON file, `results/<cell>.json`. A reader never sees half of it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from harness.system.files import from_json, write_whole
+from harness.system.paths import RESULTS
+from harness.system.safe_text import safe, safe_within
+
+SCHEMA = 2
+
+
+class Outcome(str, Enum):
+    """The six outcomes of a cell. Only `PASSED` is a success."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    UNSUPPORTED = "unsupported"  # this hardware or its driver can't run it
+    UNAVAILABLE = "unavailable"  # its packages can't be fetched, or don't install from the lock
+    NOT_RUN = "not run"  # a device or an interpreter is missing here, or it was never run, or the run was interrupted
+    STALE = "stale"  # it has a result, but the source, lock or image changed since
+
+
+@dataclass(frozen=True)
+class Result:
+    """The result of one run of one cell."""
+
+    cell: str
+    outcome: Outcome
+    reason: str = ""  # one line for the user, with the next move
+    where: str = "host"  # or "container"
+    bridge: bool = False  # an old JAX ran on jaxlib 0.4.13, see docker/bridge
+    started: str = ""  # ISO 8601, UTC
+    seconds: dict[str, float] = field(default_factory=dict)  # setup, tests, total
+    counts: dict[str, int] = field(default_factory=dict)  # passed, failed, errors, skipped, xfailed
+    failures: list[str] = field(default_factory=list)  # names of failed tests, 50 at most
+    versions: dict[str, str] = field(default_factory=dict)  # python, jax, jaxlib, numpy ...
+    devices: list[dict[str, Any]] = field(default_factory=list)  # platform, kind, id
+    driver: str = ""
+    evidence: dict[str, Any] = field(default_factory=dict)  # what proof_of_place saw
+    measures: dict[str, float] = field(default_factory=dict)  # loop_ratio ...
+    hashes: dict[str, str] = field(default_factory=dict)  # lock, source, image (see `fingerprint`), and the device
+    run: str = ""  # a random id of the run, so that a file of another run isn't used by mistake
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        """Make all strings safe to show in a terminal, on a page or in a log."""
+        for one in fields(self):
+            object.__setattr__(self, one.name, safe_within(getattr(self, one.name)))
+
+
+class ResultError(Exception):
+    """The file of a result can't be used. The message, for the user, names the file and the next move."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(safe(message))
+
+
+def write(result: Result, folder: Path = RESULTS) -> Path:
+    """Write the result of a cell. The last result stays in place until the new one is completely on the disk.
+
+    Raises:
+        OSError: The new result can't be written. The last result is unchanged.
+    """
+    path = _path(result.cell, folder)
+    write_whole(path, json.dumps(asdict(result), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    return path
+
+
+def read(cell_name: str, folder: Path = RESULTS) -> Result | None:
+    """The last result of a cell, or `None` if there is none.
+
+    Raises:
+        ResultError: There is a file, but it can't be read as a result.
+    """
+    path = _path(cell_name, folder)
+    if path.exists() and not path.is_file():  # reading a FIFO would never end
+        raise _unusable(path, cell_name, "can't be read: it is not a regular file")
+    try:
+        stored = from_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unusable(path, cell_name, "can't be read: {}".format(error.strerror)) from error
+    except ValueError as error:
+        raise _unusable(path, cell_name, "isn't JSON: {}".format(error)) from error
+    problem = _problem(stored, cell_name)
+    if problem:
+        raise _unusable(path, cell_name, problem)
+    return Result(**{**stored, "outcome": Outcome(stored["outcome"])})
+
+
+def last(cell_name: str, folder: Path = RESULTS) -> Result | None:
+    """The last result of a cell, or `None` if there is none or it can't be used."""
+    try:
+        return read(cell_name, folder)
+    except ResultError:
+        return None
+
+
+def as_of_now(result: Result, hashes: Mapping[str, str]) -> Result:
+    """The result, marked stale if the lock, source, image or device of the run isn't today's. `hashes` are today's.
+
+    "Not run" and "unsupported" depend on the machine alone, so such a result never becomes stale.
+    """
+    if result.outcome is Outcome.UNAVAILABLE and "lock" not in result.hashes:
+        return result  # the cell had no lock
+    relevant = {
+        Outcome.PASSED: ("source", "lock", "image", "device"),
+        Outcome.FAILED: ("source", "lock", "image", "device"),
+        Outcome.UNAVAILABLE: ("lock", "image"),
+    }
+    changed = [what for what in relevant.get(result.outcome, ()) if _differs(what, result.hashes, hashes)]
+    if not changed:
+        return result
+    when = " on " + result.started[:10] if result.started else ""
+    shown = "was {}{}".format(result.outcome.value, when)
+    if result.hashes.get("device"):
+        shown += " on {}".format(result.hashes["device"])
+    others = [what for what in changed if what != "device"]
+    why = ["the {} changed since".format(" and the ".join(others))] if others else []
+    why += ["this machine has {}".format(hashes.get("device") or "no such device")] * ("device" in changed)
+    return replace(result, outcome=Outcome.STALE, reason="; ".join([shown, *why]))
+
+
+def _differs(what: str, then: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    if what == "image" and not now.get(what):
+        return False  # on the host, today's image isn't known
+    if what == "device":  # `now` has no device where it doesn't matter, as in the table
+        return what in now and (not now[what] or then.get(what) != now[what])
+    return then.get(what, "") != now.get(what, "")
+
+
+def _path(cell_name: str, folder: Path) -> Path:
+    return folder / (cell_name + ".json")
+
+
+def _unusable(path: Path, cell_name: str, problem: str) -> ResultError:
+    command = "make cell CELL=" + cell_name
+    if cell_name.endswith("-found"):  # a run that belongs to no cell, see `harness.run.installed_jax`
+        command = "make test-here BACKEND=" + cell_name.split("-")[-2]
+    return ResultError("{} {}. Delete it and run it again: {}".format(path, problem, command))
+
+
+def _problem(stored: Any, cell_name: str) -> str:
+    """Why this JSON is not a result of the cell, or an empty string if it is one."""
+    if not isinstance(stored, dict):
+        return "holds no JSON object"
+    if stored.get("schema") != SCHEMA:
+        return "has schema {!r}, and this harness reads schema {}".format(stored.get("schema"), SCHEMA)
+    hints = get_type_hints(Result)
+    expected = {one.name for one in fields(Result)}
+    if set(stored) != expected:
+        wrong = ", ".join("`{}`".format(name) for name in sorted(set(stored) ^ expected))
+        return "has unknown or missing keys: {}".format(wrong)
+    for name, hint in hints.items():
+        if not fits(stored[name], hint):
+            return "has `{}: {!r}`, which isn't {}".format(name, stored[name], getattr(hint, "__name__", hint))
+    if stored["cell"] != cell_name:
+        return "is a result of `{}`".format(stored["cell"])
+    return ""
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value read from JSON has the type that the annotation says."""
+    if hint is Any:
+        return True
+    if get_origin(hint) is dict:
+        return isinstance(value, dict) and all(fits(item, get_args(hint)[1]) for item in value.values())
+    if get_origin(hint) is list:
+        return isinstance(value, list) and all(fits(item, get_args(hint)[0]) for item in value)
+    if hint is Outcome:
+        return value in [outcome.value for outcome in Outcome]
+    if hint is float:
+        return type(value) in (int, float)
+    return type(value) is hint

@@ -1,0 +1,145 @@
+"""Read the files that a run wrote, without trusting them.
+
+The packages of a cell run their own code, and can write to the folder of the report. So this module follows no link,
+waits for no FIFO, limits the size of each file, and uses only content of the expected form.
+"""
+
+import contextlib
+import os
+import re
+import stat
+import tarfile
+import xml.etree.ElementTree
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, get_type_hints
+
+from harness.results.result import Result, fits
+from harness.system.files import from_json, write_whole
+from harness.system.safe_text import without_places
+
+MIB = 2**20
+# The files that a run may write, with the largest size of each.
+MAX_BYTES = {"report.json": 16 * MIB, "junit.xml": 64 * MIB, "progress.json": 4096}
+MAX_MEMBERS = 1000  # in an archive
+REPORTED = ("counts", "failures", "versions", "devices", "driver", "evidence", "measures", "seconds")
+REPORT = {name: hint for name, hint in get_type_hints(Result).items() if name in REPORTED}
+
+
+class Unusable(Exception):
+    """A file of the run can't be used. The message continues "what it left can't be used: "."""
+
+
+def report(path: Path) -> dict[str, Any] | None:
+    """The report that docker/inside/cell_report.py writes at the end of a run, or `None` if there is none.
+
+    Raises:
+        Unusable: The file is not a report.
+    """
+    try:
+        found = _json(read(path))
+    except FileNotFoundError:
+        return None
+    if not isinstance(found, dict):
+        raise Unusable("{} holds no JSON object".format(path.name))
+    for name, value in found.items():
+        if name in REPORT and not fits(value, REPORT[name]):
+            raise Unusable("{} has a `{}` of the wrong form".format(path.name, name))
+    return found
+
+
+def progress(content: bytes | str) -> tuple[int, int, int] | None:
+    """How many tests are done, how many there are, and how many failed; `None` if the content isn't progress."""
+    with contextlib.suppress(Unusable, KeyError, TypeError):
+        found = _json(content)
+        counts = found["done"], found["total"], found["failed"]
+        if all(type(count) is int and count >= 0 for count in counts):
+            return counts
+    return None
+
+
+def read_progress(path: Path) -> tuple[int, int, int] | None:
+    """The progress in a file. `None` before the tests begin."""
+    try:
+        return progress(read(path))
+    except (FileNotFoundError, Unusable):
+        return None
+
+
+def keep_junit(path: Path, kept: Path) -> None:
+    """Copy the JUnit report from `path` to `kept`. If it can't be used, remove the earlier report from `kept` too.
+
+    Raises:
+        OSError: The copy can't be written.
+    """
+    try:
+        text = read(path).decode("utf-8")
+        # pytest writes neither of these, and a parser may fetch the files that they name.
+        if "<!DOCTYPE" in text or "<!ENTITY" in text:
+            raise Unusable("{} declares its own document type".format(path.name))
+        if not re.match(r"""(<\?xml version="1\.0" encoding=["']utf-8["']\?>)?\s*<[A-Za-z]""", text):
+            raise Unusable("{} doesn't begin as pytest's reports do".format(path.name))  # for example another encoding
+        xml.etree.ElementTree.fromstring(text)
+        text = re.sub(r'(<testsuite\b[^>]*?) hostname="[^"]*"', r"\1", text)
+        write_whole(kept, without_places(text))
+    except (FileNotFoundError, Unusable, UnicodeDecodeError, xml.etree.ElementTree.ParseError):
+        kept.unlink(missing_ok=True)
+
+
+def read(path: Path) -> bytes:
+    """The content of a file that a run wrote.
+
+    Raises:
+        FileNotFoundError: The run wrote no such file.
+        Unusable: The file is a link or a device, or too large.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # don't wait for the writer of a FIFO
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Unusable("{} can't be opened as a file: {}".format(path.name, error.strerror)) from error
+    with open(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise Unusable("{} is not a regular file".format(path.name))
+        return _read_limited(file, path.name)
+
+
+def unpack(archive: IO[bytes], folder: Path) -> None:
+    """Extract the expected files of an archive that `docker cp` made into a folder. Ignore all other members.
+
+    Raises:
+        Unusable: An expected file is not a regular file, or the archive is too large.
+    """
+    skipped = 0
+    try:
+        with tarfile.open(fileobj=archive, mode="r|") as members:
+            for number, member in enumerate(members):
+                parts = PurePosixPath(member.name).parts
+                expected = len(parts) == 2 and parts[1] in MAX_BYTES
+                skipped += 0 if expected else member.size
+                if number >= MAX_MEMBERS or skipped > sum(MAX_BYTES.values()):
+                    raise Unusable("the archive holds more than a run writes")
+                if not expected:
+                    continue
+                file = members.extractfile(member) if member.isreg() else None
+                if file is None:
+                    raise Unusable("{} is not a regular file".format(parts[1]))
+                (folder / parts[1]).write_bytes(_read_limited(file, parts[1]))
+    except tarfile.TarError as error:
+        raise Unusable("the archive is broken: {}".format(error)) from error
+
+
+def _read_limited(file: IO[bytes], name: str) -> bytes:
+    limit = MAX_BYTES[name]
+    data = file.read(limit + 1)
+    if len(data) > limit:
+        raise Unusable("{} is larger than {} bytes".format(name, limit))
+    return data
+
+
+def _json(content: bytes | str) -> Any:
+    """Raises: Unusable."""
+    try:
+        return from_json(content)
+    except ValueError as error:
+        raise Unusable("it isn't JSON: {}".format(error)) from error

@@ -1,0 +1,249 @@
+"""The list of cells, from `docker/matrix.toml`: each combination of JAX, Python and backend that the suite runs on."""
+
+import datetime
+import difflib
+import fnmatch
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+
+from harness.rows.matrix_file import BACKENDS, TIERS, Matrix
+from harness.rows.toml_schema import MatrixError, Table, read_toml
+from harness.system.paths import LOCKS, MATRIX, ROOT
+
+__all__ = [
+    "BACKENDS",
+    "TIERS",
+    "Cell",
+    "MatrixError",
+    "Supports",
+    "UnknownCell",
+    "caps",
+    "load",
+    "select",
+    "suite_requires",
+]
+
+
+class UnknownCell(MatrixError):
+    """No cell matches a name or a pattern."""
+
+
+@dataclass(frozen=True)
+class Supports:
+    """The hardware that a cell's wheels run on. `None`, or an empty `tpu`, means that no limit is known."""
+
+    compute_capability_min: tuple[int, int] | None = None
+    compute_capability_max: tuple[int, int] | None = None
+    driver_min: str | None = None
+    tpu: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One JAX on one Python and one backend. A floating cell takes the newest JAX each time, and has no lock."""
+
+    jax: str  # "0.4.30"; or "latest" or "nightly" for a floating cell
+    python: str
+    backend: str
+    platform: str  # what JAX calls the devices of the backend
+    tier: str
+    jaxlib: str | None  # the jaxlib that was released with this JAX; `None` for a floating cell
+    as_of: datetime.date | None  # the lock uses only files uploaded by this day; `None` for a floating cell
+    requires: tuple[str, ...]  # JAX, its caps, and what the library and its suite need
+    bridge: bool = False  # JAX runs on another jaxlib than its own, see docker/bridge
+    find_links: tuple[str, ...] = ()
+    index_url: str | None = None  # used in addition to the package index
+    prerelease: bool = False
+    supports: Supports = field(default_factory=Supports)
+    base: str | None = None  # the base image of its container
+    original: "Cell | None" = None  # if this is a bridge cell: the same cell with the jaxlib of its time
+    suffix: str = ""  # ends the name of the lock; not empty in the `original` of a bridge cell
+
+    @property
+    def name(self) -> str:
+        return "py{}-jax{}-{}".format(self.python.replace(".", ""), self.jax, self.backend)
+
+    @property
+    def lock(self) -> Path:
+        return LOCKS / (self.name + self.suffix + ".txt")
+
+    @property
+    def floating(self) -> bool:
+        return self.as_of is None
+
+    @property
+    def installed_jaxlib(self) -> str | None:
+        """The jaxlib that is installed when the cell runs. On the bridge it isn't the one released with its JAX."""
+        return pinned(self.requires, "jaxlib") if self.bridge else self.jaxlib
+
+    @property
+    def expects(self) -> dict[str, Any]:
+        """What docker/inside/proof_of_place.py checks when the cell runs."""
+        return {
+            "cell": self.name,
+            "python": self.python,
+            "jax": None if self.floating else self.jax,
+            "jaxlib": self.installed_jaxlib,
+            "backend": self.platform,
+            "bridge": self.bridge,
+        }
+
+
+def pinned(requires: Iterable[str], project: str) -> str | None:
+    """The version that the requirements pin a project to with `==`, or `None`."""
+    for line in requires:
+        requirement = Requirement(line)
+        if requirement.name == project:
+            for specifier in requirement.specifier:
+                if specifier.operator == "==":
+                    return specifier.version
+    return None
+
+
+def select(
+    cells: Sequence[Cell], names: Sequence[str] = (), tier: str | None = None, backend: str | None = None
+) -> list[Cell]:
+    """The cells that match all the conditions that are given.
+
+    Args:
+        names: Names or patterns such as `py311-*`. A cell has to match at least one.
+        tier: Select the cells of this tier and of the tiers before it.
+        backend: Select the cells of this backend.
+
+    Raises:
+        UnknownCell: A name or pattern matches no cell at all.
+        MatrixError: There is no such tier or backend.
+    """
+    _one_of("tier", tier, (*TIERS, None))
+    _one_of("backend", backend, (*BACKENDS, None))
+    for name in names:
+        if not any(fnmatch.fnmatchcase(cell.name, name) for cell in cells):
+            raise UnknownCell(_unknown(name, cells))
+    return [
+        cell
+        for cell in cells
+        if (not names or any(fnmatch.fnmatchcase(cell.name, name) for name in names))
+        and (tier is None or TIERS.index(cell.tier) <= TIERS.index(tier))
+        and (backend is None or cell.backend == backend)
+    ]
+
+
+def _unknown(name: str, cells: Sequence[Cell]) -> str:
+    nearest = difflib.get_close_matches(name.replace("*", ""), [cell.name for cell in cells], n=3, cutoff=0.5)
+    advice = "The nearest: {}.".format(", ".join(nearest)) if nearest else "`make cell` lists all cells."
+    return "There is no cell `{}`. {}".format(name, advice)
+
+
+def _one_of(what: str, found: str | None, expected: Sequence[str | None]) -> None:
+    if found not in expected:
+        message = "Expected a {} among {}, and got `{}`."
+        raise MatrixError(message.format(what, ", ".join(filter(None, expected)), found))
+
+
+def load(path: Path = MATRIX, project: Path = ROOT / "pyproject.toml") -> list[Cell]:
+    """All cells of all backends, in the order of the rows.
+
+    Raises:
+        MatrixError: The file can't be read, or it isn't valid.
+    """
+    matrix = Matrix(path)
+    tools = suite_requires(project)
+    cells: dict[str, Cell] = {}
+    for place, row in matrix.rows():
+        for backend in BACKENDS:
+            if backend not in row:
+                continue
+            cell = _cell(matrix, "{}, {}".format(place, backend), row, backend, tools)
+            if cell.name in cells:
+                raise matrix.error(
+                    place, "expected each cell once, and an earlier row also makes `{}`.".format(cell.name)
+                )
+            cells[cell.name] = cell
+    return list(cells.values())
+
+
+def caps(jax: str, path: Path = MATRIX) -> tuple[str, ...]:
+    """The requirements that a release of JAX has but doesn't declare. The release needs no row."""
+    return Matrix(path).caps(jax)
+
+
+def suite_requires(project: Path = ROOT / "pyproject.toml", markers: bool = False) -> tuple[str, ...]:
+    """The requirements of the library and of its suite in `pyproject.toml`, without JAX.
+
+    Args:
+        markers: Keep the markers, which say for which Python a line is.
+            A cell drops them: an extra package does no harm.
+    """
+    about = read_toml(project)["project"]
+    extras = about["optional-dependencies"]
+
+    def expand(lines: Sequence[str]) -> list[str]:
+        found: list[str] = []
+        for line in lines:
+            requirement = Requirement(line)
+            if requirement.name == about["name"]:  # an extra that includes another
+                for extra in sorted(requirement.extras):
+                    found += expand(extras[extra])
+            elif requirement.name != "jax":
+                requirement.marker = requirement.marker if markers else None
+                found.append(str(requirement))
+        return found
+
+    return tuple(sorted(set(expand(about["dependencies"]) + expand(extras["test"])), key=str.lower))
+
+
+def _cell(
+    matrix: Matrix, place: str, row: Table, backend: str, tools: tuple[str, ...], install: str | None = None
+) -> Cell:
+    """The row's cell on a backend. `install` names another way to install than the row's."""
+    way = {
+        **matrix.backends[backend],
+        **matrix.installs[backend][install or row[backend]["install"]],
+        **row[backend],
+    }
+    values = {"jax": row["jax"], "jaxlib": row.get("jaxlib"), "python": row["python"], "libtpu": way.get("libtpu")}
+
+    def fill(template: str) -> str:
+        for key in re.findall(r"{(.*?)}", template):
+            if values.get(key) is None:
+                raise matrix.error(place, "`{}` needs `{}`, which the row doesn't give.".format(template, key))
+        return template.format(**values)
+
+    listed = matrix.requirements(way["requirements"]) if "requirements" in way else ()
+    lowest, highest = map(_capability, way.get("compute_capability", ["", ""]))
+    cell = Cell(
+        jax=row["jax"],
+        python=row["python"],
+        backend=backend,
+        platform=way["platform"],
+        tier=row["tier"],
+        jaxlib=row.get("jaxlib"),
+        as_of=row.get("as_of"),
+        requires=(
+            *(matrix.requirement(place, fill(line)) for line in way["requires"]),
+            *listed,
+            *matrix.caps(row["jax"]),
+            *tools,
+        ),
+        find_links=tuple(way.get("find_links", ())),
+        index_url=way.get("index_url"),
+        prerelease=way.get("prerelease", False),
+        supports=Supports(lowest, highest, way.get("driver"), tuple(way.get("generations", ()))),
+        base=fill(way["base"]),
+    )
+    if "stands_in_for" not in way:
+        return cell
+    original = _cell(matrix, place, row, backend, tools, install=way["stands_in_for"])
+    return replace(cell, bridge=True, original=replace(original, suffix=".archive"))
+
+
+def _capability(text: str) -> tuple[int, int] | None:
+    if not text:
+        return None
+    major, minor = text.split(".")
+    return int(major), int(minor)

@@ -1,0 +1,204 @@
+"""Run one cell on this host with tox, in a process group that can be stopped.
+
+`tox.ini` and `toxfile.py` define what tox does. It is the same as when a user types `tox -e CELL`.
+"""
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from harness import locks, results
+from harness.results import Outcome, Result, run_files
+from harness.results.resume import displaces
+from harness.rows import Cell
+from harness.run import hardware, verdict
+from harness.run.environment import Environment
+from harness.source import fingerprint, snapshot
+from harness.system import interpreters
+from harness.system.paths import LOCKS, RESULTS, ROOT, WORK
+
+OnProgress = Callable[[str, int, int, int], None]  # phase, tests done, tests in all (0: not known), tests failed
+
+# With these exit statuses toxfile.py has written no result. The last result stays.
+BUSY, CHANGED, INTERRUPTED = 75, 76, 130
+NO_RESULT = {
+    BUSY: "another process is running it in this checkout",
+    CHANGED: snapshot.CHANGED,
+    INTERRUPTED: "it was interrupted",
+}
+POLL_S, STEP_S = 0.5, 0.05
+Stop = Sequence[tuple[signal.Signals, float]]
+# The signals that stop a process group, and how long each may take. tox gives pytest 10 and then 5 seconds.
+STOP: Stop = ((signal.SIGINT, 20.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
+
+
+def preflight(cell: Cell) -> Result | None:
+    """Say why the cell can't run here. `None`: no reason is known before the run."""
+    refusal = hardware.check(cell) or without_lock(cell)
+    if refusal is not None:
+        return refusal
+    if cell.floating and os.environ.get("UV_OFFLINE"):
+        reason = "UV_OFFLINE is set, so uv can't look up which release JAX {} is today; unset it".format(cell.jax)
+        return Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason=reason, bridge=cell.bridge)
+    if interpreters.obtain(cell.python) is None:
+        reason = interpreters.missing(cell.python)
+        return Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason=reason, bridge=cell.bridge)
+    return None
+
+
+def without_lock(cell: Cell) -> Result | None:
+    """The result of a cell that needs a lock and has none. `None`: it has one, or needs none."""
+    if cell.floating or preferred(cell).lock.is_file():
+        return None
+    known = locks.unresolved(LOCKS).get(cell.name)
+    known = known and "{}. If that has changed: make lock CELL={}".format(known.rstrip("."), cell.name)
+    reason = known or "it has no lock; make it: make lock CELL={}".format(cell.name)
+    return Result(cell=cell.name, outcome=Outcome.UNAVAILABLE, reason=reason, bridge=cell.bridge)
+
+
+def preferred(cell: Cell) -> Cell:
+    """The cell as it runs here: with the jaxlib of its own time if that can be downloaded, otherwise on the bridge."""
+    return locks.preferred(cell, _reachable)
+
+
+@functools.cache
+def _reachable(url: str) -> bool:
+    return locks.reachable(url)
+
+
+def hashes_of(cells: Iterable[Cell], source: Path = ROOT) -> dict[str, dict[str, str]]:
+    """For each cell, by name: the hashes that its result would have if it ran on this host now."""
+    cells = list(cells)
+    hashes = fingerprint.hashes_of(cells, source)
+    return {cell.name: {**hashes[cell.name], **hardware.identity(cell)} for cell in cells}
+
+
+def keep(result: Result, folder: Path = RESULTS) -> None:
+    """Write the result. A result of a real run stays if the new one only says that the cell can't run here."""
+    if displaces(result, results.last(result.cell, folder)):
+        results.write(result, folder)
+
+
+def run(
+    cell: Cell,
+    on_progress: OnProgress,
+    cancel: threading.Event,
+    *,
+    command: Sequence[str] = (sys.executable, "-m", "tox", "run", "--colored", "no", "-e"),
+    env: Mapping[str, str] = os.environ,
+    folder: Path = RESULTS,
+    work: Path = WORK,
+    stop: Stop = STOP,
+) -> Result:
+    """Run the cell and write its result. No result is written if `cancel` is set meanwhile, or if tox can't go on.
+
+    Raises:
+        OSError: The log or the result can't be written.
+    """
+    environment = Environment(work / cell.name)
+    environment.progress.unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / (cell.name + ".log")
+    hashes = hashes_of([cell])[cell.name]  # used only if toxfile.py, which hashes its snapshot, writes no result
+    clock, began = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    this_run = uuid.uuid4().hex
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [*command, cell.name],
+            cwd=ROOT,
+            env={**tox_variables(env, folder), "EQX_RUN": this_run},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            on_progress("environment", 0, 0, 0)
+            while not wait_briefly(process, cancel):
+                pass_on_progress(environment.progress, on_progress)
+        finally:
+            stop_group(process, stop)
+    status = INTERRUPTED if cancel.is_set() else process.returncode
+    if status in NO_RESULT:
+        return Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason=NO_RESULT[status], bridge=cell.bridge)
+    result = results.last(cell.name, folder)
+    if result is not None and result.run == this_run:  # not by its date, which may come from a wrong clock
+        return result
+    result = replace(
+        without_result(cell, status, log),
+        started=began,
+        seconds={"total": round(time.monotonic() - clock, 1)},
+        hashes=hashes,
+        run=this_run,
+    )
+    results.write(result, folder)
+    return result
+
+
+def tox_variables(env: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The environment variables for tox. The caller's `TOX...` variables are left out: they change what tox does."""
+    kept = {name: value for name, value in env.items() if not name.startswith("TOX")}
+    return {**kept, "EQX_RESULTS": str(folder), "EQX_PARENT": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+
+
+def wait_briefly(process: "subprocess.Popen[bytes]", cancel: threading.Event) -> bool:
+    """Wait a little. Returns whether the process has ended or `cancel` is set. Call `stop_group` afterwards."""
+    return ends_within(process, POLL_S) or cancel.is_set()
+
+
+def ends_within(process: "subprocess.Popen[bytes]", patience_s: float) -> bool:
+    """Wait for a process to end. Returns whether it has ended.
+
+    An ended process stays a zombie until it is waited for. So the kernel can't give its number to another process. This
+    number is also that of its process group.
+    """
+    if process.returncode is not None:
+        return True
+    deadline, step_s = time.monotonic() + patience_s, 0.001
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(step_s)
+        step_s = min(2 * step_s, STEP_S)
+    return True
+
+
+def pass_on_progress(progress: Path, on_progress: OnProgress) -> None:
+    """Pass on the progress that docker/inside/cell_report.py writes. Before the tests begin, there is none."""
+    tests = run_files.read_progress(progress)
+    if tests is not None:
+        on_progress("tests", *tests)
+
+
+def stop_group(process: "subprocess.Popen[bytes]", stop: Stop = STOP) -> None:
+    """Stop the whole process group, including processes that outlive its leader."""
+    if process.returncode is not None:
+        return  # the process was waited for, so its number may belong to another process now
+    try:
+        if not ends_within(process, 0):
+            for number, patience_s in stop:
+                os.killpg(process.pid, number)
+                if ends_within(process, patience_s):
+                    break
+    finally:  # also if a second Ctrl-C interrupts the loop
+        os.killpg(process.pid, signal.SIGKILL)
+        if ends_within(process, 5.0):  # if not, the process hangs in the kernel
+            process.wait()
+
+
+def without_result(cell: Cell, status: int, log: Path) -> Result:
+    """Make the result if tox ended and wrote none."""
+    output = log.read_text(encoding="utf-8", errors="replace")
+    if status < 0:
+        reason = "tox {}; the end of {} says more".format(verdict.how_it_ended(status), log)
+        return Result(cell=cell.name, outcome=Outcome.FAILED, reason=reason, bridge=cell.bridge)
+    return verdict.of_setup(cell, output)

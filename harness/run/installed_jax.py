@@ -1,0 +1,386 @@
+"""Run the suite with the JAX and the packages that are installed in this Python.
+
+This isn't a cell of the matrix, because its packages don't come from a lock. But it runs the same suite with the same
+proof of place, and its result lists all installed packages. Its name ends in `-found`: `py312-jax0.11.2-cuda-found`.
+
+This module imports only the standard library and packages that come with pytest.
+"""
+
+import codecs
+import contextlib
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, distributions, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.version import InvalidVersion, Version
+
+from harness import rows
+from harness.results import Outcome, Result, run_files
+from harness.rows import Cell
+from harness.rows.matrix_file import Matrix
+from harness.run import environment, hardware, host, verdict
+from harness.run.environment import Environment
+from harness.source import snapshot, suite
+from harness.system import isolation, signals
+from harness.system.files import write_whole
+from harness.system.inside import inventory
+from harness.system.paths import MATRIX, RESULTS, ROOT
+from harness.system.safe_text import safe
+
+NAME = re.compile(r"py(\d)(\d+)-jax([\w.]+)-(cpu|cuda|tpu)-found")
+# Load only the pytest plugins that the suite needs, even if more are installed.
+PYTEST = (sys.executable, "-m", "pytest", "-p", "xdist", "-p", "hypothesispytest")
+PLUGINS = ("-p", "proof_of_place", "-p", "cell_report", "-p", "workers", "-n", "auto")
+NEVER = threading.Event()
+
+
+@dataclass(frozen=True)
+class InstalledCell(Cell):
+    """A cell that stands for the packages of this machine instead of a row of the matrix."""
+
+    @property
+    def name(self) -> str:
+        return super().name + "-found"
+
+    @property
+    def floating(self) -> bool:
+        return False  # its JAX is known
+
+
+def installed_cell(python: str, jax: str, backend: str, jaxlib: str | None = None) -> InstalledCell:
+    platform = Matrix(MATRIX).backends[backend]["platform"]
+    return InstalledCell(jax, python, backend, platform, tier="nightly", jaxlib=jaxlib, as_of=None, requires=())
+
+
+def this_python(backend: str) -> InstalledCell:
+    python = "{}.{}".format(*sys.version_info)
+    return installed_cell(python, version("jax").split("+")[0], backend, version("jaxlib").split("+")[0])
+
+
+def among(cells: Iterable[Cell], folder: Path = RESULTS, recorded: Iterable[str] = ()) -> list[Cell]:
+    """Insert the `-found` runs into the list of cells, in the order of their JAX.
+
+    Args:
+        cells: The cells of the matrix.
+        folder: The `-found` runs with a result in this folder are inserted.
+        recorded: The names of more `-found` runs.
+    """
+    found = list(cells)
+    names = dict.fromkeys([*recorded, *(path.stem for path in sorted(folder.glob("*-found.json")))])
+    new = list(filter(None, map(parse_name, names)))
+    for one in sorted(new, key=lambda one: (Version(one.jax), one.name)):
+        before = [i for i, other in enumerate(found) if not other.floating and Version(other.jax) <= Version(one.jax)]
+        found.insert(max(before, default=-1) + 1, one)
+    return found
+
+
+def parse_name(name: str) -> InstalledCell | None:
+    """The run of that name. `None`: it isn't the name of a `-found` run."""
+    match = NAME.fullmatch(name)
+    try:
+        return match and installed_cell("{}.{}".format(match[1], match[2]), str(Version(match[3])), match[4])
+    except InvalidVersion:
+        return None
+
+
+def missing(project: Path = ROOT / "pyproject.toml") -> list[str]:
+    """The requirements of the library and its suite that this Python doesn't meet."""
+    return [
+        line for line in ("jax", "jaxlib", *rows.suite_requires(project, markers=True)) if not is_met(Requirement(line))
+    ]
+
+
+def is_met(requirement: Requirement) -> bool:
+    if requirement.marker is not None and not requirement.marker.evaluate():
+        return True  # it is a requirement for other Pythons only
+    try:
+        return requirement.specifier.contains(version(requirement.name), prereleases=True)
+    except PackageNotFoundError:
+        return False
+
+
+def installed() -> list[str]:
+    """The installed packages. An interrupted pip leaves folders without a name: they don't count."""
+    return inventory.lines(one for one in distributions() if "Name" in one.metadata)
+
+
+def run(
+    backend: str,
+    args: Sequence[str] = (),
+    *,
+    pytest: Sequence[str] = PYTEST,
+    folder: Path = RESULTS,
+    env: Mapping[str, str] = os.environ,
+) -> int:
+    """Run the suite, show its output and write its result. With `args` for pytest, write no result.
+
+    Returns:
+        The exit status.
+    """
+
+    def test(cell: InstalledCell, heard: Sequence[int]) -> int:
+        with prepared(cell) as ready:
+            if not args:
+                return keep(run_suite(ready, pytest, folder, env, heard), folder)
+            status = ready.follow([*pytest, *PLUGINS, *args], env, folder / (cell.name + ".log"), heard)
+        print("{}: a part of the suite; no result is written.".format(cell.name))
+        return 1 if status else 0
+
+    return attempt(backend, test)
+
+
+def attempt(backend: str, run: Callable[[InstalledCell, Sequence[int]], int]) -> int:
+    """Check what the suite needs, and then call `run`. Returns the exit status.
+
+    Args:
+        backend: The backend to run on.
+        run: It gets the cell, and a list that fills with the signals that come meanwhile. It may raise `Interrupted`
+            and `OSError`.
+    """
+    not_met = missing()
+    if not_met:
+        message = "{0} lacks what the suite needs: {1}. Install it, {0} -m pip install {2}, or choose another Python."
+        quoted = " ".join("'{}'".format(line) for line in not_met)
+        print(message.format(sys.executable, ", ".join(not_met), quoted), file=sys.stderr)
+        return 3
+    cell = this_python(backend)
+    refusal = hardware.check(cell)
+    if refusal is not None:
+        print("{0.cell}: {0.outcome.value}: {0.reason}".format(refusal), file=sys.stderr)
+        return 3
+    print("{}: JAX {} of {}, as installed".format(cell.name, cell.jax, sys.executable), flush=True)
+
+    heard: list[int] = []
+
+    def hear(number: int) -> None:
+        # Only note the first signal: `follow` reads the list. An exception could come while a process is starting, and
+        # then nothing would stop that process.
+        heard.append(number)
+        if len(heard) > 1:
+            raise Interrupted(number)
+
+    try:
+        with signals.heard_by(hear):
+            return run(cell, heard)
+    except Interrupted as ended:
+        print("{}: interrupted; no result is written.".format(cell.name), file=sys.stderr)
+        return 128 + ended.number
+    except BrokenPipeError:  # the reader of the output is gone, for example `| head`
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        print("It can't go on: {}. Correct that, and run it again.".format(error), file=sys.stderr)
+        return 3
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A temporary folder with the suite and the library."""
+
+    cell: InstalledCell
+    place: Environment
+    hashes: dict[str, str]
+    installed: list[str]
+    began: float
+
+    def follow(
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        log: Path,
+        heard: Sequence[int],
+        deadline: float = math.inf,
+        stop: host.Stop = host.STOP,
+    ) -> int | None:
+        """Run a command in the folder. See `follow`."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return follow(command, self.place, variables(self.cell, self.place, env), log, heard, deadline, stop)
+
+
+@contextlib.contextmanager
+def prepared(cell: InstalledCell) -> Iterator[Prepared]:
+    """Copy the source, the suite and the library to a temporary folder, and remove it at the end."""
+    began, inventoried = time.monotonic(), installed()  # list the packages before the suite can change them
+    with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
+        place = Environment(Path(scratch))
+        source = snapshot.take(place.folder / "source", cell)
+        suite.copy(place.suite, source)
+        install(place.folder / "site-packages", source)
+        yield Prepared(cell, place, host.hashes_of([cell], source)[cell.name], inventoried, began)
+
+
+def run_suite(
+    ready: Prepared,
+    pytest: Sequence[str],
+    folder: Path,
+    env: Mapping[str, str],
+    heard: Sequence[int],
+    deadline: float = math.inf,
+) -> Result:
+    """Run the whole suite, or as much of it as is done by the deadline on the monotonic clock. Returns the result.
+
+    Raises:
+        Interrupted: A signal came.
+        OSError: A file can't be written.
+    """
+    cell, place, clock = ready.cell, ready.place, time.monotonic()
+    started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    command = [*pytest, *PLUGINS, "--junitxml={}".format(place.junit), "tests"]
+    status = ready.follow(command, env, folder / (cell.name + ".log"), heard, deadline)
+    result = verdict.of_run(cell, place, host.INTERRUPTED if status is None else status)
+    result = cut_off(result) if status is None else result
+    run_files.keep_junit(place.junit, folder / (cell.name + ".xml"))
+    seconds = {"setup": clock - ready.began, **result.seconds, "total": time.monotonic() - ready.began}
+    return replace(
+        result,
+        started=started,
+        seconds={name: round(value, 1) for name, value in seconds.items()},
+        hashes=ready.hashes,
+        run=uuid.uuid4().hex,
+        evidence={**result.evidence, "installed": ready.installed},  # there is no lock
+    )
+
+
+def cut_off(result: Result) -> Result:
+    """The result of a suite that was cut off: failed if a test has failed, and otherwise not run."""
+    if result.failures:
+        return result
+    message = "the time was over after {} tests, and none had failed; allow more time"
+    return replace(result, outcome=Outcome.NOT_RUN, reason=message.format(sum(result.counts.values())))
+
+
+def keep(result: Result, folder: Path) -> int:
+    """Print the result, and write it as `host.keep` does. Returns the exit status."""
+    host.keep(result, folder)
+    reason = result.reason and ": " + result.reason
+    path = folder / (result.cell + ".json")
+    print("{}: {}{}\n  {}".format(result.cell, result.outcome.value, reason, path), flush=True)
+    return {Outcome.PASSED: 0, Outcome.NOT_RUN: 3}.get(result.outcome, 1)
+
+
+def install(folder: Path, source: Path) -> None:
+    """Copy the library to where pip would install it, with its name and version.
+
+    No wheel is built, because the build tool may not be installed here. The wheel would hold the same files, and the
+    cells of the matrix test that.
+    """
+    shutil.copytree(source / "equinox", folder / "equinox", ignore=shutil.ignore_patterns("__pycache__"))
+    text = (folder / "equinox" / "__init__.py").read_text(encoding="utf-8")
+    number = re.findall(r'^__version__ = "(.*)"$', text, re.MULTILINE)[0]
+    # Without this file, Python would report the version of another installed `equinox`.
+    facts = folder / "equinox-{}.dist-info".format(number) / "METADATA"
+    write_whole(facts, "Metadata-Version: 2.1\nName: equinox\nVersion: {}\n".format(number))
+
+
+def variables(cell: InstalledCell, place: Environment, env: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables of the run. They include the variables of this machine that its libraries may need."""
+    kept = {name: env[name] for name in isolation.chosen(env, isolation.REACH_TESTS + isolation.REACH_FOUND)}
+    kept.pop(isolation.INDEX, None)  # its URL may hold a password
+    own = environment.variables(cell, place)
+    del own["PYTHONNOUSERSITE"]  # JAX may be in the user's own site-packages
+    path = [str(place.folder / "site-packages"), own["PYTHONPATH"], *filter(None, [env.get("PYTHONPATH")])]
+    return {
+        **kept,
+        **own,
+        "PYTHONPATH": os.pathsep.join(path),
+        "PYTHONUNBUFFERED": "1",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
+
+
+def follow(
+    command: Sequence[str],
+    place: Environment,
+    env: Mapping[str, str],
+    log: Path,
+    heard: Sequence[int],
+    deadline: float = math.inf,
+    stop: host.Stop = host.STOP,
+) -> int | None:
+    """Run a command, and show what it writes to the log. The command is always stopped before this returns or raises.
+
+    Returns:
+        The exit status, or `None` if the deadline on the monotonic clock has passed.
+
+    Raises:
+        Interrupted: A signal came.
+        OSError: The log can't be written.
+    """
+    with log.open("wb") as written, log.open("rb") as said, cleanup_if_killed(place.folder) as watch:
+        process = subprocess.Popen(
+            command,
+            cwd=place.suite,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        try:
+            watch(process.pid)
+            while True:
+                ended = host.wait_briefly(process, NEVER)
+                sys.stdout.buffer.write(safe(decoder.decode(said.read())).encode("utf-8"))
+                sys.stdout.flush()
+                if heard:
+                    raise Interrupted(heard[0])
+                if ended:
+                    break
+                if time.monotonic() > deadline:
+                    return None
+        finally:
+            host.stop_group(process, stop)
+    return process.returncode
+
+
+@contextlib.contextmanager
+def cleanup_if_killed(folder: Path) -> Iterator[Callable[[int], None]]:
+    """If this process is killed, kill a process group and remove `folder`.
+
+    A small helper process reads a pipe from this process. The first line is the number of the group. The second line
+    is "ended": then the helper does nothing. If this process is killed, the kernel closes the pipe before the second
+    line, and the helper cleans up.
+
+    Yields:
+        A function that sets the process group.
+    """
+    script = 'read -r group; read -r ended || { kill -s KILL -- "-$group"; rm -rf -- "$0"; }'
+    watcher = subprocess.Popen(
+        ["sh", "-c", script, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert watcher.stdin is not None
+    pipe = watcher.stdin.fileno()
+
+    def watch(group: int) -> None:
+        os.write(pipe, b"%d\n" % group)
+
+    try:
+        yield watch
+    finally:
+        watcher.communicate(b"ended\n")
+
+
+class Interrupted(BaseException):
+    """A signal asks this process to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number

@@ -1,0 +1,132 @@
+"""Make the result of a cell: from the report of its run, or from the error output if it could not be set up."""
+
+import re
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+from harness.locks import package_source
+from harness.locks.package_source import Source
+from harness.results import Outcome, Result, run_files
+from harness.rows import Cell
+from harness.run.environment import Environment
+
+# Exit statuses: two of pytest's, and that of docker/inside/proof_of_place.py.
+PASSED, NOTHING_COLLECTED, OUT_OF_PLACE = 0, 5, 70
+
+
+def of_run(cell: Cell, environment: Environment, status: int) -> Result:
+    """The result of a run of the suite that ended by itself. `status` is its exit status."""
+    try:
+        report = run_files.report(environment.report)
+    except run_files.Unusable as error:
+        return of_unusable(cell, error)
+    reason = why_failed(status, report)
+    facts: dict[str, Any] = {key: report[key] for key in run_files.REPORTED if report and key in report}
+    return Result(
+        cell=cell.name,
+        outcome=Outcome.FAILED if reason else Outcome.PASSED,
+        reason=reason,
+        bridge=cell.bridge,
+        **facts,
+    )
+
+
+def of_unusable(cell: Cell, error: run_files.Unusable) -> Result:
+    """The result of a run whose report can't be used. It counts as failed, whatever its tests did."""
+    reason = "what it left can't be used: {}; a package of the cell may write there".format(error)
+    return Result(cell=cell.name, outcome=Outcome.FAILED, reason=reason, bridge=cell.bridge)
+
+
+def why_failed(status: int, report: Mapping[str, Any] | None) -> str:
+    """One line that says why the run failed, or an empty string if it passed."""
+    if report is not None and report.get("refusal"):
+        return " ".join(str(report["refusal"]).split())
+    if status == OUT_OF_PLACE:
+        return "the proof of place failed, and left no report; the end of the log says more"
+    if report is None:
+        if status == PASSED:
+            return "pytest passed, but left no report: was docker/inside/cell_report.py loaded?"
+        return "the run {} too early, and left no report; the end of the log says more".format(how_it_ended(status))
+    failures, counts = report.get("failures", []), report.get("counts", {})
+    number = counts.get("failed", 0) + counts.get("errors", 0)
+    if status == PASSED and not counts.get("passed"):
+        return "pytest ended with exit status 0, but no test passed"
+    if status == PASSED and not (number or failures):
+        return ""
+    if failures:
+        others = " and {} more".format(number - 1) if number > 1 else ""
+        return "{}{} failed".format(failures[0], others)
+    if status == NOTHING_COLLECTED:
+        return "pytest found no test"
+    return "pytest ended with exit status {} and names no failed test; the end of the log says more".format(status)
+
+
+def how_it_ended(status: int) -> str:
+    """The exit status of a process in words. A negative status is the number of the signal that killed it."""
+    if status >= 0:
+        return "ended with exit status {}".format(status)
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = "signal {}".format(-status)
+    hint = {"SIGKILL": " (perhaps memory ran out)", "SIGSEGV": " (a crash in compiled code)"}.get(name, "")
+    return "was killed by {}{}".format(name, hint)
+
+
+def of_build(cell: Cell, output: str) -> Result:
+    """The result of a cell whose wheel could not be built. `output` is that of the build.
+
+    The source is at fault, so the cell failed. If the tools of the build can't be fetched, the cell is unavailable.
+    """
+    if any(re.search(pattern, output, re.IGNORECASE) for pattern, _ in RULES):
+        return of_setup(cell, output, package_source.BUILD)
+    decisive = [line.strip() for line in output.splitlines() if re.match(r"\s*(error|cause):", line)]
+    message = "its wheel could not be built: {}; the whole output is in results/{}.log"
+    reason = message.format(" ".join(decisive) or output.strip().splitlines()[-1], cell.name)
+    return Result(cell=cell.name, outcome=Outcome.FAILED, reason=reason, bridge=cell.bridge)
+
+
+def of_setup(cell: Cell, output: str, source: Source | None = None) -> Result:
+    """The result of a cell that could not be set up.
+
+    Args:
+        output: The output of the command that failed.
+        source: The file that names the packages. By default it is the cell's lock.
+    """
+    reason = why_no_setup(output, source or package_source.source_of(cell))
+    return Result(cell=cell.name, outcome=Outcome.UNAVAILABLE, reason=reason, bridge=cell.bridge)
+
+
+def why_no_setup(output: str, source: Source) -> str:
+    """One line with the cause in the output, and the next move."""
+    output = re.sub(r"\x1b\[[\d;]*m", "", output)
+    for pattern, message in RULES:
+        found = re.search(pattern, output, re.IGNORECASE)
+        if found:
+            line = " ".join(found[0].split())
+            return message.format(line=line, **source.message_fields())
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("error:")]
+    last = (errors or lines or ["the output above, or in the log, says why"])[-1]
+    return "it could not be set up: {}".format(last)
+
+
+NETWORK = "a download failed: {line}; check the network and the index, and run it again"
+
+# Errors of uv and of the system, with the message for each. An output may match several patterns, and the first one
+# wins. So the pattern of a cause comes before those of its effects.
+RULES = (
+    (r"no space left on device|disk quota exceeded", "{line}: free some space on the disk, and run it again"),
+    (
+        r"hash mismatch for .*",
+        "{line}: the file on the index has another hash than in {file}, or that file was edited; {cure}",
+    ),
+    (
+        r"in `--require-hashes` mode.*|couldn't parse requirement.*",
+        "{file}: {line}; {cure}",
+    ),
+    (r"failed to lookup address.*|connection refused.*|timed out.*|network is unreachable.*", NETWORK),
+    (r"failed to fetch.*|request failed.*|error sending request.*", NETWORK),
+    (r"because .*(there (is|are) no|was not found).*", "{line} {lost}"),
+)

@@ -1,0 +1,54 @@
+"""Markdown pages with a generated part between two markers. People write the rest of the page."""
+
+import re
+from pathlib import Path
+
+from harness.system.files import write_whole
+from harness.system.paths import ROOT
+
+README = ROOT / "README.md"  # holds the summary of the table, in one line
+MATRIX = ROOT / "docs" / "matrix.md"  # holds the whole table
+
+BEGIN = "<!-- matrix:begin -->"
+END = "<!-- matrix:end -->"
+
+
+class PageError(Exception):
+    """The page doesn't have each marker once, in order. The message is for the user."""
+
+
+def written(text: str) -> str:
+    """The text without its generated part."""
+    return re.sub("{}.*?{}".format(re.escape(BEGIN), re.escape(END)), BEGIN + END, text, flags=re.DOTALL)
+
+
+def tested(text: str) -> str:
+    """The parts of a page that each cell tests: its Python code, what that prints, and its rows of the API."""
+    patterns = (
+        r"^```python\n.*?^```$",
+        r"^`print\([^\n]*\)` gives:\n\n```text\n.*?^```$",
+        r"^\| \[`[^\n]*$",
+    )
+    return "\n".join(re.findall("|".join(patterns), text, re.MULTILINE | re.DOTALL))
+
+
+def update(path: Path, drawn: str) -> bool:
+    """Replace the generated part of a page. No other byte changes.
+
+    Returns:
+        Whether the page changed.
+
+    Raises:
+        PageError: The page doesn't have the two markers.
+        OSError: The page can't be read or written.
+    """
+    text = path.read_bytes().decode("utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(END) < text.index(BEGIN):
+        message = "{} needs one line `{}` and, below it, one line `{}`: the table goes between them."
+        raise PageError(message.format(path, BEGIN, END))
+    newline = "\r\n" if "\r\n" in text else "\n"
+    begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
+    updated = text[:begin] + ("\n" + drawn.strip("\n") + "\n").replace("\n", newline) + text[end:]
+    if updated != text:
+        write_whole(path, updated)
+    return updated != text

@@ -1,0 +1,52 @@
+"""Copy the source before a run. The hashes, the environment and the image are all made from this copy.
+
+Making an environment or an image takes minutes. Meanwhile the user may edit the source, or switch to another branch.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from harness.rows import Cell
+from harness.source import fingerprint
+from harness.system.paths import ROOT
+
+EXPECTED = "EQX_EXPECTED_SOURCE"
+CHANGED = "the source changed after this run began; run it again"
+
+
+def take(folder: Path, cell: Cell, root: Path = ROOT) -> Path:
+    """Copy to `folder` all files that the cell's hashes cover, and those that build its image. Returns `folder`.
+
+    This replaces an earlier snapshot. `fingerprint.hashes(cell, folder)` gives the hashes of the copy.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    for path in files(cell, root):
+        target = folder / path.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+    return folder
+
+
+def expect(hashes: Mapping[str, Mapping[str, str]]) -> None:
+    """Note the hash of the source at the start of a run. This process and its children test no other source."""
+    os.environ[EXPECTED] = next((each.get("source", "") for each in hashes.values()), "")
+
+
+def is_expected(hashes: Mapping[str, str], env: Mapping[str, str] = os.environ) -> bool:
+    """Whether a snapshot has the source that `expect` noted. True if `expect` was never called."""
+    return env.get(EXPECTED, "") in ("", hashes["source"])
+
+
+def files(cell: Cell, root: Path) -> Iterator[Path]:
+    """The files that a snapshot holds: those that the hashes cover, and those that build the image of the cell."""
+    yield from fingerprint.files(root)
+    yield from (root / "docker" / "locks").glob(cell.name + "*.txt")
+    yield from (root / "docker").glob("*.Dockerfile")
+    yield from root.glob(".dockerignore")
+
+
+def lock(cell: Cell, source: Path) -> Path:
+    """The path of the cell's lock in a snapshot."""
+    return source / "docker" / "locks" / cell.lock.name
