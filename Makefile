@@ -9,25 +9,26 @@ RERUN ?=
 CODE := equinox examples tests docs docker harness benchmarks toxfile.py
 
 # There are two environments. `.venv` has the newest JAX and all that a developer needs. `.venv-harness` has the tools that
-# run the matrix. docker/in_venv.py makes them, and makes one again if its requirements change. Each cell of the matrix
+# run the matrix. harness/in_venv.py makes them, and makes one again if its requirements change. Each cell of the matrix
 # has an environment of its own.
 VENV := .venv
-IN_VENV := $(PYTHON) -I docker/in_venv.py $(VENV)
+IN_VENV := $(PYTHON) -I harness/in_venv.py $(VENV)
 RUN := $(IN_VENV) python -m
 HARNESS_VENV := .venv-harness
-HARNESS := $(PYTHON) -I docker/in_venv.py $(HARNESS_VENV) python docker
+HARNESS := $(PYTHON) -I harness/in_venv.py $(HARNESS_VENV) python -m harness
 
 NAMES = $(foreach name,$(CELL),'$(name)')
-# docker/here.py runs the suite with the JAX that PYTHON has, and installs nothing. `make test-gpu` uses it if no Docker
+# `harness here` runs the suite with the JAX that PYTHON has, and installs nothing. `make test-gpu` uses it if no Docker
 # engine answers, unless the user names cells, a tier or a place: these belong to the matrix.
-HERE = $(PYTHON) docker/here.py --backend
+HERE = $(PYTHON) -m harness here
+export PYTHONSAFEPATH :=  # if it were set, `python -m harness` would not look into this folder
 MATRIX_IS_MEANT = $(CELL)$(TIER)$(JOBS)$(RERUN)$(filter-out auto,$(WHERE))
 # `exec` replaces the shell by the command, so that a signal reaches the command.
 HERE_OR_CELLS = if $(if $(MATRIX_IS_MEANT),false,$(HERE) $(1) --fits); then exec $(HERE) $(1); fi; exec $(RUN_CELLS) --backend $(1) $(or $(NAMES),--tier $(TIER_OF_ALL))
 TIER_OF_ALL = $(or $(TIER),nightly)
-RUN_CELLS = $(HARNESS)/run.py $(if $(WHERE),--where $(WHERE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(RERUN),--rerun $(RERUN))
+RUN_CELLS = $(HARNESS) run $(if $(WHERE),--where $(WHERE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(RERUN),--rerun $(RERUN))
 
-LOCK_TOOL = $(PYTHON) -I docker/in_venv.py $(HARNESS_VENV) uv pip compile --quiet --upgrade --universal --generate-hashes
+LOCK_TOOL = $(PYTHON) -I harness/in_venv.py $(HARNESS_VENV) uv pip compile --quiet --upgrade --universal --generate-hashes
 
 # The variables that each target uses. make refuses a variable that the target doesn't use.
 VARIABLES := ARGS BACKEND BAD CELL GOOD JOBS LIMIT_S RERUN TEST TIER WHERE
@@ -77,7 +78,7 @@ lint:  ## Check style, formatting, types, docstrings, words, and that the librar
 	exec $(RUN) ruff check $(CODE)
 	exec $(RUN) ruff format --check $(CODE)
 	exec $(RUN) mypy
-	exec $(RUN) mypy --python-version 3.10 harness docker/matrix.py docker/run.py docker/here.py docker/in_venv.py toxfile.py
+	exec $(RUN) mypy --python-version 3.10 harness toxfile.py
 	exec $(RUN) mypy --python-version 3.10 benchmarks
 	exec $(RUN) pyright --level error
 	exec $(RUN) pytest -q tests/typing
@@ -94,7 +95,7 @@ docs:  ## Write docs/api.md from the docstrings, and the table of docs/old-jax.m
 	exec $(IN_VENV) python docs/since_table.py
 
 site:  ## Build a site of the pages, with all docstrings, in site/
-	exec $(PYTHON) -I docker/in_venv.py .venv-site python -m mkdocs build --strict
+	exec $(PYTHON) -I harness/in_venv.py .venv-site python -m mkdocs build --strict
 
 demo:  ## Train a recurrent network on spirals, and draw the result
 	exec $(IN_VENV) python examples/train_rnn.py $(ARGS)
@@ -109,7 +110,7 @@ matrix:  ## Run the tests on several JAX releases, each in its own environment, 
 	exec $(RUN_CELLS) --tier $(TIER) --backend $(BACKEND)
 
 cell:  ## Run one cell of the matrix, or all cells that match a pattern: make cell CELL=...
-	@test -n '$(CELL)' || { echo >&2 'Name a cell: make cell CELL=py311-jax0.4.30-cpu. There are:'; $(HARNESS)/matrix.py list >&2; exit 2; }
+	@test -n '$(CELL)' || { echo >&2 'Name a cell: make cell CELL=py311-jax0.4.30-cpu. There are:'; $(HARNESS) list >&2; exit 2; }
 	exec $(RUN_CELLS) $(NAMES)
 
 test-cpu test-gpu test-tpu: WHERE ?= auto
@@ -133,39 +134,39 @@ device-check:  ## Within LIMIT_S=480 seconds, prove that tests run on the device
 	exec $(HERE) $(BACKEND) --check --limit-s $(LIMIT_S)
 
 image:  ## Build the image of a cell: make image CELL=...; without CELL, the newest cell on the CPU
-	exec $(HARNESS)/run.py --image-only $(or $(NAMES),--backend cpu)
+	exec $(HARNESS) image $(NAMES)
 
 shell-cpu:  ## Open a shell in the image of the newest cell on the CPU, with this folder; or CELL=...
-	exec $(HARNESS)/run.py --shell --backend cpu $(NAMES)
+	exec $(HARNESS) shell --backend cpu $(NAMES)
 
 shell-gpu:  ## The same with an NVIDIA GPU
-	exec $(HARNESS)/run.py --shell --backend cuda $(NAMES)
+	exec $(HARNESS) shell --backend cuda $(NAMES)
 
 shell-tpu:  ## The same with a TPU
-	exec $(HARNESS)/run.py --shell --backend tpu $(NAMES)
+	exec $(HARNESS) shell --backend tpu $(NAMES)
 
 table:  ## Draw the results: on the screen, in docs/matrix.md and README.md, and as the page results/index.html
-	exec $(HARNESS)/matrix.py table
+	exec $(HARNESS) table
 
 bisect:  ## Find the JAX release that broke a test: make bisect TEST=tests/test_x.py::test_y GOOD=0.6.2 BAD=0.8.3
-	exec $(HARNESS)/matrix.py bisect '$(TEST)' --good '$(GOOD)' --bad '$(BAD)' $(ARGS)
+	exec $(HARNESS) bisect '$(TEST)' --good '$(GOOD)' --bad '$(BAD)' $(ARGS)
 
 lock:  ## Resolve the packages of each cell as of its date, and write docker/locks
-	exec $(HARNESS)/matrix.py lock $(NAMES)
+	exec $(HARNESS) lock $(NAMES)
 
 lock-tools:  ## Lock the newest releases of the tools: of the matrix, of the builds, and of the audit of workflows
-	exec $(LOCK_TOOL) --python-version 3.10 docker/requirements.txt --output-file docker/requirements.lock
+	exec $(LOCK_TOOL) --python-version 3.10 harness/requirements.txt --output-file harness/requirements.lock
 	exec $(LOCK_TOOL) --python-version 3.8 docker/build-constraints.in --output-file docker/build-constraints.txt
 	exec $(LOCK_TOOL) --python-version 3.8 docker/wheel-constraints.in --output-file docker/wheel-constraints.txt
 	exec $(LOCK_TOOL) --python-version 3.12 .github/zizmor.in --output-file .github/zizmor.txt
 
 verify-locks:  ## List files in the locks that can no longer be downloaded
-	exec $(HARNESS)/matrix.py verify-locks $(NAMES)
+	exec $(HARNESS) verify $(NAMES)
 
 doctor:  ## Show what this machine has (Pythons, containers, accelerators), and what each backend needs
-	exec $(HARNESS)/matrix.py doctor
+	exec $(HARNESS) doctor
 
 clean:  ## Remove the environments and all generated files except the results
-	@$(PYTHON) -I docker/in_venv.py --remove
+	@$(PYTHON) -I harness/in_venv.py --remove
 	rm -rf build dist site cnn.png ensemble.png spirals.png transformer.png vae.png checkpoint.safetensors spirals.safetensors .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +

@@ -110,13 +110,14 @@ def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
                 rows.select(list(CELLS.values()), [name])
             except rows.UnknownCell as error:
                 stop(2, str(error))
-            stop(2, "`{0}` is a pattern, and tox needs the names of cells. Type: make cell CELL='{0}'".format(name))
+            stop(
+                2,
+                "`{0}` is a pattern, and tox needs names of cells. Type: python -m harness run '{0}'".format(name),
+            )
     if options.command not in RUNS or getattr(options, "list_envs", False) or getattr(options, "show_config", False):
         return
     if not names:
-        stop(
-            2, "Name the cells: tox -e CELL,CELL. `tox -l` lists them all. `make matrix` runs those of a pull request."
-        )
+        stop(2, "Name the cells: tox -e CELL,CELL. `tox -l` lists them. `make matrix` runs those of a pull request.")
     side_by_side = min(getattr(options, "parallel", None) or 1, len(names))
     os.environ.setdefault("EQX_JOBS", str(side_by_side))  # each cell divides the cores by this number
     SESSION.part = bool(state.conf.pos_args(None))
@@ -143,7 +144,7 @@ def choose(cell: Cell, state: State, folder: Path, recreate: bool) -> None:
     interpreter = interpreters.obtain(cell.python)
     assert interpreter is not None, "preflight has checked it"
     try:
-        # A user gets the message at once. docker/run.py waits, because a killed run may hold the lock a little longer.
+        # A user gets the message at once. `harness run` waits, because a killed run may hold the lock a little longer.
         patience_s = 30 if "EQX_PARENT" in os.environ else 0
         SESSION.locks.enter_context(hold_lock(folder / (cell.name + ".lock"), patience_s))
     except AlreadyRunning as error:

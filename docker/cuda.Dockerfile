@@ -1,8 +1,8 @@
 # The image of a cell on an NVIDIA GPU. Run it with `--gpus=all`: the NVIDIA Container Toolkit adds the driver of the
 # host.
 
-# The default arguments make the newest cell. `docker/matrix.py build-args CELL` prints those of another:
-#   python docker/matrix.py build-args CELL | sed 's/^/--build-arg=/' | tr '\n' '\0' | xargs -0 docker build -f docker/cuda.Dockerfile .
+# The default arguments make the newest cell. `python -m harness image --print-args CELL` prints others:
+#   python -m harness image --print-args CELL | sed 's/^/--build-arg=/' | tr '\n' '\0' | xargs -0 docker build -f docker/cuda.Dockerfile .
 ARG CELL=py313-jax0.12.0.1-cuda
 ARG BASE=python:3.13-slim-bookworm
 ARG INSTALL="--no-deps --require-hashes -r /locks/py313-jax0.12.0.1-cuda.txt"
@@ -87,7 +87,7 @@ RUN --mount=type=secret,id=apt.conf,target=/etc/apt/apt.conf \
  && rm -rf /tmp/apt.conf /var/lib/apt/lists/*
 USER 1000
 
-# The cell: the wheel and the suite, without the source tree. docker/harness/suite.py has the same layout.
+# The cell: the wheel and the suite, without the source tree. harness/source/suite.py has the same layout.
 FROM dependencies AS cell
 ARG BASE
 ARG CELL

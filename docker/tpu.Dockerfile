@@ -2,8 +2,8 @@
 # docker/harness/devices.py), or with `--privileged`. Only one process at a time can use a chip: see
 # docker/inside/workers.py.
 
-# The default arguments make the newest cell. `docker/matrix.py build-args CELL` prints those of another:
-#   python docker/matrix.py build-args CELL | sed 's/^/--build-arg=/' | tr '\n' '\0' | xargs -0 docker build -f docker/tpu.Dockerfile .
+# The default arguments make the newest cell. `python -m harness image --print-args CELL` prints others:
+#   python -m harness image --print-args CELL | sed 's/^/--build-arg=/' | tr '\n' '\0' | xargs -0 docker build -f docker/tpu.Dockerfile .
 ARG CELL=py313-jax0.12.0.1-tpu
 ARG BASE=python:3.13-slim-bookworm
 ARG INSTALL="--no-deps --require-hashes -r /locks/py313-jax0.12.0.1-tpu.txt"
@@ -71,7 +71,7 @@ RUN --mount=type=secret,id=apt.conf,target=/etc/apt/apt.conf \
  && rm -rf /tmp/apt.conf /var/lib/apt/lists/*
 USER 1000
 
-# The cell: the wheel and the suite, without the source tree. docker/harness/suite.py has the same layout.
+# The cell: the wheel and the suite, without the source tree. harness/source/suite.py has the same layout.
 FROM dependencies AS cell
 ARG BASE
 ARG CELL

@@ -15,8 +15,8 @@ The packages, lowest first. A package imports only packages above its own item o
 
 - `system`: `paths`, `files` that are written whole, `safe_text` that can be printed, and `pipes`, for `| head`.
   `signals` handles Ctrl-C, `run_lock` allows one run at a time, `isolation` keeps the settings of the user out,
-  `interpreters` finds Pythons, `inside` gives the modules that a cell has too, and `missing_tools` names missing
-  packages.
+  `interpreters` finds Pythons, `processes` stops what was started, `errors` end a command with a message, and `inside`
+  gives the modules that a cell has too.
 - `rows`: `matrix_file` reads docker/matrix.toml with the checks of `toml_schema`. `cells` makes the cells.
   `cell_arguments` has the command-line arguments that choose among them.
 - `source`: `snapshot` copies what is tested. `fingerprint` hashes it, without the generated parts of its `pages`.
@@ -26,8 +26,8 @@ The packages, lowest first. A package imports only packages above its own item o
   `results`: `result` is the form of one. `resume` decides whether an old one is still valid. `run_files` reads the
   files that a run wrote. `record` keeps the published results. `artifacts` collects those of GitHub jobs.
 - `run`: `host` runs a cell on this host with tox, in its `environment`. `hardware` finds its device. `verdict` makes
-  the result. `installed_jax` runs the suite with the JAX that this Python has, and `device_check` also checks the
-  device and the speed. `scheduler` starts many cells.
+  the result. `which_jax` says which JAX this Python has. `installed_jax` runs the suite with it, and `device_check`
+  also checks the device and the speed. `scheduler` starts many cells.
 - `containers`: `container` runs a cell in a container. `engine` talks to Docker, `image` describes the build, `bases`
   knows the base images, `devices` gives the container its device, and `docker_errors` explains Docker's errors.
   `interactive` builds images and opens shells.

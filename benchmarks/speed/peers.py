@@ -33,7 +33,7 @@ def python(peer: Contestant, console: Console) -> str:
 
 
 def uv(*arguments: str) -> None:
-    """Run uv: the one beside this Python, where docker/requirements.txt installs it, or the one on PATH."""
+    """Run uv: the one beside this Python, where harness/requirements.txt installs it, or the one on PATH."""
     program = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     if program is None:
         raise OSError("uv isn't installed. Run `pip install uv`")

@@ -54,7 +54,7 @@ def expected(environ):
     if not text:
         raise ValueError(
             "`-p proof_of_place` is for the cells of the matrix. They set EQX_EXPECT, and it isn't set here. "
-            "`make cell` lists the cells that can be run. Or leave out `-p proof_of_place`."
+            "`python -m harness list` lists the cells that can be run. Or leave out `-p proof_of_place`."
         )
     try:
         found = json.loads(text)

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.bisect.problem import SetupFailed
 from harness.bisect.search import Verdict
+from harness.system.errors import CannotGoOn
 from harness.system.files import write_whole
 
 
@@ -37,7 +37,7 @@ class Memory:
         """Read the results of earlier runs.
 
         Raises:
-            SetupFailed: The file can't be read.
+            CannotGoOn: The file can't be read.
         """
         try:
             stored = json.loads(self.path.read_text(encoding="utf-8"))["trials"]
@@ -45,8 +45,8 @@ class Memory:
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            message = "The earlier results can't be read from {}: {!r}. Forget them: `make bisect` with ARGS=--forget."
-            raise SetupFailed(message.format(self.path, error)) from None
+            message = "The earlier results can't be read from {}: {!r}. Forget them: add --forget."
+            raise CannotGoOn(message.format(self.path, error)) from None
         return self.trials
 
     def forget(self) -> None:

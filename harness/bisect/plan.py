@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from harness.bisect.problem import WrongUsage
 from harness.locks.index import Release
 from harness.rows import Cell
+from harness.system.errors import WrongUsage
 from harness.system.paths import BRIDGE
 
 sys.path.append(str(BRIDGE))

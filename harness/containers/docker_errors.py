@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.results import Outcome
-from harness.system.safe_text import safe
+from harness.system.errors import HarnessError
 
 
-class DockerError(Exception):
+class DockerError(HarnessError):
     """A failure that isn't the fault of the cell. The message, for the user, ends with the next move."""
 
     def __init__(self, message: str, outcome: Outcome = Outcome.NOT_RUN) -> None:
-        super().__init__(safe(message))
+        super().__init__(message)
         self.outcome = outcome
 
 
@@ -46,8 +46,8 @@ def understand(output: str, **names: str) -> DockerError | None:
 # These fill the placeholders in a message that is not about a cell.
 UNKNOWN = {
     "file": "the lock",
-    "cure": "make it again: `make lock`",
-    "lost": "`make verify-locks` says which files are lost",
+    "cure": "make it again: `python -m harness lock`",
+    "lost": "`python -m harness verify` says which files are lost",
 }
 
 
@@ -75,7 +75,7 @@ def not_understood(command: str, output: str) -> DockerError:
 
 PODMAN = (
     "`docker` is Podman here, which has no contexts and no BuildKit; install Docker Engine "
-    "(https://docs.docker.com/engine/install), or run the cell on this host: add `WHERE=host` to the make command"
+    "(https://docs.docker.com/engine/install), or run the cell on this host: add `--where host`"
 )
 NO_ENGINE = "(Cannot connect to the Docker daemon|failed to connect to the docker API) at "
 NEEDS_TOOLKIT = (

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import IO, BinaryIO
 
 from harness.containers.docker_errors import PODMAN, DockerError, not_understood, understand
-from harness.run import host
+from harness.system import processes
 from harness.system.files import write_whole
 from harness.system.paths import ROOT, WORK
 
@@ -51,7 +51,7 @@ def program() -> str:
     if found is None:
         raise DockerError(
             "there is no `docker` on the PATH; install Docker Engine (https://docs.docker.com/engine/install), or run "
-            "the cell on this host: add `WHERE=host` to the make command, or `--where host` to docker/run.py"
+            "the cell on this host: add `--where host`"
         )
     return found
 
@@ -131,6 +131,11 @@ def endpoint() -> str:
     return ask("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
 
 
+def is_named() -> bool:
+    """Whether the user names an engine. Then that engine must be used."""
+    return "DOCKER_HOST" in os.environ or "DOCKER_CONTEXT" in os.environ
+
+
 def is_local() -> bool:
     """Whether the engine seems to be on this machine. Then it has the same devices and files."""
     return endpoint().startswith(("unix://", "npipe://"))
@@ -183,10 +188,10 @@ def follow(
     copier = threading.Thread(target=copy, daemon=True)
     copier.start()
     try:
-        while not host.wait_briefly(process, cancel):
+        while not processes.wait_briefly(process, cancel):
             meanwhile()
     finally:
-        host.stop_group(process, STOP)
+        processes.stop_group(process, STOP)
         copier.join()
     if unwritten:
         raise unwritten[0]

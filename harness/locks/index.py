@@ -24,7 +24,8 @@ from packaging.utils import canonicalize_name as canonical
 from packaging.version import InvalidVersion, Version
 
 from harness.system import interpreters, isolation
-from harness.system.safe_text import redact, safe
+from harness.system.errors import CannotGoOn
+from harness.system.safe_text import redact
 
 JSON = "application/vnd.pypi.simple.v1+json"
 TIMEOUT_S = 30
@@ -35,11 +36,8 @@ UNREACHABLE = (OSError, http.client.HTTPException)
 Opener = Callable[..., Any]  # as `urllib.request.urlopen`
 
 
-class IndexUnreachable(Exception):
+class IndexUnreachable(CannotGoOn):
     """The index or a page can't be read. The message is for the user."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(safe(message))
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ def default_index(run: Callable[..., "subprocess.CompletedProcess[str]"] = subpr
     """
     uv = interpreters.uv_path()
     if uv is None:
-        raise IndexUnreachable("There is no uv here to name its default index. `make doctor` installs it.")
+        raise IndexUnreachable("There is no uv here to name its default index. `python -m harness doctor` installs it.")
     command = [uv, "pip", "compile", "-", "--quiet", "--no-header", "--emit-index-url"]
     env = isolation.isolated({name: value for name, value in os.environ.items() if name != isolation.INDEX})
     done = run(command, input="", capture_output=True, text=True, check=False, env=env)

@@ -37,6 +37,6 @@ def source_of(cell: Cell) -> Source:
     file = cell.lock.relative_to(ROOT).as_posix()
     return Source(
         file,
-        cure="make the lock again by `make lock CELL={}`".format(cell.name),
-        lost="`make verify-locks CELL={}` says which files of {} are gone".format(cell.name, file),
+        cure="make the lock again by `python -m harness lock {}`".format(cell.name),
+        lost="`python -m harness verify {}` says which files of {} are gone".format(cell.name, file),
     )

@@ -41,12 +41,16 @@ def verify(
         if cell not in locks:
             if name not in known:
                 problems += 1
-                say("{}: there is no lock. Make it: make lock CELL={}".format(name, cell.name))
+                say("{}: there is no lock. Make it: python -m harness lock {}".format(name, cell.name))
             continue
         lock = locks[cell]
         if lock.inputs != inputs(cell):
             problems += 1
-            say("{}: out of date with docker/matrix.toml. Make it again: make lock CELL={}".format(name, cell.name))
+            say(
+                "{}: out of date with docker/matrix.toml. Make it again: python -m harness lock {}".format(
+                    name, cell.name
+                )
+            )
         listed = "".join(pages[page] for page in lock.find_links)
         for pin in lock.pins:
             gone = [digest for digest in pin.hashes if digest not in offered[pin.project]]

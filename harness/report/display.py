@@ -254,15 +254,15 @@ def ending(summary: Summary) -> list[str]:
         lines.append(message.format(number(finished, "cell")))
     again = [name for name in summary.kept if outcomes[name] is Outcome.FAILED]
     if again:
-        message = "Failed before, and nothing has changed since: {}. RERUN=failed runs {} again."
+        message = "Failed before, and nothing has changed since: {}. --rerun failed runs {} again."
         lines.append(message.format(", ".join(again), "it" if len(again) == 1 else "them"))
     passed = [name for name in summary.kept if outcomes[name] is Outcome.PASSED]
     if passed:
-        message = "Passed before, and nothing has changed since: {}. RERUN=all runs everything again."
+        message = "Passed before, and nothing has changed since: {}. --rerun all runs everything again."
         lines.append(message.format(number(len(passed), "cell")))
     if summary.skipped:
         message = (
-            "Skipped: {}. RERUN=failed runs only cells that failed or were unavailable. Run without it for the others."
+            "Skipped: {}. --rerun failed runs only cells that failed or were unavailable. Leave it out to run all."
         )
         lines.append(message.format(number(len(summary.skipped), "cell")))
     return lines

@@ -1,4 +1,4 @@
-"""`make doctor`: show what this machine has, and how many cells of each backend can run on it.
+"""`python -m harness doctor`: show what this machine has, and how many cells of each backend can run on it.
 
 It changes nothing and downloads nothing. Each check has a short time limit.
 """
@@ -94,7 +94,7 @@ def pythons(cells: Sequence[Cell], find: Find) -> Iterator[Line]:
 
 def tools(uv: str | None, ask: Ask) -> Iterator[Line]:
     if uv is None:
-        yield Line("uv", False, "not here; it makes the environments: pip install -r docker/requirements.lock")
+        yield Line("uv", False, "not here; it makes the environments: pip install -r harness/requirements.lock")
     else:
         yield _version_of("uv", [uv, "--version"], ask)
     yield _version_of("tox", [sys.executable, "-m", "tox", "--version"], ask)
@@ -103,7 +103,7 @@ def tools(uv: str | None, ask: Ask) -> Iterator[Line]:
 def _version_of(what: str, command: Sequence[str], ask: Ask) -> Line:
     status, output = ask(command)
     if status != 0:
-        return Line(what, False, "doesn't run: {}; pip install -r docker/requirements.lock".format(_last_line(output)))
+        return Line(what, False, "doesn't run: {}; pip install -r harness/requirements.lock".format(_last_line(output)))
     return Line(what, True, output.split(" from ")[0] or "runs")
 
 
@@ -213,7 +213,7 @@ class Here:
         if cell.floating and any(self.problems.get(page) for page in sources(cell)):
             return Outcome.UNAVAILABLE, "{} can't be reached".format(", ".join(sources(cell)))
         if not cell.floating and not any(way.lock.is_file() for way in (cell, cell.original) if way is not None):
-            reason = self.unresolved.get(cell.name, "it has no lock; make lock CELL={}".format(cell.name))
+            reason = self.unresolved.get(cell.name, "it has no lock; python -m harness lock {}".format(cell.name))
             return Outcome.UNAVAILABLE, reason
         if self.find(cell.python) is None:
             return Outcome.NOT_RUN, "there is no Python {} here yet".format(cell.python)

@@ -1,7 +1,7 @@
 """The published record, `docker/record.json`: the results of runs on any machine. It is committed.
 
-`make table` adds newer results of this checkout to the record, and then draws the table from it. It removes no entry.
-The record doesn't decide which cells to run: only `results/` does.
+`python -m harness table` adds newer results of this checkout to the record, and then draws the table from it. It
+removes no entry. The record doesn't decide which cells to run: only `results/` does.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 
 from harness.results.result import Outcome, Result, fits
 from harness.results.resume import RAN
+from harness.system.errors import WrongUsage
 from harness.system.files import from_json, write_whole
 from harness.system.paths import DOCKER, ROOT
 
@@ -36,7 +37,7 @@ HINTS = {name: hint for name, hint in get_type_hints(Result).items() if name in 
 DEFAULTS = asdict(Result("", Outcome.NOT_RUN))
 
 
-class RecordError(Exception):
+class RecordError(WrongUsage):
     """The record can't be used. The message, for the user, ends with the next move."""
 
     def __init__(self, problem: str) -> None:
@@ -98,7 +99,7 @@ def write(known: Mapping[str, Result], path: Path = RECORD) -> bool:
     cells = {name: published(known[name]) for name in sorted(known) if known[name].outcome is not Outcome.NOT_RUN}
     content = {
         "schema": SCHEMA,
-        "about": "`make table` adds newer results to this file, and draws the table from it.",
+        "about": "`python -m harness table` adds newer results to this file, and draws the table from it.",
         "cells": cells,
     }
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"

@@ -11,7 +11,7 @@ RAN = (Outcome.PASSED, Outcome.FAILED)
 
 
 class Rerun(str, Enum):
-    """Which cells with a valid result the user wants to run again: `RERUN=failed`, `RERUN=all`, or none."""
+    """Which cells with a valid result the user wants to run again: `--rerun failed`, `--rerun all`, or none."""
 
     NOTHING = ""
     FAILED = "failed"
@@ -46,11 +46,11 @@ def decide(cell: Cell, last: Result | None, hashes: Mapping[str, str], rerun: Re
 
     A failure is kept like a pass. Without a changed hash the cell would most likely fail again, and a fix changes a
     hash. If a failure has another cause, such as a flaky test or a crowded machine, the user runs the cell again by
-    `RERUN=failed`. The last lines of a run say this. A cell that never reached its tests (unavailable, not run,
+    `--rerun failed`. The last lines of a run say this. A cell that never reached its tests (unavailable, not run,
     unsupported) depends on the network, the hardware and the interpreters of this machine, so it is tried again.
 
-    `RERUN=failed` runs only the cells that failed or were unavailable, even if nothing changed. To run cells that never
-    ran, leave RERUN unset.
+    `--rerun failed` runs only the cells that failed or were unavailable, even if nothing changed. To run cells that
+    never ran, leave `--rerun` out.
     """
     if last is None:
         known = Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason="it hasn't been run yet")

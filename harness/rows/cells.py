@@ -135,7 +135,7 @@ def select(
 
 def _unknown(name: str, cells: Sequence[Cell]) -> str:
     nearest = difflib.get_close_matches(name.replace("*", ""), [cell.name for cell in cells], n=3, cutoff=0.5)
-    advice = "The nearest: {}.".format(", ".join(nearest)) if nearest else "`make cell` lists all cells."
+    advice = "The nearest: {}.".format(", ".join(nearest)) if nearest else "`python -m harness list` lists all cells."
     return "There is no cell `{}`. {}".format(name, advice)
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.system.errors import WrongUsage
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -27,7 +29,7 @@ KINDS = {
 }
 
 
-class MatrixError(Exception):
+class MatrixError(WrongUsage):
     """The matrix is not valid. The message, for the user, has the file, the place, and what was expected."""
 
 

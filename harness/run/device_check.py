@@ -1,4 +1,4 @@
-"""Check the library on a machine with an accelerator, within a time limit: `make device-check`.
+"""Check the library on a machine with an accelerator, within a time limit: `python -m harness here cuda --check`.
 
 The check uses the packages that the machine has, as `harness.run.installed_jax` does. It needs no network and installs
 nothing. It has three parts:
@@ -8,9 +8,9 @@ nothing. It has three parts:
 2. The whole suite.
 3. The speed of calls and of layers.
 
-The result of the suite goes to a file in `results/`, and `make table` copies it to the published record. The folder of
-the same name holds the two proofs, one line for each test, and one line for each measurement. Each line is written as
-soon as it is known, so a run that is cut off loses no finished test.
+The result of the suite goes to a file in `results/`, and `python -m harness table` copies it to the published record.
+The folder of the same name holds the two proofs, one line for each test, and one line for each measurement. Each line
+is written as soon as it is known, so a run that is cut off loses no finished test.
 """
 
 import json
@@ -35,7 +35,7 @@ from harness.system.paths import RESULTS, ROOT
 PROOF = (sys.executable, "-m", "proof_of_place")
 SPEED = (sys.executable, str(ROOT / "benchmarks" / "worker.py"), "equinox", "--cases", "dispatch", "layers")
 PROOF_S = 120  # enough to start the driver and to compile the first program
-END_S = 32  # how long a process may take to end after a signal: see `host.STOP`
+END_S = 32  # how long a process may take to end after a signal: see `processes.STOP`
 SUITE_SHARE = 0.75  # the suite's share of the time that is left after the proof; the rest is for the speed
 # The benchmarks may be stopped quickly: each measurement is in the file already.
 STOP_SPEED = ((signal.SIGINT, 5.0), (signal.SIGKILL, 5.0))

@@ -5,7 +5,6 @@
 
 import functools
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +22,7 @@ from harness.rows import Cell
 from harness.run import hardware, verdict
 from harness.run.environment import Environment
 from harness.source import fingerprint, snapshot
-from harness.system import interpreters
+from harness.system import interpreters, processes
 from harness.system.paths import LOCKS, RESULTS, ROOT, WORK
 
 OnProgress = Callable[[str, int, int, int], None]  # phase, tests done, tests in all (0: not known), tests failed
@@ -35,10 +34,6 @@ NO_RESULT = {
     CHANGED: snapshot.CHANGED,
     INTERRUPTED: "it was interrupted",
 }
-POLL_S, STEP_S = 0.5, 0.05
-Stop = Sequence[tuple[signal.Signals, float]]
-# The signals that stop a process group, and how long each may take. tox gives pytest 10 and then 5 seconds.
-STOP: Stop = ((signal.SIGINT, 20.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 
 
 def preflight(cell: Cell) -> Result | None:
@@ -60,8 +55,8 @@ def without_lock(cell: Cell) -> Result | None:
     if cell.floating or preferred(cell).lock.is_file():
         return None
     known = locks.unresolved(LOCKS).get(cell.name)
-    known = known and "{}. If that has changed: make lock CELL={}".format(known.rstrip("."), cell.name)
-    reason = known or "it has no lock; make it: make lock CELL={}".format(cell.name)
+    known = known and "{}. If that has changed: python -m harness lock {}".format(known.rstrip("."), cell.name)
+    reason = known or "it has no lock; make it: python -m harness lock {}".format(cell.name)
     return Result(cell=cell.name, outcome=Outcome.UNAVAILABLE, reason=reason, bridge=cell.bridge)
 
 
@@ -97,7 +92,7 @@ def run(
     env: Mapping[str, str] = os.environ,
     folder: Path = RESULTS,
     work: Path = WORK,
-    stop: Stop = STOP,
+    stop: processes.Stop = processes.STOP,
 ) -> Result:
     """Run the cell and write its result. No result is written if `cancel` is set meanwhile, or if tox can't go on.
 
@@ -123,10 +118,10 @@ def run(
         )
         try:
             on_progress("environment", 0, 0, 0)
-            while not wait_briefly(process, cancel):
+            while not processes.wait_briefly(process, cancel):
                 pass_on_progress(environment.progress, on_progress)
         finally:
-            stop_group(process, stop)
+            processes.stop_group(process, stop)
     status = INTERRUPTED if cancel.is_set() else process.returncode
     if status in NO_RESULT:
         return Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason=NO_RESULT[status], bridge=cell.bridge)
@@ -150,49 +145,11 @@ def tox_variables(env: Mapping[str, str], folder: Path) -> dict[str, str]:
     return {**kept, "EQX_RESULTS": str(folder), "EQX_PARENT": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
 
 
-def wait_briefly(process: "subprocess.Popen[bytes]", cancel: threading.Event) -> bool:
-    """Wait a little. Returns whether the process has ended or `cancel` is set. Call `stop_group` afterwards."""
-    return ends_within(process, POLL_S) or cancel.is_set()
-
-
-def ends_within(process: "subprocess.Popen[bytes]", patience_s: float) -> bool:
-    """Wait for a process to end. Returns whether it has ended.
-
-    An ended process stays a zombie until it is waited for. So the kernel can't give its number to another process. This
-    number is also that of its process group.
-    """
-    if process.returncode is not None:
-        return True
-    deadline, step_s = time.monotonic() + patience_s, 0.001
-    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(step_s)
-        step_s = min(2 * step_s, STEP_S)
-    return True
-
-
 def pass_on_progress(progress: Path, on_progress: OnProgress) -> None:
     """Pass on the progress that docker/inside/cell_report.py writes. Before the tests begin, there is none."""
     tests = run_files.read_progress(progress)
     if tests is not None:
         on_progress("tests", *tests)
-
-
-def stop_group(process: "subprocess.Popen[bytes]", stop: Stop = STOP) -> None:
-    """Stop the whole process group, including processes that outlive its leader."""
-    if process.returncode is not None:
-        return  # the process was waited for, so its number may belong to another process now
-    try:
-        if not ends_within(process, 0):
-            for number, patience_s in stop:
-                os.killpg(process.pid, number)
-                if ends_within(process, patience_s):
-                    break
-    finally:  # also if a second Ctrl-C interrupts the loop
-        os.killpg(process.pid, signal.SIGKILL)
-        if ends_within(process, 5.0):  # if not, the process hangs in the kernel
-            process.wait()
 
 
 def without_result(cell: Cell, status: int, log: Path) -> Result:

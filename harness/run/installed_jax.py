@@ -12,7 +12,6 @@ import math
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -35,7 +34,8 @@ from harness.rows.matrix_file import Matrix
 from harness.run import environment, hardware, host, verdict
 from harness.run.environment import Environment
 from harness.source import snapshot, suite
-from harness.system import isolation, signals
+from harness.system import isolation, processes, signals
+from harness.system.errors import CannotGoOn
 from harness.system.files import write_whole
 from harness.system.inside import inventory
 from harness.system.paths import MATRIX, RESULTS, ROOT
@@ -150,18 +150,20 @@ def attempt(backend: str, run: Callable[[InstalledCell, Sequence[int]], int]) ->
         backend: The backend to run on.
         run: It gets the cell, and a list that fills with the signals that come meanwhile. It may raise `Interrupted`
             and `OSError`.
+
+    Raises:
+        CannotGoOn: Something that the suite needs is missing.
+        OSError: A file can't be written.
     """
     not_met = missing()
     if not_met:
         message = "{0} lacks what the suite needs: {1}. Install it, {0} -m pip install {2}, or choose another Python."
         quoted = " ".join("'{}'".format(line) for line in not_met)
-        print(message.format(sys.executable, ", ".join(not_met), quoted), file=sys.stderr)
-        return 3
+        raise CannotGoOn(message.format(sys.executable, ", ".join(not_met), quoted))
     cell = this_python(backend)
     refusal = hardware.check(cell)
     if refusal is not None:
-        print("{0.cell}: {0.outcome.value}: {0.reason}".format(refusal), file=sys.stderr)
-        return 3
+        raise CannotGoOn("{0.cell}: {0.outcome.value}: {0.reason}".format(refusal))
     print("{}: JAX {} of {}, as installed".format(cell.name, cell.jax, sys.executable), flush=True)
 
     heard: list[int] = []
@@ -179,11 +181,6 @@ def attempt(backend: str, run: Callable[[InstalledCell, Sequence[int]], int]) ->
     except Interrupted as ended:
         print("{}: interrupted; no result is written.".format(cell.name), file=sys.stderr)
         return 128 + ended.number
-    except BrokenPipeError:  # the reader of the output is gone, for example `| head`
-        return 128 + signal.SIGPIPE
-    except OSError as error:
-        print("It can't go on: {}. Correct that, and run it again.".format(error), file=sys.stderr)
-        return 3
 
 
 @dataclass(frozen=True)
@@ -203,7 +200,7 @@ class Prepared:
         log: Path,
         heard: Sequence[int],
         deadline: float = math.inf,
-        stop: host.Stop = host.STOP,
+        stop: processes.Stop = processes.STOP,
     ) -> int | None:
         """Run a command in the folder. See `follow`."""
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -308,7 +305,7 @@ def follow(
     log: Path,
     heard: Sequence[int],
     deadline: float = math.inf,
-    stop: host.Stop = host.STOP,
+    stop: processes.Stop = processes.STOP,
 ) -> int | None:
     """Run a command, and show what it writes to the log. The command is always stopped before this returns or raises.
 
@@ -333,7 +330,7 @@ def follow(
         try:
             watch(process.pid)
             while True:
-                ended = host.wait_briefly(process, NEVER)
+                ended = processes.wait_briefly(process, NEVER)
                 sys.stdout.buffer.write(safe(decoder.decode(said.read())).encode("utf-8"))
                 sys.stdout.flush()
                 if heard:
@@ -343,7 +340,7 @@ def follow(
                 if time.monotonic() > deadline:
                     return None
         finally:
-            host.stop_group(process, stop)
+            processes.stop_group(process, stop)
     return process.returncode
 
 

@@ -6,7 +6,6 @@ Each cell runs in a thread of its own. Those threads, and the handlers of signal
 that called `run` takes them out, and does everything else. It alone writes to the display.
 """
 
-import errno
 import os
 import queue
 import threading
@@ -23,6 +22,7 @@ from harness.results.resume import RAN, Decision, Rerun, Step, decide, displaces
 from harness.rows import Cell
 from harness.source import snapshot
 from harness.system import signals
+from harness.system.errors import explain_os_error
 from harness.system.inside import capacity
 from harness.system.paths import RESULTS, WORK
 from harness.system.run_lock import hold_lock
@@ -93,7 +93,7 @@ class Summary:
           during the run, or if a cell is unavailable that `unresolved.toml` doesn't list.
         - 0: none of these.
 
-        Canary cells don't count. The cells that `RERUN=failed` doesn't select don't count either.
+        Canary cells don't count. The cells that `--rerun failed` doesn't select don't count either.
         """
         if self.signal is not None:
             return 128 + self.signal
@@ -366,10 +366,3 @@ def max_parallel(cells: Sequence[Cell]) -> int:
     """How many of the cells may run at the same time: all on the CPU, and one on each kind of accelerator."""
     on_cpu = sum(1 for cell in cells if cell.backend == "cpu")
     return max(1, on_cpu + len({cell.backend for cell in cells} - {"cpu"}))
-
-
-def explain_os_error(error: OSError) -> str:
-    """The message for an error of the system, which names the file. It ends with the next move."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    message = "The run can't go on: {}. {}, and run the same command again: finished cells are not run again."
-    return message.format(error, "Free some space on that disk" if full else "Fix that")

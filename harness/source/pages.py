@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from harness.system.errors import WrongUsage
 from harness.system.files import write_whole
 from harness.system.paths import ROOT
 
@@ -13,7 +14,7 @@ BEGIN = "<!-- matrix:begin -->"
 END = "<!-- matrix:end -->"
 
 
-class PageError(Exception):
+class PageError(WrongUsage):
     """The page doesn't have each marker once, in order. The message is for the user."""
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from harness.source import pages
+from harness.system.errors import CannotGoOn
 from harness.system.paths import ROOT, WORK
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -27,7 +28,7 @@ WHEEL_BUILT_BY, SOURCE_BUILT_BY = "docker/wheel-constraints.txt", "docker/build-
 BUILT_FROM = (*LIBRARY, WHEEL_BUILT_BY)
 
 
-class BuildFailed(Exception):
+class BuildFailed(CannotGoOn):
     """The wheel could not be built. The message says why."""
 
 

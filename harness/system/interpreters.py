@@ -111,7 +111,7 @@ class Here:
 
 
 def uv_path(env: Mapping[str, str] = os.environ) -> str | None:
-    """The path of uv: next to this Python, where docker/requirements.txt installs it, or else on the PATH."""
+    """The path of uv: next to this Python, where harness/requirements.txt installs it, or else on the PATH."""
     beside = shutil.which("uv", path=str(Path(sys.executable).parent))
     return beside or shutil.which("uv", path=env.get("PATH"))
 

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from harness.system.errors import CannotGoOn
+
 STEP_S = 0.2
 
 
-class AlreadyRunning(Exception):
+class AlreadyRunning(CannotGoOn):
     """Another process holds the lock. The message names that process."""
 
 

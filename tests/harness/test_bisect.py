@@ -7,16 +7,12 @@ import json
 import pytest
 from rich.console import Console
 
-from harness import bisect
+from harness.bisect import bisection
 from harness.bisect.memory import Memory, Trial
 from harness.bisect.plan import Candidate, Plan
-from harness.bisect.problem import SetupFailed, WrongUsage
 from harness.bisect.report import Report
 from harness.bisect.search import Verdict
-from harness.locks.index import IndexUnreachable
-from harness.rows import MatrixError
-from harness.source.suite import BuildFailed
-from harness.system.run_lock import AlreadyRunning
+from harness.system.errors import CannotGoOn, WrongUsage
 
 GOOD, BAD, SKIPPED = Verdict.GOOD, Verdict.BAD, Verdict.SKIPPED
 DAY = datetime.date(2025, 1, 1)
@@ -62,7 +58,7 @@ class Searching:
         output = io.StringIO()
         report = Report(Console(file=output, width=200), Plan(tuple(row), "3.11"), memory.logs)
         try:
-            return bisect.search(report.plan, memory, try_, report, ["tests/test_x.py"])
+            return bisection.search(report.plan, memory, try_, report, ["tests/test_x.py"])
         finally:
             self.said = output.getvalue()
 
@@ -133,7 +129,7 @@ def test_a_release_that_could_not_be_set_up_is_tried_again_the_next_time(search)
         ([BAD, BAD, BAD], WrongUsage, "fails on JAX 0.5.0, which was given as good"),
         ([GOOD, GOOD, GOOD], WrongUsage, "passes on JAX 0.5.2, which was given as bad"),
         ([Trial(SKIPPED, "pytest finds no such test"), GOOD, BAD], WrongUsage, "finds no such test"),
-        ([GOOD, GOOD, Trial(SKIPPED, "no network", lasting=False)], SetupFailed, "no network"),
+        ([GOOD, GOOD, Trial(SKIPPED, "no network", lasting=False)], CannotGoOn, "no network"),
     ],
 )
 def test_an_end_whose_result_is_not_as_given_is_refused(search, truth, problem, message):
@@ -160,17 +156,17 @@ def test_ids_may_come_as_one_word(tmp_path):
     (tmp_path / "tests" / "harness").mkdir(parents=True)
     for name in ("test_x.py", "test_z.py", "harness/test_h.py"):
         (tmp_path / "tests" / name).touch()
-    assert bisect.test_ids(["tests/test_x.py::test_y tests/test_z.py"], tmp_path) == [
+    assert bisection.test_ids(["tests/test_x.py::test_y tests/test_z.py"], tmp_path) == [
         "tests/test_x.py::test_y",
         "tests/test_z.py",
     ]
-    assert bisect.test_ids(["tests/test_x.py::test_y[a b]"], tmp_path) == ["tests/test_x.py::test_y[a b]"]
+    assert bisection.test_ids(["tests/test_x.py::test_y[a b]"], tmp_path) == ["tests/test_x.py::test_y[a b]"]
     with pytest.raises(WrongUsage, match=r"no file for the test `tests/test_a\.py`.*tests/test_[xz]\.py"):
-        bisect.test_ids(["tests/test_a.py"], tmp_path)
+        bisection.test_ids(["tests/test_a.py"], tmp_path)
     with pytest.raises(WrongUsage, match="no file"):
-        bisect.test_ids(["tests/harness/test_h.py"], tmp_path)
+        bisection.test_ids(["tests/harness/test_h.py"], tmp_path)
     with pytest.raises(WrongUsage, match="Which test"):
-        bisect.test_ids([""], tmp_path)
+        bisection.test_ids([""], tmp_path)
 
 
 def test_the_nearest_file_is_a_file_of_the_suite(tmp_path):
@@ -178,34 +174,11 @@ def test_the_nearest_file_is_a_file_of_the_suite(tmp_path):
     for name in ("transforms/test_jit.py", "transforms/test_vmap.py", "trees/test_at.py", "harness/test_at_it.py"):
         (tmp_path / "tests" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "tests" / name).touch()
-    assert bisect.nearest("tests/test_jit.py", tmp_path) == ["tests/transforms/test_jit.py"]
-    assert bisect.nearest("tests/dispatch/test_jit.py", tmp_path) == ["tests/transforms/test_jit.py"]
-    assert bisect.nearest("tests/trees/test_a.py", tmp_path)[0] == "tests/trees/test_at.py"
-    assert bisect.nearest("tests/harness/test_at_it.py", tmp_path)[0] == "tests/trees/test_at.py"
-    assert bisect.nearest("quite another", tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    ("problem", "status"),
-    [
-        (WrongUsage("that"), 2),
-        (MatrixError("that"), 2),
-        (SetupFailed("that"), 3),
-        (IndexUnreachable("that"), 3),
-        (BuildFailed("that"), 3),
-        (AlreadyRunning("that"), 3),
-        (OSError(28, "that: no space left"), 3),
-        (KeyboardInterrupt(), 130),
-    ],
-)
-def test_exit_statuses(problem, status, capsys):
-    def fail():
-        raise problem
-
-    assert bisect.reporting(fail) == status
-    said = capsys.readouterr()
-    assert ("that" if status != 130 else "the same command goes on") in said.err
-    assert said.out == ""
+    assert bisection.nearest("tests/test_jit.py", tmp_path) == ["tests/transforms/test_jit.py"]
+    assert bisection.nearest("tests/dispatch/test_jit.py", tmp_path) == ["tests/transforms/test_jit.py"]
+    assert bisection.nearest("tests/trees/test_a.py", tmp_path)[0] == "tests/trees/test_at.py"
+    assert bisection.nearest("tests/harness/test_at_it.py", tmp_path)[0] == "tests/trees/test_at.py"
+    assert bisection.nearest("quite another", tmp_path) == []
 
 
 def test_the_file_of_results_is_readable(search):

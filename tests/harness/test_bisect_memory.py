@@ -3,8 +3,8 @@
 import pytest
 
 from harness.bisect.memory import Memory, Trial
-from harness.bisect.problem import SetupFailed
 from harness.bisect.search import Verdict
+from harness.system.errors import CannotGoOn
 
 GOOD, BAD = Verdict.GOOD, Verdict.BAD
 
@@ -32,5 +32,5 @@ def test_forget_removes_all_results(tmp_path):
 def test_a_broken_memory_is_named(tmp_path, content):
     memory = Memory(tmp_path, ["a"], "b", "c")
     memory.path.write_text(content)
-    with pytest.raises(SetupFailed, match=memory.path.name + ".*--forget"):
+    with pytest.raises(CannotGoOn, match=memory.path.name + ".*--forget"):
         memory.recall()

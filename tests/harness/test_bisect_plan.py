@@ -5,9 +5,9 @@ import datetime
 import pytest
 
 from harness.bisect.plan import Index, plan
-from harness.bisect.problem import WrongUsage
 from harness.locks.index import File, Release
 from harness.rows import Cell
+from harness.system.errors import WrongUsage
 
 DAY = datetime.date(2025, 1, 1)
 

@@ -24,6 +24,7 @@ from harness.results import Outcome, Result, run_files
 from harness.results.resume import Rerun, Step, decide
 from harness.run import hardware, host, verdict
 from harness.run.hardware import GPU, Hardware
+from harness.system import processes
 from harness.system.paths import ROOT
 
 CELLS = {cell.name: cell for cell in rows.load()}
@@ -40,7 +41,7 @@ def docker(tmp_path, monkeypatch):
     docker.leaves(report_json=REPORT, junit_xml="<testsuites/>")
     monkeypatch.setenv("PATH", docker.path)
     monkeypatch.setattr(engine, "checkout", lambda: "mine")
-    monkeypatch.setattr(host, "POLL_S", 0.02)
+    monkeypatch.setattr(processes, "POLL_S", 0.02)
     container.prepare_engine.cache_clear()
     return docker
 
@@ -133,7 +134,7 @@ def test_log_names_the_bases_without_a_digest(run, folder, monkeypatch, known):
     monkeypatch.setattr(bases, "floats", lambda base: not known and base != bases.NO_IMAGE)
     run()
     said = (folder / (CELL.name + ".log")).read_text()
-    assert said.count("make lock") == (not known) and (known or said.startswith("python:3.11-slim-bookworm: "))
+    assert said.count("harness lock") == (not known) and (known or said.startswith("python:3.11-slim-bookworm: "))
 
 
 def test_replaced_images_are_removed(run, docker):

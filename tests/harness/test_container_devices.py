@@ -10,7 +10,7 @@ from harness import rows
 from harness.containers import devices, engine
 from harness.containers.docker_errors import DockerError
 from harness.results import Outcome
-from harness.run import host
+from harness.system import processes
 
 CELLS = {cell.name: cell for cell in rows.load()}
 ON_GPU = CELLS["py313-jax0.12.0.1-cuda"]
@@ -24,7 +24,7 @@ def docker(tmp_path, monkeypatch):
     docker = FakeDocker(tmp_path / "docker")
     monkeypatch.setenv("PATH", docker.path)
     monkeypatch.setattr(engine, "checkout", lambda: "mine")
-    monkeypatch.setattr(host, "POLL_S", 0.02)
+    monkeypatch.setattr(processes, "POLL_S", 0.02)
     return docker
 
 

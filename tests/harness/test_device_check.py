@@ -15,6 +15,7 @@ from harness import results
 from harness.results import Outcome, Result, record
 from harness.run import device_check, installed_jax
 from harness.run.hardware import GPU, Hardware
+from harness.system import processes
 
 NAME = "py{}{}-jax0.11.2-cuda-found".format(*sys.version_info)
 H200 = Hardware(16, 131072, gpus=(GPU("NVIDIA H200", (9, 0), "570.1", 143771),))
@@ -52,7 +53,7 @@ time.sleep(600)
 @pytest.fixture
 def check(tmp_path, monkeypatch):
     """`check(limit_s, proof=..., pytest=..., speed=...)`: the exit status of a check with these programs."""
-    monkeypatch.setattr(installed_jax.host, "POLL_S", 0.02)
+    monkeypatch.setattr(processes, "POLL_S", 0.02)
     monkeypatch.setattr(installed_jax, "version", {"jax": "0.11.2", "jaxlib": "0.11.2"}.__getitem__)
     monkeypatch.setattr(installed_jax, "missing", list)
     monkeypatch.setattr(installed_jax.hardware, "here", lambda: H200)

@@ -269,9 +269,9 @@ def test_kept_cells_are_shown_with_how_to_run_them_again(display, console):
     summary, names = a_summary([Outcome.FAILED, Outcome.PASSED, Outcome.PASSED])
     display.end(Summary(summary.cells, summary.results, summary.hashes, kept=names))
     said = lines(console)
-    message = "Failed before, and nothing has changed since: {}. RERUN=failed runs it again."
+    message = "Failed before, and nothing has changed since: {}. --rerun failed runs it again."
     assert message.format(names[0]) in said
-    assert "Passed before, and nothing has changed since: 2 cells. RERUN=all runs everything again." in said
+    assert "Passed before, and nothing has changed since: 2 cells. --rerun all runs everything again." in said
 
 
 def test_skipped_cells_are_counted(display, console):

@@ -159,7 +159,7 @@ def test_why_not(tmp_path):
 def test_a_cell_without_a_lock_is_unavailable():
     """The reason is the one that `make lock` wrote. Without one, the message names the command that makes the lock."""
     locked = replace(cell(jax="0.0.1"), as_of=datetime.date(2020, 1, 1))
-    assert here().why_not(locked) == (Outcome.UNAVAILABLE, "it has no lock; make lock CELL=py312-jax0.0.1-cpu")
+    assert here().why_not(locked) == (Outcome.UNAVAILABLE, "it has no lock; python -m harness lock py312-jax0.0.1-cpu")
     assert here(unresolved={locked.name: "gone"}).why_not(locked) == (Outcome.UNAVAILABLE, "gone")
 
 

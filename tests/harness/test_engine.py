@@ -14,7 +14,7 @@ from harness.containers import docker_errors, engine
 from harness.containers.docker_errors import DockerError
 from harness.locks.package_source import Source
 from harness.results import Outcome
-from harness.run import host
+from harness.system import processes
 from harness.system.paths import ROOT
 
 
@@ -22,7 +22,7 @@ from harness.system.paths import ROOT
 def docker(tmp_path, monkeypatch):
     docker = FakeDocker(tmp_path / "docker")
     monkeypatch.setenv("PATH", docker.path)
-    monkeypatch.setattr(host, "POLL_S", 0.02)
+    monkeypatch.setattr(processes, "POLL_S", 0.02)
     return docker
 
 
@@ -355,5 +355,5 @@ def test_build_is_buildkit(docker, tmp_path, monkeypatch):
 def test_podman_is_refused(docker):
     """With the package podman-docker, `docker` is Podman. It answers at first, but later steps would fail."""
     docker.answer("--version", out="podman version 5.4.0\n")
-    with pytest.raises(DockerError, match="is Podman.*WHERE=host"):
+    with pytest.raises(DockerError, match="is Podman.*--where host"):
         engine.check()

@@ -17,6 +17,7 @@ import pytest
 from harness import results, rows
 from harness.results import Outcome, Result
 from harness.run import host
+from harness.system import processes
 
 CELL = next(cell for cell in rows.load() if cell.name == "py311-jax0.4.30-cpu")
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +45,7 @@ PASSED = "results.write(Result(cell, Outcome.PASSED, run=os.environ['EQX_RUN']),
 def run(tmp_path):
     """`run(program, cancel=..., on_progress=...)`: run a cell with that Python program instead of tox."""
 
-    def run(program, cancel=None, on_progress=lambda *said: None, env=None, stop=host.STOP):
+    def run(program, cancel=None, on_progress=lambda *said: None, env=None, stop=processes.STOP):
         begin = BEGIN.format(root=str(ROOT), work=str(tmp_path / "work"))
         return host.run(
             CELL,
@@ -151,7 +152,7 @@ time.sleep(600)
 HEEDS = "pass"
 IGNORES_INTERRUPT = "signal.signal(signal.SIGINT, signal.SIG_IGN)"
 IGNORES_ALL = IGNORES_INTERRUPT + "; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
-IMPATIENT = tuple((number, 0.2) for number, _ in host.STOP)
+IMPATIENT = tuple((number, 0.2) for number, _ in processes.STOP)
 
 
 def is_running(process):
@@ -211,7 +212,7 @@ def test_a_process_that_was_waited_for_gets_no_signal(monkeypatch):
     process = subprocess.Popen(["true"])
     process.wait()
     monkeypatch.setattr(os, "killpg", lambda *_: pytest.fail("the number may belong to another process"))
-    host.stop_group(process)
+    processes.stop_group(process)
 
 
 @needs_proc
@@ -227,8 +228,8 @@ def test_a_group_is_stopped_before_its_leader_is_waited_for(monkeypatch, command
     kill = os.killpg
     monkeypatch.setattr(os, "killpg", killpg)
     process = subprocess.Popen(command, start_new_session=True)
-    assert host.ends_within(process, 5 if command == ["true"] else 0) is (command == ["true"])
-    host.stop_group(process)
+    assert processes.ends_within(process, 5 if command == ["true"] else 0) is (command == ["true"])
+    processes.stop_group(process)
     assert process.returncode is not None and there and all(there)
 
 
@@ -270,7 +271,7 @@ def test_preflight_no_lock(all_is_here, tmp_path):
     (tmp_path / "unresolved.toml").write_text('"{}" = "the archive can\'t be reached"'.format(CELL.name))
     result = host.preflight(CELL)
     assert result.outcome is Outcome.UNAVAILABLE
-    assert "the archive can't be reached" in result.reason and "make lock CELL=" in result.reason
+    assert "the archive can't be reached" in result.reason and "python -m harness lock " in result.reason
 
 
 def test_preflight_needs_no_lock_for_a_floating_cell(all_is_here, monkeypatch):

@@ -1,4 +1,4 @@
-"""docker/in_venv.py: an incomplete environment is made again, and one that is in use is never removed."""
+"""harness/in_venv.py: an incomplete environment is made again, and one that is in use is never removed."""
 
 import fcntl
 import os
@@ -9,10 +9,9 @@ import sys
 import threading
 import time
 
-import in_venv
 import pytest
 
-from harness import locks
+from harness import in_venv, locks
 from harness.system.paths import ROOT
 
 NAME = ".venv-harness"
@@ -20,8 +19,8 @@ NAME = ".venv-harness"
 
 @pytest.fixture
 def root(tmp_path):
-    (tmp_path / "docker").mkdir()
-    (tmp_path / "docker" / "requirements.lock").write_text("rich==1\n")
+    (tmp_path / "harness").mkdir()
+    (tmp_path / "harness" / "requirements.lock").write_text("rich==1\n")
     (tmp_path / "pyproject.toml").write_text("[project]\n[tool.ruff]\n")
     return tmp_path
 
@@ -56,20 +55,20 @@ def test_it_is_made_once(root):
 
 
 def test_the_tools_come_from_a_lock_with_hashes(root):
-    """The lock holds every package of docker/requirements.txt."""
+    """The lock holds every package of harness/requirements.txt."""
     call = Call()
     provide(root, call)
-    assert call.commands[-1][-3:] == ["--require-hashes", "-r", "docker/requirements.lock"]
-    pinned = [pin.project for pin in locks.read(ROOT / "docker" / "requirements.lock").pins]
-    asked = re.findall(r"(?m)^([\w-]+)", (ROOT / "docker" / "requirements.txt").read_text(encoding="utf-8"))
+    assert call.commands[-1][-3:] == ["--require-hashes", "-r", "harness/requirements.lock"]
+    pinned = [pin.project for pin in locks.read(ROOT / "harness" / "requirements.lock").pins]
+    asked = re.findall(r"(?m)^([\w-]+)", (ROOT / "harness" / "requirements.txt").read_text(encoding="utf-8"))
     assert set(asked) <= set(pinned) and "packaging" in asked
-    assert all(pin.hashes for pin in locks.read(ROOT / "docker" / "requirements.lock").pins)
+    assert all(pin.hashes for pin in locks.read(ROOT / "harness" / "requirements.lock").pins)
 
 
 @pytest.mark.parametrize(
     "file, text, again",
     [
-        ("docker/requirements.lock", "rich==1\ntox==1\n", True),
+        ("harness/requirements.lock", "rich==1\ntox==1\n", True),
         ("pyproject.toml", "[project]\nname = 'x'\n[tool.ruff]\n", True),
         ("pyproject.toml", "[project]\n[tool.ruff]\nline-length = 100\n", False),
     ],
@@ -112,7 +111,7 @@ def test_two_at_once_make_it_once(root):
 def test_an_environment_in_use_is_kept_until_its_user_ends(root, capfd):
     held = in_venv.provide(NAME, root, Call(), {})
     (root / NAME / "mine").touch()
-    (root / "docker" / "requirements.lock").write_text("another\n")
+    (root / "harness" / "requirements.lock").write_text("another\n")
     others = [threading.Thread(target=provide, args=[root]), threading.Thread(target=in_venv.remove, args=[root])]
     for other in others:
         other.start()
@@ -161,7 +160,8 @@ def test_an_old_python_is_refused(root, monkeypatch):
 
 
 COMMAND = """
-import in_venv, os, pathlib, sys
+import os, pathlib, sys
+from harness import in_venv
 in_venv.ROOT = pathlib.Path(sys.argv.pop(1))
 call = lambda command, **_: int("venv" in command and os.makedirs(command[-1]) or 0)
 in_venv.provide.__defaults__ = (call, os.environ)
@@ -173,7 +173,7 @@ def test_the_command_takes_the_place_of_the_process_and_holds_the_lock(root):
     """So signals reach the command, and make sees its exit status."""
     script = 'import sys; print("runs", flush=True); sys.stdin.read(); sys.exit(7)'
     command = [sys.executable, "-c", COMMAND, str(root), NAME, sys.executable, "-c", script]
-    env = {**os.environ, "PYTHONPATH": "{}:{}".format(ROOT, ROOT / "docker")}
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         lines = [process.stdout.readline(), process.stdout.readline()]
@@ -186,7 +186,8 @@ def test_the_command_takes_the_place_of_the_process_and_holds_the_lock(root):
 
 
 MAKING = """
-import in_venv, pathlib, sys
+import pathlib, sys
+from harness import in_venv
 in_venv.sys.executable, root = sys.argv[1:]
 in_venv.signals.as_ctrl_c()
 in_venv.ROOT = pathlib.Path(root)
@@ -200,7 +201,7 @@ def test_a_killed_command_never_lets_two_make_the_environment(root, number):
     python = root / "python"
     python.write_text("#!/bin/sh\necho $$\nexec {} -c 'import time; time.sleep(20); print(1)'\n".format(sys.executable))
     python.chmod(0o755)
-    env = {**os.environ, "PYTHONPATH": "{}:{}".format(ROOT, ROOT / "docker")}
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", MAKING, str(python), str(root)]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline().startswith("Making")
@@ -223,7 +224,7 @@ def test_an_error_of_the_system_is_reported_without_a_traceback(root, can_be_loc
     command = [sys.executable, "-c", COMMAND, str(root), NAME, "true"]
     reader, writer = os.pipe()
     os.close(reader)
-    env = {**os.environ, "PYTHONPATH": "{}:{}".format(ROOT, ROOT / "docker")}
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
     try:
         done = subprocess.run(command, env=env, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     finally:

@@ -179,7 +179,7 @@ def test_without_an_answer_from_uv_there_is_a_clear_error(uv_is_asked, monkeypat
     with pytest.raises(index.IndexUnreachable, match="error: no such option.*EQX_INDEX_URL"):
         index.default_index(silent)
     monkeypatch.setattr(interpreters, "uv_path", lambda: None)
-    with pytest.raises(index.IndexUnreachable, match="make doctor"):
+    with pytest.raises(index.IndexUnreachable, match="harness doctor"):
         index.default_index()
 
 

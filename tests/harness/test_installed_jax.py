@@ -22,6 +22,7 @@ from harness.run import installed_jax
 from harness.run.environment import Environment
 from harness.run.hardware import Hardware
 from harness.source import fingerprint
+from harness.system import processes
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = {"jax": "0.11.2", "jaxlib": "0.11.2+cuda13"}
@@ -44,7 +45,7 @@ PASSES = "print('3 passed'); report()"
 @pytest.fixture(autouse=True)
 def jax_is_here(monkeypatch):
     """This Python seems to have that JAX and all other packages."""
-    monkeypatch.setattr(installed_jax.host, "POLL_S", 0.02)
+    monkeypatch.setattr(processes, "POLL_S", 0.02)
     monkeypatch.setattr(installed_jax, "version", VERSIONS.__getitem__)
     monkeypatch.setattr(installed_jax, "missing", list)
 

@@ -332,7 +332,7 @@ def test_a_release_of_an_archive_is_looked_for_on_its_page(make, verify):
 def test_an_outdated_lock_is_reported(make, verify):
     make(CELL)
     status, said = verify(dataclasses.replace(CELL, requires=("jax==0.4.13",)))
-    assert status == 1 and "out of date" in said and "make lock CELL=py310-jax0.4.13-cpu" in said
+    assert status == 1 and "out of date" in said and "harness lock py310-jax0.4.13-cpu" in said
 
 
 def test_a_missing_lock_is_reported_unless_its_cell_is_unresolved(make, verify):
@@ -358,7 +358,7 @@ def test_every_cell_has_an_up_to_date_lock_or_a_reason():
     for cell in cells:
         assert cell.lock.exists() != (cell.lock.stem in reasons), cell.lock.stem
         if cell.lock.exists():
-            assert locks.read(cell.lock).inputs == locks.inputs(cell), "make lock CELL=" + cell.name
+            assert locks.read(cell.lock).inputs == locks.inputs(cell), "python -m harness lock " + cell.name
     assert set(reasons) <= {cell.lock.stem for cell in cells}
 
 

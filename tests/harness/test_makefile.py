@@ -20,7 +20,7 @@ VARIABLES = re.search("^VARIABLES := (.*)$", TEXT, re.MULTILINE).group(1).split(
 TARGETS = re.findall(r"(?m)^([a-z-]+):[^#=\n]*##", TEXT)
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
 
-# The program answers `here.py --fits`, and writes its arguments and its process id to a file.
+# The program answers `harness here --fits`, and writes its arguments and its process id to a file.
 PYTHON = """#!/bin/sh
 case "$*" in
   *--fits*) exit {fits} ;;
@@ -132,7 +132,7 @@ def test_a_signal_of_the_terminal_ends_a_command(make, number):
     ],
 )
 def test_a_target_passes_its_backend_on(make, words, backend):
-    """This holds also if a cell is named: docker/run.py refuses a cell of another backend."""
+    """This holds also if a cell is named: the harness refuses a cell of another backend."""
     status, _, started = make(*words)
     assert status == 0 and "--backend {}".format(backend) in started and started.count("--backend") == 1
 
@@ -145,20 +145,20 @@ def test_a_backend_in_the_environment_does_not_change_a_target(make):
 @needs_make
 def test_test_here_installs_nothing(make):
     """Not even the tools of the harness are installed."""
-    assert make("test-tpu", fits=0)[2] == make("test-tpu", "WHERE=auto", fits=0)[2] == "docker/here.py --backend tpu"
-    assert make("device-check")[2] == "docker/here.py --backend cuda --check --limit-s 480"
+    assert make("test-tpu", fits=0)[2] == make("test-tpu", "WHERE=auto", fits=0)[2] == "-m harness here tpu"
+    assert make("device-check")[2] == "-m harness here cuda --check --limit-s 480"
     told = make("device-check", "BACKEND=tpu", "LIMIT_S=60")[2]
-    assert told == "docker/here.py --backend tpu --check --limit-s 60"
-    assert make("test-here")[2] == "docker/here.py --backend cpu"
-    assert make("test-here", "BACKEND=cuda", "ARGS=-k x")[2] == "docker/here.py --backend cuda -- -k x"
+    assert told == "-m harness here tpu --check --limit-s 60"
+    assert make("test-here")[2] == "-m harness here cpu"
+    assert make("test-here", "BACKEND=cuda", "ARGS=-k x")[2] == "-m harness here cuda -- -k x"
 
 
 @needs_make
 @pytest.mark.parametrize("setting", ["CELL=py313-*-cuda", "TIER=pr", "WHERE=host", "JOBS=2", "RERUN=all"])
 def test_settings_of_the_matrix_choose_the_matrix(make, setting):
     """This holds even if this Python has a JAX for the GPU, and no engine answers."""
-    assert "docker/here.py" in make("test-gpu", fits=0)[2]
-    assert "docker/run.py" in make("test-gpu", setting, fits=0)[2]
+    assert "-m harness here" in make("test-gpu", fits=0)[2]
+    assert "-m harness run" in make("test-gpu", setting, fits=0)[2]
 
 
 @needs_make

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from harness import rows
-from harness.system.paths import DOCKER
+from harness.system.paths import ROOT
 
 CELL = next(cell.name for cell in rows.load())
 
@@ -16,14 +16,12 @@ CELL = next(cell.name for cell in rows.load())
 @pytest.mark.parametrize(
     "command",
     [
-        ["matrix.py", "list"],
-        ["matrix.py", "github"],
-        ["matrix.py", "build-args", CELL],
-        ["matrix.py", "table", "--markdown"],
-        ["matrix.py", "--help"],
-        ["run.py", "--list", "--tier", "canary"],
-        ["run.py", "--help"],
-        ["here.py", "--help"],
+        ["list"],
+        ["github", "cells"],
+        ["github", "summary"],
+        ["image", "--print-args", CELL],
+        ["--help"],
+        ["here", "--help"],
     ],
     ids=" ".join,
 )
@@ -34,7 +32,8 @@ def test_a_closed_pipe_gives_no_traceback(command, tmp_path):
     os.close(read)
     try:
         done = subprocess.run(
-            [sys.executable, str(DOCKER / command[0]), *command[1:]],
+            [sys.executable, "-m", "harness", *command],
+            cwd=ROOT,
             env={**buffered, "EQX_RESULTS": str(tmp_path)},
             stdout=write,
             stderr=subprocess.PIPE,

@@ -141,12 +141,12 @@ def test_a_broken_file_is_named_with_the_next_move(tmp_path, text, says):
     with pytest.raises(ResultError) as caught:
         results.read(CELL, tmp_path)
     assert str(path) in str(caught.value) and says in str(caught.value)
-    assert "Delete it and run it again: make cell CELL=" + CELL in str(caught.value)
+    assert "Delete it and run it again: python -m harness run " + CELL in str(caught.value)
 
 
 def test_a_broken_result_of_a_found_python_names_its_own_command(tmp_path):
     (tmp_path / "py312-jax0.11.2-cuda-found.json").write_text("")
-    with pytest.raises(ResultError, match="run it again: make test-here BACKEND=cuda$"):
+    with pytest.raises(ResultError, match="run it again: python -m harness here cuda$"):
         results.read("py312-jax0.11.2-cuda-found", tmp_path)
 
 

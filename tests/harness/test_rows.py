@@ -212,7 +212,7 @@ def test_an_unknown_cell_is_refused_with_the_nearest_names(cells, name):
 
 
 def test_an_unknown_cell_unlike_all_others_is_refused_with_the_command_that_lists_them(cells):
-    with pytest.raises(rows.UnknownCell, match="`make cell`"):
+    with pytest.raises(rows.UnknownCell, match="`python -m harness list`"):
         rows.select(list(cells.values()), ["?"])
 
 

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from harness.system import signals
-from harness.system.paths import DOCKER, ROOT
+from harness import command_line
+from harness.system import isolation, signals
+from harness.system.paths import ROOT
 
 each = pytest.mark.parametrize("number", signals.NUMBERS)
 
@@ -50,7 +51,8 @@ def test_a_child_can_be_stopped_by_a_signal_that_is_ignored_here(set_to, number)
 
 WAIT = """
 import sys
-from harness.system import signals
+from harness import command_line
+from harness.system import isolation, signals
 signals.as_ctrl_c()
 try:
     script = "import time; print('begins', flush=True); time.sleep(20); print('goes on')"
@@ -105,7 +107,17 @@ def test_an_ignored_signal_does_not_interrupt(set_to, number):
     os.kill(os.getpid(), number)
 
 
-@pytest.mark.parametrize("program", ["matrix.py", "run.py", "in_venv.py"])
-def test_each_program_ends_its_children(program):
-    """docker/here.py is not among them. It handles signals itself, see `found.attempt`."""
-    assert "signals.as_ctrl_c()" in (DOCKER / program).read_text(encoding="utf-8").partition("__main__")[2]
+@pytest.mark.parametrize("argv, expected", [(["list"], True), (["here", "cpu", "--fits"], False)])
+def test_each_command_ends_its_children(set_to, monkeypatch, argv, expected):
+    """`here` is an exception. It handles signals itself, see `installed_jax.attempt`."""
+    set_to(signal.SIGTERM, signal.SIG_DFL)
+    monkeypatch.setattr(isolation, "isolate", lambda: None)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    command_line.start(argv)
+    assert (signal.getsignal(signal.SIGTERM) is signal.default_int_handler) is expected
+
+
+def test_the_maker_of_environments_ends_its_children():
+    assert (
+        "signals.as_ctrl_c()" in (ROOT / "harness" / "in_venv.py").read_text(encoding="utf-8").partition("__main__")[2]
+    )

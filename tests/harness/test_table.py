@@ -78,7 +78,13 @@ def test_every_cell_appears(form):
 @FORMS
 def test_a_cell_that_never_ran_says_what_it_needs(form):
     said = " ".join(text_of(form([cell("0.4.13", one) for one in ("cpu", "cuda", "tpu")], {}, {}, {})).split())
-    for lacking in ("needs an NVIDIA GPU", "make test-gpu", "needs a TPU", "make test-tpu", "hasn't been run yet"):
+    for lacking in (
+        "needs an NVIDIA GPU",
+        "run --backend cuda",
+        "needs a TPU",
+        "run --backend tpu",
+        "hasn't been run yet",
+    ):
         assert lacking in said
 
 

@@ -51,12 +51,12 @@ def test_equal_reasons_are_given_once():
         one.name: Result(
             one.name,
             Outcome.NOT_RUN,
-            reason="{}/results/x is broken: make cell CELL={}".format(grid.ROOT, one.name),
+            reason="{}/results/x is broken: python -m harness run {}".format(grid.ROOT, one.name),
         )
         for one in CELLS
     }
     drawn = in_markdown(found=found)
-    assert drawn.count("results/x is broken: make cell CELL=...") == 1
+    assert drawn.count("results/x is broken: python -m harness run ...") == 1
     assert str(grid.ROOT) not in drawn + in_html(found=found)
 
 

@@ -556,6 +556,6 @@ def test_a_wheel_that_cannot_be_built_is_unavailable(checkout):
 def test_a_cell_that_cannot_run_here_is_refused_before_anything_is_made(checkout):
     checkout.lock(SECOND).unlink()
     status, said = checkout.tox("-e", "{},{}".format(FIRST, SECOND))
-    assert status == 3 and SECOND in said and "make lock" in said
+    assert status == 3 and SECOND in said and "harness lock" in said
     assert checkout.result(SECOND)["outcome"] == "unavailable"
     assert not checkout.environment(FIRST).exists()

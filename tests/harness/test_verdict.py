@@ -117,10 +117,10 @@ LOCK = "docker/locks/py39-jax0.2.18-cpu.txt"
 @pytest.mark.parametrize(
     "said, words",
     [
-        (HASH, ["Hash mismatch for `iniconfig==2.1.0`", LOCK, "make lock CELL=py39-jax0.2.18-cpu"]),
+        (HASH, ["Hash mismatch for `iniconfig==2.1.0`", LOCK, "harness lock py39-jax0.2.18-cpu"]),
         (NO_NETWORK, ["failed to lookup address information", "network"]),
-        (GONE, ["there is no version of iniconfig==2.1.99", LOCK, "make verify-locks"]),
-        (NO_HASH, ["must have a hash", "iniconfig==2.1.0", LOCK, "make lock"]),
+        (GONE, ["there is no version of iniconfig==2.1.99", LOCK, "harness verify"]),
+        (NO_HASH, ["must have a hash", "iniconfig==2.1.0", LOCK, "harness lock"]),
         (FULL, ["No space left on device", "free some space"]),
         ("thing\nerror: that broke\nbye", ["error: that broke"]),
         ("", ["the log"]),
@@ -138,13 +138,15 @@ def test_the_reason_why_the_setup_failed(said, words):
 def test_a_floating_cell_does_not_blame_a_lock(said):
     """The reason doesn't suggest `make lock`."""
     reason = verdict.of_setup(LATEST, said).reason
-    assert "docker/matrix.toml" in reason and "make " not in reason and "lock" not in reason.replace("has lost", "")
+    assert (
+        "docker/matrix.toml" in reason and "python -m " not in reason and "lock" not in reason.replace("has lost", "")
+    )
 
 
 @pytest.mark.parametrize("said", [GONE, HASH, NO_HASH])
 def test_a_missing_build_tool_does_not_blame_the_lock(said):
     reason = verdict.of_build(CELL, said).reason
-    assert "docker/wheel-constraints.txt" in reason and LOCK not in reason and "make " not in reason
+    assert "docker/wheel-constraints.txt" in reason and LOCK not in reason and "python -m " not in reason
 
 
 def test_a_wheel_that_cannot_be_built_is_a_failure():

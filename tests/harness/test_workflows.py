@@ -151,7 +151,9 @@ def test_an_artifact_holds_the_result_of_one_cell() -> None:
     assert upload["name"] == "results-${{ matrix.cell.name }}" and upload["path"] == "results/${{ matrix.cell.name }}.*"
     (download,) = (step["with"] for step in steps(FOLDER / "_table.yml") if "download-artifact" in step.get("uses", ""))
     assert "merge-multiple" not in download
-    assert any("matrix.py collect " + download["path"] in step.get("run", "") for step in steps(FOLDER / "_table.yml"))
+    assert any(
+        "harness github collect " + download["path"] in step.get("run", "") for step in steps(FOLDER / "_table.yml")
+    )
 
 
 def test_pinned_tools_audit_the_workflows() -> None:
@@ -259,7 +261,7 @@ def test_updates_are_proposed_only_when_they_are_a_week_old() -> None:
     assert set(found["enabledManagers"]) >= {"github-actions", "pip-compile", "custom.regex"}
     patterns = [pattern.strip("/") for pattern in found["pip-compile"]["managerFilePatterns"]]
     locks = (
-        "docker/requirements.lock",
+        "harness/requirements.lock",
         "docker/build-constraints.txt",
         "docker/wheel-constraints.txt",
         ".github/zizmor.txt",

@@ -25,7 +25,7 @@ NOTHING: Mapping[str, str] = {}
 
 
 def markdown(cells: Iterable[Cell], results: Results, hashes: Hashes, unresolved: Mapping[str, str] = NOTHING) -> str:
-    """The table as Markdown, for docs/matrix.md and for the summary of a GitHub job."""
+    """The table as Markdown, for docs/matrix.md."""
     return in_markdown.draw(Grid.of(cells, results, hashes, unresolved))
 
 
@@ -67,6 +67,12 @@ def known(
     recorded = record.read(record_path)
     cells = installed_jax.among(cells, folder, recorded)
     return cells, record.merged(recorded, read_results(cells, folder))
+
+
+def summary(cells: Iterable[Cell]) -> str:
+    """The table of all known results as Markdown, for the summary of a GitHub job."""
+    cells, what_is_known = known(cells)
+    return markdown(cells, what_is_known, fingerprint.hashes_of(cells), locks.unresolved())
 
 
 def draw(

@@ -17,9 +17,9 @@ TITLES = {"cpu": "CPU", "cuda": "CUDA", "tpu": "TPU"}
 RAN = (Outcome.PASSED, Outcome.FAILED)
 SHOWN = (*RAN, Outcome.STALE)  # the facts of the run are shown; those of a stale result with their date
 WHY_NOT_RUN = {
-    "cpu": "It hasn't been run yet: `make cell CELL={}`.",
-    "cuda": "It needs an NVIDIA GPU, and hasn't been run on one yet: `make test-gpu` where there is one.",
-    "tpu": "It needs a TPU, and hasn't been run on one yet: `make test-tpu` where there is one.",
+    "cpu": "It hasn't been run yet: `python -m harness run {}`.",
+    "cuda": "It needs an NVIDIA GPU, and hasn't been run on one yet: `python -m harness run --backend cuda`.",
+    "tpu": "It needs a TPU, and hasn't been run on one yet: `python -m harness run --backend tpu`.",
 }
 
 

@@ -8,7 +8,7 @@ from harness.report.outcome_style import STYLES
 from harness.report.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Measure, Note, Row
 from harness.results import Outcome
 
-DRAWN = "<!-- Drawn by `make table`: DO NOT EDIT. -->"
+DRAWN = "<!-- Drawn by `python -m harness table`: DO NOT EDIT. -->"
 FLAG = "⚠"
 MAX_FAILURES = 5  # how many failed tests a note names
 

@@ -1,16 +1,16 @@
-"""docker/run.py: whether cells run on the host or in containers, and its options about images."""
+"""`python -m harness`: whether cells run on the host or in containers; images and shells."""
 
 import io
 import os
 import tarfile
 
 import pytest
-import run
 from fake_docker import IMAGE, FakeDocker
 
-from harness import rows
+from harness import command_line, rows
 from harness.containers import container, image, interactive
-from harness.run import host
+from harness.run import host, scheduler
+from harness.system import processes
 
 NAME = "py311-jax0.4.30-cpu"
 CELL = next(cell for cell in rows.load() if cell.name == NAME)
@@ -21,20 +21,20 @@ NO_ENGINE = "Cannot connect to the Docker daemon at unix:///x. Is the docker dae
 def docker(tmp_path, monkeypatch):
     docker = FakeDocker(tmp_path / "docker")
     monkeypatch.setenv("PATH", docker.path)
-    monkeypatch.setattr(host, "POLL_S", 0.02)
+    monkeypatch.setattr(processes, "POLL_S", 0.02)
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
     return docker
 
 
 @pytest.fixture
-def main():
-    """Run `main`. Returns the exit status, and the options of the call of `scheduler.run` (none without a call)."""
+def main(monkeypatch):
+    """Do a command. Returns the exit status, and the options of the call of `scheduler.run` (none without a call)."""
 
-    def main(*argv):
+    def main(*argv, command="run"):
         passed = {}
-        status = run.main([NAME, *argv], run=lambda cells, **options: passed.update(options) or 0)
-        return status, passed
+        monkeypatch.setattr(scheduler, "run", lambda cells, **options: passed.update(options) or 0)
+        return command_line.main([command, NAME, *argv]), passed
 
     return main
 
@@ -83,33 +83,33 @@ def test_container_without_an_engine(main, docker, capsys):
 
 
 def test_image_only(main, docker, capsys):
-    assert main("--image-only") == (0, {})
+    assert main(command="image") == (0, {})
     assert image.tag(CELL) in docker.call("build")
     assert IMAGE in capsys.readouterr().out
 
 
 def test_image_that_cannot_be_built(main, docker, capsys):
     docker.answer("build", status=1, err="#3 ERROR: registry.example/library/python:3.99: not found\n")
-    assert main("--image-only") == (3, {})
+    assert main(command="image") == (3, {})
     assert "python:3.99" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", ["--image-only", "--shell"])
-def test_nothing_is_built_if_no_engine_answers(main, docker, capsys, option):
+@pytest.mark.parametrize("command", ["image", "shell"])
+def test_nothing_is_built_if_no_engine_answers(main, docker, capsys, command):
     docker.answer("version", status=1, err=NO_ENGINE)
-    assert main(option) == (3, {})
+    assert main(command=command) == (3, {})
     assert "unix:///x" in capsys.readouterr().err and "build" not in docker.verbs
 
 
 def test_a_shell_needs_exactly_one_cell(docker, capsys):
-    assert run.main(["py311-*", "--shell"]) == 2
+    assert command_line.main(["shell", "py311-*"]) == 2
     assert NAME in capsys.readouterr().err and docker.calls == []
 
 
 def test_build_output_is_made_safe(main, docker, capsys):
     """The output holds text from packages: passwords and control characters are removed."""
     docker.answer("build", err="#7 from https://me:secret@mirror/x \x1b[2Jpassed \u202e\n")
-    assert main("--image-only")[0] == 0
+    assert main(command="image")[0] == 0
     said = capsys.readouterr().out
     assert "#7 from https://mirror/x passed" in said and "\x1b" not in said and "\u202e" not in said
 
@@ -117,7 +117,7 @@ def test_build_output_is_made_safe(main, docker, capsys):
 def test_shell(main, docker):
     """The shell works on the checkout itself, as the user who started it."""
     docker.answer("run", status=7)
-    assert main("--shell") == (7, {})
+    assert main(command="shell") == (7, {})
     command = docker.call("run")
     assert command[-2:] == [IMAGE, "bash"] and "--rm" in command
     assert '--mount=type=bind,"source={}",target=/source'.format(interactive.ROOT) in command
@@ -128,7 +128,7 @@ def test_shell_elsewhere(main, docker, capsys):
     """The shell gets a copy of the source, and a message says so. The container is removed."""
     docker.answer("context", out="ssh://elsewhere\n")
     docker.answer("start", status=7)
-    assert main("--shell") == (7, {})
+    assert main(command="shell") == (7, {})
     assert [verb for verb in docker.verbs if verb in ("create", "cp", "start", "run", "rm")] == [
         "create",
         "cp",
@@ -155,4 +155,4 @@ def test_ctrl_c_while_an_image_is_built(main, docker, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(container, "build", interrupted)
-    assert main("--image-only") == (130, {})
+    assert main(command="image") == (130, {})

@@ -1,4 +1,4 @@
-"""docker/here.py: when `make test-gpu` uses it, and what it needs."""
+"""`python -m harness here`: when `make test-gpu` uses it, and what it needs."""
 
 import os
 import subprocess
@@ -6,11 +6,11 @@ import sys
 import textwrap
 from importlib import metadata
 
-import here
 import pytest
 from fake_docker import FakeDocker
 
-from harness.run import device_check, installed_jax
+from harness import command_line
+from harness.run import device_check, installed_jax, which_jax
 from harness.system.paths import ROOT
 
 
@@ -31,7 +31,7 @@ def installed(tmp_path, monkeypatch):
             facts.parent.mkdir(parents=True)
             facts.write_text("Name: {}\nVersion: {}\n".format(name, version))
         only = list(metadata.distributions(path=[str(tmp_path / "site")]))
-        monkeypatch.setattr(metadata, "distributions", lambda: only)
+        monkeypatch.setattr(which_jax, "distributions", lambda: only)
 
     return install
 
@@ -49,8 +49,8 @@ def installed(tmp_path, monkeypatch):
 )
 def test_it_fits_if_there_is_a_jax_for_the_backend_and_no_engine(installed, capsys, versions, backends):
     installed(**versions)
-    for backend in here.JAX_FOR:
-        assert here.main(["--backend", backend, "--fits"]) == (0 if backend in backends else 1)
+    for backend in which_jax.JAX_FOR:
+        assert command_line.main(["here", backend, "--fits"]) == (0 if backend in backends else 1)
         said = capsys.readouterr().out
         assert said.count("\n") == (backend in backends) and (sys.executable in said or not said)
 
@@ -59,10 +59,10 @@ def test_an_engine_that_answers_comes_first(installed, tmp_path, monkeypatch, ca
     installed(jaxlib="0.11.2", jax_cuda13_plugin="0.11.2")
     docker = FakeDocker(tmp_path / "docker")
     monkeypatch.setenv("PATH", docker.path)
-    assert here.main(["--backend", "cuda", "--fits"]) == 1
+    assert command_line.main(["here", "cuda", "--fits"]) == 1
     docker.answer("version", status=1, err="A warning\npermission denied, says the Docker daemon.\n")
-    assert here.main(["--backend", "cuda", "--fits"]) == 0
-    assert "no Docker engine answers (permission denied, says the Docker daemon.)." in capsys.readouterr().out
+    assert command_line.main(["here", "cuda", "--fits"]) == 0
+    assert "because: `docker version` failed: permission denied, says the Docker daemon." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("variable", ["DOCKER_HOST", "DOCKER_CONTEXT"])
@@ -70,7 +70,7 @@ def test_an_engine_that_the_user_names_is_used(installed, monkeypatch, variable)
     """This holds even if the engine doesn't answer."""
     installed(jaxlib="0.11.2")
     monkeypatch.setenv(variable, "ssh://elsewhere")
-    assert here.main(["--backend", "cpu", "--fits"]) == 1
+    assert command_line.main(["here", "cpu", "--fits"]) == 1
 
 
 @pytest.mark.parametrize("backend, install", [("cuda", "jax[cuda13]"), ("tpu", "jax[tpu]"), ("cpu", "jax[cpu]")])
@@ -78,7 +78,7 @@ def test_without_a_jax_for_the_backend_nothing_is_run(installed, monkeypatch, ca
     """JAX would use the CPU, and the proof of place would only fail."""
     installed(**{"numpy": "2.4.0", **({} if backend == "cpu" else {"jaxlib": "0.11.2"})})
     monkeypatch.setattr(installed_jax, "run", None)
-    assert here.main(["--backend", backend]) == 3
+    assert command_line.main(["here", backend]) == 3
     said = capsys.readouterr().err
     assert "({}) has no JAX for {}".format(sys.executable, backend) in said
     assert "{} -m pip install '{}'".format(sys.executable, install) in said
@@ -87,30 +87,30 @@ def test_without_a_jax_for_the_backend_nothing_is_run(installed, monkeypatch, ca
 def test_a_folder_of_an_interrupted_pip_is_no_package(installed, tmp_path):
     (tmp_path / "site" / "~umpy-2.4.0.dist-info").mkdir(parents=True)
     installed(jaxlib="0.11.2")
-    assert here.jax_for("cpu") == "jaxlib==0.11.2" and here.jax_for("tpu") is None
+    assert which_jax.jax_for("cpu") == "jaxlib==0.11.2" and which_jax.jax_for("tpu") is None
 
 
 def test_the_backend_and_the_arguments_of_pytest_are_passed_on(monkeypatch):
     asked = []
-    monkeypatch.setattr(here, "jax_for", lambda backend: "jaxlib==0.11.2")
+    monkeypatch.setattr(which_jax, "jax_for", lambda backend: "jaxlib==0.11.2")
     monkeypatch.setattr(installed_jax, "run", lambda *given: asked.append(given) or 7)
-    assert here.main(["--backend", "cuda"]) == 7
-    assert here.main(["--backend", "cpu", "--", "-k", "tree_at", "tests/trees/test_at.py"]) == 7
+    assert command_line.main(["here", "cuda"]) == 7
+    assert command_line.main(["here", "cpu", "--", "-k", "tree_at", "tests/trees/test_at.py"]) == 7
     assert asked == [("cuda", []), ("cpu", ["-k", "tree_at", "tests/trees/test_at.py"])]
 
 
 def test_a_check_of_the_device_has_a_time_limit(monkeypatch):
     asked = []
-    monkeypatch.setattr(here, "jax_for", lambda backend: "jaxlib==0.11.2")
+    monkeypatch.setattr(which_jax, "jax_for", lambda backend: "jaxlib==0.11.2")
     monkeypatch.setattr(device_check, "run", lambda *given: asked.append(given) or 7)
-    assert here.main(["--backend", "cuda", "--check", "--limit-s", "60"]) == 7
-    assert here.main(["--backend", "cpu", "--check"]) == 7
+    assert command_line.main(["here", "cuda", "--check", "--limit-s", "60"]) == 7
+    assert command_line.main(["here", "cpu", "--check"]) == 7
     assert asked == [("cuda", 60.0), ("cpu", 480)]
 
 
 def run_here(*options):
-    command = [sys.executable, *options, str(ROOT / "docker" / "here.py"), "--backend", "cpu"]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, *options, "-m", "harness", "here", "cpu"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def test_without_pytest_it_says_what_to_install():
@@ -146,5 +146,5 @@ def test_it_imports_only_what_comes_with_pytest(tmp_path):
 def test_the_time_limit_must_be_a_positive_number(text, capsys):
     """With other values, a check would end at once or never."""
     with pytest.raises(SystemExit):
-        here.main(["--backend", "cpu", "--check", "--limit-s=" + text])
+        command_line.main(["here", "cpu", "--check", "--limit-s=" + text])
     assert "expected a number of seconds" in capsys.readouterr().err

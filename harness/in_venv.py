@@ -1,12 +1,14 @@
 """Run a command in an environment of this checkout. Make the environment first if it is missing or out of date.
 
-    python3 docker/in_venv.py .venv-harness python docker/matrix.py doctor
-    python3 docker/in_venv.py .venv python -m pytest
-    python3 docker/in_venv.py --remove
+    python3 harness/in_venv.py .venv-harness python -m harness doctor
+    python3 harness/in_venv.py .venv python -m pytest
+    python3 harness/in_venv.py --remove
 
 Each environment has a lock. Commands that use the environment share the lock. A command that makes or removes the
-environment needs the lock for itself: it waits until the others have ended.
+environment needs the lock for itself: it waits until the others have ended. This file must run on old Pythons too.
 """
+
+from __future__ import annotations
 
 import argparse
 import fcntl
@@ -14,8 +16,9 @@ import hashlib
 import os
 import shutil
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -23,17 +26,17 @@ from harness.system import pipes, signals
 from harness.system.isolation import INDEX, isolated, why_not_in
 
 ROOT = Path(__file__).resolve().parents[1]
-REQUIREMENTS = "docker/requirements.txt"
-LOCK = "docker/requirements.lock"
+REQUIREMENTS = "harness/requirements.txt"
+LOCK = "harness/requirements.lock"
 
 
 class Environment(NamedTuple):
     """What an environment is for, and what is installed into it."""
 
     purpose: str
-    oldest: Tuple[int, int]
+    oldest: tuple[int, int]
     why_oldest: str
-    installs: Tuple[str, ...]
+    installs: tuple[str, ...]
 
 
 ENVIRONMENTS = {
@@ -61,14 +64,12 @@ FOLDERS = (*ENVIRONMENTS, ".tox", ".bench")
 
 ANOTHER_PYTHON = "another Python with pip and venv: add PYTHON=python3.12 to the make command."
 
-Call = Callable[..., int]
-
 
 class Refused(Exception):
     """The environment can't be made. The message is for the user."""
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--remove", action="store_true", help="remove all environments, also those of the cells")
     parser.add_argument("environment", nargs="?", choices=sorted(ENVIRONMENTS))
@@ -99,7 +100,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     os.execve(program, [program, *options.command[1:]], env)
 
 
-def provide(name: str, root: Path, call: Call = signals.call, env: Mapping[str, str] = os.environ) -> int:
+def provide(name: str, root: Path, call: Callable[..., int] = signals.call, env: Mapping[str, str] = os.environ) -> int:
     """Make the environment if necessary, and hold its lock together with the other users.
 
     This process holds the lock until it ends, also after `exec`.
@@ -130,18 +131,18 @@ def provide(name: str, root: Path, call: Call = signals.call, env: Mapping[str, 
             os.close(lock)
 
 
-def make(name: str, root: Path, mark: Path, lock: int, call: Call, env: Mapping[str, str]) -> None:
+def make(name: str, root: Path, mark: Path, lock: int, call: Callable[..., int], env: Mapping[str, str]) -> None:
     """Make the environment. The mark is written last: an environment without a mark is incomplete.
 
     The commands hold the lock too. If this process is killed, other processes wait until the commands have ended.
     """
     environment, folder = ENVIRONMENTS[name], root / name
-    print("Making {} {} for Python {}.".format(name, environment.purpose, sys.version.split()[0]), flush=True)
+    print("Making {} {} for Python {}.".format(name, environment.purpose, sys.version.split()[0]), file=sys.stderr)
     if folder.exists():
         shutil.rmtree(str(folder))
     python = str(folder / "bin" / "python")
     pip = [python, "-m", "pip", "install", "--quiet"]
-    commands: List[List[str]] = [
+    commands: list[list[str]] = [
         [sys.executable, "-m", "venv", str(folder)],
         *([] if LOCK in environment.installs else [[*pip, "--upgrade", "pip"]]),  # no lock holds the pip of venv
         [*pip, *environment.installs],
@@ -161,7 +162,7 @@ def refused(why: str) -> Refused:
 
 def remove(root: Path) -> None:
     """Wait until no command uses an environment, and remove all of them."""
-    of_cells = sorted((root / ".tox").glob("*.lock"))  # made by harness.run_lock
+    of_cells = sorted((root / ".tox").glob("*.lock"))  # made by `harness.system.run_lock`
     locks = [locked(path, fcntl.LOCK_EX) for path in [*(root / (name + ".lock") for name in ENVIRONMENTS), *of_cells]]
     for name in FOLDERS:
         if (root / name).exists():
@@ -176,7 +177,7 @@ def locked(path: Path, how: int) -> int:
     try:
         fcntl.flock(handle, how | fcntl.LOCK_NB)
     except BlockingIOError:
-        print("Waiting for another command that uses or makes an environment: {}".format(path), flush=True)
+        print("Waiting for another command that uses or makes an environment: {}".format(path), file=sys.stderr)
         fcntl.flock(handle, how)
     return handle
 
@@ -185,7 +186,7 @@ def made_from(environment: Environment, root: Path) -> str:
     """Hash what an environment is made from: the interpreter, the project's dependencies and the tools."""
     project = (root / "pyproject.toml").read_text(encoding="utf-8").partition("\n[tool.")[0]
     tools = [(root / name).read_text(encoding="utf-8") for name in environment.installs if name in (REQUIREMENTS, LOCK)]
-    parts: Dict[str, object] = {
+    parts: dict[str, object] = {
         "python": (sys.version, sys.base_prefix),
         "project": project,
         "tools": tools,

@@ -1,0 +1,408 @@
+"""The command line of the harness: `python -m harness COMMAND`.
+
+A command imports what it needs when it runs. So `--help` needs only the standard library, and `here` needs only what
+the suite needs.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.system import isolation, safe_text, signals
+from harness.system.errors import CannotGoOn, HarnessError, WrongUsage, explain_os_error
+
+if TYPE_CHECKING:
+    from harness.rows import Cell
+
+DESCRIPTION = """\
+Run one suite of tests on many releases of JAX: on the CPU, on NVIDIA GPUs and on TPUs.
+
+A *cell* is one Python, one JAX and one backend, such as py311-jax0.4.30-cpu. docker/matrix.toml lists the cells. Each
+cell has its own environment, or its own container, with the exact packages of its lock. The result of a cell goes to
+results/, with a proof that the tests ran on the device of the cell.
+"""
+EPILOG = """\
+To begin:
+  python -m harness doctor                        what this machine has, and which cells can run on it
+  python -m harness run py311-jax0.4.30-cpu       run one cell
+  python -m harness run --tier nightly --backend cpu
+  python -m harness table                         the results of all cells
+
+To run some tests of one cell, or to use a debugger: tox -e CELL -- -k tree_at --pdb
+
+Exit status: 0 no problem; 1 a test or a check failed; 2 wrong usage; 3 it can't be done here, for example without a
+device or a network; 130 after Ctrl-C. You can stop at any time: the same command goes on later.
+"""
+RUN_EPILOG = """\
+Without a cell or a tier, the cells of a pull request run. A cell that has a result and hasn't changed isn't run again.
+
+Exit status: 0 no cell failed, though some may be "not run" because this machine lacks a device; 1 a cell failed;
+2 wrong usage; 3 a cell that you named can't run here, or no cell could run; 130 after Ctrl-C. Canary cells are shown,
+but they don't change the exit status.
+"""
+HERE_EPILOG = """\
+This is for a machine without a Docker engine and without a package index. It needs only what the suite needs.
+"""
+
+Arguments = Callable[[argparse.ArgumentParser], None]
+Command = Callable[[argparse.Namespace], int]
+COMMANDS: dict[str, tuple[Command, Arguments, str]] = {}
+
+
+def command(arguments: Arguments = lambda parser: None, epilog: str = "") -> Callable[[Command], Command]:
+    """Make a function a command. Its docstring is the help text. The command `list` is the function `list_`."""
+
+    def add(function: Command) -> Command:
+        COMMANDS[function.__name__.rstrip("_")] = function, arguments, epilog
+        return function
+
+    return add
+
+
+# ---- The arguments ---------------------------------------------------------------------------------------------------
+
+
+def cells_argument(parser: argparse.ArgumentParser, tier: str = "all") -> None:
+    """Add CELL, --tier and --backend. The help text names `tier`, which is used without --tier."""
+    parser.add_argument("cells", nargs="*", metavar="CELL", help="a name, or a pattern such as 'py311-*'")
+    tier_help = "the cells of this tier and of those before it: pr, nightly, canary; default: {}".format(tier)
+    parser.add_argument("--tier", help=tier_help)
+    parser.add_argument("--backend", help="only the cells of this backend: cpu, cuda or tpu; default: all")
+
+
+def run_arguments(parser: argparse.ArgumentParser) -> None:
+    cells_argument(parser, tier="pr, or all if cells are named")
+    parser.add_argument(
+        "--rerun",
+        choices=("failed", "all"),
+        help="failed: run failed and unavailable cells again, even if nothing has changed; all: run all cells again",
+    )
+    jobs_help = "how many cells run at a time; default: as many as fit"
+    parser.add_argument("--jobs", type=positive, metavar="N", help=jobs_help)
+    parser.add_argument(
+        "--where",
+        choices=("host", "container", "auto"),
+        default="host",
+        help="auto: in containers if a Docker engine answers, and otherwise on this host; default: %(default)s",
+    )
+
+
+def here_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("backend", choices=("cpu", "cuda", "tpu"), help="the device that runs the tests")
+    check_help = "also run the negative control of the proof of place and the benchmarks, within a time limit"
+    parser.add_argument("--check", action="store_true", help=check_help)
+    limit_help = "the limit of --check in seconds: %(default)s"
+    parser.add_argument("--limit-s", type=seconds, default=480, metavar="S", help=limit_help)
+    fits_help = "run nothing; exit status 0: no Docker engine answers, and this Python has a JAX for the backend"
+    parser.add_argument("--fits", action="store_true", help=fits_help)
+    args_help = "an argument for pytest, after --; no result is written then"
+    parser.add_argument("args", nargs="*", metavar="ARG", help=args_help)
+
+
+def bisect_arguments(parser: argparse.ArgumentParser) -> None:
+    test_help = "a test as pytest takes it: tests/test_x.py::test_y; a release is bad if any of several tests fails"
+    parser.add_argument("test", nargs="+", metavar="TEST", help=test_help)
+    parser.add_argument("--good", required=True, metavar="JAX", help="a release that passes the test, such as 0.6.2")
+    parser.add_argument("--bad", required=True, metavar="JAX", help="a release that fails the test")
+    parser.add_argument("--python", metavar="3.12", help="the Python to use; default: one that runs both releases")
+    parser.add_argument("--forget", action="store_true", help="forget the results of earlier tries")
+
+
+def image_arguments(parser: argparse.ArgumentParser) -> None:
+    cells_argument(parser, tier="only the newest cell, if none is named")
+    args_help = "build nothing; print the build arguments of the image of one cell, one KEY=value a line"
+    parser.add_argument("--print-args", action="store_true", help=args_help)
+
+
+def github_arguments(parser: argparse.ArgumentParser) -> None:
+    jobs = parser.add_subparsers(required=True, dest="job", metavar="JOB")
+    cells = jobs.add_parser("cells", help="print the cells as JSON for $GITHUB_OUTPUT, with the key `cells`")
+    cells_argument(cells)
+    collect = jobs.add_parser("collect", help="copy the results from the artifacts of jobs to results/")
+    collect.add_argument("folder", metavar="FOLDER", type=Path, help="it holds one folder for each artifact")
+    jobs.add_parser("summary", help="print the table as Markdown for $GITHUB_STEP_SUMMARY, and write no file")
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError("expected a whole number of at least 1, and got {!r}".format(text))
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    if not text.replace(".", "", 1).isdecimal() or float(text) == 0:
+        raise argparse.ArgumentTypeError("expected a number of seconds, and got {!r}".format(text))
+    return float(text)
+
+
+# ---- The commands ----------------------------------------------------------------------------------------------------
+
+
+@command(run_arguments, RUN_EPILOG)
+def run(options: argparse.Namespace) -> int:
+    """Run cells, on this host or in containers, and show the results."""
+    from harness import locks
+    from harness.containers import container
+    from harness.report.display import display
+    from harness.results.resume import Rerun
+    from harness.run import host, scheduler
+
+    cells = chosen(options, tier="pr")
+    runner = container if use_containers(options.where) else host
+    return scheduler.run(
+        cells,
+        runner=runner,
+        display=display(),
+        hashes=runner.hashes_of(cells),
+        jobs=options.jobs,
+        rerun=Rerun(options.rerun or ""),
+        named=options.cells,
+        unresolved=locks.unresolved(),
+    )
+
+
+@command(here_arguments, HERE_EPILOG)
+def here(options: argparse.Namespace) -> int:
+    """Run the suite with the JAX that this Python has. Nothing is installed, and no environment is made."""
+    from harness.run import which_jax
+
+    if options.fits:
+        return 0 if fits(options.backend) else 1
+    try:
+        from harness.run import device_check, installed_jax
+    except ModuleNotFoundError as error:
+        message = "This Python has no `{}`, which comes with pytest. Install it: {} -m pip install pytest pytest-xdist"
+        raise CannotGoOn(message.format(error.name, sys.executable)) from error
+    which_jax.require(options.backend)
+    if options.check:
+        return device_check.run(options.backend, options.limit_s)
+    return installed_jax.run(options.backend, options.args)
+
+
+@command()
+def table(options: argparse.Namespace) -> int:
+    """Draw the results: on the screen, in docs/matrix.md and README.md, and as the page results/index.html."""
+    from harness import rows
+    from harness.report import table
+
+    table.draw(rows.load())
+    return 0
+
+
+@command(cells_argument)
+def list_(options: argparse.Namespace) -> int:
+    """Print the names of cells, one a line."""
+    for cell in chosen(options):
+        print(cell.name)
+    return 0
+
+
+@command(bisect_arguments)
+def bisect(options: argparse.Namespace) -> int:
+    """Find the first release of JAX on which a test fails."""
+    from harness.bisect import bisection
+
+    return bisection.run(options.test, options.good, options.bad, options.python, options.forget)
+
+
+@command()
+def doctor(options: argparse.Namespace) -> int:
+    """Show what this machine has (Pythons, containers, accelerators), and what each backend needs."""
+    from harness import rows
+    from harness.report import doctor
+
+    doctor.show(rows.load())
+    return 0
+
+
+@command(cells_argument)
+def lock(options: argparse.Namespace) -> int:
+    """Resolve the packages of cells as of the day in their rows, and write docker/locks."""
+    from harness import locks
+    from harness.containers import bases
+
+    everything = not (options.cells or options.tier or options.backend)
+    cells = chosen(options)
+    if everything:
+        bases.lock(cells)
+    return locks.make(cells, everything=everything)
+
+
+@command(cells_argument)
+def verify(options: argparse.Namespace) -> int:
+    """List files of locks that can no longer be downloaded, and locks that are out of date."""
+    from harness import locks
+
+    return locks.verify(chosen(options))
+
+
+@command(image_arguments)
+def image(options: argparse.Namespace) -> int:
+    """Build the images of cells."""
+    from harness.containers import image, interactive
+
+    cells = newest(options)
+    if not options.print_args:
+        return interactive.images(cells)
+    for key, value in image.build_args(only_one(cells), image.revision()).items():
+        print("{}={}".format(key, value))
+    return 0
+
+
+@command(cells_argument)
+def shell(options: argparse.Namespace) -> int:
+    """Open a shell in the image of one cell, with the source."""
+    from harness.containers import interactive
+
+    return interactive.shell(only_one(newest(options)))
+
+
+@command(github_arguments)
+def github(options: argparse.Namespace) -> int:
+    """Do the work of a GitHub job: list the cells, collect the results, print the summary."""
+    import json
+
+    from harness import rows
+    from harness.report import table
+    from harness.results import artifacts
+
+    if options.job == "cells":
+        keys = ("name", "python", "backend", "tier")
+        print("cells=" + json.dumps([{key: getattr(cell, key) for key in keys} for cell in chosen(options)]))
+    elif options.job == "collect":
+        artifacts.collect(options.folder)
+    else:
+        print(table.summary(rows.load()))
+    return 0
+
+
+# ---- What several commands need --------------------------------------------------------------------------------------
+
+
+def chosen(options: argparse.Namespace, tier: str | None = None) -> "list[Cell]":
+    """The cells that the user chose. `tier` counts if the user names neither cells nor a tier.
+
+    Raises:
+        WrongUsage: No cell fulfils all options together, or a name is wrong.
+    """
+    from harness import rows
+
+    tier = options.tier or (None if options.cells else tier)
+    cells = rows.select(rows.load(), options.cells, tier, options.backend)
+    if not cells:
+        asked = [", ".join(options.cells)] * bool(options.cells)
+        asked += ["of the backend {}".format(options.backend)] * bool(options.backend)
+        asked += ["of the tier {}".format(tier)] * bool(tier)
+        message = "There is no cell that is {}. `python -m harness list` lists all cells."
+        raise WrongUsage(message.format(" and ".join(asked)))
+    return cells
+
+
+def newest(options: argparse.Namespace) -> "list[Cell]":
+    """The cells that the user named. If there is none, the newest cell of the backend, which is the CPU by default."""
+    options.backend = options.backend or (None if options.cells else "cpu")
+    cells = chosen(options)
+    if options.cells or options.tier:
+        return cells
+    return [cell for cell in cells if not cell.floating][-1:]
+
+
+def only_one(cells: "list[Cell]") -> "Cell":
+    if len(cells) != 1:
+        message = "This needs exactly one cell, and these are {}: {}."
+        raise WrongUsage(message.format(len(cells), ", ".join(cell.name for cell in cells)))
+    return cells[0]
+
+
+def use_containers(where: str) -> bool:
+    """Decide whether cells run in containers. Print the decision if `where` leaves it open.
+
+    Raises:
+        CannotGoOn: The user asked for containers, or named an engine, and no engine answers.
+    """
+    from harness.containers import engine
+    from harness.containers.docker_errors import DockerError
+
+    if where == "host":
+        return False
+    try:
+        found = engine.check()
+    except DockerError as error:
+        if where == "container" or engine.is_named():
+            raise CannotGoOn("No containers: {}.".format(error)) from error
+        print("On this host, not in containers: {}.".format(error), flush=True)
+        return False
+    print("In containers: {}.".format(found), flush=True)
+    return True
+
+
+def fits(backend: str) -> bool:
+    """Whether `make test-gpu` should use the JAX of this Python. If so, the reason is printed."""
+    from harness.containers import engine
+    from harness.containers.docker_errors import DockerError
+    from harness.run import which_jax
+
+    jax = which_jax.jax_for(backend)
+    if jax is None or engine.is_named():
+        return False
+    try:
+        engine.check()
+    except DockerError as error:
+        message = "Using {} of {}, because: {}. WHERE=host runs the cells of the matrix."
+        print(message.format(jax, sys.executable, error), flush=True)
+        return True
+    return False
+
+
+# ---- The program -----------------------------------------------------------------------------------------------------
+
+
+def parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    result = argparse.ArgumentParser(
+        prog="python -m harness", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw
+    )
+    subcommands = result.add_subparsers(required=True, title="Commands", metavar="COMMAND")
+    for name, (function, arguments, epilog) in COMMANDS.items():
+        text = function.__doc__
+        sub = subcommands.add_parser(name, help=text, description=text, epilog=epilog, formatter_class=raw)
+        arguments(sub)
+        sub.set_defaults(function=function)
+    return result
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do a command. Returns the exit status."""
+    return do(parser().parse_args(argv))
+
+
+def do(options: argparse.Namespace) -> int:
+    try:
+        status: int = options.function(options)
+        return status
+    except HarnessError as error:
+        print(error, file=sys.stderr)
+        return error.status
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        print(explain_os_error(error), file=sys.stderr)
+        return CannotGoOn.status
+    except KeyboardInterrupt:
+        print("Interrupted. Finished work is kept.", file=sys.stderr)
+        return 130
+
+
+def start(argv: Sequence[str]) -> int:
+    """Do a command as a program: signals and tracebacks are handled, and the settings of the user are kept out.
+
+    `here` needs the settings of the user, and handles signals itself.
+    """
+    options = parser().parse_args(argv)
+    safe_text.make_tracebacks_safe()
+    if options.function is not here:
+        isolation.isolate()
+        signals.as_ctrl_c()
+    return do(options)
