@@ -20,8 +20,7 @@ import time
 import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -38,14 +37,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from harness import results, rows
 from harness.results import Outcome, Result, run_files
+from harness.results.resume import keep
+from harness.results.started import Started
 from harness.rows import Cell
-from harness.run import environment, host, verdict
+from harness.run import environment, host, set_up, verdict
 from harness.run.environment import Environment
 from harness.source import snapshot, suite
-from harness.system import interpreters, isolation
+from harness.source.wheel import BuildFailed
+from harness.system import interpreters, isolation, signals
 from harness.system.paths import RESULTS
 from harness.system.run_lock import AlreadyRunning, hold_lock
 from harness.system.safe_text import safe
+from harness.system.uv import uv_path
 
 PYTEST_INTERRUPTED = 2  # pytest's exit status after Ctrl-C, and if tests can't be collected
 RUNS = ("run", "r", "run-parallel", "p", "legacy", "le")
@@ -60,7 +63,7 @@ class Chosen:
     source: Path  # the snapshot that it is made from
     made_from: dict[str, str]  # what the environment is made from; see `environment.made_from`
     hashes: dict[str, str]
-    began: float
+    started: Started
     set_up_s: float | None = None  # None: the environment isn't complete yet
     ended: bool = False
 
@@ -133,9 +136,9 @@ def can_run_here(cells: Sequence[Cell]) -> list[Cell]:
     refusals = [result for result in map(host.preflight, cells) if result is not None]
     for result in refusals:
         if not SESSION.part:
-            host.keep(result)
+            keep(result)
     if refusals:
-        stop(3, "\n".join("{0.cell}: {1}: {0.reason}".format(result, result.outcome.value) for result in refusals))
+        stop(3, "\n".join(result.line for result in refusals))
     return [host.preferred(cell) for cell in cells]
 
 
@@ -157,9 +160,9 @@ def choose(cell: Cell, state: State, folder: Path, recreate: bool) -> None:
         cell,
         Environment(folder / cell.name),
         source,
-        environment.made_from(cell, interpreter, source),
+        set_up.made_from(cell, interpreter, source),
         hashes,
-        time.time(),
+        Started(run=os.environ.get("EQX_RUN") or uuid.uuid4().hex),  # the tests get only variables that tox names
         ended=state.conf.options.no_test,  # without tests there is no result
     )
     SESSION.chosen[cell.name] = chosen
@@ -167,7 +170,7 @@ def choose(cell: Cell, state: State, folder: Path, recreate: bool) -> None:
     if recreate:
         chosen.environment.remove_mark()  # first, because removing the environment may be interrupted
     state.conf.memory_seed_loaders[cell.name].append(
-        MemoryLoader(deps="\n".join(environment.requirements(cell, source)), recreate=recreate)
+        MemoryLoader(deps="\n".join(set_up.requirements(cell, source)), recreate=recreate)
     )
     # tox-uv asks uv for a version of Python, and uv takes the first one on the PATH.
     os.environ["PATH"] = os.pathsep.join([str(interpreter.folder), os.environ["PATH"]])
@@ -178,27 +181,27 @@ def tox_before_run_commands(tox_env: ToxEnv) -> None:
     chosen = SESSION.chosen.get(tox_env.name)
     if chosen is None:
         return
-    uv = interpreters.uv_path()
+    uv = uv_path()
     assert uv is not None, "tox-uv depends on uv"
     try:
-        environment.complete(chosen.cell, chosen.environment, chosen.made_from, uv, chosen.source)
+        set_up.complete(chosen.cell, chosen.environment, chosen.made_from, uv, chosen.source)
         suite.copy(chosen.environment.suite, chosen.source)
         chosen.environment.remove_reports()
-    except suite.BuildFailed as error:
+    except BuildFailed as error:
         print(safe(str(error)), file=sys.stderr)
         chosen.ended = True
         result = verdict.of_build(chosen.cell, str(error))
         if not SESSION.part:
             write(chosen, result)
         raise SystemExit(1 if result.outcome is Outcome.FAILED else 3) from None
-    except (environment.SetupFailed, OSError) as error:
+    except (set_up.SetupFailed, OSError) as error:
         print(safe(str(error)), file=sys.stderr)
         fail_setup(chosen, str(error))
     passed = tox_env.conf["pass_env"]  # the tests get fewer variables than the installation, which may need a proxy
     of_tox = set(tox_env._default_pass_env()) - set(isolation.REACH_TESTS)
     passed[:] = [name for name in passed if name not in of_tox]
     tox_env.conf["set_env"].update(environment.variables(chosen.cell, chosen.environment))
-    chosen.set_up_s = time.time() - chosen.began
+    chosen.set_up_s = chosen.started.spent_s
 
 
 @impl
@@ -209,7 +212,7 @@ def tox_after_run_commands(tox_env: ToxEnv, exit_code: int, outcomes: list[Execu
     chosen.ended = True
     if was_interrupted(exit_code):
         print("{}: interrupted; no result is written.".format(tox_env.name))
-        raise SystemExit(host.INTERRUPTED)
+        raise SystemExit(signals.INTERRUPTED)
     if SESSION.part:
         print("{}: a part of the suite; no result is written.".format(tox_env.name))
         return
@@ -224,7 +227,7 @@ def tox_after_run_commands(tox_env: ToxEnv, exit_code: int, outcomes: list[Execu
 def tox_env_teardown(tox_env: ToxEnv) -> None:
     chosen = SESSION.chosen.get(tox_env.name)
     if chosen is not None and chosen.set_up_s is None and not chosen.ended and not SESSION.interrupted.is_set():
-        fail_setup(chosen, environment.last_log(chosen.environment))
+        fail_setup(chosen, set_up.last_log(chosen.environment))
 
 
 def was_interrupted(exit_code: int) -> bool:
@@ -241,20 +244,8 @@ def fail_setup(chosen: Chosen, said: str) -> NoReturn:
 
 def write(chosen: Chosen, result: Result) -> None:
     """Write the result and print it."""
-    total_s = time.time() - chosen.began
-    seconds = {"setup": chosen.set_up_s or total_s, **result.seconds, "total": total_s}
-    path = results.write(
-        replace(
-            result,
-            started=datetime.fromtimestamp(chosen.began, timezone.utc).isoformat(timespec="milliseconds"),
-            seconds={name: round(value, 1) for name, value in seconds.items()},
-            hashes=chosen.hashes,
-            run=os.environ.get("EQX_RUN")
-            or uuid.uuid4().hex,  # the tests can't read it: tox passes named variables only
-        )
-    )
-    reason = result.reason and ": " + result.reason
-    print("{}: {}{}\n  {}".format(result.cell, result.outcome.value, reason, path))
+    path = results.write(chosen.started.complete(result, chosen.hashes, chosen.set_up_s))
+    print("{}\n  {}".format(result.line, path))
 
 
 def note_ctrl_c() -> None:

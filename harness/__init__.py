@@ -14,20 +14,21 @@ The words that all modules use:
 The packages, lowest first. A package imports only packages above its own item of this list.
 
 - `system`: `paths`, `files` that are written whole, `safe_text` that can be printed, and `pipes`, for `| head`.
-  `signals` handles Ctrl-C, `run_lock` allows one run at a time, `isolation` keeps the settings of the user out,
-  `interpreters` finds Pythons, `processes` stops what was started, `errors` end a command with a message, and `inside`
-  gives the modules that a cell has too.
+  `errors` end a command with a message. `signals` handles Ctrl-C, and `processes` stops what was started. `run_lock`
+  allows one run at a time. `isolation` keeps the settings of the user out. `interpreters` finds Pythons, and `uv` the
+  program of that name. `inside` gives the modules that a cell has too.
 - `rows`: `matrix_file` reads docker/matrix.toml with the checks of `toml_schema`. `cells` makes the cells.
   `cell_arguments` has the command-line arguments that choose among them.
-- `source`: `snapshot` copies what is tested. `fingerprint` hashes it, without the generated parts of its `pages`.
-  `suite` builds the wheel and copies the tests.
+- `source`: `snapshot` copies what is tested. `fingerprint` hashes it by `hashing`, without the generated parts of its
+  `pages`. `wheel` builds the library, and `suite` copies the tests.
   `locks`: `resolve` writes a `lock_file`, with the answers of the package `index`, and `verify` checks it.
   `package_source` names the file to correct if packages can't be installed.
-  `results`: `result` is the form of one. `resume` decides whether an old one is still valid. `run_files` reads the
-  files that a run wrote. `record` keeps the published results. `artifacts` collects those of GitHub jobs.
-- `run`: `host` runs a cell on this host with tox, in its `environment`. `hardware` finds its device. `verdict` makes
-  the result. `which_jax` says which JAX this Python has. `installed_jax` runs the suite with it, and `device_check`
-  also checks the device and the speed. `scheduler` starts many cells.
+  `results`: `result` is the form of one. `started` completes it. `resume` decides whether an old one is still valid.
+  `run_files` reads the files that a run wrote. `record` keeps the published results. `artifacts` collects those of
+  GitHub jobs.
+- `run`: `host` runs a cell on this host with tox, in its `environment`. `set_up` completes that. `hardware` finds the
+  device. `verdict` makes the result. `which_jax` says which JAX this Python has. `installed_jax` runs the suite with
+  it, and `device_check` also checks the device and the speed. `scheduler` starts many cells.
 - `containers`: `container` runs a cell in a container. `engine` talks to Docker, `image` describes the build, `bases`
   knows the base images, `devices` gives the container its device, and `docker_errors` explains Docker's errors.
   `interactive` builds images and opens shells.

@@ -12,7 +12,6 @@ import glob
 import importlib
 import os
 import re
-import shutil
 import subprocess
 import threading
 import time
@@ -22,8 +21,6 @@ import visible
 CANARY_MIB = 256  # the size of the array that is made to see the used memory rise
 BUSY_TIMEOUT_S = 20  # long, because nvidia-smi reports a sample that may be a second old
 
-NVIDIA_SMI = "nvidia-smi"
-NVIDIA_SMI_ELSEWHERE = ("/usr/local/nvidia/bin/nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi")
 GPU_FIELDS = ("index", "uuid", "name", "driver_version", "memory.used", "utilization.gpu")
 
 
@@ -50,8 +47,11 @@ def ask_nvidia_smi(*query):
         OSError: nvidia-smi can't be run.
         subprocess.SubprocessError: nvidia-smi fails, or takes too long.
     """
-    program = shutil.which(NVIDIA_SMI) or next(filter(os.path.exists, NVIDIA_SMI_ELSEWHERE), NVIDIA_SMI)
-    command = [program, "--format=csv,noheader,nounits"] + list(query) + visible.choose(os.environ)
+    command = (
+        [visible.nvidia_smi() or "nvidia-smi", "--format=csv,noheader,nounits"]
+        + list(query)
+        + visible.choose(os.environ)
+    )
     output = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60, text=True).stdout
     return [[cell.strip() for cell in line.split(",")] for line in output.splitlines() if line.strip()]
 

@@ -1,9 +1,18 @@
-"""Which GPUs CUDA_VISIBLE_DEVICES leaves visible, as CUDA reads it. Standard library only."""
+"""How to ask nvidia-smi about the GPUs that CUDA_VISIBLE_DEVICES leaves visible. Standard library only."""
 
+import os
 import re
-from typing import List, Mapping, Optional
+import shutil
+from typing import Callable, List, Mapping, Optional
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
+NOT_ON_THE_PATH = ("usr/local/nvidia/bin/nvidia-smi", "usr/lib/wsl/lib/nvidia-smi")
+
+
+def nvidia_smi(which: Callable[[str], Optional[str]] = shutil.which, root: str = "/") -> Optional[str]:
+    """The path of nvidia-smi, or `None` if there is none."""
+    elsewhere = (os.path.join("/", path) for path in NOT_ON_THE_PATH if os.path.exists(os.path.join(root, path)))
+    return which("nvidia-smi") or next(elsewhere, None)
 
 
 def gpus(environ: Mapping[str, str]) -> Optional[List[str]]:

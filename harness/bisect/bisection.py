@@ -16,11 +16,12 @@ from harness.bisect.report import Report
 from harness.bisect.search import Verdict, bracket, next_to_try
 from harness.bisect.trial import Bench, NotSetUp, Say, log_of
 from harness.locks import index
-from harness.source import fingerprint, snapshot, suite
+from harness.source import fingerprint, snapshot, suite, wheel
 from harness.system import interpreters
 from harness.system.errors import CannotGoOn, WrongUsage
 from harness.system.paths import RESULTS, ROOT, WORK
 from harness.system.run_lock import hold_lock
+from harness.system.uv import uv_path
 
 FOUND, NOT_FOUND = 0, 1
 
@@ -38,7 +39,7 @@ def run(given: Sequence[str], good: str, bad: str, python: str | None, forget: b
     pythons = [python for python in matrix_pythons(cells) if interpreters.find(python) is not None]
     found = Index(index.releases("jax"), index.releases("jaxlib"))
     what = plan(found, cells, good, bad, python, pythons)
-    uv = interpreters.uv_path()
+    uv = uv_path()
     if uv is None:
         raise CannotGoOn("There is no uv here. Install the tools: pip install -r harness/requirements.lock")
     folder = WORK / "bisect"
@@ -52,7 +53,7 @@ def run(given: Sequence[str], good: str, bad: str, python: str | None, forget: b
         bench = Bench(
             tests=tests,
             suite=folder / "suite",
-            wheel=suite.wheel(uv, source),
+            wheel=wheel.obtain(uv, source),
             environments=folder,
             logs=memory.logs,
             requires=lambda jax: (*rows.caps(jax), *rows.suite_requires()),

@@ -7,29 +7,27 @@ see `engine.remove_at_end`.
 import contextlib
 import datetime
 import functools
-import hashlib
 import json
 import os
 import tempfile
 import threading
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from harness import results
 from harness.containers import bases, devices, engine, image
 from harness.containers.docker_errors import DockerError, failed_step, understand
 from harness.locks import package_source
 from harness.results import Outcome, Result, run_files
-from harness.results.resume import displaces
+from harness.results.resume import keep
+from harness.results.started import Started
 from harness.rows import Cell
 from harness.run import hardware, host, verdict
 from harness.run.environment import Environment
-from harness.run.host import OnProgress
-from harness.source import fingerprint, snapshot
+from harness.run.scheduler import OnProgress
+from harness.source import fingerprint, hashing, snapshot
 from harness.system import isolation
 from harness.system.paths import RESULTS, ROOT
 
@@ -71,8 +69,8 @@ def recipe(cell: Cell, source: Path = ROOT) -> str:
     build_args = image.build_args(cell, today=datetime.date.min)
     del build_args["LOCK"]
     made_by = (image.dockerfile(cell, source), *(source / one for one in (*fingerprint.BUILT_BY, ".dockerignore")))
-    files = [file.read_bytes() for file in made_by]
-    return hashlib.sha256(b"".join([json.dumps(build_args, sort_keys=True).encode(), *files])).hexdigest()
+    files = [(file.name, file.read_bytes()) for file in made_by]
+    return hashing.digest([("arguments", json.dumps(build_args, sort_keys=True).encode()), *files])
 
 
 def preflight(cell: Cell) -> Result | None:
@@ -100,8 +98,7 @@ def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder:
     Raises:
         OSError: The log or the result can't be written.
     """
-    clock = time.monotonic()
-    started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+    started = Started()
     now: dict[str, str] = {}
     try:
         with new_log(cell, folder) as log, tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
@@ -112,29 +109,21 @@ def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder:
             on_progress("image", 0, 0, 0)
             option_sets = devices.check(cell, log, cancel)
             image_id = build(cell, log, cancel, source)
-            set_up_s = time.monotonic() - clock
+            set_up_s = started.spent_s
             on_progress("tests", 0, 0, 0)
             result = test(cell, image_id, option_sets, on_progress, log, cancel, folder)
             result = replace(result, evidence={**result.evidence, "image": image_id})
     except engine.Interrupted:
-        return Result(cell.name, Outcome.NOT_RUN, "it was interrupted", where="container", bridge=cell.bridge)
+        return Result.of(cell, Outcome.NOT_RUN, "it was interrupted", where="container")
     except DockerError as error:
-        result, set_up_s = _result(cell, error), time.monotonic() - clock
-    seconds = {"setup": set_up_s, **result.seconds, "total": time.monotonic() - clock}
-    result = replace(
-        result,
-        started=started,
-        seconds={name: round(value, 1) for name, value in seconds.items()},
-        hashes=now,
-        run=uuid.uuid4().hex,
-    )
-    if displaces(result, results.last(cell.name, folder)):
-        results.write(result, folder)
+        result, set_up_s = _result(cell, error), None
+    result = started.complete(result, now, set_up_s)
+    keep(result, folder)
     return result
 
 
 def _result(cell: Cell, error: DockerError) -> Result:
-    return Result(cell.name, error.outcome, str(error), where="container", bridge=cell.bridge)
+    return Result.of(cell, error.outcome, str(error), where="container")
 
 
 def new_log(cell: Cell, folder: Path) -> BinaryIO:

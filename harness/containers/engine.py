@@ -203,6 +203,11 @@ def follow(
 # ---- Containers ------------------------------------------------------------------------------------------------------
 
 
+def new_name() -> str:
+    """A name for a container that no other container has."""
+    return "harness-" + uuid.uuid4().hex[:12]
+
+
 @contextlib.contextmanager
 def remove_at_end(name: str) -> Iterator[None]:
     """Remove the container of that name at the end, even if this process is killed.
@@ -238,7 +243,7 @@ def container(
         Interrupted: `cancel` was set.
         DockerError: The container can't be created.
     """
-    name = "equinox-" + uuid.uuid4().hex[:12]
+    name = new_name()
     with remove_at_end(name):
         completed = follow(
             "create", "--name", name, "--label", checkout_label(), *options, image, *command, log=log, cancel=cancel

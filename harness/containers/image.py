@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.containers.bases import base_images, pinned
 from harness.rows import Cell
-from harness.run import environment
+from harness.run import environment, set_up
 from harness.run.environment import Environment
 from harness.source import fingerprint
 from harness.system.paths import ROOT
@@ -54,7 +54,7 @@ def build_args(
     first = ""
     if not cell.floating:
         # A lock is complete, so --no-deps is right. Without it, pip 23.0 fails to find `etils[epy]` in the lock.
-        install = "--no-deps " + " ".join(environment.requirements(cell)).replace("docker/locks", "/locks")
+        install = "--no-deps " + " ".join(set_up.requirements(cell)).replace("docker/locks", "/locks")
     elif cell.index_url:
         # With two indexes, pip takes the newer release of either. So JAX is installed first, from its own index alone.
         own = filter(re.compile(JAX).match, cell.requires)
@@ -62,7 +62,7 @@ def build_args(
         first = " ".join(["--no-deps", *["--pre"] * cell.prerelease, "--index-url", cell.index_url, *pages, *own])
         install = " ".join(cell.requires)
     else:
-        install = " ".join(environment.requirements(cell))
+        install = " ".join(set_up.requirements(cell))
     args = {
         "CELL": cell.name,
         "BASE": base,

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tarfile
 import threading
-import uuid
 from collections.abc import Sequence
 from typing import BinaryIO, cast
 
@@ -64,7 +63,7 @@ def shell_with_mount(cell: Cell, image_id: str) -> int:
     user = () if cell.backend == "tpu" else ("--user={}:{}".format(os.getuid(), os.getgid()), "--env=HOME=/tmp")
     mount = '--mount=type=bind,"source={}",target=/source'.format(str(ROOT).replace('"', '""'))
     options = (*devices.options(cell), *user, mount)
-    name = new_name()
+    name = engine.new_name()
     with engine.remove_at_end(name):
         command = ["run", "--rm", "--name", name, *terminal_options(), *options, "--workdir=/source", image_id, "bash"]
         return subprocess.call([engine.program(), *command])
@@ -73,7 +72,7 @@ def shell_with_mount(cell: Cell, image_id: str) -> int:
 def shell_with_copy(cell: Cell, image_id: str) -> int:
     """Open the shell with a copy of the checkout, because the engine's machine can't mount folders of this one."""
     print("The engine is on another machine. The shell has a copy of the source. Changes there are lost.", flush=True)
-    name = new_name()
+    name = engine.new_name()
     options = (*devices.options(cell), "--workdir=/source")
     with engine.remove_at_end(name):
         engine.ask("create", "--name", name, *terminal_options(), *options, image_id, "bash")
@@ -84,10 +83,6 @@ def shell_with_copy(cell: Cell, image_id: str) -> int:
         if copying.returncode != 0:
             raise DockerError("the source could not be copied into the container; see above")
         return subprocess.call([engine.program(), "start", "--attach", "--interactive", name])
-
-
-def new_name() -> str:
-    return "equinox-" + uuid.uuid4().hex[:12]
 
 
 def terminal_options() -> tuple[str, ...]:

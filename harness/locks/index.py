@@ -23,9 +23,10 @@ from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sd
 from packaging.utils import canonicalize_name as canonical
 from packaging.version import InvalidVersion, Version
 
-from harness.system import interpreters, isolation
+from harness.system import isolation
 from harness.system.errors import CannotGoOn
 from harness.system.safe_text import redact
+from harness.system.uv import uv_path
 
 JSON = "application/vnd.pypi.simple.v1+json"
 TIMEOUT_S = 30
@@ -110,7 +111,7 @@ def default_index(run: Callable[..., "subprocess.CompletedProcess[str]"] = subpr
     Raises:
         IndexUnreachable: There is no uv, or it doesn't name an index.
     """
-    uv = interpreters.uv_path()
+    uv = uv_path()
     if uv is None:
         raise IndexUnreachable("There is no uv here to name its default index. `python -m harness doctor` installs it.")
     command = [uv, "pip", "compile", "-", "--quiet", "--no-header", "--emit-index-url"]

@@ -30,6 +30,7 @@ from harness.system import interpreters
 from harness.system.interpreters import Interpreter
 from harness.system.paths import LOCKS, ROOT
 from harness.system.safe_text import redact, safe
+from harness.system.uv import uv_path
 
 Find = Callable[[str], Interpreter | None]
 Ask = Callable[[Sequence[str]], tuple[int, str]]  # runs a command; returns its exit status and its output
@@ -89,7 +90,7 @@ def pythons(cells: Sequence[Cell], find: Find) -> Iterator[Line]:
             says = "not here; uv downloads it if it can, or install it: pyenv install {}".format(version)
             yield Line("Python " + version, None, says)
         else:
-            yield Line("Python " + version, True, "{} at {}, from {}".format(found.version, found.path, found.source))
+            yield Line("Python " + version, True, "{} at {}".format(found.version, found.path))
 
 
 def tools(uv: str | None, ask: Ask) -> Iterator[Line]:
@@ -294,7 +295,7 @@ def show(
         problems = reach_all(found_pages, reach)
         sections = {
             "Pythons": list(pythons(cells, find)),
-            "Tools": list(tools(interpreters.uv_path(env), ask)),
+            "Tools": list(tools(uv_path(env), ask)),
             "Containers": list(containers(shutil.which("docker", path=env.get("PATH")), env, ask)),
             "Accelerators": list(accelerators(here)),
             "Network": list(network(found_pages, problems)),

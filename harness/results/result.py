@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from harness.rows import Cell
 from harness.system.files import from_json, write_whole
 from harness.system.paths import RESULTS
 from harness.system.safe_text import safe, safe_within
@@ -46,6 +47,16 @@ class Result:
     hashes: dict[str, str] = field(default_factory=dict)  # lock, source, image (see `fingerprint`), and the device
     run: str = ""  # a random id of the run, so that a file of another run isn't used by mistake
     schema: int = SCHEMA
+
+    @classmethod
+    def of(cls, cell: Cell, outcome: Outcome, reason: str = "", **facts: Any) -> "Result":
+        """The result of a cell."""
+        return cls(cell.name, outcome, reason, bridge=cell.bridge, **facts)
+
+    @property
+    def line(self) -> str:
+        """The outcome and its reason, in one line for the user."""
+        return "{}: {}".format(self.cell, ": ".join(filter(None, (self.outcome.value, self.reason))))
 
     def __post_init__(self) -> None:
         """Make all strings safe to show in a terminal, on a page or in a log."""

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
-from harness.results.result import Outcome, Result, as_of_now
+from harness.results.result import Outcome, Result, as_of_now, last, write
 from harness.rows import Cell
+from harness.system.paths import RESULTS
 
 RAN = (Outcome.PASSED, Outcome.FAILED)
 
@@ -75,3 +77,13 @@ def displaces(new: Result, last: Result | None) -> bool:
     """
     about_this_machine = new.outcome in (Outcome.NOT_RUN, Outcome.UNSUPPORTED)
     return not (about_this_machine and last is not None and last.outcome in RAN)
+
+
+def keep(result: Result, folder: Path = RESULTS) -> None:
+    """Write the result, unless it says less than the last one. See `displaces`.
+
+    Raises:
+        OSError: The result can't be written.
+    """
+    if displaces(result, last(result.cell, folder)):
+        write(result, folder)

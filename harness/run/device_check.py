@@ -19,10 +19,8 @@ import shutil
 import signal
 import sys
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -131,17 +129,11 @@ class Check:
 
     def ended(self, outcome: Outcome, reason: str) -> Result:
         """A result without any test."""
-        seconds = {"total": self.spent()}
-        name, reason = self.ready.cell.name, " ".join(reason.split())
-        started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        result = Result(name, outcome, reason, started=started, seconds=seconds, hashes=self.ready.hashes)
-        return replace(result, run=uuid.uuid4().hex)
+        result = Result.of(self.ready.cell, outcome, " ".join(reason.split()))
+        return self.ready.started.complete(result, self.ready.hashes)
 
     def say(self, what: str) -> None:
-        print("{:5.0f} s  {}".format(self.spent(), what), flush=True)
-
-    def spent(self) -> float:
-        return round(time.monotonic() - self.ready.began, 1)
+        print("{:5.0f} s  {}".format(self.ready.started.spent_s, what), flush=True)
 
 
 def hidden(ready: Prepared) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The environment of a cell: a folder that tox makes with uv.
+"""The environment of a cell: the paths in it, its mark, and the variables of a run in it.
 
 uv believes that a package is installed as soon as a part of it is there. So an environment looks complete even if
 Ctrl-C, a kill or a full disk interrupted its installation. Therefore each environment has a mark: a file that is
@@ -6,29 +6,15 @@ written last and removed first. The mark names what the environment was made fro
 the environment is removed and made again.
 """
 
-import datetime
-import hashlib
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.version import Version
 
 from harness.rows import Cell
-from harness.source import snapshot, suite
 from harness.system.files import write_whole
-from harness.system.interpreters import Interpreter
-from harness.system.paths import ROOT
-
-Call = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-class SetupFailed(Exception):
-    """The environment could not be completed. The message is the output of the failed command."""
 
 
 @dataclass(frozen=True)
@@ -91,84 +77,6 @@ class Environment:
         """Remove the files that an earlier run of the suite left."""
         for path in (self.report, self.progress, self.junit):
             path.unlink(missing_ok=True)
-
-
-def requirements(cell: Cell, source: Path = ROOT) -> list[str]:
-    """The requirements that uv installs for tox, one a line.
-
-    The path of the lock is relative to the checkout, because an absolute path may hold a space or a `#`. tox runs uv in
-    the checkout.
-
-    Args:
-        cell: The cell.
-        source: A snapshot of the source, or the checkout.
-    """
-    if not cell.floating:
-        return ["--require-hashes", "-r {}".format(os.path.relpath(snapshot.lock(cell, source), ROOT))]
-    # uv takes a project only from the first index that has it. So JAX comes from its own index.
-    index = ["--extra-index-url {}".format(cell.index_url)] if cell.index_url else []
-    pages = ["--find-links {}".format(page) for page in cell.find_links]
-    return [*index, *pages, *(["--pre"] if cell.prerelease else []), *cell.requires]
-
-
-def made_from(
-    cell: Cell, interpreter: Interpreter, source: Path = ROOT, today: datetime.date | None = None
-) -> dict[str, str]:
-    """Describe what the environment is made from. A floating one is made again each day: its JAX may be newer."""
-    bridge = source / "docker" / "bridge"
-    if cell.floating:
-        lock = "\n".join((*cell.requires, str(today or datetime.date.today())))
-    else:
-        lock = snapshot.lock(cell, source).read_text(encoding="utf-8")
-    return {
-        "lock": hashlib.sha256(lock.encode()).hexdigest(),
-        "python": "{} {}".format(interpreter.version, interpreter.path),
-        "bridge": suite.hash_contents([bridge / "install.py", bridge / "jax_bridge"]) if cell.bridge else "",
-        "constraints": suite.hash_contents([source / suite.SOURCE_BUILT_BY]),
-    }
-
-
-def complete(
-    cell: Cell,
-    environment: Environment,
-    made: Mapping[str, str],
-    uv: str,
-    source: Path = ROOT,
-    call: Call = subprocess.run,
-) -> None:
-    """Install what isn't in the lock: the bridge if the cell needs it, and the wheel. Then mark the environment.
-
-    Raises:
-        SetupFailed: An installation failed.
-        suite.BuildFailed: The wheel can't be built.
-    """
-    wheel = suite.wheel(uv, source)
-    name = wheel.parent.name
-    if environment.is_made_from(made) and environment.has_wheel(name):
-        return
-    complete = environment.is_made_from(made)
-    environment.remove_mark()
-    python = str(environment.python)
-    if cell.bridge and not complete:
-        install = str(source / "docker" / "bridge" / "install.py")
-        _call([sys.executable, install, "--only-bridge", "--python", python, "--jax", cell.jax], call)
-    # Name the file without its folder: uv reads a # in a path as the start of a comment.
-    command = [uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--reinstall", "./" + wheel.name]
-    _call(command, call, cwd=wheel.parent)
-    environment.write_mark({**made, "wheel": name})
-
-
-def _call(command: list[str], call: Call, cwd: Path | None = None) -> None:
-    done = call(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if done.returncode != 0:
-        raise SetupFailed("{}\nexit status {}: {}".format(done.stdout.strip(), done.returncode, " ".join(command)))
-
-
-def last_log(environment: Environment) -> str:
-    """The output of the last command that tox ran in the environment, if that command failed."""
-    logs = sorted(environment.log.glob("*.log"), key=lambda path: path.stat().st_mtime)
-    output = logs[-1].read_text(encoding="utf-8", errors="replace") if logs else ""
-    return "" if "\nexit_code: 0\n" in output else output
 
 
 def variables(cell: Cell, environment: Environment) -> dict[str, str]:

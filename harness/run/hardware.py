@@ -24,7 +24,6 @@ Which = Callable[[str], str | None]
 Capability = tuple[int, int]
 
 ASK_S = 60  # the first call of nvidia-smi starts the driver
-NOT_ON_THE_PATH = ("/usr/local/nvidia/bin/nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi")
 # TPU generations by PCI device number, for Google's vendor number. v2 and v3 differ in the subsystem number only.
 GOOGLE = "0x1ae0"
 TPU_GENERATIONS = {"0x005e": "v4", "0x0062": "v5p", "0x0063": "v5e", "0x006f": "v6e", "0x0076": "v7x"}
@@ -83,8 +82,7 @@ def _gpus(run: Run, which: Which, root: Path, env: Mapping[str, str]) -> tuple[t
     """The GPUs that CUDA_VISIBLE_DEVICES doesn't hide, or why there are none."""
     if visible.gpus(env) == []:
         return (), "{0}={1} hides all GPUs; unset it".format(visible.VARIABLE, shlex.quote(env[visible.VARIABLE]))
-    elsewhere = (path for path in NOT_ON_THE_PATH if (root / path.lstrip("/")).exists())
-    program = which("nvidia-smi") or next(elsewhere, None)
+    program = visible.nvidia_smi(which, str(root))
     if program is None:
         if any((root / "dev").glob("nvidia[0-9]*")):
             return (), (
@@ -185,7 +183,7 @@ def check(cell: Cell, hardware: Hardware | None = None) -> Result | None:
         outcome, reason = _check_gpus(cell, hardware)
     else:
         outcome, reason = _check_tpu(cell, hardware)
-    return Result(cell=cell.name, outcome=outcome, reason=reason) if reason else None
+    return Result.of(cell, outcome, reason) if reason else None
 
 
 def _check_gpus(cell: Cell, hardware: Hardware) -> tuple[Outcome, str]:

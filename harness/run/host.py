@@ -8,31 +8,26 @@ import os
 import subprocess
 import sys
 import threading
-import time
-import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timezone
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from harness import locks, results
 from harness.results import Outcome, Result, run_files
-from harness.results.resume import displaces
+from harness.results.started import Started
 from harness.rows import Cell
 from harness.run import hardware, verdict
 from harness.run.environment import Environment
+from harness.run.scheduler import OnProgress
 from harness.source import fingerprint, snapshot
-from harness.system import interpreters, processes
+from harness.system import interpreters, processes, signals
 from harness.system.paths import LOCKS, RESULTS, ROOT, WORK
 
-OnProgress = Callable[[str, int, int, int], None]  # phase, tests done, tests in all (0: not known), tests failed
-
 # With these exit statuses toxfile.py has written no result. The last result stays.
-BUSY, CHANGED, INTERRUPTED = 75, 76, 130
+BUSY, CHANGED = 75, 76
 NO_RESULT = {
     BUSY: "another process is running it in this checkout",
     CHANGED: snapshot.CHANGED,
-    INTERRUPTED: "it was interrupted",
+    signals.INTERRUPTED: "it was interrupted",
 }
 
 
@@ -43,10 +38,10 @@ def preflight(cell: Cell) -> Result | None:
         return refusal
     if cell.floating and os.environ.get("UV_OFFLINE"):
         reason = "UV_OFFLINE is set, so uv can't look up which release JAX {} is today; unset it".format(cell.jax)
-        return Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason=reason, bridge=cell.bridge)
+        return Result.of(cell, Outcome.NOT_RUN, reason)
     if interpreters.obtain(cell.python) is None:
         reason = interpreters.missing(cell.python)
-        return Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason=reason, bridge=cell.bridge)
+        return Result.of(cell, Outcome.NOT_RUN, reason)
     return None
 
 
@@ -57,7 +52,7 @@ def without_lock(cell: Cell) -> Result | None:
     known = locks.unresolved(LOCKS).get(cell.name)
     known = known and "{}. If that has changed: python -m harness lock {}".format(known.rstrip("."), cell.name)
     reason = known or "it has no lock; make it: python -m harness lock {}".format(cell.name)
-    return Result(cell=cell.name, outcome=Outcome.UNAVAILABLE, reason=reason, bridge=cell.bridge)
+    return Result.of(cell, Outcome.UNAVAILABLE, reason)
 
 
 def preferred(cell: Cell) -> Cell:
@@ -75,12 +70,6 @@ def hashes_of(cells: Iterable[Cell], source: Path = ROOT) -> dict[str, dict[str,
     cells = list(cells)
     hashes = fingerprint.hashes_of(cells, source)
     return {cell.name: {**hashes[cell.name], **hardware.identity(cell)} for cell in cells}
-
-
-def keep(result: Result, folder: Path = RESULTS) -> None:
-    """Write the result. A result of a real run stays if the new one only says that the cell can't run here."""
-    if displaces(result, results.last(result.cell, folder)):
-        results.write(result, folder)
 
 
 def run(
@@ -104,13 +93,12 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / (cell.name + ".log")
     hashes = hashes_of([cell])[cell.name]  # used only if toxfile.py, which hashes its snapshot, writes no result
-    clock, began = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-    this_run = uuid.uuid4().hex
+    started = Started()
     with log.open("wb") as file:
         process = subprocess.Popen(
             [*command, cell.name],
             cwd=ROOT,
-            env={**tox_variables(env, folder), "EQX_RUN": this_run},
+            env={**tox_variables(env, folder), "EQX_RUN": started.run},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -122,19 +110,13 @@ def run(
                 pass_on_progress(environment.progress, on_progress)
         finally:
             processes.stop_group(process, stop)
-    status = INTERRUPTED if cancel.is_set() else process.returncode
+    status = signals.INTERRUPTED if cancel.is_set() else process.returncode
     if status in NO_RESULT:
-        return Result(cell=cell.name, outcome=Outcome.NOT_RUN, reason=NO_RESULT[status], bridge=cell.bridge)
+        return Result.of(cell, Outcome.NOT_RUN, NO_RESULT[status])
     result = results.last(cell.name, folder)
-    if result is not None and result.run == this_run:  # not by its date, which may come from a wrong clock
+    if result is not None and result.run == started.run:  # not by its date, which may come from a wrong clock
         return result
-    result = replace(
-        without_result(cell, status, log),
-        started=began,
-        seconds={"total": round(time.monotonic() - clock, 1)},
-        hashes=hashes,
-        run=this_run,
-    )
+    result = started.complete(without_result(cell, status, log), hashes)
     results.write(result, folder)
     return result
 
@@ -157,5 +139,5 @@ def without_result(cell: Cell, status: int, log: Path) -> Result:
     output = log.read_text(encoding="utf-8", errors="replace")
     if status < 0:
         reason = "tox {}; the end of {} says more".format(verdict.how_it_ended(status), log)
-        return Result(cell=cell.name, outcome=Outcome.FAILED, reason=reason, bridge=cell.bridge)
+        return Result.of(cell, Outcome.FAILED, reason)
     return verdict.of_setup(cell, output)

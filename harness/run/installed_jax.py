@@ -17,10 +17,8 @@ import sys
 import tempfile
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
@@ -28,12 +26,13 @@ from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
 from harness import rows
-from harness.results import Outcome, Result, run_files
+from harness.results import Outcome, Result, resume, run_files
+from harness.results.started import Started
 from harness.rows import Cell
 from harness.rows.matrix_file import Matrix
-from harness.run import environment, hardware, host, verdict
+from harness.run import environment, hardware, verdict
 from harness.run.environment import Environment
-from harness.source import snapshot, suite
+from harness.source import fingerprint, snapshot, suite
 from harness.system import isolation, processes, signals
 from harness.system.errors import CannotGoOn
 from harness.system.files import write_whole
@@ -163,7 +162,7 @@ def attempt(backend: str, run: Callable[[InstalledCell, Sequence[int]], int]) ->
     cell = this_python(backend)
     refusal = hardware.check(cell)
     if refusal is not None:
-        raise CannotGoOn("{0.cell}: {0.outcome.value}: {0.reason}".format(refusal))
+        raise CannotGoOn(refusal.line)
     print("{}: JAX {} of {}, as installed".format(cell.name, cell.jax, sys.executable), flush=True)
 
     heard: list[int] = []
@@ -191,7 +190,7 @@ class Prepared:
     place: Environment
     hashes: dict[str, str]
     installed: list[str]
-    began: float
+    started: Started
 
     def follow(
         self,
@@ -210,13 +209,14 @@ class Prepared:
 @contextlib.contextmanager
 def prepared(cell: InstalledCell) -> Iterator[Prepared]:
     """Copy the source, the suite and the library to a temporary folder, and remove it at the end."""
-    began, inventoried = time.monotonic(), installed()  # list the packages before the suite can change them
+    started, inventoried = Started(), installed()  # list the packages before the suite can change them
     with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
         place = Environment(Path(scratch))
         source = snapshot.take(place.folder / "source", cell)
         suite.copy(place.suite, source)
         install(place.folder / "site-packages", source)
-        yield Prepared(cell, place, host.hashes_of([cell], source)[cell.name], inventoried, began)
+        hashes = {**fingerprint.hashes(cell, source), **hardware.identity(cell)}
+        yield Prepared(cell, place, hashes, inventoried, started)
 
 
 def run_suite(
@@ -233,22 +233,14 @@ def run_suite(
         Interrupted: A signal came.
         OSError: A file can't be written.
     """
-    cell, place, clock = ready.cell, ready.place, time.monotonic()
-    started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    cell, place, set_up_s = ready.cell, ready.place, ready.started.spent_s
     command = [*pytest, *PLUGINS, "--junitxml={}".format(place.junit), "tests"]
     status = ready.follow(command, env, folder / (cell.name + ".log"), heard, deadline)
-    result = verdict.of_run(cell, place, host.INTERRUPTED if status is None else status)
+    result = verdict.of_run(cell, place, signals.INTERRUPTED if status is None else status)
     result = cut_off(result) if status is None else result
     run_files.keep_junit(place.junit, folder / (cell.name + ".xml"))
-    seconds = {"setup": clock - ready.began, **result.seconds, "total": time.monotonic() - ready.began}
-    return replace(
-        result,
-        started=started,
-        seconds={name: round(value, 1) for name, value in seconds.items()},
-        hashes=ready.hashes,
-        run=uuid.uuid4().hex,
-        evidence={**result.evidence, "installed": ready.installed},  # there is no lock
-    )
+    result = replace(result, evidence={**result.evidence, "installed": ready.installed})  # there is no lock
+    return ready.started.complete(result, ready.hashes, set_up_s)
 
 
 def cut_off(result: Result) -> Result:
@@ -260,11 +252,9 @@ def cut_off(result: Result) -> Result:
 
 
 def keep(result: Result, folder: Path) -> int:
-    """Print the result, and write it as `host.keep` does. Returns the exit status."""
-    host.keep(result, folder)
-    reason = result.reason and ": " + result.reason
-    path = folder / (result.cell + ".json")
-    print("{}: {}{}\n  {}".format(result.cell, result.outcome.value, reason, path), flush=True)
+    """Print the result, and write it as `resume.keep` does. Returns the exit status."""
+    resume.keep(result, folder)
+    print("{}\n  {}".format(result.line, folder / (result.cell + ".json")), flush=True)
     return {Outcome.PASSED: 0, Outcome.NOT_RUN: 3}.get(result.outcome, 1)
 
 

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from harness import results
 from harness.results import Outcome, Result, as_of_now
-from harness.results.resume import RAN, Decision, Rerun, Step, decide, displaces
+from harness.results.resume import RAN, Decision, Rerun, Step, decide, displaces, keep
 from harness.rows import Cell
 from harness.source import snapshot
 from harness.system import signals
@@ -217,8 +217,7 @@ def check_all(decisions: Sequence[Decision], runner: Runner, folder: Path) -> tu
             start.append(decision)
             continue
         known[decision.cell.name] = with_last_result(refusal, decision)
-        if displaces(refusal, decision.last):
-            results.write(refusal, folder)
+        keep(refusal, folder)
     return known, sorted(start, key=lambda decision: -(decision.last_s or float("inf")))
 
 

@@ -23,19 +23,13 @@ def of_run(cell: Cell, environment: Environment, status: int) -> Result:
         return of_unusable(cell, error)
     reason = why_failed(status, report)
     facts: dict[str, Any] = {key: report[key] for key in run_files.REPORTED if report and key in report}
-    return Result(
-        cell=cell.name,
-        outcome=Outcome.FAILED if reason else Outcome.PASSED,
-        reason=reason,
-        bridge=cell.bridge,
-        **facts,
-    )
+    return Result.of(cell, Outcome.FAILED if reason else Outcome.PASSED, reason, **facts)
 
 
 def of_unusable(cell: Cell, error: run_files.Unusable) -> Result:
     """The result of a run whose report can't be used. It counts as failed, whatever its tests did."""
     reason = "what it left can't be used: {}; a package of the cell may write there".format(error)
-    return Result(cell=cell.name, outcome=Outcome.FAILED, reason=reason, bridge=cell.bridge)
+    return Result.of(cell, Outcome.FAILED, reason)
 
 
 def why_failed(status: int, report: Mapping[str, Any] | None) -> str:
@@ -84,7 +78,7 @@ def of_build(cell: Cell, output: str) -> Result:
     decisive = [line.strip() for line in output.splitlines() if re.match(r"\s*(error|cause):", line)]
     message = "its wheel could not be built: {}; the whole output is in results/{}.log"
     reason = message.format(" ".join(decisive) or output.strip().splitlines()[-1], cell.name)
-    return Result(cell=cell.name, outcome=Outcome.FAILED, reason=reason, bridge=cell.bridge)
+    return Result.of(cell, Outcome.FAILED, reason)
 
 
 def of_setup(cell: Cell, output: str, source: Source | None = None) -> Result:
@@ -95,7 +89,7 @@ def of_setup(cell: Cell, output: str, source: Source | None = None) -> Result:
         source: The file that names the packages. By default it is the cell's lock.
     """
     reason = why_no_setup(output, source or package_source.source_of(cell))
-    return Result(cell=cell.name, outcome=Outcome.UNAVAILABLE, reason=reason, bridge=cell.bridge)
+    return Result.of(cell, Outcome.UNAVAILABLE, reason)
 
 
 def why_no_setup(output: str, source: Source) -> str:

@@ -1,6 +1,7 @@
 """Markdown pages with a generated part between two markers. People write the rest of the page."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.system.errors import WrongUsage
@@ -31,6 +32,11 @@ def tested(text: str) -> str:
         r"^\| \[`[^\n]*$",
     )
     return "\n".join(re.findall("|".join(patterns), text, re.MULTILINE | re.DOTALL))
+
+
+def read_for_hash(path: Path, part: Callable[[str], str]) -> bytes:
+    """The bytes of the part of a page that counts for a hash: `written` or `tested`."""
+    return part(path.read_bytes().decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 def update(path: Path, drawn: str) -> bool:

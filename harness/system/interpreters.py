@@ -1,32 +1,17 @@
-"""Find the Pythons of this machine: on the PATH, from pyenv, or from uv. uv may also download one.
-
-Each candidate runs a short program that reports its version. The name alone says little: a `python3.9` on the PATH may
-be a shim of pyenv that refuses to run, or a link in an environment to an interpreter somewhere else.
-"""
+"""Find the Pythons of this machine: on the PATH, from uv, or from pyenv. uv may also download one."""
 
 import functools
-import json
 import os
 import re
-import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+from python_discovery import PythonInfo, get_interpreter
 
-# The candidate runs this program. It may be as old as Python 3.7. In an environment, the program reports the base
-# interpreter, because that one stays when the environment is removed.
-PROBE = """
-import json, os, sys
-base = getattr(sys, "_base_executable", None) or sys.executable
-if sys.prefix != sys.base_prefix and base == sys.executable:
-    base = os.path.join(sys.base_prefix, "bin", "python{}.{}".format(*sys.version_info))
-print(json.dumps([list(sys.version_info[:3]), sys.version_info[3], base]))
-"""
-ASK_S = 30
+from harness.system.uv import uv_path
+
 FETCH_S = 600
 
 
@@ -36,96 +21,56 @@ class Interpreter:
 
     path: Path  # of the base interpreter, never in an environment
     version: str  # "3.9.18"
-    source: str  # "the PATH", "pyenv", or "uv"
 
     @property
     def folder(self) -> Path:
         return self.path.parent
 
 
-@dataclass(frozen=True)
-class Here:
-    """This machine, or a fake one in a test."""
+def look(version: str, env: Mapping[str, str]) -> Interpreter | None:
+    """The first Python that runs and has the version, such as "3.9"."""
+    for more in ([], pyenv_versions(version, env)):
+        found = get_interpreter("cpython" + version, more, env=env, predicate=is_release)
+        if found is not None:
+            path = Path(found.system_executable or found.executable)
+            return Interpreter(path, "{}.{}.{}".format(*found.version_info))
+    return None
 
-    env: Mapping[str, str]
-    run: Run = subprocess.run
-    uv: str | None = None
 
-    def find(self, version: str) -> Interpreter | None:
-        """The first Python of this machine that runs and has the version, such as "3.9"."""
-        for source, path in self.candidates(version):
-            found = self.ask(path, source)
-            if found is not None and found.version.split(".")[:2] == version.split("."):
-                return found
+def is_release(found: PythonInfo) -> bool:
+    return found.version_info.releaselevel == "final" and not found.free_threaded
+
+
+def pyenv_versions(version: str, env: Mapping[str, str]) -> list[str]:
+    """The paths of pyenv's Pythons of that version, newest first. Only those that are active are on the PATH."""
+    root = env.get("PYENV_ROOT") or os.path.join(env.get("HOME", ""), ".pyenv")
+    form = re.compile(re.escape(version) + r"\.(\d+)")
+    found = [(int(match[1]), path) for path in Path(root, "versions").glob("*") if (match := form.fullmatch(path.name))]
+    return [str(path / "bin" / ("python" + version)) for _, path in sorted(found, reverse=True)]
+
+
+def fetch(version: str, env: Mapping[str, str], uv: str | None) -> Interpreter | None:
+    """Let uv download Python `version`. Returns `None` if that fails, or if the user's settings forbid it."""
+    if uv is None or env.get("UV_PYTHON_DOWNLOADS") in ("never", "false") or env.get("UV_OFFLINE"):
         return None
-
-    def fetch(self, version: str) -> Interpreter | None:
-        """Let uv download Python `version`. Returns `None` if that fails, or if the user's settings forbid it."""
-        if self.uv is None or self.env.get("UV_PYTHON_DOWNLOADS") in ("never", "false") or self.env.get("UV_OFFLINE"):
-            return None
-        if self.call([self.uv, "python", "install", "--no-bin", version], FETCH_S) is None:
-            return None
-        return self.find(version)
-
-    def candidates(self, version: str) -> Iterator[tuple[str, str]]:
-        """The sources and paths where Python `version` may be, best first."""
-        name = "python" + version
-        for folder in self.env.get("PATH", "").split(os.pathsep):
-            path = shutil.which(name, path=folder) if folder else None
-            if path is not None:
-                yield "the PATH", path
-        for home in self.pyenv_versions(version):
-            yield "pyenv", str(home / "bin" / name)
-        if self.uv is not None:
-            found = self.call([self.uv, "python", "find", "--no-project", "--no-python-downloads", version], ASK_S)
-            if found is not None:
-                yield "uv", found.strip()
-
-    def pyenv_versions(self, version: str) -> list[Path]:
-        """The folders of pyenv's Pythons of that version, newest first. pyenv itself may be missing on the PATH."""
-        root = self.env.get("PYENV_ROOT") or os.path.join(self.env.get("HOME", ""), ".pyenv")
-        form = re.compile(re.escape(version) + r"\.(\d+)")
-        found = [
-            (int(match[1]), path) for path in Path(root, "versions").glob("*") if (match := form.fullmatch(path.name))
-        ]
-        return [path for _, path in sorted(found, reverse=True)]
-
-    def ask(self, path: str, source: str) -> Interpreter | None:
-        """Ask the Python at `path` for its version. Returns `None` if it doesn't run, or isn't a final release."""
-        said = self.call([path, "-I", "-c", PROBE], ASK_S)
-        try:
-            version, level, base = json.loads(said or "")
-        except (TypeError, ValueError):
-            return None
-        return Interpreter(Path(base), ".".join(map(str, version)), source) if level == "final" else None
-
-    def call(self, command: list[str], timeout_s: float) -> str | None:
-        """The output of a command. `None` if it fails."""
-        try:
-            done = self.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout if done.returncode == 0 else None
-
-
-def uv_path(env: Mapping[str, str] = os.environ) -> str | None:
-    """The path of uv: next to this Python, where harness/requirements.txt installs it, or else on the PATH."""
-    beside = shutil.which("uv", path=str(Path(sys.executable).parent))
-    return beside or shutil.which("uv", path=env.get("PATH"))
+    try:
+        command = [uv, "python", "install", "--no-bin", version]
+        subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=FETCH_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return look(version, env)
 
 
 @functools.cache
 def find(version: str) -> Interpreter | None:
     """The Python `version` of this machine."""
-    return Here(os.environ, uv=uv_path()).find(version)
+    return look(version, os.environ)
 
 
 @functools.cache
 def obtain(version: str) -> Interpreter | None:
     """The Python `version` of this machine. If there is none, uv downloads it if it can."""
-    return find(version) or Here(os.environ, uv=uv_path()).fetch(version)
+    return find(version) or fetch(version, os.environ, uv_path())
 
 
 def missing(version: str, env: Mapping[str, str] = os.environ) -> str:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+INTERRUPTED = 130  # the exit status after Ctrl-C
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

@@ -16,7 +16,7 @@ from harness.locks.index import IndexUnreachable
 from harness.results.resume import Rerun
 from harness.run import host, scheduler
 from harness.source.pages import PageError
-from harness.source.suite import BuildFailed
+from harness.source.wheel import BuildFailed
 from harness.system.errors import CannotGoOn, WrongUsage
 from harness.system.paths import ROOT
 from harness.system.run_lock import AlreadyRunning

@@ -333,7 +333,7 @@ def test_a_package_that_cannot_be_installed(run, docker):
         "build", status=1, err="#7 1.2 ERROR: No matching distribution found for optax==9\n#7 ERROR: exit code: 1\n"
     )
     reason = run().reason
-    assert "docker/locks/{}.txt".format(CELL.name) in reason and "CELL={}".format(CELL.name) in reason
+    assert "docker/locks/{}.txt".format(CELL.name) in reason and "harness verify {}".format(CELL.name) in reason
 
 
 # The rights of the container

@@ -28,7 +28,7 @@ def cell(backend="cpu", jax="latest", python="3.12", **options):
 
 def find(version):
     """Only Python 3.12 is here."""
-    return Interpreter(Path("/opt/python3.12"), "3.12.1", "pyenv") if version == "3.12" else None
+    return Interpreter(Path("/opt/python3.12"), "3.12.1") if version == "3.12" else None
 
 
 def answers(**said):
@@ -49,7 +49,7 @@ def test_pythons():
     assert [line.what for line in lines] == ["Python 3.9", "Python 3.12"]
     assert [line.ok for line in lines] == [None, True]
     assert "pyenv install 3.9" in lines[0].says
-    assert "3.12.1 at /opt/python3.12, from pyenv" in lines[1].says
+    assert "3.12.1 at /opt/python3.12" in lines[1].says
 
 
 def test_tools():

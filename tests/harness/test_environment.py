@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from harness import rows
-from harness.run import environment
-from harness.run.environment import Environment, SetupFailed
-from harness.source import suite
+from harness.run import environment, set_up
+from harness.run.environment import Environment
+from harness.run.set_up import SetupFailed
+from harness.source import wheel as built_wheel
 from harness.system.interpreters import Interpreter
 from harness.system.paths import ROOT
 
@@ -22,14 +23,14 @@ CELLS = {cell.name: cell for cell in rows.load()}
 CELL = CELLS["py311-jax0.4.30-cpu"]
 BRIDGED = CELLS["py39-jax0.2.18-cpu"]
 MADE = {"lock": "l", "python": "3.11.7 /python", "bridge": ""}
-PYTHON = Interpreter(Path("/python"), "3.11.7", "the PATH")
+PYTHON = Interpreter(Path("/python"), "3.11.7")
 
 
 @pytest.fixture
 def wheel(tmp_path, monkeypatch):
     """The wheel. The name of its folder says what the wheel was built from."""
     path = tmp_path / "wheel" / "one" / "equinox-1-py3-none-any.whl"
-    monkeypatch.setattr(suite, "wheel", lambda uv, source: path)
+    monkeypatch.setattr(built_wheel, "obtain", lambda uv, source: path)
     return path
 
 
@@ -56,22 +57,22 @@ class Call:
 
 def test_complete_installs_only_the_wheel_and_then_marks(made, wheel):
     call = Call(made)
-    environment.complete(CELL, made, MADE, "uv", call=call)
+    set_up.complete(CELL, made, MADE, "uv", call=call)
     assert len(call.commands) == 1 and call.marked == [False]
     assert call.commands[0][-1] == "./" + wheel.name and "--no-deps" in call.commands[0]
     assert made.is_made_from(MADE)
 
 
 def test_complete_a_second_time_does_nothing(made, wheel):
-    environment.complete(CELL, made, MADE, "uv", call=Call(made))
+    set_up.complete(CELL, made, MADE, "uv", call=Call(made))
     call = Call(made)
-    environment.complete(CELL, made, MADE, "uv", call=call)
+    set_up.complete(CELL, made, MADE, "uv", call=call)
     assert call.commands == [] and made.is_made_from(MADE)
 
 
 def test_the_python_of_the_harness_installs_the_bridge_before_the_wheel(made, wheel):
     call = Call(made)
-    environment.complete(BRIDGED, made, MADE, "uv", call=call)
+    set_up.complete(BRIDGED, made, MADE, "uv", call=call)
     bridge, installed = call.commands
     assert bridge[0] == sys.executable and bridge[1].endswith("docker/bridge/install.py")
     assert "--only-bridge" in bridge and bridge[bridge.index("--jax") + 1] == "0.2.18"
@@ -81,11 +82,11 @@ def test_the_python_of_the_harness_installs_the_bridge_before_the_wheel(made, wh
 
 def test_another_wheel_replaces_the_old_one_and_the_rest_stays(made, wheel, monkeypatch):
     """Meanwhile the environment has no mark."""
-    environment.complete(BRIDGED, made, MADE, "uv", call=Call(made))
+    set_up.complete(BRIDGED, made, MADE, "uv", call=Call(made))
     other = wheel.parent.parent / "two" / wheel.name
-    monkeypatch.setattr(suite, "wheel", lambda uv, source: other)
+    monkeypatch.setattr(built_wheel, "obtain", lambda uv, source: other)
     call = Call(made)
-    environment.complete(BRIDGED, made, MADE, "uv", call=call)
+    set_up.complete(BRIDGED, made, MADE, "uv", call=call)
     assert [command[-1] for command in call.commands] == ["./" + other.name]
     assert call.marked == [False]
     assert made.is_made_from(MADE) and made.has_wheel("two")
@@ -94,7 +95,7 @@ def test_another_wheel_replaces_the_old_one_and_the_rest_stays(made, wheel, monk
 @pytest.mark.parametrize("fail_at", [1, 2])
 def test_a_failed_command_leaves_no_mark_and_its_output_is_reported(made, wheel, fail_at):
     with pytest.raises(SetupFailed, match="No space left"):
-        environment.complete(BRIDGED, made, MADE, "uv", call=Call(made, fail_at))
+        set_up.complete(BRIDGED, made, MADE, "uv", call=Call(made, fail_at))
     assert not made.is_made_from(MADE)
 
 
@@ -118,11 +119,11 @@ def test_a_missing_environment_is_not_complete(tmp_path):
 KILLED = """
 import os, pathlib, signal, subprocess, sys
 from harness import rows
-from harness.run import environment
-from harness.source import suite
+from harness.run import set_up
+from harness.source import wheel
 from harness.run.environment import Environment
 
-suite.wheel = lambda uv, source: pathlib.Path("two/equinox.whl")
+wheel.obtain = lambda uv, source: pathlib.Path("two/equinox.whl")
 made = Environment(pathlib.Path(sys.argv[1]))
 
 def call(command, **options):
@@ -130,7 +131,7 @@ def call(command, **options):
     os.kill(os.getpid(), signal.SIGKILL)
 
 cell = next(cell for cell in rows.load() if cell.name == "py39-jax0.2.18-cpu")
-environment.complete(cell, made, {"lock": "l", "python": "3.11.7 /python", "bridge": ""}, "uv", call=call)
+set_up.complete(cell, made, {"lock": "l", "python": "3.11.7 /python", "bridge": ""}, "uv", call=call)
 """
 
 
@@ -153,11 +154,13 @@ def test_an_environment_is_not_trusted_after_a_kill(made, before):
 def locked(tmp_path):
     """`locked(cell, text)`: what the cell is made from if its lock holds that text."""
     (tmp_path / "docker" / "locks").mkdir(parents=True)
+    (tmp_path / "docker" / "bridge").mkdir()
+    (tmp_path / "docker" / "bridge" / "install.py").touch()
 
     def locked(cell, text="jax==0.4.30", interpreter=PYTHON, constraints="hatchling==1"):
         (tmp_path / "docker" / "locks" / cell.lock.name).write_text(text)
         (tmp_path / "docker" / "build-constraints.txt").write_text(constraints)
-        return environment.made_from(cell, interpreter, tmp_path)
+        return set_up.made_from(cell, interpreter, tmp_path)
 
     return locked
 
@@ -182,7 +185,7 @@ def test_made_from_the_bridge_if_there_is_one(locked):
 def test_a_floating_cell_is_made_again_each_day():
     day, next_day = datetime.date(2026, 11, 22), datetime.date(2026, 11, 23)
     floating = next(cell for cell in CELLS.values() if cell.floating)
-    first, again, next_one = (environment.made_from(floating, PYTHON, today=today) for today in (day, day, next_day))
+    first, again, next_one = (set_up.made_from(floating, PYTHON, today=today) for today in (day, day, next_day))
     assert first == again != next_one
 
 
@@ -190,12 +193,12 @@ def test_a_floating_cell_is_made_again_each_day():
 
 
 def test_a_lock_is_installed_with_hashes():
-    assert environment.requirements(CELL) == ["--require-hashes", "-r docker/locks/{}.txt".format(CELL.name)]
+    assert set_up.requirements(CELL) == ["--require-hashes", "-r docker/locks/{}.txt".format(CELL.name)]
 
 
 def test_a_floating_cell_is_installed_from_its_requirements():
     nightly = next(cell for cell in CELLS.values() if cell.jax == "nightly" and cell.backend == "cpu")
-    lines = environment.requirements(nightly)
+    lines = set_up.requirements(nightly)
     assert "--pre" in lines and "--extra-index-url {}".format(nightly.index_url) in lines
     assert set(nightly.requires) <= set(lines)
 

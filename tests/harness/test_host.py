@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness import results, rows
-from harness.results import Outcome, Result
+from harness.results import Outcome, Result, resume
 from harness.run import host
 from harness.system import processes
 
@@ -99,7 +99,7 @@ def test_a_broken_result_file_is_replaced(run, tmp_path, broken):
     result = run("sys.exit(1)")
     assert result.outcome is Outcome.UNAVAILABLE and results.read(CELL.name, path.parent) == result
     path.write_text(broken)
-    host.keep(result, path.parent)
+    resume.keep(result, path.parent)
     assert results.read(CELL.name, path.parent) == result
 
 
@@ -307,5 +307,5 @@ def test_keep(tmp_path, outcome, last, kept):
     """A cell that could not run here doesn't replace the result of a real run."""
     if last is not None:
         results.write(Result(CELL.name, last), tmp_path)
-    host.keep(Result(CELL.name, outcome), tmp_path)
+    resume.keep(Result(CELL.name, outcome), tmp_path)
     assert results.read(CELL.name, tmp_path).outcome is kept

@@ -176,8 +176,7 @@ def test_the_command_takes_the_place_of_the_process_and_holds_the_lock(root):
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
-        lines = [process.stdout.readline(), process.stdout.readline()]
-        assert lines[1] == "runs\n", lines
+        assert process.stdout.readline() == "runs\n"  # so the output holds what the command says, and nothing else
         with (root / (NAME + ".lock")).open("r+") as lock, pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     finally:
@@ -203,7 +202,7 @@ def test_a_killed_command_never_lets_two_make_the_environment(root, number):
     python.chmod(0o755)
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", MAKING, str(python), str(root)]
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout.readline().startswith("Making")
         venv = int(process.stdout.readline())
         process.send_signal(number)
@@ -217,18 +216,10 @@ def test_a_killed_command_never_lets_two_make_the_environment(root, number):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-@pytest.mark.parametrize("can_be_locked", [True, False])
-def test_an_error_of_the_system_is_reported_without_a_traceback(root, can_be_locked):
-    """If nobody reads the output, the command ends silently."""
-    (root / (NAME + ".lock")).symlink_to(root / "no such folder" / "x" if not can_be_locked else root / "x")
+def test_an_error_of_the_system_is_reported_without_a_traceback(root):
+    (root / (NAME + ".lock")).symlink_to(root / "no such folder" / "x")
     command = [sys.executable, "-c", COMMAND, str(root), NAME, "true"]
-    reader, writer = os.pipe()
-    os.close(reader)
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    try:
-        done = subprocess.run(command, env=env, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
-    finally:
-        os.close(writer)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
-    expected = (128 + signal.SIGPIPE, False) if can_be_locked else (3, True)
-    assert (done.returncode, "can't go on" in done.stderr) == expected
+    assert (done.returncode, "can't go on" in done.stderr) == (3, True)

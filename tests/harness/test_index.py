@@ -12,7 +12,7 @@ from email.message import Message
 import pytest
 
 from harness.locks import index
-from harness.system import interpreters
+from harness.system.uv import uv_path
 
 LINUX = ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"]
 
@@ -155,7 +155,7 @@ def test_only_one_variable_names_the_index(monkeypatch):
 @pytest.fixture
 def uv_is_asked():
     index.default_index.cache_clear()
-    yield interpreters.uv_path() or pytest.skip("there is no uv here")
+    yield uv_path() or pytest.skip("there is no uv here")
     index.default_index.cache_clear()
 
 
@@ -178,7 +178,7 @@ def test_without_an_answer_from_uv_there_is_a_clear_error(uv_is_asked, monkeypat
 
     with pytest.raises(index.IndexUnreachable, match="error: no such option.*EQX_INDEX_URL"):
         index.default_index(silent)
-    monkeypatch.setattr(interpreters, "uv_path", lambda: None)
+    monkeypatch.setattr(index, "uv_path", lambda: None)
     with pytest.raises(index.IndexUnreachable, match="harness doctor"):
         index.default_index()
 

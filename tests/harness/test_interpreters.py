@@ -1,122 +1,97 @@
-"""Interpreters are found in each place where one may be, in order. They must run and have the right version."""
+"""Interpreters are found in each place where one may be. They must run and have the right version."""
 
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from harness.system import interpreters
-from harness.system.interpreters import Here, Interpreter
+
+HERE = "{}.{}".format(*sys.version_info)
+BASE = Path(sys.base_prefix) / "bin" / ("python" + HERE)
+# No machine has this Python, and a program may say that it is one.
+NEVER = "3.99"
 
 
-def fake_python(path, version, level="final", base=None, broken=False):
-    """A program that answers the probe like a Python of that version. A broken one fails like a shim of pyenv."""
+def program(path, lines):
     path.parent.mkdir(parents=True, exist_ok=True)
-    answer = json.dumps([[int(part) for part in version.split(".")], level, str(base or path)])
-    path.write_text(
-        "#!/bin/sh\n" + ("echo no such version >&2; exit 127\n" if broken else "echo '{}'\n".format(answer))
-    )
+    path.write_text("#!/bin/sh\n" + lines)
     path.chmod(0o755)
     return path
 
 
-def fake_uv(path, finds=None, installs=None):
-    """A program that finds an interpreter like uv. With `installs`, it finds one only after it has installed it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    found = path.with_name("found")
-    if finds:
-        found.write_text("{}\n".format(finds))
-    install = "echo '{}' > '{}'".format(installs, found) if installs else "exit 2"
-    path.write_text("#!/bin/sh\nif [ $2 = install ]; then {}; else /bin/cat '{}'; fi\n".format(install, found))
-    path.chmod(0o755)
-    return str(path)
+def env(tmp_path, **more):
+    """A machine whose PATH is `tmp_path/bin`."""
+    (tmp_path / "bin").mkdir(exist_ok=True)
+    return {"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path / "home"), **more}
 
 
-@pytest.fixture
-def here(tmp_path):
-    """`here(uv=..., **env)`: a machine whose PATH is `tmp_path/bin`."""
-
-    def here(uv=None, **env):
-        return Here({"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path / "home"), **env}, uv=uv)
-
-    return here
+def test_this_python_is_found_outside_of_its_environment(tmp_path):
+    """It is the base interpreter, which stays when the environment is removed."""
+    found = interpreters.look(HERE, env(tmp_path))
+    assert found.path == BASE and found.folder == BASE.parent
+    assert found.version == "{}.{}.{}".format(*sys.version_info)
 
 
-def test_from_the_path(here, tmp_path):
-    path = fake_python(tmp_path / "bin" / "python3.9", "3.9.18")
-    assert here().find("3.9") == Interpreter(path, "3.9.18", "the PATH")
-
-
-def test_a_python_on_the_path_that_does_not_run_is_passed_over(here, tmp_path):
+@pytest.mark.parametrize("lines", ["echo no such version >&2; exit 127", "echo hello", "sleep 0"])
+def test_a_program_that_is_no_python_is_passed_over(tmp_path, lines):
     """A shim of pyenv doesn't run if its version isn't active."""
-    fake_python(tmp_path / "bin" / "python3.9", "3.9.1", broken=True)
-    second = fake_python(tmp_path / "second" / "python3.9", "3.9.2")
-    found = here(PATH="{}:{}".format(tmp_path / "bin", tmp_path / "second")).find("3.9")
-    assert found == Interpreter(second, "3.9.2", "the PATH")
+    program(tmp_path / "bin" / ("python" + NEVER), lines)
+    assert interpreters.look(NEVER, env(tmp_path)) is None
+
+
+def test_a_python_with_another_version_than_its_name_is_passed_over(tmp_path):
+    machine = env(tmp_path)
+    (tmp_path / "bin" / ("python" + NEVER)).symlink_to(BASE)
+    assert interpreters.look(NEVER, machine) is None
 
 
 @pytest.mark.parametrize("where", ["home/.pyenv", "elsewhere"])
-def test_from_pyenv_with_no_shim_on_the_path(here, tmp_path, where):
-    """The newest patch release is taken. 3.10 is no 3.1, and free-threaded and development builds don't count."""
+def test_pyenv_lists_its_versions_newest_first(tmp_path, where):
+    """3.10 is no 3.1, and free-threaded and development builds don't count."""
     for version in ["3.1.9", "3.1.10", "3.10.2", "3.1.11t", "3.1-dev"]:
-        fake_python(tmp_path / where / "versions" / version / "bin" / "python3.1", version.rstrip("t-dev"))
-    env = {"PYENV_ROOT": str(tmp_path / where)} if where == "elsewhere" else {}
-    found = here(**env).find("3.1")
-    assert found is not None
-    assert (found.version, found.source) == ("3.1.10", "pyenv")
+        (tmp_path / where / "versions" / version).mkdir(parents=True)
+    machine = env(tmp_path, **({"PYENV_ROOT": str(tmp_path / where)} if where == "elsewhere" else {}))
+    found = [
+        Path(path).relative_to(tmp_path / where).as_posix() for path in interpreters.pyenv_versions("3.1", machine)
+    ]
+    assert found == ["versions/3.1.10/bin/python3.1", "versions/3.1.9/bin/python3.1"]
 
 
-def test_from_uv(here, tmp_path):
-    path = fake_python(tmp_path / "managed" / "bin" / "python3.9", "3.9.20")
-    assert here(uv=fake_uv(tmp_path / "uv", finds=path)).find("3.9") == Interpreter(path, "3.9.20", "uv")
+def test_a_python_of_pyenv_needs_no_shim_on_the_path(tmp_path, monkeypatch):
+    """Only `look` asks for it: discovery knows no version of pyenv that isn't active."""
+    asked = []
+
+    def get(spec, first, env, predicate):
+        asked.append((spec, list(first)))
+
+    monkeypatch.setattr(interpreters, "get_interpreter", get)
+    (tmp_path / "home/.pyenv/versions/3.9.2").mkdir(parents=True)
+    assert interpreters.look("3.9", env(tmp_path)) is None
+    path = str(tmp_path / "home/.pyenv/versions/3.9.2/bin/python3.9")
+    assert asked == [("cpython3.9", []), ("cpython3.9", [path])]
 
 
-def test_order(here, tmp_path):
-    """The PATH comes first, then pyenv, then uv."""
-    from_uv = fake_python(tmp_path / "managed" / "python3.9", "3.9.3")
-    machine = here(uv=fake_uv(tmp_path / "uv", finds=from_uv))
-    assert machine.find("3.9").source == "uv"
-    fake_python(tmp_path / "home/.pyenv/versions/3.9.2/bin/python3.9", "3.9.2")
-    assert machine.find("3.9").source == "pyenv"
-    fake_python(tmp_path / "bin" / "python3.9", "3.9.1")
-    assert machine.find("3.9").source == "the PATH"
-
-
-@pytest.mark.parametrize("version, level", [("3.10.1", "final"), ("3.9.0", "candidate")])
-def test_only_a_release_of_that_version(here, tmp_path, version, level):
-    fake_python(tmp_path / "bin" / "python3.9", version, level)
-    assert here().find("3.9") is None
-
-
-def test_a_program_that_is_no_python_is_ignored(here, tmp_path):
-    path = fake_python(tmp_path / "bin" / "python3.9", "3.9.1")
-    path.write_text("#!/bin/sh\necho hello\n")
-    assert here().find("3.9") is None
-
-
-def test_a_program_that_hangs_is_ignored(here, tmp_path):
-    fake_python(tmp_path / "bin" / "python3.9", "3.9.1")
-
-    def run(command, **options):
-        raise subprocess.TimeoutExpired(command, options["timeout"])
-
-    assert Here(here().env, run=run).find("3.9") is None
-
-
-def test_fetch(here, tmp_path):
+def test_fetch(tmp_path, monkeypatch):
     """uv downloads a Python that isn't here."""
-    path = fake_python(tmp_path / "managed" / "python3.9", "3.9.20")
-    machine = here(uv=fake_uv(tmp_path / "uv", installs=path))
-    assert machine.find("3.9") is None
-    assert machine.fetch("3.9") == Interpreter(path, "3.9.20", "uv")
+    uv = str(program(tmp_path / "uv", "echo $* > '{}'".format(tmp_path / "asked")))
+    monkeypatch.setattr(interpreters, "look", lambda version, env: (version, (tmp_path / "asked").read_text()))
+    assert interpreters.fetch("3.9", env(tmp_path), uv) == ("3.9", "python install --no-bin 3.9\n")
 
 
-def test_fetch_without_network_or_uv(here, tmp_path):
-    assert here().fetch("3.9") is None
-    assert here(uv=fake_uv(tmp_path / "uv")).fetch("3.9") is None
+def test_fetch_without_network_or_uv(tmp_path):
+    assert interpreters.fetch("3.9", env(tmp_path), None) is None
+    assert interpreters.fetch("3.9", env(tmp_path), str(program(tmp_path / "uv", "exit 2"))) is None
+    assert interpreters.fetch("3.9", env(tmp_path), str(tmp_path / "no-uv")) is None
+
+
+@pytest.mark.parametrize("setting", [{"UV_PYTHON_DOWNLOADS": "never"}, {"UV_OFFLINE": "1"}])
+def test_fetch_only_if_the_settings_allow_it(tmp_path, setting):
+    uv = program(tmp_path / "uv", ": > '{}'".format(tmp_path / "asked"))
+    assert interpreters.fetch(NEVER, env(tmp_path, **setting), str(uv)) is None
+    assert not (tmp_path / "asked").exists()
+    interpreters.fetch(NEVER, env(tmp_path), str(uv))
+    assert (tmp_path / "asked").exists()
 
 
 def test_the_message_says_whether_a_setting_forbids_the_download():
@@ -125,39 +100,6 @@ def test_the_message_says_whether_a_setting_forbids_the_download():
         assert "may not download it ({}={})".format(name, value) in interpreters.missing("3.9", {name: value})
 
 
-@pytest.mark.parametrize("env", [{"UV_PYTHON_DOWNLOADS": "never"}, {"UV_OFFLINE": "1"}])
-def test_fetch_only_if_the_settings_allow_it(here, tmp_path, env):
-    path = fake_python(tmp_path / "managed" / "python3.9", "3.9.20")
-    uv = fake_uv(tmp_path / "uv", installs=path)
-    assert here(uv=uv, **env).fetch("3.9") is None
-    assert here(uv=uv).fetch("3.9") is not None
-
-
-def test_this_python_is_found_outside_of_its_environment(tmp_path):
-    """The real probe runs in a real environment. It names the base interpreter, which stays without the environment."""
-    version = "{}.{}".format(*sys.version_info)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
-    here = Here({"PATH": str(tmp_path / "env" / "bin"), "HOME": str(tmp_path)})
-    found = here.find(version)
-    if found is None and not (tmp_path / "env" / "bin" / ("python" + version)).exists():
-        (tmp_path / "env" / "bin" / ("python" + version)).symlink_to("python")
-        found = here.find(version)
-    assert found is not None
-    assert tmp_path not in found.path.parents
-    outside = "import sys; assert sys.prefix == sys.base_prefix"
-    assert subprocess.run([str(found.path), "-c", outside], check=False).returncode == 0
-    assert found.version == "{}.{}.{}".format(*sys.version_info)
-
-
 def test_the_message_names_the_commands_that_install_a_python():
     message = interpreters.missing("3.9")
     assert "pyenv install 3.9" in message and "uv python install 3.9" in message
-
-
-def test_uv_beside_this_python_comes_first(tmp_path):
-    """Otherwise uv is taken from the PATH."""
-    beside = Path(sys.executable).parent / "uv"
-    on_path = tmp_path / "uv"
-    on_path.write_text("")
-    on_path.chmod(0o755)
-    assert interpreters.uv_path({"PATH": str(tmp_path)}) == str(beside if os.access(beside, os.X_OK) else on_path)

@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from harness.system import interpreters
 from harness.system.isolation import isolated
 from harness.system.paths import ROOT
+from harness.system.uv import uv_path
 
 SETTINGS = {
     "UV_EXCLUDE_NEWER": "2024-01-01",
@@ -104,7 +104,7 @@ def index():
 
 def test_uv_asks_the_chosen_index_and_reads_no_configuration(index, tmp_path):
     """The real uv, in a folder and with a home whose configuration files name another index."""
-    uv = interpreters.uv_path() or pytest.skip("there is no uv here")
+    uv = uv_path() or pytest.skip("there is no uv here")
     url, asked = index
     for place in (tmp_path / "uv.toml", tmp_path / "uv" / "uv.toml"):
         place.parent.mkdir(exist_ok=True)

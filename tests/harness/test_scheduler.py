@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -421,20 +421,14 @@ def test_two_runs_at_once_are_refused(run, tmp_path):
 
 def test_the_lock_of_a_run_that_is_ending_is_waited_for(tmp_path):
     """The processes of a killed run take some seconds to end."""
-    path, other, waits = tmp_path / "run.lock", ExitStack(), []
-    other.enter_context(hold_lock(path))
-
-    def sleep(seconds):
-        waits.append(seconds)
-        if len(waits) == 3:
-            other.close()
-
-    with hold_lock(path, patience_s=60, sleep=sleep):
-        assert len(waits) == 3
-        with pytest.raises(AlreadyRunning):
-            with hold_lock(path, patience_s=60, sleep=waits.append):
-                pass
-    assert sum(waits[3:]) == pytest.approx(60)
+    path = tmp_path / "run.lock"
+    program = "from harness.system import run_lock\nwith run_lock.hold_lock(run_lock.Path({!r}), 60): print(1)"
+    command = [sys.executable, "-c", program.format(str(path))]
+    with hold_lock(path):
+        waiting = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(1)
+    assert waiting.communicate()[0] == "1\n"
 
 
 def test_signal_handlers_are_restored(run, tmp_path):

@@ -1,15 +1,8 @@
 """What a cell tests: one wheel for all cells, built again when the library changes, and a copy of the suite."""
 
-import os
-import subprocess
-import sys
-import threading
-
 import pytest
 
 from harness.source import suite
-from harness.system.paths import ROOT
-from harness.system.run_lock import try_lock
 
 
 @pytest.fixture
@@ -37,98 +30,6 @@ def root(tmp_path):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     return root
-
-
-class FakeUv:
-    """Replaces `subprocess.run`: it builds a wheel that is an empty file, or fails."""
-
-    def __init__(self, status=0):
-        self.status = status
-        self.commands = []
-
-    def __call__(self, command, **options):
-        self.commands.append(command)
-        folder = command[command.index("--out-dir") + 1]
-        os.makedirs(folder)
-        if self.status == 0:
-            with open(os.path.join(folder, "equinox-1-py3-none-any.whl"), "w"):
-                pass
-        return subprocess.CompletedProcess(command, self.status, "", "no hatchling")
-
-
-def test_the_wheel_is_built_once(root, tmp_path):
-    run = FakeUv()
-    first, second = (suite.wheel("uv", root, tmp_path / "work", run) for _ in range(2))
-    assert first == second and first.name == "equinox-1-py3-none-any.whl" and first.is_file()
-    assert len(run.commands) == 1
-
-
-def test_the_wheel_is_built_once_if_many_cells_ask_at_the_same_time(root, tmp_path):
-    """While one builds it, the others wait."""
-    uv, wheels, waits = FakeUv(), [], []
-
-    def run(command, **options):
-        with (tmp_path / "work" / "wheel" / "lock").open() as lock:
-            waits.append(not try_lock(lock.fileno()))
-        return uv(command, **options)
-
-    threads = [
-        threading.Thread(target=lambda: wheels.append(suite.wheel("uv", root, tmp_path / "work", run)))
-        for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert waits == [True] and len(wheels) == 8 and len(set(wheels)) == 1
-
-
-@pytest.mark.parametrize("name", ["equinox/nn/__init__.py", "equinox/new.py", "pyproject.toml", "README.md"])
-def test_the_wheel_is_built_again_when_the_library_changes(root, tmp_path, name):
-    run = FakeUv()
-    first = suite.wheel("uv", root, tmp_path / "work", run)
-    (root / name).write_text("changed")
-    assert suite.wheel("uv", root, tmp_path / "work", run) != first
-    assert len(run.commands) == 2
-
-
-@pytest.mark.parametrize("name", ["tests/test_x.py", "docker/run.py", "equinox/__pycache__/x.pyc"])
-def test_the_wheel_is_not_built_again_for_other_changes(root, tmp_path, name):
-    run = FakeUv()
-    first = suite.wheel("uv", root, tmp_path / "work", run)
-    (root / name).write_text("changed")
-    assert suite.wheel("uv", root, tmp_path / "work", run) == first
-
-
-def test_a_failed_build_is_an_error_and_is_tried_again(root, tmp_path):
-    for status in (1, 2):
-        with pytest.raises(suite.BuildFailed, match="exit status {}(.|\n)*no hatchling".format(status)):
-            suite.wheel("uv", root, tmp_path / "work", FakeUv(status))
-    assert suite.wheel("uv", root, tmp_path / "work", FakeUv()).is_file()
-
-
-KILLED_WHILE_BUILDING = """
-import os, pathlib, signal, sys
-from harness.source import suite
-from harness.run_lock import try_lock
-
-def run(command, **options):
-    folder = pathlib.Path(command[command.index("--out-dir") + 1])
-    folder.mkdir()
-    (folder / "equinox-1-py3-none-any.whl").write_text("hal")
-    os.kill(os.getpid(), signal.SIGKILL)
-
-suite.wheel("uv", pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), run)
-"""
-
-
-def test_a_killed_build_leaves_no_wheel(root, tmp_path):
-    command = [sys.executable, "-c", KILLED_WHILE_BUILDING, str(root), str(tmp_path / "work")]
-    env = dict(os.environ, PYTHONPATH=str(ROOT))
-    assert subprocess.run(command, env=env, check=False).returncode == -9
-    run = FakeUv()
-    assert suite.wheel("uv", root, tmp_path / "work", run).read_text() == ""
-    assert len(run.commands) == 1
 
 
 def test_the_copy_has_the_suite_and_not_the_library(root, tmp_path):

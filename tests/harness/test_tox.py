@@ -25,7 +25,7 @@ import pytest
 from small_matrix import BACKENDS
 
 from harness import rows
-from harness.source import fingerprint, suite
+from harness.source import fingerprint, wheel
 from harness.system import interpreters
 from harness.system.run_lock import AlreadyRunning, hold_lock
 
@@ -81,7 +81,7 @@ REPORT = {"counts": {"passed": 3}, "failures": [], "versions": {"jax": "0.4.30"}
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
     """A small checkout and its wheel."""
-    found = interpreters.Here({**os.environ, "PATH": path_with_this_python()}).find(PYTHON)
+    found = interpreters.look(PYTHON, {**os.environ, "PATH": path_with_this_python()})
     if found is None:
         pytest.skip("no Python {} outside of an environment".format(PYTHON))
     root = tmp_path_factory.mktemp("template")
@@ -110,7 +110,7 @@ def template(tmp_path_factory):
 
 def put_wheel(root):
     """Put the wheel where the harness looks for the wheel of this library."""
-    make_wheel(root / ".tox" / "wheel" / suite.hash_contents(root / part for part in suite.BUILT_FROM), "equinox")
+    make_wheel(wheel.folder_of(root, root / ".tox"), "equinox")
 
 
 def make_wheel(folder, name):

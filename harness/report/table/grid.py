@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.results import Outcome, Result, as_of_now
+from harness.results.resume import RAN
 from harness.rows import BACKENDS, Cell
 from harness.run.installed_jax import InstalledCell
 from harness.system.paths import ROOT
 
 LONGEST_REASON = 240  # characters, in Markdown and in the terminal
 TITLES = {"cpu": "CPU", "cuda": "CUDA", "tpu": "TPU"}
-RAN = (Outcome.PASSED, Outcome.FAILED)
 SHOWN = (*RAN, Outcome.STALE)  # the facts of the run are shown; those of a stale result with their date
 WHY_NOT_RUN = {
     "cpu": "It hasn't been run yet: `python -m harness run {}`.",

@@ -1,0 +1,117 @@
+"""The wheel of the library: one for all cells, built again when the library changes."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+from filelock import FileLock, Timeout
+
+from harness.source import wheel
+from harness.system.paths import ROOT
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A small checkout."""
+    root = tmp_path / "root"
+    for name in (
+        *("equinox/__init__.py", "equinox/nn/__init__.py", "equinox/__pycache__/x.pyc", "pyproject.toml", "README.md"),
+        *("LICENSE", "docker/wheel-constraints.txt", "docker/run.py", "tests/test_x.py"),
+    ):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    return root
+
+
+class FakeUv:
+    """Replaces `subprocess.run`: it builds a wheel that is an empty file, or fails."""
+
+    def __init__(self, status=0):
+        self.status = status
+        self.commands = []
+
+    def __call__(self, command, **options):
+        self.commands.append(command)
+        folder = command[command.index("--out-dir") + 1]
+        os.makedirs(folder)
+        if self.status == 0:
+            with open(os.path.join(folder, "equinox-1-py3-none-any.whl"), "w"):
+                pass
+        return subprocess.CompletedProcess(command, self.status, "", "no hatchling")
+
+
+def test_the_wheel_is_built_once(root, tmp_path):
+    run = FakeUv()
+    first, second = (wheel.obtain("uv", root, tmp_path / "work", run) for _ in range(2))
+    assert first == second and first.name == "equinox-1-py3-none-any.whl" and first.is_file()
+    assert len(run.commands) == 1
+
+
+def test_the_wheel_is_built_once_if_many_cells_ask_at_the_same_time(root, tmp_path):
+    """While one builds it, the others wait."""
+    uv, wheels, waits = FakeUv(), [], []
+
+    def run(command, **options):
+        waits.append(FileLock(tmp_path / "work" / "wheel" / "lock"))
+        with pytest.raises(Timeout):
+            waits[-1].acquire(timeout=0)
+        return uv(command, **options)
+
+    threads = [
+        threading.Thread(target=lambda: wheels.append(wheel.obtain("uv", root, tmp_path / "work", run)))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(waits) == 1 and len(wheels) == 8 and len(set(wheels)) == 1
+
+
+@pytest.mark.parametrize("name", ["equinox/nn/__init__.py", "equinox/new.py", "pyproject.toml", "README.md"])
+def test_the_wheel_is_built_again_when_the_library_changes(root, tmp_path, name):
+    run = FakeUv()
+    first = wheel.obtain("uv", root, tmp_path / "work", run)
+    (root / name).write_text("changed")
+    assert wheel.obtain("uv", root, tmp_path / "work", run) != first
+    assert len(run.commands) == 2
+
+
+@pytest.mark.parametrize("name", ["tests/test_x.py", "docker/run.py", "equinox/__pycache__/x.pyc"])
+def test_the_wheel_is_not_built_again_for_other_changes(root, tmp_path, name):
+    run = FakeUv()
+    first = wheel.obtain("uv", root, tmp_path / "work", run)
+    (root / name).write_text("changed")
+    assert wheel.obtain("uv", root, tmp_path / "work", run) == first
+
+
+def test_a_failed_build_is_an_error_and_is_tried_again(root, tmp_path):
+    for status in (1, 2):
+        with pytest.raises(wheel.BuildFailed, match="exit status {}(.|\n)*no hatchling".format(status)):
+            wheel.obtain("uv", root, tmp_path / "work", FakeUv(status))
+    assert wheel.obtain("uv", root, tmp_path / "work", FakeUv()).is_file()
+
+
+KILLED_WHILE_BUILDING = """
+import os, pathlib, signal, sys
+from harness.source import wheel
+
+def run(command, **options):
+    folder = pathlib.Path(command[command.index("--out-dir") + 1])
+    folder.mkdir()
+    (folder / "equinox-1-py3-none-any.whl").write_text("hal")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+wheel.obtain("uv", pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), run)
+"""
+
+
+def test_a_killed_build_leaves_no_wheel(root, tmp_path):
+    command = [sys.executable, "-c", KILLED_WHILE_BUILDING, str(root), str(tmp_path / "work")]
+    env = dict(os.environ, PYTHONPATH=str(ROOT))
+    assert subprocess.run(command, env=env, check=False).returncode == -9
+    run = FakeUv()
+    assert wheel.obtain("uv", root, tmp_path / "work", run).read_text() == ""
+    assert len(run.commands) == 1
