@@ -13,12 +13,11 @@ The words that all modules use:
 
 The packages, lowest first. A package imports only packages above its own item of this list.
 
-- `system`: `paths`, `files` that are written whole, `safe_text` that can be printed, and `pipes`, for `| head`.
-  `errors` end a command with a message. `signals` handles Ctrl-C, and `processes` stops what was started. `run_lock`
-  allows one run at a time. `isolation` keeps the settings of the user out. `interpreters` finds Pythons, and `uv` the
-  program of that name. `inside` gives the modules that a cell has too.
-- `rows`: `matrix_file` reads docker/matrix.toml with the checks of `toml_schema`. `cells` makes the cells.
-  `cell_arguments` has the command-line arguments that choose among them.
+- `system`: `paths`, `files` that are written whole, `schema` for what is read from files, `safe_text` that can be
+  printed, and `pipes`, for `| head`. `errors` end a command with a message. `signals` handles Ctrl-C, and `processes`
+  stops what was started. `run_lock` allows one run at a time. `isolation` keeps the settings of the user out.
+  `interpreters` finds Pythons, and `uv` the program of that name. `inside` gives the modules that a cell has too.
+- `rows`: `matrix_file` reads docker/matrix.toml. `cells` makes the cells.
 - `source`: `snapshot` copies what is tested. `fingerprint` hashes it by `hashing`, without the generated parts of its
   `pages`. `wheel` builds the library, and `suite` copies the tests.
   `locks`: `resolve` writes a `lock_file`, with the answers of the package `index`, and `verify` checks it.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.bisect.search import Verdict
+from harness.system import schema
 from harness.system.errors import CannotGoOn
 from harness.system.files import write_whole
 
@@ -41,10 +42,10 @@ class Memory:
         """
         try:
             stored = json.loads(self.path.read_text(encoding="utf-8"))["trials"]
-            self.trials = {jax: _trial(fields) for jax, fields in stored.items()}
+            self.trials = schema.build(dict[str, Trial], stored)
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, schema.Mismatch) as error:
             message = "The earlier results can't be read from {}: {!r}. Forget them: add --forget."
             raise CannotGoOn(message.format(self.path, error)) from None
         return self.trials
@@ -58,7 +59,3 @@ class Memory:
         self.trials[jax] = trial
         kept = {jax: asdict(trial) for jax, trial in self.trials.items() if trial.lasting}
         write_whole(self.path, json.dumps({**self._identity, "trials": kept}, indent=2) + "\n")
-
-
-def _trial(fields: Mapping[str, Any]) -> Trial:
-    return Trial(**{**fields, "verdict": Verdict(fields["verdict"]), "lines": tuple(fields["lines"])})

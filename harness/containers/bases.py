@@ -12,8 +12,7 @@ from pathlib import Path
 
 from harness.containers import engine
 from harness.containers.docker_errors import DockerError
-from harness.rows import Cell
-from harness.rows.toml_schema import read_toml
+from harness.rows import Cell, read_toml
 from harness.system import safe_text
 from harness.system.files import write_whole
 from harness.system.paths import LOCKS

@@ -16,8 +16,7 @@ from typing import TypeVar
 
 from harness.locks import index
 from harness.locks.index import IndexUnreachable
-from harness.rows import Cell
-from harness.rows.toml_schema import read_toml
+from harness.rows import Cell, read_toml
 from harness.system.paths import LOCKS
 
 UNRESOLVED = "unresolved.toml"

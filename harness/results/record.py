@@ -8,16 +8,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
-from harness.results.result import Outcome, Result, fits
+from harness.results.result import Outcome, Result
 from harness.results.resume import RAN
+from harness.system import schema
 from harness.system.errors import WrongUsage
 from harness.system.files import from_json, write_whole
 from harness.system.paths import DOCKER, ROOT
 
 RECORD = DOCKER / "record.json"
-SCHEMA = 1
+SCHEMA = 2
 # The fields of a result that are published. The other fields are long, or useful only on the machine of the run.
 PUBLISHED = (
     "outcome",
@@ -33,7 +34,6 @@ PUBLISHED = (
     "measures",
     "hashes",
 )
-HINTS = {name: hint for name, hint in get_type_hints(Result).items() if name in PUBLISHED}
 DEFAULTS = asdict(Result("", Outcome.NOT_RUN))
 
 
@@ -65,12 +65,10 @@ def read(path: Path = RECORD) -> dict[str, Result]:
 
 def _recorded(path: Path, name: str, facts: Any) -> Result:
     """Read one entry of the record."""
-    usable = isinstance(facts, dict) and "outcome" in facts and {*facts, "unmeasured"} <= {*PUBLISHED, "unmeasured"}
-    if not usable or not all(fits(facts[key], hint) for key, hint in HINTS.items() if key in facts):
-        raise RecordError("{} has no usable entry for `{}`".format(path, name))
-    evidence = {"unmeasured": facts["unmeasured"]} if "unmeasured" in facts else {}
-    known = {key: value for key, value in facts.items() if key != "unmeasured"}
-    return Result(cell=name, evidence=evidence, **{**known, "outcome": Outcome(facts["outcome"])})
+    try:
+        return schema.build(Result, {**facts, "cell": name})
+    except (TypeError, schema.Mismatch) as error:
+        raise RecordError("{} has no usable entry for `{}`: {}".format(path, name, error)) from None
 
 
 def merged(record: Mapping[str, Result], results: Mapping[str, Result]) -> dict[str, Result]:
@@ -113,6 +111,6 @@ def published(result: Result) -> dict[str, Any]:
     """The published fields of a result. Fields with their default value are left out."""
     result = replace(result, reason=result.reason.replace(str(ROOT) + "/", ""))
     facts = {one.name: getattr(result, one.name) for one in fields(Result) if one.name in PUBLISHED}
-    unmeasured = result.evidence.get("unmeasured")
-    said = {name: value for name, value in facts.items() if value != DEFAULTS[name] or name == "outcome"}
-    return {**said, **({"unmeasured": unmeasured} if unmeasured else {})}
+    if "unmeasured" in result.evidence:
+        facts["evidence"] = {"unmeasured": result.evidence["unmeasured"]}
+    return {name: value for name, value in facts.items() if value != DEFAULTS[name] or name == "outcome"}

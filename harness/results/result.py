@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 from harness.rows import Cell
+from harness.system import schema
 from harness.system.files import from_json, write_whole
 from harness.system.paths import RESULTS
 from harness.system.safe_text import safe, safe_within
@@ -99,10 +100,18 @@ def read(cell_name: str, folder: Path = RESULTS) -> Result | None:
         raise _unusable(path, cell_name, "can't be read: {}".format(error.strerror)) from error
     except ValueError as error:
         raise _unusable(path, cell_name, "isn't JSON: {}".format(error)) from error
-    problem = _problem(stored, cell_name)
-    if problem:
-        raise _unusable(path, cell_name, problem)
-    return Result(**{**stored, "outcome": Outcome(stored["outcome"])})
+    if not isinstance(stored, dict):
+        raise _unusable(path, cell_name, "holds no JSON object")
+    if stored.get("schema") != SCHEMA:
+        message = "has schema {!r}, and this harness reads schema {}"
+        raise _unusable(path, cell_name, message.format(stored.get("schema"), SCHEMA))
+    try:
+        result = schema.build(Result, stored)
+    except schema.Mismatch as mismatch:
+        raise _unusable(path, cell_name, "is no result: {}".format(mismatch.problem.rstrip("."))) from None
+    if result.cell != cell_name:
+        raise _unusable(path, cell_name, "is a result of `{}`".format(result.cell))
+    return result
 
 
 def last(cell_name: str, folder: Path = RESULTS) -> Result | None:
@@ -155,37 +164,3 @@ def _unusable(path: Path, cell_name: str, problem: str) -> ResultError:
     if cell_name.endswith("-found"):  # a run that belongs to no cell, see `harness.run.installed_jax`
         command = "python -m harness here " + cell_name.split("-")[-2]
     return ResultError("{} {}. Delete it and run it again: {}".format(path, problem, command))
-
-
-def _problem(stored: Any, cell_name: str) -> str:
-    """Why this JSON is not a result of the cell, or an empty string if it is one."""
-    if not isinstance(stored, dict):
-        return "holds no JSON object"
-    if stored.get("schema") != SCHEMA:
-        return "has schema {!r}, and this harness reads schema {}".format(stored.get("schema"), SCHEMA)
-    hints = get_type_hints(Result)
-    expected = {one.name for one in fields(Result)}
-    if set(stored) != expected:
-        wrong = ", ".join("`{}`".format(name) for name in sorted(set(stored) ^ expected))
-        return "has unknown or missing keys: {}".format(wrong)
-    for name, hint in hints.items():
-        if not fits(stored[name], hint):
-            return "has `{}: {!r}`, which isn't {}".format(name, stored[name], getattr(hint, "__name__", hint))
-    if stored["cell"] != cell_name:
-        return "is a result of `{}`".format(stored["cell"])
-    return ""
-
-
-def fits(value: Any, hint: Any) -> bool:
-    """Whether a value read from JSON has the type that the annotation says."""
-    if hint is Any:
-        return True
-    if get_origin(hint) is dict:
-        return isinstance(value, dict) and all(fits(item, get_args(hint)[1]) for item in value.values())
-    if get_origin(hint) is list:
-        return isinstance(value, list) and all(fits(item, get_args(hint)[0]) for item in value)
-    if hint is Outcome:
-        return value in [outcome.value for outcome in Outcome]
-    if hint is float:
-        return type(value) in (int, float)
-    return type(value) is hint

@@ -10,10 +10,11 @@ import re
 import stat
 import tarfile
 import xml.etree.ElementTree
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, get_type_hints
+from typing import IO, Any
 
-from harness.results.result import Result, fits
+from harness.system import schema
 from harness.system.files import from_json, write_whole
 from harness.system.safe_text import without_places
 
@@ -21,16 +22,34 @@ MIB = 2**20
 # The files that a run may write, with the largest size of each.
 MAX_BYTES = {"report.json": 16 * MIB, "junit.xml": 64 * MIB, "progress.json": 4096}
 MAX_MEMBERS = 1000  # in an archive
-REPORTED = ("counts", "failures", "versions", "devices", "driver", "evidence", "measures", "seconds")
-REPORT = {name: hint for name, hint in get_type_hints(Result).items() if name in REPORTED}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What docker/inside/cell_report.py writes. `Result` explains all but the first field."""
+
+    refusal: str | None = None  # why the proof of place refused the run
+    counts: dict[str, int] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    devices: list[dict[str, Any]] = field(default_factory=list)
+    driver: str = ""
+    evidence: dict[str, Any] = field(default_factory=dict)
+    measures: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The fields that a result has too."""
+        return {name: value for name, value in vars(self).items() if name != "refusal"}
 
 
 class Unusable(Exception):
     """A file of the run can't be used. The message continues "what it left can't be used: "."""
 
 
-def report(path: Path) -> dict[str, Any] | None:
-    """The report that docker/inside/cell_report.py writes at the end of a run, or `None` if there is none.
+def report(path: Path) -> Report | None:
+    """The report that was written at the end of a run, or `None` if there is none.
 
     Raises:
         Unusable: The file is not a report.
@@ -39,12 +58,10 @@ def report(path: Path) -> dict[str, Any] | None:
         found = _json(read(path))
     except FileNotFoundError:
         return None
-    if not isinstance(found, dict):
-        raise Unusable("{} holds no JSON object".format(path.name))
-    for name, value in found.items():
-        if name in REPORT and not fits(value, REPORT[name]):
-            raise Unusable("{} has a `{}` of the wrong form".format(path.name, name))
-    return found
+    try:
+        return schema.build(Report, found)
+    except schema.Mismatch as mismatch:
+        raise Unusable("{} is no report: {}".format(path.name, mismatch.problem)) from None
 
 
 def progress(content: bytes | str) -> tuple[int, int, int] | None:

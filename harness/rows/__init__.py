@@ -1,8 +1,7 @@
 """The list of what is tested: rows of docker/matrix.toml, and the cells that they make."""
 
 from harness.rows.cells import Cell, Supports, UnknownCell, caps, load, select, suite_requires
-from harness.rows.matrix_file import BACKENDS, TIERS
-from harness.rows.toml_schema import MatrixError
+from harness.rows.matrix_file import BACKENDS, TIERS, MatrixError, read_toml
 
 __all__ = [
     "BACKENDS",
@@ -13,6 +12,7 @@ __all__ = [
     "UnknownCell",
     "caps",
     "load",
+    "read_toml",
     "select",
     "suite_requires",
 ]

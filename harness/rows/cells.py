@@ -11,8 +11,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from harness.rows.matrix_file import BACKENDS, TIERS, Matrix
-from harness.rows.toml_schema import MatrixError, Table, read_toml
+from harness.rows.matrix_file import BACKENDS, TIERS, Matrix, MatrixError, Row, check_requirement, read_toml
 from harness.system.paths import LOCKS, MATRIX, ROOT
 
 __all__ = [
@@ -154,10 +153,8 @@ def load(path: Path = MATRIX, project: Path = ROOT / "pyproject.toml") -> list[C
     matrix = Matrix(path)
     tools = suite_requires(project)
     cells: dict[str, Cell] = {}
-    for place, row in matrix.rows():
-        for backend in BACKENDS:
-            if backend not in row:
-                continue
+    for place, row in matrix.rows.items():
+        for backend in row.uses:
             cell = _cell(matrix, "{}, {}".format(place, backend), row, backend, tools)
             if cell.name in cells:
                 raise matrix.error(
@@ -198,15 +195,13 @@ def suite_requires(project: Path = ROOT / "pyproject.toml", markers: bool = Fals
 
 
 def _cell(
-    matrix: Matrix, place: str, row: Table, backend: str, tools: tuple[str, ...], install: str | None = None
+    matrix: Matrix, place: str, row: Row, backend: str, tools: tuple[str, ...], install: str | None = None
 ) -> Cell:
     """The row's cell on a backend. `install` names another way to install than the row's."""
-    way = {
-        **matrix.backends[backend],
-        **matrix.installs[backend][install or row[backend]["install"]],
-        **row[backend],
-    }
-    values = {"jax": row["jax"], "jaxlib": row.get("jaxlib"), "python": row["python"], "libtpu": way.get("libtpu")}
+    use = row.uses[backend]
+    tables = (matrix.backends[backend], matrix.installs[backend][install or use.install], use)
+    way = {key: value for table in tables for key, value in vars(table).items() if value is not None}
+    values = {"jax": row.jax, "jaxlib": row.jaxlib, "python": row.python, "libtpu": use.libtpu}
 
     def fill(template: str) -> str:
         for key in re.findall(r"{(.*?)}", template):
@@ -214,22 +209,21 @@ def _cell(
                 raise matrix.error(place, "`{}` needs `{}`, which the row doesn't give.".format(template, key))
         return template.format(**values)
 
+    requires = [fill(line) for line in way["requires"]]
+    with matrix.at(place):
+        for line in requires:
+            check_requirement(line)
     listed = matrix.requirements(way["requirements"]) if "requirements" in way else ()
     lowest, highest = map(_capability, way.get("compute_capability", ["", ""]))
     cell = Cell(
-        jax=row["jax"],
-        python=row["python"],
+        jax=row.jax,
+        python=row.python,
         backend=backend,
         platform=way["platform"],
-        tier=row["tier"],
-        jaxlib=row.get("jaxlib"),
-        as_of=row.get("as_of"),
-        requires=(
-            *(matrix.requirement(place, fill(line)) for line in way["requires"]),
-            *listed,
-            *matrix.caps(row["jax"]),
-            *tools,
-        ),
+        tier=row.tier,
+        jaxlib=row.jaxlib,
+        as_of=row.as_of,
+        requires=(*requires, *listed, *matrix.caps(row.jax), *tools),
         find_links=tuple(way.get("find_links", ())),
         index_url=way.get("index_url"),
         prerelease=way.get("prerelease", False),

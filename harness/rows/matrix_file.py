@@ -1,42 +1,173 @@
-"""Read `docker/matrix.toml`, and check all of it: its keys, their types and their values."""
+"""Read `docker/matrix.toml`, and check all of it. Each kind of table is a dataclass."""
 
 import datetime
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from harness.rows.toml_schema import TABLES, Checker, Table, read_toml
+from harness.system import schema
+from harness.system.errors import WrongUsage
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 BACKENDS = ("cpu", "cuda", "tpu")
 # A run of one tier includes the tiers before it. A canary cell tests unreleased software, so it can't make a run fail.
 TIERS = ("pr", "nightly", "canary")
 FLOATING = ("latest", "nightly")  # the values of `jax` that name no release: such a cell has no lock
 
-# The keys of each kind of table, with the type of their values. A key that ends with `?` is optional.
-BACKEND = {"platform": str, "base": str}
-SUPPORTS = {"compute_capability?": list, "driver?": str, "generations?": list}
-INSTALL = {
-    "requires": list,
-    "requirements?": str,
-    "stands_in_for?": str,
-    "find_links?": list,
-    "index_url?": str,
-    "prerelease?": bool,
-    "base?": str,
-    **SUPPORTS,
-}
-CAP = {"jax": str, "requires": list, "why": str}
-USE = {"install": str, "libtpu?": str, **SUPPORTS}  # in a row: how one backend installs JAX
-ROW = {"jax": str, "python": str, "tier": str, **{backend + "?": dict for backend in BACKENDS}}
-LOCKED_ROW = {**ROW, "jaxlib": str, "as_of": datetime.date}
+T = TypeVar("T")
 
 
-class Matrix(Checker):
+class MatrixError(WrongUsage):
+    """The matrix is not valid. The message, for the user, has the file, the place, and what was expected."""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file.
+
+    Raises:
+        MatrixError: The file can't be read, or it isn't TOML.
+    """
+    try:
+        return dict(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise MatrixError("{} can't be read: {}.".format(path, error.strerror)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise MatrixError("{} isn't TOML: {}.".format(path.name, error)) from error
+
+
+# ---- The kinds of tables ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The hardware that wheels run on."""
+
+    compute_capability: tuple[str, ...] | None = None  # the lowest and the highest; an empty string: no bound
+    driver: str | None = None
+    generations: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        bounds = self.compute_capability
+        if bounds is not None and (len(bounds) != 2 or not all(re.fullmatch(r"(\d+\.\d)?", one) for one in bounds)):
+            message = 'key `compute_capability`: expected two bounds such as ["5.2", "9.0"], and got {}.'
+            raise ValueError(message.format(list(bounds)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    platform: str
+    base: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Install(Limits):
+    """A way to install JAX on a backend."""
+
+    requires: tuple[str, ...]
+    requirements: str | None = None
+    stands_in_for: str | None = None
+    find_links: tuple[str, ...] | None = None
+    index_url: str | None = None
+    prerelease: bool | None = None
+    base: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use(Limits):
+    """In a row: how one backend installs JAX."""
+
+    install: str
+    libtpu: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cap:
+    jax: str
+    requires: tuple[str, ...]
+    why: str
+
+    def __post_init__(self) -> None:
+        try:
+            SpecifierSet(self.jax)
+        except InvalidSpecifier:
+            message = "key `jax`: expected bounds such as >=0.4.9,<0.4.16, and got `{}`."
+            raise ValueError(message.format(self.jax)) from None
+        for line in self.requires:
+            check_requirement(line)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    jax: str
+    python: str
+    tier: str
+    jaxlib: str | None = None
+    as_of: datetime.date | None = None
+    cpu: Use | None = None
+    cuda: Use | None = None
+    tpu: Use | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("tier", self.tier, TIERS)
+        if not re.fullmatch(r"3\.\d+", self.python):
+            raise ValueError("key `python`: expected a version such as 3.11, and got `{}`.".format(self.python))
+        if not self.uses:
+            raise ValueError("expected at least one of {}, and there is none.".format(", ".join(BACKENDS)))
+        if self.jax in FLOATING:
+            return
+        for key in ("jaxlib", "as_of"):
+            if getattr(self, key) is None:
+                raise ValueError("key `{}` is missing, and only a floating row has none.".format(key))
+        for key in ("jax", "jaxlib"):
+            try:
+                Version(getattr(self, key))
+            except InvalidVersion:
+                message = "key `{}`: expected a version, and got `{}`."
+                raise ValueError(message.format(key, getattr(self, key))) from None
+
+    @property
+    def uses(self) -> dict[str, Use]:
+        return {backend: getattr(self, backend) for backend in BACKENDS if getattr(self, backend) is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """The whole file."""
+
+    backend: dict[str, Backend]
+    install: dict[str, dict[str, Install]]
+    row: tuple[dict[str, Any], ...]
+    cap: tuple[dict[str, Any], ...] = ()
+
+
+def check_choice(key: str, value: str, among: Iterable[str]) -> None:
+    if value not in among:
+        raise ValueError("key `{}`: expected one of {}, and got `{}`.".format(key, ", ".join(among), value))
+
+
+def check_requirement(line: str) -> None:
+    try:
+        Requirement(line)
+    except InvalidRequirement:
+        raise ValueError("expected requirements such as numpy<2, and got `{}`.".format(line)) from None
+
+
+# ---- The file --------------------------------------------------------------------------------------------------------
+
+
+class Matrix:
     """The tables of the file.
 
     Raises:
@@ -44,100 +175,60 @@ class Matrix(Checker):
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        tables = read_toml(path)
-        self.table("", tables, {"backend": dict, "install": dict, "cap?": TABLES, "row": TABLES})
-        self.backends: dict[str, Table] = tables["backend"]
-        self.installs: dict[str, dict[str, Table]] = tables["install"]
-        self._caps: list[dict[str, Any]] = tables.get("cap", [])
-        self._rows: list[dict[str, Any]] = tables["row"]
-
-        self.table("backend", self.backends, dict.fromkeys(BACKENDS, dict))
-        self.table("install", self.installs, dict.fromkeys(BACKENDS, dict))
-        for backend in BACKENDS:
-            self.table("backend.{}".format(backend), self.backends[backend], BACKEND)
-            ways = self.installs[backend]
-            self.table("install.{}".format(backend), ways, dict.fromkeys(ways, dict))
+        self.path = path
+        tables = self.build(Tables, read_toml(path))
+        self.backends, self.installs = tables.backend, tables.install
+        for name in ("backend", "install"):
+            if set(getattr(tables, name)) != set(BACKENDS):
+                raise self.error(name, "expected the tables {}.".format(", ".join(BACKENDS)))
+        self._caps = [self.build(Cap, cap, "cap {}".format(number)) for number, cap in enumerate(tables.cap, 1)]
+        # Each row, by a text that tells where it is in the file.
+        places = [
+            "row {} (jax {})".format(number, row.get("jax", "unknown")) for number, row in enumerate(tables.row, 1)
+        ]
+        self.rows = {place: self.build(Row, row, place) for place, row in zip(places, tables.row, strict=True)}
+        for backend, ways in self.installs.items():
             for name, way in ways.items():
                 self._check_install("install.{}.{}".format(backend, name), way, ways)
-        for number, cap in enumerate(self._caps, 1):
-            self._check_cap("cap {}".format(number), cap)
-        for place, row in self.rows():
-            self._check_row(place, row)
+        for place, row in self.rows.items():
+            for backend, use in row.uses.items():
+                with self.at("{}, {}".format(place, backend)):
+                    check_choice("install", use.install, self.installs[backend])
 
-    def rows(self) -> Iterator[tuple[str, Table]]:
-        """Each row, with a text that tells where it is in the file."""
-        for number, row in enumerate(self._rows, 1):
-            yield "row {} (jax {})".format(number, row.get("jax", "unknown")), row
+    def build(self, kind: type[T], data: Any, place: str = "") -> T:
+        try:
+            built: T = schema.build(kind, data, place)
+            return built
+        except schema.Mismatch as mismatch:
+            raise self.error(mismatch.place or "", mismatch.problem) from None
+
+    def error(self, place: str, problem: str) -> MatrixError:
+        return MatrixError("{}: {}".format(", ".join(filter(None, (self.path.name, place))), problem))
+
+    @contextmanager
+    def at(self, place: str) -> Iterator[None]:
+        """Give the errors of a check the place in the file."""
+        try:
+            yield
+        except ValueError as error:
+            raise self.error(place, str(error)) from None
 
     def caps(self, jax: str) -> tuple[str, ...]:
         """The requirements that a release of JAX has but doesn't declare."""
         if jax in FLOATING:
             return ()
-        fitting = [cap for cap in self._caps if SpecifierSet(cap["jax"]).contains(jax, prereleases=True)]
-        return tuple(line for cap in fitting for line in cap["requires"])
+        fitting = [cap for cap in self._caps if SpecifierSet(cap.jax).contains(jax, prereleases=True)]
+        return tuple(line for cap in fitting for line in cap.requires)
 
     def requirements(self, file: str) -> tuple[str, ...]:
         """The lines of a requirements file, without comments."""
         lines = (self.path.parent / file).read_text(encoding="utf-8").splitlines()
         return tuple(line for line in (re.sub(r"(^|\s)#.*", "", line).strip() for line in lines) if line)
 
-    def _check_install(self, place: str, way: Table, ways: Table) -> None:
-        self.table(place, way, INSTALL)
-        self._check_capability(place, way)
-        if "stands_in_for" in way:
-            self.choice(place, "stands_in_for", way["stands_in_for"], ways)
-        if "requirements" in way and not (self.path.parent / way["requirements"]).is_file():
-            message = "key `requirements`: expected a file in the folder of the matrix, and there is no `{}`."
-            raise self.error(place, message.format(way["requirements"]))
-
-    def _check_cap(self, place: str, cap: Table) -> None:
-        self.table(place, cap, CAP)
-        try:
-            SpecifierSet(cap["jax"])
-        except InvalidSpecifier:
-            message = "key `jax`: expected bounds such as >=0.4.9,<0.4.16, and got `{}`."
-            raise self.error(place, message.format(cap["jax"])) from None
-        for line in cap["requires"]:
-            self.requirement(place, line)
-
-    def _check_row(self, place: str, row: Table) -> None:
-        self.table(place, row, ROW if row.get("jax") in FLOATING else LOCKED_ROW)
-        self.choice(place, "tier", row["tier"], TIERS)
-        if not re.fullmatch(r"3\.\d+", row["python"]):
-            raise self.error(
-                place, "key `python`: expected a version such as 3.11, and got `{}`.".format(row["python"])
-            )
-        if row["jax"] not in FLOATING:
-            for key in ("jax", "jaxlib"):
-                self._check_version(place, key, row[key])
-        uses = [backend for backend in BACKENDS if backend in row]
-        if not uses:
-            raise self.error(place, "expected at least one of {}, and there is none.".format(", ".join(BACKENDS)))
-        for backend in uses:
-            where = "{}, {}".format(place, backend)
-            self.table(where, row[backend], USE)
-            self.choice(where, "install", row[backend]["install"], self.installs[backend])
-            self._check_capability(where, row[backend])
-
-    def _check_version(self, place: str, key: str, value: str) -> None:
-        try:
-            Version(value)
-        except InvalidVersion:
-            raise self.error(place, "key `{}`: expected a version, and got `{}`.".format(key, value)) from None
-
-    def _check_capability(self, place: str, table: Table) -> None:
-        bounds = table.get("compute_capability", ["", ""])
-        if len(bounds) != 2 or not all(re.fullmatch(r"(\d+\.\d)?", bound) for bound in bounds):
-            message = (
-                'key `compute_capability`: expected two bounds such as ["5.2", "9.0"], and got {}. An empty string '
-                "means no bound."
-            )
-            raise self.error(place, message.format(bounds))
-
-    def requirement(self, place: str, line: str) -> str:
-        try:
-            Requirement(line)
-        except InvalidRequirement:
-            raise self.error(place, "expected requirements such as numpy<2, and got `{}`.".format(line)) from None
-        return line
+    def _check_install(self, place: str, way: Install, ways: Iterable[str]) -> None:
+        with self.at(place):
+            if way.stands_in_for is not None:
+                check_choice("stands_in_for", way.stands_in_for, ways)
+            if way.requirements is not None and not (self.path.parent / way.requirements).is_file():
+                message = "key `requirements`: expected a file in the folder of the matrix, and there is no `{}`."
+                raise ValueError(message.format(way.requirements))

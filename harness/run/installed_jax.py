@@ -61,7 +61,7 @@ class InstalledCell(Cell):
 
 
 def installed_cell(python: str, jax: str, backend: str, jaxlib: str | None = None) -> InstalledCell:
-    platform = Matrix(MATRIX).backends[backend]["platform"]
+    platform = Matrix(MATRIX).backends[backend].platform
     return InstalledCell(jax, python, backend, platform, tier="nightly", jaxlib=jaxlib, as_of=None, requires=())
 
 

@@ -2,8 +2,6 @@
 
 import re
 import signal
-from collections.abc import Mapping
-from typing import Any
 
 from harness.locks import package_source
 from harness.locks.package_source import Source
@@ -22,8 +20,7 @@ def of_run(cell: Cell, environment: Environment, status: int) -> Result:
     except run_files.Unusable as error:
         return of_unusable(cell, error)
     reason = why_failed(status, report)
-    facts: dict[str, Any] = {key: report[key] for key in run_files.REPORTED if report and key in report}
-    return Result.of(cell, Outcome.FAILED if reason else Outcome.PASSED, reason, **facts)
+    return Result.of(cell, Outcome.FAILED if reason else Outcome.PASSED, reason, **(report.facts if report else {}))
 
 
 def of_unusable(cell: Cell, error: run_files.Unusable) -> Result:
@@ -32,17 +29,17 @@ def of_unusable(cell: Cell, error: run_files.Unusable) -> Result:
     return Result.of(cell, Outcome.FAILED, reason)
 
 
-def why_failed(status: int, report: Mapping[str, Any] | None) -> str:
+def why_failed(status: int, report: run_files.Report | None) -> str:
     """One line that says why the run failed, or an empty string if it passed."""
-    if report is not None and report.get("refusal"):
-        return " ".join(str(report["refusal"]).split())
+    if report is not None and report.refusal:
+        return " ".join(report.refusal.split())
     if status == OUT_OF_PLACE:
         return "the proof of place failed, and left no report; the end of the log says more"
     if report is None:
         if status == PASSED:
             return "pytest passed, but left no report: was docker/inside/cell_report.py loaded?"
         return "the run {} too early, and left no report; the end of the log says more".format(how_it_ended(status))
-    failures, counts = report.get("failures", []), report.get("counts", {})
+    failures, counts = report.failures, report.counts
     number = counts.get("failed", 0) + counts.get("errors", 0)
     if status == PASSED and not counts.get("passed"):
         return "pytest ended with exit status 0, but no test passed"

@@ -3,7 +3,7 @@
 import re
 
 from harness import rows
-from harness.rows.toml_schema import tomllib
+from harness.rows.matrix_file import tomllib
 from harness.system.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -123,11 +123,12 @@ def test_the_record_never_counts_as_a_pass(draw, tmp_path, monkeypatch):
         "[",
         "[]",
         "{}",
-        '{"schema": 2, "cells": {}}',
-        '{"schema": 1, "cells": {"x": {}}}',
-        '{"schema": 1, "cells": {"x": {"outcome": "fine"}}}',
-        '{"schema": 1, "cells": {"x": {"outcome": "passed", "evidence": {}}}}',
-        '{"schema": 1, "cells": {"x": {"outcome": "passed", "seconds": []}}}',
+        '{"schema": 1, "cells": {}}',
+        '{"schema": 2, "cells": {"x": {}}}',
+        '{"schema": 2, "cells": {"x": []}}',
+        '{"schema": 2, "cells": {"x": {"outcome": "fine"}}}',
+        '{"schema": 2, "cells": {"x": {"outcome": "passed", "more": {}}}}',
+        '{"schema": 2, "cells": {"x": {"outcome": "passed", "seconds": []}}}',
     ],
 )
 def test_a_broken_record_is_named_with_the_next_move(tmp_path, content):

@@ -271,7 +271,7 @@ def test_an_unknown_tier_or_backend_is_refused(cells):
         ),
         ('requirements = "bridge.txt"', 'requirements = "other.txt"', "there is no `other.txt`"),
         ('platform = "gpu"', "", "backend.cuda: key `platform` is missing"),
-        ("[backend.cuda]", "[backend.rocm]", "backend: key `rocm` is unknown"),
+        ("[backend.cuda]", "[backend.rocm]", "backend: expected the tables cpu, cuda, tpu."),
         ("[[cap]]", "[cap]", "key `cap`: expected tables, each below its name in double brackets"),
         ("[[cap]]", "[[caps]]", "matrix.toml: key `caps` is unknown. Did you mean `cap`?"),
         ("[[cap]]", "[[cap]", "matrix.toml isn't TOML"),

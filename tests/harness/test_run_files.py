@@ -19,7 +19,7 @@ def test_a_report_is_read(tmp_path):
     path = tmp_path / "report.json"
     assert run_files.report(path) is None
     path.write_text(json.dumps(REPORT))
-    assert run_files.report(path) == REPORT
+    assert run_files.report(path) == run_files.Report(**REPORT)
 
 
 @pytest.mark.parametrize(
