@@ -9,7 +9,7 @@ ARG INSTALL="--no-deps --require-hashes -r /locks/py313-jax0.12.0.1-cpu.txt"
 ARG INSTALL_FIRST=
 ARG AS_OF=2026-11-15
 ARG BRIDGE=
-ARG EXPECT='{"cell": "py313-jax0.12.0.1-cpu", "python": "3.13", "jax": "0.12.0.1", "jaxlib": "0.12.0.1", "backend": "cpu", "bridge": false}'
+ARG EXPECT='{"cell": "py313-jax0.12.0.1-cpu", "python": "3.13", "jax": "0.12.0.1", "jaxlib": "0.12.0.1", "backend": "cpu", "bridge": false, "package": "equinox", "versions": ["optax", "chex", "hypothesis", "matplotlib"], "measures": {"docker/inside/loop_speed.py": ["loop_ratio"], "docker/inside/dispatch_speed.py": ["dispatch_in_100", "dispatch_in_out_100", "train_step_100"]}}'
 ARG LOCK=
 ARG REVISION=
 
@@ -99,9 +99,9 @@ LABEL org.opencontainers.image.base.name="${BASE}" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.title="equinox, ${CELL}" \
-      equinox.cell="${CELL}" \
-      equinox.expect="${EXPECT}" \
-      equinox.lock="${LOCK}"
+      harness.cell="${CELL}" \
+      harness.expect="${EXPECT}" \
+      harness.lock="${LOCK}"
 
 # --- For this backend only ---
 

@@ -183,7 +183,7 @@ def here(options: argparse.Namespace) -> int:
 
 @command()
 def table(options: argparse.Namespace) -> int:
-    """Draw the results: on the screen, in docs/matrix.md and README.md, and as the page results/index.html."""
+    """Draw the results: on the screen, in the pages of the project, and as the page results/index.html."""
     from harness import rows
     from harness.report import table
 

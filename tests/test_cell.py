@@ -22,7 +22,7 @@ REFUSED = 70
 
 CLAIM = json.loads(os.environ.get("EQX_EXPECT", "{}"))
 in_a_cell = pytest.mark.skipif(
-    not CLAIM, reason="there is no claim outside of a cell; `make cell CELL=...` runs a cell"
+    not CLAIM, reason="there is no claim outside of a cell; `python -m harness run CELL` runs a cell"
 )
 
 
@@ -49,6 +49,7 @@ HERE = {
     "jax": _installed("jax"),
     "jaxlib": _installed("jaxlib"),
     "bridge": _on_the_bridge(),
+    "package": "equinox",
 }
 
 
@@ -172,4 +173,4 @@ def test_a_run_without_a_claim_is_refused(run):
     status, output = run(None)
     assert status == REFUSED, output
     assert "EQX_EXPECT" in output
-    assert "make cell" in output
+    assert "python -m harness list" in output

@@ -6,6 +6,9 @@ Environment variables name the files to write. Without them the plugin writes no
 - `EQX_PROGRESS`: how many tests are done. It is replaced at most twice a second.
 - `EQX_EACH`: a line of JSON for each test that ended, so that a run that is killed loses none.
 
+`EQX_EXPECT` names the packages whose versions are reported, and the programs that measure speed with the names of their
+figures. Instead of a figure that can't be measured, a program prints the reason.
+
 A reader of the first two never sees half a file. With pytest-xdist the controller writes, because it gets all results.
 """
 
@@ -24,23 +27,10 @@ try:
 except ImportError:  # Python 3.7, where pytest installs the backport
     from importlib_metadata import PackageNotFoundError, version
 
-PACKAGES = (
-    "jax jaxlib libtpu jax-cuda12-plugin jax-cuda13-plugin numpy scipy ml_dtypes optax chex hypothesis matplotlib "
-    "pytest pytest-xdist equinox"
-).split()
+PACKAGES = "jax jaxlib libtpu jax-cuda12-plugin jax-cuda13-plugin numpy scipy ml_dtypes pytest pytest-xdist".split()
 MAX_FAILURES = 50  # how many failed tests the report names
 PROGRESS_EVERY_S = 0.5
-HERE = os.path.dirname(os.path.abspath(__file__))
-# The programs that measure speed, with the names of the figures that each prints. Instead of a figure that can't be
-# measured, the program prints the reason.
-SPEEDS = {
-    (sys.executable, os.path.join(HERE, "loop_speed.py")): ("loop_ratio",),
-    (sys.executable, os.path.join(HERE, "dispatch_speed.py")): (
-        "dispatch_in_100",
-        "dispatch_in_out_100",
-        "train_step_100",
-    ),
-}
+SUITE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SPEED_TIMEOUT_S = 120  # a program usually takes 10 s
 
 
@@ -63,7 +53,9 @@ class Report:
         self.progress_path = environ.get("EQX_PROGRESS")
         self.each_path = environ.get("EQX_EACH")
         self.clock = clock
-        self.measure = measure or measure_speeds
+        expect = json.loads(environ.get("EQX_EXPECT") or "{}")
+        self.packages = PACKAGES + list(expect.get("versions", [])) + [expect.get("package", "")]
+        self.measure = measure or (lambda: measure_speeds(expect.get("measures", {})))
         self.counts = dict.fromkeys(["passed", "failed", "errors", "skipped", "xfailed"], 0)
         self.failures = []
         self.why_skipped = {}
@@ -155,7 +147,7 @@ class Report:
         return {
             "counts": self.counts,
             "failures": self.failures,
-            "versions": versions(),
+            "versions": versions(self.packages),
             "devices": devices,
             "driver": drivers[0] if drivers else "",
             "evidence": {
@@ -169,10 +161,10 @@ class Report:
         }
 
 
-def versions():
-    """The versions of Python and of those of `PACKAGES` that are installed."""
+def versions(packages):
+    """The versions of Python and of the packages that are installed."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in filter(None, packages):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -180,14 +172,18 @@ def versions():
     return found
 
 
-def measure_speeds(commands=SPEEDS):
+def measure_speeds(programs):
     """Run the programs that measure speed, one after another, each in its own process.
+
+    Args:
+        programs: The names of the figures, by the path of each program in the suite.
 
     Returns:
         The figures by name. Instead of a figure that couldn't be measured, the reason.
     """
     measures = {}
-    for command, names in commands.items():
+    for program, names in programs.items():
+        command = [sys.executable, os.path.join(SUITE, program)]
         try:
             output = subprocess.check_output(command, timeout=SPEED_TIMEOUT_S, universal_newlines=True)
             measures.update(json.loads(output.splitlines()[-1]))

@@ -28,7 +28,7 @@ except ImportError:  # Python 3.7, where pytest installs the backport
     from importlib_metadata import version
 
 EXIT_STATUS = 70  # EX_SOFTWARE: pytest and the harness don't use it for anything else
-KEYS = ("cell", "python", "jax", "jaxlib", "backend", "bridge")
+KEYS = ("cell", "python", "jax", "jaxlib", "backend", "bridge", "package")
 NEXT_MOVE = {
     "cpu": "Unset JAX_PLATFORMS, or choose the cell of that backend.",
     "gpu": "Is there a GPU (`nvidia-smi`), and does JAX_PLATFORMS let JAX use it? A container needs `--gpus=all`. Else "
@@ -67,14 +67,14 @@ def expected(environ):
     return found
 
 
-def installation():
-    """What is installed in the Python of this process. This starts no backend."""
+def installation(package):
+    """What is installed in the Python of this process: JAX, and the package that is tested. This starts no backend."""
     return {
         "python": platform.python_version(),
         "jax": _version("jax"),
         "jaxlib": _version("jaxlib"),
         "bridge": _bridge(),
-        "equinox": _folder("equinox"),
+        "package": _folder(package),
     }
 
 
@@ -118,11 +118,11 @@ def installation_complaints(expect, seen):
     if bool(expect["bridge"]) != bool(seen["bridge"]):
         words = {True: "on the bridge", False: "on its own jaxlib"}
         complain("JAX to run", words[bool(expect["bridge"])], words[bool(seen["bridge"])], make_again)
-    if os.path.basename(os.path.dirname(seen["equinox"])) not in ("site-packages", "dist-packages"):
+    if os.path.basename(os.path.dirname(seen["package"])) not in ("site-packages", "dist-packages"):
         complain(
-            "equinox in",
+            expect["package"] + " in",
             "site-packages",
-            seen["equinox"],
+            seen["package"],
             "Install the wheel, and run where no checkout is on the path (PYTHONPATH, the current folder).",
         )
     return complaints
@@ -179,7 +179,7 @@ def prove(expect, runs_tests):
 
 
 def _prove(expect, runs_tests):
-    seen = installation()
+    seen = installation(expect["package"])
     complaints = installation_complaints(expect, seen)
     if runs_tests and not complaints:
         seen.update(backend())
@@ -203,8 +203,8 @@ def pytest_collection(session):
         seen, complaints = prove(expected(os.environ), runs_tests=not is_controller)
     except ValueError as error:
         seen, complaints = {}, [str(error)]
-    if "equinox" in seen:  # results are published, so keep the last two parts of the path only
-        seen["equinox"] = "/".join(seen["equinox"].split(os.sep)[-2:])
+    if "package" in seen:  # results are published, so keep the last two parts of the path only
+        seen["package"] = "/".join(seen["package"].split(os.sep)[-2:])
     if complaints:
         _refuse("\n".join(complaints), config)
     if worker is not None:

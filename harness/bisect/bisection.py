@@ -76,22 +76,34 @@ def interpreter(python: str) -> str:
 
 def test_ids(given: Sequence[str], root: Path) -> list[str]:
     """Split and check the ids of tests. make passes several ids as one word."""
-    ids = [test for words in given for test in re.split(r"\s+(?=tests/)", words.strip()) if test]
+    ids = [
+        test
+        for words in given
+        for test in re.split(r"\s+(?=(?:{})/)".format("|".join(rows.project().tests)), words.strip())
+        if test
+    ]
     if not ids:
         raise WrongUsage("Which test? python -m harness bisect tests/test_x.py::test_y --good 0.6.2 --bad 0.8.3")
     for test in ids:
         path = test.split("::")[0]
-        if not path.startswith("tests/") or path.startswith("tests/harness") or not (root / path).exists():
+        if not is_tested(path) or not (root / path).exists():
             near = nearest(path, root)
             advice = "The nearest: {}.".format(", ".join(near)) if near else "Write it as tests/test_x.py::test_y."
             raise WrongUsage("The suite has no file for the test `{}`. {}".format(test, advice))
     return ids
 
 
+def is_tested(path: str) -> bool:
+    """Whether the path belongs to the tests of the project."""
+    return any(path.startswith(folder + "/") for folder in rows.project().tests) and not any(
+        path == part or path.startswith(part + "/") for part in rows.project().left_out
+    )
+
+
 def nearest(path: str, root: Path) -> list[str]:
     """The test files that the user may have meant: the same name in another folder, or else a similar path."""
-    files = sorted(file.relative_to(root).as_posix() for file in root.glob("tests/**/test_*.py"))
-    files = [file for file in files if not file.startswith("tests/harness/")]
+    found = (file.relative_to(root).as_posix() for file in root.rglob("test_*.py"))
+    files = sorted(filter(is_tested, found))
     namesakes = [file for file in files if Path(file).name == Path(path).name]
     return namesakes or difflib.get_close_matches(path, files, n=2)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from harness import rows
 from harness.bisect.memory import Trial
 from harness.bisect.plan import Candidate
 from harness.bisect.search import Verdict
@@ -143,7 +144,7 @@ class Bench:
     def _test(self, candidate: Candidate, python: Path, log: BinaryIO) -> Trial:
         report = log_of(candidate, self.logs).with_suffix(".xml")
         report.unlink(missing_ok=True)
-        pytest = [str(python), "-m", "pytest", "-x", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+        pytest = [str(python), "-m", "pytest", "-x", "-p", "no:cacheprovider", *rows.project().repeatable]
         status = self._execute([*pytest, "--junitxml", str(report), *self.tests], log, cwd=self.suite)
         return verdict_of(status, report.read_bytes() if report.exists() else None)
 

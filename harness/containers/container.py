@@ -101,7 +101,7 @@ def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder:
     started = Started()
     now: dict[str, str] = {}
     try:
-        with new_log(cell, folder) as log, tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
+        with new_log(cell, folder) as log, tempfile.TemporaryDirectory(prefix="harness-") as scratch:
             source = snapshot.take(Path(scratch), cell)
             now = hashes_of([cell], source)[cell.name]
             if not snapshot.is_expected(now):
@@ -155,7 +155,7 @@ def build(cell: Cell, log: BinaryIO, cancel: threading.Event, source: Path = ROO
         if bases.floats(base):
             log.write("{}: {}\n".format(base, bases.FLOATS).encode())
             log.flush()
-    with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
         id_file = Path(scratch) / "id"
         where = ["--file", str(image.dockerfile(cell, source)), "--target", "cell", "--iidfile", str(id_file)]
         build_args = image.build_args(cell, image.revision(), source=source)
@@ -164,7 +164,7 @@ def build(cell: Cell, log: BinaryIO, cancel: threading.Event, source: Path = ROO
         command = ["build", "--progress=plain", *where, *name, *secrets(Path(scratch)), *arguments, str(source)]
         completed = engine.follow(*command, log=log, cancel=cancel)
         if completed.status == 0:
-            engine.remove_replaced("equinox.cell=" + cell.name)
+            engine.remove_replaced("harness.cell=" + cell.name)
             return id_file.read_text(encoding="ascii")
     output = failed_step(completed.output)
     error = understand(output, **package_source.source_of(cell).message_fields()) or understand(completed.output)
@@ -246,7 +246,7 @@ def copied_results(name: str) -> Iterator[Environment]:
         Unusable: The container holds files that a run doesn't leave.
         DockerError: The engine doesn't give the files.
     """
-    with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
         folder = Path(scratch)
         # Take them as an archive. If docker wrote the files itself, it would create the links among them too.
         engine.receive(

@@ -145,7 +145,7 @@ def _gpus(run: RunInContainer) -> Hardware:
 
 def _tpu(run: RunInContainer) -> tuple[Hardware, list[str]]:
     """Return the hardware that the container sees, and the TPU's nodes in /dev."""
-    with tempfile.TemporaryDirectory(prefix="equinox-") as root:
+    with tempfile.TemporaryDirectory(prefix="harness-") as root:
         files = dict(TPU_FILE.findall(run("sh", "-c", TPU_FILES).output))
         for path, content in files.items():
             copy = Path(root, path)

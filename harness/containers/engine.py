@@ -25,7 +25,7 @@ from harness.system.paths import ROOT, WORK
 
 ASK_S = 60  # an engine behind ssh may be slow
 STOP = ((signal.SIGKILL, 5.0),)  # kill at once: the engine cancels a request when its client is gone
-LABEL = "equinox.run"
+LABEL = "harness.run"
 LINES_KEPT = 2000
 
 

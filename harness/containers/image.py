@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.containers.bases import base_images, pinned
-from harness.rows import Cell
+from harness.rows import Cell, project
 from harness.run import environment, set_up
 from harness.run.environment import Environment
 from harness.source import fingerprint
@@ -32,7 +32,7 @@ INSIDE = InImage(Path("/results"))
 
 
 def tag(cell: Cell) -> str:
-    return "equinox-cell:" + cell.name
+    return "{}-cell:{}".format(project().package, cell.name)
 
 
 def dockerfile(cell: Cell, source: Path = ROOT) -> Path:

@@ -44,7 +44,7 @@ class Result:
     devices: list[dict[str, Any]] = field(default_factory=list)  # platform, kind, id
     driver: str = ""
     evidence: dict[str, Any] = field(default_factory=dict)  # what proof_of_place saw
-    measures: dict[str, float] = field(default_factory=dict)  # loop_ratio ...
+    measures: dict[str, float] = field(default_factory=dict)  # the figures of the project's programs
     hashes: dict[str, str] = field(default_factory=dict)  # lock, source, image (see `fingerprint`), and the device
     run: str = ""  # a random id of the run, so that a file of another run isn't used by mistake
     schema: int = SCHEMA

@@ -1,17 +1,21 @@
 """The list of what is tested: rows of docker/matrix.toml, and the cells that they make."""
 
 from harness.rows.cells import Cell, Supports, UnknownCell, caps, load, select, suite_requires
-from harness.rows.matrix_file import BACKENDS, TIERS, MatrixError, read_toml
+from harness.rows.matrix_file import BACKENDS, TIERS, MatrixError, project, read_toml
+from harness.rows.project import Measure, Project
 
 __all__ = [
     "BACKENDS",
     "TIERS",
     "Cell",
     "MatrixError",
+    "Measure",
+    "Project",
     "Supports",
     "UnknownCell",
     "caps",
     "load",
+    "project",
     "read_toml",
     "select",
     "suite_requires",

@@ -11,7 +11,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from harness.rows.matrix_file import BACKENDS, TIERS, Matrix, MatrixError, Row, check_requirement, read_toml
+from harness.rows.matrix_file import BACKENDS, TIERS, Matrix, MatrixError, Row, check_requirement, project, read_toml
 from harness.system.paths import LOCKS, MATRIX, ROOT
 
 __all__ = [
@@ -82,7 +82,7 @@ class Cell:
 
     @property
     def expects(self) -> dict[str, Any]:
-        """What docker/inside/proof_of_place.py checks when the cell runs."""
+        """What the plugins in docker/inside check and report when the cell runs."""
         return {
             "cell": self.name,
             "python": self.python,
@@ -90,6 +90,9 @@ class Cell:
             "jaxlib": self.installed_jaxlib,
             "backend": self.platform,
             "bridge": self.bridge,
+            "package": project().package,
+            "versions": list(project().versions),
+            "measures": project().programs,
         }
 
 
@@ -144,14 +147,14 @@ def _one_of(what: str, found: str | None, expected: Sequence[str | None]) -> Non
         raise MatrixError(message.format(what, ", ".join(filter(None, expected)), found))
 
 
-def load(path: Path = MATRIX, project: Path = ROOT / "pyproject.toml") -> list[Cell]:
+def load(path: Path = MATRIX, pyproject: Path = ROOT / "pyproject.toml") -> list[Cell]:
     """All cells of all backends, in the order of the rows.
 
     Raises:
         MatrixError: The file can't be read, or it isn't valid.
     """
     matrix = Matrix(path)
-    tools = suite_requires(project)
+    tools = suite_requires(pyproject, matrix.project.extras)
     cells: dict[str, Cell] = {}
     for place, row in matrix.rows.items():
         for backend in row.uses:
@@ -169,15 +172,20 @@ def caps(jax: str, path: Path = MATRIX) -> tuple[str, ...]:
     return Matrix(path).caps(jax)
 
 
-def suite_requires(project: Path = ROOT / "pyproject.toml", markers: bool = False) -> tuple[str, ...]:
+def suite_requires(
+    file: Path = ROOT / "pyproject.toml", extras: Sequence[str] | None = None, markers: bool = False
+) -> tuple[str, ...]:
     """The requirements of the library and of its suite in `pyproject.toml`, without JAX.
 
     Args:
+        file: The `pyproject.toml`.
+        extras: The extras that the suite needs. By default those that the matrix names.
         markers: Keep the markers, which say for which Python a line is.
             A cell drops them: an extra package does no harm.
     """
-    about = read_toml(project)["project"]
-    extras = about["optional-dependencies"]
+    about = read_toml(file)["project"]
+    known = about.get("optional-dependencies", {})
+    lines = [line for extra in (project().extras if extras is None else extras) for line in known[extra]]
 
     def expand(lines: Sequence[str]) -> list[str]:
         found: list[str] = []
@@ -185,13 +193,13 @@ def suite_requires(project: Path = ROOT / "pyproject.toml", markers: bool = Fals
             requirement = Requirement(line)
             if requirement.name == about["name"]:  # an extra that includes another
                 for extra in sorted(requirement.extras):
-                    found += expand(extras[extra])
+                    found += expand(known[extra])
             elif requirement.name != "jax":
                 requirement.marker = requirement.marker if markers else None
                 found.append(str(requirement))
         return found
 
-    return tuple(sorted(set(expand(about["dependencies"]) + expand(extras["test"])), key=str.lower))
+    return tuple(sorted(set(expand([*about.get("dependencies", ()), *lines])), key=str.lower))
 
 
 def _cell(

@@ -1,6 +1,7 @@
 """Read `docker/matrix.toml`, and check all of it. Each kind of table is a dataclass."""
 
 import datetime
+import functools
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,8 +14,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from harness.rows.project import Project
 from harness.system import schema
 from harness.system.errors import WrongUsage
+from harness.system.paths import MATRIX
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -146,6 +149,7 @@ class Row:
 class Tables:
     """The whole file."""
 
+    project: Project
     backend: dict[str, Backend]
     install: dict[str, dict[str, Install]]
     row: tuple[dict[str, Any], ...]
@@ -177,7 +181,7 @@ class Matrix:
     def __init__(self, path: Path) -> None:
         self.path = path
         tables = self.build(Tables, read_toml(path))
-        self.backends, self.installs = tables.backend, tables.install
+        self.project, self.backends, self.installs = tables.project, tables.backend, tables.install
         for name in ("backend", "install"):
             if set(getattr(tables, name)) != set(BACKENDS):
                 raise self.error(name, "expected the tables {}.".format(", ".join(BACKENDS)))
@@ -232,3 +236,9 @@ class Matrix:
             if way.requirements is not None and not (self.path.parent / way.requirements).is_file():
                 message = "key `requirements`: expected a file in the folder of the matrix, and there is no `{}`."
                 raise ValueError(message.format(way.requirements))
+
+
+@functools.cache
+def project(path: Path = MATRIX) -> Project:
+    """What is tested."""
+    return Matrix(path).project

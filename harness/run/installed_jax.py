@@ -42,7 +42,7 @@ from harness.system.safe_text import safe
 
 NAME = re.compile(r"py(\d)(\d+)-jax([\w.]+)-(cpu|cuda|tpu)-found")
 # Load only the pytest plugins that the suite needs, even if more are installed.
-PYTEST = (sys.executable, "-m", "pytest", "-p", "xdist", "-p", "hypothesispytest")
+PYTEST = (sys.executable, "-m", "pytest", *(word for plugin in rows.project().plugins for word in ("-p", plugin)))
 PLUGINS = ("-p", "proof_of_place", "-p", "cell_report", "-p", "workers", "-n", "auto")
 NEVER = threading.Event()
 
@@ -96,10 +96,12 @@ def parse_name(name: str) -> InstalledCell | None:
         return None
 
 
-def missing(project: Path = ROOT / "pyproject.toml") -> list[str]:
+def missing(pyproject: Path = ROOT / "pyproject.toml") -> list[str]:
     """The requirements of the library and its suite that this Python doesn't meet."""
     return [
-        line for line in ("jax", "jaxlib", *rows.suite_requires(project, markers=True)) if not is_met(Requirement(line))
+        line
+        for line in ("jax", "jaxlib", *rows.suite_requires(pyproject, markers=True))
+        if not is_met(Requirement(line))
     ]
 
 
@@ -210,7 +212,7 @@ class Prepared:
 def prepared(cell: InstalledCell) -> Iterator[Prepared]:
     """Copy the source, the suite and the library to a temporary folder, and remove it at the end."""
     started, inventoried = Started(), installed()  # list the packages before the suite can change them
-    with tempfile.TemporaryDirectory(prefix="equinox-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
         place = Environment(Path(scratch))
         source = snapshot.take(place.folder / "source", cell)
         suite.copy(place.suite, source)
@@ -234,7 +236,7 @@ def run_suite(
         OSError: A file can't be written.
     """
     cell, place, set_up_s = ready.cell, ready.place, ready.started.spent_s
-    command = [*pytest, *PLUGINS, "--junitxml={}".format(place.junit), "tests"]
+    command = [*pytest, *PLUGINS, "--junitxml={}".format(place.junit), *rows.project().tests]
     status = ready.follow(command, env, folder / (cell.name + ".log"), heard, deadline)
     result = verdict.of_run(cell, place, signals.INTERRUPTED if status is None else status)
     result = cut_off(result) if status is None else result
@@ -264,12 +266,13 @@ def install(folder: Path, source: Path) -> None:
     No wheel is built, because the build tool may not be installed here. The wheel would hold the same files, and the
     cells of the matrix test that.
     """
-    shutil.copytree(source / "equinox", folder / "equinox", ignore=shutil.ignore_patterns("__pycache__"))
-    text = (folder / "equinox" / "__init__.py").read_text(encoding="utf-8")
-    number = re.findall(r'^__version__ = "(.*)"$', text, re.MULTILINE)[0]
-    # Without this file, Python would report the version of another installed `equinox`.
-    facts = folder / "equinox-{}.dist-info".format(number) / "METADATA"
-    write_whole(facts, "Metadata-Version: 2.1\nName: equinox\nVersion: {}\n".format(number))
+    name = rows.project().package
+    shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (folder / name / "__init__.py").read_text(encoding="utf-8")
+    number = next(iter(re.findall(r'^__version__ = "(.*)"$', text, re.MULTILINE)), "0")
+    # Without this file, Python would report the version of another installed package of that name.
+    facts = folder / "{}-{}.dist-info".format(name, number) / "METADATA"
+    write_whole(facts, "Metadata-Version: 2.1\nName: {}\nVersion: {}\n".format(name, number))
 
 
 def variables(cell: InstalledCell, place: Environment, env: Mapping[str, str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from harness.rows import Cell
+from harness.rows import Cell, project
 from harness.source import hashing, pages, suite
 from harness.system.paths import ROOT
 
@@ -13,19 +13,8 @@ WHEEL_BUILT_BY, SOURCE_BUILT_BY = "docker/wheel-constraints.txt", "docker/build-
 # The files that a cell tests, and the files that it is tested with.
 BUILT_BY = (SOURCE_BUILT_BY, WHEEL_BUILT_BY)
 TESTED_BY = ("docker/bridge", *BUILT_BY, "harness/run/environment.py", "harness/run/set_up.py", "tox.ini")
-SOURCE = tuple(dict.fromkeys((*suite.LIBRARY, *suite.SUITE, *TESTED_BY)))
-# Files that no cell reads: the tests of the harness, of words, of types and of the bridge, its README, pictures, and
-# the site.
-LEFT_OUT = (
-    "tests/harness",
-    "tests/lint",
-    "tests/typing",
-    "docker/bridge/README.md",
-    "docker/bridge/smoke.py",
-    "docker/bridge/smoke_cases",
-    "docs/images",
-    "docs/site_hooks.py",
-)
+# Files that no cell reads: the tests of the bridge, and its README.
+LEFT_OUT = ("docker/bridge/README.md", "docker/bridge/smoke.py", "docker/bridge/smoke_cases")
 
 
 def hashes(cell: Cell, root: Path = ROOT) -> dict[str, str]:
@@ -64,4 +53,6 @@ def _content(path: Path) -> bytes:
 
 def files(root: Path) -> Iterator[Path]:
     """The files that a cell tests, and the files that it is tested with."""
-    return hashing.files_below(root, SOURCE, LEFT_OUT)
+    tested = project()
+    starts = dict.fromkeys((*tested.built_from, *tested.suite, suite.PLUGINS, *TESTED_BY))
+    return hashing.files_below(root, starts, (*tested.left_out, *LEFT_OUT))

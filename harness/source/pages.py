@@ -6,10 +6,6 @@ from pathlib import Path
 
 from harness.system.errors import WrongUsage
 from harness.system.files import write_whole
-from harness.system.paths import ROOT
-
-README = ROOT / "README.md"  # holds the summary of the table, in one line
-MATRIX = ROOT / "docs" / "matrix.md"  # holds the whole table
 
 BEGIN = "<!-- matrix:begin -->"
 END = "<!-- matrix:end -->"

@@ -4,12 +4,11 @@ Making an environment or an image takes minutes. Meanwhile the user may edit the
 """
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from harness.rows import Cell
-from harness.source import fingerprint
+from harness.source import fingerprint, suite
 from harness.system.paths import ROOT
 
 EXPECTED = "EQX_EXPECTED_SOURCE"
@@ -21,11 +20,7 @@ def take(folder: Path, cell: Cell, root: Path = ROOT) -> Path:
 
     This replaces an earlier snapshot. `fingerprint.hashes(cell, folder)` gives the hashes of the copy.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    for path in files(cell, root):
-        target = folder / path.relative_to(root)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, target)
+    suite.copy_files(files(cell, root), root, folder)
     return folder
 
 

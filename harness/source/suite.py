@@ -4,23 +4,30 @@ From the folder of the copy, no test can import the checkout instead of the whee
 """
 
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from harness.rows import project
+from harness.source import hashing
 from harness.system.paths import ROOT
 
-# The files of the library, and the files of the suite.
-LIBRARY = ("equinox", "pyproject.toml", "README.md", "LICENSE")
-SUITE = ("tests", "examples", "docs", "docker/inside", "pyproject.toml", "README.md")
-NOT_COPIED = ("__pycache__", "harness", "lint", "typing")
+PLUGINS = "docker/inside"  # the pytest plugins of the harness
+
+
+def files(root: Path = ROOT) -> Iterator[Path]:
+    """The files of the suite."""
+    return hashing.files_below(root, (*project().suite, PLUGINS), project().left_out)
 
 
 def copy(folder: Path, root: Path = ROOT) -> None:
     """Replace `folder` with a copy of the suite."""
-    shutil.rmtree(str(folder), ignore_errors=True)
-    for part in SUITE:
-        source, target = root / part, folder / part
+    copy_files(files(root), root, folder)
+
+
+def copy_files(files: Iterable[Path], root: Path, folder: Path) -> None:
+    """Replace `folder` with a copy of the files, which are below `root`."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for path in files:
+        target = folder / path.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(str(source), str(target), ignore=shutil.ignore_patterns(*NOT_COPIED))
-        else:
-            shutil.copy2(str(source), str(target))
+        shutil.copy2(path, target)

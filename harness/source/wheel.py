@@ -9,7 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from harness.source import hashing, pages, suite
+from harness.rows import project
+from harness.source import hashing, pages
 from harness.source.fingerprint import WHEEL_BUILT_BY
 from harness.system.errors import CannotGoOn
 from harness.system.paths import ROOT, WORK
@@ -23,7 +24,7 @@ class BuildFailed(CannotGoOn):
 
 def folder_of(root: Path, work: Path) -> Path:
     """The folder of the wheel that is built from the files below `root` as they are now."""
-    built_from = hashing.files_below(root, (*suite.LIBRARY, WHEEL_BUILT_BY))
+    built_from = hashing.files_below(root, (*project().built_from, WHEEL_BUILT_BY))
     return work / "wheel" / hashing.hash_files(root, built_from, content)[:16]
 
 
@@ -55,5 +56,5 @@ def build(uv: str, root: Path, folder: Path, run: Run) -> None:
 
 
 def content(file: Path) -> bytes:
-    """The content of a file for hashing. The table in the README is left out, because it changes with the results."""
-    return pages.read_for_hash(file, pages.written) if file.name == "README.md" else file.read_bytes()
+    """The content of a file for hashing. The table in a page is left out, because it changes with the results."""
+    return pages.read_for_hash(file, pages.written) if file.suffix == ".md" else file.read_bytes()

@@ -143,8 +143,8 @@ def test_replaced_images_are_removed(run, docker):
     assert run().outcome is Outcome.PASSED
     listed, *removed = [call for call in docker.calls if call[0] == "image"]
     filters = {word.partition("=")[2] for word in listed if word.startswith("--filter=")}
-    assert filters == {"dangling=true", "label=equinox.run=mine", "label=equinox.cell=" + CELL.name}
-    assert "equinox.run=mine" in docker.call("build")
+    assert filters == {"dangling=true", "label=harness.run=mine", "label=harness.cell=" + CELL.name}
+    assert "harness.run=mine" in docker.call("build")
     assert [call[1:] for call in removed] == [["rm", "sha256:old"], ["rm", "sha256:older"]]
     docker.answer("image", status=1, err="conflict: image is being used by a container\n")
     assert run().outcome is Outcome.PASSED
@@ -415,7 +415,7 @@ def test_preflight_removes_leftovers_once(docker):
     (docker.home / "containers" / "left").touch()
     assert container.preflight(CELL) is None and container.preflight(CELL) is None
     assert docker.containers == [] and docker.verbs.count("ps") == 1
-    assert docker.call("ps")[-1] == "label=equinox.run=mine"
+    assert docker.call("ps")[-1] == "label=harness.run=mine"
 
 
 def test_preflight_no_lock(docker, monkeypatch):

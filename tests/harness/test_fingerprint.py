@@ -9,6 +9,9 @@ import pytest
 
 from harness import rows
 from harness.source import fingerprint, pages
+from harness.system.paths import ROOT
+
+README = ROOT / "README.md"
 
 PAGE = "# Title\n\n<!-- matrix:begin -->\n{}\n<!-- matrix:end -->\n\nMore, by people.\n\n"
 PAGE += "```python\nprint(1)  # 1\n```\n"
@@ -139,13 +142,13 @@ def test_all_tested_parts_of_our_pages_count():
         "rows": r"(?m)^\| \[`([\w.]+)`\]",
     }
     found = {kind: [] for kind in patterns}
-    for path in [pages.README, *sorted(pages.MATRIX.parent.glob("*.md"))]:
+    for path in [README, *sorted((ROOT / "docs").glob("*.md"))]:
         text = path.read_text(encoding="utf-8")
         for kind, pattern in patterns.items():
             assert re.findall(pattern, pages.tested(text)) == re.findall(pattern, text)
             found[kind] += re.findall(pattern, text)
     assert all(found.values())
-    text = pages.README.read_text(encoding="utf-8")
+    text = README.read_text(encoding="utf-8")
     assert len(pages.tested(text)) < len(text) / 2
 
 
@@ -171,7 +174,7 @@ def test_the_folder_and_the_time_do_not_matter(root, tmp_path_factory):
 
 def test_all_that_a_cell_is_given_is_hashed():
     """This test looks at the files of the real checkout."""
-    paths = {path.relative_to(fingerprint.ROOT).as_posix() for path in fingerprint.files(fingerprint.ROOT)}
+    paths = {path.relative_to(ROOT).as_posix() for path in fingerprint.files(ROOT)}
     assert {"equinox/__init__.py", "tests/conftest.py", "README.md", "docker/bridge/install.py"} <= paths
     assert not [path for path in paths if Path(path).match("tests/harness/*") or ".pyc" in path]
 

@@ -214,7 +214,14 @@ def test_the_build_context_is_what_the_dockerfile_copies(backend):
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     sent = {line[1:] for line in lines if line.startswith("!")}
     assert "*" in lines and "tests/harness" in lines
-    assert sent == {*suite.LIBRARY, *suite.SUITE, "docker/bridge", *fingerprint.BUILT_BY, "docker/locks"}
+    assert sent == {
+        *rows.project().built_from,
+        *rows.project().suite,
+        suite.PLUGINS,
+        "docker/bridge",
+        *fingerprint.BUILT_BY,
+        "docker/locks",
+    }
     used = set()
     for line in instructions(DOCKERFILES[backend]):
         if line.startswith("COPY "):

@@ -40,7 +40,7 @@ class Opener:
         self.requests.append(request)
         page = self.pages.get(request.full_url)
         if page is None:
-            raise urllib.error.HTTPError(request.full_url, 404, "Not InstalledCell", Message(), None)
+            raise urllib.error.HTTPError(request.full_url, 404, "Not Found", Message(), None)
         if isinstance(page, Exception):
             raise page
         return io.BytesIO(page.encode() if isinstance(page, str) else json.dumps(page).encode())

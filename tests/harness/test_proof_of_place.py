@@ -22,13 +22,14 @@ CLAIM = {
     "jaxlib": "0.4.29",
     "backend": "cpu",
     "bridge": False,
+    "package": "equinox",
 }
 SEEN = {
     "python": PYTHON + ".1",
     "jax": "0.4.30",
     "jaxlib": "0.4.29",
     "bridge": None,
-    "equinox": "/env/lib/python/site-packages/equinox",
+    "package": "/env/lib/python/site-packages/equinox",
 }
 BACKEND = {"platform": "cpu", "arrays_on": ["cpu"], "shown": "[CpuDevice(id=0)]", "devices": []}
 
@@ -57,8 +58,8 @@ def test_a_floating_cell_takes_any_jax():
         ("jaxlib", "0.4.30", "expects jaxlib `0.4.29`, but this is `0.4.30`"),
         ("jaxlib", "none (ImportError: no)", "this is `none (ImportError: no)`"),
         ("bridge", {"jaxlib": "0.4.13"}, "expects JAX to run `on its own jaxlib`, but this is `on the bridge`"),
-        ("equinox", "/home/me/equinox-checkout/equinox", "expects equinox in `site-packages`, but this is `/home/me"),
-        ("equinox", "nowhere", "this is `nowhere`"),
+        ("package", "/home/me/equinox-checkout/equinox", "expects equinox in `site-packages`, but this is `/home/me"),
+        ("package", "nowhere", "this is `nowhere`"),
     ],
 )
 def test_each_difference_brings_a_complaint(what, found, words):

@@ -141,6 +141,9 @@ def test_a_cell_expects_what_is_installed_and_names_devices_as_jax_does(cells):
         "jaxlib": "0.4.30",
         "backend": "gpu",
         "bridge": False,
+        "package": "equinox",
+        "versions": list(rows.project().versions),
+        "measures": rows.project().programs,
     }
 
 

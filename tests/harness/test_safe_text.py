@@ -152,12 +152,12 @@ def test_a_password_is_not_sent_to_another_host():
     """If the index redirects the request to another host."""
     request = index.request("https://me:secret@mirror.example/simple", "*/*")
     handler = urllib.request.HTTPRedirectHandler()
-    sent_on = handler.redirect_request(request, None, 302, "InstalledCell", {}, "https://other.example/simple")
+    sent_on = handler.redirect_request(request, None, 302, "Found", {}, "https://other.example/simple")
     assert request.get_header("Authorization") and sent_on.get_header("Authorization") is None
 
 
 def test_a_traceback_shows_no_password():
-    imported = "from harness.safe_text import make_tracebacks_safe"
+    imported = "from harness.system.safe_text import make_tracebacks_safe"
     code = imported + "; make_tracebacks_safe(); raise ValueError('https://me:secret@x \\x1b[2J')"
     docker = str(safe_text.__file__).rpartition("/harness/")[0]
     done = subprocess.run([sys.executable, "-c", code], cwd=docker, capture_output=True, text=True, check=False)

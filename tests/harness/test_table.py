@@ -25,7 +25,7 @@ from six_outcomes import (
     with_ratios,
 )
 
-from harness import results
+from harness import results, rows
 from harness.report import table
 from harness.report.table import grid
 from harness.results import Outcome, Result
@@ -221,8 +221,9 @@ def test_a_missing_figure_says_why(form):
 
 
 def test_more_measures_more_columns(monkeypatch):
-    more = grid.Measure("dispatch_ratio", "Calls", "what a call costs", far=2.0)
-    monkeypatch.setattr(grid, "MEASURES", (*grid.MEASURES, more))
+    more = rows.Measure(key="dispatch_ratio", program="x.py", title="Calls", meaning="what a call costs", far=2.0)
+    more_measures = replace(rows.project(), measure=(*rows.project().measure, more))
+    monkeypatch.setattr(grid, "project", lambda: more_measures)
     cells, found, hashes, _ = with_ratios(1.0, 1.0, 1.0, 1.0, 1.0)
     one = cells[0].name
     found[one] = replace(found[one], measures={"loop_ratio": 1.0, "dispatch_ratio": 1.7})

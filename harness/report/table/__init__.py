@@ -1,4 +1,4 @@
-"""The table: the result of every cell, as Markdown for docs/matrix.md, as an HTML page, and in the terminal.
+"""The table: the result of every cell, as Markdown, as an HTML page, and in the terminal.
 
 The table depends on the results alone, not on the time. So it doesn't change until a result changes.
 """
@@ -13,11 +13,11 @@ from harness.report.table import in_html, in_markdown, in_terminal
 from harness.report.table.grid import Grid
 from harness.results import Outcome, Result, record
 from harness.results.record import RECORD
-from harness.rows import Cell
+from harness.rows import Cell, project
 from harness.run import installed_jax
 from harness.source import fingerprint, pages
 from harness.system.files import write_whole
-from harness.system.paths import RESULTS
+from harness.system.paths import RESULTS, ROOT
 
 Hashes = Mapping[str, Mapping[str, str]]
 Results = Mapping[str, Result]
@@ -25,7 +25,7 @@ NOTHING: Mapping[str, str] = {}
 
 
 def markdown(cells: Iterable[Cell], results: Results, hashes: Hashes, unresolved: Mapping[str, str] = NOTHING) -> str:
-    """The table as Markdown, for docs/matrix.md."""
+    """The table as Markdown."""
     return in_markdown.draw(Grid.of(cells, results, hashes, unresolved))
 
 
@@ -78,15 +78,15 @@ def summary(cells: Iterable[Cell]) -> str:
 def draw(
     cells: Sequence[Cell],
     results_folder: Path = RESULTS,
-    matrix_path: Path = pages.MATRIX,
-    readme_path: Path = pages.README,
+    table_path: Path | None = None,
+    summary_path: Path | None = None,
     html_path: Path = RESULTS / "index.html",
     console: Console | None = None,
     hashes: Hashes | None = None,
     unresolved: Mapping[str, str] | None = None,
     record_path: Path = RECORD,
 ) -> None:
-    """Draw the table in docs/matrix.md, as an HTML page and in the terminal, and its summary in the README.
+    """Draw the table in a page of the project, as an HTML page and in the terminal, and its summary in another page.
 
     This also adds new results to the published record.
 
@@ -105,8 +105,14 @@ def draw(
     console = console or Console(highlight=False)
     console.print(in_terminal.draw(grid))
     recorded = record.write(what_is_known, record_path)
-    drawn = {matrix_path: in_markdown.draw(grid), readme_path: in_markdown.in_one_line(grid)}
-    changed = {path: pages.update(path, text) for path, text in drawn.items()}
+    changed = {}
+    for page, place, text in (
+        (project().table, table_path, in_markdown.draw(grid)),
+        (project().summary, summary_path, in_markdown.in_one_line(grid)),
+    ):
+        if page:
+            path = place or ROOT / page
+            changed[path] = pages.update(path, text)
     write_whole(html_path, in_html.draw(grid))
     console.print()
     for path, has_changed in changed.items():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from harness.results import Outcome, Result, as_of_now
 from harness.results.resume import RAN
-from harness.rows import BACKENDS, Cell
+from harness.rows import BACKENDS, Cell, Measure, project
 from harness.run.installed_jax import InstalledCell
 from harness.system.paths import ROOT
 
@@ -23,49 +23,8 @@ WHY_NOT_RUN = {
 }
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A figure that has a column of the table. To add a column, add a measure to `MEASURES`."""
-
-    key: str  # in `Result.measures`
-    title: str
-    meaning: str
-    far: float  # a figure is flagged if it is more than `far` times the median of the other rows
-
-    def explained(self, flag: str) -> str:
-        return "{}: {}. {}: more than {:g} times the median of the others.".format(
-            self.title, self.meaning, flag, self.far
-        )
-
-
 FOUND = "(as found): with the packages that were already installed on a machine, without a lock"
 BRIDGED = "(bridge): this JAX's own Python code, on jaxlib 0.4.13"
-MEASURES = (
-    Measure(
-        "loop_ratio",
-        title="Loops",
-        meaning="the time of a step of a long loop, divided by that of a short loop; 1 is ideal",
-        far=4.0,
-    ),
-    Measure(
-        "dispatch_in_100",
-        title="Call",
-        meaning="the time of a filtered call with a model of 100 arrays, divided by that of `jax.jit` with the arrays",
-        far=2.0,
-    ),
-    Measure(
-        "dispatch_in_out_100",
-        title="Update",
-        meaning="the same for a call that takes a model and returns one",
-        far=2.0,
-    ),
-    Measure(
-        "train_step_100",
-        title="Training",
-        meaning="the same for a training step with Adam",
-        far=2.0,
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -240,7 +199,7 @@ class Grid:
     @property
     def measures(self) -> list[Measure]:
         """The measures for which at least one row has a figure, or a reason why it has none."""
-        return [one for one in MEASURES if any(row.was_measured(one) for row in self.rows)]
+        return [one for one in project().measure if any(row.was_measured(one) for row in self.rows)]
 
     @property
     def bridged(self) -> bool:

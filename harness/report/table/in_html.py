@@ -9,8 +9,9 @@ from string import Template
 from typing import TypeVar
 
 from harness.report.outcome_style import STYLES
-from harness.report.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Measure, Row
+from harness.report.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Row
 from harness.results import Outcome, Result
+from harness.rows import Measure
 
 T = TypeVar("T")
 FLAG = "slow"

@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterable, Mapping
 
 from harness.report.outcome_style import STYLES
-from harness.report.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Measure, Note, Row
+from harness.report.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Note, Row
 from harness.results import Outcome
+from harness.rows import Measure
 
 DRAWN = "<!-- Drawn by `python -m harness table`: DO NOT EDIT. -->"
 FLAG = "⚠"
@@ -28,7 +29,7 @@ def draw(grid: Grid) -> str:
 
 
 def in_one_line(grid: Grid) -> str:
-    """The summary for the README: where cells passed, and how many cells of each backend have each outcome."""
+    """The summary: where cells passed, and how many cells of each backend have each outcome."""
     passed = [entry for entry in grid.cells if entry.outcome is Outcome.PASSED]
     releases = span(entry.cell.jax for entry in passed if entry.cell.jax[0].isdigit())
     bridged = sum(entry.bridged for entry in passed)

@@ -6,8 +6,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.report.outcome_style import STYLES
-from harness.report.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Measure, Row
+from harness.report.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Row
 from harness.results import Outcome
+from harness.rows import Measure
 
 FLAG = "▲"
 OUTCOMES = [outcome.value for outcome in Outcome]

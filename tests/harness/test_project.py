@@ -1,0 +1,34 @@
+"""What is particular to the tested project is in the table `[project]` of the matrix. The code knows none of it."""
+
+import re
+
+import pytest
+
+from harness import rows
+from harness.system.paths import ROOT
+
+PROJECT = rows.project()
+FILES = [*sorted((ROOT / "harness").rglob("*.py")), ROOT / "toxfile.py"]
+OURS = [PROJECT.package, *PROJECT.versions, *(one.key for one in PROJECT.measure), PROJECT.table, PROJECT.summary]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_the_code_knows_no_project(file):
+    text = file.read_text(encoding="utf-8").replace("docker/bridge/README.md", "")
+    assert re.findall("|".join(map(re.escape, OURS)), text) == []
+
+
+def test_each_path_exists():
+    paths = [*PROJECT.built_from, *PROJECT.suite, *PROJECT.left_out, *PROJECT.tests, PROJECT.table, PROJECT.summary]
+    assert [path for path in [*paths, *PROJECT.programs, PROJECT.speed[0]] if not (ROOT / path).exists()] == []
+
+
+def test_the_programs_are_part_of_the_suite_and_measure_all_figures():
+    measured = [key for keys in PROJECT.programs.values() for key in keys]
+    assert sorted(measured) == sorted(one.key for one in PROJECT.measure)
+    assert all(program.startswith((*PROJECT.suite, "docker/inside/")) for program in PROJECT.programs)
+
+
+def test_no_cell_reads_what_is_left_out():
+    """Each left out part is a part of the suite. Otherwise it needs no mention."""
+    assert all(part.startswith(tuple(folder + "/" for folder in PROJECT.suite)) for part in PROJECT.left_out)
