@@ -328,14 +328,12 @@ def use_containers(where: str) -> bool:
     if where == "host":
         return False
     try:
-        found = engine.check()
+        why = engine.why_none() if where == "auto" else ""
+        found = "" if why else engine.check()
     except DockerError as error:
-        if where == "container" or engine.is_named():
-            raise CannotGoOn("No containers: {}.".format(error)) from error
-        print("On this host, not in containers: {}.".format(error), flush=True)
-        return False
-    print("In containers: {}.".format(found), flush=True)
-    return True
+        raise CannotGoOn("No containers: {}.".format(error)) from error
+    print("On this host, not in containers: {}.".format(why) if why else "In containers: {}.".format(found), flush=True)
+    return not why
 
 
 def fits(backend: str) -> bool:
@@ -345,15 +343,13 @@ def fits(backend: str) -> bool:
     from harness.run import which_jax
 
     jax = which_jax.jax_for(backend)
-    if jax is None or engine.is_named():
-        return False
     try:
-        engine.check()
-    except DockerError as error:
-        message = "Using {} of {}, because: {}. WHERE=host runs the cells of the matrix."
-        print(message.format(jax, sys.executable, error), flush=True)
-        return True
-    return False
+        why = engine.why_none() if jax else ""
+    except DockerError:
+        return False
+    if why:
+        print("Using {} of {}, because: {}. WHERE=host runs the cells of the matrix.".format(jax, sys.executable, why))
+    return bool(why)
 
 
 # ---- The program -----------------------------------------------------------------------------------------------------

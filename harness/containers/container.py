@@ -191,42 +191,31 @@ def test(
         Interrupted: `cancel` was set.
         DockerError: The container can't be started, or the connection to the engine broke.
     """
-    options, *others = option_sets
-    try:
-        result, status = test_with(options, cell, image_id, on_progress, log, cancel, folder)
-        why = result.reason if status == verdict.OUT_OF_PLACE else ""
-    except DockerError as error:
-        if not others:
-            raise
-        why = str(error)
-    if not (why and others):
-        return result
-    log.write("With the options {}: {}. Trying the next options.\n".format(" ".join(options), why).encode())
-    log.flush()
-    return test(cell, image_id, others, on_progress, log, cancel, folder)
 
+    def test_with(options: Sequence[str]) -> tuple[Result, int]:
+        """Return the result, which names the options, and the exit status."""
+        every = (*options, *devices.NO_PROXIES, *devices.passed_on())
+        with engine.container(image_id, options=every, log=log, cancel=cancel) as name:
+            status = engine.execute(name, log, cancel, Progress(name, on_progress).ask).status
+            try:
+                with copied_results(name) as place:
+                    result = verdict.of_run(host.preferred(cell), place, status)
+                    run_files.keep_junit(place.junit, folder / (cell.name + ".xml"))
+            except run_files.Unusable as error:
+                result = verdict.of_unusable(cell, error)
+        return replace(result, where="container", evidence={**result.evidence, "options": [*options]}), status
 
-def test_with(
-    options: Sequence[str],
-    cell: Cell,
-    image_id: str,
-    on_progress: OnProgress,
-    log: BinaryIO,
-    cancel: threading.Event,
-    folder: Path,
-) -> tuple[Result, int]:
-    """Run the suite in a container with these options. Return the result, which names them, and the exit status."""
-    with engine.container(
-        image_id, options=(*options, *devices.NO_PROXIES, *devices.passed_on()), log=log, cancel=cancel
-    ) as name:
-        status = engine.execute(name, log, cancel, Progress(name, on_progress).ask).status
+    for options in option_sets[:-1]:
         try:
-            with copied_results(name) as place:
-                result = verdict.of_run(host.preferred(cell), place, status)
-                run_files.keep_junit(place.junit, folder / (cell.name + ".xml"))
-        except run_files.Unusable as error:
-            result = verdict.of_unusable(cell, error)
-    return replace(result, where="container", evidence={**result.evidence, "options": [*options]}), status
+            result, status = test_with(options)
+            if status != verdict.OUT_OF_PLACE:
+                return result
+            why = result.reason
+        except DockerError as error:
+            why = str(error)
+        log.write("With the options {}: {}. Trying the next options.\n".format(" ".join(options), why).encode())
+        log.flush()
+    return test_with(option_sets[-1])[0]
 
 
 def secrets(scratch: Path, env: Mapping[str, str] = os.environ) -> list[str]:

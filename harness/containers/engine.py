@@ -15,6 +15,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import IO, BinaryIO
 
@@ -131,9 +132,19 @@ def endpoint() -> str:
     return ask("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
 
 
-def is_named() -> bool:
-    """Whether the user names an engine. Then that engine must be used."""
-    return "DOCKER_HOST" in os.environ or "DOCKER_CONTEXT" in os.environ
+def why_none() -> str:
+    """Why no engine answers, or an empty string if one does.
+
+    Raises:
+        DockerError: The engine that the user names doesn't answer. It must be used, so there is no choice.
+    """
+    try:
+        check()
+    except DockerError as error:
+        if "DOCKER_HOST" in os.environ or "DOCKER_CONTEXT" in os.environ:
+            raise
+        return str(error)
+    return ""
 
 
 def is_local() -> bool:
@@ -208,26 +219,9 @@ def new_name() -> str:
     return "harness-" + uuid.uuid4().hex[:12]
 
 
-@contextlib.contextmanager
-def remove_at_end(name: str) -> Iterator[None]:
-    """Remove the container of that name at the end, even if this process is killed.
-
-    A small helper process waits until its pipe to this process is closed, and then removes the container. The kernel
-    closes the pipe if this process is killed.
-    """
-    remover = subprocess.Popen(
-        ["sh", "-c", 'read -r nothing; exec "$0" rm --force "$1"', program(), name],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield
-    finally:
-        assert remover.stdin is not None
-        remover.stdin.close()
-        remover.wait()
+def remove_at_end(name: str) -> AbstractContextManager[object]:
+    """Remove the container of that name at the end, even if this process is killed."""
+    return processes.helper('read -r nothing; exec "$0" rm --force "$1"', program(), name)
 
 
 @contextlib.contextmanager

@@ -5,13 +5,13 @@ It changes nothing and downloads nothing. Each check has a short time limit.
 
 import os
 import shutil
-import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from packaging.version import Version
@@ -20,7 +20,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness import locks
-from harness.containers.docker_errors import PODMAN, understand
+from harness.containers import engine
+from harness.containers.docker_errors import DockerError
 from harness.locks import index
 from harness.results import Outcome
 from harness.rows import BACKENDS, Cell
@@ -33,10 +34,8 @@ from harness.system.safe_text import redact, safe
 from harness.system.uv import uv_path
 
 Find = Callable[[str], Interpreter | None]
-Ask = Callable[[Sequence[str]], tuple[int, str]]  # runs a command; returns its exit status and its output
 Reach = Callable[[str], str]  # says why a page can't be reached; "": it can
 
-COMMAND_S = 15
 REACH_S = 5
 DISK_GIB_PER_CELL = 0.7  # an environment for the CPU; CUDA's wheels need several times as much
 
@@ -48,25 +47,6 @@ class Line:
     what: str
     ok: bool | None
     says: str
-
-
-def ask(command: Sequence[str]) -> tuple[int, str]:
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=COMMAND_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return 124, "no answer within {} s".format(COMMAND_S)
-    except OSError as error:
-        return 127, str(error.strerror)
-    return done.returncode, done.stdout.strip()
 
 
 def reach(url: str, opener: index.Opener = urllib.request.urlopen) -> str:
@@ -84,45 +64,29 @@ def reach(url: str, opener: index.Opener = urllib.request.urlopen) -> str:
 
 def pythons(cells: Sequence[Cell], find: Find) -> Iterator[Line]:
     """One line for each Python that a cell needs."""
-    for version in sorted({cell.python for cell in cells}, key=Version):
-        found = find(version)
-        if found is None:
-            says = "not here; uv downloads it if it can, or install it: pyenv install {}".format(version)
-            yield Line("Python " + version, None, says)
-        else:
-            yield Line("Python " + version, True, "{} at {}".format(found.version, found.path))
+    for python in sorted({cell.python for cell in cells}, key=Version):
+        found = find(python)
+        says = "not here; uv downloads it if it can, or install it: pyenv install {}".format(python)
+        if found is not None:
+            says = "{} at {}".format(found.version, found.path)
+        yield Line("Python " + python, True if found else None, says)
 
 
-def tools(uv: str | None, ask: Ask) -> Iterator[Line]:
-    if uv is None:
-        yield Line("uv", False, "not here; it makes the environments: pip install -r harness/requirements.lock")
-    else:
-        yield _version_of("uv", [uv, "--version"], ask)
-    yield _version_of("tox", [sys.executable, "-m", "tox", "--version"], ask)
+def tools(uv: str | None) -> Iterator[Line]:
+    cure = "pip install -r harness/requirements.lock"
+    yield Line("uv", uv is not None, uv or "not here; it makes the environments: " + cure)
+    try:
+        yield Line("tox", True, version("tox"))
+    except PackageNotFoundError:
+        yield Line("tox", False, "not here; it runs the cells: " + cure)
 
 
-def _version_of(what: str, command: Sequence[str], ask: Ask) -> Line:
-    status, output = ask(command)
-    if status != 0:
-        return Line(what, False, "doesn't run: {}; pip install -r harness/requirements.lock".format(_last_line(output)))
-    return Line(what, True, output.split(" from ")[0] or "runs")
-
-
-def containers(docker: str | None, env: Mapping[str, str], ask: Ask) -> Iterator[Line]:
-    """One line about the engine that `docker` on the PATH would use."""
-    if docker is None:
-        yield Line("docker", None, "not on the PATH; without it, cells run on this host")
-        return
-    if "podman" in ask([docker, "--version"])[1].lower():
-        yield Line("docker", None, PODMAN)
-        return
-    status, context = ask([docker, "context", "show"])
-    where = env.get("DOCKER_HOST") or "context {}".format(context if status == 0 else "default")
-    status, output = ask([docker, "version", "--format", "{{.Server.Version}}"])
-    if status == 0:
-        yield Line("docker", True, "engine {}, by {}".format(_last_line(output), where))
-        return
-    yield Line("docker", None, "{}, by {}: {}".format(docker, where, understand(output) or _last_line(output)))
+def containers(check: Callable[[], str]) -> Iterator[Line]:
+    """One line about the Docker engine. Without one, cells run on this host."""
+    try:
+        yield Line("docker", True, check())
+    except DockerError as error:
+        yield Line("docker", None, str(error))
 
 
 def accelerators(here: Hardware) -> Iterator[Line]:
@@ -188,10 +152,6 @@ def network(pages: Mapping[str, str], problems: Mapping[str, str]) -> Iterator[L
             yield Line(
                 what, None, "{} can't be reached ({}); cells that need it are unavailable".format(shown, problem)
             )
-
-
-def _last_line(output: str) -> str:
-    return output.strip().splitlines()[-1] if output.strip() else "it printed nothing"
 
 
 # ---- Which cells can run ---------------------------------------------------------------------------------------------
@@ -282,8 +242,8 @@ def show(
     console: Console | None = None,
     here: Hardware | None = None,
     find: Find = interpreters.find,
-    ask: Ask = ask,
     reach: Reach = reach,
+    check: Callable[[], str] = engine.check,
     env: Mapping[str, str] = os.environ,
     folder: Path = ROOT,
 ) -> None:
@@ -295,8 +255,8 @@ def show(
         problems = reach_all(found_pages, reach)
         sections = {
             "Pythons": list(pythons(cells, find)),
-            "Tools": list(tools(uv_path(env), ask)),
-            "Containers": list(containers(shutil.which("docker", path=env.get("PATH")), env, ask)),
+            "Tools": list(tools(uv_path(env))),
+            "Containers": list(containers(check)),
             "Accelerators": list(accelerators(here)),
             "Network": list(network(found_pages, problems)),
             "Machine": list(machine(here, shutil.disk_usage(folder).free / 2**30)),

@@ -14,19 +14,6 @@ from packaging.requirements import Requirement
 from harness.rows.matrix_file import BACKENDS, TIERS, Matrix, MatrixError, Row, check_requirement, project, read_toml
 from harness.system.paths import LOCKS, MATRIX, ROOT
 
-__all__ = [
-    "BACKENDS",
-    "TIERS",
-    "Cell",
-    "MatrixError",
-    "Supports",
-    "UnknownCell",
-    "caps",
-    "load",
-    "select",
-    "suite_requires",
-]
-
 
 class UnknownCell(MatrixError):
     """No cell matches a name or a pattern."""

@@ -203,9 +203,50 @@ class Prepared:
         deadline: float = math.inf,
         stop: processes.Stop = processes.STOP,
     ) -> int | None:
-        """Run a command in the folder. See `follow`."""
+        """Run a command in the folder, and show what it writes to the log. It is always stopped before this ends.
+
+        Returns:
+            The exit status, or `None` if the deadline on the monotonic clock has passed.
+
+        Raises:
+            Interrupted: A signal came.
+            OSError: The log can't be written.
+        """
         log.parent.mkdir(parents=True, exist_ok=True)
-        return follow(command, self.place, variables(self.cell, self.place, env), log, heard, deadline, stop)
+        # The helper reads the number of the process group, and then "ended". If the second line is missing, this
+        # process was killed.
+        script = 'read -r group; read -r ended || { kill -s KILL -- "-$group"; rm -rf -- "$0"; }'
+        with (
+            log.open("wb") as written,
+            log.open("rb") as said,
+            processes.helper(script, str(self.place.folder)) as tell,
+        ):
+            process = subprocess.Popen(
+                command,
+                cwd=self.place.suite,
+                env=variables(self.cell, self.place, env),
+                stdin=subprocess.DEVNULL,
+                stdout=written,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            decoder = codecs.getincrementaldecoder("utf-8")("replace")
+            try:
+                tell("{}\n".format(process.pid))
+                while True:
+                    ended = processes.wait_briefly(process, NEVER)
+                    sys.stdout.buffer.write(safe(decoder.decode(said.read())).encode("utf-8"))
+                    sys.stdout.flush()
+                    if heard:
+                        raise Interrupted(heard[0])
+                    if ended:
+                        break
+                    if time.monotonic() > deadline:
+                        return None
+            finally:
+                processes.stop_group(process, stop)
+                tell("ended\n")
+        return process.returncode
 
 
 @contextlib.contextmanager
@@ -289,83 +330,6 @@ def variables(cell: InstalledCell, place: Environment, env: Mapping[str, str]) -
         "PYTHONUNBUFFERED": "1",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     }
-
-
-def follow(
-    command: Sequence[str],
-    place: Environment,
-    env: Mapping[str, str],
-    log: Path,
-    heard: Sequence[int],
-    deadline: float = math.inf,
-    stop: processes.Stop = processes.STOP,
-) -> int | None:
-    """Run a command, and show what it writes to the log. The command is always stopped before this returns or raises.
-
-    Returns:
-        The exit status, or `None` if the deadline on the monotonic clock has passed.
-
-    Raises:
-        Interrupted: A signal came.
-        OSError: The log can't be written.
-    """
-    with log.open("wb") as written, log.open("rb") as said, cleanup_if_killed(place.folder) as watch:
-        process = subprocess.Popen(
-            command,
-            cwd=place.suite,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=written,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        try:
-            watch(process.pid)
-            while True:
-                ended = processes.wait_briefly(process, NEVER)
-                sys.stdout.buffer.write(safe(decoder.decode(said.read())).encode("utf-8"))
-                sys.stdout.flush()
-                if heard:
-                    raise Interrupted(heard[0])
-                if ended:
-                    break
-                if time.monotonic() > deadline:
-                    return None
-        finally:
-            processes.stop_group(process, stop)
-    return process.returncode
-
-
-@contextlib.contextmanager
-def cleanup_if_killed(folder: Path) -> Iterator[Callable[[int], None]]:
-    """If this process is killed, kill a process group and remove `folder`.
-
-    A small helper process reads a pipe from this process. The first line is the number of the group. The second line
-    is "ended": then the helper does nothing. If this process is killed, the kernel closes the pipe before the second
-    line, and the helper cleans up.
-
-    Yields:
-        A function that sets the process group.
-    """
-    script = 'read -r group; read -r ended || { kill -s KILL -- "-$group"; rm -rf -- "$0"; }'
-    watcher = subprocess.Popen(
-        ["sh", "-c", script, str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    assert watcher.stdin is not None
-    pipe = watcher.stdin.fileno()
-
-    def watch(group: int) -> None:
-        os.write(pipe, b"%d\n" % group)
-
-    try:
-        yield watch
-    finally:
-        watcher.communicate(b"ended\n")
 
 
 class Interrupted(BaseException):

@@ -5,12 +5,43 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 POLL_S, STEP_S = 0.5, 0.05
 Stop = Sequence[tuple[signal.Signals, float]]
 # The signals that stop a process group, and how long each may take. tox gives pytest 10 and then 5 seconds.
 STOP: Stop = ((signal.SIGINT, 20.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
+
+
+@contextmanager
+def helper(script: str, *arguments: str) -> Iterator[Callable[[str], None]]:
+    """Run a shell script in a process that outlives this one. It reads what this process tells it.
+
+    At the end its standard input is closed. The kernel closes it too if this process is killed.
+
+    Yields:
+        A function that tells the script some text.
+    """
+    process = subprocess.Popen(
+        ["sh", "-c", script, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    pipe = process.stdin.fileno()
+
+    def tell(text: str) -> None:
+        with suppress(BrokenPipeError):  # somebody has killed the helper
+            os.write(pipe, text.encode())
+
+    try:
+        yield tell
+    finally:
+        process.stdin.close()
+        process.wait()
 
 
 def wait_briefly(process: "subprocess.Popen[bytes]", cancel: threading.Event) -> bool:
