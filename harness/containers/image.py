@@ -20,15 +20,8 @@ JAX = r"(jax|jaxlib|libtpu|jax-cuda\d+-[\w-]+)(?![\w-])"
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-class InImage(Environment):
-    """The paths in an image. The results are in a folder of their own, to be copied out. The suite is outside of it."""
-
-    @property
-    def suite(self) -> Path:
-        return Path("/suite")
-
-
-INSIDE = InImage(Path("/results"))
+# The paths in an image. The results are in a folder of their own, to be copied out. The suite is outside of it.
+INSIDE = Environment(Path("/results"), suite=Path("/suite"))
 
 
 def tag(cell: Cell) -> str:

@@ -108,8 +108,9 @@ def select(
         UnknownCell: A name or pattern matches no cell at all.
         MatrixError: There is no such tier or backend.
     """
-    _one_of("tier", tier, (*TIERS, None))
-    _one_of("backend", backend, (*BACKENDS, None))
+    for what, found, expected in (("tier", tier, TIERS), ("backend", backend, BACKENDS)):
+        if found not in (None, *expected):
+            raise MatrixError("Expected a {} among {}, and got `{}`.".format(what, ", ".join(expected), found))
     for name in names:
         if not any(fnmatch.fnmatchcase(cell.name, name) for cell in cells):
             raise UnknownCell(_unknown(name, cells))
@@ -126,12 +127,6 @@ def _unknown(name: str, cells: Sequence[Cell]) -> str:
     nearest = difflib.get_close_matches(name.replace("*", ""), [cell.name for cell in cells], n=3, cutoff=0.5)
     advice = "The nearest: {}.".format(", ".join(nearest)) if nearest else "`python -m harness list` lists all cells."
     return "There is no cell `{}`. {}".format(name, advice)
-
-
-def _one_of(what: str, found: str | None, expected: Sequence[str | None]) -> None:
-    if found not in expected:
-        message = "Expected a {} among {}, and got `{}`."
-        raise MatrixError(message.format(what, ", ".join(filter(None, expected)), found))
 
 
 def load(path: Path = MATRIX, pyproject: Path = ROOT / "pyproject.toml") -> list[Cell]:

@@ -8,7 +8,6 @@ the environment is removed and made again.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.version import Version
@@ -17,39 +16,18 @@ from harness.rows import Cell
 from harness.system.files import write_whole
 
 
-@dataclass(frozen=True)
 class Environment:
     """The paths in a cell's environment, and its mark."""
 
-    folder: Path
-
-    @property
-    def python(self) -> Path:
-        return self.folder / "bin" / "python"
-
-    @property
-    def suite(self) -> Path:
-        return self.folder / "suite"
-
-    @property
-    def report(self) -> Path:
-        return self.folder / "report.json"
-
-    @property
-    def progress(self) -> Path:
-        return self.folder / "progress.json"
-
-    @property
-    def junit(self) -> Path:
-        return self.folder / "junit.xml"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log"  # tox writes the output of each command here
-
-    @property
-    def mark(self) -> Path:
-        return self.folder / "whole.json"
+    def __init__(self, folder: Path, suite: Path | None = None) -> None:
+        self.folder = folder
+        self.python = folder / "bin" / "python"
+        self.suite = suite or folder / "suite"
+        self.report = folder / "report.json"
+        self.progress = folder / "progress.json"
+        self.junit = folder / "junit.xml"
+        self.log = folder / "log"  # tox writes the output of each command here
+        self.mark = folder / "whole.json"
 
     def is_made_from(self, made_from: Mapping[str, str]) -> bool:
         """Whether the environment is complete and was made from `made_from`. The wheel is not compared."""

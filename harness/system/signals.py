@@ -8,13 +8,24 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 INTERRUPTED = 130  # the exit status after Ctrl-C
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def _handled(numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Within this context, the handler gets these signals."""
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, replaced in before.items():
+            signal.signal(number, replaced)
 
 
 @contextmanager
@@ -30,13 +41,8 @@ def heard_by(listener: Callable[[int], object]) -> Iterator[None]:
         if before[signal.Signals(number)] is not signal.SIG_IGN:
             listener(number)
 
-    for number in NUMBERS:
-        signal.signal(number, hear)
-    try:
+    with _handled(NUMBERS, hear):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def as_ctrl_c() -> None:
@@ -67,15 +73,11 @@ def call(command: list[str], **options: Any) -> int:
 def postponed() -> Iterator[None]:
     """Within this context, hold back each signal. Handle it when the context ends."""
     came: list[int] = []
-    before = {number: signal.getsignal(number) for number in NUMBERS}
     # An ignored signal stays ignored, and the programs that start within the context inherit that.
-    replaced = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
-    for number in replaced:
-        signal.signal(number, lambda number, frame: came.append(number))
+    heeded = [number for number in NUMBERS if signal.getsignal(number) is not signal.SIG_IGN]
     try:
-        yield
+        with _handled(heeded, lambda number, frame: came.append(number)):
+            yield
     finally:
-        for number, handler in replaced.items():
-            signal.signal(number, handler)
         for sent in came:
             os.kill(os.getpid(), sent)
