@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from harness.locks import index
 from harness.locks.index import IndexUnreachable
-from harness.rows import Cell, read_toml
+from harness.rows import Cell, project, read_toml
 from harness.system.paths import LOCKS
 
 UNRESOLVED = "unresolved.toml"
@@ -25,10 +25,6 @@ PLATFORM = "x86_64-manylinux_2_31"  # the oldest that libtpu has wheels for
 # Old releases of jaxlib were removed from the index and uploaded again later, with a later date. So the date in the row
 # doesn't apply to jaxlib. The row pins its version.
 UPLOADED_AGAIN = ("jaxlib",)
-
-# The library needs newer releases of these packages than the index had on the dates in some rows. For them this date
-# applies instead, if it is later.
-NOT_BEFORE = {"safetensors": date(2025, 3, 31)}
 
 Say = Callable[[str], None]
 T = TypeVar("T")
@@ -79,8 +75,9 @@ def inputs(cell: Cell) -> str:
 
 def other_dates(cell: Cell) -> dict[str, str]:
     """The packages to which the date of the cell doesn't apply, and what does, as uv expects it."""
-    later = {project: day for project, day in NOT_BEFORE.items() if cell.as_of is not None and cell.as_of < day}
-    return {**dict.fromkeys(UPLOADED_AGAIN, "false"), **{project: end_of(day) for project, day in later.items()}}
+    dates = project().not_before
+    later = {name: day for name, day in dates.items() if cell.as_of is not None and cell.as_of < day}
+    return {**dict.fromkeys(UPLOADED_AGAIN, "false"), **{name: end_of(day) for name, day in later.items()}}
 
 
 def end_of(day: date) -> str:

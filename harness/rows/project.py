@@ -1,6 +1,7 @@
 """The table `[project]` of docker/matrix.toml: all that is particular to the project that is tested."""
 
-from dataclasses import dataclass
+import datetime
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,9 @@ class Project:
     left_out: tuple[str, ...] = ()  # parts of the suite that no cell reads
     tests: tuple[str, ...] = ("tests",)  # pytest's arguments that name the tests
     extras: tuple[str, ...] = ()  # the extras of pyproject.toml that the tests need
+    # Packages of which the tests need newer releases than the index had on the dates in some rows. For them this date
+    # applies instead, if it is later.
+    not_before: dict[str, datetime.date] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()  # pytest plugins that the tests need; `here` loads no others
     repeatable: tuple[str, ...] = ()  # pytest's arguments for which two runs do the same; a bisection adds them
     versions: tuple[str, ...] = ()  # packages whose versions a result lists, besides JAX and pytest

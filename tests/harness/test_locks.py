@@ -132,12 +132,15 @@ def test_uv_resolves_for_the_python_and_the_date_of_the_cell(make):
 
 
 def test_a_package_that_the_library_needs_newer_has_a_date_of_its_own(monkeypatch):
-    monkeypatch.setattr(lock_file, "NOT_BEFORE", {"numpy": datetime.date(2023, 9, 30)})
+    def ours(**dates):
+        return dataclasses.replace(rows.project(), not_before=dates)
+
+    monkeypatch.setattr(lock_file, "project", lambda: ours(numpy=datetime.date(2023, 9, 30)))
     later = dataclasses.replace(CELL, as_of=datetime.date(2023, 9, 30))
     option = "--exclude-newer-package=numpy=2023-10-01T00:00:00Z"
     assert option in resolve.command(CELL) and option not in resolve.command(later)
     before = locks.inputs(CELL), locks.inputs(later)
-    monkeypatch.setattr(lock_file, "NOT_BEFORE", {})
+    monkeypatch.setattr(lock_file, "project", ours)
     assert locks.inputs(CELL) != before[0] and locks.inputs(later) == before[1]
 
 

@@ -9,7 +9,8 @@ from harness.system.paths import ROOT
 
 PROJECT = rows.project()
 FILES = [*sorted((ROOT / "harness").rglob("*.py")), ROOT / "toxfile.py"]
-OURS = [PROJECT.package, *PROJECT.versions, *(one.key for one in PROJECT.measure), PROJECT.table, PROJECT.summary]
+NAMES = [PROJECT.package, *PROJECT.versions, *PROJECT.not_before, *(one.key for one in PROJECT.measure)]
+OURS = [*NAMES, PROJECT.table, PROJECT.summary]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(ROOT).as_posix())
