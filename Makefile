@@ -151,7 +151,7 @@ table:  ## Draw the results: on the screen, in docs/matrix.md and README.md, and
 bisect:  ## Find the JAX release that broke a test: make bisect TEST=tests/test_x.py::test_y GOOD=0.6.2 BAD=0.8.3
 	exec $(HARNESS) bisect '$(TEST)' --good '$(GOOD)' --bad '$(BAD)' $(ARGS)
 
-lock:  ## Resolve the packages of each cell as of its date, and write docker/locks
+lock:  ## Resolve the packages of each cell as of its date, and write locks
 	exec $(HARNESS) lock $(NAMES)
 
 lock-tools:  ## Lock the newest releases of the tools: of the matrix, of the builds, and of the audit of workflows

@@ -1,4 +1,4 @@
-"""The matrix as a plugin of tox. `tox.ini` has the settings that all cells share. docker/matrix.toml has the cells.
+"""The matrix as a plugin of tox. `tox.ini` has the settings that all cells share. matrix.toml has the cells.
 
 tox calls the hooks below in this order:
 

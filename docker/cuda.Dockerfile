@@ -62,7 +62,7 @@ ARG CELL
 ARG INSTALL_FIRST
 ARG INSTALL
 ARG AS_OF
-COPY docker/locks/${CELL}*.txt /locks/
+COPY locks/${CELL}*.txt /locks/
 RUN --mount=type=cache,target=/var/cache/pip \
     --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem \
     export PIP_CACHE_DIR=/var/cache/pip PIP_CERT="$(ls /run/secrets/ca.pem 2>/dev/null)" \

@@ -2,7 +2,7 @@
 
 The words that all modules use:
 
-- A *row* of docker/matrix.toml is one release line of JAX. A *backend* is `cpu`, `cuda` or `tpu`.
+- A *row* of matrix.toml is one release line of JAX. A *backend* is `cpu`, `cuda` or `tpu`.
 - A *cell* is one Python, one JAX and one backend: `py311-jax0.4.30-cpu`. A row makes a cell for each backend.
 - A *lock* names the exact packages of a cell. A *floating* cell has none: its JAX is the latest, or a nightly build.
 - The *bridge* (docker/bridge) runs an old JAX whose own jaxlib is gone from the package index.
@@ -17,7 +17,7 @@ The packages, lowest first. A package imports only packages above its own item o
   printed, and `pipes`, for `| head`. `errors` end a command with a message. `signals` handles Ctrl-C, and `processes`
   stops what was started. `run_lock` allows one run at a time. `isolation` keeps the settings of the user out.
   `interpreters` finds Pythons, and `uv` the program of that name. `inside` gives the modules that a cell has too.
-- `rows`: `matrix_file` reads docker/matrix.toml. `project` is what is tested, and `cells` are what it is tested on.
+- `rows`: `matrix_file` reads matrix.toml. `project` is what is tested, and `cells` are what it is tested on.
 - `source`: `snapshot` copies what is tested. `fingerprint` hashes it by `hashing`, without the generated parts of its
   `pages`. `wheel` builds the library, and `suite` copies the tests.
   `locks`: `resolve` writes a `lock_file`, with the answers of the package `index`, and `verify` checks it.

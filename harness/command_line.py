@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Run one suite of tests on many releases of JAX: on the CPU, on NVIDIA GPUs and on TPUs.
 
-A *cell* is one Python, one JAX and one backend, such as py311-jax0.4.30-cpu. docker/matrix.toml lists the cells. Each
+A *cell* is one Python, one JAX and one backend, such as py311-jax0.4.30-cpu. matrix.toml lists the cells. Each
 cell has its own environment, or its own container, with the exact packages of its lock. The result of a cell goes to
 results/, with a proof that the tests ran on the device of the cell.
 """
@@ -219,7 +219,7 @@ def doctor(options: argparse.Namespace) -> int:
 
 @command(cells_argument)
 def lock(options: argparse.Namespace) -> int:
-    """Resolve the packages of cells as of the day in their rows, and write docker/locks."""
+    """Resolve the packages of cells as of the day in their rows, and write their locks."""
     from harness import locks
     from harness.containers import bases
 

@@ -118,7 +118,7 @@ class Bench:
         check = [str(python), "-I", "-c", CHECK.format(jax=candidate.jax)]
         if not candidate.bridge:
             return [[*install, "jax[cpu]==" + candidate.jax], check]
-        # The same steps as for a cell on the bridge: see docker/matrix.toml.
+        # The same steps as for a cell on the bridge: see matrix.toml.
         activate = [str(BRIDGE / "install.py"), "--only-bridge", "--python", str(python), "--jax", candidate.jax]
         requirements = ["-r", str(BRIDGE / "requirements.txt"), "jax==" + candidate.jax]
         return [[*install, *requirements], [sys.executable, *activate], check]

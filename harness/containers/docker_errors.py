@@ -198,7 +198,7 @@ RULES = (
         r"\S+: (failed to resolve source metadata for \S+: \S+: )?not found$|"
         r"pull access denied.*|manifest (for \S+ )?(unknown|not found).*|repository does not exist.*",
         Outcome.UNAVAILABLE,
-        "the base image isn't there ({line}); does `base` in docker/matrix.toml name one that the registry has?",
+        "the base image isn't there ({line}); does `base` in matrix.toml name one that the registry has?",
     ),
     Rule(
         r'(failed to do request: Head|Error response from daemon: Get) "https?://(?P<registry>[^/"]+)/.*',

@@ -47,7 +47,7 @@ def build_args(
     first = ""
     if not cell.floating:
         # A lock is complete, so --no-deps is right. Without it, pip 23.0 fails to find `etils[epy]` in the lock.
-        install = "--no-deps " + " ".join(set_up.requirements(cell)).replace("docker/locks", "/locks")
+        install = "--no-deps " + " ".join(set_up.requirements(cell)).replace("-r locks/", "-r /locks/")
     elif cell.index_url:
         # With two indexes, pip takes the newer release of either. So JAX is installed first, from its own index alone.
         own = filter(re.compile(JAX).match, cell.requires)

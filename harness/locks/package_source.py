@@ -30,9 +30,9 @@ BUILD = Source(
 
 
 def source_of(cell: Cell) -> Source:
-    """The lock of the cell. A cell that floats has no lock: its row in docker/matrix.toml names the packages."""
+    """The lock of the cell. A cell that floats has no lock: its row in matrix.toml names the packages."""
     if cell.floating:
-        file = "docker/matrix.toml"
+        file = "matrix.toml"
         return Source(file, cure="correct its row in {}".format(file), lost="{} asks for it".format(file))
     file = cell.lock.relative_to(ROOT).as_posix()
     return Source(

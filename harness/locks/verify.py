@@ -46,11 +46,7 @@ def verify(
         lock = locks[cell]
         if lock.inputs != inputs(cell):
             problems += 1
-            say(
-                "{}: out of date with docker/matrix.toml. Make it again: python -m harness lock {}".format(
-                    name, cell.name
-                )
-            )
+            say("{}: out of date with matrix.toml. Make it again: python -m harness lock {}".format(name, cell.name))
         listed = "".join(pages[page] for page in lock.find_links)
         for pin in lock.pins:
             gone = [digest for digest in pin.hashes if digest not in offered[pin.project]]

@@ -1,4 +1,4 @@
-"""The published record, `docker/record.json`: the results of runs on any machine. It is committed.
+"""The published record: the results of runs on any machine, in one file that is committed.
 
 `python -m harness table` adds newer results of this checkout to the record, and then draws the table from it. It
 removes no entry. The record doesn't decide which cells to run: only `results/` does.
@@ -12,12 +12,13 @@ from typing import Any
 
 from harness.results.result import Outcome, Result
 from harness.results.resume import RAN
+from harness.rows import project
 from harness.system import schema
 from harness.system.errors import WrongUsage
 from harness.system.files import from_json, write_whole
-from harness.system.paths import DOCKER, ROOT
+from harness.system.paths import ROOT
 
-RECORD = DOCKER / "record.json"
+RECORD = ROOT / project().record
 SCHEMA = 2
 # The fields of a result that are published. The other fields are long, or useful only on the machine of the run.
 PUBLISHED = (
@@ -41,7 +42,7 @@ class RecordError(WrongUsage):
     """The record can't be used. The message, for the user, ends with the next move."""
 
     def __init__(self, problem: str) -> None:
-        super().__init__("{}. Restore the committed record: git checkout -- docker/record.json".format(problem))
+        super().__init__("{}. Restore the committed record: git checkout -- {}".format(problem, project().record))
 
 
 def read(path: Path = RECORD) -> dict[str, Result]:

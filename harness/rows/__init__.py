@@ -1,4 +1,4 @@
-"""The list of what is tested: rows of docker/matrix.toml, and the cells that they make."""
+"""The list of what is tested: rows of matrix.toml, and the cells that they make."""
 
 from harness.rows.cells import Cell, Supports, UnknownCell, caps, load, select, suite_requires
 from harness.rows.matrix_file import BACKENDS, TIERS, MatrixError, project, read_toml

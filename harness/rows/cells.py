@@ -1,4 +1,4 @@
-"""The list of cells, from `docker/matrix.toml`: each combination of JAX, Python and backend that the suite runs on."""
+"""The list of cells, from `matrix.toml`: each combination of JAX, Python and backend that the suite runs on."""
 
 import datetime
 import difflib

@@ -1,4 +1,4 @@
-"""Read `docker/matrix.toml`, and check all of it. Each kind of table is a dataclass."""
+"""Read `matrix.toml`, and check all of it. Each kind of table is a dataclass."""
 
 import datetime
 import functools

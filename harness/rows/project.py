@@ -1,4 +1,4 @@
-"""The table `[project]` of docker/matrix.toml: all that is particular to the project that is tested."""
+"""The table `[project]` of matrix.toml: all that is particular to the project that is tested."""
 
 import datetime
 from dataclasses import dataclass, field
@@ -39,6 +39,11 @@ class Project:
     summary: str = ""  # the page in which its summary is drawn
     speed: tuple[str, ...] = ()  # a program that `here --check` runs, and its arguments
     measure: tuple[Measure, ...] = ()
+
+    @property
+    def record(self) -> str:
+        """The file of the published record, beside the page that is drawn from it."""
+        return self.table.removesuffix(".md") + ".json" if self.table else "matrix.json"
 
     @property
     def programs(self) -> dict[str, list[str]]:

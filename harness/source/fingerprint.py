@@ -37,7 +37,7 @@ def lock_hash(cell: Cell, root: Path = ROOT, today: datetime.date | None = None)
     if cell.floating:
         asked = (*sorted(cell.requires), *cell.find_links, str(cell.index_url), str(today or datetime.date.today()))
         return hashing.digest((line, b"") for line in asked)
-    locks = root / "docker" / "locks"
+    locks = root / "locks"
     found = [locks / (cell.name + ".txt"), *sorted(locks.glob(cell.name + ".*.txt"))]
     return hashing.hash_files(locks, filter(Path.is_file, found))
 

@@ -37,11 +37,11 @@ def is_expected(hashes: Mapping[str, str], env: Mapping[str, str] = os.environ) 
 def files(cell: Cell, root: Path) -> Iterator[Path]:
     """The files that a snapshot holds: those that the hashes cover, and those that build the image of the cell."""
     yield from fingerprint.files(root)
-    yield from (root / "docker" / "locks").glob(cell.name + "*.txt")
+    yield from (root / "locks").glob(cell.name + "*.txt")
     yield from (root / "docker").glob("*.Dockerfile")
     yield from root.glob(".dockerignore")
 
 
 def lock(cell: Cell, source: Path) -> Path:
     """The path of the cell's lock in a snapshot."""
-    return source / "docker" / "locks" / cell.lock.name
+    return source / "locks" / cell.lock.name

@@ -1,6 +1,6 @@
 """Keep the caller's settings away from the tools that install packages.
 
-docker/matrix.toml alone decides what a cell installs. A variable or a configuration file of uv, pip or Python could
+matrix.toml alone decides what a cell installs. A variable or a configuration file of uv, pip or Python could
 change that: it could name another date, another index or another folder. So this module removes them all before
 anything is installed.
 

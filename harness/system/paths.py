@@ -5,8 +5,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
-MATRIX = DOCKER / "matrix.toml"
-LOCKS = DOCKER / "locks"
+MATRIX = ROOT / "matrix.toml"
+LOCKS = ROOT / "locks"
 BRIDGE = DOCKER / "bridge"
 INSIDE = DOCKER / "inside"
 BUILD_CONSTRAINTS = DOCKER / "build-constraints.txt"

@@ -1,4 +1,4 @@
-"""The tables `[project]` and `[backend]` of a small docker/matrix.toml. A test appends its own rows."""
+"""The tables `[project]` and `[backend]` of a small matrix.toml. A test appends its own rows."""
 
 PROJECT = """
 [project]

@@ -333,7 +333,7 @@ def test_a_package_that_cannot_be_installed(run, docker):
         "build", status=1, err="#7 1.2 ERROR: No matching distribution found for optax==9\n#7 ERROR: exit code: 1\n"
     )
     reason = run().reason
-    assert "docker/locks/{}.txt".format(CELL.name) in reason and "harness verify {}".format(CELL.name) in reason
+    assert "locks/{}.txt".format(CELL.name) in reason and "harness verify {}".format(CELL.name) in reason
 
 
 # The rights of the container
@@ -447,7 +447,7 @@ def test_preflight_checks_local_devices_only_for_a_local_engine(docker, monkeypa
 
 
 def test_h100_cannot_run_an_older_jax(docker, monkeypatch):
-    """The row in docker/matrix.toml says so. Nothing is pulled or built."""
+    """The row in matrix.toml says so. Nothing is pulled or built."""
     old = next(
         cell
         for cell in CELLS.values()

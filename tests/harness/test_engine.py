@@ -208,19 +208,19 @@ SAID = {
     "no base": (
         "#3 ERROR: registry.example/library/python:3.99-slim-bookworm: not found",
         UNAVAILABLE,
-        ["python:3.99-slim-bookworm", "docker/matrix.toml"],
+        ["python:3.99-slim-bookworm", "matrix.toml"],
     ),
     "no base (28)": (
         "ERROR: failed to solve: python:3.99-slim: failed to resolve source metadata for "
         "registry.example/library/python:3.99-slim: registry.example/library/python:3.99-slim: not found",
         UNAVAILABLE,
-        ["python:3.99-slim", "docker/matrix.toml"],
+        ["python:3.99-slim", "matrix.toml"],
     ),
     "no repository": (
         "pull access denied, repository does not exist or may require authorization: server message: "
         "insufficient_scope: authorization failed",
         UNAVAILABLE,
-        ["docker/matrix.toml"],
+        ["matrix.toml"],
     ),
     "too many requests": (
         "#3 ERROR: pulling from host registry.example failed with status code [manifests 20.10]: 429 Too Many Requests",

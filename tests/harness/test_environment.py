@@ -153,12 +153,12 @@ def test_an_environment_is_not_trusted_after_a_kill(made, before):
 @pytest.fixture
 def locked(tmp_path):
     """`locked(cell, text)`: what the cell is made from if its lock holds that text."""
-    (tmp_path / "docker" / "locks").mkdir(parents=True)
-    (tmp_path / "docker" / "bridge").mkdir()
+    (tmp_path / "locks").mkdir(parents=True)
+    (tmp_path / "docker" / "bridge").mkdir(parents=True)
     (tmp_path / "docker" / "bridge" / "install.py").touch()
 
     def locked(cell, text="jax==0.4.30", interpreter=PYTHON, constraints="hatchling==1"):
-        (tmp_path / "docker" / "locks" / cell.lock.name).write_text(text)
+        (tmp_path / "locks" / cell.lock.name).write_text(text)
         (tmp_path / "docker" / "build-constraints.txt").write_text(constraints)
         return set_up.made_from(cell, interpreter, tmp_path)
 
@@ -193,7 +193,7 @@ def test_a_floating_cell_is_made_again_each_day():
 
 
 def test_a_lock_is_installed_with_hashes():
-    assert set_up.requirements(CELL) == ["--require-hashes", "-r docker/locks/{}.txt".format(CELL.name)]
+    assert set_up.requirements(CELL) == ["--require-hashes", "-r locks/{}.txt".format(CELL.name)]
 
 
 def test_a_floating_cell_is_installed_from_its_requirements():

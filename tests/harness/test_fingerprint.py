@@ -37,7 +37,7 @@ FILES = {
     "docker/bridge/smoke_cases/test_a.py": "smoke",
     "docker/build-constraints.txt": "hatchling",
     "harness/rows/cells.py": "rows",
-    "docker/matrix.toml": "list",
+    "matrix.toml": "list",
     "CONTRIBUTING.md": "commands",
 }
 
@@ -95,7 +95,7 @@ def test_a_change_of_a_tested_file_changes_the_hash(root, name):
         "docker/bridge/README.md",
         "docker/bridge/smoke_cases/test_a.py",
         "harness/rows/cells.py",
-        "docker/matrix.toml",
+        "matrix.toml",
         "CONTRIBUTING.md",
         "docs/images/idea.svg",
         "docs/site_hooks.py",
@@ -185,27 +185,27 @@ def test_all_that_a_cell_is_given_is_hashed():
 def test_a_lock_is_hashed_by_its_contents(root):
     """Without a lock the hash is empty, so adding or removing a lock changes it. Other cells' locks don't matter."""
     assert fingerprint.hashes(cell(), root)["lock"] == ""
-    write(root / "docker/locks/py311-jax0.4.30-cpu.txt", "jax==0.4.30")
+    write(root / "locks/py311-jax0.4.30-cpu.txt", "jax==0.4.30")
     one = fingerprint.hashes(cell(), root)["lock"]
-    write(root / "docker/locks/py311-jax0.4.30-cuda.txt", "another cell's")
-    write(root / "docker/locks/py311-jax0.4.3-cpu.txt", "another cell's")
+    write(root / "locks/py311-jax0.4.30-cuda.txt", "another cell's")
+    write(root / "locks/py311-jax0.4.3-cpu.txt", "another cell's")
     assert fingerprint.hashes(cell(), root)["lock"] == one != ""
-    write(root / "docker/locks/py311-jax0.4.30-cpu.txt", "jax==0.4.30 # !")
+    write(root / "locks/py311-jax0.4.30-cpu.txt", "jax==0.4.30 # !")
     assert fingerprint.hashes(cell(), root)["lock"] not in (one, "")
 
 
 def test_both_locks_of_a_cell_on_the_bridge_count(root):
     """The hash is the same, no matter which of the two locks is installed."""
     bridged = replace(cell("0.2.18"), bridge=True, original=replace(cell("0.2.18"), suffix=".archive"))
-    write(root / "docker/locks/py311-jax0.2.18-cpu.txt", "jaxlib==0.4.13")
+    write(root / "locks/py311-jax0.2.18-cpu.txt", "jaxlib==0.4.13")
     without = fingerprint.lock_hash(bridged, root)
-    write(root / "docker/locks/py311-jax0.2.18-cpu.archive.txt", "jaxlib==0.1.69")
+    write(root / "locks/py311-jax0.2.18-cpu.archive.txt", "jaxlib==0.1.69")
     assert fingerprint.lock_hash(bridged, root) == fingerprint.lock_hash(bridged.original, root) != without
 
 
 def test_a_floating_cell_is_hashed_by_its_requirements(root):
     asked = fingerprint.lock_hash(cell("latest", floating=True), root)
-    write(root / "docker/locks/py311-jaxlatest-cpu.txt", "no lock of its own")
+    write(root / "locks/py311-jaxlatest-cpu.txt", "no lock of its own")
     assert fingerprint.lock_hash(cell("latest", floating=True), root) == asked
     assert fingerprint.lock_hash(cell("latest", floating=True, requires=("numpy", "jax")), root) == asked
     assert fingerprint.lock_hash(cell("latest", floating=True, requires=("jax", "numpy<3")), root) != asked

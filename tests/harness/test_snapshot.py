@@ -24,10 +24,10 @@ def root(tmp_path):
         "docs/api.md": "",
         "docs/images/idea.svg": "",
         "docker/build-constraints.txt": "hatchling==1",
-        "docker/locks/py311-jax0.4.30-cpu.txt": "jax==0.4.30",
-        "docker/locks/py311-jax0.4.30-cuda.txt": "another cell's",
+        "locks/py311-jax0.4.30-cpu.txt": "jax==0.4.30",
+        "locks/py311-jax0.4.30-cuda.txt": "another cell's",
         "docker/cpu.Dockerfile": "FROM x",
-        "docker/matrix.toml": "list",
+        "matrix.toml": "list",
         ".dockerignore": "*",
         "results/x.json": "{}",
     }
@@ -41,7 +41,7 @@ def test_the_copy_has_the_hashes_of_the_source_even_if_the_source_changes(root, 
     before = fingerprint.hashes(CELL, root)
     copy = snapshot.take(tmp_path / "copy", CELL, root)
     (root / "tests" / "test_x.py").write_text("another branch")
-    (root / "docker" / "locks" / "py311-jax0.4.30-cpu.txt").write_text("another lock")
+    (root / "locks" / "py311-jax0.4.30-cpu.txt").write_text("another lock")
     assert fingerprint.hashes(CELL, copy) == before != fingerprint.hashes(CELL, root)
 
 
@@ -55,7 +55,7 @@ def test_the_copy_has_only_what_is_tested_and_what_builds_it(root, tmp_path):
         "README.md",
         "docs/api.md",
         "docker/build-constraints.txt",
-        "docker/locks/py311-jax0.4.30-cpu.txt",
+        "locks/py311-jax0.4.30-cpu.txt",
         "docker/cpu.Dockerfile",
         ".dockerignore",
     }

@@ -91,19 +91,19 @@ def template(tmp_path_factory):
         shutil.copy2(str(ROOT / name), str(root / name))
     for name in ("harness", "docker/bridge", "docker/inside"):
         shutil.copytree(str(ROOT / name), str(root / name), ignore=shutil.ignore_patterns("__pycache__", "smoke*"))
-    for name in ("tests/harness", "docs", "examples", "docker/locks", "equinox"):
+    for name in ("tests/harness", "docs", "examples", "locks", "equinox"):
         (root / name).mkdir(parents=True)
     for name in ("examples/train.py", "docs/api.md"):
         (root / name).touch()
     (root / "equinox" / "__init__.py").write_text("raise ImportError('this is the checkout, and not the wheel')\n")
     (root / "docker" / "inside" / "pytest.py").write_text(PYTEST)
     rows = [ROW.format(jax=jax, python=PYTHON) for jax in RELEASES]
-    (root / "docker" / "matrix.toml").write_text(BACKENDS + MATRIX + "".join(rows))
+    (root / "matrix.toml").write_text(BACKENDS + MATRIX + "".join(rows))
     small = make_wheel(root / "wheels", "small")
     digest = hashlib.sha256(small.read_bytes()).hexdigest()
     for name in (FIRST, SECOND):
         lock = "--find-links {}\nsmall==1.0 --hash=sha256:{}\n".format(small.parent, digest)
-        (root / "docker" / "locks" / (name + ".txt")).write_text(lock)
+        (root / "locks" / (name + ".txt")).write_text(lock)
     put_wheel(root)
     return root
 
@@ -171,7 +171,7 @@ class Checkout:
         return json.loads((self.environment(cell) / "seen.json").read_text())
 
     def lock(self, cell=FIRST):
-        return self.root / "docker" / "locks" / (cell + ".txt")
+        return self.root / "locks" / (cell + ".txt")
 
 
 def wait_until(true):
@@ -269,7 +269,7 @@ class Index(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize("file", ["tests/plan.json", "docker/locks/{}.txt".format(FIRST), "equinox/__init__.py"])
+@pytest.mark.parametrize("file", ["tests/plan.json", "locks/{}.txt".format(FIRST), "equinox/__init__.py"])
 def test_the_hash_is_of_the_source_that_was_run(checkout, file):
     """This holds even if the user switches to another branch while the environment is made."""
     links, pins = checkout.lock().read_text().split("\n", 1)
@@ -536,7 +536,7 @@ def test_a_lock_that_cannot_be_installed_is_unavailable(checkout):
     assert status == 3
     result = checkout.result()
     assert result["outcome"] == "unavailable" and result["reason"] in said
-    assert "small==1.0" in result["reason"] and "docker/locks/{}.txt".format(FIRST) in result["reason"]
+    assert "small==1.0" in result["reason"] and "locks/{}.txt".format(FIRST) in result["reason"]
 
 
 def test_a_lock_without_hashes_is_refused(checkout):

@@ -268,9 +268,7 @@ def test_updates_are_proposed_only_when_they_are_a_week_old() -> None:
     )
     for lock in locks:
         assert (ROOT / lock).is_file() and any(re.search(pattern, lock) for pattern in patterns)
-    assert any(
-        "docker/locks/bases" in pattern for one in found["customManagers"] for pattern in one["managerFilePatterns"]
-    )
+    assert any("locks/bases" in pattern for one in found["customManagers"] for pattern in one["managerFilePatterns"])
 
 
 @pytest.mark.parametrize("pattern", ["*.md", "docs/*.md", "docker/bridge/README.md"])
