@@ -282,7 +282,7 @@ def github(options: argparse.Namespace) -> int:
 
 
 def chosen(options: argparse.Namespace, tier: str | None = None) -> "list[Cell]":
-    """The cells that the user chose. `tier` counts if the user names neither cells nor a tier.
+    """The cells that the user chose. `tier` counts if the user names no cells and no tier.
 
     Raises:
         WrongUsage: No cell fulfils all options together, or a name is wrong.

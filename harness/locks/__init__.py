@@ -4,15 +4,4 @@ from harness.locks.lock_file import Lock, Pin, cells_to_lock, inputs, preferred,
 from harness.locks.resolve import make
 from harness.locks.verify import verify
 
-__all__ = [
-    "Lock",
-    "Pin",
-    "cells_to_lock",
-    "inputs",
-    "make",
-    "preferred",
-    "reachable",
-    "read",
-    "unresolved",
-    "verify",
-]
+__all__ = ["Lock", "Pin", "cells_to_lock", "inputs", "make", "preferred", "reachable", "read", "unresolved", "verify"]

@@ -12,21 +12,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from harness.locks import index
+from harness.locks import index, lock_file
 from harness.locks.index import IndexUnreachable
-from harness.locks.lock_file import (
-    PLATFORM,
-    UNRESOLVED,
-    Say,
-    ask_all,
-    cells_to_lock,
-    end_of,
-    inputs,
-    other_dates,
-    reachable,
-    read,
-    unresolved,
-)
 from harness.rows import Cell
 from harness.system import safe_text
 from harness.system.files import write_whole
@@ -55,7 +42,7 @@ def make(
     everything: bool = False,
     run: Run = subprocess.run,
     opener: index.Opener = urllib.request.urlopen,
-    say: Say = safe_text.say,
+    say: lock_file.Say = safe_text.say,
 ) -> int:
     """Write the locks of the cells.
 
@@ -68,10 +55,12 @@ def make(
     Raises:
         IndexUnreachable: The package index doesn't answer. Locks that were finished before that are kept.
     """
-    targets = list(cells_to_lock(cells))
+    targets = list(lock_file.cells_to_lock(cells))
     index.releases("jax", opener)  # fail here, once, rather than in each cell
-    pages = ask_all(lambda page: reachable(page, opener), {page for cell in targets for page in cell.find_links})
-    reasons = unresolved(folder)
+    pages = lock_file.ask_all(
+        lambda page: lock_file.reachable(page, opener), {page for cell in targets for page in cell.find_links}
+    )
+    reasons = lock_file.unresolved(folder)
     if everything:
         _remove_obsolete({cell.lock.stem for cell in targets}, reasons, folder, say)
     status = 0
@@ -92,11 +81,11 @@ def make(
     finally:
         pool.shutdown(cancel_futures=True)
         lines = ["{} = {}\n".format(json.dumps(name), json.dumps(reasons[name])) for name in sorted(reasons)]
-        write_whole(folder / UNRESOLVED, UNRESOLVED_HEADER + "".join(lines))
+        write_whole(folder / lock_file.UNRESOLVED, UNRESOLVED_HEADER + "".join(lines))
     return status
 
 
-def _remove_obsolete(names: set[str], reasons: dict[str, str], folder: Path, say: Say) -> None:
+def _remove_obsolete(names: set[str], reasons: dict[str, str], folder: Path, say: lock_file.Say) -> None:
     """Remove the locks, and the reasons for missing locks, of cells that are no longer in the matrix."""
     for path in sorted(folder.glob("*.txt")):
         if path.stem not in names:
@@ -119,7 +108,7 @@ def _resolve(cell: Cell, pages: dict[str, bool], folder: Path, run: Run) -> str:
     path = folder / cell.lock.name
     missing = [page for page in cell.find_links if not pages[page]]
     if missing:
-        if path.exists() and read(path).inputs == inputs(cell):
+        if path.exists() and lock_file.read(path).inputs == lock_file.inputs(cell):
             return "kept as it was, because {} can't be reached".format(missing[0])
         raise Unresolvable("{} can't be reached".format(" and ".join(missing)))
     done = run(command(cell), input="\n".join(cell.requires), capture_output=True, text=True, check=False)
@@ -129,13 +118,17 @@ def _resolve(cell: Cell, pages: dict[str, bool], folder: Path, run: Run) -> str:
             raise IndexUnreachable("uv can't reach the package index for {}:\n{}".format(cell.lock.stem, output))
         raise Unresolvable(_reason(output))
     header = HEADER.format(
-        name=cell.lock.stem, python=cell.python, platform=PLATFORM, as_of=cell.as_of, inputs=inputs(cell)
+        name=cell.lock.stem,
+        python=cell.python,
+        platform=lock_file.PLATFORM,
+        as_of=cell.as_of,
+        inputs=lock_file.inputs(cell),
     )
     links = "".join("--find-links {}\n".format(page) for page in cell.find_links)
     text = header + links + done.stdout
     before = path.read_text(encoding="utf-8") if path.exists() else ""
     write_whole(path, text)
-    return "{} packages{}".format(len(read(path).pins), "" if text != before else ", as before")
+    return "{} packages{}".format(len(lock_file.read(path).pins), "" if text != before else ", as before")
 
 
 def _reason(output: str) -> str:
@@ -154,12 +147,12 @@ def command(cell: Cell) -> list[str]:
         "-",
         "--quiet",
         "--python-version={}".format(cell.python),
-        "--python-platform={}".format(PLATFORM),
-        "--exclude-newer={}".format(end_of(cell.as_of)),
+        "--python-platform={}".format(lock_file.PLATFORM),
+        "--exclude-newer={}".format(lock_file.end_of(cell.as_of)),
         "--generate-hashes",
         "--no-header",
         "--no-annotate",
     ]
-    found += ["--exclude-newer-package={}={}".format(*item) for item in other_dates(cell).items()]
+    found += ["--exclude-newer-package={}={}".format(*item) for item in lock_file.other_dates(cell).items()]
     found += ["--find-links={}".format(page) for page in cell.find_links]
     return found

@@ -21,20 +21,7 @@ from harness.system.paths import ROOT
 RECORD = ROOT / project().record
 SCHEMA = 2
 # The fields of a result that are published. The other fields are long, or useful only on the machine of the run.
-PUBLISHED = (
-    "outcome",
-    "reason",
-    "where",
-    "bridge",
-    "started",
-    "seconds",
-    "counts",
-    "versions",
-    "devices",
-    "driver",
-    "measures",
-    "hashes",
-)
+PUBLISHED = "outcome reason where bridge started seconds counts versions devices driver measures hashes".split()
 DEFAULTS = asdict(Result("", Outcome.NOT_RUN))
 
 

@@ -4,15 +4,15 @@ import datetime
 import functools
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from harness.rows.project import Project
 from harness.system import schema
@@ -102,11 +102,7 @@ class Cap:
     why: str
 
     def __post_init__(self) -> None:
-        try:
-            SpecifierSet(self.jax)
-        except InvalidSpecifier:
-            message = "key `jax`: expected bounds such as >=0.4.9,<0.4.16, and got `{}`."
-            raise ValueError(message.format(self.jax)) from None
+        check_form("key `jax`: expected bounds such as >=0.4.9,<0.4.16", SpecifierSet, self.jax)
         for line in self.requires:
             check_requirement(line)
 
@@ -134,11 +130,7 @@ class Row:
             if getattr(self, key) is None:
                 raise ValueError("key `{}` is missing, and only a floating row has none.".format(key))
         for key in ("jax", "jaxlib"):
-            try:
-                Version(getattr(self, key))
-            except InvalidVersion:
-                message = "key `{}`: expected a version, and got `{}`."
-                raise ValueError(message.format(key, getattr(self, key))) from None
+            check_form("key `{}`: expected a version".format(key), Version, getattr(self, key))
 
     @property
     def uses(self) -> dict[str, Use]:
@@ -161,11 +153,16 @@ def check_choice(key: str, value: str, among: Iterable[str]) -> None:
         raise ValueError("key `{}`: expected one of {}, and got `{}`.".format(key, ", ".join(among), value))
 
 
-def check_requirement(line: str) -> None:
+def check_form(expected: str, read: Callable[[str], object], text: str) -> None:
+    """Check that packaging can read a text. Its errors are ValueErrors."""
     try:
-        Requirement(line)
-    except InvalidRequirement:
-        raise ValueError("expected requirements such as numpy<2, and got `{}`.".format(line)) from None
+        read(text)
+    except ValueError:
+        raise ValueError("{}, and got `{}`.".format(expected, text)) from None
+
+
+def check_requirement(line: str) -> None:
+    check_form("expected requirements such as numpy<2", Requirement, line)
 
 
 # ---- The file --------------------------------------------------------------------------------------------------------

@@ -74,9 +74,9 @@ def postponed() -> Iterator[None]:
     """Within this context, hold back each signal. Handle it when the context ends."""
     came: list[int] = []
     # An ignored signal stays ignored, and the programs that start within the context inherit that.
-    heeded = [number for number in NUMBERS if signal.getsignal(number) is not signal.SIG_IGN]
+    observed = [number for number in NUMBERS if signal.getsignal(number) is not signal.SIG_IGN]
     try:
-        with _handled(heeded, lambda number, frame: came.append(number)):
+        with _handled(observed, lambda number, frame: came.append(number)):
             yield
     finally:
         for sent in came:
