@@ -1,5 +1,5 @@
 # The image of a cell on a TPU VM. libtpu is in the lock. Run it with the device nodes of the chips (see
-# docker/harness/devices.py), or with `--privileged`. Only one process at a time can use a chip: see
+# harness/containers/devices.py), or with `--privileged`. Only one process at a time can use a chip: see
 # docker/inside/workers.py.
 
 # The default arguments make the newest cell. `python -m harness image --print-args CELL` prints others:

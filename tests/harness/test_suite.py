@@ -23,7 +23,7 @@ def root(tmp_path):
         "tests/data/x.json": "",
         "tests/harness/test_y.py": "",
         "docker/inside/plugin.py": "",
-        "docker/run.py": "",
+        "docker/other.txt": "",
     }
     root = tmp_path / "root"
     for name, text in files.items():

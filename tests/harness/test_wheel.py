@@ -18,7 +18,7 @@ def root(tmp_path):
     root = tmp_path / "root"
     for name in (
         *("equinox/__init__.py", "equinox/nn/__init__.py", "equinox/__pycache__/x.pyc", "pyproject.toml", "README.md"),
-        *("LICENSE", "docker/wheel-constraints.txt", "docker/run.py", "tests/test_x.py"),
+        *("LICENSE", "docker/wheel-constraints.txt", "docker/other.txt", "tests/test_x.py"),
     ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
@@ -79,7 +79,7 @@ def test_the_wheel_is_built_again_when_the_library_changes(root, tmp_path, name)
     assert len(run.commands) == 2
 
 
-@pytest.mark.parametrize("name", ["tests/test_x.py", "docker/run.py", "equinox/__pycache__/x.pyc"])
+@pytest.mark.parametrize("name", ["tests/test_x.py", "docker/other.txt", "equinox/__pycache__/x.pyc"])
 def test_the_wheel_is_not_built_again_for_other_changes(root, tmp_path, name):
     run = FakeUv()
     first = wheel.obtain("uv", root, tmp_path / "work", run)
