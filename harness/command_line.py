@@ -168,9 +168,9 @@ def here(options: argparse.Namespace) -> int:
     """Run the suite with the JAX that this Python has. Nothing is installed, and no environment is made."""
     from harness.run import which_jax
 
-    if options.fits:
-        return 0 if fits(options.backend) else 1
     try:
+        if options.fits:
+            return 0 if fits(options.backend) else 1
         from harness.run import device_check, installed_jax
     except ModuleNotFoundError as error:
         message = "This Python has no `{}`, which comes with pytest. Install it: {} -m pip install pytest pytest-xdist"

@@ -196,15 +196,26 @@ def test_help_needs_only_the_standard_library():
     assert [name for name in command_line.COMMANDS if "    {} ".format(name) not in done.stdout] == []
 
 
-def test_a_python_without_the_tools_is_replaced_by_one_that_has_them(tmp_path):
-    """`in_venv` gets the same command. It is replaced here, because it would install the tools."""
+@pytest.fixture
+def without_tools(tmp_path):
+    """The environment variables of a Python without tools. `in_venv` is replaced, because it would install them."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\nfrom harness import in_venv\nin_venv.main = lambda argv: print(argv) or 7\n"
         "sys.modules['packaging'] = None\n"
     )
-    done = program("list", NAME, PYTHONPATH="{}:{}".format(tmp_path, ROOT))
+    return {"PYTHONPATH": "{}:{}".format(tmp_path, ROOT)}
+
+
+def test_a_python_without_the_tools_is_replaced_by_one_that_has_them(without_tools):
+    done = program("list", NAME, **without_tools)
     assert done.returncode == 7 and done.stderr == ""
     assert ast.literal_eval(done.stdout) == [".venv-harness", "python", "-m", "harness", "list", NAME]
+
+
+@pytest.mark.parametrize("option", [[], ["--fits"]])
+def test_here_is_never_run_in_another_python(without_tools, option):
+    done = program("here", "cpu", *option, **without_tools)
+    assert done.returncode == 3 and done.stdout == "" and "-m pip install pytest" in done.stderr
 
 
 OLD = ("__init__", "__main__", "in_venv", "system/__init__", "system/pipes", "system/signals", "system/isolation")
