@@ -26,8 +26,9 @@ The packages, lowest first. A package imports only packages above its own item o
   `run_files` reads the files that a run wrote. `record` keeps the published results. `artifacts` collects those of
   GitHub jobs.
 - `run`: `host` runs a cell on this host with tox, in its `environment`. `set_up` completes that. `hardware` finds the
-  device. `verdict` makes the result. `which_jax` says which JAX this Python has. `installed_jax` runs the suite with
-  it, and `device_check` also checks the device and the speed. `scheduler` starts many cells.
+  device. `verdict` makes the result. `which_jax` says which JAX this Python has, and `installed_cell` stands for it.
+  `installed_jax` runs the suite with it, and `device_check` also checks the device and the speed. `scheduler` starts
+  many cells.
 - `containers`: `container` runs a cell in a container. `engine` talks to Docker, `image` describes the build, `bases`
   knows the base images, `devices` gives the container its device, and `docker_errors` explains Docker's errors.
   `interactive` builds images and opens shells.

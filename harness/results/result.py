@@ -161,6 +161,6 @@ def _path(cell_name: str, folder: Path) -> Path:
 
 def _unusable(path: Path, cell_name: str, problem: str) -> ResultError:
     command = "python -m harness run " + cell_name
-    if cell_name.endswith("-found"):  # a run that belongs to no cell, see `harness.run.installed_jax`
+    if cell_name.endswith("-found"):  # a run that belongs to no cell, see `harness.run.installed_cell`
         command = "python -m harness here " + cell_name.split("-")[-2]
     return ResultError("{} {}. Delete it and run it again: {}".format(path, problem, command))

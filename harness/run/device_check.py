@@ -27,7 +27,8 @@ from typing import Any
 from harness import rows
 from harness.results import Outcome, Result
 from harness.run import installed_jax
-from harness.run.installed_jax import InstalledCell, Prepared
+from harness.run.installed_cell import InstalledCell
+from harness.run.installed_jax import Prepared
 from harness.system.files import from_json
 from harness.system.paths import RESULTS, ROOT
 

@@ -1,7 +1,7 @@
 """Run the suite with the JAX and the packages that are installed in this Python.
 
-This isn't a cell of the matrix, because its packages don't come from a lock. But it runs the same suite with the same
-proof of place, and its result lists all installed packages. Its name ends in `-found`: `py312-jax0.11.2-cuda-found`.
+It is the same suite with the same proof of place as in a cell of the matrix. There is no lock, so the result lists all
+installed packages.
 
 This module imports only the standard library and packages that come with pytest.
 """
@@ -17,83 +17,31 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
-from packaging.version import InvalidVersion, Version
 
 from harness import rows
 from harness.results import Outcome, Result, resume, run_files
 from harness.results.started import Started
-from harness.rows import Cell
-from harness.rows.matrix_file import Matrix
 from harness.run import environment, hardware, verdict
 from harness.run.environment import Environment
+from harness.run.installed_cell import InstalledCell, this_python
 from harness.source import fingerprint, snapshot, suite
 from harness.system import isolation, processes, signals
 from harness.system.errors import CannotGoOn
 from harness.system.files import write_whole
 from harness.system.inside import inventory
-from harness.system.paths import MATRIX, RESULTS, ROOT
+from harness.system.paths import RESULTS, ROOT
 from harness.system.safe_text import safe
 
-NAME = re.compile(r"py(\d)(\d+)-jax([\w.]+)-(cpu|cuda|tpu)-found")
 # Load only the pytest plugins that the suite needs, even if more are installed.
 PYTEST = (sys.executable, "-m", "pytest", *(word for plugin in rows.project().plugins for word in ("-p", plugin)))
 PLUGINS = ("-p", "proof_of_place", "-p", "cell_report", "-p", "workers", "-n", "auto")
 NEVER = threading.Event()
-
-
-@dataclass(frozen=True)
-class InstalledCell(Cell):
-    """A cell that stands for the packages of this machine instead of a row of the matrix."""
-
-    @property
-    def name(self) -> str:
-        return super().name + "-found"
-
-    @property
-    def floating(self) -> bool:
-        return False  # its JAX is known
-
-
-def installed_cell(python: str, jax: str, backend: str, jaxlib: str | None = None) -> InstalledCell:
-    platform = Matrix(MATRIX).backends[backend].platform
-    return InstalledCell(jax, python, backend, platform, tier="nightly", jaxlib=jaxlib, as_of=None, requires=())
-
-
-def this_python(backend: str) -> InstalledCell:
-    python = "{}.{}".format(*sys.version_info)
-    return installed_cell(python, version("jax").split("+")[0], backend, version("jaxlib").split("+")[0])
-
-
-def among(cells: Iterable[Cell], folder: Path = RESULTS, recorded: Iterable[str] = ()) -> list[Cell]:
-    """Insert the `-found` runs into the list of cells, in the order of their JAX.
-
-    Args:
-        cells: The cells of the matrix.
-        folder: The `-found` runs with a result in this folder are inserted.
-        recorded: The names of more `-found` runs.
-    """
-    found = list(cells)
-    names = dict.fromkeys([*recorded, *(path.stem for path in sorted(folder.glob("*-found.json")))])
-    new = list(filter(None, map(parse_name, names)))
-    for one in sorted(new, key=lambda one: (Version(one.jax), one.name)):
-        before = [i for i, other in enumerate(found) if not other.floating and Version(other.jax) <= Version(one.jax)]
-        found.insert(max(before, default=-1) + 1, one)
-    return found
-
-
-def parse_name(name: str) -> InstalledCell | None:
-    """The run of that name. `None`: it isn't the name of a `-found` run."""
-    match = NAME.fullmatch(name)
-    try:
-        return match and installed_cell("{}.{}".format(match[1], match[2]), str(Version(match[3])), match[4])
-    except InvalidVersion:
-        return None
 
 
 def missing(pyproject: Path = ROOT / "pyproject.toml") -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from harness import results
 from harness.results import Outcome, Result, record
-from harness.run import device_check, installed_jax
+from harness.run import device_check, installed_cell, installed_jax
 from harness.run.hardware import GPU, Hardware
 from harness.system import processes
 
@@ -54,7 +54,7 @@ time.sleep(600)
 def check(tmp_path, monkeypatch):
     """`check(limit_s, proof=..., pytest=..., speed=...)`: the exit status of a check with these programs."""
     monkeypatch.setattr(processes, "POLL_S", 0.02)
-    monkeypatch.setattr(installed_jax, "version", {"jax": "0.11.2", "jaxlib": "0.11.2"}.__getitem__)
+    monkeypatch.setattr(installed_cell, "version", {"jax": "0.11.2", "jaxlib": "0.11.2"}.__getitem__)
     monkeypatch.setattr(installed_jax, "missing", list)
     monkeypatch.setattr(installed_jax.hardware, "here", lambda: H200)
 
@@ -174,6 +174,6 @@ def test_an_interrupted_check_ends_and_keeps_what_it_has(check, left, result):
 
 @pytest.mark.parametrize("backend", ["cpu", "cuda", "tpu"])
 def test_each_backend_has_a_negative_control(backend):
-    what = installed_jax.installed_cell("3.12", "0.11.2", backend, "0.11.2")
+    what = installed_cell.make("3.12", "0.11.2", backend, "0.11.2")
     hidden = device_check.hidden(type("Ready", (), {"cell": what}))
     assert hidden and (backend != "cpu" or json.loads(hidden["EQX_EXPECT"])["backend"] == "gpu")

@@ -18,7 +18,7 @@ import pytest
 
 from harness import results, rows
 from harness.results import Outcome, Result
-from harness.run import installed_jax
+from harness.run import installed_cell, installed_jax
 from harness.run.environment import Environment
 from harness.run.hardware import Hardware
 from harness.source import fingerprint
@@ -47,7 +47,7 @@ PASSES = "print('3 passed'); report()"
 def jax_is_here(monkeypatch):
     """This Python seems to have that JAX and all other packages."""
     monkeypatch.setattr(processes, "POLL_S", 0.02)
-    monkeypatch.setattr(installed_jax, "version", VERSIONS.__getitem__)
+    monkeypatch.setattr(installed_cell, "version", VERSIONS.__getitem__)
     monkeypatch.setattr(installed_jax, "missing", list)
 
 
@@ -82,14 +82,18 @@ def test_it_expects_the_installed_versions(backend, platform):
     python = "{}.{}".format(*sys.version_info)
     expects = {"python": python, "jax": "0.11.2", "jaxlib": "0.11.2", "backend": platform, "bridge": False}
     particular = {key: rows.load()[0].expects[key] for key in ("package", "versions", "measures")}
-    assert installed_jax.this_python(backend).expects == {"cell": NAME.replace("cpu", backend), **expects, **particular}
+    assert installed_cell.this_python(backend).expects == {
+        "cell": NAME.replace("cpu", backend),
+        **expects,
+        **particular,
+    }
 
 
 def test_no_cell_has_its_name():
     """So its result never replaces the result of a cell, or the other way round."""
     for cell in rows.load():
-        twin = installed_jax.installed_cell(cell.python, cell.jax, cell.backend)
-        named = installed_jax.NAME.fullmatch
+        twin = installed_cell.make(cell.python, cell.jax, cell.backend)
+        named = installed_cell.NAME.fullmatch
         assert twin.name != cell.name and named(twin.name) and not named(cell.name)
 
 
@@ -97,7 +101,7 @@ def test_no_cell_has_its_name():
 def test_a_file_with_another_name_is_ignored(tmp_path, name):
     """A user may have put the file there."""
     (tmp_path / (name + ".json")).write_text("{}")
-    assert installed_jax.among([], tmp_path) == []
+    assert installed_cell.among([], tmp_path) == []
 
 
 def test_in_the_list_it_follows_the_last_older_jax(tmp_path):
@@ -107,13 +111,13 @@ def test_in_the_list_it_follows_the_last_older_jax(tmp_path):
         results.write(Result(name, Outcome.PASSED), tmp_path)
     results.write(Result("py312-jax0.11.2-cuda", Outcome.PASSED), tmp_path)
     cells = rows.load()
-    known = [cell.name for cell in installed_jax.among(cells, tmp_path)]
+    known = [cell.name for cell in installed_cell.among(cells, tmp_path)]
     assert [name for name in known if name not in names] == [cell.name for cell in cells]
     assert known[0] == names[1]
     before = [cell.name for cell in cells if not cell.floating]
     assert known[known.index(names[2]) - 1] == before[-1]
     assert "-jax0.11.2-" in known[known.index(names[0]) - 1] and "-jax0.12" in known[known.index(names[0]) + 1]
-    one = installed_jax.among([], tmp_path)[1]
+    one = installed_cell.among([], tmp_path)[1]
     assert (one.python, one.jax, one.backend, one.platform) == ("3.12", "0.11.2", "cuda", "gpu")
 
 
@@ -192,7 +196,7 @@ def test_the_packages_are_listed_before_the_tests(run, result, monkeypatch, tmp_
 
 def test_a_result_holds_until_the_source_changes(run, result):
     run(PASSES)
-    now = fingerprint.hashes(installed_jax.this_python("cpu"))
+    now = fingerprint.hashes(installed_cell.this_python("cpu"))
     assert results.as_of_now(result(), now) == result()
     assert results.as_of_now(result(), {**now, "source": "another"}).outcome is Outcome.STALE
 
@@ -237,7 +241,7 @@ def test_the_library_is_installed_away_from_the_checkout(run, notes):
 def test_variables_of_libraries_are_kept_and_those_of_jax_and_pytest_are_not(tmp_path):
     machine = {"PYTHONPATH": "/their/own", "LD_LIBRARY_PATH": "/cuda", "JAX_ENABLE_X64": "1", "PYTEST_ADDOPTS": "-x"}
     machine.update(NETRC="/n", SSH_AUTH_SOCK="/s", https_proxy="http://me:secret@proxy", AWS_SECRET_ACCESS_KEY="secret")
-    seen = installed_jax.variables(installed_jax.this_python("cuda"), Environment(tmp_path), machine)
+    seen = installed_jax.variables(installed_cell.this_python("cuda"), Environment(tmp_path), machine)
     assert seen["PYTHONPATH"].split(os.pathsep)[-1] == "/their/own" and seen["LD_LIBRARY_PATH"] == "/cuda"
     assert seen["JAX_PLATFORMS"] == "cuda,cpu" and json.loads(seen["EQX_EXPECT"])["backend"] == "gpu"
     assert not {"JAX_ENABLE_X64", "PYTEST_ADDOPTS", "PYTHONNOUSERSITE", "NETRC", "SSH_AUTH_SOCK"} & seen.keys()
@@ -256,8 +260,8 @@ def test_only_the_pytest_plugins_of_the_suite_are_loaded(run, notes):
 RUNS = """
 import pathlib, sys, tempfile
 sys.path.insert(0, {root!r})
-from harness.run import installed_jax
-installed_jax.version, installed_jax.missing = {versions!r}.__getitem__, lambda: []
+from harness.run import installed_cell, installed_jax
+installed_cell.version, installed_jax.missing = {versions!r}.__getitem__, lambda: []
 tempfile.tempdir = {scratch!r}
 waits = "import os, time; os.write(os.open({pipe!r}, os.O_WRONLY), b'!'); time.sleep(600)"
 sys.exit(installed_jax.run("cpu", pytest=[sys.executable, "-c", waits], folder=pathlib.Path({results!r})))

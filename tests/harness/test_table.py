@@ -29,7 +29,7 @@ from harness import results, rows
 from harness.report import table
 from harness.report.table import grid
 from harness.results import Outcome, Result
-from harness.run import installed_jax
+from harness.run import installed_cell
 from harness.source import pages
 
 # ---- Six outcomes ----------------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def test_stale_says_what_it_was_and_what_changed(form):
 @FORMS
 def test_a_found_python_is_marked_and_has_its_own_row(form):
     """Even if a cell has the same JAX and Python. The result of that cell may differ."""
-    cells = [cell("0.10.1", "cuda"), installed_jax.installed_cell("3.11", "0.10.1", "cuda")]
+    cells = [cell("0.10.1", "cuda"), installed_cell.make("3.11", "0.10.1", "cuda")]
     passed = Result(cells[1].name, Outcome.PASSED, **DATED)
     drawn = form(cells, {passed.cell: passed}, {passed.cell: NOW}, {})
     if form is in_html:
@@ -120,7 +120,7 @@ def test_a_found_python_is_marked_and_has_its_own_row(form):
 
 @FORMS
 def test_a_found_python_is_not_counted_as_a_cell(form):
-    one = installed_jax.installed_cell("3.11", "0.10.1", "cuda")
+    one = installed_cell.make("3.11", "0.10.1", "cuda")
     results_of_it = {**RESULTS, one.name: Result(one.name, Outcome.PASSED, **DATED)}
     without = re.sub(r"\s+", " ", text_of(form()))
     drawn = re.sub(r"\s+", " ", text_of(form([*CELLS, one], results_of_it, {**HASHES, one.name: NOW})))
@@ -295,7 +295,7 @@ def test_results_without_a_cell_are_left_out(tmp_path):
 
 
 def test_a_found_python_with_a_result_is_drawn(tmp_path):
-    one = installed_jax.installed_cell("3.12", "0.10.4", "cuda")
+    one = installed_cell.make("3.12", "0.10.4", "cuda")
     device = {"platform": "gpu", "kind": "NVIDIA H200", "id": 0}
     results.write(Result(one.name, Outcome.PASSED, devices=[device], driver="580.1", **DATED), tmp_path)
     hashes = {**HASHES, one.name: NOW}

@@ -14,7 +14,7 @@ from harness.report.table.grid import Grid
 from harness.results import Outcome, Result, record
 from harness.results.record import RECORD
 from harness.rows import Cell, project
-from harness.run import installed_jax
+from harness.run import installed_cell
 from harness.source import fingerprint, pages
 from harness.system.files import write_whole
 from harness.system.paths import RESULTS, ROOT
@@ -59,13 +59,13 @@ def known(
 ) -> tuple[list[Cell], dict[str, Result]]:
     """The cells and their results, from the published record and from this checkout.
 
-    The runs with the packages of a machine (see `harness.run.installed_jax`) are added as cells.
+    The runs with the packages of a machine (see `harness.run.installed_cell`) are added as cells.
 
     Raises:
         record.RecordError: The record can't be used.
     """
     recorded = record.read(record_path)
-    cells = installed_jax.among(cells, folder, recorded)
+    cells = installed_cell.among(cells, folder, recorded)
     return cells, record.merged(recorded, read_results(cells, folder))
 
 

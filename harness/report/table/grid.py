@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from harness.results import Outcome, Result, as_of_now
 from harness.results.resume import RAN
 from harness.rows import BACKENDS, Cell, Measure, project
-from harness.run.installed_jax import InstalledCell
+from harness.run.installed_cell import InstalledCell
 from harness.system.paths import ROOT
 
 LONGEST_REASON = 240  # characters, in Markdown and in the terminal
@@ -45,7 +45,7 @@ class Entry:
 
     @property
     def found(self) -> bool:
-        """Whether this ran with the packages of a machine (see `harness.run.installed_jax`), and not in a cell."""
+        """Whether this ran with the packages of a machine (see `harness.run.installed_cell`), and not in a cell."""
         return isinstance(self.cell, InstalledCell)
 
     @property
@@ -92,7 +92,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Row:
-    """A JAX on its Python, with an entry per backend. Runs of `harness.run.installed_jax` have their own rows."""
+    """A JAX on its Python, with an entry per backend. Runs of `harness.run.installed_cell` have their own rows."""
 
     jax: str
     python: str
@@ -189,7 +189,7 @@ class Grid:
 
     @property
     def cells(self) -> list[Entry]:
-        """The entries of the matrix, without the runs of `harness.run.installed_jax`."""
+        """The entries of the matrix, without the runs of `harness.run.installed_cell`."""
         return [entry for entry in self.entries if not entry.found]
 
     @property
@@ -211,7 +211,7 @@ class Grid:
 
     @property
     def found_count(self) -> str:
-        """How many runs of `harness.run.installed_jax` there are, in words that follow the number of cells."""
+        """How many runs of `harness.run.installed_cell` there are, in words that follow the number of cells."""
         return ", and {} as found".format(len(self.entries) - len(self.cells)) if self.found else ""
 
     def tally(self, backend: str = "") -> dict[Outcome, int]:
