@@ -42,9 +42,7 @@ Exit status: 0 no cell failed, though some may be "not run" because this machine
 2 wrong usage; 3 a cell that you named can't run here, or no cell could run; 130 after Ctrl-C. Canary cells are shown,
 but they don't change the exit status.
 """
-HERE_EPILOG = """\
-This is for a machine without a Docker engine and without a package index. It needs only what the suite needs.
-"""
+HERE_EPILOG = "This is for a machine without a Docker engine and a package index. It needs only what the suite needs."
 
 Arguments = Callable[[argparse.ArgumentParser], None]
 Command = Callable[[argparse.Namespace], int]

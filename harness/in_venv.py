@@ -115,7 +115,8 @@ def provide(name: str, root: Path, call: Callable[..., int] = signals.call, env:
     if why_not_in(root):
         raise Refused(why_not_in(root))
     if sys.version_info < environment.oldest:
-        raise refused("{}, and this is Python {}.".format(environment.why_oldest, sys.version.split()[0]))
+        message = "{}, and this is Python {}. Choose {}"
+        raise Refused(message.format(environment.why_oldest, sys.version.split()[0], ANOTHER_PYTHON))
     mark = root / name / "ready-{}".format(made_from(environment, root))
     while True:
         lock = locked(root / (name + ".lock"), fcntl.LOCK_SH)
@@ -154,10 +155,6 @@ def make(name: str, root: Path, mark: Path, lock: int, call: Callable[..., int],
             )
             raise Refused(message.format(name, INDEX, ANOTHER_PYTHON))
     mark.touch()
-
-
-def refused(why: str) -> Refused:
-    return Refused("{} Choose {}".format(why, ANOTHER_PYTHON))
 
 
 def remove(root: Path) -> None:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from packaging.version import Version
 from rich.console import Console
 
 from harness import rows
@@ -36,7 +35,7 @@ def run(given: Sequence[str], good: str, bad: str, python: str | None, forget: b
     """
     tests = test_ids(given, ROOT)
     cells = rows.load()
-    pythons = [python for python in matrix_pythons(cells) if interpreters.find(python) is not None]
+    pythons = [python for python in rows.pythons(cells) if interpreters.find(python) is not None]
     found = Index(index.releases("jax"), index.releases("jaxlib"))
     what = plan(found, cells, good, bad, python, pythons)
     uv = uv_path()
@@ -61,10 +60,6 @@ def run(given: Sequence[str], good: str, bad: str, python: str | None, forget: b
             uv=uv,
         )
         return search(what, memory, bench, Report(Console(), what, memory.logs), tests)
-
-
-def matrix_pythons(cells: Sequence[rows.Cell]) -> list[str]:
-    return sorted({cell.python for cell in cells}, key=Version)
 
 
 def interpreter(python: str) -> str:

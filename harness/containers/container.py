@@ -40,12 +40,8 @@ def hashes_of(cells: Iterable[Cell], source: Path = ROOT) -> dict[str, dict[str,
     """For each cell, by name: the hashes that its result would have if it ran in a container now."""
     cells = list(cells)
     hashes = fingerprint.hashes_of(cells, source)
-    found = {name: identity(next(cell for cell in cells if cell.backend == name)) for name in backends(cells)}
+    found = {backend: identity(cell) for backend, cell in {cell.backend: cell for cell in cells}.items()}
     return {cell.name: {**hashes[cell.name], "image": recipe(cell, source), **found[cell.backend]} for cell in cells}
-
-
-def backends(cells: Iterable[Cell]) -> set[str]:
-    return {cell.backend for cell in cells}
 
 
 def identity(cell: Cell) -> dict[str, str]:
@@ -79,7 +75,7 @@ def preflight(cell: Cell) -> Result | None:
         prepare_engine()
         local = engine.is_local()
     except DockerError as error:
-        return _result(cell, error)
+        return Result.of(cell, error.outcome, str(error), where="container")
     # If the engine is on another machine, `devices.check` looks at its devices later.
     refusal = (hardware.check(cell) if local else None) or host.without_lock(cell)
     return refusal and replace(refusal, where="container")
@@ -116,14 +112,10 @@ def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder:
     except engine.Interrupted:
         return Result.of(cell, Outcome.NOT_RUN, "it was interrupted", where="container")
     except DockerError as error:
-        result, set_up_s = _result(cell, error), None
+        result, set_up_s = Result.of(cell, error.outcome, str(error), where="container"), None
     result = started.complete(result, now, set_up_s)
     keep(result, folder)
     return result
-
-
-def _result(cell: Cell, error: DockerError) -> Result:
-    return Result.of(cell, error.outcome, str(error), where="container")
 
 
 def new_log(cell: Cell, folder: Path) -> BinaryIO:
@@ -167,7 +159,7 @@ def build(cell: Cell, log: BinaryIO, cancel: threading.Event, source: Path = ROO
             engine.remove_replaced("harness.cell=" + cell.name)
             return id_file.read_text(encoding="ascii")
     output = failed_step(completed.output)
-    error = understand(output, **package_source.source_of(cell).message_fields()) or understand(completed.output)
+    error = understand(output, **vars(package_source.source_of(cell))) or understand(completed.output)
     if error is not None:
         raise error
     lines = [line.strip() for line in output.splitlines() if line.strip()] or ["docker printed nothing"]

@@ -35,15 +35,15 @@ def images(cells: Sequence[Cell]) -> int:
 
 
 def shell(cell: Cell) -> int:
-    """Open a shell in the cell's image, with the source. Returns the shell's exit status, or 3 if there is no shell."""
-    try:
-        can_be_built(cell)
-        devices.check(cell, SCREEN, threading.Event())
-        image_id = container.build(cell, SCREEN, threading.Event())
-        return shell_with_mount(cell, image_id) if engine.is_local() else shell_with_copy(cell, image_id)
-    except DockerError as error:
-        print("{}: {}".format(cell.name, error), file=sys.stderr)
-        return 3
+    """Open a shell in the cell's image, with the source. Returns the shell's exit status.
+
+    Raises:
+        DockerError: There can be no shell.
+    """
+    can_be_built(cell)
+    devices.check(cell, SCREEN, threading.Event())
+    image_id = container.build(cell, SCREEN, threading.Event())
+    return shell_with_mount(cell, image_id) if engine.is_local() else shell_with_copy(cell, image_id)
 
 
 def can_be_built(cell: Cell) -> None:

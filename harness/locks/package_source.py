@@ -10,15 +10,11 @@ from harness.system.paths import ROOT
 
 @dataclass(frozen=True)
 class Source:
-    """A file that says which packages are installed."""
+    """A file that says which packages are installed. Messages use its fields."""
 
     file: str
     cure: str  # what to do if the file is wrong
     lost: str  # what to do if the index no longer has a package that the file names
-
-    def message_fields(self) -> dict[str, str]:
-        """The fields that the text of a message may use."""
-        return {"file": self.file, "cure": self.cure, "lost": self.lost}
 
 
 # The packages that build our wheel.

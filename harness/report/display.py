@@ -41,16 +41,30 @@ def display(folder: Path = RESULTS) -> Display:
     return Live(console, folder) if live else Plain(console, folder)
 
 
-# ---- On a terminal --------------------------------------------------------------------------------------------------
-
-
 @dataclass
-class Live:
-    """The display for a terminal. The lines of running cells are redrawn at the bottom. Finished cells stay above."""
+class Shown:
+    """What both displays have."""
 
     console: Console
     folder: Path = RESULTS
     eta: Eta = field(default_factory=Eta)
+
+    def end(self, summary: Summary) -> None:
+        """Print the table if there is more than one cell, and then the next moves."""
+        if len(summary.cells) > 1:
+            self.console.print()
+            self.console.print(table.terminal(summary.cells, summary.results, summary.hashes))
+        for line in ending(summary):
+            self.console.print(Text(line, style="yellow"), soft_wrap=True)
+
+
+# ---- On a terminal --------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Live(Shown):
+    """The display for a terminal. The lines of running cells are redrawn at the bottom. Finished cells stay above."""
+
     results: list[Result] = field(default_factory=list)
     spinners: dict[str, Spinner] = field(default_factory=dict)
     drawn: RichLive = field(init=False)
@@ -89,9 +103,6 @@ class Live:
 
     def tick(self) -> None:
         self.drawn.refresh()
-
-    def end(self, summary: Summary) -> None:
-        conclude(self.console, summary)
 
     def show(self, cell: Cell, result: Result, when: str) -> None:
         """Print the result of a cell in columns, and its reason on the next line."""
@@ -152,12 +163,9 @@ def columns(expand: bool = False) -> Table:
 
 
 @dataclass
-class Plain:
+class Plain(Shown):
     """The display without a terminal. It prints a line for each phase, each quarter of the tests, and each result."""
 
-    console: Console
-    folder: Path = RESULTS
-    eta: Eta = field(default_factory=Eta)
     quarters: dict[str, int] = field(default_factory=dict)
 
     def live(self) -> AbstractContextManager[object]:
@@ -207,9 +215,6 @@ class Plain:
     def tick(self) -> None:
         """Do nothing: nothing is redrawn."""
 
-    def end(self, summary: Summary) -> None:
-        conclude(self.console, summary)
-
 
 # ---- Words ----------------------------------------------------------------------------------------------------------
 
@@ -233,15 +238,6 @@ def why_failed(cell: Cell, result: Result, folder: Path, log_lines: int) -> list
         text = log.read_text(encoding="utf-8", errors="replace").rstrip()
         lines += ["", *map(safe, text.splitlines()[-log_lines:]), ""]
     return [*lines, "log: {}".format(log.relative_to(ROOT) if log.is_relative_to(ROOT) else log)]
-
-
-def conclude(console: Console, summary: Summary) -> None:
-    """Print the table if there is more than one cell, and then the next moves."""
-    if len(summary.cells) > 1:
-        console.print()
-        console.print(table.terminal(summary.cells, summary.results, summary.hashes))
-    for line in ending(summary):
-        console.print(Text(line, style="yellow"), soft_wrap=True)
 
 
 def ending(summary: Summary) -> list[str]:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness import locks
+from harness import locks, rows
 from harness.containers import engine
 from harness.containers.docker_errors import DockerError
 from harness.locks import index
@@ -64,7 +64,7 @@ def reach(url: str, opener: index.Opener = urllib.request.urlopen) -> str:
 
 def pythons(cells: Sequence[Cell], find: Find) -> Iterator[Line]:
     """One line for each Python that a cell needs."""
-    for python in sorted({cell.python for cell in cells}, key=Version):
+    for python in rows.pythons(cells):
         found = find(python)
         says = "not here; uv downloads it if it can, or install it: pyenv install {}".format(python)
         if found is not None:
@@ -216,8 +216,7 @@ def needs(backend: str, cells: Sequence[Cell]) -> str:
     if backend == "tpu":
         generations = sorted({generation for cell in cells for generation in cell.supports.tpu})
         return "a TPU VM" + (", {}".format(", ".join(generations)) if generations else "")
-    pythons = sorted({cell.python for cell in cells}, key=Version)
-    return "Python " + _range(pythons)
+    return "Python " + _range(rows.pythons(cells))
 
 
 def _range(versions: Sequence[str]) -> str:

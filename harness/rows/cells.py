@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 from harness.rows.matrix_file import BACKENDS, TIERS, Matrix, MatrixError, Row, check_requirement, project, read_toml
 from harness.system.paths import LOCKS, MATRIX, ROOT
@@ -92,6 +93,11 @@ def pinned(requires: Iterable[str], project: str) -> str | None:
                 if specifier.operator == "==":
                     return specifier.version
     return None
+
+
+def pythons(cells: Iterable[Cell]) -> list[str]:
+    """The Pythons of the cells, oldest first."""
+    return sorted({cell.python for cell in cells}, key=Version)
 
 
 def select(

@@ -96,7 +96,7 @@ def why_no_setup(output: str, source: Source) -> str:
         found = re.search(pattern, output, re.IGNORECASE)
         if found:
             line = " ".join(found[0].split())
-            return message.format(line=line, **source.message_fields())
+            return message.format(line=line, **vars(source))
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error:")]
     last = (errors or lines or ["the output above, or in the log, says why"])[-1]

@@ -260,7 +260,7 @@ SOURCE = Source("the.lock", cure="make lock CELL=the-cell", lost="verify-locks C
 def test_a_known_error_is_explained(name):
     """The explanation is one line. It quotes the important part of the output and names the next move."""
     said, outcome, expected = SAID[name]
-    understood = docker_errors.understand(said, **SOURCE.message_fields())
+    understood = docker_errors.understand(said, **vars(SOURCE))
     assert understood is not None and understood.outcome is outcome
     for words in expected:
         assert words in str(understood)
