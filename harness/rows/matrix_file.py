@@ -124,12 +124,12 @@ class Row:
             raise ValueError("key `python`: expected a version such as 3.11, and got `{}`.".format(self.python))
         if not self.uses:
             raise ValueError("expected at least one of {}, and there is none.".format(", ".join(BACKENDS)))
-        if self.jax in FLOATING:
-            return
+        floating = self.jax in FLOATING
         for key in ("jaxlib", "as_of"):
-            if getattr(self, key) is None:
-                raise ValueError("key `{}` is missing, and only a floating row has none.".format(key))
-        for key in ("jax", "jaxlib"):
+            if floating is not (getattr(self, key) is None):
+                message = "key `{}` {}: a row has none if its `jax` names no release, and only then."
+                raise ValueError(message.format(key, "is given" if floating else "is missing"))
+        for key in () if floating else ("jax", "jaxlib"):
             check_form("key `{}`: expected a version".format(key), Version, getattr(self, key))
 
     @property

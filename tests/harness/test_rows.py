@@ -251,6 +251,11 @@ def test_an_unknown_tier_or_backend_is_refused(cells):
         ('jax = "0.2.18"', 'jax = "0.2.x"', "row 1 (jax 0.2.x): key `jax`: expected a version"),
         ('jaxlib = "0.1.69"', 'jaxlib = "old"', "key `jaxlib`: expected a version, and got `old`."),
         ('jaxlib = "0.1.69"', "", "key `jaxlib` is missing"),
+        (
+            'jax = "latest"',
+            'jax = "latest"\nas_of = 2024-07-15',
+            "row 4 (jax latest): key `as_of` is given: a row has none",
+        ),
         ('cpu = { install = "bridge" }', "", "row 1 (jax 0.2.18): expected at least one of cpu, cuda, tpu"),
         (
             'install = "bridge"',
