@@ -27,6 +27,7 @@ class Project:
     built_from: tuple[str, ...]  # what the wheel is built from
     suite: tuple[str, ...]  # the tests, and what they read: they run in a copy of it
     left_out: tuple[str, ...] = ()  # parts of the suite that no cell reads
+    page_parts: tuple[str, ...] = ()  # regular expressions: what the tests read of a Markdown page; none: all of it
     tests: tuple[str, ...] = ("tests",)  # pytest's arguments that name the tests
     extras: tuple[str, ...] = ()  # the extras of pyproject.toml that the tests need
     # Packages of which the tests need newer releases than the index had on the dates in some rows. For them this date

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.rows import project
 from harness.system.errors import WrongUsage
 from harness.system.files import write_whole
 
@@ -21,13 +22,9 @@ def written(text: str) -> str:
 
 
 def tested(text: str) -> str:
-    """The parts of a page that each cell tests: its Python code, what that prints, and its rows of the API."""
-    patterns = (
-        r"^```python\n.*?^```$",
-        r"^`print\([^\n]*\)` gives:\n\n```text\n.*?^```$",
-        r"^\| \[`[^\n]*$",
-    )
-    return "\n".join(re.findall("|".join(patterns), text, re.MULTILINE | re.DOTALL))
+    """The parts of a page that each cell tests, as the project says. By default, all but the generated part."""
+    parts = project().page_parts
+    return "\n".join(re.findall("|".join(parts), text, re.MULTILINE | re.DOTALL)) if parts else written(text)
 
 
 def read_for_hash(path: Path, part: Callable[[str], str]) -> bytes:

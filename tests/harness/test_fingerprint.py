@@ -221,3 +221,14 @@ def test_a_floating_cell_has_another_hash_each_day(root):
 def test_hashes_of_many_cells_equal_those_of_each(root):
     cells = [cell(), cell("latest", floating=True)]
     assert fingerprint.hashes_of(cells, root) == {one.name: fingerprint.hashes(one, root) for one in cells}
+
+
+def test_without_named_parts_a_whole_page_counts(root, monkeypatch):
+    """Only the generated part doesn't count."""
+    monkeypatch.setattr(pages, "project", lambda: replace(rows.project(), page_parts=()))
+    before = fingerprint.source_hash(root)
+    text = (root / "README.md").read_text()
+    write(root / "README.md", text.replace("a table", "| another |"))
+    assert fingerprint.source_hash(root) == before
+    write(root / "README.md", text.replace("More, by people.", "Less."))
+    assert fingerprint.source_hash(root) != before
