@@ -17,7 +17,8 @@ The packages, lowest first. A package imports only packages above its own item o
   printed, and `pipes`, for `| head`. `errors` end a command with a message. `signals` handles Ctrl-C, and `processes`
   stops what was started. `run_lock` allows one run at a time. `isolation` keeps the settings of the user out.
   `interpreters` finds Pythons, and `uv` the program of that name. `inside` gives the modules that a cell has too.
-- `rows`: `matrix_file` reads matrix.toml. `project` is what is tested, and `cells` are what it is tested on.
+- `rows`: `matrix_file` reads matrix.toml, and jax.toml, which says what is true of JAX for any project. `project` is
+  what is tested, `metadata` what it requires, and `cells` are what it is tested on.
 - `source`: `snapshot` copies what is tested. `fingerprint` hashes it by `hashing`, without the generated parts of its
   `pages`. `wheel` builds the library, and `suite` copies the tests.
   `locks`: `resolve` writes a `lock_file`, with the answers of the package `index`, and `verify` checks it.

@@ -4,16 +4,29 @@ import datetime
 import difflib
 import fnmatch
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name as canonical
 from packaging.version import Version
 
-from harness.rows.matrix_file import BACKENDS, TIERS, Matrix, MatrixError, Row, check_requirement, project, read_toml
-from harness.system.paths import LOCKS, MATRIX, ROOT
+from harness.rows import metadata
+from harness.rows.matrix_file import BACKENDS, JAX, TIERS, Matrix, MatrixError, Row, check_requirement, project
+from harness.rows.project import Project
+from harness.system.paths import HOME, LOCKS, MATRIX, ROOT
+
+TOOLS = ("pytest", "pytest-xdist")  # what runs any suite
+ON_LINUX = {
+    "os_name": "posix",
+    "sys_platform": "linux",
+    "platform_system": "Linux",
+    "platform_machine": "x86_64",
+    "implementation_name": "cpython",
+    "platform_python_implementation": "CPython",
+}
 
 
 class UnknownCell(MatrixError):
@@ -135,16 +148,21 @@ def _unknown(name: str, cells: Sequence[Cell]) -> str:
     return "There is no cell `{}`. {}".format(name, advice)
 
 
-def load(path: Path = MATRIX, pyproject: Path = ROOT / "pyproject.toml") -> list[Cell]:
+def load(path: Path = MATRIX, jax: Path = JAX, home: Path = HOME) -> list[Cell]:
     """All cells of all backends, in the order of the rows.
 
+    Args:
+        path: The `matrix.toml`. The project is in its folder.
+        jax: What is true of JAX for any project.
+        home: The paths in that file are relative to this folder.
+
     Raises:
-        MatrixError: The file can't be read, or it isn't valid.
+        MatrixError: A file can't be read, or it isn't valid.
     """
-    matrix = Matrix(path)
-    tools = suite_requires(pyproject, matrix.project.extras)
+    matrix = Matrix(path, jax, home)
     cells: dict[str, Cell] = {}
     for place, row in matrix.rows.items():
+        tools = suite_requires(path.parent, matrix.project, row.python)
         for backend in row.uses:
             cell = _cell(matrix, "{}, {}".format(place, backend), row, backend, tools)
             if cell.name in cells:
@@ -157,37 +175,38 @@ def load(path: Path = MATRIX, pyproject: Path = ROOT / "pyproject.toml") -> list
 
 def caps(jax: str, path: Path = MATRIX) -> tuple[str, ...]:
     """The requirements that a release of JAX has but doesn't declare. The release needs no row."""
-    return Matrix(path).caps(jax)
+    matrix = Matrix(path)
+    return matrix.caps(jax, names(suite_requires(path.parent, matrix.project)))
 
 
-def suite_requires(
-    file: Path = ROOT / "pyproject.toml", extras: Sequence[str] | None = None, markers: bool = False
-) -> tuple[str, ...]:
-    """The requirements of the library and of its suite in `pyproject.toml`, without JAX.
+def names(requirements: Iterable[str]) -> Iterator[str]:
+    return (Requirement(line).name for line in requirements)
+
+
+def suite_requires(root: Path = ROOT, what: Project | None = None, python: str | None = None) -> tuple[str, ...]:
+    """The requirements of the project and of its suite, without JAX.
 
     Args:
-        file: The `pyproject.toml`.
-        extras: The extras that the suite needs. By default those that the matrix names.
-        markers: Keep the markers, which say for which Python a line is.
-            A cell drops them: an extra package does no harm.
+        root: The folder of the project.
+        what: The project. By default the one of the matrix.
+        python: Keep only what this Python needs on Linux, without the markers that say so. By default keep all, with
+            the markers.
+
+    Raises:
+        MatrixError: A file can't be read, or the project lacks an extra or a group.
     """
-    about = read_toml(file)["project"]
-    known = about.get("optional-dependencies", {})
-    lines = [line for extra in (project().extras if extras is None else extras) for line in known[extra]]
-
-    def expand(lines: Sequence[str]) -> list[str]:
-        found: list[str] = []
-        for line in lines:
-            requirement = Requirement(line)
-            if requirement.name == about["name"]:  # an extra that includes another
-                for extra in sorted(requirement.extras):
-                    found += expand(known[extra])
-            elif requirement.name != "jax":
-                requirement.marker = requirement.marker if markers else None
-                found.append(str(requirement))
-        return found
-
-    return tuple(sorted(set(expand([*about.get("dependencies", ()), *lines])), key=str.lower))
+    what = project() if what is None else what
+    more = (*what.requires, *(line for file in what.requirements for line in metadata.in_file(root / file)))
+    found = metadata.read(root).required(what.extras, what.groups)
+    found += [metadata.requirement_of(line, "matrix.toml, project") for line in more]
+    if python is not None:
+        here = {**ON_LINUX, "python_version": python, "python_full_version": python + ".0", "extra": ""}
+        found = [one for one in found if one.marker is None or one.marker.evaluate(here)]
+        for one in found:
+            one.marker = None
+    lines = {str(one) for one in found if canonical(one.name) not in ("jax", "jaxlib")}
+    lines |= {tool for tool in TOOLS if tool not in {canonical(one.name) for one in found}}
+    return tuple(sorted(lines, key=str.lower))
 
 
 def _cell(
@@ -195,7 +214,7 @@ def _cell(
 ) -> Cell:
     """The row's cell on a backend. `install` names another way to install than the row's."""
     use = row.uses[backend]
-    tables = (matrix.backends[backend], matrix.installs[backend][install or use.install], use)
+    tables = (matrix.backends[backend], matrix.installs[backend][install or use.install or ""], use)
     way = {key: value for table in tables for key, value in vars(table).items() if value is not None}
     values = {"jax": row.jax, "jaxlib": row.jaxlib, "python": row.python, "libtpu": use.libtpu}
 
@@ -219,7 +238,7 @@ def _cell(
         tier=row.tier,
         jaxlib=row.jaxlib,
         as_of=row.as_of,
-        requires=(*requires, *listed, *matrix.caps(row.jax), *tools),
+        requires=(*requires, *listed, *matrix.caps(row.jax, names(tools)), *tools),
         find_links=tuple(way.get("find_links", ())),
         index_url=way.get("index_url"),
         prerelease=way.get("prerelease", False),

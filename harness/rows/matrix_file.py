@@ -1,33 +1,42 @@
-"""Read `matrix.toml`, and check all of it. Each kind of table is a dataclass."""
+"""Read `matrix.toml` and jax.toml, and check all of it. Each kind of table is a dataclass.
+
+jax.toml has what is true of JAX for any project. A `matrix.toml` has the project and its rows. The two make one list of
+tables: those of `matrix.toml` are laid over those of jax.toml.
+"""
 
 import datetime
+import difflib
 import functools
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name as canonical
 from packaging.version import Version
 
 from harness.rows.project import Project
 from harness.system import schema
 from harness.system.errors import WrongUsage
-from harness.system.paths import MATRIX
+from harness.system.paths import HOME, MATRIX
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
+JAX = Path(__file__).with_name("jax.toml")
 BACKENDS = ("cpu", "cuda", "tpu")
 # A run of one tier includes the tiers before it. A canary cell tests unreleased software, so it can't make a run fail.
 TIERS = ("pr", "nightly", "canary")
 FLOATING = ("latest", "nightly")  # the values of `jax` that name no release: such a cell has no lock
+
+OF_JAX = ("numpy", "scipy", "ml_dtypes")  # what JAX itself requires
 
 T = TypeVar("T")
 
@@ -78,6 +87,7 @@ class Backend:
 class Install(Limits):
     """A way to install JAX on a backend."""
 
+    jax: tuple[str, ...] = ()  # the releases that are installed this way, each as bounds; or a floating JAX
     requires: tuple[str, ...]
     requirements: str | None = None
     stands_in_for: str | None = None
@@ -86,12 +96,16 @@ class Install(Limits):
     prerelease: bool | None = None
     base: str | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_bounds(bounds for bounds in self.jax if bounds not in FLOATING)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Use(Limits):
     """In a row: how one backend installs JAX."""
 
-    install: str
+    install: str | None = None  # by default the way that its release is installed
     libtpu: str | None = None
 
 
@@ -102,16 +116,46 @@ class Cap:
     why: str
 
     def __post_init__(self) -> None:
-        check_form("key `jax`: expected bounds such as >=0.4.9,<0.4.16", SpecifierSet, self.jax)
+        check_bounds([self.jax])
+        if not self.requires:
+            raise ValueError("key `requires`: expected requirements such as numpy<2, and there is none.")
         for line in self.requires:
             check_requirement(line)
+
+    @property
+    def package(self) -> str:
+        """The cap counts for a cell that has this package."""
+        return canonical(Requirement(self.requires[0]).name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """What a row has that says only its `jax`."""
+
+    python: str
+    pythons: str  # the oldest and the newest Python that it runs on: "3.9-3.12"
+    as_of: datetime.date | None = None
+    jaxlib: str | None = None  # by default the same version
+    libtpu: str | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"3\.\d+-3\.\d+", self.pythons):
+            raise ValueError(
+                "key `pythons`: expected two versions such as 3.9-3.12, and got `{}`.".format(self.pythons)
+            )
+
+    def runs_on(self, python: str) -> bool:
+        lowest, highest = map(Version, self.pythons.split("-"))
+        return lowest <= Version(python) <= highest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
+    """One JAX. What it leaves out comes from the release; see `Matrix`."""
+
     jax: str
-    python: str
-    tier: str
+    python: str = ""
+    tier: str = "nightly"
     jaxlib: str | None = None
     as_of: datetime.date | None = None
     cpu: Use | None = None
@@ -120,17 +164,18 @@ class Row:
 
     def __post_init__(self) -> None:
         check_choice("tier", self.tier, TIERS)
-        if not re.fullmatch(r"3\.\d+", self.python):
+        if self.python and not re.fullmatch(r"3\.\d+", self.python):
             raise ValueError("key `python`: expected a version such as 3.11, and got `{}`.".format(self.python))
-        if not self.uses:
-            raise ValueError("expected at least one of {}, and there is none.".format(", ".join(BACKENDS)))
-        floating = self.jax in FLOATING
         for key in ("jaxlib", "as_of"):
-            if floating is not (getattr(self, key) is None):
-                message = "key `{}` {}: a row has none if its `jax` names no release, and only then."
-                raise ValueError(message.format(key, "is given" if floating else "is missing"))
-        for key in () if floating else ("jax", "jaxlib"):
-            check_form("key `{}`: expected a version".format(key), Version, getattr(self, key))
+            if self.floating and getattr(self, key) is not None:
+                raise ValueError("key `{}` is given, and `{}` names no release.".format(key, self.jax))
+        for key in () if self.floating else ("jax", "jaxlib"):
+            if getattr(self, key) is not None:
+                check_form("key `{}`: expected a version".format(key), Version, getattr(self, key))
+
+    @property
+    def floating(self) -> bool:
+        return self.jax in FLOATING
 
     @property
     def uses(self) -> dict[str, Use]:
@@ -139,13 +184,16 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Tables:
-    """The whole file."""
+    """Both files."""
 
     project: Project
     backend: dict[str, Backend]
     install: dict[str, dict[str, Install]]
     row: tuple[dict[str, Any], ...]
     cap: tuple[dict[str, Any], ...] = ()
+    release: dict[str, Release] = field(default_factory=dict)
+    generation: dict[str, str] = field(default_factory=dict)  # of TPUs: the releases that run on it
+    landmark: dict[str, str] = field(default_factory=dict)  # releases that stand for others, and why
 
 
 def check_choice(key: str, value: str, among: Iterable[str]) -> None:
@@ -161,6 +209,11 @@ def check_form(expected: str, read: Callable[[str], object], text: str) -> None:
         raise ValueError("{}, and got `{}`.".format(expected, text)) from None
 
 
+def check_bounds(lines: Iterable[str]) -> None:
+    for line in lines:
+        check_form("key `jax`: expected bounds such as >=0.4.9,<0.4.16", SpecifierSet, line)
+
+
 def check_requirement(line: str) -> None:
     check_form("expected requirements such as numpy<2", Requirement, line)
 
@@ -169,32 +222,77 @@ def check_requirement(line: str) -> None:
 
 
 class Matrix:
-    """The tables of the file.
+    """The tables of both files. Each row is complete: what it leaves out comes from the table of its release.
+
+    Args:
+        path: The `matrix.toml`.
+        jax: What is true of JAX for any project.
+        home: The paths in that file are relative to this folder.
 
     Raises:
-        MatrixError: The file can't be read, or it isn't valid.
+        MatrixError: A file can't be read, or it isn't valid.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path = MATRIX, jax: Path = JAX, home: Path = HOME) -> None:
         self.path = path
-        tables = self.build(Tables, read_toml(path))
+        known, own = of_folder(read_toml(jax), home), of_folder(read_toml(path), path.parent)
+        tables = self.build(Tables, laid_over(own, known))
         self.project, self.backends, self.installs = tables.project, tables.backend, tables.install
+        self.releases, self.landmarks, self.generations = tables.release, tables.landmark, tables.generation
         for name in ("backend", "install"):
             if set(getattr(tables, name)) != set(BACKENDS):
                 raise self.error(name, "expected the tables {}.".format(", ".join(BACKENDS)))
-        self._caps = [self.build(Cap, cap, "cap {}".format(number)) for number, cap in enumerate(tables.cap, 1)]
+        with self.at("project"):
+            for backend in self.project.backends:
+                check_choice("backends", backend, BACKENDS)
+        self._caps = [
+            self.build(Cap, cap, "cap {}".format(number))
+            for file in (known, own)
+            for number, cap in enumerate(file.get("cap", ()), 1)
+        ]
+        for backend, ways in self.installs.items():
+            for name, way in ways.items():
+                self._check_install("install.{}.{}".format(backend, name), way, ways)
         # Each row, by a text that tells where it is in the file.
         places = [
             "row {} (jax {})".format(number, row.get("jax", "unknown")) for number, row in enumerate(tables.row, 1)
         ]
-        self.rows = {place: self.build(Row, row, place) for place, row in zip(places, tables.row, strict=True)}
-        for backend, ways in self.installs.items():
-            for name, way in ways.items():
-                self._check_install("install.{}.{}".format(backend, name), way, ways)
-        for place, row in self.rows.items():
-            for backend, use in row.uses.items():
-                with self.at("{}, {}".format(place, backend)):
-                    check_choice("install", use.install, self.installs[backend])
+        self.rows = {
+            place: self._complete(self.build(Row, row, place), place)
+            for place, row in zip(places, tables.row, strict=True)
+        }
+
+    def _complete(self, row: Row, place: str) -> Row:
+        """The row, with what it leaves out."""
+        known = self.releases.get(row.jax)
+        values: dict[str, Any] = {"python": row.python, "as_of": row.as_of, "jaxlib": row.jaxlib}
+        if known is not None:
+            released = {**vars(known), "jaxlib": None if row.floating else known.jaxlib or row.jax}
+            values = {key: value or released[key] for key, value in values.items()}
+        missing = [key for key, value in values.items() if not value and (key == "python" or not row.floating)]
+        if missing:
+            nearest = difflib.get_close_matches(row.jax, self.releases, n=3)
+            advice = "Did you mean {}? ".format(" or ".join(nearest)) if nearest else ""
+            message = "`{}` isn't a release that the harness knows. {}Otherwise the row needs its own {}."
+            raise self.error(place, message.format(row.jax, advice, ", ".join("`{}`".format(key) for key in missing)))
+        uses: dict[str, Any] = row.uses or {backend: Use() for backend in self.project.backends}
+        libtpu = None if known is None else known.libtpu
+        for backend, use in uses.items():
+            with self.at("{}, {}".format(place, backend)):
+                way = use.install or self._way(backend, row.jax)
+                check_choice("install", way, self.installs[backend])
+            uses[backend] = replace(use, install=way, libtpu=use.libtpu or (libtpu if backend == "tpu" else None))
+        if "tpu" in uses and uses["tpu"].generations is None and not row.floating:
+            fitting = [name for name, bounds in self.generations.items() if contains(bounds, row.jax)]
+            uses["tpu"] = replace(uses["tpu"], generations=tuple(fitting))
+        return replace(row, **values, **uses)
+
+    def _way(self, backend: str, jax: str) -> str:
+        for name, way in self.installs[backend].items():
+            if any(bounds == jax or (jax not in FLOATING and contains(bounds, jax)) for bounds in way.jax):
+                return name
+        message = 'the harness knows no way to install JAX {} here. Name one: install = "{}".'
+        raise ValueError(message.format(jax, next(iter(self.installs[backend]), "...")))
 
     def build(self, kind: type[T], data: Any, place: str = "") -> T:
         try:
@@ -214,25 +312,55 @@ class Matrix:
         except ValueError as error:
             raise self.error(place, str(error)) from None
 
-    def caps(self, jax: str) -> tuple[str, ...]:
-        """The requirements that a release of JAX has but doesn't declare."""
+    def caps(self, jax: str, required: Iterable[str] = ()) -> tuple[str, ...]:
+        """The upper bounds that a release of JAX has but doesn't declare.
+
+        Args:
+            jax: The release.
+            required: The packages that the project requires. JAX itself requires others.
+        """
         if jax in FLOATING:
             return ()
-        fitting = [cap for cap in self._caps if SpecifierSet(cap.jax).contains(jax, prereleases=True)]
+        packages = {canonical(name) for name in (*OF_JAX, *required)}
+        fitting = [cap for cap in self._caps if contains(cap.jax, jax) and cap.package in packages]
         return tuple(line for cap in fitting for line in cap.requires)
 
     def requirements(self, file: str) -> tuple[str, ...]:
         """The lines of a requirements file, without comments."""
-        lines = (self.path.parent / file).read_text(encoding="utf-8").splitlines()
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
         return tuple(line for line in (re.sub(r"(^|\s)#.*", "", line).strip() for line in lines) if line)
 
     def _check_install(self, place: str, way: Install, ways: Iterable[str]) -> None:
         with self.at(place):
             if way.stands_in_for is not None:
                 check_choice("stands_in_for", way.stands_in_for, ways)
-            if way.requirements is not None and not (self.path.parent / way.requirements).is_file():
-                message = "key `requirements`: expected a file in the folder of the matrix, and there is no `{}`."
+            if way.requirements is not None and not Path(way.requirements).is_file():
+                message = "key `requirements`: expected a file, and there is no `{}`."
                 raise ValueError(message.format(way.requirements))
+
+
+def contains(bounds: str, jax: str) -> bool:
+    return bounds not in FLOATING and SpecifierSet(bounds).contains(jax, prereleases=True)
+
+
+def laid_over(own: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """The tables of `known`, with the keys of `own` in place of theirs."""
+    both = {
+        key: laid_over(own[key], known[key])
+        for key in own
+        if isinstance(own[key], dict) and isinstance(known.get(key), dict)
+    }
+    return {**known, **own, **both}
+
+
+def of_folder(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The tables of a file, with the paths in the ways to install made relative to a folder."""
+    installs = tables.get("install")
+    for ways in installs.values() if isinstance(installs, dict) else ():
+        for way in ways.values() if isinstance(ways, dict) else ():
+            if isinstance(way, dict) and isinstance(way.get("requirements"), str):
+                way["requirements"] = str(folder / way["requirements"])
+    return tables
 
 
 @functools.cache

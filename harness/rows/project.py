@@ -3,6 +3,10 @@
 import datetime
 from dataclasses import dataclass, field
 
+# What configures pytest, and the tests that are above it. A suite has those of them that the project has.
+CONFIGURATION = ("conftest.py", "pytest.ini", "pyproject.toml", "setup.cfg", "tox.ini")
+RUNNERS = ("pytest", "unittest")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
@@ -21,18 +25,31 @@ class Measure:
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """What is tested, and how. All paths are relative to the checkout."""
+    """What is tested, and how. All paths are relative to the folder of matrix.toml."""
 
-    package: str  # the name to import, and the folder of its source
-    built_from: tuple[str, ...]  # what the wheel is built from
-    suite: tuple[str, ...]  # the tests, and what they read: they run in a copy of it
+    package: str  # the name to import
+    built_from: tuple[str, ...] = ()  # what the wheel is built from; by default all files
+    # The tests, as pytest takes them: folders, files, or names of packages if the tests are `installed`.
+    tests: tuple[str, ...] = ("tests",)
+    installed: bool = False  # the tests are in the package: those that the wheel installs run
+    # What a cell copies: the tests, and what they read. By default the tests, and the files that configure pytest.
+    suite: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()  # parts of the suite that no cell reads
-    page_parts: tuple[str, ...] = ()  # regular expressions: what the tests read of a Markdown page; none: all of it
-    tests: tuple[str, ...] = ("tests",)  # pytest's arguments that name the tests
-    extras: tuple[str, ...] = ()  # the extras of pyproject.toml that the tests need
+    runner: str = "pytest"  # "unittest": pytest also collects what unittest does, and absl's flags have their defaults
+    arguments: tuple[str, ...] = ()  # more arguments of pytest
+    backends: tuple[str, ...] = ("cpu",)  # those of a row that names none
+
+    # What the tests need besides what the wheel requires: extras, dependency groups (PEP 735), files of requirements,
+    # and requirements. If only a build says what the wheel requires, `requires` has that too.
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
     # Packages of which the tests need newer releases than the index had on the dates in some rows. For them this date
     # applies instead, if it is later.
     not_before: dict[str, datetime.date] = field(default_factory=dict)
+
+    page_parts: tuple[str, ...] = ()  # regular expressions: what the tests read of a Markdown page; none: all of it
     plugins: tuple[str, ...] = ()  # pytest plugins that the tests need; `here` loads no others
     repeatable: tuple[str, ...] = ()  # pytest's arguments for which two runs do the same; a bisection adds them
     versions: tuple[str, ...] = ()  # packages whose versions a result lists, besides JAX and pytest
@@ -40,6 +57,22 @@ class Project:
     summary: str = ""  # the page in which its summary is drawn
     speed: tuple[str, ...] = ()  # a program that `here --check` runs, and its arguments
     measure: tuple[Measure, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.runner not in RUNNERS:
+            message = "key `runner`: expected one of {}, and got `{}`."
+            raise ValueError(message.format(", ".join(RUNNERS), self.runner))
+        if not self.suite:
+            tests = () if self.installed else tuple(test.partition("::")[0] for test in self.tests)
+            object.__setattr__(self, "suite", (*tests, *CONFIGURATION))
+
+    @property
+    def pytest(self) -> tuple[str, ...]:
+        """The arguments of pytest that choose the tests and say how they run."""
+        installed = ("--pyargs",) * self.installed
+        # unittest's own pattern, and pytest's. `absl_flags` is a plugin in docker/inside.
+        collected = ("-o", "python_files=test*.py *_test.py", "-p", "absl_flags") * (self.runner == "unittest")
+        return (*collected, *self.arguments, *installed, *self.tests)
 
     @property
     def record(self) -> str:

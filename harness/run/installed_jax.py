@@ -44,13 +44,9 @@ PLUGINS = ("-p", "proof_of_place", "-p", "cell_report", "-p", "workers", "-n", "
 NEVER = threading.Event()
 
 
-def missing(pyproject: Path = ROOT / "pyproject.toml") -> list[str]:
+def missing(root: Path = ROOT) -> list[str]:
     """The requirements of the library and its suite that this Python doesn't meet."""
-    return [
-        line
-        for line in ("jax", "jaxlib", *rows.suite_requires(pyproject, markers=True))
-        if not is_met(Requirement(line))
-    ]
+    return [line for line in ("jax", "jaxlib", *rows.suite_requires(root)) if not is_met(Requirement(line))]
 
 
 def is_met(requirement: Requirement) -> bool:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+HOME = ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
 MATRIX = ROOT / "matrix.toml"
 LOCKS = ROOT / "locks"

@@ -1,4 +1,4 @@
-"""The tables `[project]` and `[backend]` of a small matrix.toml. A test appends its own rows."""
+"""The table `[project]` of a small matrix.toml, and the tables `[backend]` of a small jax.toml. A test appends more."""
 
 PROJECT = """
 [project]
@@ -7,8 +7,9 @@ built_from = ["equinox", "pyproject.toml", "README.md", "LICENSE"]
 suite = ["tests", "examples", "docs", "pyproject.toml", "README.md"]
 left_out = ["tests/harness"]
 extras = ["test"]
+backends = ["cpu"]
 """
-BACKENDS = PROJECT + "".join(
+BACKENDS = "".join(
     '[backend.{}]\nplatform = "{}"\nbase = "python:{{python}}-slim"\n'.format(name, platform)
     for name, platform in (("cpu", "cpu"), ("cuda", "gpu"), ("tpu", "tpu"))
 )

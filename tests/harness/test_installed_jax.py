@@ -142,8 +142,8 @@ def test_a_package_is_missing_if_it_is_absent_or_of_a_wrong_release(monkeypatch,
         return there[name]
 
     monkeypatch.setattr(installed_jax, "version", version)
-    project = tmp_path / "pyproject.toml"
-    project.write_text(
+    monkeypatch.setattr(rows.cells, "project", lambda: rows.Project(package="x", extras=("test",)))
+    (tmp_path / "pyproject.toml").write_text(
         """
         [project]
         name = "x"
@@ -152,7 +152,8 @@ def test_a_package_is_missing_if_it_is_absent_or_of_a_wrong_release(monkeypatch,
         test = ["optax!=0.1.8", "pytest", "tqdm>=4", "old; python_version < '3.10'", "new; python_version >= '3.10'"]
         """
     )
-    assert installed_jax.missing(project) == ["jaxlib", 'new; python_version >= "3.10"', "optax!=0.1.8", "pytest"]
+    missing = ["jaxlib", 'new; python_version >= "3.10"', "optax!=0.1.8", "pytest", "pytest-xdist"]
+    assert installed_jax.missing(tmp_path) == missing
 
 
 def test_without_the_device_nothing_is_run(run, monkeypatch, tmp_path):

@@ -7,12 +7,13 @@ import pytest
 from jax_bridge import releases
 from packaging.requirements import Requirement
 from packaging.version import Version
-from small_matrix import BACKENDS
+from small_matrix import BACKENDS, PROJECT
 
 from harness import rows
+from harness.rows import matrix_file
 from harness.system.paths import MATRIX
 
-PROJECT = """
+PYPROJECT = """
 [project]
 name = "equinox"
 dependencies = ["jax>=0.2.18", "numpy", "typing_extensions>=4.2"]
@@ -22,7 +23,8 @@ test = ["equinox[examples]", "pytest"]
 lint = ["ruff"]
 """
 
-LIST = (
+# What is true of JAX, as jax.toml says it
+JAX = (
     BACKENDS
     + """
 [install.cpu.archive]
@@ -33,8 +35,10 @@ requires = ["jax=={jax}"]
 requirements = "bridge.txt"
 stands_in_for = "archive"
 [install.cpu.index]
+jax = [">=0.4,<0.5", ">=0.6"]
 requires = ["jax=={jax}", "jaxlib=={jaxlib}"]
 [install.cpu.latest]
+jax = ["latest"]
 requires = ["jax"]
 [install.cuda.plugin]
 requires = ["jax[cuda12]=={jax}"]
@@ -49,6 +53,23 @@ jax = "<0.4"
 requires = ["numpy<1.23"]
 why = "it is old"
 
+[[cap]]
+jax = "<0.4"
+requires = ["optax==0.1.2", "chex==0.1.2"]
+why = "it is old too"
+
+[generation]
+v2 = ">=0.2"
+v4 = ">=0.6"
+
+[release]
+"0.4.31" = { python = "3.11", pythons = "3.9-3.12", as_of = 2024-09-01, libtpu = "0.0.8" }
+"0.4.37" = { jaxlib = "0.4.36", python = "3.12", pythons = "3.9-3.13", as_of = 2025-01-09 }
+"0.5.0" = { python = "3.12", pythons = "3.9-3.13", as_of = 2025-02-09 }
+latest = { python = "3.14", pythons = "3.12-3.14" }
+"""
+)
+ROWS = """
 [[row]]
 jax = "0.2.18"
 jaxlib = "0.1.69"
@@ -81,22 +102,22 @@ python = "3.13"
 tier = "canary"
 cpu = { install = "latest" }
 """
-)
+LIST = PROJECT + ROWS
 
 BRIDGE = "# what the bridge needs\njaxlib==0.4.13   # the oldest\n\nml_dtypes==0.2.0\n"
 
 
 @pytest.fixture
 def load(tmp_path):
-    """`load(old, new)` reads the list above, with `old` replaced by `new`."""
+    """`load(old, new)` reads the list above, with `old` replaced by `new` in both files."""
 
-    def load_changed(old="", new="", text=LIST):
-        assert old in text, old
+    def load_changed(old="", new="", text=LIST, pyproject=PYPROJECT):
+        assert old in text + JAX, old
         (tmp_path / "bridge.txt").write_text(BRIDGE)
-        (tmp_path / "pyproject.toml").write_text(PROJECT)
-        path = tmp_path / "matrix.toml"
-        path.write_text(text.replace(old, new, 1) if old else text)
-        return rows.load(path, tmp_path / "pyproject.toml")
+        (tmp_path / "pyproject.toml").write_text(pyproject)
+        for name, content in (("matrix.toml", text), ("jax.toml", JAX)):
+            (tmp_path / name).write_text(content.replace(old, new, 1) if old else content)
+        return rows.load(tmp_path / "matrix.toml", tmp_path / "jax.toml", tmp_path)
 
     return load_changed
 
@@ -107,6 +128,105 @@ def cells(load):
 
 
 # The cells of a row
+
+
+SHORT = PROJECT + '[[row]]\njax = "0.4.31"\n'
+
+
+def test_a_row_needs_only_its_jax(load):
+    """The rest comes from what is known of the release, the backends from the project."""
+    (cell,) = load(text=SHORT)
+    assert (cell.name, cell.tier, cell.jaxlib) == ("py311-jax0.4.31-cpu", "nightly", "0.4.31")
+    assert cell.as_of == datetime.date(2024, 9, 1)
+    assert cell.requires[:2] == ("jax==0.4.31", "jaxlib==0.4.31")
+    cells = load('["cpu"]', '["cpu", "tpu"]', SHORT + 'tpu = { install = "pinned" }')
+    assert [(one.backend, one.requires[1], one.supports.tpu) for one in cells] == [("tpu", "libtpu==0.0.8", ("v2",))]
+
+
+def test_a_row_overrides_what_is_known_of_its_release(load):
+    (cell,) = load(text=SHORT + 'python = "3.12"\njaxlib = "0.4.30"\nas_of = 2024-10-01\ntier = "pr"\n')
+    assert (cell.name, cell.tier, cell.jaxlib) == ("py312-jax0.4.31-cpu", "pr", "0.4.30")
+    assert cell.as_of == datetime.date(2024, 10, 1)
+
+
+def test_a_release_may_have_the_jaxlib_of_an_older_one(load):
+    (cell,) = load(text=SHORT.replace("0.4.31", "0.4.37"))
+    assert (cell.jax, cell.jaxlib) == ("0.4.37", "0.4.36")
+
+
+def test_a_floating_row_needs_only_its_jax(load):
+    (cell,) = load(text=SHORT.replace("0.4.31", "latest"))
+    assert (cell.name, cell.requires[0], cell.as_of) == ("py314-jaxlatest-cpu", "jax", None)
+
+
+def test_the_way_to_install_is_that_of_the_release(load):
+    """Each way names its releases. Without one, the row is refused."""
+    with pytest.raises(rows.MatrixError, match=re.escape("no way to install JAX 0.5.0 here")):
+        load(text=SHORT.replace("0.4.31", "0.5.0"))
+    (cell,) = load(text=SHORT.replace("0.4.31", "0.5.0") + 'cpu = { install = "latest" }\n')
+    assert cell.requires[0] == "jax"
+
+
+def test_a_project_overrides_a_part_of_a_way_to_install(load):
+    (cell,) = load(text=SHORT + '[install.cpu.index]\nbase = "my/image"\n')
+    assert (cell.base, cell.requires[0]) == ("my/image", "jax==0.4.31")
+
+
+def test_a_project_adds_caps(load):
+    (cell,) = load(text=SHORT + '[[cap]]\njax = "<0.5"\nrequires = ["optax<0.3"]\nwhy = "of ours"\n')
+    assert "optax<0.3" in cell.requires
+
+
+REQUIRING = """
+[project]
+name = "Some.Thing"
+requires-python = ">=3.9"
+dependencies = ["jax>=0.4", "jaxlib>=0.4", "numpy<2; python_version < '3.12'", "numpy>=2; python_version >= '3.12'"]
+[project.optional-dependencies]
+Test = ["some-thing[more]", "pywin32; sys_platform == 'win32'", "pytest>=7"]
+more = ["more; python_version < '3.11'"]
+[dependency-groups]
+dev = ["pytest-xdist>=3", {include-group = "types"}]
+types = ["mypy"]
+"""
+
+
+def test_a_cell_requires_what_its_python_needs(load, tmp_path):
+    """Also from dependency groups, files and the list in the matrix. Never JAX, and always what runs the suite."""
+    (tmp_path / "more.txt").write_text("# more\n-r base.txt  # too\n--index-url x\nchex >= 0.1 \\\n --hash=sha256:0\n")
+    (tmp_path / "base.txt").write_text("absl-py==2.1\n")
+    more = 'groups = ["dev"]\nrequirements = ["more.txt"]\nrequires = ["jax", "attrs"]\n'
+    text = SHORT.replace("[[row]]", more + "[[row]]")
+    (cell,) = load(text=text, pyproject=REQUIRING)
+    expected = ["absl-py==2.1", "attrs", "chex>=0.1", "mypy", "numpy<2", "pytest-xdist>=3", "pytest>=7"]
+    assert list(cell.requires[2:]) == expected
+    (cell,) = load(text=text + 'python = "3.12"\n', pyproject=REQUIRING)
+    assert "numpy>=2" in cell.requires and "numpy<2" not in cell.requires
+    (cell,) = load('extras = ["test"]\n', "", SHORT, REQUIRING.replace("numpy", "scipy"))
+    assert cell.requires[2:] == ("pytest", "pytest-xdist", "scipy<2")
+
+
+PKG_INFO = """\
+Metadata-Version: 2.1
+Name: something
+Requires-Python: >=3.9
+Requires-Dist: jax>=0.4
+Requires-Dist: numpy>=1.20
+Provides-Extra: test
+Requires-Dist: chex; extra == "test"
+Requires-Dist: old; (python_version < "3.9") and extra == 'test'
+Requires-Dist: new ; python_version >= "3.9" and extra == "test"
+
+Requires-Dist: a line of the description
+"""
+
+
+@pytest.mark.parametrize("pyproject", ["[build-system]", '[project]\nname = "x"\ndynamic = ["dependencies"]'])
+def test_a_source_distribution_has_what_pyproject_leaves_to_the_build(load, tmp_path, pyproject):
+    (tmp_path / "PKG-INFO").write_text(PKG_INFO)
+    (cell,) = load('extras = ["test"]\n' * ("dynamic" in pyproject), "", SHORT, pyproject)
+    tools = ("chex", "new", "numpy>=1.20", "pytest", "pytest-xdist")
+    assert cell.requires[2:] == (tools if "dynamic" not in pyproject else tools[2:])
 
 
 def test_names_are_derived_in_the_order_of_the_rows(cells):
@@ -121,7 +241,7 @@ def test_names_are_derived_in_the_order_of_the_rows(cells):
 
 
 def test_a_cell_requires_jax_its_caps_and_the_tools_of_the_suite(cells):
-    tools = ("numpy", "optax!=0.1.8", "pytest", "typing_extensions>=4.2")
+    tools = ("numpy", "optax!=0.1.8", "pytest", "pytest-xdist", "typing_extensions>=4.2")
     assert cells["py311-jax0.4.30-cpu"].requires == ("jax==0.4.30", "jaxlib==0.4.30", *tools)
     assert cells["py311-jax0.4.30-tpu"].requires == ("jax==0.4.30", "libtpu==0.0.7", *tools)
     assert cells["py39-jax0.2.18-cpu"].requires == (
@@ -129,6 +249,8 @@ def test_a_cell_requires_jax_its_caps_and_the_tools_of_the_suite(cells):
         "jaxlib==0.4.13",
         "ml_dtypes==0.2.0",
         "numpy<1.23",
+        "optax==0.1.2",
+        "chex==0.1.2",
         *tools,
     )
 
@@ -182,8 +304,17 @@ def test_the_base_image_comes_from_the_backend_unless_the_install_table_has_its_
 
 def test_caps_are_known_for_releases_without_a_row(load, tmp_path):
     load()
-    assert rows.caps("0.3.7", tmp_path / "matrix.toml") == ("numpy<1.23",)
-    assert rows.caps("0.5.0", tmp_path / "matrix.toml") == ()
+    matrix = matrix_file.Matrix(tmp_path / "matrix.toml", tmp_path / "jax.toml", tmp_path)
+    assert matrix.caps("0.3.7") == ("numpy<1.23",)
+    assert matrix.caps("0.5.0", ["optax"]) == matrix.caps("latest", ["optax"]) == ()
+
+
+def test_a_cap_counts_only_for_a_project_that_requires_its_package(load, tmp_path):
+    """JAX itself requires NumPy. The project needn't, and no cap adds a package to its cells."""
+    load()
+    matrix = matrix_file.Matrix(tmp_path / "matrix.toml", tmp_path / "jax.toml", tmp_path)
+    assert matrix.caps("0.3.7", ["Optax"]) == ("numpy<1.23", "optax==0.1.2", "chex==0.1.2")
+    assert matrix.caps("0.3.7", ["chex"]) == ("numpy<1.23",)
 
 
 # Selecting cells
@@ -233,7 +364,6 @@ def test_an_unknown_tier_or_backend_is_refused(cells):
     ("old", "new", "message"),
     [
         ('tier = "pr"', 'teir = "pr"', "row 1 (jax 0.2.18): key `teir` is unknown. Did you mean `tier`?"),
-        ('tier = "pr"', "", "row 1 (jax 0.2.18): key `tier` is missing: expected a string."),
         (
             'tier = "pr"',
             'tier = "often"',
@@ -245,18 +375,38 @@ def test_an_unknown_tier_or_backend_is_refused(cells):
             "row 1 (jax 0.2.18): key `as_of`: expected a date such as 2023-07-10, without quotes",
         ),
         ("2024-07-15", "2024-07-15T00:00:00", "key `as_of`: expected a date"),
-        ("as_of = 2024-07-15", "", "key `as_of` is missing"),
+        ("as_of = 2024-07-15", "", "Otherwise the row needs its own `as_of`."),
         ('python = "3.9"', "python = 3.9", "key `python`: expected a string, and got 3.9."),
         ('python = "3.9"', 'python = "39"', "key `python`: expected a version such as 3.11, and got `39`."),
         ('jax = "0.2.18"', 'jax = "0.2.x"', "row 1 (jax 0.2.x): key `jax`: expected a version"),
         ('jaxlib = "0.1.69"', 'jaxlib = "old"', "key `jaxlib`: expected a version, and got `old`."),
-        ('jaxlib = "0.1.69"', "", "key `jaxlib` is missing"),
+        ('jaxlib = "0.1.69"', "", "row 1 (jax 0.2.18): `0.2.18` isn't a release that the harness knows."),
+        (
+            'jax = "0.4.30"\njaxlib = "0.4.30"',
+            'jax = "0.4.33"',
+            "`0.4.33` isn't a release that the harness knows. Did you mean 0.4.37 or 0.4.31?",
+        ),
+        ('jax = "0.4.30"\njaxlib = "0.4.30"', "jax = 0.4", "row 2 (jax 0.4): key `jax`: expected a string"),
         (
             'jax = "latest"',
             'jax = "latest"\nas_of = 2024-07-15',
-            "row 4 (jax latest): key `as_of` is given: a row has none",
+            "row 4 (jax latest): key `as_of` is given, and `latest` names no release.",
         ),
-        ('cpu = { install = "bridge" }', "", "row 1 (jax 0.2.18): expected at least one of cpu, cuda, tpu"),
+        (
+            'cpu = { install = "bridge" }',
+            "",
+            "row 1 (jax 0.2.18), cpu: the harness knows no way to install JAX 0.2.18 here. Name one: install =",
+        ),
+        (
+            'backends = ["cpu"]',
+            'backends = ["gpu"]',
+            "project: key `backends`: expected one of cpu, cuda, tpu, and got",
+        ),
+        ('extras = ["test"]', 'extras = ["tests"]', "the project has no extra `tests`: it has examples, lint, test."),
+        ('extras = ["test"]', 'groups = ["dev"]', "the project has no dependency group `dev`: it has none."),
+        ('extras = ["test"]', 'requires = ["a b"]', "matrix.toml, project: expected requirements such as numpy<2"),
+        ('[">=0.4,<0.5", ">=0.6"]', '["0.4"]', "install.cpu.index: key `jax`: expected bounds such as >=0.4.9,<0.4.16"),
+        ('"3.9-3.12"', '"3.9"', "release.0.4.31: key `pythons`: expected two versions such as 3.9-3.12"),
         (
             'install = "bridge"',
             'install = "brigde"',
@@ -277,12 +427,16 @@ def test_an_unknown_tier_or_backend_is_refused(cells):
             'stands_in_for = "museum"',
             "install.cpu.bridge: key `stands_in_for`: expected one of",
         ),
-        ('requirements = "bridge.txt"', 'requirements = "other.txt"', "there is no `other.txt`"),
+        (
+            'requirements = "bridge.txt"',
+            'requirements = "other.txt"',
+            "install.cpu.bridge: key `requirements`: expected a file, and there is no",
+        ),
         ('platform = "gpu"', "", "backend.cuda: key `platform` is missing"),
         ("[backend.cuda]", "[backend.rocm]", "backend: expected the tables cpu, cuda, tpu."),
-        ("[[cap]]", "[cap]", "key `cap`: expected tables, each below its name in double brackets"),
+        (ROWS, "[row]", "key `row`: expected tables, each below its name in double brackets"),
         ("[[cap]]", "[[caps]]", "matrix.toml: key `caps` is unknown. Did you mean `cap`?"),
-        ("[[cap]]", "[[cap]", "matrix.toml isn't TOML"),
+        ("[[row]]", "[[row]", "matrix.toml isn't TOML"),
         (
             'jax = "0.4.30"\njaxlib = "0.4.30"\npython = "3.11"',
             'jax = "0.2.18"\njaxlib = "0.4.30"\npython = "3.9"',
@@ -301,12 +455,36 @@ def test_a_missing_list_is_refused(tmp_path):
         rows.load(tmp_path / "matrix.toml")
 
 
+def test_a_missing_file_of_requirements_is_refused(load):
+    with pytest.raises(rows.MatrixError, match="no.txt can't be read"):
+        load('extras = ["test"]', 'requirements = ["no.txt"]')
+
+
 # The list itself
 
 
 @pytest.fixture(scope="module")
 def ours():
     return rows.load()
+
+
+def test_what_is_known_of_jax_is_complete(ours):
+    """Each release has exactly one way to be installed on the CPU, and the landmarks are releases."""
+    matrix = matrix_file.Matrix()
+    for jax, release in matrix.releases.items():
+        ways = [name for name, way in matrix.installs["cpu"].items() if any(fits(jax, bounds) for bounds in way.jax)]
+        assert len(ways) == 1, (jax, ways)
+        assert release.runs_on(release.python)
+        assert jax in matrix_file.FLOATING or release.as_of is not None
+        if ways == ["bridge"]:
+            python = tuple(map(int, release.python.split(".")))
+            assert releases.refuses_jax(jax) is None and releases.refuses_python(python, jax) is None
+    assert set(matrix.landmarks) <= set(matrix.releases)
+    assert {cell.jax for cell in ours} <= set(matrix.releases)
+
+
+def fits(jax, bounds):
+    return bounds == jax or (jax not in matrix_file.FLOATING and matrix_file.contains(bounds, jax))
 
 
 def test_every_jax_minor_release_is_on_every_backend(ours):

@@ -22,7 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from small_matrix import BACKENDS
+from small_matrix import PROJECT
 
 from harness import rows
 from harness.source import fingerprint, wheel
@@ -98,7 +98,7 @@ def template(tmp_path_factory):
     (root / "equinox" / "__init__.py").write_text("raise ImportError('this is the checkout, and not the wheel')\n")
     (root / "docker" / "inside" / "pytest.py").write_text(PYTEST)
     rows = [ROW.format(jax=jax, python=PYTHON) for jax in RELEASES]
-    (root / "matrix.toml").write_text(BACKENDS + MATRIX + "".join(rows))
+    (root / "matrix.toml").write_text(PROJECT + MATRIX + "".join(rows))
     small = make_wheel(root / "wheels", "small")
     digest = hashlib.sha256(small.read_bytes()).hexdigest()
     for name in (FIRST, SECOND):
