@@ -46,6 +46,7 @@ from harness.source import snapshot, suite
 from harness.source.wheel import BuildFailed
 from harness.system import interpreters, isolation, signals
 from harness.system.paths import RESULTS
+from harness.system.program import typed
 from harness.system.run_lock import AlreadyRunning, hold_lock
 from harness.system.safe_text import safe
 from harness.system.uv import uv_path
@@ -113,10 +114,8 @@ def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
                 rows.select(list(CELLS.values()), [name])
             except rows.UnknownCell as error:
                 stop(2, str(error))
-            stop(
-                2,
-                "`{0}` is a pattern, and tox needs names of cells. Type: python -m harness run '{0}'".format(name),
-            )
+            message = "`{}` is a pattern, and tox needs names of cells. Type: {}"
+            stop(2, message.format(name, typed("run", "'{}'".format(name))))
     if options.command not in RUNS or getattr(options, "list_envs", False) or getattr(options, "show_config", False):
         return
     if not names:

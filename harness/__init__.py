@@ -17,6 +17,7 @@ The packages, lowest first. A package imports only packages above its own item o
   printed, and `pipes`, for `| head`. `errors` end a command with a message. `signals` handles Ctrl-C, and `processes`
   stops what was started. `run_lock` allows one run at a time. `isolation` keeps the settings of the user out.
   `interpreters` finds Pythons, and `uv` the program of that name. `inside` gives the modules that a cell has too.
+  `program` is the name of this command.
 - `rows`: `matrix_file` reads matrix.toml, and jax.toml, which says what is true of JAX for any project. `project` is
   what is tested, `metadata` what it requires, and `cells` are what it is tested on.
 - `source`: `snapshot` copies what is tested. `fingerprint` hashes it by `hashing`, without the generated parts of its
@@ -34,7 +35,8 @@ The packages, lowest first. A package imports only packages above its own item o
   knows the base images, `devices` gives the container its device, and `docker_errors` explains Docker's errors.
   `interactive` builds images and opens shells.
 - `report`: `display` shows the progress, and `eta` estimates the time that is left. `table` draws all results, with a
-  mark from `outcome_style` for each outcome. `doctor` shows what this machine has.
+  mark from `outcome_style` for each outcome. `pull_request` writes it as a comment. `doctor` shows what this machine
+  has.
   `bisect`: finds the JAX release that broke a test.
 
 The code that runs inside a cell is in docker/inside.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.system import isolation, safe_text, signals
 from harness.system.errors import CannotGoOn, HarnessError, WrongUsage, explain_os_error
+from harness.system.program import PROGRAM, typed
 
 if TYPE_CHECKING:
     from harness.rows import Cell
@@ -25,10 +26,10 @@ results/, with a proof that the tests ran on the device of the cell.
 """
 EPILOG = """\
 To begin:
-  python -m harness doctor                        what this machine has, and which cells can run on it
-  python -m harness run py311-jax0.4.30-cpu       run one cell
-  python -m harness run --tier nightly --backend cpu
-  python -m harness table                         the results of all cells
+  {program} doctor                        what this machine has, and which cells can run on it
+  {program} run py311-jax0.4.30-cpu       run one cell
+  {program} run --tier nightly --backend cpu
+  {program} table                         the results of all cells
 
 To run some tests of one cell, or to use a debugger: tox -e CELL -- -k tree_at --pdb
 
@@ -121,6 +122,9 @@ def github_arguments(parser: argparse.ArgumentParser) -> None:
     collect = jobs.add_parser("collect", help="copy the results from the artifacts of jobs to results/")
     collect.add_argument("folder", metavar="FOLDER", type=Path, help="it holds one folder for each artifact")
     jobs.add_parser("summary", help="print the table as Markdown for $GITHUB_STEP_SUMMARY, and write no file")
+    comment = jobs.add_parser("comment", help="write the table as the comment on the pull request that started the job")
+    comment.add_argument("table", metavar="FILE", type=Path, help="the table as Markdown")
+    comment.add_argument("--about", metavar="PROJECT", default=".", help="what is tested; each has its own comment")
 
 
 def positive(text: str) -> int:
@@ -259,20 +263,26 @@ def shell(options: argparse.Namespace) -> int:
 
 @command(github_arguments)
 def github(options: argparse.Namespace) -> int:
-    """Do the work of a GitHub job: list the cells, collect the results, print the summary."""
+    """Do the work of a GitHub job: list the cells, collect the results, print the summary, write the comment."""
     import json
-
-    from harness import rows
-    from harness.report import table
-    from harness.results import artifacts
 
     if options.job == "cells":
         keys = ("name", "python", "backend", "tier")
         print("cells=" + json.dumps([{key: getattr(cell, key) for key in keys} for cell in chosen(options)]))
     elif options.job == "collect":
+        from harness.results import artifacts
+
         artifacts.collect(options.folder)
-    else:
+    elif options.job == "summary":
+        from harness import rows
+        from harness.report import table
+
         print(table.summary(rows.load()))
+    else:  # where the job has no project
+        from harness.report import pull_request
+
+        text = options.table.read_text(encoding="utf-8")
+        print(pull_request.comment(text, options.about, pull_request.PullRequest.of_this_job()))
     return 0
 
 
@@ -293,8 +303,8 @@ def chosen(options: argparse.Namespace, tier: str | None = None) -> "list[Cell]"
         asked = [", ".join(options.cells)] * bool(options.cells)
         asked += ["of the backend {}".format(options.backend)] * bool(options.backend)
         asked += ["of the tier {}".format(tier)] * bool(tier)
-        message = "There is no cell that is {}. `python -m harness list` lists all cells."
-        raise WrongUsage(message.format(" and ".join(asked)))
+        message = "There is no cell that is {}. `{}` lists all cells."
+        raise WrongUsage(message.format(" and ".join(asked), typed("list")))
     return cells
 
 
@@ -356,7 +366,7 @@ def fits(backend: str) -> bool:
 def parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     result = argparse.ArgumentParser(
-        prog="python -m harness", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw
+        prog=PROGRAM, description=DESCRIPTION, epilog=EPILOG.format(program=PROGRAM), formatter_class=raw
     )
     subcommands = result.add_subparsers(required=True, title="Commands", metavar="COMMAND")
     for name, (function, arguments, epilog) in COMMANDS.items():

@@ -19,6 +19,7 @@ from harness.source import fingerprint, snapshot, suite, wheel
 from harness.system import interpreters
 from harness.system.errors import CannotGoOn, WrongUsage
 from harness.system.paths import RESULTS, ROOT, WORK
+from harness.system.program import typed
 from harness.system.run_lock import hold_lock
 from harness.system.uv import uv_path
 
@@ -78,7 +79,8 @@ def test_ids(given: Sequence[str], root: Path) -> list[str]:
         if test
     ]
     if not ids:
-        raise WrongUsage("Which test? python -m harness bisect tests/test_x.py::test_y --good 0.6.2 --bad 0.8.3")
+        example = typed("bisect", "tests/test_x.py::test_y", "--good", "0.6.2", "--bad", "0.8.3")
+        raise WrongUsage("Which test? {}".format(example))
     for test in ids:
         path = test.split("::")[0]
         if not is_tested(path) or not (root / path).exists():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from harness.results import Outcome
 from harness.system.errors import HarnessError
+from harness.system.program import typed
 
 
 class DockerError(HarnessError):
@@ -46,8 +47,8 @@ def understand(output: str, **names: str) -> DockerError | None:
 # These fill the placeholders in a message that is not about a cell.
 UNKNOWN = {
     "file": "the lock",
-    "cure": "make it again: `python -m harness lock`",
-    "lost": "`python -m harness verify` says which files are lost",
+    "cure": "make it again: `{}`".format(typed("lock")),
+    "lost": "`{}` says which files are lost".format(typed("verify")),
 }
 
 

@@ -25,6 +25,7 @@ from packaging.version import InvalidVersion, Version
 
 from harness.system import isolation
 from harness.system.errors import CannotGoOn
+from harness.system.program import typed
 from harness.system.safe_text import redact
 from harness.system.uv import uv_path
 
@@ -113,7 +114,8 @@ def default_index(run: Callable[..., "subprocess.CompletedProcess[str]"] = subpr
     """
     uv = uv_path()
     if uv is None:
-        raise IndexUnreachable("There is no uv here to name its default index. `python -m harness doctor` installs it.")
+        message = "There is no uv here to name its default index. `{}` installs it."
+        raise IndexUnreachable(message.format(typed("doctor")))
     command = [uv, "pip", "compile", "-", "--quiet", "--no-header", "--emit-index-url"]
     env = isolation.isolated({name: value for name, value in os.environ.items() if name != isolation.INDEX})
     done = run(command, input="", capture_output=True, text=True, check=False, env=env)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from harness.rows import Cell
 from harness.system.paths import ROOT
+from harness.system.program import typed
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,6 @@ def source_of(cell: Cell) -> Source:
     file = cell.lock.relative_to(ROOT).as_posix()
     return Source(
         file,
-        cure="make the lock again by `python -m harness lock {}`".format(cell.name),
-        lost="`python -m harness verify {}` says which files of {} are gone".format(cell.name, file),
+        cure="make the lock again by `{}`".format(typed("lock", cell.name)),
+        lost="`{}` says which files of {} are gone".format(typed("verify", cell.name), file),
     )

@@ -13,6 +13,7 @@ from harness.locks.lock_file import Pin, Say, ask_all, cells_to_lock, inputs, re
 from harness.rows import Cell
 from harness.system import safe_text
 from harness.system.paths import LOCKS
+from harness.system.program import typed
 
 
 def verify(
@@ -41,12 +42,12 @@ def verify(
         if cell not in locks:
             if name not in known:
                 problems += 1
-                say("{}: there is no lock. Make it: python -m harness lock {}".format(name, cell.name))
+                say("{}: there is no lock. Make it: {}".format(name, typed("lock", cell.name)))
             continue
         lock = locks[cell]
         if lock.inputs != inputs(cell):
             problems += 1
-            say("{}: out of date with matrix.toml. Make it again: python -m harness lock {}".format(name, cell.name))
+            say("{}: out of date with matrix.toml. Make it again: {}".format(name, typed("lock", cell.name)))
         listed = "".join(pages[page] for page in lock.find_links)
         for pin in lock.pins:
             gone = [digest for digest in pin.hashes if digest not in offered[pin.project]]

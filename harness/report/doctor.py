@@ -30,6 +30,7 @@ from harness.run.hardware import Hardware
 from harness.system import interpreters
 from harness.system.interpreters import Interpreter
 from harness.system.paths import LOCKS, ROOT
+from harness.system.program import typed
 from harness.system.safe_text import redact, safe
 from harness.system.uv import uv_path
 
@@ -174,7 +175,7 @@ class Here:
         if cell.floating and any(self.problems.get(page) for page in sources(cell)):
             return Outcome.UNAVAILABLE, "{} can't be reached".format(", ".join(sources(cell)))
         if not cell.floating and not any(way.lock.is_file() for way in (cell, cell.original) if way is not None):
-            reason = self.unresolved.get(cell.name, "it has no lock; python -m harness lock {}".format(cell.name))
+            reason = self.unresolved.get(cell.name, "it has no lock; {}".format(typed("lock", cell.name)))
             return Outcome.UNAVAILABLE, reason
         if self.find(cell.python) is None:
             return Outcome.NOT_RUN, "there is no Python {} here yet".format(cell.python)

@@ -17,6 +17,7 @@ from harness.system import schema
 from harness.system.errors import WrongUsage
 from harness.system.files import from_json, write_whole
 from harness.system.paths import ROOT
+from harness.system.program import typed
 
 RECORD = ROOT / project().record
 SCHEMA = 2
@@ -85,7 +86,7 @@ def write(known: Mapping[str, Result], path: Path = RECORD) -> bool:
     cells = {name: published(known[name]) for name in sorted(known) if known[name].outcome is not Outcome.NOT_RUN}
     content = {
         "schema": SCHEMA,
-        "about": "`python -m harness table` adds newer results to this file, and draws the table from it.",
+        "about": "`{}` adds newer results to this file, and draws the table from it.".format(typed("table")),
         "cells": cells,
     }
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"

@@ -11,6 +11,7 @@ from harness.rows import Cell
 from harness.system import schema
 from harness.system.files import from_json, write_whole
 from harness.system.paths import RESULTS
+from harness.system.program import typed
 from harness.system.safe_text import safe, safe_within
 
 SCHEMA = 2
@@ -160,7 +161,7 @@ def _path(cell_name: str, folder: Path) -> Path:
 
 
 def _unusable(path: Path, cell_name: str, problem: str) -> ResultError:
-    command = "python -m harness run " + cell_name
+    command = typed("run", cell_name)
     if cell_name.endswith("-found"):  # a run that belongs to no cell, see `harness.run.installed_cell`
-        command = "python -m harness here " + cell_name.split("-")[-2]
+        command = typed("here", cell_name.split("-")[-2])
     return ResultError("{} {}. Delete it and run it again: {}".format(path, problem, command))

@@ -17,6 +17,7 @@ from harness.rows import metadata
 from harness.rows.matrix_file import BACKENDS, JAX, TIERS, Matrix, MatrixError, Row, check_requirement, project
 from harness.rows.project import Project
 from harness.system.paths import HOME, LOCKS, MATRIX, ROOT
+from harness.system.program import typed
 
 TOOLS = ("pytest", "pytest-xdist")  # what runs any suite
 ON_LINUX = {
@@ -144,7 +145,8 @@ def select(
 
 def _unknown(name: str, cells: Sequence[Cell]) -> str:
     nearest = difflib.get_close_matches(name.replace("*", ""), [cell.name for cell in cells], n=3, cutoff=0.5)
-    advice = "The nearest: {}.".format(", ".join(nearest)) if nearest else "`python -m harness list` lists all cells."
+    all_cells = "`{}` lists all cells.".format(typed("list"))
+    advice = "The nearest: {}.".format(", ".join(nearest)) if nearest else all_cells
     return "There is no cell `{}`. {}".format(name, advice)
 
 

@@ -21,6 +21,7 @@ from harness.run.scheduler import OnProgress
 from harness.source import fingerprint, snapshot
 from harness.system import interpreters, processes, signals
 from harness.system.paths import LOCKS, RESULTS, ROOT, WORK
+from harness.system.program import typed
 
 # With these exit statuses toxfile.py has written no result. The last result stays.
 BUSY, CHANGED = 75, 76
@@ -50,8 +51,8 @@ def without_lock(cell: Cell) -> Result | None:
     if cell.floating or preferred(cell).lock.is_file():
         return None
     known = locks.unresolved(LOCKS).get(cell.name)
-    known = known and "{}. If that has changed: python -m harness lock {}".format(known.rstrip("."), cell.name)
-    reason = known or "it has no lock; make it: python -m harness lock {}".format(cell.name)
+    known = known and "{}. If that has changed: {}".format(known.rstrip("."), typed("lock", cell.name))
+    reason = known or "it has no lock; make it: {}".format(typed("lock", cell.name))
     return Result.of(cell, Outcome.UNAVAILABLE, reason)
 
 

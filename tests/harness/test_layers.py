@@ -33,7 +33,9 @@ def imported(file):
 
 
 def test_the_map_names_each_package():
-    assert sorted(PACKAGES) == sorted(path.parent.name for path in FOLDER.glob("*/__init__.py"))
+    """But not `jax_matrix`, which is around this package in a wheel."""
+    found = {path.parent.name for path in FOLDER.glob("*/__init__.py")}
+    assert sorted(PACKAGES) == sorted(found - {"jax_matrix"})
 
 
 @pytest.mark.parametrize("package", [package for package in PACKAGES if package != "bisect"])

@@ -1,11 +1,12 @@
-"""GitHub's workflows: tools are pinned, jobs have few rights, the cells come from the matrix, and make runs them.
+"""GitHub's workflows: tools are pinned, jobs have few rights, the cells come from the matrix, and commands exist.
 
-`self-hosted` runners are machines of the project's own.
+`self-hosted` runners are machines of the project's own. jax-matrix.yml is for other repositories too.
 """
 
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -14,11 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
-from harness import rows
+from harness import command_line, rows
 from harness.system.paths import ROOT
 
 FOLDER = ROOT / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))
+INSTALL = ROOT / ".github" / "actions" / "jax-matrix" / "action.yml"
+FOR_ALL = FOLDER / "jax-matrix.yml"
 
 each_file = pytest.mark.parametrize("file", FILES, ids=[file.name for file in FILES])
 
@@ -52,25 +55,77 @@ def test_all_kinds_of_runs_are_there() -> None:
     assert {file.name for file in FILES} >= {"accelerators.yml", "nightly.yml", "tests.yml"}
 
 
-@each_file
+@pytest.mark.parametrize("file", [*FILES, INSTALL], ids=lambda file: file.name)
 def test_an_action_is_pinned_by_its_commit_and_names_its_version(file: Any) -> None:
     for line in re.findall(r"uses: *(.*)", file.read_text(encoding="utf-8")):
-        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+|\./\.github/workflows/\w+\.yml", line)
-        if line.startswith("./"):
-            assert (ROOT / line).is_file()
+        if line.startswith("./"):  # of this repository: a job checks it out to `tool`
+            assert (ROOT / line.replace("./tool/", "./")).exists()
+        else:
+            assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", line)
 
 
 def test_all_workflows_use_the_same_version_of_an_action() -> None:
-    text = "".join(file.read_text(encoding="utf-8") for file in FILES)
+    text = "".join(file.read_text(encoding="utf-8") for file in [*FILES, INSTALL])
     pins = set(re.findall(r"uses: *([\w-]+/[\w-]+)(@.*)", text))
     assert len(pins) == len({action for action, _ in pins})
 
 
 @each_file
 def test_a_job_has_only_the_permissions_that_it_names(file: Any) -> None:
-    assert read(file)["permissions"] == {}
-    for job in jobs(file).values():
-        assert job["permissions"] in ({}, {"contents": "read"})
+    """Only the table of a pull request is written, and only by the job `comment`, which takes what the caller gives."""
+    if file != FOR_ALL:
+        assert read(file)["permissions"] == {}
+    for name, job in jobs(file).items():
+        if (file, name) == (FOR_ALL, "comment"):
+            assert "permissions" not in job
+        elif job.get("uses") == "./.github/workflows/jax-matrix.yml" and job["with"].get("comment"):
+            assert job["permissions"] == {"contents": "read", "pull-requests": "write"}
+        else:
+            assert job["permissions"] in ({}, {"contents": "read"})
+
+
+def test_the_job_that_may_write_runs_nothing_of_the_pull_request() -> None:
+    used = jobs(FOR_ALL)["comment"]["steps"]
+    checkouts = [step["with"] for step in used if "actions/checkout" in step.get("uses", "")]
+    assert [one["repository"] for one in checkouts] == ["${{ job.workflow_repository }}"]
+    assert [step["run"].split()[:3] for step in used if "run" in step] == [["jax-matrix", "github", "comment"]]
+
+
+def test_each_input_for_other_repositories_is_explained_and_has_a_default() -> None:
+    inputs = triggers(FOR_ALL)["workflow_call"]["inputs"]
+    text = FOR_ALL.read_text(encoding="utf-8")
+    for name, facts in inputs.items():
+        assert facts["description"].endswith(".")
+        assert "default" in facts and facts["type"]
+        assert "inputs.{}".format(name) in text
+    assert set(re.findall(r"inputs\.([\w-]+)", text)) == set(inputs)
+
+
+def test_the_tool_is_that_of_the_commit_of_the_workflow() -> None:
+    """In a called workflow, `github` is about the caller, and `job` is about the called file."""
+    for file in (FOR_ALL, FOLDER / "_table.yml"):
+        found = [step["with"] for step in steps(file) if step.get("with", {}).get("path") == "tool"]
+        assert found
+        for one in found:
+            assert one["repository"] == "${{ job.workflow_repository }}" and one["ref"] == "${{ job.workflow_sha }}"
+
+
+@each_file
+def test_commands_of_the_harness_exist(file: Any) -> None:
+    for step in steps(file):
+        command = step.get("run", "").partition(">")[0]
+        if command.startswith("jax-matrix "):
+            words = [re.sub(r"^\$(TIER|BACKEND)$", "cpu", word) for word in shlex.split(command)[1:]]
+            command_line.parser().parse_args(words)
+
+
+def test_the_command_is_installed_from_locks() -> None:
+    scripts = [step["run"] for step in read(INSTALL)["runs"]["steps"] if "run" in step]
+    named = re.findall(r'\$GITHUB_ACTION_PATH/\.\./\.\./\.\./([^"]+)', " ".join(scripts))
+    assert named == ["harness/requirements.lock", "docker/wheel-constraints.txt", "harness"]
+    assert "--require-hashes" in scripts[0] and "--no-deps" in scripts[1]
+    for name in named:
+        assert (ROOT / name).exists()
 
 
 @each_file
@@ -83,7 +138,8 @@ def test_a_checkout_leaves_no_credentials(file: Any) -> None:
 @each_file
 def test_a_job_has_a_time_limit(file: Any) -> None:
     for job in jobs(file).values():
-        assert "uses" in job or job["timeout-minutes"] <= 360
+        limit = job.get("timeout-minutes")
+        assert "uses" in job or limit == "${{ inputs.timeout-minutes }}" or limit <= 360
 
 
 @each_file
@@ -122,18 +178,18 @@ def test_a_script_is_one_line_without_expressions(file: Any) -> None:
 def test_results_are_uploaded_even_after_a_failure(file: Any) -> None:
     for job in jobs(file).values():
         commands = " ".join(step.get("run", "") for step in job.get("steps", ()))
-        if re.search(r"make \"?(test|cell)", commands):
+        if re.search(r"make \"?test|jax-matrix run", commands):
             last = job["steps"][-1]
             assert last["uses"].startswith("actions/upload-artifact@")
             assert last["if"] == "${{ always() }}"
-            assert last["with"]["path"] in ("results/", "results/${{ matrix.cell.name }}.*")
+            path = last["with"]["path"].replace("project/${{ inputs.project }}/", "")
+            assert path in ("results/", "results/${{ matrix.cell.name }}.*")
 
 
 def test_cells_run_even_if_a_change_brings_results_of_its_own() -> None:
-    commands = [
-        step["run"] for file in FILES for step in steps(file) if re.match("make .*(cell|test-)", step.get("run", ""))
-    ]
-    assert len(commands) == 2 and all("RERUN=all" in command for command in commands)
+    commands = [step["run"] for file in FILES for step in steps(file) if "run" in step]
+    runs = [command for command in commands if re.match("make .*test-|jax-matrix run", command)]
+    assert len(runs) == 2 and all(re.search("RERUN=all|--rerun all$", command) for command in runs)
     for name, command in (("run", "make matrix "), ("container", "make cell ")):
         (line,) = (line for line in (ROOT / ".ci" / name).read_text(encoding="utf-8").splitlines() if command in line)
         assert line.endswith(" ${CI:+RERUN=all}")
@@ -141,19 +197,25 @@ def test_cells_run_even_if_a_change_brings_results_of_its_own() -> None:
 
 @each_file
 def test_generated_files_are_refused_before_anything_else_runs(file: Any) -> None:
-    for job in jobs(file).values():
-        if any(step.get("uses", "").startswith("actions/checkout@") for step in job.get("steps", ())):
-            assert next(step["run"] for step in job["steps"] if "run" in step) == ".ci/only-source"
+    """In a project of somebody else they are removed instead."""
+    for name, job in jobs(file).items():
+        checkouts = [step for step in job.get("steps", ()) if step.get("uses", "").startswith("actions/checkout@")]
+        places = [step["with"].get("path") for step in checkouts]
+        scripts = [step["run"] for step in job.get("steps", ()) if "run" in step]
+        if "project" in places:
+            assert scripts[0] == "rm -rf results .tox" or name == "list"  # which reads no results
+        elif checkouts and "tool" not in places:
+            assert scripts[0] == ".ci/only-source"
 
 
 def test_an_artifact_holds_the_result_of_one_cell() -> None:
-    upload = jobs(FOLDER / "_cells.yml")["cell"]["steps"][-1]["with"]
-    assert upload["name"] == "results-${{ matrix.cell.name }}" and upload["path"] == "results/${{ matrix.cell.name }}.*"
+    upload = jobs(FOR_ALL)["cell"]["steps"][-1]["with"]
+    assert upload["name"] == "results-${{ matrix.cell.name }}"
+    assert upload["path"] == "project/${{ inputs.project }}/results/${{ matrix.cell.name }}.*"
     (download,) = (step["with"] for step in steps(FOLDER / "_table.yml") if "download-artifact" in step.get("uses", ""))
     assert "merge-multiple" not in download
-    assert any(
-        "harness github collect " + download["path"] in step.get("run", "") for step in steps(FOLDER / "_table.yml")
-    )
+    collect = 'jax-matrix github collect "$GITHUB_WORKSPACE/{}"'.format(download["path"])
+    assert collect in [step.get("run") for step in steps(FOLDER / "_table.yml")]
 
 
 def test_pinned_tools_audit_the_workflows() -> None:
@@ -241,7 +303,7 @@ def test_the_check_all_waits_for_every_other_job() -> None:
 
 
 def test_the_table_is_drawn_even_after_failures() -> None:
-    for name in ("_cells.yml", "accelerators.yml"):
+    for name in ("jax-matrix.yml", "accelerators.yml"):
         table = jobs(FOLDER / name)["table"]
         assert "always()" in table["if"]
         assert table["uses"] == "./.github/workflows/_table.yml"

@@ -12,14 +12,15 @@ from harness.results.resume import RAN
 from harness.rows import BACKENDS, Cell, Measure, project
 from harness.run.installed_cell import InstalledCell
 from harness.system.paths import ROOT
+from harness.system.program import typed
 
 LONGEST_REASON = 240  # characters, in Markdown and in the terminal
 TITLES = {"cpu": "CPU", "cuda": "CUDA", "tpu": "TPU"}
 SHOWN = (*RAN, Outcome.STALE)  # the facts of the run are shown; those of a stale result with their date
 WHY_NOT_RUN = {
-    "cpu": "It hasn't been run yet: `python -m harness run {}`.",
-    "cuda": "It needs an NVIDIA GPU, and hasn't been run on one yet: `python -m harness run --backend cuda`.",
-    "tpu": "It needs a TPU, and hasn't been run on one yet: `python -m harness run --backend tpu`.",
+    "cpu": "It hasn't been run yet: `{}`.".format(typed("run", "{}")),
+    "cuda": "It needs an NVIDIA GPU, and hasn't been run on one yet: `{}`.".format(typed("run --backend cuda")),
+    "tpu": "It needs a TPU, and hasn't been run on one yet: `{}`.".format(typed("run --backend tpu")),
 }
 
 

@@ -8,8 +8,9 @@ from harness.report.outcome_style import STYLES
 from harness.report.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Note, Row
 from harness.results import Outcome
 from harness.rows import Measure
+from harness.system.program import typed
 
-DRAWN = "<!-- Drawn by `python -m harness table`: DO NOT EDIT. -->"
+DRAWN = "<!-- Drawn by `{}`: DO NOT EDIT. -->".format(typed("table"))
 FLAG = "⚠"
 MAX_FAILURES = 5  # how many failed tests a note names
 
