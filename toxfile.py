@@ -27,7 +27,7 @@ from typing import NoReturn
 
 from tox.config.loader.memory import MemoryLoader
 from tox.config.sets import ConfigSet
-from tox.config.types import EnvList
+from tox.config.types import Command, EnvList
 from tox.execute import Outcome as Executed
 from tox.plugin import impl
 from tox.session.state import State
@@ -42,7 +42,7 @@ from harness.results.started import Started
 from harness.rows import Cell
 from harness.run import environment, host, set_up, verdict
 from harness.run.environment import Environment
-from harness.source import snapshot, suite
+from harness.source import fingerprint, snapshot, suite
 from harness.source.wheel import BuildFailed
 from harness.system import interpreters, isolation, signals
 from harness.system.paths import RESULTS
@@ -119,7 +119,10 @@ def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
     if options.command not in RUNS or getattr(options, "list_envs", False) or getattr(options, "show_config", False):
         return
     if not names:
-        stop(2, "Name the cells: tox -e CELL,CELL. `tox -l` lists them. `make matrix` runs those of a pull request.")
+        stop(
+            2,
+            "Name the cells: tox -e CELL,CELL. `tox -l` lists them. `python -m harness run`: those of a pull request.",
+        )
     side_by_side = min(getattr(options, "parallel", None) or 1, len(names))
     os.environ.setdefault("EQX_JOBS", str(side_by_side))  # each cell divides the cores by this number
     SESSION.part = bool(state.conf.pos_args(None))
@@ -168,8 +171,13 @@ def choose(cell: Cell, state: State, folder: Path, recreate: bool) -> None:
     recreate = recreate or not chosen.environment.is_made_from(chosen.made_from)
     if recreate:
         chosen.environment.remove_mark()  # first, because removing the environment may be interrupted
+    arguments = environment.pytest_arguments(chosen.environment, state.conf.pos_args(None) or ())
     state.conf.memory_seed_loaders[cell.name].append(
-        MemoryLoader(deps="\n".join(set_up.requirements(cell, source)), recreate=recreate)
+        MemoryLoader(
+            deps="\n".join(set_up.requirements(cell, source)),
+            recreate=recreate,
+            commands=[Command(["python", "-m", "pytest", *arguments])],
+        )
     )
     # tox-uv asks uv for a version of Python, and uv takes the first one on the PATH.
     os.environ["PATH"] = os.pathsep.join([str(interpreter.folder), os.environ["PATH"]])
@@ -185,6 +193,7 @@ def tox_before_run_commands(tox_env: ToxEnv) -> None:
     try:
         set_up.complete(chosen.cell, chosen.environment, chosen.made_from, uv, chosen.source)
         suite.copy(chosen.environment.suite, chosen.source)
+        suite.copy_plugins(chosen.environment.plugins, fingerprint.home_of(chosen.source))
         chosen.environment.remove_reports()
     except BuildFailed as error:
         print(safe(str(error)), file=sys.stderr)

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "docker" / "inside"))
+sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "benchmarks" / "in_cells"))
 
 from speed import machine
 

@@ -9,9 +9,14 @@ ARG INSTALL="--no-deps --require-hashes -r /locks/py313-jax0.12.0.1-cpu.txt"
 ARG INSTALL_FIRST=
 ARG AS_OF=2026-11-15
 ARG BRIDGE=
-ARG EXPECT='{"cell": "py313-jax0.12.0.1-cpu", "python": "3.13", "jax": "0.12.0.1", "jaxlib": "0.12.0.1", "backend": "cpu", "bridge": false, "package": "equinox", "versions": ["optax", "chex", "hypothesis", "matplotlib"], "measures": {"docker/inside/loop_speed.py": ["loop_ratio"], "docker/inside/dispatch_speed.py": ["dispatch_in_100", "dispatch_in_out_100", "train_step_100"]}}'
+ARG EXPECT='{"cell": "py313-jax0.12.0.1-cpu", "python": "3.13", "jax": "0.12.0.1", "jaxlib": "0.12.0.1", "backend": "cpu", "bridge": false, "package": "equinox", "versions": ["optax", "chex", "hypothesis", "matplotlib"], "measures": {"benchmarks/in_cells/loop_speed.py": ["loop_ratio"], "benchmarks/in_cells/dispatch_speed.py": ["dispatch_in_100", "dispatch_in_out_100", "train_step_100"]}}'
 ARG LOCK=
 ARG REVISION=
+# Paths in the context: the files of the harness, what the wheel is built from, the packages that build it, and the suite.
+ARG HARNESS=.
+ARG BUILT_FROM="equinox pyproject.toml README.md LICENSE"
+ARG BUILD_CONSTRAINTS=docker/wheel-constraints.txt
+ARG SUITE="tests examples docs benchmarks/in_cells pyproject.toml README.md"
 
 FROM ${BASE} AS base
 
@@ -22,18 +27,20 @@ FROM ${BASE} AS base
 FROM base AS python
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 RUN useradd --create-home --uid 1000 cell
-COPY docker/build-constraints.txt docker/wheel-constraints.txt /locks/
+ARG HARNESS
+COPY ${HARNESS}/docker/build-constraints.txt /locks/
 
-# Our wheel. With the same release of hatchling, the same source gives the same wheel, byte for byte.
+# The wheel. If its builders are pinned, the same source gives the same wheel, byte for byte. If not, pip fetches what the
+# project asks for.
 FROM python AS wheel
-RUN --mount=type=cache,target=/var/cache/pip \
+ARG BUILT_FROM
+ARG BUILD_CONSTRAINTS
+RUN --mount=type=cache,target=/var/cache/pip --mount=type=bind,target=/mnt \
     --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem \
-    PIP_CACHE_DIR=/var/cache/pip PIP_CERT="$(ls /run/secrets/ca.pem 2>/dev/null)" \
-    pip install --quiet --require-hashes --requirement /locks/wheel-constraints.txt
-WORKDIR /source
-COPY LICENSE README.md pyproject.toml ./
-COPY equinox equinox
-RUN pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheel .
+    export PIP_CACHE_DIR=/var/cache/pip PIP_CERT="$(ls /run/secrets/ca.pem 2>/dev/null)" \
+ && mkdir /source && cd /mnt && cp --recursive --parents ${BUILT_FROM} /source && cd /source \
+ && { [ -z "${BUILD_CONSTRAINTS}" ] || pip install --quiet --require-hashes --requirement "/mnt/${BUILD_CONSTRAINTS}"; } \
+ && pip wheel --quiet --no-deps ${BUILD_CONSTRAINTS:+--no-build-isolation} --wheel-dir /wheel .
 
 # The environment, from the lock. No compiler is needed: only an old JAX has no wheel, and it is pure Python. Its build
 # tools are in another folder, which is removed. A nightly JAX is installed first, from its own index, because pip would
@@ -54,8 +61,10 @@ RUN --mount=type=cache,target=/var/cache/pip \
  && PYTHONPATH=/opt/builders pip install --progress-bar=off --use-pep517 --no-build-isolation ${INSTALL} \
  && rm -r /opt/builders
 ARG BRIDGE
-RUN --mount=type=bind,source=docker/bridge,target=/mnt \
-    [ -z "${BRIDGE}" ] || python /mnt/install.py --only-bridge --python /opt/cell/bin/python --jax "${BRIDGE}"
+ARG HARNESS
+RUN --mount=type=bind,target=/mnt \
+    [ -z "${BRIDGE}" ] \
+ || python "/mnt/${HARNESS}/docker/bridge/install.py" --only-bridge --python /opt/cell/bin/python --jax "${BRIDGE}"
 
 # For development: the same dependencies, with git and make. The user mounts the source. `make test` makes its own
 # environment in the source folder. `python -m pytest` tests the source with the dependencies of the cell.
@@ -76,13 +85,12 @@ ARG BASE
 ARG CELL
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/mnt pip install --quiet --no-deps --no-index /mnt/*.whl
 RUN install -d -o cell -g cell /suite /results
+ARG HARNESS
+COPY ${HARNESS}/docker/inside /plugins
 USER 1000
 WORKDIR /suite
-COPY --chown=cell:cell pyproject.toml README.md ./
-COPY --chown=cell:cell docker/inside docker/inside
-COPY --chown=cell:cell docs docs
-COPY --chown=cell:cell examples examples
-COPY --chown=cell:cell tests tests
+ARG SUITE
+RUN --mount=type=bind,target=/mnt cd /mnt && cp --recursive --parents ${SUITE} /suite
 ARG EXPECT
 ENV EQX_CELL=${CELL} \
     EQX_EXPECT="${EXPECT}" \
@@ -90,15 +98,14 @@ ENV EQX_CELL=${CELL} \
     EQX_REPORT=/results/report.json \
     MPLBACKEND=agg \
     PYTHONNOUSERSITE=1 \
-    PYTHONPATH=/suite/docker/inside \
+    PYTHONPATH=/plugins \
     XLA_PYTHON_CLIENT_PREALLOCATE=false
 CMD ["python", "-m", "pytest", "-p", "proof_of_place", "-p", "cell_report", "-p", "workers", "-n", "auto", "--junitxml=/results/junit.xml", "tests"]
 ARG LOCK
 ARG REVISION
 LABEL org.opencontainers.image.base.name="${BASE}" \
-      org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.title="equinox, ${CELL}" \
+      org.opencontainers.image.title="${CELL}" \
       harness.cell="${CELL}" \
       harness.expect="${EXPECT}" \
       harness.lock="${LOCK}"

@@ -7,6 +7,7 @@ The words that all modules use:
 - A *lock* names the exact packages of a cell. A *floating* cell has none: its JAX is the latest, or a nightly build.
 - The *bridge* (docker/bridge) runs an old JAX whose own jaxlib is gone from the package index.
 - An *environment* is the folder with the installed packages of a cell. An *image* is the same for a container.
+- The *root* is the folder of the tested project, with its matrix.toml. The *home* has the files of the harness itself.
 - A *snapshot* is a copy of the source that is hashed, built and tested. Later changes of the checkout don't matter.
 - A *result* has one of six *outcomes*, and the hashes of what was tested. It is *stale* if these have changed.
 - The *proof of place* shows that the tests ran on the device of the cell, and not on the CPU.
@@ -21,9 +22,10 @@ The packages, lowest first. A package imports only packages above its own item o
 - `rows`: `matrix_file` reads matrix.toml, and jax.toml, which says what is true of JAX for any project. `project` is
   what is tested, `metadata` what it requires, and `cells` are what it is tested on.
 - `source`: `snapshot` copies what is tested. `fingerprint` hashes it by `hashing`, without the generated parts of its
-  `pages`. `wheel` builds the library, and `suite` copies the tests.
+  `pages`. `wheel` builds the project, and `suite` copies the tests.
   `locks`: `resolve` writes a `lock_file`, with the answers of the package `index`, and `verify` checks it.
-  `package_source` names the file to correct if packages can't be installed.
+  `package_source` names the file to correct if packages can't be installed. `source_release` downloads another
+  project, to test it.
   `results`: `result` is the form of one. `started` completes it. `resume` decides whether an old one is still valid.
   `run_files` reads the files that a run wrote. `record` keeps the published results. `artifacts` collects those of
   GitHub jobs.

@@ -1,13 +1,18 @@
 """`python -m harness`: start the command line. Old Pythons can read this file.
 
-If this Python lacks the tools of the harness, the command runs in `.venv-harness`, which has them.
+From another folder, name the folder of this file instead: `python CHECKOUT/harness`. If this Python lacks the tools of
+the harness, the command runs in `.venv-harness`, which has them.
 """
 
 import sys
 from pathlib import Path
 
+if not __package__:  # Python was started with the name of the folder
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 from harness import in_venv
 from harness.system import pipes
+from harness.system.paths import HOME
 
 TOOLS = ".venv-harness"
 
@@ -23,7 +28,7 @@ def start() -> int:
     except ModuleNotFoundError as error:
         if Path(sys.prefix).name == TOOLS or (error.name or "").startswith("harness"):
             raise
-    return in_venv.main([TOOLS, "python", "-m", "harness", *sys.argv[1:]])
+    return in_venv.main([TOOLS, "python", str(HOME / "harness"), *sys.argv[1:]])
 
 
 if __name__ == "__main__":

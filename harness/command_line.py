@@ -1,10 +1,12 @@
 """The command line of the harness: `python -m harness COMMAND`.
 
 A command imports what it needs when it runs. So `--help` needs only the standard library, and `here` needs only what
-the suite needs.
+the suite needs. The modules know the root of the project as soon as they are imported. So `--project` starts the
+command again, in an environment that names the root.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from harness.system import isolation, safe_text, signals
 from harness.system.errors import CannotGoOn, HarnessError, WrongUsage, explain_os_error
+from harness.system.paths import HOME, PROJECT
 from harness.system.program import PROGRAM, typed
 
 if TYPE_CHECKING:
@@ -31,6 +34,10 @@ To begin:
   {program} run --tier nightly --backend cpu
   {program} table                         the results of all cells
 
+The project is in the current folder, or in the nearest folder above it with a matrix.toml. `--project` names another:
+  {program} --project ../distrax run
+  {program} --project pypi:distrax==0.1.5 run
+
 To run some tests of one cell, or to use a debugger: tox -e CELL -- -k tree_at --pdb
 
 Exit status: 0 no problem; 1 a test or a check failed; 2 wrong usage; 3 it can't be done here, for example without a
@@ -48,6 +55,8 @@ HERE_EPILOG = "This is for a machine without a Docker engine and a package index
 Arguments = Callable[[argparse.ArgumentParser], None]
 Command = Callable[[argparse.Namespace], int]
 COMMANDS: dict[str, tuple[Command, Arguments, str]] = {}
+
+ON_THE_INDEX = "pypi:"  # begins the name of a project that is a release on the package index
 
 
 def command(arguments: Arguments = lambda parser: None, epilog: str = "") -> Callable[[Command], Command]:
@@ -121,10 +130,18 @@ def github_arguments(parser: argparse.ArgumentParser) -> None:
     cells_argument(cells)
     collect = jobs.add_parser("collect", help="copy the results from the artifacts of jobs to results/")
     collect.add_argument("folder", metavar="FOLDER", type=Path, help="it holds one folder for each artifact")
-    jobs.add_parser("summary", help="print the table as Markdown for $GITHUB_STEP_SUMMARY, and write no file")
+    summary = jobs.add_parser("summary", help="print the table as Markdown for $GITHUB_STEP_SUMMARY, and write no file")
     comment = jobs.add_parser("comment", help="write the table as the comment on the pull request that started the job")
     comment.add_argument("table", metavar="FILE", type=Path, help="the table as Markdown")
     comment.add_argument("--about", metavar="PROJECT", default=".", help="what is tested; each has its own comment")
+    for job in (cells, collect, summary, comment):
+        project_argument(job)
+
+
+def project_argument(parser: argparse.ArgumentParser) -> None:
+    project_help = "the folder of the project, or pypi:NAME==VERSION for a release on the package index"
+    # Without a default, the option after the command doesn't undo the one before it.
+    parser.add_argument("--project", metavar="PROJECT", default=argparse.SUPPRESS, help=project_help)
 
 
 def positive(text: str) -> int:
@@ -366,13 +383,21 @@ def fits(backend: str) -> bool:
 def parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     result = argparse.ArgumentParser(
-        prog=PROGRAM, description=DESCRIPTION, epilog=EPILOG.format(program=PROGRAM), formatter_class=raw
+        prog=PROGRAM,
+        description=DESCRIPTION,
+        epilog=EPILOG.format(program=PROGRAM),
+        formatter_class=raw,
+        allow_abbrev=False,
     )
+    project_argument(result)
     subcommands = result.add_subparsers(required=True, title="Commands", metavar="COMMAND")
     for name, (function, arguments, epilog) in COMMANDS.items():
         text = function.__doc__
-        sub = subcommands.add_parser(name, help=text, description=text, epilog=epilog, formatter_class=raw)
+        sub = subcommands.add_parser(
+            name, help=text, description=text, epilog=epilog, formatter_class=raw, allow_abbrev=False
+        )
         arguments(sub)
+        project_argument(sub)
         sub.set_defaults(function=function)
     return result
 
@@ -409,4 +434,39 @@ def start(argv: Sequence[str]) -> int:
     if options.function is not here:
         isolation.isolate()
         signals.as_ctrl_c()
+    if "project" in options:
+        options.argv, options.function = argv, start_again
     return do(options)
+
+
+def start_again(options: argparse.Namespace) -> int:
+    """Start the command again, for the project that `--project` names.
+
+    Raises:
+        WrongUsage: There is no such project.
+        CannotGoOn: The project can't be downloaded.
+    """
+    if options.project.startswith(ON_THE_INDEX):
+        from harness.locks import source_release
+
+        root = source_release.obtain(options.project.removeprefix(ON_THE_INDEX))
+    else:
+        root = Path(options.project).expanduser().resolve()
+        if not root.is_dir():
+            message = "There is no folder {}. `--project` takes a folder, or {}NAME==VERSION."
+            raise WrongUsage(message.format(root, ON_THE_INDEX))
+    os.environ[PROJECT] = str(root)
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, str(HOME / "harness"), *without_project(options.argv)])
+
+
+def without_project(argv: Sequence[str]) -> list[str]:
+    """The arguments without `--project`. What comes after `--` is for pytest."""
+    ours = list(argv[: argv.index("--")] if "--" in argv else argv)
+    others = argv[len(ours) :]
+    for i in reversed(range(len(ours))):
+        if ours[i] == "--project":
+            del ours[i : i + 2]
+        elif ours[i].startswith("--project="):
+            del ours[i]
+    return [*ours, *others]

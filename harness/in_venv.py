@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.system import pipes, signals
 from harness.system.isolation import INDEX, isolated, why_not_in
+from harness.system.paths import HOME
 
-ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = "harness/requirements.txt"
 LOCK = "harness/requirements.lock"
 
@@ -79,9 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("expected --remove, or an environment and a command")
     try:
         if options.remove:
-            remove(ROOT)
+            remove(HOME)
             return 0
-        provide(options.environment, ROOT)
+        provide(options.environment, HOME)
     except Refused as error:
         print(error, file=sys.stderr)
         return 2
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # for example a full disk, or a read-only checkout
         print("It can't go on: {}. Correct that, and run the same command again.".format(error), file=sys.stderr)
         return 3
-    scripts = ROOT / options.environment / "bin"
+    scripts = HOME / options.environment / "bin"
     env = isolated(os.environ)
     env["PATH"] = os.pathsep.join([str(scripts), env.get("PATH", os.defpath)])
     program = shutil.which(options.command[0], path=env["PATH"]) or options.command[0]

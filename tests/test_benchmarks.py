@@ -14,20 +14,20 @@ import pytest
 import equinox as eqx
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-INSIDE = os.path.join(ROOT, "docker", "inside")
 BENCHMARKS = os.path.join(ROOT, "benchmarks")
+IN_CELLS = os.path.join(BENCHMARKS, "in_cells")  # a cell has only these
 
 needs_benchmarks = pytest.mark.skipif(
-    sys.version_info < (3, 10) or not os.path.exists(BENCHMARKS),
+    sys.version_info < (3, 10) or not os.path.exists(os.path.join(BENCHMARKS, "speed")),
     reason="the benchmarks need a checkout, and Python 3.10 or later",
 )
-needs_inside = pytest.mark.skipif(not os.path.exists(INSIDE), reason="no docker/inside beside the tests")
+needs_in_cells = pytest.mark.skipif(not os.path.exists(IN_CELLS), reason="no benchmarks/in_cells beside the tests")
 
 
 @pytest.fixture
 def load(monkeypatch):
     """`load(name)`: a module of the benchmarks, or a module that they share with the cells."""
-    monkeypatch.syspath_prepend(INSIDE)
+    monkeypatch.syspath_prepend(IN_CELLS)
     monkeypatch.syspath_prepend(BENCHMARKS)
     return importlib.import_module
 
@@ -44,7 +44,7 @@ def _same(result, floor, rtol=1e-5, atol=1e-6):
         np.testing.assert_allclose(x, y, rtol=rtol, atol=atol)
 
 
-@needs_inside
+@needs_in_cells
 @pytest.mark.parametrize("name", ["dispatch_in", "dispatch_in_out", "train_step"])
 def test_contenders_in_a_cell_do_the_same_work(load, name):
     """In a first call, and in a second one that continues from it."""
@@ -74,14 +74,14 @@ def test_several_programs_are_called_in_turn(load):
     assert list(load("speed.case").several(make, leaves=10)) == ["a", "b"] and next(numbers) == 4
 
 
-@needs_inside
+@needs_in_cells
 def test_a_training_step_learns(load):
     call = load("dispatch_speed").train_step(4)["equinox"]
     losses = [float(call()[0]) for _ in range(100)]
     assert losses[-1] < losses[0]
 
 
-@needs_inside
+@needs_in_cells
 def test_a_cell_measures_with_few_libraries(load):
     """It needs only the standard library, JAX, NumPy, Optax and this library."""
     measured = load("dispatch_speed").measure(leaves=4, seconds=0.01)

@@ -5,6 +5,7 @@ that differs. The first tests record in JUnit where the suite ran. The others st
 hidden accelerator, and check that these are refused.
 """
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -17,7 +18,9 @@ import pytest
 import equinox as eqx
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-INSIDE = os.path.join(ROOT, "docker", "inside")
+# A cell has the folder of this module on the path. A checkout has it beside the tests.
+_found = importlib.util.find_spec("proof_of_place")
+INSIDE = os.path.join(ROOT, "docker", "inside") if _found is None else os.path.dirname(_found.origin)
 REFUSED = 70
 
 CLAIM = json.loads(os.environ.get("EQX_EXPECT", "{}"))

@@ -30,7 +30,6 @@ except ImportError:  # Python 3.7, where pytest installs the backport
 PACKAGES = "jax jaxlib libtpu jax-cuda12-plugin jax-cuda13-plugin numpy scipy ml_dtypes pytest pytest-xdist".split()
 MAX_FAILURES = 50  # how many failed tests the report names
 PROGRESS_EVERY_S = 0.5
-SUITE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SPEED_TIMEOUT_S = 120  # a program usually takes 10 s
 
 
@@ -55,7 +54,8 @@ class Report:
         self.clock = clock
         expect = json.loads(environ.get("EQX_EXPECT") or "{}")
         self.packages = PACKAGES + list(expect.get("versions", [])) + [expect.get("package", "")]
-        self.measure = measure or (lambda: measure_speeds(expect.get("measures", {})))
+        suite = os.getcwd()  # here, because a test may go to another folder
+        self.measure = measure or (lambda: measure_speeds(expect.get("measures", {}), suite))
         self.counts = dict.fromkeys(["passed", "failed", "errors", "skipped", "xfailed"], 0)
         self.failures = []
         self.why_skipped = {}
@@ -172,18 +172,19 @@ def versions(packages):
     return found
 
 
-def measure_speeds(programs):
+def measure_speeds(programs, suite):
     """Run the programs that measure speed, one after another, each in its own process.
 
     Args:
         programs: The names of the figures, by the path of each program in the suite.
+        suite: The folder of the suite.
 
     Returns:
         The figures by name. Instead of a figure that couldn't be measured, the reason.
     """
     measures = {}
     for program, names in programs.items():
-        command = [sys.executable, os.path.join(SUITE, program)]
+        command = [sys.executable, os.path.join(suite, program)]
         try:
             output = subprocess.check_output(command, timeout=SPEED_TIMEOUT_S, universal_newlines=True)
             measures.update(json.loads(output.splitlines()[-1]))

@@ -53,7 +53,7 @@ def run(given: Sequence[str], good: str, bad: str, python: str | None, forget: b
         bench = Bench(
             tests=tests,
             suite=folder / "suite",
-            wheel=wheel.obtain(uv, source),
+            wheel=lambda python, interpreter: wheel.obtain(uv, python, interpreter, source),
             environments=folder,
             logs=memory.logs,
             requires=lambda jax: (*rows.caps(jax), *rows.suite_requires()),
@@ -92,7 +92,8 @@ def test_ids(given: Sequence[str], root: Path) -> list[str]:
 
 def is_tested(path: str) -> bool:
     """Whether the path belongs to the tests of the project."""
-    return any(path.startswith(folder + "/") for folder in rows.project().tests) and not any(
+    tests = [one.partition("::")[0] for one in rows.project().tests]
+    return any(path == test or path.startswith(test + "/") for test in tests) and not any(
         path == part or path.startswith(part + "/") for part in rows.project().left_out
     )
 

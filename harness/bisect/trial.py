@@ -20,7 +20,7 @@ from harness.bisect.plan import Candidate
 from harness.bisect.search import Verdict
 from harness.run.environment import Environment
 from harness.system import isolation
-from harness.system.paths import BRIDGE, BUILD_CONSTRAINTS
+from harness.system.paths import BRIDGE, BUILD_CONSTRAINTS, INSIDE
 
 # If JAX itself doesn't run, the result of a test says nothing about the test.
 CHECK = """
@@ -49,7 +49,7 @@ class Bench:
     Args:
         tests: The ids of the tests, as pytest takes them.
         suite: A copy of the suite, outside of the source tree. The tests run in it.
-        wheel: The library that is tested.
+        wheel: Returns the wheel of the project for a Python, from its version and its path.
         environments: The folder with one environment for each Python and release. They are kept.
         logs: The folder with one log for each release.
         requires: Returns what else is installed with a release of JAX.
@@ -60,7 +60,7 @@ class Bench:
 
     tests: Sequence[str]
     suite: Path
-    wheel: Path
+    wheel: Callable[[str, str], Path]
     environments: Path
     logs: Path
     requires: Callable[[str], Sequence[str]]
@@ -91,8 +91,9 @@ class Bench:
             environment.write_mark(made_from)
         # Install the library each time, because it may change from one bisection to the next. Name the wheel without
         # its folder: uv reads a # in a path as the start of a comment.
-        install = [*self._install(environment.python), "--no-deps", "--reinstall", "./" + self.wheel.name]
-        self._call(install, log, cwd=self.wheel.parent)
+        wheel = self.wheel(candidate.python, str(environment.python))
+        install = [*self._install(environment.python), "--no-deps", "--reinstall", "./" + wheel.name]
+        self._call(install, log, cwd=wheel.parent)
         return environment.python
 
     def _make(self, folder: Path, interpreter: str, recipe: Sequence[Sequence[str]], log: BinaryIO) -> None:
@@ -145,7 +146,9 @@ class Bench:
         report = log_of(candidate, self.logs).with_suffix(".xml")
         report.unlink(missing_ok=True)
         pytest = [str(python), "-m", "pytest", "-x", "-p", "no:cacheprovider", *rows.project().repeatable]
-        status = self._execute([*pytest, "--junitxml", str(report), *self.tests], log, cwd=self.suite)
+        status = self._execute(
+            [*pytest, "--junitxml", str(report), *rows.project().pytest(self.tests)], log, cwd=self.suite
+        )
         return verdict_of(status, report.read_bytes() if report.exists() else None)
 
 
@@ -213,4 +216,5 @@ def environment_variables(inherited: Mapping[str, str] = os.environ, *, installs
     kept = list(inherited) if installs else isolation.chosen(inherited, [*isolation.REACH_TESTS, "PATH"])
     seed = {"EQX_SEED": inherited.get("EQX_SEED", "0")}
     place = {"JAX_PLATFORMS": "cpu", "JAX_PLATFORM_NAME": "cpu", "PYTHONNOUSERSITE": "1"}
+    place.update({} if installs else {"PYTHONPATH": str(INSIDE)})  # a suite may need a plugin of the harness
     return {**{name: inherited[name] for name in kept if name not in OF_PYTHON}, **seed, **place}

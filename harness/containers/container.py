@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from harness import rows
 from harness.containers import bases, devices, engine, image
 from harness.containers.docker_errors import DockerError, failed_step, understand
 from harness.locks import package_source
@@ -25,7 +26,7 @@ from harness.results.resume import keep
 from harness.results.started import Started
 from harness.rows import Cell
 from harness.run import hardware, host, verdict
-from harness.run.environment import Environment
+from harness.run.environment import Environment, pytest_arguments
 from harness.run.scheduler import OnProgress
 from harness.source import fingerprint, hashing, snapshot
 from harness.system import isolation
@@ -62,9 +63,11 @@ def recipe(cell: Cell, source: Path = ROOT) -> str:
 
     The lock and the source go into the image too. They have hashes of their own.
     """
-    build_args = image.build_args(cell, today=datetime.date.min)
-    del build_args["LOCK"]
-    made_by = (image.dockerfile(cell, source), *(source / one for one in (*fingerprint.BUILT_BY, ".dockerignore")))
+    build_args = image.build_args(cell, today=datetime.date.min, source=source)
+    for changing in ("HARNESS", "LOCK"):
+        del build_args[changing]
+    made_by = [image.dockerfile(cell, source), fingerprint.home_of(source) / fingerprint.BUILDERS]
+    made_by += [source / file for file in [rows.project().build_constraints] if file]
     files = [(file.name, file.read_bytes()) for file in made_by]
     return hashing.digest([("arguments", json.dumps(build_args, sort_keys=True).encode()), *files])
 
@@ -187,7 +190,8 @@ def test(
     def test_with(options: Sequence[str]) -> tuple[Result, int]:
         """Return the result, which names the options, and the exit status."""
         every = (*options, *devices.NO_PROXIES, *devices.passed_on())
-        with engine.container(image_id, options=every, log=log, cancel=cancel) as name:
+        command = ("python", "-m", "pytest", *pytest_arguments(image.INSIDE))
+        with engine.container(image_id, *command, options=every, log=log, cancel=cancel) as name:
             status = engine.execute(name, log, cancel, Progress(name, on_progress).ask).status
             try:
                 with copied_results(name) as place:

@@ -2,9 +2,10 @@
 
 import datetime
 import json
+import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from harness.containers.bases import base_images, pinned
@@ -20,8 +21,8 @@ JAX = r"(jax|jaxlib|libtpu|jax-cuda\d+-[\w-]+)(?![\w-])"
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-# The paths in an image. The results are in a folder of their own, to be copied out. The suite is outside of it.
-INSIDE = Environment(Path("/results"), suite=Path("/suite"))
+# The paths in an image. The results are in a folder of their own, to be copied out. All else is outside of it.
+INSIDE = Environment(Path("/results"), suite=Path("/suite"), plugins=Path("/plugins"))
 
 
 def tag(cell: Cell) -> str:
@@ -29,7 +30,7 @@ def tag(cell: Cell) -> str:
 
 
 def dockerfile(cell: Cell, source: Path = ROOT) -> Path:
-    return source / "docker" / (cell.backend + ".Dockerfile")
+    return fingerprint.home_of(source) / "docker" / (cell.backend + ".Dockerfile")
 
 
 def build_args(
@@ -44,6 +45,7 @@ def build_args(
         source: A snapshot of the source, or the checkout.
     """
     base, toolkit = bases(cell)
+    tested = project()
     first = ""
     if not cell.floating:
         # A lock is complete, so --no-deps is right. Without it, pip 23.0 fails to find `etils[epy]` in the lock.
@@ -66,11 +68,20 @@ def build_args(
         "EXPECT": json.dumps(cell.expects),
         "LOCK": fingerprint.lock_hash(cell, source),
         "REVISION": revision,
+        "HARNESS": os.path.relpath(fingerprint.home_of(source), source),
+        "BUILT_FROM": existing(tested.built_from, source),
+        "BUILD_CONSTRAINTS": tested.build_constraints,
+        "SUITE": existing(tested.suite, source),
     }
     if cell.backend == "cuda":
         args["PLATFORMS"] = environment.variables(cell, INSIDE)["JAX_PLATFORMS"]
         args["TOOLKIT"] = toolkit
     return args
+
+
+def existing(parts: Iterable[str], source: Path) -> str:
+    """Those of the files and folders that there are. The Dockerfile splits them at spaces."""
+    return " ".join(part for part in parts if (source / part).exists())
 
 
 def bases(cell: Cell) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.rows import Cell
+from harness.rows import Cell, project
 from harness.system.paths import ROOT
 from harness.system.program import typed
 
@@ -18,12 +18,10 @@ class Source:
     lost: str  # what to do if the index no longer has a package that the file names
 
 
-# The packages that build our wheel.
-BUILD = Source(
-    "docker/wheel-constraints.txt",
-    cure="name releases that the index has in docker/wheel-constraints.txt",
-    lost="docker/wheel-constraints.txt asks for it",
-)
+def source_of_build() -> Source:
+    """What names the packages that build the wheel of the project."""
+    file = project().build_constraints or "pyproject.toml"
+    return Source(file, cure="name releases that the index has in " + file, lost=file + " asks for it")
 
 
 def source_of(cell: Cell) -> Source:

@@ -1,6 +1,7 @@
 """The table `[project]` of matrix.toml: all that is particular to the project that is tested."""
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 # What configures pytest, and the tests that are above it. A suite has those of them that the project has.
@@ -28,7 +29,9 @@ class Project:
     """What is tested, and how. All paths are relative to the folder of matrix.toml."""
 
     package: str  # the name to import
-    built_from: tuple[str, ...] = ()  # what the wheel is built from; by default all files
+    built_from: tuple[str, ...] = (".",)  # what the wheel is built from; by default all files but generated ones
+    # Pinned packages with hashes that build the wheel. By default its backend gets the newest ones that it allows.
+    build_constraints: str = ""
     # The tests, as pytest takes them: folders, files, or names of packages if the tests are `installed`.
     tests: tuple[str, ...] = ("tests",)
     installed: bool = False  # the tests are in the package: those that the wheel installs run
@@ -66,13 +69,12 @@ class Project:
             tests = () if self.installed else tuple(test.partition("::")[0] for test in self.tests)
             object.__setattr__(self, "suite", (*tests, *CONFIGURATION))
 
-    @property
-    def pytest(self) -> tuple[str, ...]:
-        """The arguments of pytest that choose the tests and say how they run."""
+    def pytest(self, part: Sequence[str] = ()) -> tuple[str, ...]:
+        """The arguments of pytest that choose the tests, or another part of the suite, and say how they run."""
         installed = ("--pyargs",) * self.installed
         # unittest's own pattern, and pytest's. `absl_flags` is a plugin in docker/inside.
         collected = ("-o", "python_files=test*.py *_test.py", "-p", "absl_flags") * (self.runner == "unittest")
-        return (*collected, *self.arguments, *installed, *self.tests)
+        return (*collected, *self.arguments, *installed, *(part or self.tests))
 
     @property
     def record(self) -> str:

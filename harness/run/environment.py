@@ -7,22 +7,23 @@ the environment is removed and made again.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from packaging.version import Version
 
-from harness.rows import Cell
+from harness.rows import Cell, project
 from harness.system.files import write_whole
 
 
 class Environment:
     """The paths in a cell's environment, and its mark."""
 
-    def __init__(self, folder: Path, suite: Path | None = None) -> None:
+    def __init__(self, folder: Path, suite: Path | None = None, plugins: Path | None = None) -> None:
         self.folder = folder
         self.python = folder / "bin" / "python"
         self.suite = suite or folder / "suite"
+        self.plugins = plugins or folder / "plugins"  # those of the harness
         self.report = folder / "report.json"
         self.progress = folder / "progress.json"
         self.junit = folder / "junit.xml"
@@ -57,6 +58,15 @@ class Environment:
             path.unlink(missing_ok=True)
 
 
+# The plugins of the harness, in docker/inside, and pytest-xdist.
+PLUGINS = ("-p", "proof_of_place", "-p", "cell_report", "-p", "workers", "-n", "auto")
+
+
+def pytest_arguments(environment: Environment, part: Sequence[str] = ()) -> list[str]:
+    """pytest's arguments that run the suite in an environment, or the `part` that other arguments choose."""
+    return [*PLUGINS, "--junitxml={}".format(environment.junit), *project().pytest(part)]
+
+
 def variables(cell: Cell, environment: Environment) -> dict[str, str]:
     """The environment variables that a cell's run gets, in addition to those that tox passes on."""
     platforms = cell.backend if cell.backend == "cpu" else cell.backend + ",cpu"  # callbacks also need a CPU
@@ -70,7 +80,7 @@ def variables(cell: Cell, environment: Environment) -> dict[str, str]:
         "JAX_PLATFORMS": platforms,
         "JAX_PLATFORM_NAME": cell.platform,  # JAX before 0.2.22 reads this one
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-        "PYTHONPATH": str(environment.suite / "docker" / "inside"),
+        "PYTHONPATH": str(environment.plugins),
         "PYTHONNOUSERSITE": "1",
         "MPLBACKEND": "agg",
         # Each process has its own chips. A killed process leaves libtpu's lock file, which must not block others.

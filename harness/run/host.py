@@ -1,6 +1,7 @@
 """Run one cell on this host with tox, in a process group that can be stopped.
 
-`tox.ini` and `toxfile.py` define what tox does. It is the same as when a user types `tox -e CELL`.
+The `tox.ini` and `toxfile.py` of the harness define what tox does, whatever tox.ini the project has. If the project is
+this repository, it is the same as when a user types `tox -e CELL`.
 """
 
 import functools
@@ -20,8 +21,10 @@ from harness.run.environment import Environment
 from harness.run.scheduler import OnProgress
 from harness.source import fingerprint, snapshot
 from harness.system import interpreters, processes, signals
-from harness.system.paths import LOCKS, RESULTS, ROOT, WORK
+from harness.system.paths import LOCKS, PROJECT, RESULTS, ROOT, TOX_INI, WORK
 from harness.system.program import typed
+
+TOX = (sys.executable, "-m", "tox", "run", "-c", str(TOX_INI), "--root", str(ROOT), "--workdir", str(WORK))
 
 # With these exit statuses toxfile.py has written no result. The last result stays.
 BUSY, CHANGED = 75, 76
@@ -78,7 +81,7 @@ def run(
     on_progress: OnProgress,
     cancel: threading.Event,
     *,
-    command: Sequence[str] = (sys.executable, "-m", "tox", "run", "--colored", "no", "-e"),
+    command: Sequence[str] = (*TOX, "--colored", "no", "-e"),
     env: Mapping[str, str] = os.environ,
     folder: Path = RESULTS,
     work: Path = WORK,
@@ -125,7 +128,8 @@ def run(
 def tox_variables(env: Mapping[str, str], folder: Path) -> dict[str, str]:
     """The environment variables for tox. The caller's `TOX...` variables are left out: they change what tox does."""
     kept = {name: value for name, value in env.items() if not name.startswith("TOX")}
-    return {**kept, "EQX_RESULTS": str(folder), "EQX_PARENT": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+    own = {PROJECT: str(ROOT), "EQX_RESULTS": str(folder), "EQX_PARENT": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+    return {**kept, **own}
 
 
 def pass_on_progress(progress: Path, on_progress: OnProgress) -> None:

@@ -40,7 +40,6 @@ from harness.system.safe_text import safe
 
 # Load only the pytest plugins that the suite needs, even if more are installed.
 PYTEST = (sys.executable, "-m", "pytest", *(word for plugin in rows.project().plugins for word in ("-p", plugin)))
-PLUGINS = ("-p", "proof_of_place", "-p", "cell_report", "-p", "workers", "-n", "auto")
 NEVER = threading.Event()
 
 
@@ -81,7 +80,9 @@ def run(
         with prepared(cell) as ready:
             if not args:
                 return keep(run_suite(ready, pytest, folder, env, heard), folder)
-            status = ready.follow([*pytest, *PLUGINS, *args], env, folder / (cell.name + ".log"), heard)
+            status = ready.follow(
+                [*pytest, *environment.pytest_arguments(ready.place, args)], env, folder / (cell.name + ".log"), heard
+            )
         print("{}: a part of the suite; no result is written.".format(cell.name))
         return 1 if status else 0
 
@@ -201,6 +202,7 @@ def prepared(cell: InstalledCell) -> Iterator[Prepared]:
         place = Environment(Path(scratch))
         source = snapshot.take(place.folder / "source", cell)
         suite.copy(place.suite, source)
+        suite.copy_plugins(place.plugins, fingerprint.home_of(source))
         install(place.folder / "site-packages", source)
         hashes = {**fingerprint.hashes(cell, source), **hardware.identity(cell)}
         yield Prepared(cell, place, hashes, inventoried, started)
@@ -221,7 +223,7 @@ def run_suite(
         OSError: A file can't be written.
     """
     cell, place, set_up_s = ready.cell, ready.place, ready.started.spent_s
-    command = [*pytest, *PLUGINS, "--junitxml={}".format(place.junit), *rows.project().tests]
+    command = [*pytest, *environment.pytest_arguments(place)]
     status = ready.follow(command, env, folder / (cell.name + ".log"), heard, deadline)
     result = verdict.of_run(cell, place, signals.INTERRUPTED if status is None else status)
     result = cut_off(result) if status is None else result
@@ -246,14 +248,19 @@ def keep(result: Result, folder: Path) -> int:
 
 
 def install(folder: Path, source: Path) -> None:
-    """Copy the library to where pip would install it, with its name and version.
+    """Copy the package to where pip would install it, with its name and version.
 
     No wheel is built, because the build tool may not be installed here. The wheel would hold the same files, and the
     cells of the matrix test that.
     """
     name = rows.project().package
-    shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    text = (folder / name / "__init__.py").read_text(encoding="utf-8")
+    package = next((one for one in (source / name, source / "src" / name) if one.is_dir()), None)
+    if package is None:
+        message = "There is no folder `{0}` or `src/{0}` to test. Correct `package` in matrix.toml."
+        raise CannotGoOn(message.format(name))
+    shutil.copytree(package, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    init = package / "__init__.py"
+    text = init.read_text(encoding="utf-8") if init.is_file() else ""
     number = next(iter(re.findall(r'^__version__ = "(.*)"$', text, re.MULTILINE)), "0")
     # Without this file, Python would report the version of another installed package of that name.
     facts = folder / "{}-{}.dist-info".format(name, number) / "METADATA"

@@ -23,8 +23,8 @@ class SetupFailed(Exception):
 def requirements(cell: Cell, source: Path = ROOT) -> list[str]:
     """The requirements that uv installs for tox, one a line.
 
-    The path of the lock is relative to the checkout, because an absolute path may hold a space or a `#`. tox runs uv in
-    the checkout.
+    The path of the lock is relative to the project, because an absolute path may hold a space or a `#`. tox runs uv in
+    the project.
 
     Args:
         cell: The cell.
@@ -42,9 +42,10 @@ def made_from(
     cell: Cell, interpreter: Interpreter, source: Path = ROOT, today: datetime.date | None = None
 ) -> dict[str, str]:
     """Describe what the environment is made from. A floating one is made again each day: its JAX may be newer."""
+    home = fingerprint.home_of(source)
 
     def hash_of(*starts: str) -> str:
-        return hashing.hash_files(source, hashing.files_below(source, starts))
+        return hashing.hash_files(home, hashing.files_below(home, starts))
 
     if cell.floating:
         lock = "\n".join((*cell.requires, str(today or datetime.date.today())))
@@ -54,7 +55,7 @@ def made_from(
         "lock": hashing.digest([("lock", lock.encode())]),
         "python": "{} {}".format(interpreter.version, interpreter.path),
         "bridge": hash_of("docker/bridge/install.py", "docker/bridge/jax_bridge") if cell.bridge else "",
-        "constraints": hash_of(fingerprint.SOURCE_BUILT_BY),
+        "constraints": hash_of(fingerprint.BUILDERS),
     }
 
 
@@ -72,15 +73,15 @@ def complete(
         SetupFailed: An installation failed.
         wheel.BuildFailed: The wheel can't be built.
     """
-    made_wheel = wheel.obtain(uv, source)
-    name = made_wheel.parent.name
+    python = str(environment.python)
+    made_wheel = wheel.obtain(uv, cell.python, python, source)
+    name = "/".join(made_wheel.parts[-3:])
     if environment.is_made_from(made) and environment.has_wheel(name):
         return
     complete = environment.is_made_from(made)
     environment.remove_mark()
-    python = str(environment.python)
     if cell.bridge and not complete:
-        install = str(source / "docker" / "bridge" / "install.py")
+        install = str(fingerprint.home_of(source) / "docker" / "bridge" / "install.py")
         _call([sys.executable, install, "--only-bridge", "--python", python, "--jax", cell.jax], call)
     # Name the file without its folder: uv reads a # in a path as the start of a comment.
     command = [uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--reinstall", "./" + made_wheel.name]

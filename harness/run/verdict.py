@@ -71,7 +71,7 @@ def of_build(cell: Cell, output: str) -> Result:
     The source is at fault, so the cell failed. If the tools of the build can't be fetched, the cell is unavailable.
     """
     if any(re.search(pattern, output, re.IGNORECASE) for pattern, _ in RULES):
-        return of_setup(cell, output, package_source.BUILD)
+        return of_setup(cell, output, package_source.source_of_build())
     decisive = [line.strip() for line in output.splitlines() if re.match(r"\s*(error|cause):", line)]
     message = "its wheel could not be built: {}; the whole output is in results/{}.log"
     reason = message.format(" ".join(decisive) or output.strip().splitlines()[-1], cell.name)

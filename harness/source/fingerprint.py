@@ -6,15 +6,17 @@ from pathlib import Path
 
 from harness.rows import Cell, project
 from harness.source import hashing, pages, suite
-from harness.system.paths import ROOT
+from harness.system.paths import HOME, MATRIX_NAME, ROOT
 
-# The pinned packages, with hashes, that build our wheel, and those that build a JAX that comes as source only.
-WHEEL_BUILT_BY, SOURCE_BUILT_BY = "docker/wheel-constraints.txt", "docker/build-constraints.txt"
-# The files that a cell tests, and the files that it is tested with.
-BUILT_BY = (SOURCE_BUILT_BY, WHEEL_BUILT_BY)
-TESTED_BY = ("docker/bridge", *BUILT_BY, "harness/run/environment.py", "harness/run/set_up.py", "tox.ini")
-# Files that no cell reads: the tests of the bridge, and its README.
-LEFT_OUT = ("docker/bridge/README.md", "docker/bridge/smoke.py", "docker/bridge/smoke_cases")
+# The pinned packages, with hashes, that build a JAX that comes as source only.
+BUILDERS = "docker/build-constraints.txt"
+# The files of the harness that a cell is tested with, and those among them that no cell reads.
+TESTED_BY = (suite.PLUGINS, "docker/bridge", BUILDERS, "harness/run/environment.py", "harness/run/set_up.py", "tox.ini")
+NOT_READ = ("docker/bridge/README.md", "docker/bridge/smoke.py", "docker/bridge/smoke_cases")
+# Files of a project that are generated, or that choose the cells. They are no source.
+NOT_SOURCE = (MATRIX_NAME, "locks", "results", "build", "dist", "site")
+
+COPY_OF_HOME = ".harness"  # the folder of a snapshot with the files of the harness
 
 
 def hashes(cell: Cell, root: Path = ROOT) -> dict[str, str]:
@@ -43,16 +45,33 @@ def lock_hash(cell: Cell, root: Path = ROOT, today: datetime.date | None = None)
 
 
 def source_hash(root: Path = ROOT) -> str:
-    """Hash the names and contents of the files that a cell tests. Of a Markdown page, only the tested parts count."""
-    return hashing.hash_files(root, files(root), _content)
+    """Hash the names and contents of the files that a cell tests, and of those that it is tested with.
+
+    Of a Markdown page, only the tested parts count.
+    """
+    home = home_of(root)
+    parts = (hashing.hash_files(root, files(root), _content), hashing.hash_files(home, files_of_harness(home)))
+    return hashing.digest((part, b"") for part in parts)
 
 
 def _content(path: Path) -> bytes:
     return pages.read_for_hash(path, pages.tested) if path.suffix == ".md" else path.read_bytes()
 
 
+def home_of(root: Path) -> Path:
+    """The home of the harness that belongs to a source. A snapshot holds a copy of it."""
+    copied = root / COPY_OF_HOME
+    return copied if copied.is_dir() else HOME
+
+
 def files(root: Path) -> Iterator[Path]:
-    """The files that a cell tests, and the files that it is tested with."""
+    """The files of the project that a cell tests: those that its wheel is built from, and its suite."""
     tested = project()
-    starts = dict.fromkeys((*tested.built_from, *tested.suite, suite.PLUGINS, *TESTED_BY))
-    return hashing.files_below(root, starts, (*tested.left_out, *LEFT_OUT))
+    constraints = filter(None, [tested.build_constraints])
+    starts = (*tested.built_from, *constraints, *tested.suite)
+    return hashing.files_below(root, starts, (*tested.left_out, *NOT_SOURCE, tested.record))
+
+
+def files_of_harness(home: Path) -> Iterator[Path]:
+    """The files of the harness that a cell is tested with."""
+    return hashing.files_below(home, TESTED_BY, NOT_READ)

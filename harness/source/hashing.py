@@ -17,14 +17,25 @@ def digest(named: Iterable[tuple[str, bytes]]) -> str:
 
 
 def files_below(root: Path, starts: Iterable[str], left_out: Iterable[str] = ()) -> Iterator[Path]:
-    """The files at and below `starts`, which are relative to `root`. Caches and hidden files are left out."""
+    """The files at and below `starts`, which are relative to `root`, each once.
+
+    Caches, hidden files, virtual environments and folders that are links are left out.
+    """
+    left_out, seen = set(left_out), set()
+
+    def below(path: Path) -> Iterator[Path]:
+        if path.relative_to(root).as_posix() in left_out or path.name == "__pycache__":
+            return
+        if path.is_file() and path not in seen:
+            seen.add(path)
+            yield path
+        elif path.is_dir() and not path.is_symlink() and not (path / "pyvenv.cfg").exists():
+            for inner in sorted(path.iterdir()):
+                if not inner.name.startswith("."):
+                    yield from below(inner)
+
     for start in starts:
-        found = [root / start] if (root / start).is_file() else sorted((root / start).rglob("*"))
-        for path in found:
-            name = path.relative_to(root).as_posix()
-            cached = any(part.startswith(".") or part == "__pycache__" for part in name.split("/"))
-            if path.is_file() and not cached and not any(name == one or name.startswith(one + "/") for one in left_out):
-                yield path
+        yield from below(root / start)
 
 
 def hash_files(root: Path, files: Iterable[Path], content: Callable[[Path], bytes] = Path.read_bytes) -> str:

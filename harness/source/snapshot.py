@@ -18,9 +18,12 @@ CHANGED = "the source changed after this run began; run it again"
 def take(folder: Path, cell: Cell, root: Path = ROOT) -> Path:
     """Copy to `folder` all files that the cell's hashes cover, and those that build its image. Returns `folder`.
 
-    This replaces an earlier snapshot. `fingerprint.hashes(cell, folder)` gives the hashes of the copy.
+    The files of the harness go to a folder in it. This replaces an earlier snapshot. `fingerprint.hashes(cell, folder)`
+    gives the hashes of the copy.
     """
     suite.copy_files(files(cell, root), root, folder)
+    home = fingerprint.home_of(root)
+    suite.add_files(files_of_harness(home), home, folder / fingerprint.COPY_OF_HOME)
     return folder
 
 
@@ -35,11 +38,15 @@ def is_expected(hashes: Mapping[str, str], env: Mapping[str, str] = os.environ) 
 
 
 def files(cell: Cell, root: Path) -> Iterator[Path]:
-    """The files that a snapshot holds: those that the hashes cover, and those that build the image of the cell."""
+    """The files of the project that a snapshot holds: those that the hashes cover."""
     yield from fingerprint.files(root)
     yield from (root / "locks").glob(cell.name + "*.txt")
-    yield from (root / "docker").glob("*.Dockerfile")
-    yield from root.glob(".dockerignore")
+
+
+def files_of_harness(home: Path) -> Iterator[Path]:
+    """The files of the harness that a snapshot holds: those that the hashes cover, and those that build an image."""
+    yield from fingerprint.files_of_harness(home)
+    yield from (home / "docker").glob("*.Dockerfile")
 
 
 def lock(cell: Cell, source: Path) -> Path:

@@ -1,6 +1,6 @@
-"""Copy the suite to a folder outside of the checkout.
+"""Copy the suite to a folder outside of the project, and the pytest plugins of the harness to another.
 
-From the folder of the copy, no test can import the checkout instead of the wheel.
+From the folder of the copy, no test can import the source of the project instead of the wheel.
 """
 
 import shutil
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from harness.rows import project
 from harness.source import hashing
-from harness.system.paths import ROOT
+from harness.system.paths import HOME, ROOT
 
-PLUGINS = "docker/inside"  # the pytest plugins of the harness
+PLUGINS = "docker/inside"  # the pytest plugins, below the home of the harness
 
 
 def files(root: Path = ROOT) -> Iterator[Path]:
     """The files of the suite."""
-    return hashing.files_below(root, (*project().suite, PLUGINS), project().left_out)
+    return hashing.files_below(root, project().suite, project().left_out)
 
 
 def copy(folder: Path, root: Path = ROOT) -> None:
@@ -24,9 +24,20 @@ def copy(folder: Path, root: Path = ROOT) -> None:
     copy_files(files(root), root, folder)
 
 
+def copy_plugins(folder: Path, home: Path = HOME) -> None:
+    """Replace `folder` with a copy of the plugins."""
+    plugins = home / PLUGINS
+    copy_files(hashing.files_below(plugins, ["."]), plugins, folder)
+
+
 def copy_files(files: Iterable[Path], root: Path, folder: Path) -> None:
     """Replace `folder` with a copy of the files, which are below `root`."""
     shutil.rmtree(folder, ignore_errors=True)
+    add_files(files, root, folder)
+
+
+def add_files(files: Iterable[Path], root: Path, folder: Path) -> None:
+    """Copy the files, which are below `root`, to `folder`."""
     for path in files:
         target = folder / path.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)

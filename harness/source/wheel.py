@@ -1,8 +1,7 @@
-"""Build the wheel of the library, once for all cells."""
+"""Build the wheel of the project: once for all cells, or once for each Python if the wheel has compiled code."""
 
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +9,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness.rows import project
-from harness.source import hashing, pages
-from harness.source.fingerprint import WHEEL_BUILT_BY
+from harness.source import fingerprint, hashing, pages
 from harness.system.errors import CannotGoOn
 from harness.system.paths import ROOT, WORK
 
@@ -23,31 +21,57 @@ class BuildFailed(CannotGoOn):
 
 
 def folder_of(root: Path, work: Path) -> Path:
-    """The folder of the wheel that is built from the files below `root` as they are now."""
-    built_from = hashing.files_below(root, (*project().built_from, WHEEL_BUILT_BY))
+    """The folder of the wheels that are built from the files below `root` as they are now."""
+    starts = (*project().built_from, *filter(None, [project().build_constraints]))
+    built_from = hashing.files_below(root, starts, (*fingerprint.NOT_SOURCE, project().record))
     return work / "wheel" / hashing.hash_files(root, built_from, content)[:16]
 
 
-def obtain(uv: str, root: Path = ROOT, work: Path = WORK, run: Run = subprocess.run) -> Path:
-    """The wheel of the library below `root`. The first call builds it.
+def obtain(
+    uv: str, python: str, interpreter: str, root: Path = ROOT, work: Path = WORK, run: Run = subprocess.run
+) -> Path:
+    """The wheel of the project below `root`, for a Python. It is built if there is none yet.
+
+    Args:
+        uv: The path of uv.
+        python: The version, such as "3.11".
+        interpreter: The path of a Python of that version. It builds the wheel.
+        root: A snapshot of the project, or the project.
+        work: The folder of the generated files.
+        run: Runs a command.
 
     Raises:
         BuildFailed: The wheel can't be built.
     """
     folder = folder_of(root, work)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.parent / "lock"):  # cells that run in parallel may call this at the same time
-        if not folder.is_dir():
-            build(uv, root, folder, run)
-    return next(folder.glob("*.whl"))
+        for_all = next(folder.glob("*/*-none-any.whl"), None)
+        if for_all is not None:
+            return for_all
+        if not (folder / python).is_dir():
+            build(uv, interpreter, root, folder / python, run)
+    return next((folder / python).glob("*.whl"))
 
 
-def build(uv: str, root: Path, folder: Path, run: Run) -> None:
-    """Build the wheel. `folder` appears only when the wheel in it is complete."""
+def build(uv: str, interpreter: str, root: Path, folder: Path, run: Run) -> None:
+    """Build the wheel by the project's own backend. `folder` appears only when the wheel in it is complete."""
+    constraints = project().build_constraints
+    pinned = ["--require-hashes", "--build-constraint", str(root / constraints)] if constraints else []
     with tempfile.TemporaryDirectory(prefix="unfinished-", dir=str(folder.parent)) as unfinished:
         made = Path(unfinished) / "made"
-        command = [uv, "build", "--quiet", "--wheel", "--python", sys.executable, "--require-hashes"]
-        command += ["--build-constraint", str(root / WHEEL_BUILT_BY), "--out-dir", str(made), str(root)]
+        command = [
+            uv,
+            "build",
+            "--quiet",
+            "--wheel",
+            "--python",
+            interpreter,
+            *pinned,
+            "--out-dir",
+            str(made),
+            str(root),
+        ]
         done = run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0 or not list(made.glob("*.whl")):
             message = "The wheel could not be built (exit status {}):\n  {}\n{}"

@@ -17,7 +17,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from harness.system.paths import ROOT, WORK
 
 INDEX = "EQX_INDEX_URL"
 REMOVED_PREFIXES = ("PIP_", "PYTHON", "UV_", "VIRTUALENV_")
@@ -55,7 +55,7 @@ def isolated(env: Mapping[str, str]) -> dict[str, str]:
     if "UV_CACHE_DIR" not in kept:
         cache = os.path.join(kept.get("XDG_CACHE_HOME") or os.path.join(kept.get("HOME", ""), ".cache"), "uv")
         if not can_be_written(cache):  # for example in a container, whose user has no writable home
-            kept["UV_CACHE_DIR"] = str(ROOT / ".tox" / "uv-cache")
+            kept["UV_CACHE_DIR"] = str(WORK / "uv-cache")
     return kept
 
 

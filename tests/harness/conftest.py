@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / folder) for folder in ("", "docker/bridge", "docker/inside")]
+sys.path[:0] = [str(ROOT / folder) for folder in ("", "docker/bridge", "docker/inside", "benchmarks/in_cells")]
 
 # A shell script starts background commands with signals ignored, and child processes inherit that. The tests send
 # signals to child processes, so the signals get their default handlers back.

@@ -4,6 +4,7 @@ PROJECT = """
 [project]
 package = "equinox"
 built_from = ["equinox", "pyproject.toml", "README.md", "LICENSE"]
+build_constraints = "docker/wheel-constraints.txt"
 suite = ["tests", "examples", "docs", "pyproject.toml", "README.md"]
 left_out = ["tests/harness"]
 extras = ["test"]

@@ -9,6 +9,7 @@ import pytest
 from harness.bisect.plan import Candidate
 from harness.bisect.search import Verdict
 from harness.bisect.trial import Bench, NotSetUp, environment_variables, verdict_of
+from harness.system.paths import INSIDE
 
 GOOD, BAD, SKIPPED = Verdict.GOOD, Verdict.BAD, Verdict.SKIPPED
 DAY = datetime.date(2025, 1, 1)
@@ -49,9 +50,12 @@ def test_the_lines_of_the_failed_assertion_are_kept():
     assert verdict_of(1, REPORT.format(CASE.format(FAILURE)).encode()).lines == ("AssertionError: no", "assert 1 == 2")
 
 
-def test_each_release_gets_the_same_seed_and_no_pythonpath():
-    seen = environment_variables({"PYTHONPATH": "docker", "HOME": "/home"})
-    assert "PYTHONPATH" not in seen
+def test_each_release_gets_the_same_seed_and_not_the_callers_pythonpath():
+    """The tests get only the plugins of the harness."""
+    given = {"PYTHONPATH": "docker", "HOME": "/home"}
+    assert "PYTHONPATH" not in environment_variables(given, installs=True)
+    seen = environment_variables(given)
+    assert seen["PYTHONPATH"] == str(INSIDE)
     assert (seen["EQX_SEED"], seen["JAX_PLATFORMS"], seen["HOME"]) == ("0", "cpu", "/home")
     assert environment_variables({"EQX_SEED": "7"})["EQX_SEED"] == "7"
 
@@ -105,7 +109,7 @@ def bench(tmp_path):
         return Bench(
             tests=["tests/test_x.py::test_y"],
             suite=tmp_path,
-            wheel=tmp_path / "equinox.whl",
+            wheel=lambda python, interpreter: tmp_path / "equinox.whl",
             environments=tmp_path / "environments",
             logs=tmp_path / "logs",
             requires=lambda jax: requires,

@@ -209,7 +209,7 @@ def without_tools(tmp_path):
 def test_a_python_without_the_tools_is_replaced_by_one_that_has_them(without_tools):
     done = program("list", NAME, **without_tools)
     assert done.returncode == 7 and done.stderr == ""
-    assert ast.literal_eval(done.stdout) == [".venv-harness", "python", "-m", "harness", "list", NAME]
+    assert ast.literal_eval(done.stdout) == [".venv-harness", "python", str(ROOT / "harness"), "list", NAME]
 
 
 @pytest.mark.parametrize("option", [[], ["--fits"]])
@@ -218,7 +218,16 @@ def test_here_is_never_run_in_another_python(without_tools, option):
     assert done.returncode == 3 and done.stdout == "" and "-m pip install pytest" in done.stderr
 
 
-OLD = ("__init__", "__main__", "in_venv", "system/__init__", "system/pipes", "system/signals", "system/isolation")
+OLD = (
+    "__init__",
+    "__main__",
+    "in_venv",
+    "system/__init__",
+    "system/pipes",
+    "system/signals",
+    "system/isolation",
+    "system/paths",
+)
 
 
 @pytest.mark.parametrize("name", OLD)

@@ -392,7 +392,9 @@ def test_recipe(monkeypatch, tmp_path):
     assert container.recipe(CELL) == before
     assert container.recipe(replace(CELL, base="python:3.14-slim-trixie")) != before
     asked = []
-    monkeypatch.setattr(image, "build_args", lambda cell, today: asked.append(today) or {"LOCK": ""})
+    monkeypatch.setattr(
+        image, "build_args", lambda cell, today, source: asked.append(today) or {"LOCK": "", "HARNESS": ""}
+    )
     container.recipe(CELL)
     assert asked[0] != datetime.date.today()
     monkeypatch.undo()

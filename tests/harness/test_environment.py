@@ -29,8 +29,8 @@ PYTHON = Interpreter(Path("/python"), "3.11.7")
 @pytest.fixture
 def wheel(tmp_path, monkeypatch):
     """The wheel. The name of its folder says what the wheel was built from."""
-    path = tmp_path / "wheel" / "one" / "equinox-1-py3-none-any.whl"
-    monkeypatch.setattr(built_wheel, "obtain", lambda uv, source: path)
+    path = tmp_path / "wheel" / "one" / "3.11" / "equinox-1-py3-none-any.whl"
+    monkeypatch.setattr(built_wheel, "obtain", lambda uv, python, interpreter, source: path)
     return path
 
 
@@ -83,13 +83,13 @@ def test_the_python_of_the_harness_installs_the_bridge_before_the_wheel(made, wh
 def test_another_wheel_replaces_the_old_one_and_the_rest_stays(made, wheel, monkeypatch):
     """Meanwhile the environment has no mark."""
     set_up.complete(BRIDGED, made, MADE, "uv", call=Call(made))
-    other = wheel.parent.parent / "two" / wheel.name
-    monkeypatch.setattr(built_wheel, "obtain", lambda uv, source: other)
+    other = wheel.parents[2] / "two" / "3.11" / wheel.name
+    monkeypatch.setattr(built_wheel, "obtain", lambda uv, python, interpreter, source: other)
     call = Call(made)
     set_up.complete(BRIDGED, made, MADE, "uv", call=call)
     assert [command[-1] for command in call.commands] == ["./" + other.name]
     assert call.marked == [False]
-    assert made.is_made_from(MADE) and made.has_wheel("two")
+    assert made.is_made_from(MADE) and made.has_wheel("two/3.11/" + wheel.name)
 
 
 @pytest.mark.parametrize("fail_at", [1, 2])
@@ -123,7 +123,7 @@ from harness.run import set_up
 from harness.source import wheel
 from harness.run.environment import Environment
 
-wheel.obtain = lambda uv, source: pathlib.Path("two/equinox.whl")
+wheel.obtain = lambda uv, python, interpreter, source: pathlib.Path("two/equinox.whl")
 made = Environment(pathlib.Path(sys.argv[1]))
 
 def call(command, **options):
@@ -154,12 +154,13 @@ def test_an_environment_is_not_trusted_after_a_kill(made, before):
 def locked(tmp_path):
     """`locked(cell, text)`: what the cell is made from if its lock holds that text."""
     (tmp_path / "locks").mkdir(parents=True)
-    (tmp_path / "docker" / "bridge").mkdir(parents=True)
-    (tmp_path / "docker" / "bridge" / "install.py").touch()
+    home = tmp_path / ".harness" / "docker"
+    (home / "bridge").mkdir(parents=True)
+    (home / "bridge" / "install.py").touch()
 
     def locked(cell, text="jax==0.4.30", interpreter=PYTHON, constraints="hatchling==1"):
         (tmp_path / "locks" / cell.lock.name).write_text(text)
-        (tmp_path / "docker" / "build-constraints.txt").write_text(constraints)
+        (home / "build-constraints.txt").write_text(constraints)
         return set_up.made_from(cell, interpreter, tmp_path)
 
     return locked
@@ -215,4 +216,4 @@ def test_variables_choose_the_platform_of_the_cell(made, name):
     assert platforms[0] == ("gpu" if name in ("py39-jax0.2.18-cuda", "py38-jax0.2.28-cuda") else cell.backend)
     assert variables["JAX_PLATFORM_NAME"] == cell.expects["backend"]
     assert variables["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
-    assert Path(variables["PYTHONPATH"]) == made.suite / "docker" / "inside"
+    assert Path(variables["PYTHONPATH"]) == made.plugins

@@ -9,7 +9,7 @@ import pytest
 
 from harness import rows
 from harness.source import fingerprint, pages
-from harness.system.paths import ROOT
+from harness.system.paths import HOME, ROOT
 
 README = ROOT / "README.md"
 
@@ -24,19 +24,20 @@ FILES = {
     "tests/harness/test_results.py": "of the harness",
     "examples/train.py": "an example",
     "pyproject.toml": "[project]",
+    "docker/wheel-constraints.txt": "hatchling",
     "LICENSE": "free",
     "README.md": PAGE.format("a table"),
     "docs/matrix.md": PAGE.format("a table"),
     "docs/api_page.py": "draws a page",
     "docs/images/idea.svg": "<svg/>",
     "docs/site_hooks.py": "makes the site",
-    "docker/inside/proof_of_place.py": "proof",
-    "docker/bridge/README.md": "words",
-    "docker/bridge/install.py": "install",
-    "docker/bridge/jax_bridge/__init__.py": "bridge",
-    "docker/bridge/smoke_cases/test_a.py": "smoke",
-    "docker/build-constraints.txt": "hatchling",
-    "harness/rows/cells.py": "rows",
+    ".harness/docker/inside/proof_of_place.py": "proof",
+    ".harness/docker/bridge/README.md": "words",
+    ".harness/docker/bridge/install.py": "install",
+    ".harness/docker/bridge/jax_bridge/__init__.py": "bridge",
+    ".harness/docker/bridge/smoke_cases/test_a.py": "smoke",
+    ".harness/docker/build-constraints.txt": "setuptools",
+    ".harness/harness/rows/cells.py": "rows",
     "matrix.toml": "list",
     "CONTRIBUTING.md": "commands",
 }
@@ -66,10 +67,11 @@ TESTED = [
     "examples/train.py",
     "pyproject.toml",
     "docs/api_page.py",
-    "docker/build-constraints.txt",
-    "docker/inside/proof_of_place.py",
-    "docker/bridge/install.py",
-    "docker/bridge/jax_bridge/__init__.py",
+    ".harness/docker/build-constraints.txt",
+    ".harness/docker/inside/proof_of_place.py",
+    ".harness/docker/bridge/install.py",
+    ".harness/docker/bridge/jax_bridge/__init__.py",
+    "docker/wheel-constraints.txt",
 ]
 
 
@@ -92,16 +94,16 @@ def test_a_change_of_a_tested_file_changes_the_hash(root, name):
     "name",
     [
         "tests/harness/test_results.py",
-        "docker/bridge/README.md",
-        "docker/bridge/smoke_cases/test_a.py",
-        "harness/rows/cells.py",
+        ".harness/docker/bridge/README.md",
+        ".harness/docker/bridge/smoke_cases/test_a.py",
+        ".harness/harness/rows/cells.py",
         "matrix.toml",
         "CONTRIBUTING.md",
         "docs/images/idea.svg",
         "docs/site_hooks.py",
         "equinox/__pycache__/x.cpython-311.pyc",
         "tests/.hypothesis/examples/1",
-        "docker/bridge/.mypy_cache/3.11/cache.json",
+        ".harness/docker/bridge/.mypy_cache/3.11/cache.json",
         "results/py311-jax0.4.30-cpu.json",
     ],
 )
@@ -174,7 +176,8 @@ def test_the_folder_and_the_time_do_not_matter(root, tmp_path_factory):
 
 def test_all_that_a_cell_is_given_is_hashed():
     """This test looks at the files of the real checkout."""
-    paths = {path.relative_to(ROOT).as_posix() for path in fingerprint.files(ROOT)}
+    found = [*fingerprint.files(ROOT), *fingerprint.files_of_harness(HOME)]
+    paths = {path.relative_to(ROOT).as_posix() for path in found}
     assert {"equinox/__init__.py", "tests/conftest.py", "README.md", "docker/bridge/install.py"} <= paths
     assert not [path for path in paths if Path(path).match("tests/harness/*") or ".pyc" in path]
 

@@ -162,7 +162,7 @@ def test_an_old_python_is_refused(root, monkeypatch):
 COMMAND = """
 import os, pathlib, sys
 from harness import in_venv
-in_venv.ROOT = pathlib.Path(sys.argv.pop(1))
+in_venv.HOME = pathlib.Path(sys.argv.pop(1))
 call = lambda command, **_: int("venv" in command and os.makedirs(command[-1]) or 0)
 in_venv.provide.__defaults__ = (call, os.environ)
 sys.exit(in_venv.pipes.quietly(in_venv.main))
@@ -189,7 +189,7 @@ import pathlib, sys
 from harness import in_venv
 in_venv.sys.executable, root = sys.argv[1:]
 in_venv.signals.as_ctrl_c()
-in_venv.ROOT = pathlib.Path(root)
+in_venv.HOME = pathlib.Path(root)
 sys.exit(in_venv.main([".venv-harness", "true"]))
 """
 

@@ -23,10 +23,12 @@ def root(tmp_path):
         "README.md": "",
         "docs/api.md": "",
         "docs/images/idea.svg": "",
-        "docker/build-constraints.txt": "hatchling==1",
+        "docker/wheel-constraints.txt": "hatchling==1",
+        "docker/compose.yml": "of the project",
+        ".harness/docker/build-constraints.txt": "setuptools==1",
         "locks/py311-jax0.4.30-cpu.txt": "jax==0.4.30",
         "locks/py311-jax0.4.30-cuda.txt": "another cell's",
-        "docker/cpu.Dockerfile": "FROM x",
+        ".harness/docker/cpu.Dockerfile": "FROM x",
         "matrix.toml": "list",
         ".dockerignore": "*",
         "results/x.json": "{}",
@@ -54,10 +56,10 @@ def test_the_copy_has_only_what_is_tested_and_what_builds_it(root, tmp_path):
         "pyproject.toml",
         "README.md",
         "docs/api.md",
-        "docker/build-constraints.txt",
+        "docker/wheel-constraints.txt",
         "locks/py311-jax0.4.30-cpu.txt",
-        "docker/cpu.Dockerfile",
-        ".dockerignore",
+        ".harness/docker/build-constraints.txt",
+        ".harness/docker/cpu.Dockerfile",
     }
 
 
@@ -75,6 +77,8 @@ def test_each_image_can_be_built_from_a_copy(backend, tmp_path):
     copy = snapshot.take(tmp_path / "copy", cell)
     copied = [line.split() for line in image.dockerfile(cell).read_text().splitlines() if line.startswith("COPY ")]
     sources = [word for line in copied for word in line[1:-1] if not word.startswith("--")]
-    for source in [*sources, "docker/bridge"]:
-        assert list(copy.glob(source.replace("${CELL}", cell.name))), source
+    args = image.build_args(cell, source=copy)
+    for source in [*sources, *args["BUILT_FROM"].split(), *args["SUITE"].split(), args["BUILD_CONSTRAINTS"]]:
+        name = source.replace("${CELL}", cell.name).replace("${HARNESS}", args["HARNESS"])
+        assert name.startswith("/") or list(copy.glob(name)), source
     assert copy != ROOT

@@ -2,6 +2,7 @@
 
 import pytest
 
+from harness import rows
 from harness.source import suite
 
 
@@ -22,8 +23,8 @@ def root(tmp_path):
         "tests/test_x.py": "",
         "tests/data/x.json": "",
         "tests/harness/test_y.py": "",
-        "docker/inside/plugin.py": "",
-        "docker/other.txt": "",
+        "benchmarks/in_cells/speed.py": "",
+        "benchmarks/run.py": "",
     }
     root = tmp_path / "root"
     for name, text in files.items():
@@ -32,14 +33,18 @@ def root(tmp_path):
     return root
 
 
+def names(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
 def test_the_copy_has_the_suite_and_not_the_library(root, tmp_path):
     """Nothing there can be imported instead of the wheel. Nothing of an earlier copy stays."""
     folder = tmp_path / "copy"
     (folder / "equinox").mkdir(parents=True)
     suite.copy(folder, root)
-    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()) == [
+    assert names(folder) == [
         "README.md",
-        "docker/inside/plugin.py",
+        "benchmarks/in_cells/speed.py",
         "docs/api.md",
         "examples/train.py",
         "pyproject.toml",
@@ -47,3 +52,35 @@ def test_the_copy_has_the_suite_and_not_the_library(root, tmp_path):
         "tests/test_x.py",
     ]
     assert not (folder / "equinox").exists()
+
+
+def test_the_plugins_are_beside_the_suite(tmp_path):
+    """So a project may have folders of the same names."""
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "old.py").touch()
+    suite.copy_plugins(tmp_path / "plugins")
+    assert {"proof_of_place.py", "cell_report.py", "workers.py"} <= set(names(tmp_path / "plugins"))
+    assert "old.py" not in names(tmp_path / "plugins")
+
+
+@pytest.mark.parametrize(
+    "tests, installed, copied",
+    [
+        (
+            ("tests",),
+            False,
+            ["conftest.py", "pyproject.toml", "tests/data/x.json", "tests/harness/test_y.py", "tests/test_x.py"],
+        ),
+        (("tests/test_x.py::test_y",), False, ["conftest.py", "pyproject.toml", "tests/test_x.py"]),
+        (("equinox",), True, ["conftest.py", "pyproject.toml"]),
+    ],
+)
+def test_by_default_the_suite_is_the_tests_and_the_settings_of_pytest(
+    root, tmp_path, monkeypatch, tests, installed, copied
+):
+    """A project that tests its installed package has no tests outside of it. The package is never copied."""
+    (root / "conftest.py").touch()
+    small = rows.Project(package="equinox", tests=tests, installed=installed)
+    monkeypatch.setattr(suite, "project", lambda: small)
+    suite.copy(tmp_path / "copy", root)
+    assert names(tmp_path / "copy") == copied

@@ -110,7 +110,7 @@ def template(tmp_path_factory):
 
 def put_wheel(root):
     """Put the wheel where the harness looks for the wheel of this library."""
-    make_wheel(wheel.folder_of(root, root / ".tox"), "equinox")
+    make_wheel(wheel.folder_of(root, root / ".tox") / PYTHON, "equinox")
 
 
 def make_wheel(folder, name):
@@ -188,9 +188,10 @@ def wait_for(path, process):
 
 
 @pytest.fixture
-def checkout(template, tmp_path):
+def checkout(template, tmp_path, monkeypatch):
     root = tmp_path / "checkout"
     shutil.copytree(str(template), str(root))
+    monkeypatch.setattr(fingerprint, "HOME", root)  # it has its own harness
     return Checkout(root)
 
 
@@ -309,7 +310,7 @@ def test_the_callers_variables_do_not_reach_the_tests(checkout):
     checkout.tox("-e", FIRST, EQX_SEED="7", EQX_WORKERS="3", **unwanted)
     seen = checkout.seen()["environ"]
     assert {name: seen.get(name) for name in unwanted} == {
-        "PYTHONPATH": str(checkout.environment() / "suite" / "docker" / "inside"),
+        "PYTHONPATH": str(checkout.environment() / "plugins"),
         "PYTEST_ADDOPTS": None,
         "XLA_FLAGS": None,
         "JAX_PLATFORMS": "cpu",

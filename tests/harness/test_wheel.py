@@ -8,6 +8,7 @@ import threading
 import pytest
 from filelock import FileLock, Timeout
 
+from harness import rows
 from harness.source import wheel
 from harness.system.paths import ROOT
 
@@ -28,8 +29,8 @@ def root(tmp_path):
 class FakeUv:
     """Replaces `subprocess.run`: it builds a wheel that is an empty file, or fails."""
 
-    def __init__(self, status=0):
-        self.status = status
+    def __init__(self, status=0, tag="py3-none-any"):
+        self.status, self.tag = status, tag
         self.commands = []
 
     def __call__(self, command, **options):
@@ -37,14 +38,14 @@ class FakeUv:
         folder = command[command.index("--out-dir") + 1]
         os.makedirs(folder)
         if self.status == 0:
-            with open(os.path.join(folder, "equinox-1-py3-none-any.whl"), "w"):
+            with open(os.path.join(folder, "equinox-1-{}.whl".format(self.tag)), "w"):
                 pass
         return subprocess.CompletedProcess(command, self.status, "", "no hatchling")
 
 
 def test_the_wheel_is_built_once(root, tmp_path):
     run = FakeUv()
-    first, second = (wheel.obtain("uv", root, tmp_path / "work", run) for _ in range(2))
+    first, second = (wheel.obtain("uv", "3.11", "python", root, tmp_path / "work", run) for _ in range(2))
     assert first == second and first.name == "equinox-1-py3-none-any.whl" and first.is_file()
     assert len(run.commands) == 1
 
@@ -60,7 +61,9 @@ def test_the_wheel_is_built_once_if_many_cells_ask_at_the_same_time(root, tmp_pa
         return uv(command, **options)
 
     threads = [
-        threading.Thread(target=lambda: wheels.append(wheel.obtain("uv", root, tmp_path / "work", run)))
+        threading.Thread(
+            target=lambda: wheels.append(wheel.obtain("uv", "3.11", "python", root, tmp_path / "work", run))
+        )
         for _ in range(8)
     ]
     for thread in threads:
@@ -73,25 +76,58 @@ def test_the_wheel_is_built_once_if_many_cells_ask_at_the_same_time(root, tmp_pa
 @pytest.mark.parametrize("name", ["equinox/nn/__init__.py", "equinox/new.py", "pyproject.toml", "README.md"])
 def test_the_wheel_is_built_again_when_the_library_changes(root, tmp_path, name):
     run = FakeUv()
-    first = wheel.obtain("uv", root, tmp_path / "work", run)
+    first = wheel.obtain("uv", "3.11", "python", root, tmp_path / "work", run)
     (root / name).write_text("changed")
-    assert wheel.obtain("uv", root, tmp_path / "work", run) != first
+    assert wheel.obtain("uv", "3.11", "python", root, tmp_path / "work", run) != first
     assert len(run.commands) == 2
 
 
 @pytest.mark.parametrize("name", ["tests/test_x.py", "docker/other.txt", "equinox/__pycache__/x.pyc"])
 def test_the_wheel_is_not_built_again_for_other_changes(root, tmp_path, name):
     run = FakeUv()
-    first = wheel.obtain("uv", root, tmp_path / "work", run)
+    first = wheel.obtain("uv", "3.11", "python", root, tmp_path / "work", run)
     (root / name).write_text("changed")
-    assert wheel.obtain("uv", root, tmp_path / "work", run) == first
+    assert wheel.obtain("uv", "3.11", "python", root, tmp_path / "work", run) == first
 
 
 def test_a_failed_build_is_an_error_and_is_tried_again(root, tmp_path):
     for status in (1, 2):
         with pytest.raises(wheel.BuildFailed, match="exit status {}(.|\n)*no hatchling".format(status)):
-            wheel.obtain("uv", root, tmp_path / "work", FakeUv(status))
-    assert wheel.obtain("uv", root, tmp_path / "work", FakeUv()).is_file()
+            wheel.obtain("uv", "3.11", "python", root, tmp_path / "work", FakeUv(status))
+    assert wheel.obtain("uv", "3.11", "python", root, tmp_path / "work", FakeUv()).is_file()
+
+
+def test_compiled_code_is_built_once_for_each_python(root, tmp_path):
+    """A wheel without compiled code serves every Python. The Python that will use a wheel builds it."""
+    pure, compiled = FakeUv(), FakeUv(tag="cp311-cp311-linux_x86_64")
+    for uv, builds in ((compiled, 2), (pure, 1)):
+        work = tmp_path / uv.tag
+        found = [
+            wheel.obtain("uv", python, "/" + python, root, work, uv) for python in ("3.11", "3.12", "3.11", "3.12")
+        ]
+        pythons = [command[command.index("--python") + 1] for command in uv.commands]
+        assert pythons == ["/3.11", "/3.12"][:builds] and len(set(found)) == builds and found[0] == found[2]
+
+
+def test_only_pinned_builders_need_hashes(root, tmp_path, monkeypatch):
+    """The backend of another project may be any, and gets its packages as the project asks for them."""
+    ours, theirs = FakeUv(), FakeUv()
+    wheel.obtain("uv", "3.11", "python", root, tmp_path / "ours", ours)
+    monkeypatch.setattr(wheel, "project", lambda: rows.Project(package="theirs"))
+    wheel.obtain("uv", "3.11", "python", root, tmp_path / "theirs", theirs)
+    assert str(root / "docker" / "wheel-constraints.txt") in ours.commands[0] and "--require-hashes" in ours.commands[0]
+    assert not {"--require-hashes", "--build-constraint"} & set(theirs.commands[0])
+
+
+def test_by_default_a_wheel_is_built_from_all_but_generated_files(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(wheel, "project", lambda: rows.Project(package="theirs"))
+    before = wheel.folder_of(root, tmp_path)
+    for name in (".tox/x", "results/x.json", "locks/x.txt", "matrix.toml", "matrix.json", "env/pyvenv.cfg", "env/x.py"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("generated")
+        assert wheel.folder_of(root, tmp_path) == before, name
+    (root / "setup.py").write_text("its own")
+    assert wheel.folder_of(root, tmp_path) != before
 
 
 KILLED_WHILE_BUILDING = """
@@ -104,7 +140,7 @@ def run(command, **options):
     (folder / "equinox-1-py3-none-any.whl").write_text("hal")
     os.kill(os.getpid(), signal.SIGKILL)
 
-wheel.obtain("uv", pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), run)
+wheel.obtain("uv", "3.11", "python", pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), run)
 """
 
 
@@ -113,5 +149,5 @@ def test_a_killed_build_leaves_no_wheel(root, tmp_path):
     env = dict(os.environ, PYTHONPATH=str(ROOT))
     assert subprocess.run(command, env=env, check=False).returncode == -9
     run = FakeUv()
-    assert wheel.obtain("uv", root, tmp_path / "work", run).read_text() == ""
+    assert wheel.obtain("uv", "3.11", "python", root, tmp_path / "work", run).read_text() == ""
     assert len(run.commands) == 1

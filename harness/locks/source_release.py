@@ -1,0 +1,135 @@
+"""Obtain a release of another project, to test it: its source distribution on the package index."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import urllib.parse
+import urllib.request
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name as canonical
+from packaging.version import Version
+
+from harness.locks import index
+from harness.system.errors import CannotGoOn, WrongUsage
+from harness.system.paths import HOME, MATRIX_NAME
+
+MAX_BYTES = 2**30  # of a distribution
+
+
+def obtain(name: str, opener: index.Opener = urllib.request.urlopen, cache: Path | None = None) -> Path:
+    """The folder of a release: its source distribution, and a matrix.toml that `init` writes.
+
+    Results, locks and environments are in this folder too. So it isn't replaced if it is there already.
+
+    Args:
+        name: The release, such as "distrax==0.1.5".
+        opener: It opens URLs.
+        cache: The folder of all such projects.
+
+    Raises:
+        WrongUsage: The index has no such release, or no source distribution of it.
+        CannotGoOn: It can't be downloaded, or its archive can't be used.
+    """
+    project, version = parse(name)
+    folder = (cache or cache_folder()) / "projects" / "{}-{}".format(project, version)
+    if not folder.is_dir():
+        file = source_distribution(project, version, opener)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder.parent) as scratch:
+            archive = download(file, Path(scratch), opener)
+            os.replace(unpack(archive, Path(scratch, "unpacked")), folder)
+    if not (folder / MATRIX_NAME).is_file():
+        subprocess.run([sys.executable, str(HOME / "harness"), "init", str(folder)], check=False)
+    if not (folder / MATRIX_NAME).is_file():
+        message = "There is no {0} in {1}, and `init` couldn't write one: see above. Write one there, and run it again."
+        raise WrongUsage(message.format(MATRIX_NAME, folder))
+    return folder
+
+
+def parse(name: str) -> tuple[str, str]:
+    """The project and the version. Raises: WrongUsage."""
+    try:
+        requirement = Requirement(name)
+        (specifier,) = requirement.specifier
+        if specifier.operator == "==" and not (requirement.extras or requirement.marker or "*" in specifier.version):
+            return canonical(requirement.name), specifier.version
+    except (InvalidRequirement, ValueError):
+        pass
+    raise WrongUsage("Expected a release such as distrax==0.1.5, and got `{}`.".format(name))
+
+
+def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jax-matrix"
+
+
+def source_distribution(project: str, version: str, opener: index.Opener) -> index.File:
+    """The source distribution of a release.
+
+    Raises:
+        WrongUsage: There is none.
+        IndexUnreachable: The index can't be read.
+    """
+    found = index.releases(project, opener)
+    release = next((one for one in found if Version(one.version) == Version(version)), None)
+    if release is None:
+        newest = ", ".join(one.version for one in found[-3:])
+        message = "The index has no {} {}. {}"
+        advice = "Its newest releases: {}.".format(newest) if newest else "It has no project of that name."
+        raise WrongUsage(message.format(project, version, advice))
+    for file in release.files:
+        if file.name.endswith((".tar.gz", ".zip")) and file.sha256:
+            return file
+    message = "{} {} has no source distribution on the index, and wheels hold no tests. Test a checkout of it."
+    raise WrongUsage(message.format(project, version))
+
+
+def download(file: index.File, folder: Path, opener: index.Opener) -> Path:
+    """Download a file. Its hash must be the one that the index names.
+
+    Raises:
+        CannotGoOn: It can't be downloaded, or has another hash.
+    """
+    url = urllib.parse.urljoin(index.index_url() + "/", file.url) if "://" not in file.url else file.url
+    try:
+        with opener(index.request(url, "*/*"), timeout=index.TIMEOUT_S) as answer:
+            content = answer.read(MAX_BYTES + 1)
+    except index.UNREACHABLE as error:
+        raise CannotGoOn("{} can't be downloaded: {}. Look at the network.".format(file.name, error)) from error
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        message = "{} doesn't have the hash that the index names: sha256:{}. It is not used. Download it again."
+        raise CannotGoOn(message.format(file.name, file.sha256))
+    path = folder / file.name
+    path.write_bytes(content)
+    return path
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """Unpack a source distribution. No member is written outside of the folder.
+
+    Returns:
+        The one folder that a source distribution holds.
+
+    Raises:
+        CannotGoOn: The archive is broken, or isn't a source distribution.
+    """
+    folder.mkdir()
+    try:
+        if archive.suffix == ".zip":
+            with zipfile.ZipFile(archive) as zipped:
+                zipped.extractall(folder)  # it removes `..` and absolute paths from the names
+        else:
+            with tarfile.open(archive) as members:
+                members.extractall(folder, filter="data")  # it refuses names and links that lead out of the folder
+    except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError) as error:
+        raise CannotGoOn("{} can't be unpacked: {}.".format(archive.name, error)) from error
+    found = list(folder.iterdir())
+    if len(found) != 1 or not found[0].is_dir():
+        raise CannotGoOn("{} isn't a source distribution: expected one folder in it.".format(archive.name))
+    return found[0]
