@@ -39,6 +39,8 @@ The packages, lowest first. A package imports only packages above its own item o
 - `report`: `display` shows the progress, and `eta` estimates the time that is left. `table` draws all results, with a
   mark from `outcome_style` for each outcome. `pull_request` writes it as a comment. `doctor` shows what this machine
   has.
+  `init`: `matrix_text` writes the matrix.toml of another project. `layout` finds its package and tests, `requirements`
+  what it requires, and `dates` what of that is newer than the rows. `choice` chooses these.
   `bisect`: finds the JAX release that broke a test.
 
 The code that runs inside a cell is in docker/inside.

@@ -50,6 +50,10 @@ Exit status: 0 no cell failed, though some may be "not run" because this machine
 2 wrong usage; 3 a cell that you named can't run here, or no cell could run; 130 after Ctrl-C. Canary cells are shown,
 but they don't change the exit status.
 """
+INIT_EPILOG = """\
+It reads pyproject.toml, or the PKG-INFO of a source distribution. If only a build of the project says what it requires,
+it is built. Then: `doctor` shows which cells can run here, `lock` resolves their packages, and `run` runs them.
+"""
 HERE_EPILOG = "This is for a machine without a Docker engine and a package index. It needs only what the suite needs."
 
 Arguments = Callable[[argparse.ArgumentParser], None]
@@ -122,6 +126,15 @@ def image_arguments(parser: argparse.ArgumentParser) -> None:
     cells_argument(parser, tier="only the newest cell, if none is named")
     args_help = "build nothing; print the build arguments of the image of one cell, one KEY=value a line"
     parser.add_argument("--print-args", action="store_true", help=args_help)
+
+
+def init_arguments(parser: argparse.ArgumentParser) -> None:
+    folder_help = "the folder of the project; default: the current folder"
+    parser.add_argument("folder", nargs="?", metavar="FOLDER", type=Path, default=Path(), help=folder_help)
+    parser.add_argument("--force", action="store_true", help="replace the matrix.toml that is there")
+    parser.add_argument("--package", default="", metavar="NAME", help="the package to test, if there are several")
+    tests_help = "a folder or a file of tests, below FOLDER; default: they are searched"
+    parser.add_argument("--tests", action="append", default=[], metavar="PATH", help=tests_help)
 
 
 def github_arguments(parser: argparse.ArgumentParser) -> None:
@@ -233,6 +246,16 @@ def doctor(options: argparse.Namespace) -> int:
     from harness.report import doctor
 
     doctor.show(rows.load())
+    return 0
+
+
+@command(init_arguments, INIT_EPILOG)
+def init(options: argparse.Namespace) -> int:
+    """Write the matrix.toml of another project from what is found in its folder."""
+    from harness.init import matrix_text
+
+    path = matrix_text.init(options.folder.resolve(), options.force, options.package, options.tests)
+    print("{} is written. Read it, and correct it where it guesses.".format(path))
     return 0
 
 

@@ -183,17 +183,23 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tables:
-    """Both files."""
+class Known:
+    """What is true of JAX for any project."""
 
-    project: Project
     backend: dict[str, Backend]
     install: dict[str, dict[str, Install]]
-    row: tuple[dict[str, Any], ...]
     cap: tuple[dict[str, Any], ...] = ()
     release: dict[str, Release] = field(default_factory=dict)
     generation: dict[str, str] = field(default_factory=dict)  # of TPUs: the releases that run on it
     landmark: dict[str, str] = field(default_factory=dict)  # releases that stand for others, and why
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables(Known):
+    """Both files."""
+
+    project: Project
+    row: tuple[dict[str, Any], ...]
 
 
 def check_choice(key: str, value: str, among: Iterable[str]) -> None:
@@ -238,7 +244,7 @@ class Matrix:
         known, own = of_folder(read_toml(jax), home), of_folder(read_toml(path), path.parent)
         tables = self.build(Tables, laid_over(own, known))
         self.project, self.backends, self.installs = tables.project, tables.backend, tables.install
-        self.releases, self.landmarks, self.generations = tables.release, tables.landmark, tables.generation
+        self.releases, self.generations = tables.release, tables.generation
         for name in ("backend", "install"):
             if set(getattr(tables, name)) != set(BACKENDS):
                 raise self.error(name, "expected the tables {}.".format(", ".join(BACKENDS)))
@@ -360,6 +366,12 @@ def of_folder(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
         for way in ways.values() if isinstance(ways, dict) else ():
             if isinstance(way, dict) and isinstance(way.get("requirements"), str):
                 way["requirements"] = str(folder / way["requirements"])
+    return tables
+
+
+def known(jax: Path = JAX) -> Known:
+    """What is true of JAX for any project."""
+    tables: Known = schema.build(Known, read_toml(jax))
     return tables
 
 
