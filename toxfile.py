@@ -119,10 +119,8 @@ def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
     if options.command not in RUNS or getattr(options, "list_envs", False) or getattr(options, "show_config", False):
         return
     if not names:
-        stop(
-            2,
-            "Name the cells: tox -e CELL,CELL. `tox -l` lists them. `python -m harness run`: those of a pull request.",
-        )
+        message = "Name the cells: tox -e CELL,CELL. `tox -l` lists them. `{}`: those of a pull request."
+        stop(2, message.format(typed("run")))
     side_by_side = min(getattr(options, "parallel", None) or 1, len(names))
     os.environ.setdefault("EQX_JOBS", str(side_by_side))  # each cell divides the cores by this number
     SESSION.part = bool(state.conf.pos_args(None))

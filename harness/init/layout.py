@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name as canonical
 from harness.rows import read_toml
 from harness.rows.project import CONFIGURATION
 from harness.system.errors import WrongUsage
+from harness.system.program import typed
 
 TEST_FOLDERS = ("tests", "test", "testing", "unittests", "unit_tests")
 OTHER_FOLDERS = {*TEST_FOLDERS, "benchmarks", "build", "dist", "doc", "docs", "example", "examples", "locks"}
@@ -80,8 +81,8 @@ def find_package(root: Path, name: str, package: str) -> Path:
     folders = [path for path in known.values() if path.is_dir()]
     if len(same or folders) == 1:
         return (same or folders)[0]
-    message = "Which package of {} is tested? It has: {}. Name one: python -m harness init --package NAME"
-    raise WrongUsage(message.format(root, listed))
+    message = "Which package of {} is tested? It has: {}. Name one: {}"
+    raise WrongUsage(message.format(root, listed, typed("init", "--package", "NAME")))
 
 
 def packages(root: Path) -> Iterator[Path]:
@@ -131,10 +132,10 @@ def find_tests(root: Path, source: Path) -> list[Path]:
         return found
     message = (
         "There are no tests in {}: no file test_*.py or *_test.py in a folder `tests`, in {} or beside it. If they are "
-        "elsewhere, name their folder: python -m harness init --tests FOLDER. Some source distributions leave their "
+        "elsewhere, name their folder: {}. Some source distributions leave their "
         "tests out. Then use a checkout of the project."
     )
-    raise WrongUsage(message.format(root, source.relative_to(root)))
+    raise WrongUsage(message.format(root, source.relative_to(root), typed("init", "--tests", "FOLDER")))
 
 
 def check_exists(root: Path, name: str) -> Path:

@@ -20,10 +20,11 @@ from harness.locks.index import IndexUnreachable
 from harness.rows import matrix_file
 from harness.system.errors import WrongUsage
 from harness.system.files import write_whole
+from harness.system.program import typed
 
 NAME = "matrix.toml"
 HEAD = """\
-What is tested: {name}, on each of these releases of JAX. `python -m harness init` wrote this file from what it found. \
+What is tested: {name}, on each of these releases of JAX. `{command}` wrote this file from what it found. \
 Change it as you like.
 """
 TIERS = "# tier  pr: for every change. nightly, the default: every night. canary: the same, and it never fails a run.\n"
@@ -54,7 +55,7 @@ def init(
     """
     path = root / NAME
     if path.exists() and not force:
-        raise WrongUsage("{} is there already. To replace it: python -m harness init --force".format(path))
+        raise WrongUsage("{} is there already. To replace it: {}".format(path, typed("init", "--force")))
     if not root.is_dir():
         raise WrongUsage("There is no folder {}.".format(root))
     found = requirements.find(root, run)
@@ -105,7 +106,7 @@ def text(
     claimed: str,
 ) -> str:
     """The text of the file."""
-    head = [HEAD.format(name=found.about.name), claimed, *notes]
+    head = [HEAD.format(name=found.about.name, command=typed("init")), claimed, *notes]
     lines = [*map(comment, head), "#\n", TIERS, "\nrow = [\n"]
     lines += ["    {{ {} }},  # {}\n".format(keys(row), row.why) for row in rows]
     lines += ["]\n\n[project]\n", *project(found, parts, later)]
