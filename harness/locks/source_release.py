@@ -10,7 +10,7 @@ import urllib.parse
 import urllib.request
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name as canonical
@@ -110,6 +110,29 @@ def download(file: index.File, folder: Path, opener: index.Opener) -> Path:
     return path
 
 
+def unpack_tar(archive: Path, folder: Path) -> None:
+    """Unpack the files of an archive. `extractall` has a safe filter only since Python 3.11.4 and 3.10.12.
+
+    Raises:
+        CannotGoOn: A member has a name that leads out of the folder, or it is neither a file nor a folder.
+    """
+    with tarfile.open(archive) as members:
+        for member in members:
+            name = PurePosixPath(member.name)
+            if not (member.isfile() or member.isdir()) or name.is_absolute() or ".." in name.parts:
+                message = "{} isn't unpacked: expected files and folders inside of it, and got {!r}."
+                raise CannotGoOn(message.format(archive.name, member.name))
+            path = folder / name
+            if member.isdir():
+                path.mkdir(parents=True, exist_ok=True)
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = members.extractfile(member)
+            assert content is not None, member.name
+            path.write_bytes(content.read())
+            path.chmod(0o755 if member.mode & 0o100 else 0o644)
+
+
 def unpack(archive: Path, folder: Path) -> Path:
     """Unpack a source distribution. No member is written outside of the folder.
 
@@ -125,8 +148,7 @@ def unpack(archive: Path, folder: Path) -> Path:
             with zipfile.ZipFile(archive) as zipped:
                 zipped.extractall(folder)  # it removes `..` and absolute paths from the names
         else:
-            with tarfile.open(archive) as members:
-                members.extractall(folder, filter="data")  # it refuses names and links that lead out of the folder
+            unpack_tar(archive, folder)
     except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError) as error:
         raise CannotGoOn("{} can't be unpacked: {}.".format(archive.name, error)) from error
     found = list(folder.iterdir())
