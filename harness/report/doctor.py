@@ -1,4 +1,4 @@
-"""`python -m harness doctor`: show what this machine has, and how many cells of each backend can run on it.
+"""`python -m harness doctor`: show the project, what this machine has, and which of the cells can run on it.
 
 It changes nothing and downloads nothing. Each check has a short time limit.
 """
@@ -24,7 +24,7 @@ from harness.containers import engine
 from harness.containers.docker_errors import DockerError
 from harness.locks import index
 from harness.results import Outcome
-from harness.rows import BACKENDS, Cell
+from harness.rows import BACKENDS, Cell, Project
 from harness.run import hardware
 from harness.run.hardware import Hardware
 from harness.system import interpreters
@@ -34,10 +34,12 @@ from harness.system.program import typed
 from harness.system.safe_text import redact, safe
 from harness.system.uv import uv_path
 
+WhyUnclaimed = Callable[[Cell, Path], str]
 Find = Callable[[str], Interpreter | None]
 Reach = Callable[[str], str]  # says why a page can't be reached; "": it can
 
 REACH_S = 5
+NAMED = 9  # if a backend has more cells, those that can run are counted, and not named
 DISK_GIB_PER_CELL = 0.7  # an environment for the CPU; CUDA's wheels need several times as much
 
 
@@ -58,6 +60,28 @@ def reach(url: str, opener: index.Opener = urllib.request.urlopen) -> str:
         return "" if error.code in (403, 405) else "HTTP status {}".format(error.code)
     except (*index.UNREACHABLE, ValueError) as error:
         return str(getattr(error, "reason", error))
+
+
+# ---- The project -----------------------------------------------------------------------------------------------------
+
+
+def tested(what: Project, cells: Sequence[Cell], root: Path, why_unclaimed: WhyUnclaimed) -> Iterator[Line]:
+    """Lines about the project: its folder, its tests, and the cells with a JAX that it doesn't claim to run on."""
+    yield Line("project", True, "{}, in {}".format(what.package, root))
+    tests = ", ".join(what.tests)
+    if what.installed:
+        yield Line("tests", True, "{}, as the wheel installs them".format(tests))
+    else:
+        lost = [test for test in what.tests if not (root / test.partition("::")[0]).exists()]
+        says = "{} not found; correct `tests` in matrix.toml".format(", ".join(lost)) if lost else tests
+        yield Line("tests", not lost, says)
+    reasons: dict[str, list[Cell]] = {}
+    for cell in cells:
+        reasons.setdefault(why_unclaimed(cell, root), []).append(cell)
+    for reason, refused in reasons.items():
+        if reason:
+            names = ", ".join(cell.name for cell in refused)
+            yield Line("claims", None, "{}: {}; tested all the same".format(names, reason))
 
 
 # ---- What this machine has -------------------------------------------------------------------------------------------
@@ -175,10 +199,10 @@ class Here:
         if cell.floating and any(self.problems.get(page) for page in sources(cell)):
             return Outcome.UNAVAILABLE, "{} can't be reached".format(", ".join(sources(cell)))
         if not cell.floating and not any(way.lock.is_file() for way in (cell, cell.original) if way is not None):
-            reason = self.unresolved.get(cell.name, "it has no lock; {}".format(typed("lock", cell.name)))
+            reason = self.unresolved.get(cell.name, "no lock; this makes all locks: {}".format(typed("lock")))
             return Outcome.UNAVAILABLE, reason
         if self.find(cell.python) is None:
-            return Outcome.NOT_RUN, "there is no Python {} here yet".format(cell.python)
+            return Outcome.NOT_RUN, "there is no Python {} here yet; `run` lets uv download it".format(cell.python)
         return None
 
 
@@ -193,17 +217,22 @@ class Backend:
 def backends(cells: Sequence[Cell], here: Here) -> Iterator[Backend]:
     for backend in BACKENDS:
         own = [cell for cell in cells if cell.backend == backend]
+        if not own:
+            continue
         reasons: dict[tuple[Outcome, str], list[Cell]] = {}
         for cell in own:
             reason = here.why_not(cell)
             if reason is not None:
                 reasons.setdefault(reason, []).append(cell)
-        number = len(own) - sum(map(len, reasons.values()))
+        refused_here = [cell for refused in reasons.values() for cell in refused]
+        can = [cell for cell in own if cell not in refused_here]
+        names = [cell.name for cell in can] if len(own) <= NAMED else []
         lines = [
             "{} {}: {}".format(_names_or_number(refused, own), outcome.value, reason)
             for (outcome, reason), refused in reasons.items()
         ]
-        yield Backend(backend, needs(backend, own), "{} of {}".format(number, len(own)), "\n".join(lines))
+        number = "{} of {}".format(len(can), len(own))
+        yield Backend(backend, needs(backend, own), "\n".join([number, *names]), "\n".join(lines))
 
 
 def needs(backend: str, cells: Sequence[Cell]) -> str:
@@ -246,6 +275,8 @@ def show(
     check: Callable[[], str] = engine.check,
     env: Mapping[str, str] = os.environ,
     folder: Path = ROOT,
+    what: Project | None = None,
+    why_unclaimed: WhyUnclaimed = rows.why_unclaimed,
 ) -> None:
     """Print the whole report."""
     console = console or Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
@@ -254,6 +285,7 @@ def show(
         found_pages = pages(cells, env)
         problems = reach_all(found_pages, reach)
         sections = {
+            "Project": list(tested(what or rows.project(), cells, folder, why_unclaimed)),
             "Pythons": list(pythons(cells, find)),
             "Tools": list(tools(uv_path(env))),
             "Containers": list(containers(check)),

@@ -230,7 +230,7 @@ def _cell(
     with matrix.at(place):
         for line in requires:
             check_requirement(line)
-    listed = matrix.requirements(way["requirements"]) if "requirements" in way else ()
+    listed = metadata.in_file(Path(way["requirements"])) if "requirements" in way else ()
     lowest, highest = map(_capability, way.get("compute_capability", ["", ""]))
     cell = Cell(
         jax=row.jax,

@@ -24,6 +24,7 @@ from harness.rows.project import Project
 from harness.system import schema
 from harness.system.errors import WrongUsage
 from harness.system.paths import HOME, MATRIX
+from harness.system.program import typed
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -241,6 +242,8 @@ class Matrix:
 
     def __init__(self, path: Path = MATRIX, jax: Path = JAX, home: Path = HOME) -> None:
         self.path = path
+        if not path.is_file():
+            raise MatrixError("There is no {}. Write one: {}".format(path, typed("init", str(path.parent))))
         known, own = of_folder(read_toml(jax), home), of_folder(read_toml(path), path.parent)
         tables = self.build(Tables, laid_over(own, known))
         self.project, self.backends, self.installs = tables.project, tables.backend, tables.install
@@ -330,11 +333,6 @@ class Matrix:
         packages = {canonical(name) for name in (*OF_JAX, *required)}
         fitting = [cap for cap in self._caps if contains(cap.jax, jax) and cap.package in packages]
         return tuple(line for cap in fitting for line in cap.requires)
-
-    def requirements(self, file: str) -> tuple[str, ...]:
-        """The lines of a requirements file, without comments."""
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
-        return tuple(line for line in (re.sub(r"(^|\s)#.*", "", line).strip() for line in lines) if line)
 
     def _check_install(self, place: str, way: Install, ways: Iterable[str]) -> None:
         with self.at(place):

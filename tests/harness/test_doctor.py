@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from harness import rows
 from harness.containers.docker_errors import DockerError
 from harness.report import doctor
 from harness.results import Outcome
@@ -35,6 +36,29 @@ def find(version):
 
 def here(hardware=BARE, unresolved=None, problems=None):
     return doctor.Here(hardware, find, unresolved or {}, problems or {})
+
+
+# The project
+
+
+def test_the_project(tmp_path):
+    """Its folder, its tests, and the cells that it doesn't claim, by reason. A lost folder of tests is a fault."""
+    (tmp_path / "tests").mkdir()
+    cells = [cell(jax="0.5"), cell(jax="0.6"), cell(jax="0.7")]
+
+    def why(cell, root):
+        assert root == tmp_path
+        return "" if cell.jax == "0.5" else "it requires jax<0.6"
+
+    project = rows.Project(package="some", tests=("tests",))
+    named, tests, claims = doctor.tested(project, cells, tmp_path, why)
+    assert named.says == "some, in {}".format(tmp_path)
+    assert (tests.ok, tests.says) == (True, "tests")
+    assert claims.says == "py312-jax0.6-cpu, py312-jax0.7-cpu: it requires jax<0.6; tested all the same"
+    _, lost = doctor.tested(replace(project, tests=("test",)), [], tmp_path, why)
+    assert not lost.ok and "test not found" in lost.says
+    _, wheel = doctor.tested(rows.Project(package="some", installed=True, tests=("some",)), [], tmp_path, why)
+    assert wheel.ok and wheel.says == "some, as the wheel installs them"
 
 
 # What this machine has
@@ -129,7 +153,8 @@ def test_why_not(tmp_path):
     """The first reason counts: hardware, then packages, then Python."""
     assert here().why_not(cell()) is None
     assert here().why_not(cell("cuda")) == (Outcome.NOT_RUN, "no GPU here")
-    assert here().why_not(cell(python="3.9")) == (Outcome.NOT_RUN, "there is no Python 3.9 here yet")
+    outcome, reason = here().why_not(cell(python="3.9"))
+    assert outcome is Outcome.NOT_RUN and reason.startswith("there is no Python 3.9 here yet; ")
     outcome, reason = here(problems={PAGE: "refused"}).why_not(cell(index_url=PAGE))
     assert outcome is Outcome.UNAVAILABLE
     assert PAGE in reason
@@ -141,19 +166,30 @@ def test_why_not(tmp_path):
 def test_a_cell_without_a_lock_is_unavailable():
     """The reason is the one that `make lock` wrote. Without one, the message names the command that makes the lock."""
     locked = replace(cell(jax="0.0.1"), as_of=datetime.date(2020, 1, 1))
-    assert here().why_not(locked) == (Outcome.UNAVAILABLE, "it has no lock; python -m harness lock py312-jax0.0.1-cpu")
+    assert here().why_not(locked) == (
+        Outcome.UNAVAILABLE,
+        "no lock; this makes all locks: python -m harness lock",
+    )
     assert here(unresolved={locked.name: "gone"}).why_not(locked) == (Outcome.UNAVAILABLE, "gone")
 
 
 def test_backends():
-    """The report counts the cells that can run, and groups the others by reason. Few cells are listed by name."""
+    """The report counts the cells that can run, and groups the others by reason. Few cells are listed by name.
+
+    A backend without cells isn't listed.
+    """
     cells = [cell(), cell(python="3.9"), *[cell("cuda", str(n)) for n in range(5)]]
-    cpu, cuda, tpu = doctor.backends(cells, here())
-    assert cpu.can_run == "1 of 2"
-    assert cpu.others == "py39-jaxlatest-cpu not run: there is no Python 3.9 here yet"
+    cpu, cuda = doctor.backends(cells, here())
+    assert cpu.can_run == "1 of 2\npy312-jaxlatest-cpu"
+    assert cpu.others.startswith("py39-jaxlatest-cpu not run: there is no Python 3.9 here yet")
     assert cuda.can_run == "0 of 5"
     assert cuda.others == "all not run: no GPU here"
-    assert (tpu.can_run, tpu.others) == ("0 of 0", "")
+    locked = [replace(cell(jax=str(number)), as_of=datetime.date(2020, 1, 1)) for number in range(20)]
+    (many,) = doctor.backends(locked, here())
+    assert many.can_run == "0 of 20"
+    assert many.others == "all unavailable: no lock; this makes all locks: python -m harness lock"
+    (many,) = doctor.backends([cell(jax=str(number)) for number in range(20)], here())
+    assert many.can_run == "20 of 20"
 
 
 def test_needs():
@@ -190,9 +226,11 @@ def test_a_machine_with_nothing_gets_a_whole_report(tmp_path):
         check=no_engine,
         env={"PATH": ""},
         folder=tmp_path,
+        what=rows.Project(package="some"),
+        why_unclaimed=lambda cell, root: "",
     )
     shown = out.getvalue()
-    for words in "Pythons Tools Containers Accelerators Network Machine".split() + [
+    for words in "Project Pythons Tools Containers Accelerators Network Machine".split() + [
         "no network [at all]",
         "there is no engine",
         "no GPU here",

@@ -451,7 +451,10 @@ def test_a_mistake_is_refused_with_file_place_and_what_was_expected(load, old, n
 
 
 def test_a_missing_list_is_refused(tmp_path):
-    with pytest.raises(rows.MatrixError, match="can't be read"):
+    with pytest.raises(rows.MatrixError, match=r"There is no .*matrix.toml. Write one: python -m harness init /"):
+        rows.load(tmp_path / "matrix.toml")
+    (tmp_path / "matrix.toml").mkdir()
+    with pytest.raises(rows.MatrixError, match="There is no"):
         rows.load(tmp_path / "matrix.toml")
 
 
