@@ -385,7 +385,7 @@ def use_containers(where: str) -> bool:
 
 
 def fits(backend: str) -> bool:
-    """Whether `make test-gpu` should use the JAX of this Python. If so, the reason is printed."""
+    """Whether to test with the JAX of this Python, and not in cells. If so, the reason is printed."""
     from harness.containers import engine
     from harness.containers.docker_errors import DockerError
     from harness.run import which_jax
@@ -396,7 +396,11 @@ def fits(backend: str) -> bool:
     except DockerError:
         return False
     if why:
-        print("Using {} of {}, because: {}. WHERE=host runs the cells of the matrix.".format(jax, sys.executable, why))
+        print(
+            "Using {} of {}, because: {}. `make` with WHERE=host runs the cells of the matrix.".format(
+                jax, sys.executable, why
+            )
+        )
     return bool(why)
 
 

@@ -62,7 +62,7 @@ ENVIRONMENTS = {
 # The folders that `--remove` removes.
 FOLDERS = (*ENVIRONMENTS, ".tox", ".bench")
 
-ANOTHER_PYTHON = "another Python with pip and venv: add PYTHON=python3.12 to the make command."
+ANOTHER_PYTHON = "another Python with pip and venv, such as python3.12; for make: PYTHON=python3.12."
 
 
 class Refused(Exception):

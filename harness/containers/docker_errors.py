@@ -187,7 +187,7 @@ RULES = (
         r"exit code: 137|returned a non-zero code: 137|^MemoryError$|cannot allocate memory|^Killed$",
         Outcome.UNAVAILABLE,
         "the build was killed ({line}), probably because memory ran out; give the engine more, or build one at a time: "
-        "JOBS=1",
+        "add `--jobs 1`",
     ),
     # The base image and the packages
     Rule(

@@ -1,6 +1,6 @@
 """The list of what is tested: rows of matrix.toml, and the cells that they make."""
 
-from harness.rows.cells import Cell, Supports, UnknownCell, caps, load, pythons, select, suite_requires
+from harness.rows.cells import Cell, Supports, UnknownCell, caps, load, pythons, select, suite_requires, why_unclaimed
 from harness.rows.matrix_file import BACKENDS, TIERS, MatrixError, project, read_toml
 from harness.rows.project import Measure, Project
 
@@ -20,4 +20,5 @@ __all__ = [
     "read_toml",
     "select",
     "suite_requires",
+    "why_unclaimed",
 ]

@@ -211,6 +211,29 @@ def suite_requires(root: Path = ROOT, what: Project | None = None, python: str |
     return tuple(sorted(lines, key=str.lower))
 
 
+def why_unclaimed(cell: Cell, root: Path = ROOT) -> str:
+    """Why the project doesn't claim to run on the JAX of the cell. An empty string: it claims it.
+
+    The cell runs all the same. Its result says this, because users can't install the two together.
+
+    Args:
+        cell: The cell.
+        root: The folder of the project.
+    """
+    here = {**ON_LINUX, "python_version": cell.python, "python_full_version": cell.python + ".0", "extra": ""}
+    more = [metadata.requirement_of(line, "matrix.toml, project") for line in project().requires]
+    released = {"jax": None if cell.floating else cell.jax, "jaxlib": cell.jaxlib}
+    refusing = [
+        str(one)
+        for one in (*metadata.read(root).required(), *more)
+        if (one.marker is None or one.marker.evaluate(here))
+        and released.get(canonical(one.name)) is not None
+        and not one.specifier.contains(str(released[canonical(one.name)]), prereleases=True)
+    ]
+    message = "the project doesn't claim this JAX: it requires {}"
+    return message.format(" and ".join(refusing)) if refusing else ""
+
+
 def _cell(
     matrix: Matrix, place: str, row: Row, backend: str, tools: tuple[str, ...], install: str | None = None
 ) -> Cell:

@@ -3,6 +3,7 @@
 import re
 import signal
 
+from harness import rows
 from harness.locks import package_source
 from harness.locks.package_source import Source
 from harness.results import Outcome, Result, run_files
@@ -19,8 +20,9 @@ def of_run(cell: Cell, environment: Environment, status: int) -> Result:
         report = run_files.report(environment.report)
     except run_files.Unusable as error:
         return of_unusable(cell, error)
-    reason = why_failed(status, report)
-    return Result.of(cell, Outcome.FAILED if reason else Outcome.PASSED, reason, **(report.facts if report else {}))
+    failure = why_failed(status, report)
+    reason = "; ".join(filter(None, (failure, rows.why_unclaimed(cell))))
+    return Result.of(cell, Outcome.FAILED if failure else Outcome.PASSED, reason, **(report.facts if report else {}))
 
 
 def of_unusable(cell: Cell, error: run_files.Unusable) -> Result:

@@ -25,7 +25,7 @@ import pytest
 from small_matrix import PROJECT
 
 from harness import rows
-from harness.source import fingerprint, wheel
+from harness.source import fingerprint, pages, wheel
 from harness.system import interpreters
 from harness.system.run_lock import AlreadyRunning, hold_lock
 
@@ -56,10 +56,10 @@ cpu = {{ install = "index" }}
 
 # The fake pytest. It records its environment, writes the report that docker/inside would write, and follows its plan.
 PYTEST = """
-import json, os, pathlib, signal, sys, time
-import equinox
+import importlib, json, os, pathlib, signal, sys, time
+package = importlib.import_module(json.loads(os.environ["EQX_EXPECT"])["package"])
 plan = json.loads(pathlib.Path("tests/plan.json").read_text())
-seen = {"equinox": equinox.__file__, "prefix": sys.prefix, "folder": os.getcwd(), "arguments": sys.argv[1:]}
+seen = {"package": package.__file__, "prefix": sys.prefix, "folder": os.getcwd(), "arguments": sys.argv[1:]}
 seen["environ"] = dict(os.environ)
 pathlib.Path(os.environ["EQX_REPORT"]).with_name("seen.json").write_text(json.dumps(seen))
 junit = next(argument for argument in sys.argv if argument.startswith("--junitxml=")).partition("=")[2]
@@ -191,8 +191,83 @@ def wait_for(path, process):
 def checkout(template, tmp_path, monkeypatch):
     root = tmp_path / "checkout"
     shutil.copytree(str(template), str(root))
-    monkeypatch.setattr(fingerprint, "HOME", root)  # it has its own harness
+    monkeypatch.setattr(fingerprint, "HOME", root)  # it has its own harness, and its own matrix
+    for module in (fingerprint, pages):
+        monkeypatch.setattr(module, "project", lambda: rows.project(root / "matrix.toml"))
     return Checkout(root)
+
+
+# Another project
+
+
+THEIR_MATRIX = """
+row = [{{ jax = "0.4.30", python = "{python}" }}]
+[project]
+package = "tiny"
+"""
+# It needs nothing from an index. It builds a wheel for the Python that runs it.
+THEIR_BACKEND = """
+import sys, zipfile
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    name = "tiny-1.0-cp{0}{1}-cp{0}{1}-linux_x86_64.whl".format(*sys.version_info)
+    with zipfile.ZipFile(folder + "/" + name, "w") as wheel:
+        wheel.write("src/tiny/__init__.py", "tiny/__init__.py")
+        metadata = "Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\nRequires-Dist: jax\\n"
+        wheel.writestr("tiny-1.0.dist-info/METADATA", metadata)
+        wheel.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: false\\n")
+        wheel.writestr("tiny-1.0.dist-info/RECORD", "")
+    return name
+"""
+THEIR_PYPROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+[project]
+name = "tiny"
+version = "1.0"
+dependencies = ["jax>=0.5"]
+"""
+
+
+@pytest.fixture
+def theirs(checkout, tmp_path):
+    """A project in another folder: it has a `src` layout, a backend, a tox.ini, a toxfile.py and a docker folder."""
+    files = {
+        "pyproject.toml": THEIR_PYPROJECT,
+        "backend.py": THEIR_BACKEND,
+        "matrix.toml": THEIR_MATRIX.format(python=PYTHON),
+        "src/tiny/__init__.py": "name = 'theirs'",
+        "tox.ini": "[tox]\nenv_list = other\n[testenv]\ncommands = false\n",
+        "toxfile.py": "raise SystemExit('the toxfile of the project is loaded')",
+        "docker/build-constraints.txt": "no requirement\n",
+        "locks/{}.txt".format(FIRST): checkout.lock().read_text(),
+    }
+    root = tmp_path / "their project"
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    (root / "tests").mkdir()
+    return Checkout(root)
+
+
+def test_another_project_is_tested_whatever_it_has(checkout, theirs):
+    """Its own backend builds the wheel, by the Python of the cell. Its own tox.ini isn't read.
+
+    All that is generated is below its root. It claims another JAX. It is tested all the same, and the result says it.
+    """
+    env = {"PATH": path_with_this_python(), "UV_OFFLINE": "1", "HOME": os.environ["HOME"]}
+    command = [sys.executable, str(checkout.root / "harness"), "--project", str(theirs.root), "run", FIRST]
+    done = subprocess.run(command, cwd=str(checkout.root), env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    result, seen = theirs.result(), theirs.seen()
+    assert result["outcome"] == "passed" and result["counts"] == {"passed": 3}
+    assert result["reason"] == "the project doesn't claim this JAX: it requires jax>=0.5"
+    assert Path(seen["package"]).read_text() == "name = 'theirs'" and "site-packages" in seen["package"]
+    assert Path(seen["prefix"]) == theirs.environment() and seen["arguments"][-1] == "tests"
+    assert len(list(theirs.root.glob(".tox/wheel/*/{}/*.whl".format(PYTHON)))) == 1
+    assert not (checkout.root / "results").exists() and not checkout.environment().exists()
 
 
 # Names
@@ -240,7 +315,7 @@ def test_passed(checkout):
     assert (checkout.root / "results" / (FIRST + ".xml")).read_text() == "<testsuites/>"
     environment = checkout.environment()
     assert Path(seen["prefix"]) == environment and Path(seen["folder"]) == environment / "suite"
-    assert "site-packages" in seen["equinox"] and environment in Path(seen["equinox"]).parents
+    assert "site-packages" in seen["package"] and environment in Path(seen["package"]).parents
     assert "tests" in seen["arguments"] and ["-p", "proof_of_place"] == seen["arguments"][:2]
 
 
