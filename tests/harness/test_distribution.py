@@ -71,3 +71,12 @@ def test_the_installed_command_calls_itself_by_its_name(jax_matrix: Command, tmp
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: jax-matrix ") and "jax-matrix doctor" in done.stdout
     assert "python -m harness" not in done.stdout
+
+
+def test_the_installed_command_tests_the_project_of_its_folder(jax_matrix: Command, tmp_path: Path) -> None:
+    """It needs no file of the checkout."""
+    (tmp_path / "matrix.toml").write_text('row = [{ jax = "0.4.30" }]\n[project]\npackage = "small"\n')
+    done = jax_matrix("list", folder=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "py311-jax0.4.30-cpu\n", "")
+    (tmp_path / "below").mkdir()
+    assert jax_matrix("list", folder=tmp_path / "below").stdout == done.stdout

@@ -11,7 +11,9 @@ from six_outcomes import (
     text_of,
 )
 
+from harness.report import table
 from harness.results import Outcome, Result
+from harness.rows import Project
 
 VOID = {"meta", "link", "br"}
 LOADING = {"src", "srcset", "data", "poster", "action", "background"}
@@ -45,6 +47,11 @@ def test_the_page_is_well_formed():
     page = Page(in_html())
     assert len(set(page.ids)) == len(page.ids) and set(page.targets) <= set(page.ids)
     assert {one.name for one in CELLS} <= set(page.ids)
+
+
+def test_the_title_names_the_project(monkeypatch):
+    monkeypatch.setattr(table.in_html, "project", lambda: Project(package="ripple"))
+    assert in_html().count("ripple on every JAX</") == 2
 
 
 def test_the_page_refers_to_nothing_outside():

@@ -11,7 +11,7 @@ from typing import TypeVar
 from harness.report.outcome_style import STYLES
 from harness.report.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Row
 from harness.results import Outcome, Result
-from harness.rows import Measure
+from harness.rows import Measure, project
 
 T = TypeVar("T")
 FLAG = "slow"
@@ -23,6 +23,7 @@ PAGE = Path(__file__).with_name("page.html")
 def draw(grid: Grid) -> str:
     """The whole page. It loads no other file. Equal grids give equal pages."""
     return Template(PAGE.read_text(encoding="utf-8")).substitute(
+        package=escape(project().package),
         summary=summary(grid),
         bar="".join(
             '<span class="{}" style="flex-grow: {}"></span>'.format(css(outcome), count)

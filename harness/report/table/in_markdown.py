@@ -8,6 +8,7 @@ from harness.report.outcome_style import STYLES
 from harness.report.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Note, Row
 from harness.results import Outcome
 from harness.rows import Measure
+from harness.system.paths import HOME, ROOT
 from harness.system.program import typed
 
 DRAWN = "<!-- Drawn by `{}`: DO NOT EDIT. -->".format(typed("table"))
@@ -36,7 +37,7 @@ def in_one_line(grid: Grid) -> str:
     bridged = sum(entry.bridged for entry in passed)
     parts = []
     if releases:
-        across = ", {} of them across [the bridge](docker/bridge/README.md)".format(bridged) if bridged else ""
+        across = ", {} of them across {}".format(bridged, bridge("")) if bridged else ""
         pythons = span(entry.cell.python for entry in passed)
         parts.append("Cells passed on JAX {} and Python {}{}.".format(releases, pythons, across))
     parts += ["{}: {}.".format(TITLES[backend], counted(grid.tally(backend))) for backend in grid.backends]
@@ -93,10 +94,15 @@ def table_row(cells: list[str]) -> str:
 
 
 def footnotes(grid: Grid) -> list[str]:
-    lines = [BRIDGED + ", across [the bridge](../docker/bridge/README.md)."] * grid.bridged
+    lines = [BRIDGED + ", across {}.".format(bridge("../"))] * grid.bridged
     lines += [FOUND + "."] * grid.found
     lines += [escape(measure.explained(FLAG)) for measure in grid.measures]
     return [part for one in lines for part in (one, "")]
+
+
+def bridge(to_the_root: str) -> str:
+    """The words for the bridge. A page of the harness's own repository links to its description."""
+    return "[the bridge]({}docker/bridge/README.md)".format(to_the_root) if ROOT == HOME else "the bridge"
 
 
 def note_lines(note: Note) -> list[str]:
