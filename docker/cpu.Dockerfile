@@ -100,7 +100,7 @@ ENV EQX_CELL=${CELL} \
     PYTHONNOUSERSITE=1 \
     PYTHONPATH=/plugins \
     XLA_PYTHON_CLIENT_PREALLOCATE=false
-CMD ["python", "-m", "pytest", "-p", "proof_of_place", "-p", "cell_report", "-p", "workers", "-n", "auto", "--junitxml=/results/junit.xml", "tests"]
+CMD ["python", "-m", "pytest", "-p", "proof_of_place", "-p", "cell_report", "-p", "workers", "-n", "auto", "--rootdir=/suite", "--junitxml=/results/junit.xml", "tests"]
 ARG LOCK
 ARG REVISION
 LABEL org.opencontainers.image.base.name="${BASE}" \

@@ -134,9 +134,10 @@ def _resolve(cell: Cell, pages: dict[str, bool], folder: Path, run: Run) -> str:
 
 
 def _reason(output: str) -> str:
-    """The causes in uv's output, in one line and without its hints."""
-    causes = re.findall(r"^\s*cause: (.*(?:\n(?!\s*(?:cause|hint): ).+)*)", output, re.MULTILINE)
-    return re.sub(r"\s+", " ", " ".join(causes) or output)
+    """The causes in uv's output, in one line and without its hints. If a build failed, its package comes first."""
+    causes = re.findall(r"^error: (Failed to build .*)", output, re.MULTILINE)
+    causes += re.findall(r"^\s*cause: (.*(?:\n(?!\s*(?:cause|hint): ).+)*)", output, re.MULTILINE)
+    return re.sub(r"\s+", " ", ": ".join(causes) or output)
 
 
 def command(cell: Cell) -> list[str]:

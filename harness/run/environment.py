@@ -63,8 +63,12 @@ PLUGINS = ("-p", "proof_of_place", "-p", "cell_report", "-p", "workers", "-n", "
 
 
 def pytest_arguments(environment: Environment, part: Sequence[str] = ()) -> list[str]:
-    """pytest's arguments that run the suite in an environment, or the `part` that other arguments choose."""
-    return [*PLUGINS, "--junitxml={}".format(environment.junit), *project().pytest(part)]
+    """pytest's arguments that run the suite in an environment, or the `part` that other arguments choose.
+
+    Without `--rootdir`, pytest looks for its settings above the suite too, and may find those of the project.
+    """
+    places = ("--rootdir={}".format(environment.suite), "--junitxml={}".format(environment.junit))
+    return [*PLUGINS, *places, *project().pytest(part)]
 
 
 def variables(cell: Cell, environment: Environment) -> dict[str, str]:

@@ -170,7 +170,7 @@ def test_nothing_of_this_machine_is_mounted(run, docker):
     run()
     words = [word for call in docker.calls for word in call]
     assert not [word for word in words if word.startswith(("-v", "--volume", "--mount"))]
-    assert docker.call("create")[-1] == IMAGE
+    assert IMAGE in docker.call("create")
 
 
 # Files from the container are not trusted

@@ -180,6 +180,20 @@ def test_a_cell_whose_page_is_unreachable_is_unresolved_but_no_failure(make, tmp
     assert "unresolved: " + PAGE in said
 
 
+NOT_BUILT = """error: Failed to build `some==1.0`
+  cause: The build backend returned an error
+  cause: Call to `backend` failed (exit status: 1)
+
+hint: `some` (v1.0) was included because `other` depends on `some`
+"""
+
+
+def test_a_package_that_cannot_be_built_is_named(make, tmp_path):
+    make(CELL, uv=Uv("", NOT_BUILT, 1))
+    (reason,) = locks.unresolved(tmp_path).values()
+    assert reason.startswith("Failed to build `some==1.0`: The build backend") and "hint" not in reason
+
+
 def test_an_unresolvable_cell_is_a_failure_with_a_one_line_reason(make, tmp_path):
     make(CELL)
     status, said = make(CELL, uv=Uv("", NO_SOLUTION, 1))
