@@ -38,12 +38,15 @@ The project is in the current folder, or in the nearest folder above it with a m
   {program} --project ../distrax run
   {program} --project pypi:distrax==0.1.5 run
 
-To run some tests of one cell, or to use a debugger: tox -e CELL -- -k tree_at --pdb
+To run some tests of one cell, or to use a debugger: {program} run CELL -- -k NAME --pdb
 
 Exit status: 0 no problem; 1 a test or a check failed; 2 wrong usage; 3 it can't be done here, for example without a
 device or a network; 130 after Ctrl-C. You can stop at any time: the same command goes on later.
 """
 RUN_EPILOG = """\
+What follows `--` are arguments for pytest, which choose a part of the suite. Then the output is shown, and no result is
+written.
+
 Without a cell or a tier, the cells of a pull request run. A cell that has a result and hasn't changed isn't run again.
 
 Exit status: 0 no cell failed, though some may be "not run" because this machine lacks a device; 1 a cell failed;
@@ -86,6 +89,8 @@ def cells_argument(parser: argparse.ArgumentParser, tier: str = "all") -> None:
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
     cells_argument(parser, tier="pr, or all if cells are named")
+    parser.set_defaults(part=[])
+    parser.usage = "%(prog)s [options] [CELL ...] [-- ARG ...]"
     parser.add_argument(
         "--rerun",
         choices=("failed", "all"),
@@ -182,6 +187,10 @@ def run(options: argparse.Namespace) -> int:
     from harness.run import host, scheduler
 
     cells = chosen(options, tier="pr")
+    if options.part:
+        if options.where == "container":
+            raise WrongUsage("A part of the suite runs on this host only. Leave out `--where container`.")
+        return host.run_part(cells, options.part)
     runner = container if use_containers(options.where) else host
     return scheduler.run(
         cells,
@@ -429,9 +438,21 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The options of a command. argparse would take pytest's arguments of `run` for names of cells."""
+    words, part = list(argv), []
+    if words[:1] == ["run"] and "--" in words:
+        end = words.index("--")
+        words, part = words[:end], words[end + 1 :]
+    options = parser().parse_args(words)
+    if part:
+        options.part = part
+    return options
+
+
 def main(argv: Sequence[str]) -> int:
     """Do a command. Returns the exit status."""
-    return do(parser().parse_args(argv))
+    return do(parse(argv))
 
 
 def do(options: argparse.Namespace) -> int:
@@ -456,7 +477,7 @@ def start(argv: Sequence[str]) -> int:
 
     `here` needs the settings of the user, and handles signals itself.
     """
-    options = parser().parse_args(argv)
+    options = parse(argv)
     safe_text.make_tracebacks_safe()
     if options.function is not here:
         isolation.isolate()

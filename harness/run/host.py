@@ -125,6 +125,21 @@ def run(
     return result
 
 
+def run_part(cells: Sequence[Cell], arguments: Sequence[str]) -> int:
+    """Run a part of the suite in the terminal of the user. No result is written.
+
+    Args:
+        cells: The cells, which run one after another.
+        arguments: Arguments for pytest.
+
+    Returns:
+        The exit status of tox.
+    """
+    names = ",".join(cell.name for cell in cells)
+    env = {**os.environ, PROJECT: str(ROOT)}
+    return signals.call([*TOX, "-e", names, "--", *arguments], cwd=ROOT, env=env)
+
+
 def tox_variables(env: Mapping[str, str], folder: Path) -> dict[str, str]:
     """The environment variables for tox. The caller's `TOX...` variables are left out: they change what tox does."""
     kept = {name: value for name, value in env.items() if not name.startswith("TOX")}

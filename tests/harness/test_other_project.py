@@ -83,6 +83,13 @@ def test_the_command_starts_again_without_the_option(given, left):
     assert command_line.without_project(given) == left
 
 
+def test_what_follows_two_dashes_is_for_pytest():
+    options = command_line.parse(["run", CELL, "--rerun", "all", "--", "-k", "x", "--pdb"])
+    assert (options.cells, options.rerun, options.part) == ([CELL], "all", ["-k", "x", "--pdb"])
+    assert command_line.parse(["run", CELL]).part == []
+    assert command_line.parse(["here", "cpu", "--", "-x"]).args == ["-x"]
+
+
 # What a project claims
 
 

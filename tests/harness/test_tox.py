@@ -257,10 +257,15 @@ def test_another_project_is_tested_whatever_it_has(checkout, theirs):
 
     All that is generated is below its root. It claims another JAX. It is tested all the same, and the result says it.
     """
-    env = {"PATH": path_with_this_python(), "UV_OFFLINE": "1", "HOME": os.environ["HOME"]}
-    command = [sys.executable, str(checkout.root / "harness"), "--project", str(theirs.root), "run", FIRST]
-    done = subprocess.run(command, cwd=str(checkout.root), env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+
+    def run(*more):
+        env = {"PATH": path_with_this_python(), "UV_OFFLINE": "1", "HOME": os.environ["HOME"]}
+        command = [sys.executable, str(checkout.root / "harness"), "--project", str(theirs.root), "run", FIRST, *more]
+        done = subprocess.run(command, cwd=str(checkout.root), env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run()
     result, seen = theirs.result(), theirs.seen()
     assert result["outcome"] == "passed" and result["counts"] == {"passed": 3}
     assert result["reason"] == "the project doesn't claim this JAX: it requires jax>=0.5"
@@ -268,6 +273,8 @@ def test_another_project_is_tested_whatever_it_has(checkout, theirs):
     assert Path(seen["prefix"]) == theirs.environment() and seen["arguments"][-1] == "tests"
     assert len(list(theirs.root.glob(".tox/wheel/*/{}/*.whl".format(PYTHON)))) == 1
     assert not (checkout.root / "results").exists() and not checkout.environment().exists()
+    assert "no result is written" in run("--", "tests/test_x.py", "-k", "y")
+    assert theirs.seen()["arguments"][-3:] == ["tests/test_x.py", "-k", "y"] and theirs.result() == result
 
 
 # Names
