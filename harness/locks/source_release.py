@@ -43,7 +43,7 @@ def obtain(name: str, opener: index.Opener = urllib.request.urlopen, cache: Path
         file = source_distribution(project, version, opener)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder.parent) as scratch:
-            archive = download(file, Path(scratch), opener)
+            archive = download(project, file, Path(scratch), opener)
             os.replace(unpack(archive, Path(scratch, "unpacked")), folder)
     if not (folder / MATRIX_NAME).is_file():
         subprocess.run([sys.executable, str(HOME / "harness"), "init", str(folder)], check=False)
@@ -90,13 +90,13 @@ def source_distribution(project: str, version: str, opener: index.Opener) -> ind
     raise WrongUsage(message.format(project, version))
 
 
-def download(file: index.File, folder: Path, opener: index.Opener) -> Path:
+def download(project: str, file: index.File, folder: Path, opener: index.Opener) -> Path:
     """Download a file. Its hash must be the one that the index names.
 
     Raises:
         CannotGoOn: It can't be downloaded, or has another hash.
     """
-    url = urllib.parse.urljoin(index.index_url() + "/", file.url) if "://" not in file.url else file.url
+    url = urllib.parse.urljoin("{}/{}/".format(index.index_url(), project), file.url)  # it may be relative to the page
     try:
         with opener(index.request(url, "*/*"), timeout=index.TIMEOUT_S) as answer:
             content = answer.read(MAX_BYTES + 1)
