@@ -2,8 +2,11 @@
 
 When JAX finds no accelerator it falls back to the CPU, in most releases without a warning, and every test passes. So
 each process that will run tests first checks its Python, its packages and its devices. It compares them with what the
-cell expects (`EQX_EXPECT`, in JSON). If they differ, the run ends with exit status 70 before any test is collected.
-What the processes found goes into the cell's report and into the JUnit properties.
+cell expects (`EQX_EXPECT`, in JSON). If they differ, the run ends with exit status 70 before any test runs. What the
+processes found goes into the cell's report and into the JUnit properties.
+
+The packages are checked before the tests are collected, and the devices after that: some test modules choose the
+devices when they are imported (`XLA_FLAGS`). That has no effect once the backend has started.
 
 `python proof_of_place.py FILE` does the same without tests. It writes what it found, and what is wrong, as JSON.
 
@@ -195,22 +198,32 @@ def _prove(expect, runs_tests):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session):
-    """Check before any test is collected, and late enough that a refused run still writes its reports."""
+    """Check the packages before any test is collected, and late enough that a refused run still writes its reports."""
+    _check(session.config, runs_tests=False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session):
+    """Check the devices before any test runs. The controller of pytest-xdist collects no tests."""
     config = session.config
-    is_controller = config.pluginmanager.hasplugin("dsession")
+    seen = _check(config, runs_tests=True)
     worker = getattr(config, "workerinput", {}).get("workerid")
+    if worker is None:
+        _keep(config, dict(seen, process="main"))
+    else:
+        config.workeroutput["eqx_place"] = json.dumps(dict(seen, process=worker))
+
+
+def _check(config, runs_tests):
+    """What this process found. If the cell expects something else, the run ends here."""
     try:
-        seen, complaints = prove(expected(os.environ), runs_tests=not is_controller)
+        seen, complaints = prove(expected(os.environ), runs_tests)
     except ValueError as error:
         seen, complaints = {}, [str(error)]
-    if "package" in seen:  # results are published, so keep the last two parts of the path only
-        seen["package"] = "/".join(seen["package"].split(os.sep)[-2:])
     if complaints:
         _refuse("\n".join(complaints), config)
-    if worker is not None:
-        config.workeroutput["eqx_place"] = json.dumps(dict(seen, process=worker))
-    elif not is_controller:
-        _keep(config, dict(seen, process="main"))
+    # Results are published, so keep the last two parts of the path only.
+    return dict(seen, package="/".join(seen["package"].split(os.sep)[-2:]))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,4 +1,4 @@
-"""The proof of place, with a fake JAX: a difference from the cell's claim ends the run before a test is collected.
+"""The proof of place, with a fake JAX: a difference from the cell's claim ends the run before a test runs.
 
 tests/test_cell.py shows the same of the real JAX, in each cell.
 """
@@ -367,12 +367,22 @@ def test_a_true_claim_lets_the_tests_run(run, tmp_path, workers, processes):
     ids=["cpu for gpu", "gpu for cpu", "no backend", "another jax", "no claim"],
 )
 def test_a_false_claim_ends_the_run(run, tmp_path, workers, claim, env, words):
-    """The exit status is 70, the reason is printed, and no test is collected."""
+    """The exit status is 70, the reason is printed, and no test runs. With wrong packages no test is even collected."""
     status, output = run(claim, "-n", workers, **env)
     assert status == 70, output
     assert words in output
     assert "passed" not in output
-    assert not (tmp_path / "collected").exists()
+    if not (tmp_path / "started").exists():
+        assert not (tmp_path / "collected").exists()
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_test_module_can_choose_the_devices(run, tmp_path, workers):
+    """A module that sets a variable for the backend when it is imported comes before the start of the backend."""
+    (tmp_path / "test_chooses.py").write_text("import os\nos.environ['PLATFORM'] = 'gpu'\ndef test_three(): pass\n")
+    status, output = run(CLAIM, "-n", workers)
+    assert status == 70, output
+    assert "expects backend `cpu`, but JAX found `gpu`" in output
 
 
 def test_a_gpu_that_the_driver_does_not_see_ends_the_run(run, tmp_path):
