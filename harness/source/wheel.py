@@ -1,6 +1,7 @@
 """Build the wheel of the project: once for all cells, or once for each Python if the wheel has compiled code."""
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -72,11 +73,28 @@ def build(uv: str, interpreter: str, root: Path, folder: Path, run: Run) -> None
             str(made),
             str(root),
         ]
-        done = run(command, capture_output=True, text=True, check=False)
+        env = {**os.environ, **version_of_tag()}
+        done = run(command, env=env, capture_output=True, text=True, check=False)
         if done.returncode != 0 or not list(made.glob("*.whl")):
             message = "The wheel could not be built (exit status {}):\n  {}\n{}"
             raise BuildFailed(message.format(done.returncode, " ".join(command), done.stderr.strip()))
         os.replace(str(made), str(folder))
+
+
+def version_of_tag(root: Path = ROOT, run: Run = subprocess.run) -> dict[str, str]:
+    """The variable that gives setuptools-scm and hatch-vcs the version. They read it from git, and a snapshot has none.
+
+    A source distribution has its version in a file. Other backends don't read the variable.
+    """
+    if not (root / ".git").exists():
+        return {}
+    command = ["git", "-C", str(root), "describe", "--tags", "--abbrev=0"]
+    try:
+        found = run(command, capture_output=True, text=True, check=False).stdout
+    except OSError:  # there is no git
+        found = ""
+    number = re.search(r"\d+(\.\d+)*((a|b|rc)\d+)?$", found.strip())
+    return {"SETUPTOOLS_SCM_PRETEND_VERSION": number[0] if number else "0"}
 
 
 def content(file: Path) -> bytes:

@@ -130,6 +130,26 @@ def test_by_default_a_wheel_is_built_from_all_but_generated_files(root, tmp_path
     assert wheel.folder_of(root, tmp_path) != before
 
 
+def test_the_last_tag_is_the_version_of_a_checkout(tmp_path):
+    """A snapshot has no history. Without a tag, or without git, the version is 0."""
+
+    def git(*words):
+        options = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+        subprocess.run(["git", *options, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    def no_git(command, **options):
+        raise FileNotFoundError(command[0])
+
+    name = "SETUPTOOLS_SCM_PRETEND_VERSION"
+    assert wheel.version_of_tag(tmp_path) == {}
+    git("init")
+    assert wheel.version_of_tag(tmp_path) == wheel.version_of_tag(tmp_path, no_git) == {name: "0"}
+    for tag, number in (("v1.2.3", "1.2.3"), ("tiny-2.0rc1", "2.0rc1"), ("nightly", "0")):
+        git("commit", "--allow-empty", "-m", tag)
+        git("tag", "-m", tag, tag)
+        assert wheel.version_of_tag(tmp_path) == {name: number}
+
+
 KILLED_WHILE_BUILDING = """
 import os, pathlib, signal, sys
 from harness.source import wheel
