@@ -67,8 +67,8 @@ def choose(known: Known, claimed: SpecifierSet | None, requires_python: str) -> 
         reasons["latest"] = "what users get today; it has no lock"
 
     rows = [jax for jax in (*order, "latest") if jax in reasons]
-    first = rows[:-1] if rows[-1] == "latest" else rows
-    for_every_change = {first[0], first[len(first) // 2], *(fitting[-1:] or first[-1:])}
+    claims = [jax for jax in rows if jax in fitting] or rows[:1]
+    for_every_change = {claims[0], claims[len(claims) // 2], claims[-1]}
     return [
         Choice(
             jax,

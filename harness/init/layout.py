@@ -29,6 +29,7 @@ class Layout:
     source: str  # "src/some" or "some.py"
     tests: tuple[str, ...]
     installed: bool  # the tests are in the package
+    unseen: str  # a conftest.py that tests in the package don't see once a wheel has installed them; empty: none
     suite: tuple[str, ...]  # what to copy; empty: the default
     runner: str
     native: str  # a file that shows that the package has a native extension
@@ -59,6 +60,7 @@ def find(
         source.relative_to(root).as_posix(),
         (import_name,) if installed and not tests else tuple(map(module, paths)) if installed else paths,
         installed,
+        next((name for name in ("conftest.py", "src/conftest.py") if installed and (root / name).is_file()), ""),
         () if installed else whole_suite(root, paths),
         find_runner(root, found, requirements),
         find_native(root, source),

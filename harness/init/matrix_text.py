@@ -126,6 +126,8 @@ def project(found: Requirements, parts: Layout, later: Mapping[str, datetime.dat
     if parts.installed:
         yield comment("The tests are in the package. Those that its wheel installs run.")
         yield "installed = true\n"
+    if parts.unseen:
+        yield comment("They don't see {}, which no wheel holds. Move it into the package.".format(parts.unseen))
     if parts.tests != ("tests",):
         yield line("tests", parts.tests)
     if parts.suite:

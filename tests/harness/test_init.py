@@ -129,7 +129,9 @@ def test_tests_in_the_package_are_those_of_the_wheel(init, file, top):
     assert (project.installed, project.tests) == (True, ("some_thing",))
     assert project.pytest()[-2:] == ("--pyargs", "some_thing")
     assert not any("some_thing" in part for part in project.suite)
-    assert "Those that its wheel installs run." in text
+    assert "Those that its wheel installs run." in text and "conftest.py" not in text
+    text, project = init({top + "conftest.py": ""}, force=True)
+    assert "# They don't see {}conftest.py, which no wheel holds.".format(top) in text and project.installed
 
 
 @pytest.mark.parametrize(
@@ -310,7 +312,8 @@ def test_the_rows_go_from_the_lower_bound_to_the_newest():
 def test_a_pin_is_tested_beside_the_newest_which_contradicts_it():
     found, _ = chosen("==0.5.3")
     assert list(found) == ["0.5.3", NEWEST, "latest"]
-    assert found["0.5.3"].why == "the one that it pins"
+    assert found["0.5.3"].why == "the one that it pins" and found["0.5.3"].tier == "pr"
+    assert found[NEWEST].tier == "nightly"
     assert found[NEWEST].why == "not claimed, and tested all the same"
 
 
