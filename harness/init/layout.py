@@ -26,13 +26,11 @@ class Layout:
     """Where the parts of a project are. The paths are relative to its folder."""
 
     package: str
-    source: str  # "src/some" or "some.py"
     tests: tuple[str, ...]
     installed: bool  # the tests are in the package
-    unseen: str  # a conftest.py that tests in the package don't see once a wheel has installed them; empty: none
     suite: tuple[str, ...]  # what to copy; empty: the default
     runner: str
-    native: str  # a file that shows that the package has a native extension
+    notes: tuple[str, ...]  # what the author should know
 
 
 def find(
@@ -53,17 +51,27 @@ def find(
     source = find_package(root, name, package)
     import_name = source.stem if source.suffix == ".py" else source.name
     found = [check_exists(root, one) for one in tests] or find_tests(root, source)
-    installed = all(source in (one, *one.parents) for one in found)
-    paths = tuple(one.relative_to(root).as_posix() for one in found)
+    outside = [one for one in found if source not in (one, *one.parents)]
+    installed = not outside
+    paths = [one.relative_to(root).as_posix() for one in outside or found]
+    notes = []
+    native = find_native(root, source)
+    if native:
+        notes.append("It has a native extension ({}). So it is built for each Python.".format(native))
+    if installed:
+        notes.append("The tests are in the package. Those that its wheel installs run.")
+    elif len(outside) < len(found):
+        notes.append("There are tests in the package too. They are left out.")
+    for name in ("conftest.py", "src/conftest.py"):
+        if installed and (root / name).is_file():
+            notes.append("They don't see {}, which no wheel holds. Move it into the package.".format(name))
     return Layout(
         import_name,
-        source.relative_to(root).as_posix(),
-        (import_name,) if installed and not tests else tuple(map(module, paths)) if installed else paths,
+        tuple(map(module, paths)) if installed else tuple(paths),
         installed,
-        next((name for name in ("conftest.py", "src/conftest.py") if installed and (root / name).is_file()), ""),
         () if installed else whole_suite(root, paths),
-        find_runner(root, found, requirements),
-        find_native(root, source),
+        find_runner(root, outside or found, requirements),
+        tuple(notes),
     )
 
 
@@ -88,14 +96,12 @@ def find_package(root: Path, name: str, package: str) -> Path:
 
 
 def packages(root: Path) -> Iterator[Path]:
-    """The packages and modules at the top, in the folder `src` if there is one."""
-    for folder in (root / "src", root):
-        if folder.is_dir():
-            for path in sorted(folder.iterdir()):
-                if path.name in OTHER_FOLDERS or path.name in ("setup.py", "conftest.py", "noxfile.py"):
-                    continue
-                if path.suffix == ".py" or (path / "__init__.py").is_file():
-                    yield path
+    """The packages and modules at the top, and then those in the folder `src`."""
+    for path in [*sorted(root.glob("*")), *sorted(root.glob("src/*"))]:
+        if path.name in OTHER_FOLDERS or path.name in ("setup.py", "conftest.py", "noxfile.py") or is_test(path):
+            continue
+        if path.suffix == ".py" or (path / "__init__.py").is_file():
+            yield path
 
 
 def find_native(root: Path, source: Path) -> str:
@@ -122,7 +128,8 @@ def find_tests(root: Path, source: Path) -> list[Path]:
     """
     configured = pytest_settings(root).get("testpaths", ())
     words = configured.split() if isinstance(configured, str) else configured
-    found = [path for word in words for path in sorted(root.glob(word)) if any(test_files(path))]
+    patterns = [word for word in words if Path(word).parts and not Path(word).is_absolute()]
+    found = [path for pattern in patterns for path in sorted(root.glob(pattern)) if any(test_files(path))]
     for name in () if found else TEST_FOLDERS:
         if any(test_files(root / name)):
             found = [root / name]

@@ -120,14 +120,10 @@ def keys(row: Choice) -> str:
 
 def project(found: Requirements, parts: Layout, later: Mapping[str, datetime.date]) -> Iterator[str]:
     """The lines of the table `[project]`."""
-    if parts.native:
-        yield comment("It has a native extension ({}). So it is built for each Python.".format(parts.native))
     yield line("package", parts.package)
+    yield from map(comment, parts.notes)
     if parts.installed:
-        yield comment("The tests are in the package. Those that its wheel installs run.")
         yield "installed = true\n"
-    if parts.unseen:
-        yield comment("They don't see {}, which no wheel holds. Move it into the package.".format(parts.unseen))
     if parts.tests != ("tests",):
         yield line("tests", parts.tests)
     if parts.suite:

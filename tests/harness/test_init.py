@@ -121,6 +121,23 @@ def test_a_conftest_above_the_tests_comes_with_them(init):
     assert project.suite == ("checks", "conftest.py", "pyproject.toml")
 
 
+def test_tests_in_the_package_and_outside(init):
+    """Only those outside run: a copy of the others would bring the source, in place of the wheel."""
+    settings = '[tool.pytest.ini_options]\ntestpaths = ["some_thing", "tests", ".", "/"]\n'
+    inside = {"some_thing/it_test.py": TEST, "pyproject.toml": PYPROJECT + settings}
+    text, project = init({**FLAT, **inside})
+    assert (project.tests, project.installed) == (("tests",), False)
+    assert "There are tests in the package too. They are left out." in text
+
+
+def test_what_lies_beside_the_package_is_none(init):
+    """Modules of tests at the top, leftovers of a build, and a folder of the same name beside `src`."""
+    files = {"src/some_thing/__init__.py": "", "some_thing/__init__.py": "", "some_thing/test_old.py": TEST}
+    more = {"build/lib/__init__.py": "", "pyproject.toml": PYPROJECT, "test_it.py": TEST, "versioneer.py": ""}
+    _, project = init({**files, **more})
+    assert (project.package, project.tests, project.installed) == ("some_thing", ("test_it.py",), False)
+
+
 @pytest.mark.parametrize("file", ["some_thing/tests/test_it.py", "some_thing/_src/it_test.py"])
 @pytest.mark.parametrize("top", ["", "src/"])
 def test_tests_in_the_package_are_those_of_the_wheel(init, file, top):
