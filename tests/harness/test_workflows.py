@@ -116,7 +116,7 @@ def test_commands_of_the_harness_exist(file: Any) -> None:
         command = step.get("run", "").partition(">")[0]
         if command.startswith("jax-matrix "):
             words = [re.sub(r"^\$(TIER|BACKEND)$", "cpu", word) for word in shlex.split(command)[1:]]
-            command_line.parser().parse_args(words)
+            command_line.parse(words)
 
 
 def test_the_command_is_installed_from_locks() -> None:

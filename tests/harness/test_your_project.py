@@ -47,7 +47,7 @@ def commands() -> list[str]:
 
 @pytest.mark.parametrize("command", commands())
 def test_a_command_exists(command: str) -> None:
-    options = command_line.parser().parse_args(shlex.split(command)[1:])
+    options = command_line.parse(shlex.split(command)[1:])
     assert callable(options.function)
 
 
