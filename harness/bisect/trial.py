@@ -18,6 +18,7 @@ from harness import rows
 from harness.bisect.memory import Trial
 from harness.bisect.plan import Candidate
 from harness.bisect.search import Verdict
+from harness.locks.lock_file import other_dates
 from harness.run.environment import Environment
 from harness.system import isolation
 from harness.system.paths import BRIDGE, BUILD_CONSTRAINTS, INSIDE
@@ -113,7 +114,7 @@ class Bench:
         install = [
             *self._install(python),
             *(("--exclude-newer", candidate.as_of.isoformat()) if candidate.as_of else ()),
-            *("--exclude-newer-package", "jaxlib=false"),  # old wheels of jaxlib were uploaded again years later
+            *("--exclude-newer-package={}={}".format(*item) for item in other_dates(candidate.as_of).items()),
             *self.requires(candidate.jax),
         ]
         check = [str(python), "-I", "-c", CHECK.format(jax=candidate.jax)]

@@ -69,14 +69,13 @@ def unresolved(folder: Path = LOCKS) -> dict[str, str]:
 
 def inputs(cell: Cell) -> str:
     """A hash of everything that a lock is made from. If it differs from the lock's, the lock is out of date."""
-    made_from = [cell.python, str(cell.as_of), cell.requires, cell.find_links, PLATFORM, other_dates(cell)]
+    made_from = [cell.python, str(cell.as_of), cell.requires, cell.find_links, PLATFORM, other_dates(cell.as_of)]
     return "sha256:" + hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
 
 
-def other_dates(cell: Cell) -> dict[str, str]:
-    """The packages to which the date of the cell doesn't apply, and what does, as uv expects it."""
-    dates = project().not_before
-    later = {name: day for name, day in dates.items() if cell.as_of is not None and cell.as_of < day}
+def other_dates(as_of: date | None) -> dict[str, str]:
+    """The packages to which the date of a cell doesn't apply, and what does, as uv expects it."""
+    later = {name: day for name, day in project().not_before.items() if as_of is not None and as_of < day}
     return {**dict.fromkeys(UPLOADED_AGAIN, "false"), **{name: end_of(day) for name, day in later.items()}}
 
 

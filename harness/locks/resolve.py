@@ -156,6 +156,6 @@ def command(cell: Cell) -> list[str]:
         "--no-header",
         "--no-annotate",
     ]
-    found += ["--exclude-newer-package={}={}".format(*item) for item in lock_file.other_dates(cell).items()]
+    found += ["--exclude-newer-package={}={}".format(*item) for item in lock_file.other_dates(cell.as_of).items()]
     found += ["--find-links={}".format(page) for page in cell.find_links]
     return found

@@ -135,6 +135,9 @@ def test_an_environment_is_made_once_and_the_library_is_installed_each_time(benc
     assert commands.count("uv venv") == commands.count("jax[cpu]==0.5.0") == 1
     assert commands.count("equinox.whl") == commands.count("-m pytest") == 2
     assert commands.count("--exclude-newer 2025-01-31") == 1
+    # The same packages as in a lock may be newer: those in `not_before`, and jaxlib, which was uploaded again.
+    assert commands.count("--exclude-newer-package=jaxlib=false") == 1
+    assert commands.count("--exclude-newer-package=safetensors=2025-04-01T00:00:00Z") == 1
     assert commands.count("numpy<2 pytest") == 1
     # The constraint is an option. uv would split the variable at spaces, and the path of the checkout may hold some.
     assert commands.count("uv pip install") == commands.count("--build-constraint") == 3

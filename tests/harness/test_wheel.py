@@ -126,6 +126,8 @@ def test_by_default_a_wheel_is_built_from_all_but_generated_files(root, tmp_path
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text("generated")
         assert wheel.folder_of(root, tmp_path) == before, name
+    (root / "loop").symlink_to(root)
+    assert wheel.folder_of(root, tmp_path) == before
     (root / "setup.py").write_text("its own")
     assert wheel.folder_of(root, tmp_path) != before
 
