@@ -20,9 +20,9 @@ from harness.locks.index import IndexUnreachable
 from harness.rows import matrix_file
 from harness.system.errors import WrongUsage
 from harness.system.files import write_whole
+from harness.system.paths import MATRIX_NAME
 from harness.system.program import typed
 
-NAME = "matrix.toml"
 HEAD = """\
 What is tested: {name}, on each of these releases of JAX. `{command}` wrote this file from what it found. \
 Change it as you like.
@@ -53,7 +53,7 @@ def init(
         WrongUsage: The file is there already, or `root` has no project with tests.
         CannotGoOn: The project must be built to know what it requires, and that fails.
     """
-    path = root / NAME
+    path = root / MATRIX_NAME
     if path.exists() and not force:
         raise WrongUsage("{} is there already. To replace it: {}".format(path, typed("init", "--force")))
     if not root.is_dir():

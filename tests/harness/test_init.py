@@ -361,6 +361,8 @@ def test_the_pythons_of_the_project_count():
         python = row.python or known.release[jax].python
         assert choice.supports(">=3.9,<3.12", python) and known.release[jax].runs_on(python)
     assert "latest" not in found and "0.11.2" not in found and "0.10.2" in found
+    assert {row.python for jax, row in found.items() if known.release[jax].python == "3.12"} == {"3.11"}
+    assert all(row.python == "" for jax, row in found.items() if known.release[jax].python in ("3.10", "3.11"))
     found, notes = chosen(">=0.3.18", ">=3.12")
     assert next(iter(found)) == "0.4.18"
     assert "JAX 0.3.19 to 0.4.17 run on no Python that it supports (>=3.12)" in notes
