@@ -20,7 +20,8 @@ The packages, lowest first. A package imports only packages above its own item o
   `interpreters` finds Pythons, and `uv` the program of that name. `inside` gives the modules that a cell has too.
   `program` is the name of this command.
 - `rows`: `matrix_file` reads matrix.toml, and jax.toml, which says what is true of JAX for any project. `project` is
-  what is tested, `metadata` what it requires, and `cells` are what it is tested on.
+  what is tested, and `metadata` what it says of itself. `required` is what a cell installs besides JAX, and `cells` are
+  what the project is tested on.
 - `source`: `snapshot` copies what is tested. `fingerprint` hashes it by `hashing`, without the generated parts of its
   `pages`. `wheel` builds the project, and `suite` copies the tests.
   `locks`: `resolve` writes a `lock_file`, with the answers of the package `index`, and `verify` checks it.

@@ -8,8 +8,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name as canonical
 
 from harness.locks import index, lock_file
-
-OF_JAX = ("jax", "jaxlib")
+from harness.rows.required import OF_JAX
 
 
 def not_before(

@@ -4,7 +4,7 @@ import datetime
 import difflib
 import fnmatch
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name as canonical
 from packaging.version import Version
 
-from harness.rows import metadata
+from harness.rows import metadata, required
 from harness.rows.matrix_file import BACKENDS, JAX, TIERS, Matrix, MatrixError, Row, check_requirement, project
-from harness.rows.project import Project
+from harness.rows.required import suite_requires
 from harness.system.paths import HOME, LOCKS, MATRIX, ROOT
 from harness.system.program import typed
-
-TOOLS = ("pytest", "pytest-xdist")  # what runs any suite
-ON_LINUX = {
-    "os_name": "posix",
-    "sys_platform": "linux",
-    "platform_system": "Linux",
-    "platform_machine": "x86_64",
-    "implementation_name": "cpython",
-    "platform_python_implementation": "CPython",
-}
 
 
 class UnknownCell(MatrixError):
@@ -178,37 +168,7 @@ def load(path: Path = MATRIX, jax: Path = JAX, home: Path = HOME) -> list[Cell]:
 def caps(jax: str, path: Path = MATRIX) -> tuple[str, ...]:
     """The requirements that a release of JAX has but doesn't declare. The release needs no row."""
     matrix = Matrix(path)
-    return matrix.caps(jax, names(suite_requires(path.parent, matrix.project)))
-
-
-def names(requirements: Iterable[str]) -> Iterator[str]:
-    return (Requirement(line).name for line in requirements)
-
-
-def suite_requires(root: Path = ROOT, what: Project | None = None, python: str | None = None) -> tuple[str, ...]:
-    """The requirements of the project and of its suite, without JAX.
-
-    Args:
-        root: The folder of the project.
-        what: The project. By default the one of the matrix.
-        python: Keep only what this Python needs on Linux, without the markers that say so. By default keep all, with
-            the markers.
-
-    Raises:
-        MatrixError: A file can't be read, or the project lacks an extra or a group.
-    """
-    what = project() if what is None else what
-    more = (*what.requires, *(line for file in what.requirements for line in metadata.in_file(root / file)))
-    found = metadata.read(root).required(what.extras, what.groups)
-    found += [metadata.requirement_of(line, "matrix.toml, project") for line in more]
-    if python is not None:
-        here = {**ON_LINUX, "python_version": python, "python_full_version": python + ".0", "extra": ""}
-        found = [one for one in found if one.marker is None or one.marker.evaluate(here)]
-        for one in found:
-            one.marker = None
-    lines = {str(one) for one in found if canonical(one.name) not in ("jax", "jaxlib")}
-    lines |= {tool for tool in TOOLS if tool not in {canonical(one.name) for one in found}}
-    return tuple(sorted(lines, key=str.lower))
+    return matrix.caps(jax, required.names(suite_requires(path.parent, matrix.project)))
 
 
 def why_unclaimed(cell: Cell, root: Path = ROOT) -> str:
@@ -220,14 +180,12 @@ def why_unclaimed(cell: Cell, root: Path = ROOT) -> str:
         cell: The cell.
         root: The folder of the project.
     """
-    here = {**ON_LINUX, "python_version": cell.python, "python_full_version": cell.python + ".0", "extra": ""}
     more = [metadata.requirement_of(line, "matrix.toml, project") for line in project().requires]
     released = {"jax": None if cell.floating else cell.jax, "jaxlib": cell.jaxlib}
     refusing = [
         str(one)
-        for one in (*metadata.read(root).required(), *more)
-        if (one.marker is None or one.marker.evaluate(here))
-        and released.get(canonical(one.name)) is not None
+        for one in required.on_python(cell.python, [*metadata.read(root).required(), *more])
+        if released.get(canonical(one.name)) is not None
         and not one.specifier.contains(str(released[canonical(one.name)]), prereleases=True)
     ]
     message = "the project doesn't claim this JAX: it requires {}"
@@ -263,7 +221,7 @@ def _cell(
         tier=row.tier,
         jaxlib=row.jaxlib,
         as_of=row.as_of,
-        requires=(*requires, *listed, *matrix.caps(row.jax, names(tools)), *tools),
+        requires=(*requires, *listed, *matrix.caps(row.jax, required.names(tools)), *tools),
         find_links=tuple(way.get("find_links", ())),
         index_url=way.get("index_url"),
         prerelease=way.get("prerelease", False),

@@ -142,7 +142,7 @@ def test_a_package_is_missing_if_it_is_absent_or_of_a_wrong_release(monkeypatch,
         return there[name]
 
     monkeypatch.setattr(installed_jax, "version", version)
-    monkeypatch.setattr(rows.cells, "project", lambda: rows.Project(package="x", extras=("test",)))
+    monkeypatch.setattr(rows.required, "project", lambda: rows.Project(package="x", extras=("test",)))
     (tmp_path / "pyproject.toml").write_text(
         """
         [project]
