@@ -215,8 +215,20 @@ def test_a_file_that_is_there_stays(init, tmp_path):
 # What it requires
 
 
-def test_requirements_that_only_a_build_knows_are_written_down(init, tmp_path):
-    dynamic = PYPROJECT.replace('dependencies = ["jax>=0.4.34", "numpy>=1.20"]', 'dynamic = ["dependencies"]')
+DYNAMIC = PYPROJECT.replace('dependencies = ["jax>=0.4.34", "numpy>=1.20"]', 'dynamic = ["dependencies"]')
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"pyproject.toml": DYNAMIC},
+        {"setup.py": ""},
+        {"setup.py": "", "PKG-INFO": "Metadata-Version: 2.1\nName: some-thing\n"},  # older setuptools left the rest out
+    ],
+    ids="dynamic setup.py PKG-INFO".split(),
+)
+def test_requirements_that_only_a_build_knows_are_written_down(init, tmp_path, files):
+    package = {name: content for name, content in FLAT.items() if name != "pyproject.toml"}
     built = 'Metadata-Version: 2.4\nName: some-thing\nRequires-Dist: jax>=0.5\nRequires-Dist: attrs; extra == "test"\n'
 
     def run(command, **options):
@@ -225,7 +237,7 @@ def test_requirements_that_only_a_build_knows_are_written_down(init, tmp_path):
             wheel.writestr("some_thing-1.0.dist-info/METADATA", built)
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    text, project = init({**FLAT, "pyproject.toml": dynamic}, run=run)
+    text, project = init({**package, **files}, run=run)
     assert project.requires == ("jax>=0.5", "attrs")
     assert "Only its build knows" in text and "It claims jax>=0.5 (a build of the project)." in text
     assert [cell.jax for cell in rows.load(tmp_path / "matrix.toml")][0] == "0.5.0"
