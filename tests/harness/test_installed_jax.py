@@ -234,7 +234,7 @@ def test_the_library_is_installed_away_from_the_checkout(run, notes):
     origin, version, folder, there = notes()
     assert Path(origin).parts[-3:] == ("site-packages", "equinox", "__init__.py")
     assert 'version__ = "{}"'.format(version) in (installed_jax.ROOT / "equinox" / "__init__.py").read_text()
-    assert there == ["README.md", "docker", "docs", "examples", "pyproject.toml", "tests"]
+    assert there == ["README.md", "benchmarks", "docs", "examples", "pyproject.toml", "tests"]
     assert not Path(origin).is_relative_to(installed_jax.ROOT)
     assert not Path(folder).exists() and not Path(origin).exists()
 
