@@ -190,7 +190,7 @@ def test_a_measurement_that_fails_gives_the_reason(code, tmp_path, capsys):
     programs = {str(tmp_path / "bad.py"): ["one", "two"], str(tmp_path / "good.py"): ["other", "noisy"]}
     reason = "the measurement failed; see the log"
     expected = {"one": reason, "two": reason, "other": 1.5, "noisy": "too noisy to tell"}
-    assert cell_report.measure_speeds(programs) == expected
+    assert cell_report.measure_speeds(programs, str(tmp_path)) == expected
     assert "wasn't measured" in capsys.readouterr().err
 
 
