@@ -9,6 +9,7 @@ from harness.system.paths import ROOT
 
 PROJECT = rows.project()
 FILES = [*sorted((ROOT / "harness").rglob("*.py")), ROOT / "toxfile.py"]
+FILES.remove(ROOT / "harness" / "hatch_build.py")  # it builds the distribution of the harness, and runs no tests
 NAMES = [PROJECT.package, *PROJECT.versions, *PROJECT.not_before, *(one.key for one in PROJECT.measure)]
 OURS = [*NAMES, PROJECT.table, PROJECT.summary]
 
