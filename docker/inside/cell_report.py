@@ -12,6 +12,7 @@ figures. Instead of a figure that can't be measured, a program prints the reason
 A reader of the first two never sees half a file. With pytest-xdist the controller writes, because it gets all results.
 """
 
+import importlib
 import json
 import os
 import platform
@@ -59,6 +60,7 @@ class Report:
         self.counts = dict.fromkeys(["passed", "failed", "errors", "skipped", "xfailed"], 0)
         self.failures = []
         self.why_skipped = {}
+        self.not_imported = None
         self.measures = {}
         self.total = self.done = 0
         self.started = self.ended = clock()
@@ -104,6 +106,8 @@ class Report:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session):
         self.ended = self.clock()
+        if session.config.option.pyargs and not (self.total or self.failures):
+            self.not_imported = why_not_imported(session.config.args)
         self.progress(now=True)
         self.write()  # before measuring, which could crash
         if self.path and self.done and session.exitstatus in (0, 1):  # not if the run was interrupted or refused
@@ -156,9 +160,21 @@ class Report:
                 "unmeasured": {name: why for name, why in self.measures.items() if isinstance(why, str)},
             },
             "refusal": proof_of_place.refusal,
+            "not_imported": self.not_imported,
             "measures": {name: figure for name, figure in self.measures.items() if not isinstance(figure, str)},
             "seconds": {"tests": round(self.ended - self.started, 3)},
         }
+
+
+def why_not_imported(modules):
+    """Why the first of these modules that fails to import does so, or `None`. pytest only says that it wasn't found."""
+    for module in modules:
+        try:
+            importlib.import_module(module.partition("::")[0])
+        except Exception as error:  # a module may raise any type
+            message = "{} can't be imported: {}: {}"
+            return message.format(module, type(error).__name__, " ".join(str(error).split())[:500])
+    return None
 
 
 def versions(packages):

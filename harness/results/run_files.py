@@ -26,9 +26,10 @@ MAX_MEMBERS = 1000  # in an archive
 
 @dataclass(frozen=True)
 class Report:
-    """What docker/inside/cell_report.py writes. `Result` explains all but the first field."""
+    """What docker/inside/cell_report.py writes. `Result` explains all but the first two fields."""
 
     refusal: str | None = None  # why the proof of place refused the run
+    not_imported: str | None = None  # why there are no tests: the module that can't be imported, and its error
     counts: dict[str, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
@@ -41,7 +42,7 @@ class Report:
     @property
     def facts(self) -> dict[str, Any]:
         """The fields that a result has too."""
-        return {name: value for name, value in vars(self).items() if name != "refusal"}
+        return {name: value for name, value in vars(self).items() if name not in ("refusal", "not_imported")}
 
 
 class Unusable(Exception):

@@ -50,6 +50,8 @@ def why_failed(status: int, report: run_files.Report | None) -> str:
     if failures:
         others = " and {} more".format(number - 1) if number > 1 else ""
         return "{}{} failed".format(failures[0], others)
+    if report.not_imported:
+        return report.not_imported
     if status == NOTHING_COLLECTED:
         return "pytest found no test"
     return "pytest ended with exit status {} and names no failed test; the end of the log says more".format(status)

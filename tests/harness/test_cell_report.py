@@ -118,6 +118,18 @@ def test_errors_in_collection_count(run, tmp_path, workers):
     assert done.report["measures"] == {}  # if no test ran, nothing is measured
 
 
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_an_installed_package_that_cannot_be_imported_is_named(run, tmp_path, workers):
+    """pytest only says that the module of tests wasn't found. With pytest-xdist it doesn't say even that."""
+    package = tmp_path / "inside" / "broken"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise AttributeError('jax.x was removed')")
+    (package / "some_test.py").write_text("def test_one(): pass")
+    done = run("-n", workers, "--pyargs", "broken.some_test")
+    assert done.status in (4, 5)
+    assert done.report["not_imported"] == "broken.some_test can't be imported: AttributeError: jax.x was removed"
+
+
 def test_a_file_that_is_skipped_counts_as_one(run, tmp_path):
     (tmp_path / "test_suite.py").write_text("import pytest\npytest.skip('why', allow_module_level=True)\n")
     assert run("-n", "0").report["counts"]["skipped"] == 1

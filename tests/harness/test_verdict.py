@@ -45,6 +45,13 @@ def test_a_run_that_passed(judge):
     assert all(getattr(result, name) == REPORT[name] for name in REPORT if name != "refusal")
 
 
+def test_a_module_of_tests_that_cannot_be_imported_is_the_reason(judge):
+    counts = {"passed": 0, "failed": 0, "errors": 0}
+    result = judge(5, counts=counts, not_imported="p.some_test can't be imported: ImportError: no `x`")
+    assert result.outcome is Outcome.FAILED
+    assert result.reason == "p.some_test can't be imported: ImportError: no `x`"
+
+
 def test_failed_names_a_test(judge):
     counts = {"passed": 1, "failed": 2, "errors": 1}
     result = judge(1, counts=counts, failures=["tests/test_x.py::a", "b", "c"])
