@@ -16,6 +16,7 @@ import importlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -82,18 +83,18 @@ class Report:
 
     def pytest_collectreport(self, report):
         if report.failed:
-            self._count("errors", report.nodeid)
+            self._count("errors", name_of(report))
         elif report.skipped:  # a whole file
             self._skip(report)
 
     def pytest_runtest_logreport(self, report):
         if self.each_path and (report.when == "call" or report.outcome != "passed"):
-            self.add({"test": report.nodeid, "outcome": report.outcome, "seconds": round(report.duration, 3)})
+            self.add({"test": name_of(report), "outcome": report.outcome, "seconds": round(report.duration, 3)})
         if report.when not in ("setup", "call", "teardown"):  # xdist reports a crashed worker so
-            self._count("failed", report.nodeid)
+            self._count("failed", name_of(report))
             self.done += 1
         elif report.failed:
-            self._count("failed" if report.when == "call" else "errors", report.nodeid)
+            self._count("failed" if report.when == "call" else "errors", name_of(report))
         elif report.skipped:
             self._count("xfailed") if hasattr(report, "wasxfail") else self._skip(report)
         elif report.when == "call":
@@ -175,6 +176,14 @@ def why_not_imported(modules):
             message = "{} can't be imported: {}: {}"
             return message.format(module, type(error).__name__, " ".join(str(error).split())[:500])
     return None
+
+
+def name_of(report):
+    """The id of a test. For a file of an installed package, pytest's id may lack the file, or begin with `../`."""
+    file, colons, test = report.nodeid.partition("::")
+    told = report.location[0] if report.location and report.location[0] else str(report.longrepr)
+    found = re.search(r"site-packages/([^\s'\":]+)", told)
+    return (found.group(1) if found else file) + colons + test
 
 
 def versions(packages):

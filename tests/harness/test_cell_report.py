@@ -199,7 +199,7 @@ def test_a_measurement_that_fails_gives_the_reason(code, tmp_path, capsys):
     """The tests still pass, the error is printed, and the other figures are measured."""
     (tmp_path / "bad.py").write_text(code)
     (tmp_path / "good.py").write_text('print(\'{"other": 1.5, "noisy": "too noisy to tell"}\')')
-    programs = {str(tmp_path / "bad.py"): ["one", "two"], str(tmp_path / "good.py"): ["other", "noisy"]}
+    programs = {"bad.py": ["one", "two"], "good.py": ["other", "noisy"]}
     reason = "the measurement failed; see the log"
     expected = {"one": reason, "two": reason, "other": 1.5, "noisy": "too noisy to tell"}
     assert cell_report.measure_speeds(programs, str(tmp_path)) == expected
@@ -217,12 +217,15 @@ def test_progress_is_written_at_most_twice_a_second(tmp_path):
     written = []
     for step in range(100):
         now[0] = step / 50
-        report.pytest_runtest_logreport(SimpleNamespace(when="teardown", failed=False, skipped=False, nodeid="x"))
+        report.pytest_runtest_logreport(
+            SimpleNamespace(location=("test_x.py", 0, ""), when="teardown", failed=False, skipped=False, nodeid="x")
+        )
         done = json.loads(path.read_text())["done"]
         if not written or done != written[-1]:
             written.append(done)
     assert 3 <= len(written) <= 5  # in two seconds
-    report.pytest_sessionfinish(SimpleNamespace(exitstatus=0))
+    config = SimpleNamespace(option=SimpleNamespace(pyargs=False))
+    report.pytest_sessionfinish(SimpleNamespace(exitstatus=0, config=config))
     assert json.loads(path.read_text())["done"] == 100
 
 
@@ -231,7 +234,43 @@ def test_failures_are_named_up_to_a_limit(tmp_path):
     report = cell_report.Report({}, measure=dict)
     for number in range(80):
         report.pytest_runtest_logreport(
-            SimpleNamespace(when="call", failed=True, skipped=False, nodeid="test_{}".format(number))
+            SimpleNamespace(
+                location=("test_x.py", 0, ""), when="call", failed=True, skipped=False, nodeid="test_{}".format(number)
+            )
         )
     assert report.counts["failed"] == 80
     assert len(report.failures) == cell_report.MAX_FAILURES == 50
+
+
+# Tests in an installed package
+
+
+@pytest.fixture
+def run_installed(run, tmp_path):
+    """`run_installed(*args)` runs a failing test of an installed package. `test` is its file."""
+
+    def run_installed(*args, test="def test_x(): assert False\n"):
+        package = tmp_path / "site-packages" / "pack"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "x_test.py").write_text(test)
+        (tmp_path / "suite").mkdir()
+        path = os.pathsep.join([str(tmp_path / "inside"), str(package.parent)])
+        rootdir = "--rootdir={}".format(tmp_path / "suite")
+        expect = json.dumps({"package": "pack"})
+        return run(rootdir, *args, "--pyargs", "pack.x_test", PYTHONPATH=path, EQX_EXPECT=expect)
+
+    return run_installed
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_test_of_an_installed_package_is_named_by_its_place_in_the_package(run_installed, workers):
+    """pytest leaves out its file, because that isn't below the root of the suite."""
+    done = run_installed("-n", workers)
+    assert done.report["failures"] == ["pack/x_test.py::test_x"]
+
+
+def test_a_file_of_an_installed_package_that_cannot_be_imported_is_named(run_installed):
+    """The package can be imported, and its file of tests can't."""
+    done = run_installed("-n", "0", test="import no_such_module\n")
+    assert done.report["failures"] == ["pack/x_test.py"] and done.report["counts"]["errors"] == 1
