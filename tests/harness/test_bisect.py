@@ -7,6 +7,7 @@ import json
 import pytest
 from rich.console import Console
 
+from harness import rows
 from harness.bisect import bisection
 from harness.bisect.memory import Memory, Trial
 from harness.bisect.plan import Candidate, Plan
@@ -187,3 +188,10 @@ def test_the_file_of_results_is_readable(search):
     stored = json.loads(path.read_text())
     assert stored["tests"] == ["tests/test_x.py"]
     assert {jax: trial["verdict"] for jax, trial in stored["trials"].items()} == {"0.5.0": "good", "0.5.1": "bad"}
+
+
+def test_pytest_finds_installed_tests_by_itself(tmp_path, monkeypatch):
+    """They are named by modules. The suite has no files for them."""
+    installed = rows.Project(package="tiny", installed=True, tests=("tiny",))
+    monkeypatch.setattr(rows, "project", lambda: installed)
+    assert bisection.test_ids(["tiny.x_test::Test::test_y"], tmp_path) == ["tiny.x_test::Test::test_y"]
