@@ -15,9 +15,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from harness.report import table
 from harness.report.eta import Eta, Running
 from harness.report.outcome_style import STYLES
+from harness.report.table import in_terminal
+from harness.report.table.grid import Grid
 from harness.results import Outcome, Result
 from harness.results.resume import RAN, Decision
 from harness.rows import Cell
@@ -53,7 +54,7 @@ class Shown:
         """Print the table if there is more than one cell, and then the next moves."""
         if len(summary.cells) > 1:
             self.console.print()
-            self.console.print(table.terminal(summary.cells, summary.results, summary.hashes))
+            self.console.print(in_terminal.draw(Grid.of(summary.cells, summary.results, summary.hashes)))
         for line in ending(summary):
             self.console.print(Text(line, style="yellow"), soft_wrap=True)
 

@@ -1,5 +1,6 @@
 """One cell for each of the six outcomes, and their table as Markdown, as HTML and for a terminal."""
 
+import datetime
 import html.parser
 import io
 import re
@@ -8,7 +9,10 @@ import pytest
 from rich.console import Console
 
 from harness import rows
-from harness.report import table
+from harness.report.table import in_html as page
+from harness.report.table import in_markdown as markdown
+from harness.report.table import in_terminal as terminal
+from harness.report.table.grid import Grid
 from harness.results import Outcome, Result
 
 NOW = {"lock": "l", "source": "s", "image": ""}
@@ -17,7 +21,8 @@ DATED = {"started": "2026-11-20T10:11:12+00:00", "hashes": NOW}
 
 def cell(jax, backend="cpu", python="3.11", **more):
     platform = {"cpu": "cpu", "cuda": "gpu", "tpu": "tpu"}[backend]
-    return rows.Cell(jax, python, backend, platform, "pr", jax, None, ("jax",), **more)
+    as_of = datetime.date(2026, 11, 1) if jax[0].isdigit() else None
+    return rows.Cell(jax, python, backend, platform, "pr", jax, as_of, ("jax",), **more)
 
 
 # Each cell has its own row. Its result, or its missing result, gives the outcome.
@@ -49,16 +54,16 @@ WORDS = [outcome.value for outcome in Outcome]
 
 
 def in_markdown(cells=CELLS, found=RESULTS, hashes=HASHES, unresolved=UNRESOLVED):
-    return table.markdown(cells, found, hashes, unresolved)
+    return markdown.draw(Grid.of(cells, found, hashes, unresolved))
 
 
 def in_html(cells=CELLS, found=RESULTS, hashes=HASHES, unresolved=UNRESOLVED):
-    return table.html(cells, found, hashes, unresolved)
+    return page.draw(Grid.of(cells, found, hashes, unresolved))
 
 
 def in_terminal(cells=CELLS, found=RESULTS, hashes=HASHES, unresolved=UNRESOLVED, width=80):
     out = io.StringIO()
-    Console(file=out, width=width).print(table.terminal(cells, found, hashes, unresolved))
+    Console(file=out, width=width).print(terminal.draw(Grid.of(cells, found, hashes, unresolved)))
     return out.getvalue()
 
 

@@ -37,9 +37,10 @@ LATER = replace(PASSED, started="2026-11-21", counts={"passed": 501})
 
 
 @pytest.fixture
-def draw(tmp_path):
+def draw(tmp_path, monkeypatch):
     """`draw(results...)`: what the page has after `make table`, with these results and the record."""
-    page, readme = tmp_path / "matrix.md", tmp_path / "README.md"
+    page, readme = tmp_path / rows.project().table, tmp_path / rows.project().summary
+    page.parent.mkdir()
     for path in (page, readme):
         path.write_text("{}\n{}\n".format(BEGIN, END))
 
@@ -50,7 +51,8 @@ def draw(tmp_path):
         for one in found:
             results.write(one, folder)
         console = Console(file=io.StringIO(), width=200)
-        table.draw(CELLS, folder, page, readme, folder / "index.html", console, hashes, {}, tmp_path / "record.json")
+        monkeypatch.setattr(table.fingerprint, "hashes_of", lambda cells: hashes)
+        table.draw(CELLS, tmp_path, folder, console)
         return page.read_text()
 
     return draw

@@ -56,7 +56,7 @@ def test_each_outcome_has_its_own_colour():
     """In the terminal a style gives the colour, on the page a class with colours for light and for dark."""
     out = io.StringIO()
     console = Console(file=out, width=80, force_terminal=True, color_system="standard", no_color=False)
-    console.print(table.terminal(CELLS, RESULTS, HASHES, UNRESOLVED))
+    console.print(table.in_terminal.draw(grid.Grid.of(CELLS, RESULTS, HASHES, UNRESOLVED)))
     codes = {outcome: re.search(r"\x1b\[([\d;]+)m\S+ " + outcome.value, out.getvalue()).group(1) for outcome in Outcome}
     assert len(set(codes.values())) == 6
 
@@ -171,9 +171,75 @@ def test_counts_and_seconds():
 
 
 def test_a_floating_row_says_which_release_it_was():
-    one = replace(cell("latest"), jaxlib=None, tier="canary")
+    one = replace(cell("latest"), tier="canary")
     result = Result(one.name, Outcome.PASSED, versions={"jax": "0.12.0.1"}, **DATED)
     assert "latest (0.12.0.1, canary)" in in_markdown([one], {one.name: result}, {one.name: NOW}, {})
+
+
+# ---- Cells that passed, and about which there is more to say ---------------------------------------------------------
+
+UNCLAIMED = "the project doesn't claim this JAX: it requires jax>=0.7.0"
+
+
+def passed_with(cells, facts):
+    """The arguments of a form: each cell has passed, with its own facts."""
+    found = {
+        one.name: Result(one.name, Outcome.PASSED, **DATED, **more) for one, more in zip(cells, facts, strict=True)
+    }
+    return cells, found, {one.name: NOW for one in cells}, {}
+
+
+@FORMS
+def test_a_remark_on_a_passed_cell_is_a_footnote(form):
+    """Cells with the same remark share it. It is no reason why a cell has not passed."""
+    cells = [cell("0.4.38"), cell("0.5.3"), cell("0.6.2"), cell("0.7.2")]
+    drawn = passed_with(cells, [{"reason": reason} for reason in (UNCLAIMED, "a | b", UNCLAIMED, "")])
+    marks = {jax: re.findall(r"passed \(note (\d)\)", line) for jax, line in lines_by_jax(form, *drawn).items()}
+    assert marks == {"0.4.38": ["1"], "0.5.3": ["2"], "0.6.2": ["1"], "0.7.2": []}
+    said = re.sub(r"\\(.)", r"\1", " ".join(text_of(form(*drawn)).split()))
+    assert said.count("(note 1): {}.".format(UNCLAIMED)) == said.count("(note 2): a | b.") == 1
+    assert "Why the other cells" not in said and "note 3" not in said
+
+
+OURS = [(6846, 201), (6856, 192), (6918, 130), (7010, 56), (7024, 45), (7031, 38)]
+OPTAX = [(139, 54), (191, 2), (251, 0), (197, 54), (197, 54)]  # it takes JAX 0.10 for older than 0.7, and skips
+
+
+@pytest.mark.parametrize(
+    "counts, shown",
+    [
+        (OURS, []),
+        (OPTAX, ["0.13.0", "0.14.0"]),
+        ([(250, 36)] * 4, []),
+        ([(100, 0), (95, 5)], []),
+        ([(100, 0), (94, 6)], ["0.11.0"]),
+        ([(94, 6), (100, 0)], []),
+        ([(9, 11), (20, 0)], ["0.10.0"]),
+        ([(0, 0), (94, 6)], []),
+    ],
+)
+@FORMS
+def test_skips_are_shown_if_they_are_most_or_more_than_on_an_older_jax(form, counts, shown):
+    """More than half of the tests, or 5 % more of them. The order of the rows doesn't matter."""
+    cells = [cell("0.{}.0".format(10 + number)) for number in range(len(counts))]
+    facts = [{"counts": dict(zip(("passed", "skipped"), each, strict=True))} for each in counts]
+    for order in (1, -1):
+        drawn = passed_with(cells[::order], facts[::order])
+        found = {jax: re.findall(r"(\d+) skipped", line) for jax, line in lines_by_jax(form, *drawn).items()}
+        numbers = {one.jax: [str(skipped)] for one, (_, skipped) in zip(cells, counts, strict=True)}
+        assert {jax: said for jax, said in found.items() if said} == {jax: numbers[jax] for jax in shown}
+        assert ("skipped: shown if more than half of the tests are, or 5%" in " ".join(form(*drawn).split())) is bool(
+            shown
+        )
+
+
+def test_skips_are_compared_with_a_fixed_older_jax_on_the_same_backend():
+    cells = [cell("latest"), cell("nightly"), cell("0.10.0"), cell("0.9.0", "cuda"), cell("0.10.0", "cuda")]
+    counts = [(80, 20), (100, 0), (100, 0), (70, 30), (60, 40)]
+    facts = [{"counts": dict(zip(("passed", "skipped"), each, strict=True))} for each in counts]
+    lines = lines_by_jax(in_markdown, *passed_with(cells, facts))
+    skipped = {jax: re.findall(r"(\d+) skipped", line) for jax, line in lines.items()}
+    assert skipped == {"latest": ["20"], "nightly": [], "0.10.0": ["40"], "0.9.0": []}
 
 
 # ---- Measures --------------------------------------------------------------------------------------------------------
@@ -252,21 +318,28 @@ def test_each_row_fits_into_a_line_of_eighty_columns():
 # ---- All of it -------------------------------------------------------------------------------------------------------
 
 
-def draw(tmp_path, hashes=HASHES):
-    out = io.StringIO()
-    page, readme = tmp_path / "matrix.md", tmp_path / "README.md"
-    for path in (page, readme):
-        path.write_text("above\n{}\n{}\nbelow\n".format(pages.BEGIN, pages.END))
-    console = Console(file=out, width=200)
-    html = tmp_path / "index.html"
-    table.draw(CELLS, tmp_path, page, readme, html, console, hashes, UNRESOLVED, tmp_path / "record")
-    return page.read_text(), html.read_text(encoding="utf-8"), out.getvalue()
+@pytest.fixture
+def draw(tmp_path, monkeypatch):
+    """`draw()`: the page with the table, the HTML page and the output, from the results in `tmp_path`."""
+
+    def draw(hashes=HASHES):
+        out = io.StringIO()
+        page, readme = tmp_path / rows.project().table, tmp_path / rows.project().summary
+        page.parent.mkdir(exist_ok=True)
+        for path in (page, readme):
+            path.write_text("above\n{}\n{}\nbelow\n".format(pages.BEGIN, pages.END))
+        monkeypatch.setattr(table.fingerprint, "hashes_of", lambda cells: hashes)
+        monkeypatch.setattr(table.locks, "unresolved", lambda: UNRESOLVED)
+        table.draw(CELLS, tmp_path, tmp_path, Console(file=out, width=200))
+        return page.read_text(), (tmp_path / "index.html").read_text(encoding="utf-8"), out.getvalue()
+
+    return draw
 
 
-def test_draws_everywhere(tmp_path):
+def test_draws_everywhere(draw, tmp_path):
     for result in RESULTS.values():
         results.write(result, tmp_path)
-    in_matrix, page, shown = draw(tmp_path)
+    in_matrix, page, shown = draw()
     in_readme = (tmp_path / "README.md").read_text()
     for drawn in (in_matrix, in_readme):
         assert drawn.startswith("above\n") and drawn.endswith("below\n")
@@ -275,13 +348,13 @@ def test_draws_everywhere(tmp_path):
     assert in_terminal(width=200) in shown and "index.html" in shown
 
 
-def test_a_broken_result_is_not_run_and_says_why(tmp_path):
+def test_a_broken_result_is_not_run_and_says_why(draw, tmp_path):
     """The other cells are drawn as usual."""
     for result in RESULTS.values():
         results.write(result, tmp_path)
     broken = SIX[Outcome.PASSED]
     (tmp_path / (broken.name + ".json")).write_text('{"half')
-    for drawn in draw(tmp_path):
+    for drawn in draw():
         said = " ".join(text_of(drawn).split())
         assert broken.name + ".json isn't JSON" in said and "Delete it and run it again" in said
     assert table.read_results(CELLS, tmp_path)[broken.name].outcome is Outcome.NOT_RUN
@@ -294,12 +367,12 @@ def test_results_without_a_cell_are_left_out(tmp_path):
     assert table.read_results(CELLS, tmp_path) == {}
 
 
-def test_a_found_python_with_a_result_is_drawn(tmp_path):
+def test_a_found_python_with_a_result_is_drawn(draw, tmp_path):
     one = installed_cell.make("3.12", "0.10.4", "cuda")
     device = {"platform": "gpu", "kind": "NVIDIA H200", "id": 0}
     results.write(Result(one.name, Outcome.PASSED, devices=[device], driver="580.1", **DATED), tmp_path)
     hashes = {**HASHES, one.name: NOW}
-    for drawn in draw(tmp_path, hashes=hashes):
+    for drawn in draw(hashes):
         assert "passed (as found)" in text_of(drawn)
-    in_matrix = draw(tmp_path, hashes=hashes)[0]
+    in_matrix = draw(hashes)[0]
     assert "| 0.10.4 | 3.12 |  | ✅ passed (as found)<br>NVIDIA H200, driver 580.1 |" in in_matrix

@@ -19,6 +19,7 @@ from harness.report.table import grid
 from harness.report.table.in_markdown import in_one_line
 from harness.results import Outcome, Result
 from harness.source import pages
+from harness.system.paths import ROOT
 
 
 def test_every_line_of_the_markdown_has_as_many_cells_as_the_head():
@@ -51,13 +52,13 @@ def test_equal_reasons_are_given_once():
         one.name: Result(
             one.name,
             Outcome.NOT_RUN,
-            reason="{}/results/x is broken: python -m harness run {}".format(grid.ROOT, one.name),
+            reason="{}/results/x is broken: python -m harness run {}".format(ROOT, one.name),
         )
         for one in CELLS
     }
     drawn = in_markdown(found=found)
     assert drawn.count("results/x is broken: python -m harness run ...") == 1
-    assert str(grid.ROOT) not in drawn + in_html(found=found)
+    assert str(ROOT) not in drawn + in_html(found=found)
 
 
 def test_the_pages_change_only_when_the_results_change(tmp_path):

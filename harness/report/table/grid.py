@@ -5,90 +5,24 @@ import re
 import statistics
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from harness.report.table import skips
+from harness.report.table.entry import Entry
 from harness.results import Outcome, Result, as_of_now
-from harness.results.resume import RAN
 from harness.rows import BACKENDS, Cell, Measure, project
-from harness.run.installed_cell import InstalledCell
-from harness.system.paths import ROOT
 from harness.system.program import typed
 
 LONGEST_REASON = 240  # characters, in Markdown and in the terminal
 TITLES = {"cpu": "CPU", "cuda": "CUDA", "tpu": "TPU"}
-SHOWN = (*RAN, Outcome.STALE)  # the facts of the run are shown; those of a stale result with their date
 WHY_NOT_RUN = {
     "cpu": "It hasn't been run yet: `{}`.".format(typed("run", "{}")),
     "cuda": "It needs an NVIDIA GPU, and hasn't been run on one yet: `{}`.".format(typed("run --backend cuda")),
     "tpu": "It needs a TPU, and hasn't been run on one yet: `{}`.".format(typed("run --backend tpu")),
 }
 
-
-FOUND = "(as found): with the packages that were already installed on a machine, without a lock"
-BRIDGED = "(bridge): this JAX's own Python code, on jaxlib 0.4.13"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A cell and its result, as of now."""
-
-    cell: Cell
-    result: Result
-
-    @property
-    def outcome(self) -> Outcome:
-        return self.result.outcome
-
-    @property
-    def bridged(self) -> bool:
-        """Whether the cell ran on the bridge."""
-        return self.result.bridge and self.outcome in SHOWN
-
-    @property
-    def found(self) -> bool:
-        """Whether this ran with the packages of a machine (see `harness.run.installed_cell`), and not in a cell."""
-        return isinstance(self.cell, InstalledCell)
-
-    @property
-    def words(self) -> str:
-        return self.outcome.value + " (bridge)" * self.bridged + " (as found)" * self.found
-
-    @property
-    def reason(self) -> str:
-        """The reason for the outcome, without the folder of the checkout."""
-        return self.result.reason.replace(str(ROOT) + "/", "")
-
-    @property
-    def tests(self) -> str:
-        """How many tests ran, as in "512 tests"; or how many of them failed, as in "2 of 512 tests"."""
-        counts = self.result.counts
-        wrong = counts.get("failed", 0) + counts.get("errors", 0)
-        run = wrong + counts.get("passed", 0) + counts.get("xfailed", 0)
-        if self.outcome not in SHOWN or not run:
-            return ""
-        return "{} of {} tests".format(wrong, run) if wrong else "{} test{}".format(run, "s" * (run != 1))
-
-    @property
-    def time(self) -> str:
-        seconds = self.result.seconds.get("tests", self.result.seconds.get("total"))
-        return "{:.0f} s".format(seconds) if seconds and self.outcome in SHOWN else ""
-
-    @property
-    def device(self) -> str:
-        """The accelerator of the run, as in "NVIDIA H200" or "4 x TPU v4"; empty for a CPU."""
-        if self.cell.backend == "cpu" or self.outcome not in SHOWN:
-            return ""
-        kinds = [str(device.get("kind", "")) for device in self.result.devices]
-        times = {kind: kinds.count(kind) for kind in kinds if kind}
-        return ", ".join(kind if count == 1 else "{} x {}".format(count, kind) for kind, count in times.items())
-
-    @property
-    def facts(self) -> list[str]:
-        """What the table shows beside the outcome of a cell that was run."""
-        where = "container" if self.result.where == "container" and self.outcome in SHOWN else ""
-        driver = "driver " + self.result.driver if self.device and self.result.driver else ""
-        date = self.result.started[:10] if self.outcome is Outcome.STALE else ""
-        return [fact for fact in (date, self.tests, self.time, self.device, driver, where) if fact]
+BRIDGED = "(bridge): this JAX's own Python code, on jaxlib 0.4.13, across docker/bridge."
+FOUND = "(as found): with the packages that were already installed on a machine, without a lock."
 
 
 @dataclass(frozen=True)
@@ -98,10 +32,6 @@ class Row:
     jax: str
     python: str
     entries: Mapping[str, Entry]
-
-    @property
-    def found(self) -> bool:
-        return any(entry.found for entry in self.entries.values())
 
     @property
     def remark(self) -> str:
@@ -114,24 +44,21 @@ class Row:
     def measured(self, measure: Measure) -> float | None:
         """The figure on the CPU, where all releases can be compared; `None` if there is none."""
         entry = self.entries.get("cpu")
-        value = entry.result.measures.get(measure.key) if entry and entry.outcome in SHOWN else None
+        value = entry.result.measures.get(measure.key) if entry and entry.shown else None
         return value if value is not None and math.isfinite(value) else None
-
-    def was_measured(self, measure: Measure) -> bool:
-        """Whether the row has the figure, or a reason why it couldn't be measured."""
-        entry = self.entries.get("cpu")
-        reasons = entry.result.evidence.get("unmeasured") if entry else None
-        return self.measured(measure) is not None or (isinstance(reasons, dict) and measure.key in reasons)
 
     def why_unmeasured(self, measure: Measure) -> str:
         """Why the row doesn't have the figure."""
         entry = self.entries.get("cpu")
         if entry is None:
             return "not on the CPU"
-        if entry.outcome not in SHOWN:
-            return entry.outcome.value
-        reasons = entry.result.evidence.get("unmeasured")
-        return str(reasons.get(measure.key, "not measured")) if isinstance(reasons, dict) else "not measured"
+        return self.said(measure) or ("not measured" if entry.shown else entry.outcome.value)
+
+    def said(self, measure: Measure) -> str:
+        """What the run said about a figure that could not be measured."""
+        entry = self.entries.get("cpu")
+        reasons = entry.result.evidence.get("unmeasured") if entry and entry.shown else None
+        return str(reasons.get(measure.key, "")) if isinstance(reasons, dict) else ""
 
 
 @dataclass(frozen=True)
@@ -168,7 +95,7 @@ class Grid:
         cells: Iterable[Cell],
         results: Mapping[str, Result],
         hashes: Mapping[str, Mapping[str, str]],
-        unresolved: Mapping[str, str],
+        unresolved: Mapping[str, str] | None = None,
     ) -> "Grid":
         """Make the rows.
 
@@ -178,11 +105,17 @@ class Grid:
             hashes: Today's hashes of each cell, by its name.
             unresolved: The reasons for missing locks, by the names of cells.
         """
+        entries = [
+            Entry(cell, result_to_show(cell, results.get(cell.name), hashes.get(cell.name, {}), unresolved or {}))
+            for cell in cells
+        ]
+        remarks = remarks_of(entries)
         rows: dict[tuple[str, str, bool], dict[str, Entry]] = {}
-        for cell in cells:
-            entry = Entry(cell, result_to_show(cell, results.get(cell.name), hashes.get(cell.name, {}), unresolved))
-            rows.setdefault((cell.jax, cell.python, entry.found), {})[cell.backend] = entry
-        return cls([Row(jax, python, entries) for (jax, python, _), entries in rows.items()])
+        for entry in entries:
+            note = remarks.index(entry.remark) + 1 if entry.remark else 0
+            marked = replace(entry, note=note, skips_show=skips.stand_out(entry, entries))
+            rows.setdefault((entry.cell.jax, entry.cell.python, entry.found), {})[entry.cell.backend] = marked
+        return cls([Row(jax, python, of_row) for (jax, python, _), of_row in rows.items()])
 
     @property
     def entries(self) -> list[Entry]:
@@ -198,22 +131,18 @@ class Grid:
         return [backend for backend in BACKENDS if any(backend in row.entries for row in self.rows)]
 
     @property
-    def measures(self) -> list[Measure]:
-        """The measures for which at least one row has a figure, or a reason why it has none."""
-        return [one for one in project().measure if any(row.was_measured(one) for row in self.rows)]
-
-    @property
-    def bridged(self) -> bool:
-        return any(entry.bridged for entry in self.entries)
-
-    @property
-    def found(self) -> bool:
-        return any(entry.found for entry in self.entries)
+    def columns(self) -> list[str | Measure]:
+        """The backends, and the measures after the first backend, the CPU, on which they are taken."""
+        measures = [
+            one for one in project().measure if any(row.measured(one) is not None or row.said(one) for row in self.rows)
+        ]
+        return [*self.backends[:1], *measures, *self.backends[1:]]
 
     @property
     def found_count(self) -> str:
         """How many runs of `harness.run.installed_cell` there are, in words that follow the number of cells."""
-        return ", and {} as found".format(len(self.entries) - len(self.cells)) if self.found else ""
+        count = len(self.entries) - len(self.cells)
+        return ", and {} as found".format(count) if count else ""
 
     def tally(self, backend: str = "") -> dict[Outcome, int]:
         """How many cells have each of the six outcomes. Without a backend, all cells count."""
@@ -223,8 +152,15 @@ class Grid:
     @property
     def dates(self) -> str:
         """The dates of the runs, as in "2026-11-20 to 2026-11-22"; empty if there was no run."""
-        days = sorted({entry.result.started[:10] for entry in self.entries if entry.result.started})
-        return " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""
+        return span(sorted(entry.result.started[:10] for entry in self.entries if entry.result.started))
+
+    def footnotes(self, flag: str) -> list[str]:
+        """What the marks in the table mean. `flag` is the mark of a figure that is far above the others."""
+        said = [BRIDGED] * any(entry.bridged for entry in self.entries)
+        said += [FOUND] * any(entry.found for entry in self.entries)
+        said += ["(note {}): {}.".format(*one) for one in enumerate(remarks_of(self.entries), 1)]
+        said += [skips.MEANING] * any(entry.skips_show for entry in self.entries)
+        return said + [column.explained(flag) for column in self.columns if isinstance(column, Measure)]
 
     @property
     def notes(self) -> list[Note]:
@@ -243,6 +179,20 @@ class Grid:
         others = [other.measured(measure) for other in self.rows if other is not row]
         taken = [other for other in others if other is not None]
         return value is not None and bool(taken) and value > measure.far * statistics.median(taken)
+
+
+def title(column: str | Measure) -> str:
+    return column.title if isinstance(column, Measure) else TITLES[column]
+
+
+def span(in_order: Sequence[str]) -> str:
+    """The first and the last, as in "0.2.18 to 0.12.0.1"; empty if there is none."""
+    return " to ".join(dict.fromkeys((*in_order[:1], *in_order[-1:])))
+
+
+def remarks_of(entries: Iterable[Entry]) -> list[str]:
+    """The remarks on cells that passed. Their places in this list are the numbers of the footnotes."""
+    return list(dict.fromkeys(entry.remark for entry in entries if entry.remark))
 
 
 def reason_without_name(entry: Entry) -> str:

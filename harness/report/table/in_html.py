@@ -9,7 +9,8 @@ from string import Template
 from typing import TypeVar
 
 from harness.report.outcome_style import STYLES
-from harness.report.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Row
+from harness.report.table.entry import Entry
+from harness.report.table.grid import TITLES, Grid, Row, title
 from harness.results import Outcome, Result
 from harness.rows import Measure, project
 
@@ -31,22 +32,19 @@ def draw(grid: Grid) -> str:
             if count
         ),
         legend="\n".join(explained(outcome, count) for outcome, count in grid.tally().items()),
-        head=head(grid),
+        head='<th scope="col">JAX</th>' + "".join(map(head, grid.columns)),
         body="\n".join(table_row(grid, row) for row in grid.rows),
-        footnotes="\n".join(footnotes(grid)),
+        footnotes="\n".join('<p class="footnote">{}</p>'.format(escape(one)) for one in grid.footnotes(FLAG)),
         notes=notes(grid),
         details="\n".join(details(entry) for entry in grid.entries),
     )
-
-
-# ---- The page --------------------------------------------------------------------------------------------------------
 
 
 def summary(grid: Grid) -> str:
     when = "Runs of {}.".format(grid.dates) if grid.dates else "Nothing has been run yet."
     message = "One suite of tests on {} lines of JAX ({}): {} cells{}. {}"
     backends = ", ".join(TITLES[backend] for backend in grid.backends)
-    lines = sum(not row.found for row in grid.rows)
+    lines = len({(entry.cell.jax, entry.cell.python) for entry in grid.cells})
     return escape(message.format(lines, backends, len(grid.cells), grid.found_count, when))
 
 
@@ -55,21 +53,19 @@ def explained(outcome: Outcome, count: int) -> str:
     return "<li>{}<small><b>{}</b> · {}</small></li>".format(sign, count, escape(STYLES[outcome].meaning))
 
 
-def head(grid: Grid) -> str:
-    """The titles of the columns. The measures follow the first backend, the CPU, on which they are taken."""
-    backends = ['<th scope="col">{}</th>'.format(TITLES[backend]) for backend in grid.backends]
-    measures = ['<th scope="col" class="measure">{}</th>'.format(escape(one.title)) for one in grid.measures]
-    return "".join(['<th scope="col">JAX</th>', *backends[:1], *measures, *backends[1:]])
+def head(column: str | Measure) -> str:
+    kind = ' class="measure"' if isinstance(column, Measure) else ""
+    return '<th scope="col"{}>{}</th>'.format(kind, escape(title(column)))
 
 
 def table_row(grid: Grid, row: Row) -> str:
-    cells = [entry_cell(row.entries.get(backend)) for backend in grid.backends]
-    measures = [measured(grid, measure, row) for measure in grid.measures]
     below = ", ".join(filter(None, (row.remark, "Python " + row.python)))
     head = '<th scope="row"><span class="release">{}</span> <span class="soft">{}</span></th>'
-    return "<tr>{}{}</tr>".format(
-        head.format(escape(row.jax), escape(below)), "".join(cells[:1] + measures + cells[1:])
+    cells = "".join(
+        measured(grid, row, one) if isinstance(one, Measure) else entry_cell(row.entries.get(one))
+        for one in grid.columns
     )
+    return "<tr>{}{}</tr>".format(head.format(escape(row.jax), escape(below)), cells)
 
 
 def entry_cell(entry: Entry | None) -> str:
@@ -77,24 +73,18 @@ def entry_cell(entry: Entry | None) -> str:
         return "<td></td>"
     facts = " · ".join("<span>{}</span>".format(escape(fact)) for fact in entry.facts)
     facts = '<span class="facts">{}</span>'.format(facts) if facts else ""
-    button = '<button type="button" class="cell" popovertarget="{}" title="{}">{}{}</button>'
-    return "<td>{}</td>".format(
-        button.format(escape(entry.cell.name), escape(entry.reason), badge(entry.outcome, entry.words), facts)
-    )
+    button = '<td><button type="button" class="cell" popovertarget="{}" title="{}">{}{}</button></td>'
+    return button.format(escape(entry.cell.name), escape(entry.reason), badge(entry.outcome, entry.words), facts)
 
 
-def measured(grid: Grid, measure: Measure, row: Row) -> str:
+def measured(grid: Grid, row: Row, measure: Measure) -> str:
     value = row.measured(measure)
     if value is None:
         return '<td class="measure unmeasured">{}</td>'.format(escape(row.why_unmeasured(measure)))
-    far = grid.is_far(measure, row)
-    longest = max(other.measured(measure) or 0 for other in grid.rows) or 1
-    return '<td class="measure{}">{:.1f}{}<span class="track" aria-hidden="true">{}</span></td>'.format(
-        " far" if far else "",
-        value,
-        " " + FLAG if far else "",
-        '<span style="width: {:.0f}%"></span>'.format(100 * value / longest),
-    )
+    kind, flag = (" far", " " + FLAG) if grid.is_far(measure, row) else ("", "")
+    width = 100 * value / (max(other.measured(measure) or 0 for other in grid.rows) or 1)
+    track = '<span class="track" aria-hidden="true"><span style="width: {:.0f}%"></span></span>'.format(width)
+    return '<td class="measure{}">{:.1f}{}{}</td>'.format(kind, value, flag, track)
 
 
 def badge(outcome: Outcome, words: str, more: str = "") -> str:
@@ -106,13 +96,6 @@ def css(outcome: Outcome) -> str:
     return outcome.value.replace(" ", "-")
 
 
-def footnotes(grid: Grid) -> list[str]:
-    said = [BRIDGED + "; docker/bridge/README.md has more."] * grid.bridged
-    said += [FOUND + "."] * grid.found
-    said += [measure.explained(FLAG) for measure in grid.measures]
-    return ['<p class="footnote">{}</p>'.format(escape(one)) for one in said]
-
-
 def notes(grid: Grid) -> str:
     if not grid.notes:
         return ""
@@ -122,9 +105,6 @@ def notes(grid: Grid) -> str:
         for note in grid.notes
     ]
     return '<h2>Why the other cells have not passed</h2>\n<ul class="notes">\n{}\n</ul>'.format("\n".join(items))
-
-
-# ---- The details of a cell -------------------------------------------------------------------------------------------
 
 
 def details(entry: Entry) -> str:

@@ -4,8 +4,10 @@ import html
 import re
 from collections.abc import Iterable, Mapping
 
+from packaging.version import Version
+
 from harness.report.outcome_style import STYLES
-from harness.report.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Note, Row
+from harness.report.table.grid import TITLES, Grid, Note, Row, span, title
 from harness.results import Outcome
 from harness.rows import Measure
 from harness.system.paths import HOME, ROOT
@@ -18,11 +20,19 @@ MAX_FAILURES = 5  # how many failed tests a note names
 
 def draw(grid: Grid) -> str:
     """The whole table. It ends with one newline. Equal grids give equal text."""
-    lines = [DRAWN, summary(grid), ""]
-    titles = ["JAX", "Python", *columns(grid)]
-    lines += [table_row(titles), "|" + "---|" * len(titles)]
-    lines += [table_row([title(row), row.python, *row_cells(grid, row)]) for row in grid.rows]
-    lines += ["", *footnotes(grid)]
+    when = "Runs of {}".format(escape(grid.dates)) if grid.dates else "No runs yet"
+    titles = ["JAX", "Python", *map(title, grid.columns)]
+    lines = [
+        DRAWN,
+        "{}. Of {} cells: {}{}.".format(when, len(grid.cells), counted(grid.tally()), grid.found_count),
+        "",
+        line_of(titles),
+        "|" + "---|" * len(titles),
+    ]
+    lines += [line_of([release(row), row.python, *(cell(grid, row, one) for one in grid.columns)]) for row in grid.rows]
+    lines += [""]
+    for footnote in grid.footnotes(FLAG):
+        lines += [escape(footnote).replace("docker/bridge", bridge("../")), ""]
     if grid.notes:
         lines += ["<details>", "<summary>Why the other cells have not passed</summary>", ""]
         lines += [item for note in grid.notes for item in note_lines(note)]
@@ -33,71 +43,45 @@ def draw(grid: Grid) -> str:
 def in_one_line(grid: Grid) -> str:
     """The summary: where cells passed, and how many cells of each backend have each outcome."""
     passed = [entry for entry in grid.cells if entry.outcome is Outcome.PASSED]
-    releases = span(entry.cell.jax for entry in passed if entry.cell.jax[0].isdigit())
+    releases = span_of_releases(entry.cell.jax for entry in passed if not entry.cell.floating)
     bridged = sum(entry.bridged for entry in passed)
     parts = []
     if releases:
         across = ", {} of them across {}".format(bridged, bridge("")) if bridged else ""
-        pythons = span(entry.cell.python for entry in passed)
+        pythons = span_of_releases(entry.cell.python for entry in passed)
         parts.append("Cells passed on JAX {} and Python {}{}.".format(releases, pythons, across))
     parts += ["{}: {}.".format(TITLES[backend], counted(grid.tally(backend))) for backend in grid.backends]
     return "{}\n{}\n".format(DRAWN, " ".join(parts))
 
 
-def span(releases: Iterable[str]) -> str:
-    """The first and the last release, as in "0.2.18 to 0.12.0.1"; empty if there is none."""
-    in_order = sorted(releases, key=lambda release: [int(part) for part in release.split(".")])
-    return " to ".join(dict.fromkeys(in_order[:1] + in_order[-1:]))
-
-
-def summary(grid: Grid) -> str:
-    """The dates of the runs, and how many cells have each outcome."""
-    when = "Runs of {}".format(escape(grid.dates)) if grid.dates else "No runs yet"
-    return "{}. Of {} cells: {}{}.".format(when, len(grid.cells), counted(grid.tally()), grid.found_count)
+def span_of_releases(releases: Iterable[str]) -> str:
+    return span(sorted(releases, key=Version))
 
 
 def counted(tally: Mapping[Outcome, int]) -> str:
     return ", ".join("{} {} {}".format(STYLES[one].emoji, count, one.value) for one, count in tally.items() if count)
 
 
-def columns(grid: Grid) -> list[str]:
-    """The titles of the columns. The measures follow the first backend, the CPU, on which they are taken."""
-    titles = [TITLES[backend] for backend in grid.backends]
-    return titles[:1] + [measure.title for measure in grid.measures] + titles[1:]
-
-
-def row_cells(grid: Grid, row: Row) -> list[str]:
-    cells = [entry_cell(row.entries.get(backend)) for backend in grid.backends]
-    return cells[:1] + [measured(grid, measure, row) for measure in grid.measures] + cells[1:]
-
-
-def entry_cell(entry: Entry | None) -> str:
-    if entry is None:
-        return ""
-    outcome = "{} {}".format(STYLES[entry.outcome].emoji, entry.words)
-    return "<br>".join([outcome] + ([escape(", ".join(entry.facts))] if entry.facts else []))
-
-
-def measured(grid: Grid, measure: Measure, row: Row) -> str:
-    value = row.measured(measure)
-    if value is None:
-        return escape(row.why_unmeasured(measure))
-    return "{:.1f}{}".format(value, " " + FLAG if grid.is_far(measure, row) else "")
-
-
-def title(row: Row) -> str:
+def release(row: Row) -> str:
     return row.jax + (" ({})".format(escape(row.remark)) if row.remark else "")
 
 
-def table_row(cells: list[str]) -> str:
+def cell(grid: Grid, row: Row, column: str | Measure) -> str:
+    """A cell of the table: an outcome with its facts, or a figure."""
+    if isinstance(column, Measure):
+        value = row.measured(column)
+        if value is None:
+            return escape(row.why_unmeasured(column))
+        return "{:.1f}{}".format(value, " " + FLAG if grid.is_far(column, row) else "")
+    entry = row.entries.get(column)
+    if entry is None:
+        return ""
+    outcome = "{} {}".format(STYLES[entry.outcome].emoji, entry.words)
+    return "<br>".join(filter(None, (outcome, escape(", ".join(entry.facts)))))
+
+
+def line_of(cells: Iterable[str]) -> str:
     return "| {} |".format(" | ".join(cells))
-
-
-def footnotes(grid: Grid) -> list[str]:
-    lines = [BRIDGED + ", across {}.".format(bridge("../"))] * grid.bridged
-    lines += [FOUND + "."] * grid.found
-    lines += [escape(measure.explained(FLAG)) for measure in grid.measures]
-    return [part for one in lines for part in (one, "")]
 
 
 def bridge(to_the_root: str) -> str:

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.report.outcome_style import STYLES
-from harness.report.table.grid import BRIDGED, FOUND, TITLES, Entry, Grid, Row
+from harness.report.table.grid import Grid, Row, title
 from harness.results import Outcome
 from harness.rows import Measure
 
@@ -15,53 +15,42 @@ OUTCOMES = [outcome.value for outcome in Outcome]
 
 
 def draw(grid: Grid) -> RenderableType:
-    return Group(matrix(grid), footnotes(grid), notes(grid), summary(grid))
+    footnotes = "".join(line + "\n" for line in grid.footnotes(FLAG))
+    return Group(matrix(grid), Text(footnotes, style="dim"), notes(grid), summary(grid))
 
 
 def matrix(grid: Grid) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
     table.add_column("JAX", no_wrap=True)
     table.add_column("Py", no_wrap=True)
-    for backend in grid.backends:
-        table.add_column(TITLES[backend])
-        for measure in grid.measures if backend == grid.backends[0] else ():
-            table.add_column(measure.title, justify="right", overflow="fold")
+    for column in grid.columns:
+        measured = isinstance(column, Measure)
+        table.add_column(
+            title(column), justify="right" if measured else "left", overflow="fold" if measured else "ellipsis"
+        )
     for row in grid.rows:
-        cells: list[RenderableType] = [title(row), row.python]
-        for backend in grid.backends:
-            cells.append(entry_cell(row.entries.get(backend)))
-            cells += [measured(grid, one, row) for one in grid.measures if backend == grid.backends[0]]
-        table.add_row(*cells)
+        table.add_row(Text(row.jax, style="bold"), row.python, *(cell(grid, row, column) for column in grid.columns))
     return table
 
 
-def title(row: Row) -> Text:
-    return Text(row.jax, style="bold")
-
-
-def entry_cell(entry: Entry | None) -> Text:
+def cell(grid: Grid, row: Row, column: str | Measure) -> Text:
+    """A cell of the table: an outcome with its facts, or a figure."""
+    if isinstance(column, Measure):
+        value = row.measured(column)
+        if value is None:
+            why = row.why_unmeasured(column)
+            return Text("–" if why in OUTCOMES else why, style="dim")  # the CPU column already shows the outcome
+        far = grid.is_far(column, row)
+        return Text("{:.1f}{}".format(value, FLAG if far else ""), style="bold red" if far else "")
+    entry = row.entries.get(column)
     if entry is None:
         return Text()
     text = outcome_text(entry.outcome, entry.words)
+    if entry.skipped:
+        text.append(" " + entry.skipped, style="yellow")
     for fact in filter(None, (entry.time, entry.device)):
         text.append(" " + fact, style="dim")
     return text
-
-
-def measured(grid: Grid, measure: Measure, row: Row) -> Text:
-    value = row.measured(measure)
-    if value is None:
-        why = row.why_unmeasured(measure)
-        return Text("–" if why in OUTCOMES else why, style="dim")  # the CPU column already shows the outcome
-    far = grid.is_far(measure, row)
-    return Text("{:.1f}{}".format(value, FLAG if far else ""), style="bold red" if far else "")
-
-
-def footnotes(grid: Grid) -> Text:
-    lines = [BRIDGED + ", across docker/bridge."] * grid.bridged
-    lines += [FOUND + "."] * grid.found
-    lines += [measure.explained(FLAG) for measure in grid.measures]
-    return Text("".join(line + "\n" for line in lines), style="dim")
 
 
 def notes(grid: Grid) -> RenderableType:
@@ -78,13 +67,11 @@ def notes(grid: Grid) -> RenderableType:
 
 
 def summary(grid: Grid) -> Text:
-    text = Text("\n{} cells: ".format(len(grid.cells)))
-    counted = [(outcome, count) for outcome, count in grid.tally().items() if count]
-    for outcome, count in counted:
-        last = (outcome, count) == counted[-1]
-        text.append("{} {}".format(count, outcome.value), style=STYLES[outcome].colour).append("" if last else ", ")
-    text.append(grid.found_count + ".")
-    return text.append(" Runs of {}.".format(grid.dates)) if grid.dates else text
+    counts = [
+        Text("{} {}".format(count, one.value), style=STYLES[one].colour) for one, count in grid.tally().items() if count
+    ]
+    text = Text("\n{} cells: ".format(len(grid.cells))) + Text(", ").join(counts)
+    return text.append(grid.found_count + "." + (" Runs of {}.".format(grid.dates) if grid.dates else ""))
 
 
 def outcome_text(outcome: Outcome, words: str) -> Text:
