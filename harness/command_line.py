@@ -6,11 +6,12 @@ command again, in an environment that names the root.
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.system import isolation, safe_text, signals
 from harness.system.errors import CannotGoOn, HarnessError, WrongUsage, explain_os_error
@@ -76,70 +77,60 @@ def command(arguments: Arguments = lambda parser: None, epilog: str = "") -> Cal
     return add
 
 
-# ---- The arguments ---------------------------------------------------------------------------------------------------
-
-
 def cells_argument(parser: argparse.ArgumentParser, tier: str = "all") -> None:
     """Add CELL, --tier and --backend. The help text names `tier`, which is used without --tier."""
-    parser.add_argument("cells", nargs="*", metavar="CELL", help="a name, or a pattern such as 'py311-*'")
-    tier_help = "the cells of this tier and of those before it: pr, nightly, canary; default: {}".format(tier)
-    parser.add_argument("--tier", help=tier_help)
-    parser.add_argument("--backend", help="only the cells of this backend: cpu, cuda or tpu; default: all")
+    add = parser.add_argument
+    add("cells", nargs="*", metavar="CELL", help="a name, or a pattern such as 'py311-*'")
+    add("--tier", help="the cells of this tier and of those before it: pr, nightly, canary; default: {}".format(tier))
+    add("--backend", help="only the cells of this backend: cpu, cuda or tpu; default: all")
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
     cells_argument(parser, tier="pr, or all if cells are named")
-    parser.set_defaults(part=[])
     parser.usage = "%(prog)s [options] [CELL ...] [-- ARG ...]"
-    parser.add_argument(
-        "--rerun",
-        choices=("failed", "all"),
-        help="failed: run failed and unavailable cells again, even if nothing has changed; all: run all cells again",
-    )
-    jobs_help = "how many cells run at a time; default: as many as fit"
-    parser.add_argument("--jobs", type=positive, metavar="N", help=jobs_help)
-    parser.add_argument(
-        "--where",
-        choices=("host", "container", "auto"),
-        default="host",
-        help="auto: in containers if a Docker engine answers, and otherwise on this host; default: %(default)s",
-    )
+    add = parser.add_argument
+    rerun = "failed: run failed and unavailable cells again, even if nothing has changed; all: run all cells again"
+    add("--rerun", choices=("failed", "all"), help=rerun)
+    add("--jobs", type=positive, metavar="N", help="how many cells run at a time; default: as many as fit")
+    where = "auto: in containers if a Docker engine answers, and otherwise on this host; default: %(default)s"
+    add("--where", choices=("host", "container", "auto"), default="host", help=where)
 
 
 def here_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("backend", choices=("cpu", "cuda", "tpu"), help="the device that runs the tests")
-    check_help = "also run the negative control of the proof of place and the benchmarks, within a time limit"
-    parser.add_argument("--check", action="store_true", help=check_help)
-    limit_help = "the limit of --check in seconds: %(default)s"
-    parser.add_argument("--limit-s", type=seconds, default=480, metavar="S", help=limit_help)
-    fits_help = "run nothing; exit status 0: no Docker engine answers, and this Python has a JAX for the backend"
-    parser.add_argument("--fits", action="store_true", help=fits_help)
-    args_help = "an argument for pytest, after --; no result is written then"
-    parser.add_argument("args", nargs="*", metavar="ARG", help=args_help)
+    add = parser.add_argument
+    add("backend", choices=("cpu", "cuda", "tpu"), help="the device that runs the tests")
+    check = "also run the negative control of the proof of place and the benchmarks, within a time limit"
+    add("--check", action="store_true", help=check)
+    add("--limit-s", type=positive, default=480, metavar="S", help="the limit of --check in seconds: %(default)s")
+    fits = "run nothing; exit status 0: no Docker engine answers, and this Python has a JAX for the backend"
+    add("--fits", action="store_true", help=fits)
+    add("args", nargs="*", metavar="ARG", help="an argument for pytest, after --; no result is written then")
 
 
 def bisect_arguments(parser: argparse.ArgumentParser) -> None:
-    test_help = "a test as pytest takes it: tests/test_x.py::test_y; a release is bad if any of several tests fails"
-    parser.add_argument("test", nargs="+", metavar="TEST", help=test_help)
-    parser.add_argument("--good", required=True, metavar="JAX", help="a release that passes the test, such as 0.6.2")
-    parser.add_argument("--bad", required=True, metavar="JAX", help="a release that fails the test")
-    parser.add_argument("--python", metavar="3.12", help="the Python to use; default: one that runs both releases")
-    parser.add_argument("--forget", action="store_true", help="forget the results of earlier tries")
+    add = parser.add_argument
+    test = "a test as pytest takes it: tests/test_x.py::test_y; a release is bad if any of several tests fails"
+    add("test", nargs="+", metavar="TEST", help=test)
+    add("--good", required=True, metavar="JAX", help="a release that passes the test, such as 0.6.2")
+    add("--bad", required=True, metavar="JAX", help="a release that fails the test")
+    add("--python", metavar="3.12", help="the Python to use; default: one that runs both releases")
+    add("--forget", action="store_true", help="forget the results of earlier tries")
 
 
 def image_arguments(parser: argparse.ArgumentParser) -> None:
     cells_argument(parser, tier="only the newest cell, if none is named")
-    args_help = "build nothing; print the build arguments of the image of one cell, one KEY=value a line"
-    parser.add_argument("--print-args", action="store_true", help=args_help)
+    args = "build nothing; print the build arguments of the image of one cell, one KEY=value a line"
+    parser.add_argument("--print-args", action="store_true", help=args)
 
 
 def init_arguments(parser: argparse.ArgumentParser) -> None:
-    folder_help = "the folder of the project; default: the current folder"
-    parser.add_argument("folder", nargs="?", metavar="FOLDER", type=Path, default=Path(), help=folder_help)
-    parser.add_argument("--force", action="store_true", help="replace the matrix.toml that is there")
-    parser.add_argument("--package", default="", metavar="NAME", help="the package to test, if there are several")
-    tests_help = "a folder or a file of tests, below FOLDER; default: they are searched"
-    parser.add_argument("--tests", action="append", default=[], metavar="PATH", help=tests_help)
+    add = parser.add_argument
+    folder = "the folder of the project; default: the current folder"
+    add("folder", nargs="?", metavar="FOLDER", type=Path, default=Path(), help=folder)
+    add("--force", action="store_true", help="replace the matrix.toml that is there")
+    add("--package", default="", metavar="NAME", help="the package to test, if there are several")
+    tests = "a folder or a file of tests, below FOLDER; default: they are searched"
+    add("--tests", action="append", default=[], metavar="PATH", help=tests)
 
 
 def github_arguments(parser: argparse.ArgumentParser) -> None:
@@ -148,33 +139,24 @@ def github_arguments(parser: argparse.ArgumentParser) -> None:
     cells_argument(cells)
     collect = jobs.add_parser("collect", help="copy the results from the artifacts of jobs to results/")
     collect.add_argument("folder", metavar="FOLDER", type=Path, help="it holds one folder for each artifact")
-    summary = jobs.add_parser("summary", help="print the table as Markdown for $GITHUB_STEP_SUMMARY, and write no file")
+    jobs.add_parser("summary", help="print the table as Markdown for $GITHUB_STEP_SUMMARY, and write no file")
     comment = jobs.add_parser("comment", help="write the table as the comment on the pull request that started the job")
     comment.add_argument("table", metavar="FILE", type=Path, help="the table as Markdown")
     comment.add_argument("--about", metavar="PROJECT", default=".", help="what is tested; each has its own comment")
-    for job in (cells, collect, summary, comment):
+    for job in jobs.choices.values():
         project_argument(job)
 
 
 def project_argument(parser: argparse.ArgumentParser) -> None:
-    project_help = "the folder of the project, or pypi:NAME==VERSION for a release on the package index"
+    project = "the folder of the project, or pypi:NAME==VERSION for a release on the package index"
     # Without a default, the option after the command doesn't undo the one before it.
-    parser.add_argument("--project", metavar="PROJECT", default=argparse.SUPPRESS, help=project_help)
+    parser.add_argument("--project", metavar="PROJECT", default=argparse.SUPPRESS, help=project)
 
 
 def positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError("expected a whole number of at least 1, and got {!r}".format(text))
     return int(text)
-
-
-def seconds(text: str) -> float:
-    if not text.replace(".", "", 1).isdecimal() or float(text) == 0:
-        raise argparse.ArgumentTypeError("expected a number of seconds, and got {!r}".format(text))
-    return float(text)
-
-
-# ---- The commands ----------------------------------------------------------------------------------------------------
 
 
 @command(run_arguments, RUN_EPILOG)
@@ -313,8 +295,6 @@ def shell(options: argparse.Namespace) -> int:
 @command(github_arguments)
 def github(options: argparse.Namespace) -> int:
     """Do the work of a GitHub job: list the cells, collect the results, print the summary, write the comment."""
-    import json
-
     if options.job == "cells":
         keys = ("name", "python", "backend", "tier")
         print("cells=" + json.dumps([{key: getattr(cell, key) for key in keys} for cell in chosen(options)]))
@@ -333,9 +313,6 @@ def github(options: argparse.Namespace) -> int:
         text = options.table.read_text(encoding="utf-8")
         print(pull_request.comment(text, options.about, pull_request.PullRequest.of_this_job()))
     return 0
-
-
-# ---- What several commands need --------------------------------------------------------------------------------------
 
 
 def chosen(options: argparse.Namespace, tier: str | None = None) -> "list[Cell]":
@@ -405,33 +382,20 @@ def fits(backend: str) -> bool:
     except DockerError:
         return False
     if why:
-        print(
-            "Using {} of {}, because: {}. `make` with WHERE=host runs the cells of the matrix.".format(
-                jax, sys.executable, why
-            )
-        )
+        message = "Using {} of {}, because: {}. `make` with WHERE=host runs the cells of the matrix."
+        print(message.format(jax, sys.executable, why))
     return bool(why)
 
 
-# ---- The program -----------------------------------------------------------------------------------------------------
-
-
 def parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    result = argparse.ArgumentParser(
-        prog=PROGRAM,
-        description=DESCRIPTION,
-        epilog=EPILOG.format(program=PROGRAM),
-        formatter_class=raw,
-        allow_abbrev=False,
-    )
+    shared: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
+    epilog = EPILOG.format(program=PROGRAM)
+    result = argparse.ArgumentParser(prog=PROGRAM, description=DESCRIPTION, epilog=epilog, **shared)
     project_argument(result)
     subcommands = result.add_subparsers(required=True, title="Commands", metavar="COMMAND")
     for name, (function, arguments, epilog) in COMMANDS.items():
         text = function.__doc__
-        sub = subcommands.add_parser(
-            name, help=text, description=text, epilog=epilog, formatter_class=raw, allow_abbrev=False
-        )
+        sub = subcommands.add_parser(name, help=text, description=text, epilog=epilog, **shared)
         arguments(sub)
         project_argument(sub)
         sub.set_defaults(function=function)
@@ -440,14 +404,16 @@ def parser() -> argparse.ArgumentParser:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The options of a command. argparse would take pytest's arguments of `run` for names of cells."""
-    words, part = list(argv), []
-    if words[:1] == ["run"] and "--" in words:
-        end = words.index("--")
-        words, part = words[:end], words[end + 1 :]
-    options = parser().parse_args(words)
-    if part:
-        options.part = part
+    ours, of_pytest = split(argv) if argv[:1] == ["run"] else (argv, [])
+    options = parser().parse_args(ours)
+    options.part = of_pytest[1:]
     return options
+
+
+def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments before `--`, and those from `--` on, which are for pytest."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    return list(argv[:end]), list(argv[end:])
 
 
 def main(argv: Sequence[str]) -> int:
@@ -469,7 +435,7 @@ def do(options: argparse.Namespace) -> int:
         return CannotGoOn.status
     except KeyboardInterrupt:
         print("Interrupted. Finished work is kept.", file=sys.stderr)
-        return 130
+        return signals.INTERRUPTED
 
 
 def start(argv: Sequence[str]) -> int:
@@ -509,12 +475,7 @@ def start_again(options: argparse.Namespace) -> int:
 
 
 def without_project(argv: Sequence[str]) -> list[str]:
-    """The arguments without `--project`. What comes after `--` is for pytest."""
-    ours = list(argv[: argv.index("--")] if "--" in argv else argv)
-    others = argv[len(ours) :]
-    for i in reversed(range(len(ours))):
-        if ours[i] == "--project":
-            del ours[i : i + 2]
-        elif ours[i].startswith("--project="):
-            del ours[i]
-    return [*ours, *others]
+    ours, of_pytest = split(argv)
+    only = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    project_argument(only)
+    return [*only.parse_known_args(ours)[1], *of_pytest]

@@ -105,7 +105,7 @@ def test_a_check_of_the_device_has_a_time_limit(monkeypatch):
     monkeypatch.setattr(device_check, "run", lambda *given: asked.append(given) or 7)
     assert command_line.main(["here", "cuda", "--check", "--limit-s", "60"]) == 7
     assert command_line.main(["here", "cpu", "--check"]) == 7
-    assert asked == [("cuda", 60.0), ("cpu", 480)]
+    assert asked == [("cuda", 60), ("cpu", 480)]
 
 
 def run_here(*options):
@@ -147,4 +147,4 @@ def test_the_time_limit_must_be_a_positive_number(text, capsys):
     """With other values, a check would end at once or never."""
     with pytest.raises(SystemExit):
         command_line.main(["here", "cpu", "--check", "--limit-s=" + text])
-    assert "expected a number of seconds" in capsys.readouterr().err
+    assert "expected a whole number" in capsys.readouterr().err

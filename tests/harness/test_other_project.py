@@ -75,6 +75,7 @@ def test_a_folder_that_is_not_there_is_wrong_usage(tmp_path):
     [
         (["--project", "a", "run", "CELL"], ["run", "CELL"]),
         (["run", "--project=a", "CELL"], ["run", "CELL"]),
+        (["run", "--tier", "pr", "--project", "a", "A", "--jobs", "2"], ["run", "--tier", "pr", "A", "--jobs", "2"]),
         (["here", "cpu", "--project", "a", "--", "--project", "b"], ["here", "cpu", "--", "--project", "b"]),
     ],
 )
