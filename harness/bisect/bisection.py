@@ -72,12 +72,8 @@ def interpreter(python: str) -> str:
 
 def test_ids(given: Sequence[str], root: Path) -> list[str]:
     """Split and check the ids of tests. make passes several ids as one word."""
-    ids = [
-        test
-        for words in given
-        for test in re.split(r"\s+(?=(?:{})/)".format("|".join(rows.project().tests)), words.strip())
-        if test
-    ]
+    between = r"\s+(?=(?:{})/)".format("|".join(rows.project().tests))
+    ids = [test for words in given for test in re.split(between, words.strip()) if test]
     if not ids:
         example = typed("bisect", "tests/test_x.py::test_y", "--good", "0.6.2", "--bad", "0.8.3")
         raise WrongUsage("Which test? {}".format(example))
@@ -93,9 +89,8 @@ def test_ids(given: Sequence[str], root: Path) -> list[str]:
 def is_tested(path: str) -> bool:
     """Whether the path belongs to the tests of the project."""
     tests = [one.partition("::")[0] for one in rows.project().tests]
-    return any(path == test or path.startswith(test + "/") for test in tests) and not any(
-        path == part or path.startswith(part + "/") for part in rows.project().left_out
-    )
+    left_out = any(Path(path).is_relative_to(part) for part in rows.project().left_out)
+    return not left_out and any(Path(path).is_relative_to(test) for test in tests)
 
 
 def nearest(path: str, root: Path) -> list[str]:
@@ -109,7 +104,6 @@ def nearest(path: str, root: Path) -> list[str]:
 def search(what: Plan, memory: Memory, try_: Try, report: Report, tests: Sequence[str]) -> int:
     """Try one release after another until the change is found. Returns the exit status."""
     candidates = what.candidates
-    refuse_ends(candidates)
     known = {candidate.jax: memory.trials[candidate.jax] for candidate in candidates if candidate.jax in memory.trials}
     refused = {each.jax: Trial(Verdict.SKIPPED, each.refusal) for each in candidates if each.refusal}
     trials = {**refused, **known}
@@ -136,26 +130,17 @@ def search(what: Plan, memory: Memory, try_: Try, report: Report, tests: Sequenc
     return FOUND if report.found(bracket(verdicts), trials) else NOT_FOUND
 
 
-def refuse_ends(candidates: Sequence[Candidate]) -> None:
-    for end in (candidates[0], candidates[-1]):
-        if end.refusal:
-            message = "Each end must be a release that can be tried, and {} can't: {}."
-            raise WrongUsage(message.format(end.jax, end.refusal))
-
-
 def check_ends(candidates: Sequence[Candidate], trials: Mapping[str, Trial], logs: Path) -> None:
     """Refuse an end whose result isn't what the user said. An end without a result is not checked yet."""
     for end, expected in ((candidates[0], Verdict.GOOD), (candidates[-1], Verdict.BAD)):
         trial = trials.get(end.jax)
         if trial is None or trial.verdict is expected:
             continue
-        log = "... in " + os.path.relpath(log_of(end, logs))
+        log = "" if end.refusal else "... in " + os.path.relpath(log_of(end, logs))
         why = "\n  ".join(filter(None, (trial.reason, *trial.lines, log)))
         if trial.verdict is Verdict.SKIPPED:
             kind = WrongUsage if trial.lasting else CannotGoOn
             raise kind("JAX {}, which is an end, can't be tried: {}".format(end.jax, why))
         verb = "fails" if trial.verdict is Verdict.BAD else "passes"
-        message = (
-            "The test {} on JAX {}, which was given as {}. There is nothing to bisect; choose another release.\n{}"
-        )
-        raise WrongUsage(message.format(verb, end.jax, expected.value, why).strip())
+        message = "The test {} on JAX {}, which was given as {}. There is nothing to bisect; choose another release."
+        raise WrongUsage("{}\n{}".format(message.format(verb, end.jax, expected.value), why).strip())

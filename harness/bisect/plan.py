@@ -38,6 +38,10 @@ class Candidate:
     def environment(self) -> str:
         return "{}-{}".format(self.python, self.jax)
 
+    @property
+    def dated(self) -> str:
+        return "{} ({})".format(self.jax, self.date) if self.date else self.jax
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -58,9 +62,7 @@ class Index:
         first, last = self._position(good, "GOOD"), self._position(bad, "BAD")
         if first == last:
             raise WrongUsage("GOOD and BAD are both {}. Give two different releases.".format(good))
-        if first < last:
-            return self._jax[first : last + 1]
-        return self._jax[last : first + 1][::-1]
+        return self._jax[first : last + 1] or self._jax[last : first + 1][::-1]
 
     def _position(self, version: str, which: str) -> int:
         """The position of a version among the releases. `which` is GOOD or BAD, for the error message."""
@@ -123,18 +125,24 @@ def plan(index: Index, cells: Sequence[Cell], good: str, bad: str, python: str |
         pythons: The Pythons of this machine.
 
     Raises:
-        WrongUsage: An end isn't a release, or can't be tried on `python`.
+        WrongUsage: An end isn't a release, or can't be tried on `python`; or the matrix has no fixed row.
     """
     between = index.between(good, bad)
-    rows = sorted((cell for cell in cells if _is_row(cell)), key=lambda cell: Version(cell.jax))
+    rows = sorted((cell for cell in cells if not cell.floating), key=lambda cell: Version(cell.jax))
+    if not rows:
+        raise WrongUsage("matrix.toml needs a row with a fixed JAX: it says which Python and which day to use.")
     if python is not None:
         refuse_python(index, (between[0], between[-1]), python, pythons)
     one_python = python or spanning_python(index, between, rows, pythons)
-    if one_python is not None:
-        chosen = {release.version: one_python for release in between}
-    else:
-        chosen = {release.version: own_python(index, release, rows, pythons) for release in between}
-    candidates = (_candidate(index, release, chosen[release.version], rows) for release in between)
+    candidates = []
+    for release in between:
+        row = nearest_row(rows, release.version)
+        used = one_python or own_python(index, release, row, pythons)
+        # Never before the day of the row: from that day on, the index has what the bridge pins and the caps need.
+        days = [row.as_of, release.uploaded + MONTH if release.uploaded else None]
+        as_of = max(filter(None, days), default=None)
+        refusal = index.refusal(release, used)
+        candidates.append(Candidate(release.version, release.uploaded, used, as_of, needs_bridge(release), refusal))
     return Plan(tuple(candidates), one_python)
 
 
@@ -144,10 +152,9 @@ def refuse_python(index: Index, ends: Sequence[Release], python: str, pythons: S
     for release in ends:
         refusal = index.refusal(release, python)
         if refusal:
-            others = [other for other in pythons if not index.refusal(release, other)]
-            choice = "one of {}, or leave --python out".format(", ".join(others)) if others else "another Python"
-            advice = "Choose {}.".format(choice)
-            raise WrongUsage("JAX {} can't be tried: {}. {}".format(release.version, refusal, advice))
+            others = ", ".join(other for other in pythons if not index.refusal(release, other))
+            choice = "one of {}, or leave --python out".format(others) if others else "another Python"
+            raise WrongUsage("JAX {} can't be tried: {}. Choose {}.".format(release.version, refusal, choice))
 
 
 def spanning_python(
@@ -167,32 +174,13 @@ def spanning_python(
     return max(spanning, key=merit) if spanning else None
 
 
-def own_python(index: Index, release: Release, rows: Sequence[Cell], pythons: Sequence[str]) -> str:
-    """Choose a Python for one release: the one of the nearest older row, or else the newest that can run it."""
-    of_row = nearest_row(rows, release.version).python
-    can = [python for python in sorted(pythons, key=Version) if not index.refusal(release, python)]
-    return of_row if of_row in can or not can else can[-1]
+def own_python(index: Index, release: Release, row: Cell, pythons: Sequence[str]) -> str:
+    """Choose a Python for one release: the one of its row, or else the newest that can run it."""
+    can = [python for python in pythons if not index.refusal(release, python)]
+    return row.python if row.python in can or not can else max(can, key=Version)
 
 
 def nearest_row(rows: Sequence[Cell], jax: str) -> Cell:
     """The nearest row that isn't newer. If all rows are newer, the oldest row."""
     below = [row for row in rows if Version(row.jax) <= Version(jax)]
     return below[-1] if below else rows[0]
-
-
-def _is_row(cell: Cell) -> bool:
-    return cell.backend == "cpu" and not cell.floating
-
-
-def _candidate(index: Index, release: Release, python: str, rows: Sequence[Cell]) -> Candidate:
-    row = nearest_row(rows, release.version)
-    # Never before the day of the row: from that day on, the index has what the bridge pins and what the caps need.
-    days = [row.as_of, release.uploaded + MONTH if release.uploaded else None]
-    return Candidate(
-        jax=release.version,
-        date=release.uploaded,
-        python=python,
-        as_of=max(filter(None, days), default=None),
-        bridge=needs_bridge(release),
-        refusal=index.refusal(release, python),
-    )

@@ -45,27 +45,15 @@ class NotSetUp(Exception):
 
 @dataclass(frozen=True)
 class Bench:
-    """Tries one release at a time. All tries share these settings.
+    """Tries one release at a time. All tries share these settings."""
 
-    Args:
-        tests: The ids of the tests, as pytest takes them.
-        suite: A copy of the suite, outside of the source tree. The tests run in it.
-        wheel: Returns the wheel of the project for a Python, from its version and its path.
-        environments: The folder with one environment for each Python and release. They are kept.
-        logs: The folder with one log for each release.
-        requires: Returns what else is installed with a release of JAX.
-        interpreter: Returns the path of a Python such as "3.11".
-        uv: The path of uv.
-        run: Runs a command.
-    """
-
-    tests: Sequence[str]
-    suite: Path
-    wheel: Callable[[str, str], Path]
-    environments: Path
-    logs: Path
-    requires: Callable[[str], Sequence[str]]
-    interpreter: Callable[[str], str]
+    tests: Sequence[str]  # their ids, as pytest takes them
+    suite: Path  # a copy of the suite, outside of the source tree; the tests run in it
+    wheel: Callable[[str, str], Path]  # the wheel of the project for a Python, from its version and its path
+    environments: Path  # one for each Python and release; they are kept
+    logs: Path  # one for each release
+    requires: Callable[[str], Sequence[str]]  # what else is installed with a release of JAX
+    interpreter: Callable[[str], str]  # the path of a Python such as "3.11"
     uv: str
     run: Run = subprocess.run
 
@@ -88,7 +76,12 @@ class Bench:
         made_from = {"recipe": "\n".join(map(shlex.join, recipe))}
         if environment.read_mark() != made_from:
             say("setting up")
-            self._make(environment.folder, self.interpreter(candidate.python), recipe, log)
+            interpreter = self.interpreter(candidate.python)
+            if environment.folder.exists():
+                shutil.rmtree(environment.folder)
+            venv = [self.uv, "venv", "--quiet", "--python", interpreter, str(environment.folder)]
+            for command in (venv, *recipe):
+                self._call(command, log)
             environment.write_mark(made_from)
         # Install the library each time, because it may change from one bisection to the next. Name the wheel without
         # its folder: uv reads a # in a path as the start of a comment.
@@ -96,13 +89,6 @@ class Bench:
         install = [*self._install(environment.python), "--no-deps", "--reinstall", "./" + wheel.name]
         self._call(install, log, cwd=wheel.parent)
         return environment.python
-
-    def _make(self, folder: Path, interpreter: str, recipe: Sequence[Sequence[str]], log: BinaryIO) -> None:
-        if folder.exists():
-            shutil.rmtree(folder)
-        self._call([self.uv, "venv", "--quiet", "--python", interpreter, str(folder)], log)
-        for command in recipe:
-            self._call(command, log)
 
     def _install(self, python: Path) -> list[str]:
         # UV_BUILD_CONSTRAINT would do the same, but uv splits it at spaces, and the path of the checkout may hold some.
@@ -130,7 +116,7 @@ class Bench:
         status = self._execute(command, log, cwd)
         if status != 0:
             output = Path(log.name).read_bytes()[start:].decode(errors="replace")
-            raise NotSetUp(_summary(output) or "`{}` exits with {}".format(command[0], status))
+            raise NotSetUp(summary(output) or "`{}` exits with {}".format(command[0], status))
 
     def _execute(self, command: Sequence[str], log: BinaryIO, cwd: Path | None = None) -> int:
         return self.run(
@@ -146,10 +132,9 @@ class Bench:
     def _test(self, candidate: Candidate, python: Path, log: BinaryIO) -> Trial:
         report = log_of(candidate, self.logs).with_suffix(".xml")
         report.unlink(missing_ok=True)
-        pytest = [str(python), "-m", "pytest", "-x", "-p", "no:cacheprovider", *rows.project().repeatable]
-        status = self._execute(
-            [*pytest, "--junitxml", str(report), *rows.project().pytest(self.tests)], log, cwd=self.suite
-        )
+        project = rows.project()
+        pytest = [str(python), "-m", "pytest", "-x", "-p", "no:cacheprovider", "--junitxml", str(report)]
+        status = self._execute([*pytest, *project.repeatable, *project.pytest(self.tests)], log, cwd=self.suite)
         return verdict_of(status, report.read_bytes() if report.exists() else None)
 
 
@@ -175,30 +160,25 @@ def verdict_of(status: int, report: bytes | None) -> Trial:
         cases = list(xml.etree.ElementTree.fromstring(report).iter("testcase"))
     except (xml.etree.ElementTree.ParseError, ValueError, LookupError):  # the last two: a wrong encoding
         return Trial(Verdict.SKIPPED, "pytest's report can't be read", lasting=False)
-    ran = 0
     for case in cases:
-        failure = case.find("failure") if case.find("failure") is not None else case.find("error")
-        if failure is not None:
-            return Trial(
-                Verdict.BAD, case.get("name", "a test"), _asserted(failure.text or failure.get("message") or "")
-            )
-        ran += case.find("skipped") is None
-    if status == 0 and ran:
-        return Trial(Verdict.GOOD)
+        for failure in (*case.findall("failure"), *case.findall("error")):
+            lines = asserted(failure.text or failure.get("message") or "")
+            return Trial(Verdict.BAD, case.get("name", "a test"), lines)
     if status == 0:
-        return Trial(Verdict.SKIPPED, "all of the tests are skipped")
+        ran = any(case.find("skipped") is None for case in cases)
+        return Trial(Verdict.GOOD) if ran else Trial(Verdict.SKIPPED, "all of the tests are skipped")
     if status in (4, 5):  # pytest's statuses for a test that it can't find, and for no tests at all
         return Trial(Verdict.SKIPPED, "pytest finds no such test")
     return Trial(Verdict.SKIPPED, "pytest exits with {}, and no test failed".format(status), lasting=False)
 
 
-def _asserted(text: str) -> tuple[str, ...]:
+def asserted(text: str) -> tuple[str, ...]:
     """The lines that pytest marks as the error."""
     marked = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
     return tuple(marked or text.splitlines())[:6]
 
 
-def _summary(output: str) -> str:
+def summary(output: str) -> str:
     """The message of an installer in one line. If it gives a reason, only the reason is kept."""
     words = " ".join(output.replace("╰─▶", "").split())
     because = re.search(r"\b[Bb]ecause (.+?)(, we can conclude|\. |\.?$)", words)
@@ -209,13 +189,15 @@ def _summary(output: str) -> str:
 def environment_variables(inherited: Mapping[str, str] = os.environ, *, installs: bool = False) -> dict[str, str]:
     """The environment variables, the same for each release: on the CPU, with the same seed.
 
-    Args:
-        inherited: The caller's variables.
-        installs: Whether the command installs packages. Then it keeps the variables that it needs to reach the index.
-            Other commands get only the variables that the tests of a cell get.
+    A command that installs packages keeps the caller's variables, because it may need them to reach the index. Other
+    commands get only those that the tests of a cell get.
     """
     kept = list(inherited) if installs else isolation.chosen(inherited, [*isolation.REACH_TESTS, "PATH"])
-    seed = {"EQX_SEED": inherited.get("EQX_SEED", "0")}
-    place = {"JAX_PLATFORMS": "cpu", "JAX_PLATFORM_NAME": "cpu", "PYTHONNOUSERSITE": "1"}
-    place.update({} if installs else {"PYTHONPATH": str(INSIDE)})  # a suite may need a plugin of the harness
-    return {**{name: inherited[name] for name in kept if name not in OF_PYTHON}, **seed, **place}
+    return {
+        **{name: inherited[name] for name in kept if name not in OF_PYTHON},
+        "EQX_SEED": inherited.get("EQX_SEED", "0"),
+        "JAX_PLATFORMS": "cpu",
+        "JAX_PLATFORM_NAME": "cpu",
+        "PYTHONNOUSERSITE": "1",
+        **({} if installs else {"PYTHONPATH": str(INSIDE)}),  # a suite may need a plugin of the harness
+    }

@@ -138,8 +138,14 @@ def test_an_end_whose_result_is_not_as_given_is_refused(search, truth, problem, 
         search(truth)
 
 
+def test_the_output_of_a_try_is_made_safe(search):
+    """A package chooses the names of tests and the errors."""
+    assert search([GOOD, Trial(SKIPPED, "\x1b[2Jno \u202e[bold]"), Trial(BAD, "\x1b[2Jtest_y", ("\x1b[2J",))]) == 1
+    assert "no \\u202e[bold]" in search.said and "\x1b" not in search.said and "\u202e" not in search.said
+
+
 def test_an_end_that_is_refused_is_wrong_usage(search):
-    with pytest.raises(WrongUsage, match=r"a release that can be tried, and 0\.5\.0 can't: withdrawn"):
+    with pytest.raises(WrongUsage, match=r"JAX 0\.5\.0, which is an end, can't be tried: withdrawn$"):
         search([GOOD, BAD], refused=(0,))
     assert search.tried == []
 

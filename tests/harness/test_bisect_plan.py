@@ -1,6 +1,7 @@
 """Plan a bisection: the candidates, and the Python for each. The releases are invented."""
 
 import datetime
+from dataclasses import replace
 
 import pytest
 
@@ -53,8 +54,8 @@ CELLS = [
 HERE = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 
 
-def planned(good, bad, python=None, pythons=HERE, jax=JAX):
-    return plan(Index(jax, LIBRARIES), CELLS, good, bad, python, pythons)
+def planned(good, bad, python=None, pythons=HERE, jax=JAX, cells=CELLS):
+    return plan(Index(jax, LIBRARIES), cells, good, bad, python, pythons)
 
 
 def names(made):
@@ -94,6 +95,14 @@ def test_the_python_of_nearby_rows_is_preferred():
     near = [*JAX, release("0.4.20")]
     assert planned("0.4.13", "0.4.30", jax=near).one_python == "3.10"
     assert planned("0.2.18", "0.4.9").one_python == "3.9"
+
+
+def test_a_matrix_without_the_cpu_gives_the_same_plan():
+    """A project may test on accelerators only. A matrix of floating rows says neither a Python nor a day."""
+    on_a_gpu = [replace(cell, backend="cuda") for cell in CELLS]
+    assert planned("0.4.30", "0.9.0", cells=on_a_gpu) == planned("0.4.30", "0.9.0")
+    with pytest.raises(WrongUsage, match="a row with a fixed JAX"):
+        planned("0.4.30", "0.9.0", cells=[replace(CELLS[0], jax="latest", as_of=None)])
 
 
 def test_each_has_its_own_python_when_none_runs_both():
