@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
-from harness.rows.matrix_file import FLOATING, Known, Release, contains
+from harness.rows.matrix_file import FLOATING, Known, Release
 from harness.system.errors import WrongUsage
 
 BETWEEN = 4  # rows between the lowest and the newest
@@ -91,7 +91,7 @@ def why_first(jax: str, claimed: SpecifierSet, bounded: bool) -> str:
 def where(known: Known, jax: str) -> str:
     """A remark if the index lacks the jaxlib of a release."""
     ways = known.install["cpu"].values()
-    far = any(way.find_links and any(contains(bounds, jax) for bounds in way.jax) for way in ways)
+    far = any(way.find_links and any(jax in releases for releases in way.jax) for way in ways)
     return "; its jaxlib is only in JAX's archive" if far else ""
 
 

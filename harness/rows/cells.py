@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name as canonical
 from packaging.version import Version
 
 from harness.rows import metadata, required
-from harness.rows.matrix_file import BACKENDS, JAX, TIERS, Matrix, MatrixError, Row, check_requirement, project
+from harness.rows.matrix_file import JAX, TIERS, Matrix, MatrixError, Row, project
+from harness.rows.project import BACKENDS
 from harness.rows.required import suite_requires
 from harness.system.paths import HOME, LOCKS, MATRIX, ROOT
 from harness.system.program import typed
@@ -70,7 +70,8 @@ class Cell:
     @property
     def installed_jaxlib(self) -> str | None:
         """The jaxlib that is installed when the cell runs. On the bridge it isn't the one released with its JAX."""
-        return pinned(self.requires, "jaxlib") if self.bridge else self.jaxlib
+        pinned = (line.removeprefix("jaxlib==") for line in self.requires if line.startswith("jaxlib=="))
+        return next(pinned, None) if self.bridge else self.jaxlib
 
     @property
     def expects(self) -> dict[str, Any]:
@@ -86,17 +87,6 @@ class Cell:
             "versions": list(project().versions),
             "measures": project().programs,
         }
-
-
-def pinned(requires: Iterable[str], project: str) -> str | None:
-    """The version that the requirements pin a project to with `==`, or `None`."""
-    for line in requires:
-        requirement = Requirement(line)
-        if requirement.name == project:
-            for specifier in requirement.specifier:
-                if specifier.operator == "==":
-                    return specifier.version
-    return None
 
 
 def pythons(cells: Iterable[Cell]) -> list[str]:
@@ -118,9 +108,9 @@ def select(
         UnknownCell: A name or pattern matches no cell at all.
         MatrixError: There is no such tier or backend.
     """
-    for what, found, expected in (("tier", tier, TIERS), ("backend", backend, BACKENDS)):
-        if found not in (None, *expected):
-            raise MatrixError("Expected a {} among {}, and got `{}`.".format(what, ", ".join(expected), found))
+    for what, asked, known in (("tier", tier, TIERS), ("backend", backend, BACKENDS)):
+        if asked not in (None, *known):
+            raise MatrixError("Expected a {} among {}, and got `{}`.".format(what, ", ".join(known), asked))
     for name in names:
         if not any(fnmatch.fnmatchcase(cell.name, name) for cell in cells):
             raise UnknownCell(_unknown(name, cells))
@@ -135,8 +125,7 @@ def select(
 
 def _unknown(name: str, cells: Sequence[Cell]) -> str:
     nearest = difflib.get_close_matches(name.replace("*", ""), [cell.name for cell in cells], n=3, cutoff=0.5)
-    all_cells = "`{}` lists all cells.".format(typed("list"))
-    advice = "The nearest: {}.".format(", ".join(nearest)) if nearest else all_cells
+    advice = "The nearest: {}.".format(", ".join(nearest)) if nearest else "`{}` lists all cells.".format(typed("list"))
     return "There is no cell `{}`. {}".format(name, advice)
 
 
@@ -146,7 +135,7 @@ def load(path: Path = MATRIX, jax: Path = JAX, home: Path = HOME) -> list[Cell]:
     Args:
         path: The `matrix.toml`. The project is in its folder.
         jax: What is true of JAX for any project.
-        home: The paths in that file are relative to this folder.
+        home: The files that jax.toml names are in this folder.
 
     Raises:
         MatrixError: A file can't be read, or it isn't valid.
@@ -158,9 +147,8 @@ def load(path: Path = MATRIX, jax: Path = JAX, home: Path = HOME) -> list[Cell]:
         for backend in row.uses:
             cell = _cell(matrix, "{}, {}".format(place, backend), row, backend, tools)
             if cell.name in cells:
-                raise matrix.error(
-                    place, "expected each cell once, and an earlier row also makes `{}`.".format(cell.name)
-                )
+                problem = "expected each cell once, and an earlier row also makes `{}`."
+                raise matrix.error(place, problem.format(cell.name))
             cells[cell.name] = cell
     return list(cells.values())
 
@@ -168,7 +156,7 @@ def load(path: Path = MATRIX, jax: Path = JAX, home: Path = HOME) -> list[Cell]:
 def caps(jax: str, path: Path = MATRIX) -> tuple[str, ...]:
     """The requirements that a release of JAX has but doesn't declare. The release needs no row."""
     matrix = Matrix(path)
-    return matrix.caps(jax, required.names(suite_requires(path.parent, matrix.project)))
+    return matrix.caps(jax, suite_requires(path.parent, matrix.project))
 
 
 def why_unclaimed(cell: Cell, root: Path = ROOT) -> str:
@@ -182,14 +170,12 @@ def why_unclaimed(cell: Cell, root: Path = ROOT) -> str:
     """
     more = [metadata.requirement_of(line, "matrix.toml, project") for line in project().requires]
     released = {"jax": None if cell.floating else cell.jax, "jaxlib": cell.jaxlib}
-    refusing = [
-        str(one)
+    asked = [
+        (one, released.get(canonical(one.name)))
         for one in required.on_python(cell.python, [*metadata.read(root).required(), *more])
-        if released.get(canonical(one.name)) is not None
-        and not one.specifier.contains(str(released[canonical(one.name)]), prereleases=True)
     ]
-    message = "the project doesn't claim this JAX: it requires {}"
-    return message.format(" and ".join(refusing)) if refusing else ""
+    refusing = [str(one) for one, jax in asked if jax and not one.specifier.contains(jax, prereleases=True)]
+    return "the project doesn't claim this JAX: it requires " + " and ".join(refusing) if refusing else ""
 
 
 def _cell(
@@ -197,7 +183,7 @@ def _cell(
 ) -> Cell:
     """The row's cell on a backend. `install` names another way to install than the row's."""
     use = row.uses[backend]
-    tables = (matrix.backends[backend], matrix.installs[backend][install or use.install or ""], use)
+    tables = (matrix.tables.backend[backend], matrix.tables.install[backend][install or use.install or ""], use)
     way = {key: value for table in tables for key, value in vars(table).items() if value is not None}
     values = {"jax": row.jax, "jaxlib": row.jaxlib, "python": row.python, "libtpu": use.libtpu}
 
@@ -208,11 +194,10 @@ def _cell(
         return template.format(**values)
 
     requires = [fill(line) for line in way["requires"]]
-    with matrix.at(place):
-        for line in requires:
-            check_requirement(line)
-    listed = metadata.in_file(Path(way["requirements"])) if "requirements" in way else ()
-    lowest, highest = map(_capability, way.get("compute_capability", ["", ""]))
+    for line in requires:
+        metadata.requirement_of(line, "{}, {}".format(matrix.path.name, place))
+    listed = metadata.in_file(matrix.file(way["requirements"])) if "requirements" in way else ()
+    lowest, highest = way.get("compute_capability", (None, None))
     cell = Cell(
         jax=row.jax,
         python=row.python,
@@ -221,7 +206,7 @@ def _cell(
         tier=row.tier,
         jaxlib=row.jaxlib,
         as_of=row.as_of,
-        requires=(*requires, *listed, *matrix.caps(row.jax, required.names(tools)), *tools),
+        requires=(*requires, *listed, *matrix.caps(row.jax, tools), *tools),
         find_links=tuple(way.get("find_links", ())),
         index_url=way.get("index_url"),
         prerelease=way.get("prerelease", False),
@@ -232,10 +217,3 @@ def _cell(
         return cell
     original = _cell(matrix, place, row, backend, tools, install=way["stands_in_for"])
     return replace(cell, bridge=True, original=replace(original, suffix=".archive"))
-
-
-def _capability(text: str) -> tuple[int, int] | None:
-    if not text:
-        return None
-    major, minor = text.split(".")
-    return int(major), int(minor)

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, get_args
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name as canonical
-from packaging.version import Version
+from packaging.version import VERSION_PATTERN
 
-from harness.rows.project import Project
+from harness.rows.project import BACKENDS, Project
 from harness.system import schema
 from harness.system.errors import WrongUsage
 from harness.system.paths import HOME, MATRIX
@@ -32,14 +32,12 @@ else:
     import tomli as tomllib
 
 JAX = Path(__file__).with_name("jax.toml")
-BACKENDS = ("cpu", "cuda", "tpu")
 # A run of one tier includes the tiers before it. A canary cell tests unreleased software, so it can't make a run fail.
-TIERS = ("pr", "nightly", "canary")
+Tier = Literal["pr", "nightly", "canary"]
+TIERS: tuple[str, ...] = get_args(Tier)
 FLOATING = ("latest", "nightly")  # the values of `jax` that name no release: such a cell has no lock
 
 OF_JAX = ("numpy", "scipy", "ml_dtypes")  # what JAX itself requires
-
-T = TypeVar("T")
 
 
 class MatrixError(WrongUsage):
@@ -60,22 +58,51 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise MatrixError("{} isn't TOML: {}.".format(path.name, error)) from error
 
 
-# ---- The kinds of tables ---------------------------------------------------------------------------------------------
+class Releases:
+    """Some releases of JAX: those between bounds, or a floating one."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._bounds = None if text in FLOATING else SpecifierSet(text)
+
+    def __contains__(self, jax: str) -> bool:
+        if self._bounds is None or jax in FLOATING:
+            return jax == self._text
+        return self._bounds.contains(jax, prereleases=True)
+
+
+def matching(pattern: str) -> Callable[[str], str]:
+    """The reader of a text that matches."""
+
+    def read(text: str) -> str:
+        if not re.fullmatch(pattern, text, re.VERBOSE | re.IGNORECASE):
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+def read_capability(text: str) -> tuple[int, int] | None:
+    if not text:
+        return None
+    major, minor = map(int, text.split("."))
+    return major, minor
+
+
+Bounds = Annotated[Releases, "bounds such as >=0.4.9,<0.4.16"]
+Requires = Annotated[Requirement, "requirements such as numpy<2"]
+Number = Annotated[str, "a version", matching(VERSION_PATTERN)]
+# An empty text: no bound.
+Capability = Annotated[tuple[int, int] | None, 'two bounds such as ["5.2", "9.0"]', read_capability]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """The hardware that wheels run on."""
 
-    compute_capability: tuple[str, ...] | None = None  # the lowest and the highest; an empty string: no bound
+    compute_capability: tuple[Capability, Capability] | None = None  # the lowest and the highest
     driver: str | None = None
     generations: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        bounds = self.compute_capability
-        if bounds is not None and (len(bounds) != 2 or not all(re.fullmatch(r"(\d+\.\d)?", one) for one in bounds)):
-            message = 'key `compute_capability`: expected two bounds such as ["5.2", "9.0"], and got {}.'
-            raise ValueError(message.format(list(bounds)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +115,7 @@ class Backend:
 class Install(Limits):
     """A way to install JAX on a backend."""
 
-    jax: tuple[str, ...] = ()  # the releases that are installed this way, each as bounds; or a floating JAX
+    jax: tuple[Bounds, ...] = ()  # the releases that are installed this way
     requires: tuple[str, ...]
     requirements: str | None = None
     stands_in_for: str | None = None
@@ -96,10 +123,6 @@ class Install(Limits):
     index_url: str | None = None
     prerelease: bool | None = None
     base: str | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_bounds(bounds for bounds in self.jax if bounds not in FLOATING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,21 +135,11 @@ class Use(Limits):
 
 @dataclass(frozen=True, kw_only=True)
 class Cap:
-    jax: str
-    requires: tuple[str, ...]
+    """Bounds that JAX needs but doesn't declare. They count for a cell that has the first package that they name."""
+
+    jax: Bounds
+    requires: tuple[Requires, ...]
     why: str
-
-    def __post_init__(self) -> None:
-        check_bounds([self.jax])
-        if not self.requires:
-            raise ValueError("key `requires`: expected requirements such as numpy<2, and there is none.")
-        for line in self.requires:
-            check_requirement(line)
-
-    @property
-    def package(self) -> str:
-        """The cap counts for a cell that has this package."""
-        return canonical(Requirement(self.requires[0]).name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,45 +147,30 @@ class Release:
     """What a row has that says only its `jax`."""
 
     python: str
-    pythons: str  # the oldest and the newest Python that it runs on: "3.9-3.12"
+    # The oldest and the newest Python that it runs on.
+    pythons: Annotated[str, "two versions such as 3.9-3.12", matching(r"3\.\d+-3\.\d+")]
     as_of: datetime.date | None = None
     jaxlib: str | None = None  # by default the same version
     libtpu: str | None = None
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"3\.\d+-3\.\d+", self.pythons):
-            raise ValueError(
-                "key `pythons`: expected two versions such as 3.9-3.12, and got `{}`.".format(self.pythons)
-            )
-
-    def runs_on(self, python: str) -> bool:
-        lowest, highest = map(Version, self.pythons.split("-"))
-        return lowest <= Version(python) <= highest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One JAX. What it leaves out comes from the release; see `Matrix`."""
 
-    jax: str
-    python: str = ""
-    tier: str = "nightly"
-    jaxlib: str | None = None
+    jax: Annotated[str, "a version, latest or nightly", matching("|".join((*FLOATING, VERSION_PATTERN)))]
+    python: Annotated[str, "a version such as 3.11", matching(r"3\.\d+")] = ""
+    tier: Tier = "nightly"
+    jaxlib: Number | None = None
     as_of: datetime.date | None = None
     cpu: Use | None = None
     cuda: Use | None = None
     tpu: Use | None = None
 
     def __post_init__(self) -> None:
-        check_choice("tier", self.tier, TIERS)
-        if self.python and not re.fullmatch(r"3\.\d+", self.python):
-            raise ValueError("key `python`: expected a version such as 3.11, and got `{}`.".format(self.python))
         for key in ("jaxlib", "as_of"):
             if self.floating and getattr(self, key) is not None:
                 raise ValueError("key `{}` is given, and `{}` names no release.".format(key, self.jax))
-        for key in () if self.floating else ("jax", "jaxlib"):
-            if getattr(self, key) is not None:
-                check_form("key `{}`: expected a version".format(key), Version, getattr(self, key))
 
     @property
     def floating(self) -> bool:
@@ -189,9 +187,9 @@ class Known:
 
     backend: dict[str, Backend]
     install: dict[str, dict[str, Install]]
-    cap: tuple[dict[str, Any], ...] = ()
+    cap: tuple[Cap, ...] = ()
     release: dict[str, Release] = field(default_factory=dict)
-    generation: dict[str, str] = field(default_factory=dict)  # of TPUs: the releases that run on it
+    generation: dict[str, Bounds] = field(default_factory=dict)  # of TPUs: the releases that run on it
     landmark: dict[str, str] = field(default_factory=dict)  # releases that stand for others, and why
 
 
@@ -200,32 +198,7 @@ class Tables(Known):
     """Both files."""
 
     project: Project
-    row: tuple[dict[str, Any], ...]
-
-
-def check_choice(key: str, value: str, among: Iterable[str]) -> None:
-    if value not in among:
-        raise ValueError("key `{}`: expected one of {}, and got `{}`.".format(key, ", ".join(among), value))
-
-
-def check_form(expected: str, read: Callable[[str], object], text: str) -> None:
-    """Check that packaging can read a text. Its errors are ValueErrors."""
-    try:
-        read(text)
-    except ValueError:
-        raise ValueError("{}, and got `{}`.".format(expected, text)) from None
-
-
-def check_bounds(lines: Iterable[str]) -> None:
-    for line in lines:
-        check_form("key `jax`: expected bounds such as >=0.4.9,<0.4.16", SpecifierSet, line)
-
-
-def check_requirement(line: str) -> None:
-    check_form("expected requirements such as numpy<2", Requirement, line)
-
-
-# ---- The file --------------------------------------------------------------------------------------------------------
+    row: tuple[Row, ...]
 
 
 class Matrix:
@@ -234,81 +207,73 @@ class Matrix:
     Args:
         path: The `matrix.toml`.
         jax: What is true of JAX for any project.
-        home: The paths in that file are relative to this folder.
+        home: The files that jax.toml names are in this folder.
 
     Raises:
         MatrixError: A file can't be read, or it isn't valid.
     """
 
     def __init__(self, path: Path = MATRIX, jax: Path = JAX, home: Path = HOME) -> None:
-        self.path = path
+        self.path, self.home = path, home
         if not path.is_file():
             raise MatrixError("There is no {}. Write one: {}".format(path, typed("init", str(path.parent))))
-        known, own = of_folder(read_toml(jax), home), of_folder(read_toml(path), path.parent)
-        tables = self.build(Tables, laid_over(own, known))
-        self.project, self.backends, self.installs = tables.project, tables.backend, tables.install
-        self.releases, self.generations = tables.release, tables.generation
+        with self.at(""):
+            self.tables: Tables = schema.build(Tables, laid_over(read_toml(path), read_toml(jax)))
+        self.project = self.tables.project
         for name in ("backend", "install"):
-            if set(getattr(tables, name)) != set(BACKENDS):
+            if set(getattr(self.tables, name)) != set(BACKENDS):
                 raise self.error(name, "expected the tables {}.".format(", ".join(BACKENDS)))
-        with self.at("project"):
-            for backend in self.project.backends:
-                check_choice("backends", backend, BACKENDS)
-        self._caps = [
-            self.build(Cap, cap, "cap {}".format(number))
-            for file in (known, own)
-            for number, cap in enumerate(file.get("cap", ()), 1)
-        ]
-        for backend, ways in self.installs.items():
+        for backend, ways in self.tables.install.items():
             for name, way in ways.items():
-                self._check_install("install.{}.{}".format(backend, name), way, ways)
+                with self.at("install.{}.{}".format(backend, name)):
+                    if way.stands_in_for is not None:
+                        check_choice("stands_in_for", way.stands_in_for, ways)
+                    if way.requirements is not None and not self.file(way.requirements).is_file():
+                        message = "key `requirements`: expected a file, and there is no `{}`."
+                        raise ValueError(message.format(self.file(way.requirements)))
         # Each row, by a text that tells where it is in the file.
-        places = [
-            "row {} (jax {})".format(number, row.get("jax", "unknown")) for number, row in enumerate(tables.row, 1)
-        ]
-        self.rows = {
-            place: self._complete(self.build(Row, row, place), place)
-            for place, row in zip(places, tables.row, strict=True)
-        }
+        places = {"row {} (jax {})".format(i, row.jax): row for i, row in enumerate(self.tables.row, 1)}
+        self.rows = {place: self._complete(row, place) for place, row in places.items()}
+
+    def file(self, name: str) -> Path:
+        """A file that a way to install names: one of the harness, or else of the project."""
+        return self.home / name if (self.home / name).is_file() else self.path.parent / name
 
     def _complete(self, row: Row, place: str) -> Row:
         """The row, with what it leaves out."""
-        known = self.releases.get(row.jax)
-        values: dict[str, Any] = {"python": row.python, "as_of": row.as_of, "jaxlib": row.jaxlib}
-        if known is not None:
-            released = {**vars(known), "jaxlib": None if row.floating else known.jaxlib or row.jax}
-            values = {key: value or released[key] for key, value in values.items()}
-        missing = [key for key, value in values.items() if not value and (key == "python" or not row.floating)]
+        known = self.tables.release.get(row.jax)
+        needed = ("python",) if row.floating else ("python", "as_of", "jaxlib")
+        values: dict[str, Any] = {key: getattr(row, key) or getattr(known, key, None) for key in needed}
+        if known is not None and not row.floating:
+            values["jaxlib"] = values["jaxlib"] or row.jax
+        missing = ", ".join("`{}`".format(key) for key in needed if not values[key])
         if missing:
-            nearest = difflib.get_close_matches(row.jax, self.releases, n=3)
+            nearest = difflib.get_close_matches(row.jax, self.tables.release, n=3)
             advice = "Did you mean {}? ".format(" or ".join(nearest)) if nearest else ""
             message = "`{}` isn't a release that the harness knows. {}Otherwise the row needs its own {}."
-            raise self.error(place, message.format(row.jax, advice, ", ".join("`{}`".format(key) for key in missing)))
+            raise self.error(place, message.format(row.jax, advice, missing))
         uses: dict[str, Any] = row.uses or {backend: Use() for backend in self.project.backends}
-        libtpu = None if known is None else known.libtpu
         for backend, use in uses.items():
             with self.at("{}, {}".format(place, backend)):
                 way = use.install or self._way(backend, row.jax)
-                check_choice("install", way, self.installs[backend])
-            uses[backend] = replace(use, install=way, libtpu=use.libtpu or (libtpu if backend == "tpu" else None))
-        if "tpu" in uses and uses["tpu"].generations is None and not row.floating:
-            fitting = [name for name, bounds in self.generations.items() if contains(bounds, row.jax)]
-            uses["tpu"] = replace(uses["tpu"], generations=tuple(fitting))
+                check_choice("install", way, self.tables.install[backend])
+            uses[backend] = replace(use, install=way)
+        if "tpu" in uses:
+            use, generations = uses["tpu"], self.tables.generation.items()
+            fitting = tuple(name for name, releases in generations if row.jax in releases)
+            uses["tpu"] = replace(
+                use,
+                libtpu=use.libtpu or getattr(known, "libtpu", None),
+                generations=fitting if use.generations is None else use.generations,
+            )
         return replace(row, **values, **uses)
 
     def _way(self, backend: str, jax: str) -> str:
-        for name, way in self.installs[backend].items():
-            if any(bounds == jax or (jax not in FLOATING and contains(bounds, jax)) for bounds in way.jax):
+        for name, way in self.tables.install[backend].items():
+            if any(jax in releases for releases in way.jax):
                 return name
         message = 'the harness knows no way to install JAX {} here. Name one: install = "{}".'
-        raise ValueError(message.format(jax, next(iter(self.installs[backend]), "...")))
-
-    def build(self, kind: type[T], data: Any, place: str = "") -> T:
-        try:
-            built: T = schema.build(kind, data, place)
-            return built
-        except schema.Mismatch as mismatch:
-            raise self.error(mismatch.place or "", mismatch.problem) from None
+        raise ValueError(message.format(jax, next(iter(self.tables.install[backend]), "...")))
 
     def error(self, place: str, problem: str) -> MatrixError:
         return MatrixError("{}: {}".format(", ".join(filter(None, (self.path.name, place))), problem))
@@ -319,52 +284,34 @@ class Matrix:
         try:
             yield
         except ValueError as error:
-            raise self.error(place, str(error)) from None
+            raise self.error(getattr(error, "place", place), getattr(error, "problem", str(error))) from None
 
     def caps(self, jax: str, required: Iterable[str] = ()) -> tuple[str, ...]:
         """The upper bounds that a release of JAX has but doesn't declare.
 
         Args:
             jax: The release.
-            required: The packages that the project requires. JAX itself requires others.
+            required: What the project requires. JAX itself requires other packages.
         """
-        if jax in FLOATING:
-            return ()
-        packages = {canonical(name) for name in (*OF_JAX, *required)}
-        fitting = [cap for cap in self._caps if contains(cap.jax, jax) and cap.package in packages]
-        return tuple(line for cap in fitting for line in cap.requires)
-
-    def _check_install(self, place: str, way: Install, ways: Iterable[str]) -> None:
-        with self.at(place):
-            if way.stands_in_for is not None:
-                check_choice("stands_in_for", way.stands_in_for, ways)
-            if way.requirements is not None and not Path(way.requirements).is_file():
-                message = "key `requirements`: expected a file, and there is no `{}`."
-                raise ValueError(message.format(way.requirements))
+        packages = {canonical(Requirement(line).name) for line in (*OF_JAX, *required)}
+        fitting = [cap.requires for cap in self.tables.cap if cap.requires and jax in cap.jax]
+        return tuple(str(one) for lines in fitting if canonical(lines[0].name) in packages for one in lines)
 
 
-def contains(bounds: str, jax: str) -> bool:
-    return bounds not in FLOATING and SpecifierSet(bounds).contains(jax, prereleases=True)
+def check_choice(key: str, value: str, among: Iterable[str]) -> None:
+    if value not in among:
+        raise ValueError("key `{}`: expected one of {}, and got `{}`.".format(key, ", ".join(among), value))
 
 
 def laid_over(own: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
-    """The tables of `known`, with the keys of `own` in place of theirs."""
-    both = {
-        key: laid_over(own[key], known[key])
-        for key in own
-        if isinstance(own[key], dict) and isinstance(known.get(key), dict)
-    }
-    return {**known, **own, **both}
-
-
-def of_folder(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The tables of a file, with the paths in the ways to install made relative to a folder."""
-    installs = tables.get("install")
-    for ways in installs.values() if isinstance(installs, dict) else ():
-        for way in ways.values() if isinstance(ways, dict) else ():
-            if isinstance(way, dict) and isinstance(way.get("requirements"), str):
-                way["requirements"] = str(folder / way["requirements"])
-    return tables
+    """The tables of `known`, with the keys of `own` in place of theirs. The caps of `own` come first."""
+    both = dict(own)
+    for key in own.keys() & known.keys():
+        if isinstance(own[key], dict) and isinstance(known[key], dict):
+            both[key] = laid_over(own[key], known[key])
+        elif key == "cap" and isinstance(own[key], list):
+            both[key] = own[key] + known[key]
+    return {**known, **both}
 
 
 def known(jax: Path = JAX) -> Known:

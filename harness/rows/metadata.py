@@ -6,8 +6,8 @@ its requirements says it only in the wheel: `harness.init` builds that.
 
 import email
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,36 +25,41 @@ class Metadata:
 
     name: str
     requires_python: str = ""
-    dependencies: tuple[str, ...] | None = ()
-    extras: dict[str, tuple[str, ...]] | None = field(default_factory=dict)
-    groups: dict[str, tuple[Any, ...]] = field(default_factory=dict)  # of a group: requirements, and other groups
+    dependencies: Sequence[str] | None = ()
+    extras: Mapping[str, Sequence[str]] | None = field(default_factory=dict)
+    groups: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # of a group: requirements, and other groups
 
     def required(self, extras: Sequence[str] = (), groups: Sequence[str] = ()) -> list[Requirement]:
         """What the project requires, with some extras and groups.
 
         Raises:
-            MatrixError: There is no such extra or group.
+            MatrixError: There is no such extra or group, or it includes itself.
         """
-        return list(self._expanded([*(self.dependencies or ()), *self._of(extras), *self._of_groups(groups)]))
+        asked = [*self._lines("extra", extras), *self._lines("dependency group", groups)]
+        try:
+            return list(self._expanded([*(self.dependencies or ()), *asked]))
+        except RecursionError:
+            raise MatrixError("pyproject.toml: an extra or a dependency group includes itself.") from None
 
-    def _of(self, extras: Iterable[str]) -> list[str]:
-        known: dict[str, Any] = {canonical(name): lines for name, lines in (self.extras or {}).items()}
-        return [line for extra in extras for line in _lookup(known, canonical(extra), "extra")]
+    def _lines(self, what: str, names: Iterable[str]) -> Iterator[Any]:
+        found = (self.extras or {}) if what == "extra" else self.groups
+        known = {canonical(name): lines for name, lines in found.items()}
+        for name in names:
+            if canonical(name) not in known:
+                choice = ", ".join(sorted(known)) or "none"
+                message = "matrix.toml, project: the project has no {} `{}`: it has {}."
+                raise MatrixError(message.format(what, canonical(name), choice))
+            yield from known[canonical(name)]
 
-    def _of_groups(self, groups: Iterable[str]) -> list[str]:
-        known: dict[str, Any] = {canonical(name): lines for name, lines in self.groups.items()}
-        found: list[str] = []
-        for group in groups:
-            for line in _lookup(known, canonical(group), "dependency group"):
-                found += self._of_groups([line["include-group"]]) if isinstance(line, dict) else [line]
-        return found
-
-    def _expanded(self, lines: Iterable[str]) -> Iterable[Requirement]:
-        """The requirements. One of the project itself stands for its extras."""
+    def _expanded(self, lines: Iterable[Any]) -> Iterator[Requirement]:
+        """The requirements. A table names another group, and a requirement of the project itself its extras."""
         for line in lines:
+            if isinstance(line, dict):
+                yield from self._expanded(self._lines("dependency group", line.values()))
+                continue
             requirement = requirement_of(line, "pyproject.toml")
             if canonical(requirement.name) == canonical(self.name):
-                yield from self._expanded(self._of(sorted(requirement.extras)))
+                yield from self._expanded(self._lines("extra", sorted(requirement.extras)))
             else:
                 yield requirement
 
@@ -67,19 +72,16 @@ def read(root: Path) -> Metadata:
     """
     file = root / "pyproject.toml"
     tables = read_toml(file) if file.is_file() else {}
-    about = tables.get("project")
-    groups = {name: tuple(lines) for name, lines in tables.get("dependency-groups", {}).items()}
-    written = of_core(root / "PKG-INFO")
-    if about is None or "name" not in about:
-        return Metadata(**{**vars(written or Metadata(root.name, "", None, None)), "groups": groups})
+    about, groups = tables.get("project", {}), tables.get("dependency-groups", {})
+    written = of_core(root / "PKG-INFO") or Metadata(root.name, "", None, None)
+    if "name" not in about:
+        return replace(written, groups=groups)
     dynamic = about.get("dynamic", ())
-    lines = tuple(about.get("dependencies", ()))
-    extras = {name: tuple(lines) for name, lines in about.get("optional-dependencies", {}).items()}
     return Metadata(
         about["name"],
-        about.get("requires-python", written.requires_python if written else ""),
-        (written.dependencies if written else None) if "dependencies" in dynamic else lines,
-        (written.extras if written else None) if "optional-dependencies" in dynamic else extras,
+        about.get("requires-python", written.requires_python),
+        written.dependencies if "dependencies" in dynamic else about.get("dependencies", ()),
+        written.extras if "optional-dependencies" in dynamic else about.get("optional-dependencies", {}),
         groups,
     )
 
@@ -102,37 +104,34 @@ def of_core(file: Path) -> Metadata | None:
         else:
             more = "; " + found["more"] if found["more"] else ""
             extras.setdefault(found["extra"], []).append(words.strip() + more)
-    return Metadata(
-        fields.get("Name", ""),
-        fields.get("Requires-Python", ""),
-        tuple(dependencies),
-        {name: tuple(lines) for name, lines in extras.items()},
-    )
+    return Metadata(fields.get("Name", ""), fields.get("Requires-Python", ""), dependencies, extras)
 
 
-def in_file(file: Path) -> list[str]:
+def in_file(file: Path, within: tuple[Path, ...] = ()) -> list[str]:
     """The requirements in a file of pip, and in the files that it includes. Options are left out.
+
+    Args:
+        file: The file.
+        within: The files that include it.
 
     Raises:
         MatrixError: The file can't be read, or it includes itself.
     """
-    return list(_in_file(file, ()))
-
-
-def _in_file(file: Path, within: tuple[Path, ...]) -> Iterable[str]:
     if file in within:
         raise MatrixError("{} includes itself.".format(file))
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise MatrixError("{} can't be read: {}.".format(file, error.strerror)) from error
+    found: list[str] = []
     for raw in text.replace("\\\n", " ").splitlines():
         line = re.sub(r"(^|\s)#.*", "", raw).strip()
         included = re.match(r"(?:-r|--requirement)[\s=]*(\S+)", line)
         if included:
-            yield from _in_file(file.parent / included[1], (*within, file))
+            found += in_file(file.parent / included[1], (*within, file))
         elif line and not line.startswith("-"):
-            yield re.sub(r"\s--hash[=\s]\S+", "", line)
+            found.append(re.sub(r"\s--hash[=\s]\S+", "", line))
+    return found
 
 
 def requirement_of(line: str, where: str) -> Requirement:
@@ -144,13 +143,4 @@ def requirement_of(line: str, where: str) -> Requirement:
     try:
         return Requirement(line)
     except InvalidRequirement:
-        message = "{}: expected requirements such as numpy<2, and got `{}`."
-        raise MatrixError(message.format(where, line)) from None
-
-
-def _lookup(known: dict[str, Any], name: str, what: str) -> Any:
-    if name not in known:
-        choice = "it has {}".format(", ".join(sorted(known))) if known else "it has none"
-        message = "matrix.toml, project: the project has no {} `{}`: {}."
-        raise MatrixError(message.format(what, name, choice))
-    return known[name]
+        raise MatrixError("{}: expected requirements such as numpy<2, and got `{}`.".format(where, line)) from None

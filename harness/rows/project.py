@@ -3,10 +3,12 @@
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
+Backend = Literal["cpu", "cuda", "tpu"]
+BACKENDS: tuple[str, ...] = get_args(Backend)
 # What configures pytest, and the tests that are above it. A suite has those of them that the project has.
 CONFIGURATION = ("conftest.py", "pytest.ini", "pyproject.toml", "setup.cfg", "tox.ini")
-RUNNERS = ("pytest", "unittest")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +40,10 @@ class Project:
     # What a cell copies: the tests, and what they read. By default the tests, and the files that configure pytest.
     suite: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()  # parts of the suite that no cell reads
-    runner: str = "pytest"  # "unittest": pytest also collects what unittest does, and absl's flags have their defaults
+    # "unittest": pytest also collects what unittest does, and absl's flags have their defaults.
+    runner: Literal["pytest", "unittest"] = "pytest"
     arguments: tuple[str, ...] = ()  # more arguments of pytest
-    backends: tuple[str, ...] = ("cpu",)  # those of a row that names none
+    backends: tuple[Backend, ...] = ("cpu",)  # those of a row that names none
 
     # What the tests need besides what the wheel requires: extras, dependency groups (PEP 735), files of requirements,
     # and requirements. If only a build says what the wheel requires, `requires` has that too.
@@ -62,9 +65,6 @@ class Project:
     measure: tuple[Measure, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.runner not in RUNNERS:
-            message = "key `runner`: expected one of {}, and got `{}`."
-            raise ValueError(message.format(", ".join(RUNNERS), self.runner))
         if not self.suite:
             tests = () if self.installed else tuple(test.partition("::")[0] for test in self.tests)
             object.__setattr__(self, "suite", (*tests, *CONFIGURATION))

@@ -1,6 +1,6 @@
 """What a cell installs besides JAX: the requirements of the project and of its suite."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -52,8 +52,3 @@ def on_python(python: str, requirements: Iterable[Requirement]) -> list[Requirem
     """Those of the requirements that count for a Python on Linux."""
     here = {**ON_LINUX, "python_version": python, "python_full_version": python + ".0", "extra": ""}
     return [one for one in requirements if one.marker is None or one.marker.evaluate(here)]
-
-
-def names(requirements: Iterable[str]) -> Iterator[str]:
-    """The packages that the requirements name."""
-    return (Requirement(line).name for line in requirements)

@@ -34,7 +34,7 @@ class InstalledCell(Cell):
 
 def make(python: str, jax: str, backend: str, jaxlib: str | None = None) -> InstalledCell:
     """The cell with this Python, JAX and backend."""
-    platform = Matrix(MATRIX).backends[backend].platform
+    platform = Matrix(MATRIX).tables.backend[backend].platform
     return InstalledCell(jax, python, backend, platform, tier="nightly", jaxlib=jaxlib, as_of=None, requires=())
 
 

@@ -3,7 +3,7 @@
 import datetime
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 
@@ -13,6 +13,9 @@ from harness.system import schema
 class Colour(str, Enum):
     RED = "red"
     BLUE = "blue"
+
+
+Size = Annotated[int, "a size such as 3"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Outer:
     colour: Colour = Colour.RED
     number: int = 0
     more: Any = None
+    key: Literal["major", "minor"] = "major"
+    pair: tuple[Size, Size] | None = None
 
     def __post_init__(self):
         if self.number < 0:
@@ -55,6 +60,9 @@ def test_what_fits_is_built():
     expected = Outer("x", inner, {"one": Inner(DAY)}, [Inner(DAY)], {"all": 1, "half": 0.5}, Colour.BLUE, 3, [{}])
     assert schema.build(Outer, data) == expected
     assert schema.build(Outer, {"name": "x"}) == Outer("x")
+    assert schema.build(Outer, {"name": "x", "key": "minor", "pair": ["1", "2"]}) == Outer(
+        "x", key="minor", pair=(1, 2)
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,6 +73,10 @@ def test_what_fits_is_built():
         ({"name": "x", "nmae": "y"}, "file", "key `nmae` is unknown. Did you mean `name`?"),
         ({"name": "x", "number": True}, "file", "key `number`: expected a whole number, and got True."),
         ({"name": "x", "colour": "grey"}, "file", "key `colour`: expected one of red, blue, and got 'grey'."),
+        ({"name": "x", "key": "flat"}, "file", "key `key`: expected one of major, minor, and got 'flat'."),
+        ({"name": "x", "pair": ["1", "x"]}, "file", "key `pair`: expected a size such as 3, and got ['1', 'x']."),
+        ({"name": "x", "pair": ["1"]}, "file", "key `pair`: expected a size such as 3, and got ['1']."),
+        ({"name": "x", "items": [{"day": DAY}, {"day": 1}]}, "file.items 2 (day 1)", "key `day`: expected a date"),
         ({"name": "x", "number": -1}, "file", "the number is negative."),
         ({"name": "x", "items": {}}, "file", "key `items`: expected tables, each below its name in double brackets"),
         ({"name": "x", "inner": {}}, "file.inner", "key `day` is missing: expected a date"),
