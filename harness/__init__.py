@@ -18,7 +18,7 @@ The packages, lowest first. A package imports only packages above its own item o
   printed, and `pipes`, for `| head`. `errors` end a command with a message. `signals` handles Ctrl-C, and `processes`
   stops what was started. `run_lock` allows one run at a time. `isolation` keeps the settings of the user out.
   `interpreters` finds Pythons, and `uv` the program of that name. `inside` gives the modules that a cell has too.
-  `program` is the name of this command.
+  `program` is the name of this command. `outputs` explains the output of a command that failed.
 - `rows`: `matrix_file` reads matrix.toml, and jax.toml, which says what is true of JAX for any project. `project` is
   what is tested, and `metadata` what it says of itself. `required` is what a cell installs besides JAX, and `cells` are
   what the project is tested on.

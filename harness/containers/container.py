@@ -30,6 +30,7 @@ from harness.run.environment import Environment, pytest_arguments
 from harness.run.scheduler import OnProgress
 from harness.source import fingerprint, hashing, snapshot
 from harness.system import isolation
+from harness.system.outputs import decisive_line
 from harness.system.paths import RESULTS, ROOT
 
 # Print only a regular file, and only so many bytes. `timeout` ends `head` if a FIFO replaces the file after the check.
@@ -165,10 +166,9 @@ def build(cell: Cell, log: BinaryIO, cancel: threading.Event, source: Path = ROO
     error = understand(output, **vars(package_source.source_of(cell))) or understand(completed.output)
     if error is not None:
         raise error
-    lines = [line.strip() for line in output.splitlines() if line.strip()] or ["docker printed nothing"]
-    decisive = next((line for line in lines if line.lower().startswith("error")), lines[-1])
     message = "its image could not be built: {}; the whole output is in results/{}.log"
-    raise DockerError(message.format(decisive, cell.name), Outcome.UNAVAILABLE)
+    reason = decisive_line(output) or "docker printed nothing"
+    raise DockerError(message.format(reason, cell.name), Outcome.UNAVAILABLE)
 
 
 def test(

@@ -1,9 +1,9 @@
-"""Scheduler many cells: decide which to run, in which order, and how many in parallel.
+"""Run many cells: decide which to run, in which order, and how many in parallel.
 
 A `Runner` runs one cell: `harness.run.host` on this host, `harness.containers.container` in a container.
 
-Each cell runs in a thread of its own. Those threads, and the handlers of signals, put events into one queue. The thread
-that called `run` takes them out, and does everything else. It alone writes to the display.
+Each cell runs in a thread of its own. Those threads, and the handlers of signals, put calls into one queue. The thread
+that called `run` takes them out and makes them. It alone changes the `Scheduler` and writes to the display.
 """
 
 import os
@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -147,7 +148,6 @@ def run(
         OSError: A file can't be written.
         KeyboardInterrupt: The user pressed Ctrl-C before any cell was started.
     """
-    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     with hold_lock(lock), display.live():
         decisions = [decide(cell, last_result(cell, folder, display), hashes[cell.name], rerun) for cell in cells]
         known, start = check_all(decisions, runner, folder)
@@ -159,12 +159,12 @@ def run(
         for cell in cells:
             if cell.name in known:
                 display.finished(cell, known[cell.name])
-        with signals.heard_by(lambda number: events.put(Signal(number))):  # `put` is safe in a handler
-            scheduler = Scheduler(runner, display, events, jobs, start, hashes)
+        scheduler = Scheduler(runner, display, jobs, start, hashes)
+        with signals.heard_by(scheduler.hear):
             scheduler.run()
         summary = Summary(
             cells,
-            results={decision.cell.name: decision.known for decision in decisions} | known | scheduler.results,
+            results={each.cell.name: each.known for each in decisions} | known | scheduler.results,
             hashes=hashes,
             ran=frozenset(scheduler.results),
             kept=[each.cell.name for each in kept],
@@ -201,23 +201,18 @@ def last_result(cell: Cell, folder: Path, display: Display) -> Result | None:
 def check_all(decisions: Sequence[Decision], runner: Runner, folder: Path) -> tuple[dict[str, Result], list[Decision]]:
     """Find the cells that can't run here, before any cell is started.
 
-    The cells start in the order of the time that their last run took, longest first. Cells that never ran may take
-    longest, so they start before all others, in the order of the list.
-
     Returns:
-        The results of the cells that can't run here, by name; and the other cells, in the order to start them.
+        The results of the cells that can't run here, by name; and the other cells, in the order to start them: longest
+        first, by their last run. Cells that never ran may take longest, so they come before all others.
     """
-    known: dict[str, Result] = {}
-    start = []
+    known, start = {}, []
     for decision in decisions:
-        if decision.step is not Step.RUN:
-            continue
-        refusal = runner.preflight(decision.cell)
-        if refusal is None:
+        refusal = runner.preflight(decision.cell) if decision.step is Step.RUN else None
+        if refusal is not None:
+            known[decision.cell.name] = with_last_result(refusal, decision)
+            keep(refusal, folder)
+        elif decision.step is Step.RUN:
             start.append(decision)
-            continue
-        known[decision.cell.name] = with_last_result(refusal, decision)
-        keep(refusal, folder)
     return known, sorted(start, key=lambda decision: -(decision.last_s or float("inf")))
 
 
@@ -228,40 +223,12 @@ def with_last_result(refusal: Result, decision: Decision) -> Result:
     return replace(refusal, reason="{}; it {}".format(refusal.reason, decision.known.reason))
 
 
-# ---- In parallel ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Progress:
-    cell: Cell
-    phase: str
-    done: int
-    total: int
-    failed: int
-
-
-@dataclass(frozen=True)
-class Finished:
-    cell: Cell
-    result: Result | None
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Signal:
-    number: int
-
-
-Event = Progress | Finished | Signal
-
-
 @dataclass
 class Scheduler:
     """The cells that wait, the cells that run in parallel, and the results so far."""
 
     runner: Runner
     display: Display
-    events: "queue.SimpleQueue[Event]"
     jobs: int  # how many may run in parallel
     waiting: list[Decision]
     hashes: Hashes  # of the source, locks and images to be tested
@@ -270,34 +237,29 @@ class Scheduler:
     cancel: threading.Event = field(default_factory=threading.Event)
     signal: int | None = None
     error: str = ""
+    calls: "queue.SimpleQueue[Callable[[], None]]" = field(default_factory=queue.SimpleQueue)
 
     def run(self) -> None:
         """Run all cells. Return when none runs or waits."""
         while self.start_some() or self.running:
             try:
-                event = self.events.get(timeout=TICK_S)
+                call = self.calls.get(timeout=TICK_S)
             except queue.Empty:
-                self.display.tick()
-                continue
-            match event:
-                case Progress(cell, phase, done, total, failed):
-                    self.display.progress(cell, phase, done, total, failed)
-                case Finished(cell, result, error):
-                    self.finish(cell, result, error)
-                case Signal(number):
-                    self.interrupt(number)
+                call = self.display.tick
+            call()
+
+    def hear(self, number: int) -> None:
+        """Hear a signal. It is safe to put a call into the queue while a signal is handled."""
+        self.calls.put(partial(self.interrupt, number))
 
     def start_some(self) -> bool:
         """Start as many cells as may run now. Returns whether any was started."""
-        started = False
-        while len(self.running) < self.jobs:
-            decision = next((each for each in self.waiting if self.may_start(each.cell)), None)
-            if decision is None:
-                break
-            self.waiting.remove(decision)
-            self.start(decision.cell)
-            started = True
-        return started
+        before = len(self.waiting)
+        for decision in list(self.waiting):
+            if len(self.running) < self.jobs and self.may_start(decision.cell):
+                self.waiting.remove(decision)
+                self.start(decision.cell)
+        return len(self.waiting) < before
 
     def may_start(self, cell: Cell) -> bool:
         """Whether the cell may run beside those that run now. Only one cell uses an accelerator at a time.
@@ -307,37 +269,40 @@ class Scheduler:
         return cell.backend == "cpu" or all(other.backend != cell.backend for other in self.running.values())
 
     def start(self, cell: Cell) -> None:
-        """Run the cell in a new thread. The thread puts what happens into the queue."""
+        """Run the cell in a new thread."""
 
         def on_progress(phase: str, done: int, total: int, failed: int) -> None:
-            self.events.put(Progress(cell, phase, done, total, failed))
+            self.calls.put(partial(self.display.progress, cell, phase, done, total, failed))
 
         def work() -> None:
             try:
-                self.events.put(Finished(cell, self.runner.run(cell, on_progress, self.cancel)))
+                end = partial(self.finish, cell, self.runner.run(cell, on_progress, self.cancel))
             except OSError as error:
-                self.events.put(Finished(cell, None, explain_os_error(error)))
+                end = partial(self.fail, cell, explain_os_error(error))
             except BaseException:  # a bug of the harness: show the whole traceback
-                self.events.put(Finished(cell, None, safe(traceback.format_exc())))
+                end = partial(self.fail, cell, safe(traceback.format_exc()))
+            self.calls.put(end)
 
         self.running[cell.name] = cell
         self.display.started(cell)
         # A daemon thread: a cell that can't be stopped must not keep this process from ending.
         threading.Thread(target=work, name=cell.name, daemon=True).start()
 
-    def finish(self, cell: Cell, result: Result | None, error: str) -> None:
+    def finish(self, cell: Cell, result: Result) -> None:
         del self.running[cell.name]
-        if result is not None:
-            result = stale_if_changed(result, self.hashes[cell.name])
-            self.results[cell.name] = result
-            self.display.finished(cell, result)
-        elif not self.error:  # the first error ends the run: the other cells would most likely fail in the same way
+        self.results[cell.name] = result = stale_if_changed(result, self.hashes[cell.name])
+        self.display.finished(cell, result)
+
+    def fail(self, cell: Cell, error: str) -> None:
+        """End the run at the first error: the other cells would most likely fail in the same way."""
+        del self.running[cell.name]
+        if not self.error:
             self.error = "{}: {}".format(cell.name, error)
             self.stop("The run can't go on.")
 
     def interrupt(self, number: int) -> None:
-        """Handle a signal. The first one stops the cells, and the second one ends the run at once."""
-        if self.signal is not None:  # the second signal: end now. The processes of the cells end by themselves.
+        """The first signal stops the cells. The second ends the run at once: the cells' processes end by themselves."""
+        if self.signal is not None:
             self.running.clear()
             return
         self.signal = number
@@ -350,18 +315,14 @@ class Scheduler:
             self.display.say("{} Stopping {}.".format(why, ", ".join(self.running)))
 
 
-# ---- How many in parallel -------------------------------------------------------------------------------------------
-
-
 def default_jobs(cores: int | None = None, memory_mib: int | None = None) -> int:
     """How many cells to run in parallel: each gets two cores and `MEMORY_PER_CELL_MIB`."""
-    cores = capacity.cores() if cores is None else cores
-    memory_mib = capacity.memory_mib() if memory_mib is None else memory_mib
-    by_memory = cores if memory_mib is None else memory_mib // MEMORY_PER_CELL_MIB
-    return max(1, min(cores // 2, by_memory))
+    by_cores = (cores or capacity.cores()) // 2
+    memory_mib = memory_mib or capacity.memory_mib()
+    return max(1, by_cores if memory_mib is None else min(by_cores, memory_mib // MEMORY_PER_CELL_MIB))
 
 
 def max_parallel(cells: Sequence[Cell]) -> int:
     """How many of the cells may run at the same time: all on the CPU, and one on each kind of accelerator."""
-    on_cpu = sum(1 for cell in cells if cell.backend == "cpu")
-    return max(1, on_cpu + len({cell.backend for cell in cells} - {"cpu"}))
+    backends = [cell.backend for cell in cells]
+    return max(1, backends.count("cpu") + len(set(backends) - {"cpu"}))

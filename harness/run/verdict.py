@@ -9,6 +9,7 @@ from harness.locks.package_source import Source
 from harness.results import Outcome, Result, run_files
 from harness.rows import Cell
 from harness.run.environment import Environment
+from harness.system.outputs import decisive_line, explain, uncoloured
 
 # Exit statuses: two of pytest's, and that of docker/inside/proof_of_place.py.
 PASSED, NOTHING_COLLECTED, OUT_OF_PLACE = 0, 5, 70
@@ -74,54 +75,39 @@ def of_build(cell: Cell, output: str) -> Result:
 
     The source is at fault, so the cell failed. If the tools of the build can't be fetched, the cell is unavailable.
     """
-    if any(re.search(pattern, output, re.IGNORECASE) for pattern, _ in RULES):
-        return of_setup(cell, output, package_source.source_of_build())
-    decisive = [line.strip() for line in output.splitlines() if re.match(r"\s*(error|cause):", line)]
+    source = package_source.source_of_build()
+    if explain(output, RULES, **vars(source)) is not None:
+        return of_setup(cell, output, source)
+    causes = [line.strip() for line in output.splitlines() if re.match(r"\s*(error|cause):", line)]
     message = "its wheel could not be built: {}; the whole output is in results/{}.log"
-    reason = message.format(" ".join(decisive) or output.strip().splitlines()[-1], cell.name)
-    return Result.of(cell, Outcome.FAILED, reason)
+    return Result.of(cell, Outcome.FAILED, message.format(" ".join(causes) or decisive_line(output), cell.name))
 
 
 def of_setup(cell: Cell, output: str, source: Source | None = None) -> Result:
-    """The result of a cell that could not be set up.
+    """The result of a cell that could not be set up, with the cause in the output and the next move.
 
     Args:
         output: The output of the command that failed.
         source: The file that names the packages. By default it is the cell's lock.
     """
-    reason = why_no_setup(output, source or package_source.source_of(cell))
+    output = uncoloured(output)
+    reason = explain(output, RULES, **vars(source or package_source.source_of(cell)))
+    if reason is None:
+        last = decisive_line(output) or "the output above, or in the log, says why"
+        reason = "it could not be set up: {}".format(last)
     return Result.of(cell, Outcome.UNAVAILABLE, reason)
-
-
-def why_no_setup(output: str, source: Source) -> str:
-    """One line with the cause in the output, and the next move."""
-    output = re.sub(r"\x1b\[[\d;]*m", "", output)
-    for pattern, message in RULES:
-        found = re.search(pattern, output, re.IGNORECASE)
-        if found:
-            line = " ".join(found[0].split())
-            return message.format(line=line, **vars(source))
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("error:")]
-    last = (errors or lines or ["the output above, or in the log, says why"])[-1]
-    return "it could not be set up: {}".format(last)
 
 
 NETWORK = "a download failed: {line}; check the network and the index, and run it again"
 
-# Errors of uv and of the system, with the message for each. An output may match several patterns, and the first one
-# wins. So the pattern of a cause comes before those of its effects.
-RULES = (
-    (r"no space left on device|disk quota exceeded", "{line}: free some space on the disk, and run it again"),
-    (
-        r"hash mismatch for .*",
-        "{line}: the file on the index has another hash than in {file}, or that file was edited; {cure}",
+# Errors of uv and of the system, as `harness.system.outputs` reads them.
+RULES = {
+    r"no space left on device|disk quota exceeded": "{line}: free some space on the disk, and run it again",
+    r"hash mismatch for .*": (
+        "{line}: the file on the index has another hash than in {file}, or that file was edited; {cure}"
     ),
-    (
-        r"in `--require-hashes` mode.*|couldn't parse requirement.*",
-        "{file}: {line}; {cure}",
-    ),
-    (r"failed to lookup address.*|connection refused.*|timed out.*|network is unreachable.*", NETWORK),
-    (r"failed to fetch.*|request failed.*|error sending request.*", NETWORK),
-    (r"because .*(there (is|are) no|was not found).*", "{line} {lost}"),
-)
+    r"in `--require-hashes` mode.*|couldn't parse requirement.*": "{file}: {line}; {cure}",
+    r"failed to lookup address.*|connection refused.*|timed out.*|network is unreachable.*": NETWORK,
+    r"failed to fetch.*|request failed.*|error sending request.*": NETWORK,
+    r"because .*(there (is|are) no|was not found).*": "{line} {lost}",
+}
