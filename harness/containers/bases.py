@@ -54,17 +54,15 @@ def lock(
     """Write the digests of the base images of all cells. A digest that is in the file already is kept."""
     known, found = _known(path), {}
     for base in sorted({base for cell in cells for base in base_images(cell)} - {NO_IMAGE}):
-        if base not in known:
-            try:
-                answer = ask("buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}", base)
-            except DockerError as error:
-                say("{}: only the tag is used. Its digest can't be found: {}".format(base, error))
-                continue
-            if not re.fullmatch("sha256:[0-9a-f]{64}", answer):
-                say("{}: only the tag is used, because docker's answer is not a digest: {}".format(base, answer))
-                continue
-            known[base] = answer
-        found[base] = known[base]
+        try:
+            digest = known.get(base) or ask("buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}", base)
+        except DockerError as error:
+            say("{}: only the tag is used. Its digest can't be found: {}".format(base, error))
+            continue
+        if re.fullmatch("sha256:[0-9a-f]{64}", digest):
+            found[base] = digest
+        else:
+            say("{}: only the tag is used, because docker's answer is not a digest: {}".format(base, digest))
     lines = ["{} = {}\n".format(json.dumps(base), json.dumps(found[base])) for base in sorted(found)]
     if lines or path.exists():
         write_whole(path, HEADER + "".join(lines))

@@ -4,15 +4,15 @@ No folder of this machine is mounted, so the engine may be on another machine. E
 see `engine.remove_at_end`.
 """
 
-import contextlib
 import datetime
 import functools
+import io
 import json
 import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -48,13 +48,10 @@ def hashes_of(cells: Iterable[Cell], source: Path = ROOT) -> dict[str, dict[str,
 
 def identity(cell: Cell) -> dict[str, str]:
     """Name the device that a container gets. See `hardware.identity`."""
-    if cell.backend == "cpu":
-        return {}
     try:
-        if engine.is_local():
+        if cell.backend == "cpu" or engine.is_local():
             return hardware.identity(cell)
-        with open(os.devnull, "wb") as log:
-            return hardware.identity(cell, devices.seen(cell, log, threading.Event()))
+        return hardware.identity(cell, devices.seen(cell, io.BytesIO(), threading.Event()))
     except DockerError:
         return {"device": ""}
 
@@ -67,9 +64,9 @@ def recipe(cell: Cell, source: Path = ROOT) -> str:
     build_args = image.build_args(cell, today=datetime.date.min, source=source)
     for changing in ("HARNESS", "LOCK"):
         del build_args[changing]
-    made_by = [image.dockerfile(cell, source), fingerprint.home_of(source) / fingerprint.BUILDERS]
-    made_by += [source / file for file in [rows.project().build_constraints] if file]
-    files = [(file.name, file.read_bytes()) for file in made_by]
+    read = [image.dockerfile(cell, source), fingerprint.home_of(source) / fingerprint.BUILDERS]
+    read += [source / file for file in [rows.project().build_constraints] if file]
+    files = [(file.name, file.read_bytes()) for file in read]
     return hashing.digest([("arguments", json.dumps(build_args, sort_keys=True).encode()), *files])
 
 
@@ -93,12 +90,8 @@ def prepare_engine() -> None:
 
 
 def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder: Path = RESULTS) -> Result:
-    """Run the cell and write its result. If `cancel` is set meanwhile, stop and write no result.
-
-    Raises:
-        OSError: The log or the result can't be written.
-    """
-    started = Started()
+    """Run the cell and write its result, as `scheduler.Runner` says."""
+    started, set_up_s = Started(), None
     now: dict[str, str] = {}
     try:
         with new_log(cell, folder) as log, tempfile.TemporaryDirectory(prefix="harness-") as scratch:
@@ -116,7 +109,7 @@ def run(cell: Cell, on_progress: OnProgress, cancel: threading.Event, *, folder:
     except engine.Interrupted:
         return Result.of(cell, Outcome.NOT_RUN, "it was interrupted", where="container")
     except DockerError as error:
-        result, set_up_s = Result.of(cell, error.outcome, str(error), where="container"), None
+        result = Result.of(cell, error.outcome, str(error), where="container")
     result = started.complete(result, now, set_up_s)
     keep(result, folder)
     return result
@@ -130,17 +123,8 @@ def new_log(cell: Cell, folder: Path) -> BinaryIO:
     return path.open("wb")
 
 
-# ---- The three steps -------------------------------------------------------------------------------------------------
-
-
 def build(cell: Cell, log: BinaryIO, cancel: threading.Event, source: Path = ROOT) -> str:
     """Build the image of the cell and return its id. The engine takes from its cache what hasn't changed.
-
-    Args:
-        cell: The cell.
-        log: Where docker's output goes.
-        cancel: When it is set, the build is stopped.
-        source: A snapshot of the source, or the checkout.
 
     Raises:
         Interrupted: `cancel` was set.
@@ -191,12 +175,15 @@ def test(
         """Return the result, which names the options, and the exit status."""
         every = (*options, *devices.NO_PROXIES, *devices.passed_on())
         command = ("python", "-m", "pytest", *pytest_arguments(image.INSIDE))
-        with engine.container(image_id, *command, options=every, log=log, cancel=cancel) as name:
+        with (
+            engine.container(image_id, *command, options=every, log=log, cancel=cancel) as name,
+            tempfile.TemporaryDirectory(prefix="harness-") as scratch,
+        ):
             status = engine.execute(name, log, cancel, Progress(name, on_progress).ask).status
             try:
-                with copied_results(name) as place:
-                    result = verdict.of_run(host.preferred(cell), place, status)
-                    run_files.keep_junit(place.junit, folder / (cell.name + ".xml"))
+                place = copy_results(name, Path(scratch))
+                result = verdict.of_run(host.preferred(cell), place, status)
+                run_files.keep_junit(place.junit, folder / (cell.name + ".xml"))
             except run_files.Unusable as error:
                 result = verdict.of_unusable(cell, error)
         return replace(result, where="container", evidence={**result.evidence, "options": [*options]}), status
@@ -223,21 +210,17 @@ def secrets(scratch: Path, env: Mapping[str, str] = os.environ) -> list[str]:
     return ["--secret=id={},src={}".format(name, path) for name, path in files.items() if path.is_file()]
 
 
-@contextlib.contextmanager
-def copied_results(name: str) -> Iterator[Environment]:
-    """Copy what the run left in the container to a temporary folder of this machine.
+def copy_results(name: str, folder: Path) -> Environment:
+    """Copy what the run left in the container to a folder of this machine.
 
     Raises:
         Unusable: The container holds files that a run doesn't leave.
         DockerError: The engine doesn't give the files.
     """
-    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-        folder = Path(scratch)
-        # Take them as an archive. If docker wrote the files itself, it would create the links among them too.
-        engine.receive(
-            "cp", "{}:{}".format(name, image.INSIDE.folder), "-", take=lambda it: run_files.unpack(it, folder)
-        )
-        yield Environment(folder)
+    # Take them as an archive. If docker wrote the files itself, it would create the links among them too.
+    source = "{}:{}".format(name, image.INSIDE.folder)
+    engine.receive("cp", source, "-", take=lambda archive: run_files.unpack(archive, folder))
+    return Environment(folder)
 
 
 @dataclass
@@ -252,12 +235,11 @@ class Progress:
         if time.monotonic() - self.asked < PROGRESS_EVERY_S:
             return
         try:
-            counts = run_files.progress(
-                engine.ask("exec", self.name, "sh", "-c", READ_PROGRESS, str(image.INSIDE.progress))
-            )
+            said = engine.ask("exec", self.name, "sh", "-c", READ_PROGRESS, str(image.INSIDE.progress))
         except DockerError:  # the tests haven't begun, or have just ended
             return
         finally:
             self.asked = time.monotonic()
+        counts = run_files.progress(said)
         if counts is not None:
             self.on_progress("tests", *counts)

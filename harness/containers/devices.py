@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from harness.containers import engine, image
+from harness.containers import engine
+from harness.containers.bases import base_images, pinned
 from harness.containers.docker_errors import DockerError, understand
 from harness.results import Result
 from harness.rows import Cell
@@ -123,10 +124,9 @@ def _container_runner(cell: Cell, options: Sequence[str], log: BinaryIO, cancel:
     """Return a function that runs a command in a container with these options."""
 
     def run(*command: str) -> engine.Completed:
-        created = engine.container(
-            image.bases(cell)[0], *command, options=(*options, *passed_on()), log=log, cancel=cancel
-        )
-        with created as name:
+        base = pinned(base_images(cell)[0])
+        every = (*options, *passed_on())
+        with engine.container(base, *command, options=every, log=log, cancel=cancel) as name:
             return engine.execute(name, log, cancel)
 
     return run

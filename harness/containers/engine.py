@@ -161,13 +161,7 @@ def follow(
     """Run a docker command that takes long. Each line of its output goes to the log at once.
 
     The output comes through a pipe. If this process is killed, the pipe breaks, and docker ends when it next prints
-    something. The build ends with it.
-
-    Args:
-        arguments: The arguments of docker.
-        log: Where the output goes.
-        cancel: When it is set, the command is stopped.
-        meanwhile: Called now and then while the command runs.
+    something. The build ends with it. `meanwhile` is called now and then while the command runs.
 
     Raises:
         Interrupted: `cancel` was set.
@@ -211,9 +205,6 @@ def follow(
     return Completed(process.returncode, b"".join(output).decode("utf-8", "replace"))
 
 
-# ---- Containers ------------------------------------------------------------------------------------------------------
-
-
 def new_name() -> str:
     """A name for a container that no other container has."""
     return "harness-" + uuid.uuid4().hex[:12]
@@ -253,7 +244,7 @@ def execute(
     """Start a container, and wait until it ends.
 
     Returns:
-        The exit status of its command, or the negative number of the signal that killed it; and the output.
+        The exit status of its command, or the negative number of the signal that killed it, and the output.
 
     Raises:
         Interrupted: `cancel` was set.
@@ -280,24 +271,17 @@ def remove_leftovers() -> None:
         ask("rm", "--force", *found)
 
 
-# ---- Images ----------------------------------------------------------------------------------------------------------
-
-
 def remove_replaced(label: str) -> None:
     """Remove the images of this checkout that have the label and have lost their name to a newer image.
 
     An image that a container still uses stays. Errors are ignored.
     """
     with contextlib.suppress(DockerError):
-        filters = [
-            "--filter={}".format(each) for each in ("dangling=true", "label=" + checkout_label(), "label=" + label)
-        ]
+        wanted = ("dangling=true", "label=" + checkout_label(), "label=" + label)
+        filters = ["--filter=" + each for each in wanted]
         for image in ask("image", "ls", "--quiet", "--no-trunc", *filters).split():
             with contextlib.suppress(DockerError):
                 ask("image", "rm", image)
-
-
-# ---- Which checkout made them ----------------------------------------------------------------------------------------
 
 
 def checkout_label() -> str:

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from harness.containers.bases import base_images, pinned
@@ -17,9 +17,6 @@ from harness.system.paths import ROOT
 
 # The packages that come from JAX's own index, if the cell has one.
 JAX = r"(jax|jaxlib|libtpu|jax-cuda\d+-[\w-]+)(?![\w-])"
-
-Call = Callable[..., "subprocess.CompletedProcess[str]"]
-
 
 # The paths in an image. The results are in a folder of their own, to be copied out. All else is outside of it.
 INSIDE = Environment(Path("/results"), suite=Path("/suite"), plugins=Path("/plugins"))
@@ -44,7 +41,7 @@ def build_args(
         today: The day. A floating cell is installed again each day.
         source: A snapshot of the source, or the checkout.
     """
-    base, toolkit = bases(cell)
+    base, toolkit = map(pinned, base_images(cell))
     tested = project()
     first = ""
     if not cell.floating:
@@ -84,17 +81,10 @@ def existing(parts: Iterable[str], source: Path) -> str:
     return " ".join(part for part in parts if (source / part).exists())
 
 
-def bases(cell: Cell) -> tuple[str, str]:
-    """The base image, and the image that CUDA is copied from, each with its digest. See harness.bases."""
-    base, toolkit = base_images(cell)
-    return pinned(base), pinned(toolkit)
-
-
-def revision(call: Call = subprocess.run, root: Path = ROOT) -> str:
+def revision(root: Path = ROOT) -> str:
     """The commit, with `-dirty` if files have changed since. It is empty without git or without a repository."""
     command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
-        done = call(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
-    except OSError:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

@@ -517,8 +517,7 @@ def test_real_container(real, tmp_path):
             assert engine.execute(name, log, never) == engine.Completed(7, "said\n")
         with engine.container(real, *command, log=log, cancel=never) as name:
             engine.execute(name, log, never)
-            with container.copied_results(name) as place:
-                assert place.report.read_text() == "{}\n"
+            assert container.copy_results(name, tmp_path).report.read_text() == "{}\n"
     assert not exists(name)
 
 

@@ -183,15 +183,15 @@ def test_cuda_and_python_come_from_different_images():
     assert image.build_args(newest("cuda"))["TOOLKIT"] == "scratch"
 
 
-def test_revision(tmp_path):
+def test_revision(tmp_path, monkeypatch):
     def git(*words):
         options = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
         subprocess.run(["git", *options, *words], cwd=tmp_path, check=True, capture_output=True)
 
-    def no_git(command, **options):
-        raise FileNotFoundError(command[0])
-
-    assert image.revision(root=tmp_path) == "" == image.revision(call=no_git)
+    with monkeypatch.context() as without_git:
+        without_git.setenv("PATH", "/nowhere")
+        assert image.revision() == ""
+    assert image.revision(root=tmp_path) == ""
     git("init")
     (tmp_path / "file").write_text("one")
     git("add", "file")
