@@ -6,6 +6,7 @@ command again, in an environment that names the root.
 """
 
 import argparse
+import functools
 import json
 import os
 import sys
@@ -57,6 +58,13 @@ but they don't change the exit status.
 INIT_EPILOG = """\
 It reads pyproject.toml, or the PKG-INFO of a source distribution. If only a build of the project says what it requires,
 it is built. Then: `doctor` shows which cells can run here, `lock` resolves their packages, and `run` runs them.
+"""
+WRITTEN = """\
+{path} is written. Read it, and correct it where it guesses. Then:
+  {program} doctor    which cells can run here
+  {program} lock      resolve the packages of each cell
+  {program} run       run the cells of a pull request
+Commit matrix.toml and the folder locks. Add .tox and results to .gitignore.
 """
 HERE_EPILOG = "This is for a machine without a Docker engine and a package index. It needs only what the suite needs."
 
@@ -125,8 +133,8 @@ def image_arguments(parser: argparse.ArgumentParser) -> None:
 
 def init_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    folder = "the folder of the project; default: the current folder"
-    add("folder", nargs="?", metavar="FOLDER", type=Path, default=Path(), help=folder)
+    folder = "the folder of the project; default: the one of --project, or else the current folder"
+    add("folder", nargs="?", metavar="FOLDER", type=Path, help=folder)
     add("--force", action="store_true", help="replace the matrix.toml that is there")
     add("--package", default="", metavar="NAME", help="the package to test, if there are several")
     tests = "a folder or a file of tests, below FOLDER; default: they are searched"
@@ -245,8 +253,8 @@ def init(options: argparse.Namespace) -> int:
     """Write the matrix.toml of another project from what is found in its folder."""
     from harness.init import matrix_text
 
-    path = matrix_text.init(options.folder.resolve(), options.force, options.package, options.tests)
-    print("{} is written. Read it, and correct it where it guesses.".format(path))
+    root = (options.folder or Path(os.environ.get(PROJECT, "."))).resolve()
+    print(WRITTEN.format(path=matrix_text.init(root, options.force, options.package, options.tests), program=PROGRAM))
     return 0
 
 
@@ -449,11 +457,11 @@ def start(argv: Sequence[str]) -> int:
         isolation.isolate()
         signals.as_ctrl_c()
     if "project" in options:
-        options.argv, options.function = argv, start_again
+        options.function = functools.partial(start_again, argv=argv, command=options.function)
     return do(options)
 
 
-def start_again(options: argparse.Namespace) -> int:
+def start_again(options: argparse.Namespace, argv: Sequence[str], command: Command) -> int:
     """Start the command again, for the project that `--project` names.
 
     Raises:
@@ -463,7 +471,8 @@ def start_again(options: argparse.Namespace) -> int:
     if options.project.startswith(ON_THE_INDEX):
         from harness.locks import source_release
 
-        root = source_release.obtain(options.project.removeprefix(ON_THE_INDEX))
+        name = options.project.removeprefix(ON_THE_INDEX)
+        root = source_release.unpacked(name) if command is init else source_release.obtain(name)
     else:
         root = Path(options.project).expanduser().resolve()
         if not root.is_dir():
@@ -471,7 +480,7 @@ def start_again(options: argparse.Namespace) -> int:
             raise WrongUsage(message.format(root, ON_THE_INDEX))
     os.environ[PROJECT] = str(root)
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, str(HOME / "harness"), *without_project(options.argv)])
+    os.execv(sys.executable, [sys.executable, str(HOME / "harness"), *without_project(argv)])
 
 
 def without_project(argv: Sequence[str]) -> list[str]:

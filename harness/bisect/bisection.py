@@ -19,7 +19,7 @@ from harness.source import fingerprint, snapshot, suite, wheel
 from harness.system import interpreters
 from harness.system.errors import CannotGoOn, WrongUsage
 from harness.system.paths import RESULTS, ROOT, WORK
-from harness.system.program import typed
+from harness.system.program import GET_TOOLS, typed
 from harness.system.run_lock import hold_lock
 from harness.system.uv import uv_path
 
@@ -41,7 +41,7 @@ def run(given: Sequence[str], good: str, bad: str, python: str | None, forget: b
     what = plan(found, cells, good, bad, python, pythons)
     uv = uv_path()
     if uv is None:
-        raise CannotGoOn("There is no uv here. Install the tools: pip install -r harness/requirements.lock")
+        raise CannotGoOn("There is no uv here. {}.".format(GET_TOOLS))
     folder = WORK / "bisect"
     with hold_lock(folder / "lock"):
         source = snapshot.take(folder / "source", cells[0])

@@ -75,6 +75,11 @@ def find(
     )
 
 
+def typed_init(root: Path, *options: str) -> str:
+    """The command `init` for the project below `root`, as a user of the current folder types it."""
+    return typed("init", *([] if root == Path.cwd() else [str(root)]), *options)
+
+
 # ---- The package -----------------------------------------------------------------------------------------------------
 
 
@@ -92,7 +97,7 @@ def find_package(root: Path, name: str, package: str) -> Path:
     if len(same or folders) == 1:
         return (same or folders)[0]
     message = "Which package of {} is tested? It has: {}. Name one: {}"
-    raise WrongUsage(message.format(root, listed, typed("init", "--package", "NAME")))
+    raise WrongUsage(message.format(root, listed, typed_init(root, "--package", "NAME")))
 
 
 def packages(root: Path) -> Iterator[Path]:
@@ -144,7 +149,7 @@ def find_tests(root: Path, source: Path) -> list[Path]:
         "elsewhere, name their folder: {}. Some source distributions leave their "
         "tests out. Then use a checkout of the project."
     )
-    raise WrongUsage(message.format(root, source.relative_to(root), typed("init", "--tests", "FOLDER")))
+    raise WrongUsage(message.format(root, source.relative_to(root), typed_init(root, "--tests", "FOLDER")))
 
 
 def check_exists(root: Path, name: str) -> Path:

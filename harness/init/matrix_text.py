@@ -18,6 +18,7 @@ from harness.init.requirements import Requirements
 from harness.locks import index
 from harness.locks.index import IndexUnreachable
 from harness.rows import matrix_file
+from harness.rows.required import OF_JAX
 from harness.system.errors import WrongUsage
 from harness.system.files import write_whole
 from harness.system.paths import MATRIX_NAME
@@ -55,7 +56,7 @@ def init(
     """
     path = root / MATRIX_NAME
     if path.exists() and not force:
-        raise WrongUsage("{} is there already. To replace it: {}".format(path, typed("init", "--force")))
+        raise WrongUsage("{} is there already. To replace it: {}".format(path, layout.typed_init(root, "--force")))
     if not root.is_dir():
         raise WrongUsage("There is no folder {}.".format(root))
     found = requirements.find(root, run)
@@ -65,7 +66,7 @@ def init(
     claimed = requirements.claim(required)
     rows, notes = choice.choose(known, claimed, found.about.requires_python)
     if claimed is None:
-        notes.insert(0, without_jax(found))
+        notes.insert(0, "It doesn't require JAX itself. Each cell installs JAX all the same.")
     oldest = min(day for day in (known.release[row.jax].as_of for row in rows) if day is not None)
     later: Mapping[str, datetime.date] = {}
     try:
@@ -76,18 +77,8 @@ def init(
     return path
 
 
-def without_jax(found: Requirements) -> str:
-    also = [name for name, lines in (found.about.extras or {}).items() if any(is_jax(line) for line in lines)]
-    message = "It doesn't require JAX itself. Each cell installs JAX all the same."
-    return message + (" Its extra `{}` does: add that to `extras`.".format(also[0]) if also else "")
-
-
-def is_jax(line: str) -> bool:
-    return canonical(Requirement(line).name) == "jax"
-
-
 def claims(required: Iterable[Requirement], found: Requirements) -> str:
-    lines = dict.fromkeys(str(one) for one in required if canonical(one.name) in ("jax", "jaxlib"))
+    lines = dict.fromkeys(str(one) for one in required if canonical(one.name) in OF_JAX)
     claimed = [*lines] or ["no JAX"]
     if found.about.requires_python:
         claimed.append("Python {}".format(found.about.requires_python))

@@ -1,5 +1,6 @@
 """Find what a project requires, and which of its extras, groups and files its tests need."""
 
+import os
 import re
 import subprocess
 import tempfile
@@ -15,7 +16,10 @@ from packaging.utils import canonicalize_name as canonical
 
 from harness.rows import metadata, read_toml
 from harness.rows.metadata import Metadata
+from harness.rows.required import OF_JAX
+from harness.source import fingerprint, hashing, suite, wheel
 from harness.system.errors import CannotGoOn, WrongUsage
+from harness.system.program import GET_TOOLS
 from harness.system.uv import uv_path
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -63,10 +67,22 @@ def find(root: Path, run: Run = subprocess.run) -> Requirements:
         files, lines = tuple(files_of_tests(root, form)), tuple(poetry(tables, form))
         if extras or groups or files or lines:
             break
+    found = Requirements(about, told_by, extras, groups, files, lines)
+    if claim(found.all(root)) is None:
+        found = replace(found, extras=extras + extra_with_jax(about))
     if told_by == BUILD:  # the harness doesn't build it each time
-        lines += tuple(map(str, about.required(extras)))
-        about, extras = replace(about, dependencies=(), extras={}), ()
-    return Requirements(about, told_by, extras, groups, files, lines)
+        more = tuple(map(str, about.required(found.extras)))
+        return replace(found, about=replace(about, dependencies=(), extras={}), extras=(), lines=lines + more)
+    return found
+
+
+def extra_with_jax(about: Metadata) -> tuple[str, ...]:
+    """The extra with JAX of a project that leaves the choice to its users. Those with JAX for a GPU don't count."""
+    for name in about.extras or ():
+        of_jax = [one for one in about.required([name]) if canonical(one.name) in OF_JAX]
+        if of_jax and all(one.extras <= {"cpu"} for one in of_jax):
+            return (name,)
+    return ()
 
 
 def chosen(named: Mapping[str, Any], form: "re.Pattern[str]") -> tuple[str, ...]:
@@ -119,26 +135,29 @@ def poetry_bounds(text: str) -> str:
 
 
 def built(root: Path, run: Run) -> Metadata:
-    """The metadata of the wheel. Its backend builds it, in an environment of its own.
+    """The metadata of the wheel. Its backend builds it, from a copy, because some backends write beside the source.
 
     Raises:
         CannotGoOn: It can't be built.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        command = [uv_path() or "uv", "build", "--quiet", "--wheel", "--out-dir", folder, str(root)]
+    with tempfile.TemporaryDirectory() as scratch:
+        copy, folder = Path(scratch, root.name), Path(scratch, "made")
+        suite.add_files(hashing.files_below(root, ["."], fingerprint.NOT_SOURCE), root, copy)
+        command = [uv_path() or "uv", "build", "--quiet", "--wheel", "--out-dir", str(folder), str(copy)]
+        env = {**os.environ, **wheel.version_of_tag(root)}
         try:
-            done = run(command, capture_output=True, text=True, check=False)
+            done = run(command, env=env, capture_output=True, text=True, check=False)
         except OSError as error:
-            raise CannotGoOn("There is no uv here: {}. Install it: pip install uv".format(error)) from error
-        wheels = list(Path(folder).glob("*.whl"))
+            raise CannotGoOn("There is no uv here: {}. {}.".format(error, GET_TOOLS)) from error
+        wheels = list(folder.glob("*.whl"))
         if done.returncode != 0 or not wheels:
-            message = "Only a build says what this project requires, and it fails. Make it work:\n  {}\n{}"
-            raise CannotGoOn(message.format(" ".join(command), done.stderr.strip()))
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
-            file = Path(folder, "METADATA")
-            file.write_bytes(wheel.read(name))
-        found = metadata.of_core(file)
+            message = (
+                "Only a build says what this project requires, and it fails. Make it work:\n  uv build --wheel {}\n{}"
+            )
+            raise CannotGoOn(message.format(root, done.stderr.strip()))
+        with zipfile.ZipFile(wheels[0]) as opened:
+            (name,) = [name for name in opened.namelist() if name.endswith(".dist-info/METADATA")]
+            found = metadata.of_core(Path(opened.extract(name, scratch)))
         assert found is not None
         return found
 

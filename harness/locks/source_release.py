@@ -19,12 +19,29 @@ from packaging.version import Version
 from harness.locks import index
 from harness.system.errors import CannotGoOn, WrongUsage
 from harness.system.paths import HOME, MATRIX_NAME
+from harness.system.program import typed
 
 MAX_BYTES = 2**30  # of a distribution
 
 
 def obtain(name: str, opener: index.Opener = urllib.request.urlopen, cache: Path | None = None) -> Path:
     """The folder of a release: its source distribution, and a matrix.toml that `init` writes.
+
+    Raises:
+        WrongUsage: The index has no such release, or `init` can't write a matrix.toml for it.
+        CannotGoOn: It can't be downloaded, or its archive can't be used.
+    """
+    folder = unpacked(name, opener, cache)
+    if not (folder / MATRIX_NAME).is_file():
+        subprocess.run([sys.executable, str(HOME / "harness"), "init", str(folder)], check=False)
+    if not (folder / MATRIX_NAME).is_file():
+        message = "`init` couldn't write {}: see above. Write it, or give `init` options: {}"
+        raise WrongUsage(message.format(folder / MATRIX_NAME, typed("--project", "pypi:" + name, "init", "--help")))
+    return folder
+
+
+def unpacked(name: str, opener: index.Opener = urllib.request.urlopen, cache: Path | None = None) -> Path:
+    """The folder with the source distribution of a release.
 
     Results, locks and environments are in this folder too. So it isn't replaced if it is there already.
 
@@ -45,11 +62,6 @@ def obtain(name: str, opener: index.Opener = urllib.request.urlopen, cache: Path
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder.parent) as scratch:
             archive = download(project, file, Path(scratch), opener)
             os.replace(unpack(archive, Path(scratch, "unpacked")), folder)
-    if not (folder / MATRIX_NAME).is_file():
-        subprocess.run([sys.executable, str(HOME / "harness"), "init", str(folder)], check=False)
-    if not (folder / MATRIX_NAME).is_file():
-        message = "There is no {0} in {1}, and `init` couldn't write one: see above. Write one there, and run it again."
-        raise WrongUsage(message.format(MATRIX_NAME, folder))
     return folder
 
 

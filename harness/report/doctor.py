@@ -30,7 +30,7 @@ from harness.run.hardware import Hardware
 from harness.system import interpreters
 from harness.system.interpreters import Interpreter
 from harness.system.paths import LOCKS, ROOT
-from harness.system.program import typed
+from harness.system.program import GET_TOOLS, typed
 from harness.system.safe_text import redact, safe
 from harness.system.uv import uv_path
 
@@ -98,12 +98,11 @@ def pythons(cells: Sequence[Cell], find: Find) -> Iterator[Line]:
 
 
 def tools(uv: str | None) -> Iterator[Line]:
-    cure = "pip install -r harness/requirements.lock"
-    yield Line("uv", uv is not None, uv or "not here; it makes the environments: " + cure)
+    yield Line("uv", uv is not None, uv or "not here; it makes the environments. {}".format(GET_TOOLS))
     try:
         yield Line("tox", True, version("tox"))
     except PackageNotFoundError:
-        yield Line("tox", False, "not here; it runs the cells: " + cure)
+        yield Line("tox", False, "not here; it runs the cells. {}".format(GET_TOOLS))
 
 
 def containers(check: Callable[[], str]) -> Iterator[Line]:

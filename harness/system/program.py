@@ -3,7 +3,9 @@
 from harness.system.paths import HOME
 
 # The wheel keeps the files of the harness in the package `jax_matrix`; see harness/hatch_build.py.
-PROGRAM = "jax-matrix" if HOME.name == "jax_matrix" else "python -m harness"
+INSTALLED = HOME.name == "jax_matrix"
+PROGRAM = "jax-matrix" if INSTALLED else "python -m harness"
+GET_TOOLS = "Install jax-matrix again" if INSTALLED else "Install the tools: pip install -r harness/requirements.lock"
 
 
 def typed(*words: str) -> str:

@@ -234,6 +234,8 @@ def test_requirements_that_only_a_build_knows_are_written_down(init, tmp_path, f
 
     def run(command, **options):
         folder = Path(command[command.index("--out-dir") + 1])
+        folder.mkdir()
+        (Path(command[-1]) / "build").mkdir()  # as setuptools does
         with zipfile.ZipFile(folder / "some_thing-1.0-py3-none-any.whl", "w") as wheel:
             wheel.writestr("some_thing-1.0.dist-info/METADATA", built)
         return subprocess.CompletedProcess(command, 0, "", "")
@@ -242,12 +244,28 @@ def test_requirements_that_only_a_build_knows_are_written_down(init, tmp_path, f
     assert project.requires == ("jax>=0.5", "attrs")
     assert "Only its build knows" in text and "It claims jax>=0.5 (a build of the project)." in text
     assert [cell.jax for cell in rows.load(tmp_path / "matrix.toml")][0] == "0.5.0"
+    assert not (tmp_path / "build").exists()
 
     def broken(command, **options):
         return subprocess.CompletedProcess(command, 2, "", "no compiler")
 
-    with pytest.raises(CannotGoOn, match="it fails. Make it work:\n.*uv build.*\nno compiler"):
+    with pytest.raises(
+        CannotGoOn, match="it fails. Make it work:\n  uv build --wheel {}\nno compiler".format(tmp_path)
+    ):
         init({}, run=broken, force=True)
+
+
+def test_a_project_that_leaves_jax_to_an_extra(init, tmp_path):
+    """Cells have that extra, and its bounds choose the rows. One for a GPU is none of the CPU."""
+    without = PYPROJECT.replace('"jax>=0.4.34", ', "")
+    extras = '[project.optional-dependencies]\ncuda = ["jax[cuda12]>=0.6"]\njax = ["jax>=0.5.1", "jaxlib"]\n'
+    text, project = init({**FLAT, "pyproject.toml": without + extras})
+    assert project.extras == ("jax",) and "It claims jax>=0.5.1, jaxlib, Python" in text
+    assert [cell.jax for cell in rows.load(tmp_path / "matrix.toml")][0] == "0.5.1"
+    text, project = init({"pyproject.toml": without + extras.partition("jax = ")[0]}, force=True)
+    assert project.extras == () and "It doesn't require JAX itself." in text
+    tested = '[dependency-groups]\ntest = ["jax"]\n'
+    assert init({"pyproject.toml": without + extras + tested}, force=True)[1].extras == ()
 
 
 def test_the_groups_of_poetry(init):
@@ -398,8 +416,6 @@ def test_a_project_without_jax_is_said(init):
     plain = PYPROJECT.replace('"jax>=0.4.34", ', "")
     text, _ = init({**FLAT, "pyproject.toml": plain})
     assert "It doesn't require JAX itself." in text and "It claims no JAX" in text
-    text, _ = init({"pyproject.toml": plain + '[project.optional-dependencies]\ngpu = ["jax[cuda12]"]\n'}, force=True)
-    assert "Its extra `gpu` does: add that to `extras`." in text
 
 
 # The command

@@ -64,6 +64,31 @@ def test_each_way_to_name_the_project(project):
         assert (done.returncode, done.stdout, done.stderr) == (0, CELL + "\n", "")
 
 
+def test_init_writes_the_matrix_of_the_named_project(project, tmp_path):
+    """It isn't that of the current folder, and the messages name the folder."""
+    (project / "pyproject.toml").write_text("[project]\nname = 'tiny'\ndependencies = ['jax>=0.5']\n")
+    (project / "tiny.py").touch()
+    words = (str(paths.HOME / "harness"), "--project", "tiny", "init", "--force")
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 2 and "harness init {} --tests FOLDER".format(project) in done.stderr
+    (project / "tests" / "test_x.py").touch()
+    done = run(*words, cwd=tmp_path)
+    assert done.stdout.startswith("{} is written.".format(project / "matrix.toml")) and done.returncode == 0
+    assert (project / "matrix.toml").read_text() != MATRIX and not (tmp_path / "matrix.toml").exists()
+
+
+@pytest.mark.parametrize(("command", "step"), [("init", "unpacked"), ("list", "obtain")])
+def test_a_release_on_the_index_needs_no_matrix_for_init(monkeypatch, tmp_path, command, step):
+    monkeypatch.setattr(source_release, step, lambda name: tmp_path / name)
+    started = []
+    monkeypatch.setattr(command_line.os, "execv", lambda program, words: started.append(words[-1]))
+    monkeypatch.setenv(paths.PROJECT, "")
+    words = ["--project", "pypi:tiny==1.0", command]
+    options = command_line.parse(words)
+    command_line.start_again(options, words, options.function)
+    assert (started, os.environ[paths.PROJECT]) == ([command], str(tmp_path / "tiny==1.0"))
+
+
 def test_a_folder_that_is_not_there_is_wrong_usage(tmp_path):
     done = run(str(paths.HOME / "harness"), "--project", "nowhere", "list", cwd=tmp_path)
     assert done.returncode == 2 and "There is no folder {}/nowhere".format(tmp_path) in done.stderr
@@ -181,7 +206,9 @@ def test_init_writes_the_matrix_that_a_release_lacks(tmp_path, monkeypatch):
     opener = FakeIndex({"tiny-1.0.tar.gz": archive({"tiny-1.0/setup.py": b""})})
     started = []
     monkeypatch.setattr(source_release.subprocess, "run", lambda command, check: started.append(command))
-    with pytest.raises(WrongUsage, match=r"no matrix.toml in .*tiny-1.0.*Write one there"):
+    with pytest.raises(
+        WrongUsage, match=r"`init` couldn't write .*tiny-1.0/matrix.toml.*--project pypi:tiny==1.0 init --help"
+    ):
         source_release.obtain("tiny==1.0", opener, tmp_path)
     assert [command[-2:] for command in started] == [["init", str(tmp_path / "projects" / "tiny-1.0")]]
 
