@@ -217,15 +217,20 @@ class Matrix:
         self.path, self.home = path, home
         if not path.is_file():
             raise MatrixError("There is no {}. Write one: {}".format(path, typed("init", str(path.parent))))
+        known, own = read_toml(jax), read_toml(path)
+        with self.at("", jax):
+            schema.build(Known, known)
         with self.at(""):
-            self.tables: Tables = schema.build(Tables, laid_over(read_toml(path), read_toml(jax)))
+            self.tables: Tables = schema.build(Tables, laid_over(own, known))
         self.project = self.tables.project
         for name in ("backend", "install"):
             if set(getattr(self.tables, name)) != set(BACKENDS):
-                raise self.error(name, "expected the tables {}.".format(", ".join(BACKENDS)))
+                message = "expected the tables {}.".format(", ".join(BACKENDS))
+                raise self.error(name, message, path if name in own else jax)
         for backend, ways in self.tables.install.items():
             for name, way in ways.items():
-                with self.at("install.{}.{}".format(backend, name)):
+                file = path if name in own.get("install", {}).get(backend, {}) else jax
+                with self.at("install.{}.{}".format(backend, name), file):
                     if way.stands_in_for is not None:
                         check_choice("stands_in_for", way.stands_in_for, ways)
                     if way.requirements is not None and not self.file(way.requirements).is_file():
@@ -275,16 +280,17 @@ class Matrix:
         message = 'the harness knows no way to install JAX {} here. Name one: install = "{}".'
         raise ValueError(message.format(jax, next(iter(self.tables.install[backend]), "...")))
 
-    def error(self, place: str, problem: str) -> MatrixError:
-        return MatrixError("{}: {}".format(", ".join(filter(None, (self.path.name, place))), problem))
+    def error(self, place: str, problem: str, file: Path | None = None) -> MatrixError:
+        """The error at a place of a file, which is matrix.toml by default."""
+        return MatrixError("{}: {}".format(", ".join(filter(None, ((file or self.path).name, place))), problem))
 
     @contextmanager
-    def at(self, place: str) -> Iterator[None]:
+    def at(self, place: str, file: Path | None = None) -> Iterator[None]:
         """Give the errors of a check the place in the file."""
         try:
             yield
         except ValueError as error:
-            raise self.error(getattr(error, "place", place), getattr(error, "problem", str(error))) from None
+            raise self.error(getattr(error, "place", place), getattr(error, "problem", str(error)), file) from None
 
     def caps(self, jax: str, required: Iterable[str] = ()) -> tuple[str, ...]:
         """The upper bounds that a release of JAX has but doesn't declare.

@@ -449,7 +449,7 @@ def test_an_unknown_tier_or_backend_is_refused(cells):
         ('platform = "gpu"', "", "backend.cuda: key `platform` is missing"),
         ("[backend.cuda]", "[backend.rocm]", "backend: expected the tables cpu, cuda, tpu."),
         (ROWS, "[row]", "key `row`: expected tables, each below its name in double brackets"),
-        ("[[cap]]", "[[caps]]", "matrix.toml: key `caps` is unknown. Did you mean `cap`?"),
+        ("[[cap]]", "[[caps]]", "jax.toml: key `caps` is unknown. Did you mean `cap`?"),
         ("[[row]]", "[[row]", "matrix.toml isn't TOML"),
         (
             'jax = "0.4.30"\njaxlib = "0.4.30"\npython = "3.11"',
@@ -461,7 +461,20 @@ def test_an_unknown_tier_or_backend_is_refused(cells):
 def test_a_mistake_is_refused_with_file_place_and_what_was_expected(load, old, new, message):
     with pytest.raises(rows.MatrixError, match=re.escape(message)) as refused:
         load(old, new)
-    assert str(refused.value).startswith("matrix.toml")
+    assert str(refused.value).startswith("matrix.toml" if old in LIST or message.startswith("row") else "jax.toml")
+
+
+@pytest.mark.parametrize(
+    ("own", "place"),
+    [
+        ('[install.cpu.mine]\nrequires = ["jax"]\nstands_in_for = "museum"', "install.cpu.mine"),
+        ('[[cap]]\njax = "old"\nrequires = []\nwhy = "x"', "cap"),
+        ('[backend.rocm]\nplatform = "gpu"\nbase = "x"', "backend"),
+    ],
+)
+def test_a_table_of_the_project_is_named_as_its_own(load, own, place):
+    with pytest.raises(rows.MatrixError, match="^matrix.toml, {}".format(re.escape(place))):
+        load(text=LIST + own)
 
 
 def test_a_missing_list_is_refused(tmp_path):
