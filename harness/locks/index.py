@@ -134,13 +134,16 @@ def releases(project: str, opener: Opener = urllib.request.urlopen, url: str | N
     """
     page = "{}/{}/".format(url or index_url(), canonical(project))
     try:
-        answer = _json(page, opener)
-    except urllib.error.HTTPError as error:
-        if error.code == 404:
+        entries = json.loads(_fetch(page, JSON, opener, "Look at the network, or set EQX_INDEX_URL."))["files"]
+    except IndexUnreachable as error:
+        if isinstance(error.__cause__, urllib.error.HTTPError) and error.__cause__.code == 404:
             return []
-        raise IndexUnreachable(_unreachable(page, error)) from error
+        raise
+    except (ValueError, TypeError, KeyError) as error:
+        message = "{} answers, but not with the JSON of PEP 691. Set EQX_INDEX_URL to another index."
+        raise IndexUnreachable(message.format(redact(page))) from error
     files: dict[str, list[Mapping[str, Any]]] = {}
-    for entry in answer["files"]:
+    for entry in entries:
         version = _version(entry["filename"])
         if version is not None:
             files.setdefault(version, []).append(entry)
@@ -156,25 +159,16 @@ def read_page(url: str, opener: Opener = urllib.request.urlopen) -> str:
     Raises:
         IndexUnreachable: The page can't be read.
     """
-    try:
-        with opener(request(url, "*/*"), timeout=TIMEOUT_S) as answer:
-            return str(answer.read().decode("utf-8", "replace"))
-    except UNREACHABLE as error:
-        raise IndexUnreachable(_unreachable(url, error, "Look at the network.")) from error
+    return _fetch(url, "*/*", opener, "Look at the network.").decode("utf-8", "replace")
 
 
-def _json(page: str, opener: Opener) -> Mapping[str, Any]:
+def _fetch(url: str, accept: str, opener: Opener, next_move: str) -> bytes:
     try:
-        with opener(request(page, JSON), timeout=TIMEOUT_S) as answer:
-            found: Mapping[str, Any] = json.loads(answer.read())
-    except urllib.error.HTTPError:
-        raise
+        with opener(request(url, accept), timeout=TIMEOUT_S) as answer:
+            return bytes(answer.read())
     except UNREACHABLE as error:
-        raise IndexUnreachable(_unreachable(page, error)) from error
-    except ValueError as error:
-        message = "{} answers, but not with the JSON of PEP 691. Set EQX_INDEX_URL to another index."
-        raise IndexUnreachable(message.format(redact(page))) from error
-    return found
+        reason = getattr(error, "reason", None) or error
+        raise IndexUnreachable("{} can't be reached: {}. {}".format(redact(url), reason, next_move)) from error
 
 
 def request(url: str, accept: str, method: str = "GET") -> urllib.request.Request:
@@ -185,11 +179,6 @@ def request(url: str, accept: str, method: str = "GET") -> urllib.request.Reques
         encoded = base64.b64encode(urllib.parse.unquote(who).encode()).decode()
         asked.add_unredirected_header("Authorization", "Basic " + encoded)  # not sent to another host on a redirect
     return asked
-
-
-def _unreachable(url: str, error: Exception, next_move: str = "Look at the network, or set EQX_INDEX_URL.") -> str:
-    reason = getattr(error, "reason", None) or error
-    return "{} can't be reached: {}. {}".format(redact(url), reason, next_move)
 
 
 def _version(filename: str) -> str | None:

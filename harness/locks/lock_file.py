@@ -87,9 +87,8 @@ def end_of(day: date) -> str:
 def preferred(cell: Cell, reachable: Callable[[str], bool]) -> Cell:
     """The cell to run. For a cell on the bridge, prefer its original if that has a lock and its pages answer."""
     original = cell.original
-    if original is None or not original.lock.exists() or not all(map(reachable, original.find_links)):
-        return cell
-    return original
+    usable = original is not None and original.lock.exists() and all(map(reachable, original.find_links))
+    return original if original is not None and usable else cell
 
 
 def reachable(url: str, opener: index.Opener = urllib.request.urlopen) -> bool:

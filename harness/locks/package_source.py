@@ -27,8 +27,7 @@ def source_of_build() -> Source:
 def source_of(cell: Cell) -> Source:
     """The lock of the cell. A cell that floats has no lock: its row in matrix.toml names the packages."""
     if cell.floating:
-        file = "matrix.toml"
-        return Source(file, cure="correct its row in {}".format(file), lost="{} asks for it".format(file))
+        return Source("matrix.toml", cure="correct its row in matrix.toml", lost="matrix.toml asks for it")
     file = cell.lock.relative_to(ROOT).as_posix()
     return Source(
         file,

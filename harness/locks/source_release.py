@@ -2,15 +2,15 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 import urllib.parse
 import urllib.request
-import zipfile
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name as canonical
@@ -122,31 +122,8 @@ def download(project: str, file: index.File, folder: Path, opener: index.Opener)
     return path
 
 
-def unpack_tar(archive: Path, folder: Path) -> None:
-    """Unpack the files of an archive. `extractall` has a safe filter only since Python 3.11.4 and 3.10.12.
-
-    Raises:
-        CannotGoOn: A member has a name that leads out of the folder, or it is neither a file nor a folder.
-    """
-    with tarfile.open(archive) as members:
-        for member in members:
-            name = PurePosixPath(member.name)
-            if not (member.isfile() or member.isdir()) or name.is_absolute() or ".." in name.parts:
-                message = "{} isn't unpacked: expected files and folders inside of it, and got {!r}."
-                raise CannotGoOn(message.format(archive.name, member.name))
-            path = folder / name
-            if member.isdir():
-                path.mkdir(parents=True, exist_ok=True)
-                continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            content = members.extractfile(member)
-            assert content is not None, member.name
-            path.write_bytes(content.read())
-            path.chmod(0o755 if member.mode & 0o100 else 0o644)
-
-
 def unpack(archive: Path, folder: Path) -> Path:
-    """Unpack a source distribution. No member is written outside of the folder.
+    """Unpack a source distribution. No member is written outside of the folder, and no link leads out of it.
 
     Returns:
         The one folder that a source distribution holds.
@@ -154,14 +131,16 @@ def unpack(archive: Path, folder: Path) -> Path:
     Raises:
         CannotGoOn: The archive is broken, or isn't a source distribution.
     """
+    if not hasattr(tarfile, "data_filter"):
+        message = "This Python can't unpack {} safely: it needs 3.10.12, 3.11.4, or later. Use a newer one."
+        raise CannotGoOn(message.format(archive.name))
     folder.mkdir()
     try:
         if archive.suffix == ".zip":
-            with zipfile.ZipFile(archive) as zipped:
-                zipped.extractall(folder)  # it removes `..` and absolute paths from the names
+            shutil.unpack_archive(archive, folder)  # it skips absolute paths and `..`
         else:
-            unpack_tar(archive, folder)
-    except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError) as error:
+            shutil.unpack_archive(archive, folder, filter="data")
+    except (tarfile.TarError, OSError, EOFError) as error:
         raise CannotGoOn("{} can't be unpacked: {}.".format(archive.name, error)) from error
     found = list(folder.iterdir())
     if len(found) != 1 or not found[0].is_dir():

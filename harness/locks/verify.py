@@ -32,7 +32,9 @@ def verify(
     known = unresolved(folder)
     locks = {cell: read(folder / cell.lock.name) for cell in targets if (folder / cell.lock.name).exists()}
     projects = {pin.project for lock in locks.values() for pin in lock.pins}
-    offered = ask_all(lambda project: _offered(project, opener), projects)
+    offered = ask_all(
+        lambda project: {file.sha256 for each in index.releases(project, opener) for file in each.files}, projects
+    )
     pages = ask_all(
         lambda page: urllib.parse.unquote(index.read_page(page, opener)),
         {page for lock in locks.values() for page in lock.find_links},
@@ -53,23 +55,14 @@ def verify(
             gone = [digest for digest in pin.hashes if digest not in offered[pin.project]]
             if gone and not _on_page(pin, listed):
                 problems += 1
-                what = "{} of the {} files".format(len(gone), len(pin.hashes))
-                if len(gone) == len(pin.hashes):
-                    what = "any of the {} files".format(len(gone))
-                say("{}: the index no longer has {} of {} {}".format(name, what, pin.project, pin.version))
-    say(
-        "{} locks of {} projects: {}.".format(
-            len(locks), len(projects), "{} problems".format(problems) if problems else "every file can be fetched"
-        )
-    )
+                share = "any" if len(gone) == len(pin.hashes) else len(gone)
+                message = "{}: the index no longer has {} of the {} files of {} {}"
+                say(message.format(name, share, len(pin.hashes), pin.project, pin.version))
+    result = "{} problems".format(problems) if problems else "every file can be fetched"
+    say("{} locks of {} projects: {}.".format(len(locks), len(projects), result))
     for name in sorted(known):
         say("{} has no lock: {}".format(name, known[name]))
     return int(problems > 0)
-
-
-def _offered(project: str, opener: index.Opener) -> set[str]:
-    """The hashes of all files of a project in the index."""
-    return {file.sha256 for release in index.releases(project, opener) for file in release.files}
 
 
 def _on_page(pin: Pin, page: str) -> bool:

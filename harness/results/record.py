@@ -10,17 +10,16 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from harness.results.result import Outcome, Result
+from harness.results.result import SCHEMA, Outcome, Result, stored
 from harness.results.resume import RAN
 from harness.rows import project
 from harness.system import schema
 from harness.system.errors import WrongUsage
-from harness.system.files import from_json, write_whole
+from harness.system.files import write_whole
 from harness.system.paths import ROOT
 from harness.system.program import typed
 
 RECORD = ROOT / project().record
-SCHEMA = 2
 # The fields of a result that are published. The other fields are long, or useful only on the machine of the run.
 PUBLISHED = "outcome reason where bridge started seconds counts versions devices driver measures hashes".split()
 DEFAULTS = asdict(Result("", Outcome.NOT_RUN))
@@ -37,27 +36,16 @@ def read(path: Path = RECORD) -> dict[str, Result]:
     """The recorded results, by the names of their cells. Empty if there is no record yet.
 
     Raises:
-        RecordError: The file isn't a record.
-        OSError: The file can't be read.
+        RecordError: There is a file, but it can't be used.
     """
     try:
-        stored = from_json(path.read_bytes())
-    except FileNotFoundError:
-        return {}
+        found = stored(path) or {"cells": {}}
+        cells = schema.build(dict[str, dict[str, Any]], found.get("cells"))
+        return {name: schema.build(Result, {**facts, "cell": name}, name) for name, facts in cells.items()}
+    except schema.Mismatch as mismatch:
+        raise RecordError("{} is no record: {}".format(path, str(mismatch).rstrip("."))) from None
     except ValueError as error:
-        raise RecordError("{} isn't JSON: {}".format(path, error)) from error
-    cells = stored.get("cells") if isinstance(stored, dict) and stored.get("schema") == SCHEMA else None
-    if not isinstance(cells, dict):
-        raise RecordError("{} is not a record of schema {}".format(path, SCHEMA))
-    return {name: _recorded(path, name, facts) for name, facts in cells.items()}
-
-
-def _recorded(path: Path, name: str, facts: Any) -> Result:
-    """Read one entry of the record."""
-    try:
-        return schema.build(Result, {**facts, "cell": name})
-    except (TypeError, schema.Mismatch) as error:
-        raise RecordError("{} has no usable entry for `{}`: {}".format(path, name, error)) from None
+        raise RecordError("{} {}".format(path, error)) from error
 
 
 def merged(record: Mapping[str, Result], results: Mapping[str, Result]) -> dict[str, Result]:

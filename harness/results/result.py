@@ -91,28 +91,39 @@ def read(cell_name: str, folder: Path = RESULTS) -> Result | None:
         ResultError: There is a file, but it can't be read as a result.
     """
     path = _path(cell_name, folder)
-    if path.exists() and not path.is_file():  # reading a FIFO would never end
-        raise _unusable(path, cell_name, "can't be read: it is not a regular file")
     try:
-        stored = from_json(path.read_bytes())
+        found = stored(path)
+        result = None if found is None else schema.build(Result, found)
+    except schema.Mismatch as mismatch:
+        raise _unusable(path, cell_name, "is no result: {}".format(mismatch.problem.rstrip("."))) from None
+    except ValueError as error:
+        raise _unusable(path, cell_name, str(error)) from error
+    if result is not None and result.cell != cell_name:
+        raise _unusable(path, cell_name, "is a result of `{}`".format(result.cell))
+    return result
+
+
+def stored(path: Path) -> dict[str, Any] | None:
+    """The object in a file of this harness, or `None` if there is none.
+
+    Raises:
+        ValueError: There is a file, but it can't be used. The message continues the name of the file.
+    """
+    if path.exists() and not path.is_file():  # reading a FIFO would never end
+        raise ValueError("can't be read: it is not a regular file")
+    try:
+        found = from_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _unusable(path, cell_name, "can't be read: {}".format(error.strerror)) from error
+        raise ValueError("can't be read: {}".format(error.strerror)) from error
     except ValueError as error:
-        raise _unusable(path, cell_name, "isn't JSON: {}".format(error)) from error
-    if not isinstance(stored, dict):
-        raise _unusable(path, cell_name, "holds no JSON object")
-    if stored.get("schema") != SCHEMA:
-        message = "has schema {!r}, and this harness reads schema {}"
-        raise _unusable(path, cell_name, message.format(stored.get("schema"), SCHEMA))
-    try:
-        result = schema.build(Result, stored)
-    except schema.Mismatch as mismatch:
-        raise _unusable(path, cell_name, "is no result: {}".format(mismatch.problem.rstrip("."))) from None
-    if result.cell != cell_name:
-        raise _unusable(path, cell_name, "is a result of `{}`".format(result.cell))
-    return result
+        raise ValueError("isn't JSON: {}".format(error)) from error
+    if not isinstance(found, dict):
+        raise ValueError("holds no JSON object")
+    if found.get("schema") != SCHEMA:
+        raise ValueError("has schema {!r}, and this harness reads schema {}".format(found.get("schema"), SCHEMA))
+    return found
 
 
 def last(cell_name: str, folder: Path = RESULTS) -> Result | None:

@@ -56,19 +56,20 @@ def report(path: Path) -> Report | None:
         Unusable: The file is not a report.
     """
     try:
-        found = _json(read(path))
+        found: Report = schema.build(Report, from_json(read(path)))
     except FileNotFoundError:
         return None
-    try:
-        return schema.build(Report, found)
     except schema.Mismatch as mismatch:
         raise Unusable("{} is no report: {}".format(path.name, mismatch.problem)) from None
+    except ValueError as error:
+        raise Unusable("{} isn't JSON: {}".format(path.name, error)) from error
+    return found
 
 
 def progress(content: bytes | str) -> tuple[int, int, int] | None:
     """How many tests are done, how many there are, and how many failed; `None` if the content isn't progress."""
-    with contextlib.suppress(Unusable, KeyError, TypeError):
-        found = _json(content)
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        found = from_json(content)
         counts = found["done"], found["total"], found["failed"]
         if all(type(count) is int and count >= 0 for count in counts):
             return counts
@@ -77,10 +78,9 @@ def progress(content: bytes | str) -> tuple[int, int, int] | None:
 
 def read_progress(path: Path) -> tuple[int, int, int] | None:
     """The progress in a file. `None` before the tests begin."""
-    try:
+    with contextlib.suppress(FileNotFoundError, Unusable):
         return progress(read(path))
-    except (FileNotFoundError, Unusable):
-        return None
+    return None
 
 
 def keep_junit(path: Path, kept: Path) -> None:
@@ -153,11 +153,3 @@ def _read_limited(file: IO[bytes], name: str) -> bytes:
     if len(data) > limit:
         raise Unusable("{} is larger than {} bytes".format(name, limit))
     return data
-
-
-def _json(content: bytes | str) -> Any:
-    """Raises: Unusable."""
-    try:
-        return from_json(content)
-    except ValueError as error:
-        raise Unusable("it isn't JSON: {}".format(error)) from error

@@ -1,6 +1,7 @@
 """Hashes of what a cell is made from. While no hash changes, an earlier result is still valid."""
 
 import datetime
+import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -50,12 +51,8 @@ def source_hash(root: Path = ROOT) -> str:
     Of a Markdown page, only the tested parts count.
     """
     home = home_of(root)
-    parts = (hashing.hash_files(root, files(root), _content), hashing.hash_files(home, files_of_harness(home)))
-    return hashing.digest((part, b"") for part in parts)
-
-
-def _content(path: Path) -> bytes:
-    return pages.read_for_hash(path, pages.tested) if path.suffix == ".md" else path.read_bytes()
+    tested = hashing.hash_files(root, files(root), functools.partial(pages.read_for_hash, part=pages.tested))
+    return hashing.digest((part, b"") for part in (tested, hashing.hash_files(home, files_of_harness(home))))
 
 
 def home_of(root: Path) -> Path:

@@ -28,8 +28,11 @@ def tested(text: str) -> str:
 
 
 def read_for_hash(path: Path, part: Callable[[str], str]) -> bytes:
-    """The bytes of the part of a page that counts for a hash: `written` or `tested`."""
-    return part(path.read_bytes().decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    """The bytes of a file that count for a hash. Of a Markdown page these are a part: `written` or `tested`."""
+    content = path.read_bytes()
+    if path.suffix != ".md":
+        return content
+    return part(content.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 def update(path: Path, drawn: str) -> bool:

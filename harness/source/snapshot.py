@@ -4,7 +4,7 @@ Making an environment or an image takes minutes. Meanwhile the user may edit the
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness.rows import Cell
@@ -21,9 +21,11 @@ def take(folder: Path, cell: Cell, root: Path = ROOT) -> Path:
     The files of the harness go to a folder in it. This replaces an earlier snapshot. `fingerprint.hashes(cell, folder)`
     gives the hashes of the copy.
     """
-    suite.copy_files(files(cell, root), root, folder)
+    locks = (root / "locks").glob(cell.name + "*.txt")
+    suite.copy_files([*fingerprint.files(root), *locks], root, folder)
     home = fingerprint.home_of(root)
-    suite.add_files(files_of_harness(home), home, folder / fingerprint.COPY_OF_HOME)
+    recipes = (home / "docker").glob("*.Dockerfile")
+    suite.copy_files([*fingerprint.files_of_harness(home), *recipes], home, folder / fingerprint.COPY_OF_HOME)
     return folder
 
 
@@ -35,18 +37,6 @@ def expect(hashes: Mapping[str, Mapping[str, str]]) -> None:
 def is_expected(hashes: Mapping[str, str], env: Mapping[str, str] = os.environ) -> bool:
     """Whether a snapshot has the source that `expect` noted. True if `expect` was never called."""
     return env.get(EXPECTED, "") in ("", hashes["source"])
-
-
-def files(cell: Cell, root: Path) -> Iterator[Path]:
-    """The files of the project that a snapshot holds: those that the hashes cover."""
-    yield from fingerprint.files(root)
-    yield from (root / "locks").glob(cell.name + "*.txt")
-
-
-def files_of_harness(home: Path) -> Iterator[Path]:
-    """The files of the harness that a snapshot holds: those that the hashes cover, and those that build an image."""
-    yield from fingerprint.files_of_harness(home)
-    yield from (home / "docker").glob("*.Dockerfile")
 
 
 def lock(cell: Cell, source: Path) -> Path:

@@ -33,11 +33,6 @@ def copy_plugins(folder: Path, home: Path = HOME) -> None:
 def copy_files(files: Iterable[Path], root: Path, folder: Path) -> None:
     """Replace `folder` with a copy of the files, which are below `root`."""
     shutil.rmtree(folder, ignore_errors=True)
-    add_files(files, root, folder)
-
-
-def add_files(files: Iterable[Path], root: Path, folder: Path) -> None:
-    """Copy the files, which are below `root`, to `folder`."""
     for path in files:
         target = folder / path.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """Build the wheel of the project: once for all cells, or once for each Python if the wheel has compiled code."""
 
+import functools
 import os
 import re
 import subprocess
@@ -25,6 +26,8 @@ def folder_of(root: Path, work: Path) -> Path:
     """The folder of the wheels that are built from the files below `root` as they are now."""
     starts = (*project().built_from, *filter(None, [project().build_constraints]))
     built_from = hashing.files_below(root, starts, (*fingerprint.NOT_SOURCE, project().record))
+    # Without the table in a page, because it changes with the results.
+    content = functools.partial(pages.read_for_hash, part=pages.written)
     return work / "wheel" / hashing.hash_files(root, built_from, content)[:16]
 
 
@@ -59,26 +62,16 @@ def build(uv: str, interpreter: str, root: Path, folder: Path, run: Run) -> None
     """Build the wheel by the project's own backend. `folder` appears only when the wheel in it is complete."""
     constraints = project().build_constraints
     pinned = ["--require-hashes", "--build-constraint", str(root / constraints)] if constraints else []
-    with tempfile.TemporaryDirectory(prefix="unfinished-", dir=str(folder.parent)) as unfinished:
+    with tempfile.TemporaryDirectory(prefix="unfinished-", dir=folder.parent) as unfinished:
         made = Path(unfinished) / "made"
-        command = [
-            uv,
-            "build",
-            "--quiet",
-            "--wheel",
-            "--python",
-            interpreter,
-            *pinned,
-            "--out-dir",
-            str(made),
-            str(root),
-        ]
+        options = ["--quiet", "--wheel", "--python", interpreter, *pinned]
+        command = [uv, "build", *options, "--out-dir", str(made), str(root)]
         env = {**os.environ, **version_of_tag()}
         done = run(command, env=env, capture_output=True, text=True, check=False)
         if done.returncode != 0 or not list(made.glob("*.whl")):
             message = "The wheel could not be built (exit status {}):\n  {}\n{}"
             raise BuildFailed(message.format(done.returncode, " ".join(command), done.stderr.strip()))
-        os.replace(str(made), str(folder))
+        made.rename(folder)
 
 
 def version_of_tag(root: Path = ROOT, run: Run = subprocess.run) -> dict[str, str]:
@@ -95,8 +88,3 @@ def version_of_tag(root: Path = ROOT, run: Run = subprocess.run) -> dict[str, st
         found = ""
     number = re.search(r"\d+(\.\d+)*((a|b|rc)\d+)?$", found.strip())
     return {"SETUPTOOLS_SCM_PRETEND_VERSION": number[0] if number else "0"}
-
-
-def content(file: Path) -> bytes:
-    """The content of a file for hashing. The table in a page is left out, because it changes with the results."""
-    return pages.read_for_hash(file, pages.written) if file.suffix == ".md" else file.read_bytes()

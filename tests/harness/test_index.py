@@ -127,6 +127,7 @@ def test_project_names_are_normalised():
         TimeoutError("timed out"),
         urllib.error.HTTPError("", 503, "busy", Message(), None),
         "<html>links</html>",
+        {"meta": {"api-version": "1.0"}},
     ],
 )
 def test_the_error_of_an_unreachable_index_hides_the_password(page):

@@ -48,6 +48,8 @@ def test_files_and_folders_are_unpacked_as_they_are(tmp_path):
 )
 def test_members_that_lead_out_of_the_folder_are_refused(tmp_path, bad):
     path = archive(tmp_path / "p-1.tar.gz", ("p-1/setup.py", b"", {}), bad)
-    with pytest.raises(CannotGoOn, match="isn't unpacked: expected files and folders"):
+    with pytest.raises(
+        CannotGoOn, match=r"p-1.tar.gz (can't be unpacked: '.*(outside|a special file)|isn't a source dist)"
+    ):
         source_release.unpack(path, tmp_path / "unpacked")
     assert not (tmp_path / "outside").exists()
