@@ -53,21 +53,15 @@ class File:
     yanked: bool = False
 
     def fits(self, python: str, platforms: Sequence[str] | None = None) -> bool:
-        """Whether the file is a wheel for this Python.
-
-        Args:
-            python: For example "3.11".
-            platforms: The platforms as in the names of wheels. `None`: this machine.
-        """
+        """Whether this is a wheel for the Python. `platforms` are as in the names of wheels; `None`: this machine."""
         if not self.name.endswith(".whl"):
             return False
         major, minor = map(int, python.split("."))
-        interpreter = "cp{}{}".format(major, minor)
-        fitting = {
+        fitting = [
             *tags.cpython_tags((major, minor), platforms=platforms),
-            *tags.compatible_tags((major, minor), interpreter, platforms=platforms),
-        }
-        return not fitting.isdisjoint(parse_wheel_filename(self.name)[3])
+            *tags.compatible_tags((major, minor), "cp{}{}".format(major, minor), platforms=platforms),
+        ]
+        return not parse_wheel_filename(self.name)[3].isdisjoint(fitting)
 
 
 @dataclass(frozen=True)
@@ -134,7 +128,7 @@ def releases(project: str, opener: Opener = urllib.request.urlopen, url: str | N
     """
     page = "{}/{}/".format(url or index_url(), canonical(project))
     try:
-        entries = json.loads(_fetch(page, JSON, opener, "Look at the network, or set EQX_INDEX_URL."))["files"]
+        entries = json.loads(fetch(page, opener, JSON, "Look at the network, or set EQX_INDEX_URL."))["files"]
     except IndexUnreachable as error:
         if isinstance(error.__cause__, urllib.error.HTTPError) and error.__cause__.code == 404:
             return []
@@ -159,10 +153,15 @@ def read_page(url: str, opener: Opener = urllib.request.urlopen) -> str:
     Raises:
         IndexUnreachable: The page can't be read.
     """
-    return _fetch(url, "*/*", opener, "Look at the network.").decode("utf-8", "replace")
+    return fetch(url, opener).decode("utf-8", "replace")
 
 
-def _fetch(url: str, accept: str, opener: Opener, next_move: str) -> bytes:
+def fetch(url: str, opener: Opener, accept: str = "*/*", next_move: str = "Look at the network.") -> bytes:
+    """The content of a file or a page.
+
+    Raises:
+        IndexUnreachable: It can't be read.
+    """
     try:
         with opener(request(url, accept), timeout=TIMEOUT_S) as answer:
             return bytes(answer.read())

@@ -87,8 +87,9 @@ def end_of(day: date) -> str:
 def preferred(cell: Cell, reachable: Callable[[str], bool]) -> Cell:
     """The cell to run. For a cell on the bridge, prefer its original if that has a lock and its pages answer."""
     original = cell.original
-    usable = original is not None and original.lock.exists() and all(map(reachable, original.find_links))
-    return original if original is not None and usable else cell
+    if original is not None and original.lock.exists() and all(map(reachable, original.find_links)):
+        return original
+    return cell
 
 
 def reachable(url: str, opener: index.Opener = urllib.request.urlopen) -> bool:

@@ -9,10 +9,8 @@ import tarfile
 import tempfile
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name as canonical
 from packaging.version import Version
 
@@ -20,8 +18,6 @@ from harness.locks import index
 from harness.system.errors import CannotGoOn, WrongUsage
 from harness.system.paths import HOME, MATRIX_NAME
 from harness.system.program import typed
-
-MAX_BYTES = 2**30  # of a distribution
 
 
 def obtain(name: str, opener: index.Opener = urllib.request.urlopen, cache: Path | None = None) -> Path:
@@ -55,7 +51,8 @@ def unpacked(name: str, opener: index.Opener = urllib.request.urlopen, cache: Pa
         CannotGoOn: It can't be downloaded, or its archive can't be used.
     """
     project, version = parse(name)
-    folder = (cache or cache_folder()) / "projects" / "{}-{}".format(project, version)
+    cache = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jax-matrix"
+    folder = cache / "projects" / "{}-{}".format(project, version)
     if not folder.is_dir():
         file = source_distribution(project, version, opener)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -67,18 +64,11 @@ def unpacked(name: str, opener: index.Opener = urllib.request.urlopen, cache: Pa
 
 def parse(name: str) -> tuple[str, str]:
     """The project and the version. Raises: WrongUsage."""
+    project, _, version = map(str.strip, name.partition("=="))
     try:
-        requirement = Requirement(name)
-        (specifier,) = requirement.specifier
-        if specifier.operator == "==" and not (requirement.extras or requirement.marker or "*" in specifier.version):
-            return canonical(requirement.name), specifier.version
-    except (InvalidRequirement, ValueError):
-        pass
-    raise WrongUsage("Expected a release such as distrax==0.1.5, and got `{}`.".format(name))
-
-
-def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jax-matrix"
+        return canonical(project, validate=True), str(Version(version))
+    except ValueError:
+        raise WrongUsage("Expected a release such as distrax==0.1.5, and got `{}`.".format(name)) from None
 
 
 def source_distribution(project: str, version: str, opener: index.Opener) -> index.File:
@@ -89,13 +79,12 @@ def source_distribution(project: str, version: str, opener: index.Opener) -> ind
         IndexUnreachable: The index can't be read.
     """
     found = index.releases(project, opener)
-    release = next((one for one in found if Version(one.version) == Version(version)), None)
-    if release is None:
+    files = [file for one in found if Version(one.version) == Version(version) for file in one.files]
+    if not files:
         newest = ", ".join(one.version for one in found[-3:])
-        message = "The index has no {} {}. {}"
         advice = "Its newest releases: {}.".format(newest) if newest else "It has no project of that name."
-        raise WrongUsage(message.format(project, version, advice))
-    for file in release.files:
+        raise WrongUsage("The index has no {} {}. {}".format(project, version, advice))
+    for file in files:
         if file.name.endswith((".tar.gz", ".zip")) and file.sha256:
             return file
     message = "{} {} has no source distribution on the index, and wheels hold no tests. Test a checkout of it."
@@ -106,14 +95,11 @@ def download(project: str, file: index.File, folder: Path, opener: index.Opener)
     """Download a file. Its hash must be the one that the index names.
 
     Raises:
-        CannotGoOn: It can't be downloaded, or has another hash.
+        IndexUnreachable: It can't be downloaded.
+        CannotGoOn: It has another hash.
     """
     url = urllib.parse.urljoin("{}/{}/".format(index.index_url(), project), file.url)  # it may be relative to the page
-    try:
-        with opener(index.request(url, "*/*"), timeout=index.TIMEOUT_S) as answer:
-            content = answer.read(MAX_BYTES + 1)
-    except index.UNREACHABLE as error:
-        raise CannotGoOn("{} can't be downloaded: {}. Look at the network.".format(file.name, error)) from error
+    content = index.fetch(url, opener)
     if hashlib.sha256(content).hexdigest() != file.sha256:
         message = "{} doesn't have the hash that the index names: sha256:{}. It is not used. Download it again."
         raise CannotGoOn(message.format(file.name, file.sha256))

@@ -27,7 +27,7 @@ def verify(
     Raises:
         IndexUnreachable: The package index doesn't answer.
     """
-    problems = 0
+    problems: list[str] = []
     targets = list(cells_to_lock(cells))
     known = unresolved(folder)
     locks = {cell: read(folder / cell.lock.name) for cell in targets if (folder / cell.lock.name).exists()}
@@ -43,26 +43,24 @@ def verify(
         name = cell.lock.stem
         if cell not in locks:
             if name not in known:
-                problems += 1
-                say("{}: there is no lock. Make it: {}".format(name, typed("lock", cell.name)))
+                problems.append("{}: there is no lock. Make it: {}".format(name, typed("lock", cell.name)))
             continue
         lock = locks[cell]
         if lock.inputs != inputs(cell):
-            problems += 1
-            say("{}: out of date with matrix.toml. Make it again: {}".format(name, typed("lock", cell.name)))
+            message = "{}: out of date with matrix.toml. Make it again: {}"
+            problems.append(message.format(name, typed("lock", cell.name)))
         listed = "".join(pages[page] for page in lock.find_links)
         for pin in lock.pins:
             gone = [digest for digest in pin.hashes if digest not in offered[pin.project]]
             if gone and not _on_page(pin, listed):
-                problems += 1
                 share = "any" if len(gone) == len(pin.hashes) else len(gone)
                 message = "{}: the index no longer has {} of the {} files of {} {}"
-                say(message.format(name, share, len(pin.hashes), pin.project, pin.version))
-    result = "{} problems".format(problems) if problems else "every file can be fetched"
-    say("{} locks of {} projects: {}.".format(len(locks), len(projects), result))
-    for name in sorted(known):
-        say("{} has no lock: {}".format(name, known[name]))
-    return int(problems > 0)
+                problems.append(message.format(name, share, len(pin.hashes), pin.project, pin.version))
+    result = "{} problems".format(len(problems)) if problems else "every file can be fetched"
+    summary = "{} locks of {} projects: {}.".format(len(locks), len(projects), result)
+    for line in (*problems, summary, *("{} has no lock: {}".format(name, known[name]) for name in sorted(known))):
+        say(line)
+    return int(bool(problems))
 
 
 def _on_page(pin: Pin, page: str) -> bool:

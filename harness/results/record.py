@@ -6,7 +6,7 @@ removes no entry. The record doesn't decide which cells to run: only `results/` 
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def write(known: Mapping[str, Result], path: Path = RECORD) -> bool:
 def published(result: Result) -> dict[str, Any]:
     """The published fields of a result. Fields with their default value are left out."""
     result = replace(result, reason=result.reason.replace(str(ROOT) + "/", ""))
-    facts = {one.name: getattr(result, one.name) for one in fields(Result) if one.name in PUBLISHED}
+    facts = {name: getattr(result, name) for name in PUBLISHED}
     if "unmeasured" in result.evidence:
         facts["evidence"] = {"unmeasured": result.evidence["unmeasured"]}
     return {name: value for name, value in facts.items() if value != DEFAULTS[name] or name == "outcome"}

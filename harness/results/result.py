@@ -28,16 +28,10 @@ class Outcome(str, Enum):
     STALE = "stale"  # it has a result, but the source, lock or image changed since
 
 
-@dataclass(frozen=True)
-class Result:
-    """The result of one run of one cell."""
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the tests of a cell tell about their run."""
 
-    cell: str
-    outcome: Outcome
-    reason: str = ""  # one line for the user, with the next move
-    where: str = "host"  # or "container"
-    bridge: bool = False  # an old JAX ran on jaxlib 0.4.13, see docker/bridge
-    started: str = ""  # ISO 8601, UTC
     seconds: dict[str, float] = field(default_factory=dict)  # setup, tests, total
     counts: dict[str, int] = field(default_factory=dict)  # passed, failed, errors, skipped, xfailed
     failures: list[str] = field(default_factory=list)  # names of failed tests, 50 at most
@@ -46,6 +40,22 @@ class Result:
     driver: str = ""
     evidence: dict[str, Any] = field(default_factory=dict)  # what proof_of_place saw
     measures: dict[str, float] = field(default_factory=dict)  # the figures of the project's programs
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {one.name: getattr(self, one.name) for one in fields(Facts)}
+
+
+@dataclass(frozen=True)
+class Result(Facts):
+    """The result of one run of one cell."""
+
+    cell: str
+    outcome: Outcome
+    reason: str = ""  # one line for the user, with the next move
+    where: str = "host"  # or "container"
+    bridge: bool = False  # an old JAX ran on jaxlib 0.4.13, see docker/bridge
+    started: str = ""  # ISO 8601, UTC
     hashes: dict[str, str] = field(default_factory=dict)  # lock, source, image (see `fingerprint`), and the device
     run: str = ""  # a random id of the run, so that a file of another run isn't used by mistake
     schema: int = SCHEMA

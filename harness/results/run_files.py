@@ -10,10 +10,11 @@ import re
 import stat
 import tarfile
 import xml.etree.ElementTree
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO
 
+from harness.results.result import Facts
 from harness.system import schema
 from harness.system.files import from_json, write_whole
 from harness.system.safe_text import without_places
@@ -25,24 +26,11 @@ MAX_MEMBERS = 1000  # in an archive
 
 
 @dataclass(frozen=True)
-class Report:
-    """What docker/inside/cell_report.py writes. `Result` explains all but the first two fields."""
+class Report(Facts):
+    """What docker/inside/cell_report.py writes."""
 
     refusal: str | None = None  # why the proof of place refused the run
     not_imported: str | None = None  # why there are no tests: the module that can't be imported, and its error
-    counts: dict[str, int] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)
-    versions: dict[str, str] = field(default_factory=dict)
-    devices: list[dict[str, Any]] = field(default_factory=list)
-    driver: str = ""
-    evidence: dict[str, Any] = field(default_factory=dict)
-    measures: dict[str, float] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The fields that a result has too."""
-        return {name: value for name, value in vars(self).items() if name not in ("refusal", "not_imported")}
 
 
 class Unusable(Exception):

@@ -24,10 +24,7 @@ class Started:
     def complete(self, result: Result, hashes: Mapping[str, str], set_up_s: float | None = None) -> Result:
         """The result with the times, the hashes and the id of its run.
 
-        Args:
-            result: What came out.
-            hashes: The hashes of what was tested.
-            set_up_s: How long it took until the tests began. `None`: they never began.
+        `set_up_s` is how long it took until the tests began. `None`: they never began.
         """
         spent_s = self.spent_s
         seconds = {"setup": spent_s if set_up_s is None else set_up_s, **result.seconds, "total": spent_s}

@@ -163,10 +163,6 @@ def why_unclaimed(cell: Cell, root: Path = ROOT) -> str:
     """Why the project doesn't claim to run on the JAX of the cell. An empty string: it claims it.
 
     The cell runs all the same. Its result says this, because users can't install the two together.
-
-    Args:
-        cell: The cell.
-        root: The folder of the project.
     """
     more = [metadata.requirement_of(line, "matrix.toml, project") for line in project().requires]
     released = {"jax": None if cell.floating else cell.jax, "jaxlib": cell.jaxlib}

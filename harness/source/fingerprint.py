@@ -41,8 +41,8 @@ def lock_hash(cell: Cell, root: Path = ROOT, today: datetime.date | None = None)
         asked = (*sorted(cell.requires), *cell.find_links, str(cell.index_url), str(today or datetime.date.today()))
         return hashing.digest((line, b"") for line in asked)
     locks = root / "locks"
-    found = [locks / (cell.name + ".txt"), *sorted(locks.glob(cell.name + ".*.txt"))]
-    return hashing.hash_files(locks, filter(Path.is_file, found))
+    found = [*locks.glob(cell.name + ".txt"), *sorted(locks.glob(cell.name + ".*.txt"))]
+    return hashing.hash_files(locks, found)
 
 
 def source_hash(root: Path = ROOT) -> str:

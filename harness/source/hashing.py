@@ -11,8 +11,7 @@ def digest(named: Iterable[tuple[str, bytes]]) -> str:
     for name, content in named:
         anything = True
         # With the lengths, moving text from one file to the next changes the hash.
-        total.update("{}\0{}\0".format(name, len(content)).encode("utf-8"))
-        total.update(content)
+        total.update("{}\0{}\0".format(name, len(content)).encode("utf-8") + content)
     return total.hexdigest() if anything else ""
 
 

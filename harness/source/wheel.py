@@ -34,15 +34,7 @@ def folder_of(root: Path, work: Path) -> Path:
 def obtain(
     uv: str, python: str, interpreter: str, root: Path = ROOT, work: Path = WORK, run: Run = subprocess.run
 ) -> Path:
-    """The wheel of the project below `root`, for a Python. It is built if there is none yet.
-
-    Args:
-        uv: The path of uv.
-        python: The version, such as "3.11".
-        interpreter: The path of a Python of that version. It builds the wheel.
-        root: A snapshot of the project, or the project.
-        work: The folder of the generated files.
-        run: Runs a command.
+    """The wheel of the project below `root`, for a Python. If there is none yet, the `interpreter` of it builds one.
 
     Raises:
         BuildFailed: The wheel can't be built.
