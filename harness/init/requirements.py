@@ -142,7 +142,7 @@ def built(root: Path, run: Run) -> Metadata:
     """
     with tempfile.TemporaryDirectory() as scratch:
         copy, folder = Path(scratch, root.name), Path(scratch, "made")
-        suite.add_files(hashing.files_below(root, ["."], fingerprint.NOT_SOURCE), root, copy)
+        suite.copy_files(hashing.files_below(root, ["."], fingerprint.NOT_SOURCE), root, copy)
         command = [uv_path() or "uv", "build", "--quiet", "--wheel", "--out-dir", str(folder), str(copy)]
         env = {**os.environ, **wheel.version_of_tag(root)}
         try:

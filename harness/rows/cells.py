@@ -3,7 +3,6 @@
 import datetime
 import difflib
 import fnmatch
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -108,12 +107,14 @@ def select(
         UnknownCell: A name or pattern matches no cell at all.
         MatrixError: There is no such tier or backend.
     """
-    for what, asked, known in (("tier", tier, TIERS), ("backend", backend, BACKENDS)):
-        if asked not in (None, *known):
-            raise MatrixError("Expected a {} among {}, and got `{}`.".format(what, ", ".join(known), asked))
+    for what, asked, choices in (("tier", tier, TIERS), ("backend", backend, BACKENDS)):
+        if asked not in (None, *choices):
+            raise MatrixError("Expected a {} among {}, and got `{}`.".format(what, ", ".join(choices), asked))
     for name in names:
         if not any(fnmatch.fnmatchcase(cell.name, name) for cell in cells):
-            raise UnknownCell(_unknown(name, cells))
+            nearest = difflib.get_close_matches(name.replace("*", ""), [one.name for one in cells], n=3, cutoff=0.5)
+            known = "The nearest: {}.".format(", ".join(nearest)) if nearest else "`{}` lists all cells."
+            raise UnknownCell("There is no cell `{}`. {}".format(name, known.format(typed("list"))))
     return [
         cell
         for cell in cells
@@ -121,12 +122,6 @@ def select(
         and (tier is None or TIERS.index(cell.tier) <= TIERS.index(tier))
         and (backend is None or cell.backend == backend)
     ]
-
-
-def _unknown(name: str, cells: Sequence[Cell]) -> str:
-    nearest = difflib.get_close_matches(name.replace("*", ""), [cell.name for cell in cells], n=3, cutoff=0.5)
-    advice = "The nearest: {}.".format(", ".join(nearest)) if nearest else "`{}` lists all cells.".format(typed("list"))
-    return "There is no cell `{}`. {}".format(name, advice)
 
 
 def load(path: Path = MATRIX, jax: Path = JAX, home: Path = HOME) -> list[Cell]:
@@ -178,38 +173,40 @@ def _cell(
     matrix: Matrix, place: str, row: Row, backend: str, tools: tuple[str, ...], install: str | None = None
 ) -> Cell:
     """The row's cell on a backend. `install` names another way to install than the row's."""
-    use = row.uses[backend]
-    tables = (matrix.tables.backend[backend], matrix.tables.install[backend][install or use.install or ""], use)
-    way = {key: value for table in tables for key, value in vars(table).items() if value is not None}
+    use, about = row.uses[backend], matrix.tables.backend[backend]
+    way = matrix.tables.install[backend][install or use.install or ""]
     values = {"jax": row.jax, "jaxlib": row.jaxlib, "python": row.python, "libtpu": use.libtpu}
+    known = {key: value for key, value in values.items() if value is not None}
 
     def fill(template: str) -> str:
-        for key in re.findall(r"{(.*?)}", template):
-            if values.get(key) is None:
-                raise matrix.error(place, "`{}` needs `{}`, which the row doesn't give.".format(template, key))
-        return template.format(**values)
+        try:
+            return template.format(**known)
+        except KeyError as error:
+            message = "`{}` needs `{}`, which the row doesn't give."
+            raise matrix.error(place, message.format(template, error.args[0])) from None
 
-    requires = [fill(line) for line in way["requires"]]
+    requires = [fill(line) for line in way.requires]
     for line in requires:
         metadata.requirement_of(line, "{}, {}".format(matrix.path.name, place))
-    listed = metadata.in_file(matrix.file(way["requirements"])) if "requirements" in way else ()
-    lowest, highest = way.get("compute_capability", (None, None))
+    listed = metadata.in_file(matrix.file(way.requirements)) if way.requirements else ()
+    generations = matrix.tables.generation.items() if backend == "tpu" else ()
+    tpu = tuple(name for name, releases in generations if row.jax in releases)
     cell = Cell(
         jax=row.jax,
         python=row.python,
         backend=backend,
-        platform=way["platform"],
+        platform=about.platform,
         tier=row.tier,
         jaxlib=row.jaxlib,
         as_of=row.as_of,
         requires=(*requires, *listed, *matrix.caps(row.jax, tools), *tools),
-        find_links=tuple(way.get("find_links", ())),
-        index_url=way.get("index_url"),
-        prerelease=way.get("prerelease", False),
-        supports=Supports(lowest, highest, way.get("driver"), tuple(way.get("generations", ()))),
-        base=fill(way["base"]),
+        find_links=way.find_links,
+        index_url=way.index_url,
+        prerelease=way.prerelease,
+        supports=Supports(*way.compute_capability, way.driver, tpu),
+        base=fill(way.base or about.base),
     )
-    if "stands_in_for" not in way:
+    if way.stands_in_for is None:
         return cell
-    original = _cell(matrix, place, row, backend, tools, install=way["stands_in_for"])
+    original = _cell(matrix, place, row, backend, tools, install=way.stands_in_for)
     return replace(cell, bridge=True, original=replace(original, suffix=".archive"))

@@ -97,36 +97,29 @@ Capability = Annotated[tuple[int, int] | None, 'two bounds such as ["5.2", "9.0"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """The hardware that wheels run on."""
-
-    compute_capability: tuple[Capability, Capability] | None = None  # the lowest and the highest
-    driver: str | None = None
-    generations: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Backend:
     platform: str
     base: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Install(Limits):
+class Install:
     """A way to install JAX on a backend."""
 
     jax: tuple[Bounds, ...] = ()  # the releases that are installed this way
     requires: tuple[str, ...]
     requirements: str | None = None
     stands_in_for: str | None = None
-    find_links: tuple[str, ...] | None = None
+    find_links: tuple[str, ...] = ()
     index_url: str | None = None
-    prerelease: bool | None = None
-    base: str | None = None
+    prerelease: bool = False
+    base: str | None = None  # by default that of the backend
+    compute_capability: tuple[Capability, Capability] = (None, None)  # the lowest and the highest
+    driver: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Use(Limits):
+class Use:
     """In a row: how one backend installs JAX."""
 
     install: str | None = None  # by default the way that its release is installed
@@ -262,15 +255,7 @@ class Matrix:
             with self.at("{}, {}".format(place, backend)):
                 way = use.install or self._way(backend, row.jax)
                 check_choice("install", way, self.tables.install[backend])
-            uses[backend] = replace(use, install=way)
-        if "tpu" in uses:
-            use, generations = uses["tpu"], self.tables.generation.items()
-            fitting = tuple(name for name, releases in generations if row.jax in releases)
-            uses["tpu"] = replace(
-                use,
-                libtpu=use.libtpu or getattr(known, "libtpu", None),
-                generations=fitting if use.generations is None else use.generations,
-            )
+            uses[backend] = Use(install=way, libtpu=use.libtpu or getattr(known, "libtpu", None))
         return replace(row, **values, **uses)
 
     def _way(self, backend: str, jax: str) -> str:

@@ -45,6 +45,9 @@ requires = ["jax[cuda12]=={jax}"]
 base = "nvidia/cuda:12"
 compute_capability = ["5.2", "9.0"]
 driver = "525.60.13"
+[install.cuda.newer]
+requires = ["jax[cuda12]=={jax}"]
+compute_capability = ["5.2", ""]
 [install.tpu.pinned]
 requires = ["jax=={jax}", "libtpu=={libtpu}"]
 
@@ -86,7 +89,7 @@ as_of = 2024-08-01
 tier = "nightly"
 cpu = { install = "index" }
 cuda = { install = "plugin" }
-tpu = { install = "pinned", libtpu = "0.0.7", generations = ["v2", "v3"] }
+tpu = { install = "pinned", libtpu = "0.0.7" }
 
 [[row]]
 jax = "0.6.2"
@@ -94,7 +97,7 @@ jaxlib = "0.6.2"
 python = "3.12"
 as_of = 2025-07-10
 tier = "pr"
-cuda = { install = "plugin", compute_capability = ["5.2", ""] }
+cuda = { install = "newer" }
 
 [[row]]
 jax = "latest"
@@ -294,12 +297,12 @@ def test_a_floating_cell_expects_no_version(cells):
     assert (cell.expects["jax"], cell.expects["jaxlib"]) == (None, None)
 
 
-def test_hardware_limits_come_from_the_install_table_unless_the_row_has_its_own(cells):
+def test_hardware_limits_come_from_the_way_to_install_and_from_the_release(cells):
     cuda = cells["py311-jax0.4.30-cuda"].supports
     assert (cuda.compute_capability_min, cuda.compute_capability_max) == ((5, 2), (9, 0))
     assert cuda.driver_min == "525.60.13"
     assert cells["py312-jax0.6.2-cuda"].supports.compute_capability_max is None
-    assert cells["py311-jax0.4.30-tpu"].supports.tpu == ("v2", "v3")
+    assert cells["py311-jax0.4.30-tpu"].supports.tpu == ("v2",)
     assert cells["py311-jax0.4.30-cpu"].supports == rows.Supports()
 
 
@@ -418,11 +421,10 @@ def test_an_unknown_tier_or_backend_is_refused(cells):
             'install = "brigde"',
             "row 1 (jax 0.2.18), cpu: key `install`: expected one of archive, bridge",
         ),
-        ('install = "plugin"', 'install = "plugin", drivers = "1"', "Did you mean `driver`?"),
-        ('libtpu = "0.0.7", ', "", "`libtpu=={libtpu}` needs `libtpu`, which the row doesn't give."),
-        ('generations = ["v2", "v3"]', "generations = [2, 3]", "expected a list of strings, and got [2, 3]."),
+        ('install = "plugin"', 'instal = "plugin"', "Did you mean `install`?"),
+        (', libtpu = "0.0.7"', "", "`libtpu=={libtpu}` needs `libtpu`, which the row doesn't give."),
         ('["5.2", "9.0"]', '["5.2"]', "install.cuda.plugin: key `compute_capability`: expected two"),
-        ('["5.2", ""]', '["5", ""]', "row 3 (jax 0.6.2), cuda: key `compute_capability`: expected two"),
+        ('["5.2", ""]', '["5", ""]', "install.cuda.newer: key `compute_capability`: expected two"),
         (
             '"<0.4"',
             '"before 0.4"',
