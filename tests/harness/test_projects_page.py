@@ -27,4 +27,7 @@ def test_the_table_has_the_rows_of_the_file(file):
 
 
 def test_each_project_of_the_page_has_a_file():
-    assert set(re.findall(r"pypi:(\w+)", PAGE)) <= {file.stem for file in FILES}
+    header = next(line for line in TABLE.splitlines() if line.startswith("| JAX | Python |"))
+    columns = [title.split()[0] for title in header.strip("|").split("|")[2:]]
+    assert set(columns) == {file.stem for file in FILES}
+    assert set(re.findall(r"pypi:(\w+)", PAGE)) <= set(columns)
