@@ -34,33 +34,18 @@ class Environment(NamedTuple):
     """What an environment is for, and what is installed into it."""
 
     purpose: str
-    oldest: tuple[int, int]
-    why_oldest: str
+    oldest: tuple[int, int]  # Python
     installs: tuple[str, ...]
 
 
 ENVIRONMENTS = {
     ".venv": Environment(
-        "with the newest JAX",
-        (3, 8),
-        "JAX needs Python 3.8 or later",
-        ("--editable", ".[test,lint,digits,orbax]", "jax[cpu]", "-r", REQUIREMENTS),
+        "with the newest JAX", (3, 8), ("--editable", ".[test,lint,digits,orbax]", "jax[cpu]", "-r", REQUIREMENTS)
     ),
-    ".venv-site": Environment(
-        "with what builds the site",
-        (3, 10),
-        "The site is built by Python 3.10 or later",
-        ("--editable", ".[docs]"),
-    ),
-    ".venv-harness": Environment(
-        "with the tools of the matrix",
-        (3, 10),
-        "The harness needs Python 3.10 or later",
-        ("--require-hashes", "-r", LOCK),
-    ),
+    ".venv-site": Environment("with what builds the site", (3, 10), ("--editable", ".[docs]")),
+    ".venv-harness": Environment("with the tools of the matrix", (3, 10), ("--require-hashes", "-r", LOCK)),
 }
-# The folders that `--remove` removes.
-FOLDERS = (*ENVIRONMENTS, ".tox", ".bench")
+REMOVED = (*ENVIRONMENTS, ".tox", ".bench")
 
 ANOTHER_PYTHON = "another Python with pip and venv, such as python3.12; for make: PYTHON=python3.12."
 
@@ -115,8 +100,8 @@ def provide(name: str, root: Path, call: Callable[..., int] = signals.call, env:
     if why_not_in(root):
         raise Refused(why_not_in(root))
     if sys.version_info < environment.oldest:
-        message = "{}, and this is Python {}. Choose {}"
-        raise Refused(message.format(environment.why_oldest, sys.version.split()[0], ANOTHER_PYTHON))
+        message = "{} needs Python {}.{} or later, and this is Python {}. Choose {}"
+        raise Refused(message.format(name, *environment.oldest, sys.version.split()[0], ANOTHER_PYTHON))
     mark = root / name / "ready-{}".format(made_from(environment, root))
     while True:
         lock = locked(root / (name + ".lock"), fcntl.LOCK_SH)
@@ -161,7 +146,7 @@ def remove(root: Path) -> None:
     """Wait until no command uses an environment, and remove all of them."""
     of_cells = sorted((root / ".tox").glob("*.lock"))  # made by `harness.system.run_lock`
     locks = [locked(path, fcntl.LOCK_EX) for path in [*(root / (name + ".lock") for name in ENVIRONMENTS), *of_cells]]
-    for name in FOLDERS:
+    for name in REMOVED:
         if (root / name).exists():
             shutil.rmtree(str(root / name))
     for lock in locks:
@@ -183,13 +168,8 @@ def made_from(environment: Environment, root: Path) -> str:
     """Hash what an environment is made from: the interpreter, the project's dependencies and the tools."""
     project = (root / "pyproject.toml").read_text(encoding="utf-8").partition("\n[tool.")[0]
     tools = [(root / name).read_text(encoding="utf-8") for name in environment.installs if name in (REQUIREMENTS, LOCK)]
-    parts: dict[str, object] = {
-        "python": (sys.version, sys.base_prefix),
-        "project": project,
-        "tools": tools,
-        "installs": environment.installs,
-    }
-    return hashlib.sha256(repr(sorted(parts.items())).encode("utf-8")).hexdigest()[:12]
+    parts = (sys.version, sys.base_prefix, environment.installs, project, tools)
+    return hashlib.sha256(repr(parts).encode("utf-8")).hexdigest()[:12]
 
 
 if __name__ == "__main__":

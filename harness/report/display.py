@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -16,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.report.eta import Eta, Running
-from harness.report.outcome_style import STYLES
+from harness.report.outcome_style import COUNTS, STYLES
 from harness.report.table import in_terminal
 from harness.report.table.grid import Grid
 from harness.results import Outcome, Result
@@ -29,10 +30,7 @@ from harness.system.safe_text import safe
 LOG_LINES = 30
 SHOWN_FAILURES = 10
 
-NAME_WIDTH = 24
-WORD_WIDTH = 11  # an outcome or a phase
-TIME_WIDTH = 7
-BAR_WIDTH = 40
+NAME_WIDTH, WORD_WIDTH, TIME_WIDTH, BAR_WIDTH = 24, 11, 7, 40  # in columns; a word is an outcome or a phase
 
 
 def display(folder: Path = RESULTS) -> Display:
@@ -57,9 +55,6 @@ class Shown:
             self.console.print(in_terminal.draw(Grid.of(summary.cells, summary.results, summary.hashes)))
         for line in ending(summary):
             self.console.print(Text(line, style="yellow"), soft_wrap=True)
-
-
-# ---- On a terminal --------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -111,12 +106,11 @@ class Live(Shown):
         style = STYLES[result.outcome]
         grid = columns()
         grid.add_column(width=TIME_WIDTH, justify="right", no_wrap=True)
-        grid.add_column()
-        mark, word = Text(style.mark, style=style.colour), Text(result.outcome.value, style=style.colour)
-        grid.add_row(mark, cell.name, word, Text(when, style="dim"), Text(figures(cell, result)))
+        mark, word = Text(style.mark, style.colour), Text(result.outcome.value, style.colour)
+        grid.add_row(mark, cell.name, word, Text(when, "dim"), Text(figures(cell, result)))
         self.console.print(grid)
         if result.reason:
-            self.console.print(Padding(Text(result.reason, style="dim"), (0, 0, 0, 4)))
+            self.console.print(Padding(Text(result.reason, "dim"), (0, 0, 0, 4)))
 
     def draw(self) -> RenderableType:
         """The running cells, and a summary line below."""
@@ -124,27 +118,26 @@ class Live(Shown):
         grid.add_column(ratio=1, max_width=BAR_WIDTH)
         grid.add_column(justify="right", no_wrap=True)
         for running in self.eta.running.values():
-            grid.add_row(*self.row(running))
+            bar = ProgressBar(running.total, running.done, complete_style="cyan") if running.total else ""
+            name, phase = running.cell.name, Text(running.phase, "cyan")
+            grid.add_row(self.spinners[name], name, phase, bar, self.progress_of(running))
         return Group(Text(), grid, self.footer())
 
-    def row(self, running: Running) -> list[RenderableType]:
-        bar: RenderableType = ""
-        parts = Text()
-        if running.total:
-            bar = ProgressBar(total=running.total, completed=running.done, complete_style="cyan")
-            parts.append("{}/{}".format(running.done, running.total))
+    def progress_of(self, running: Running) -> Text:
+        text = Text("{}/{}".format(running.done, running.total) if running.total else "")
         if running.failed:
-            parts.append("  {} failed".format(running.failed), style="bold red")
+            text.append("  {} failed".format(running.failed), "bold red")
         left = self.eta.remaining_of(running)
-        time = duration(self.eta.spent(running)) if left is None else duration(left) + " left"
-        parts.append("  " + time, style="dim")
-        return [self.spinners[running.cell.name], running.cell.name, Text(running.phase, style="cyan"), bar, parts]
+        return text.append(
+            "  " + (duration(self.eta.spent(running)) if left is None else duration(left) + " left"), "dim"
+        )
 
     def footer(self) -> Text:
         cells = len(self.results) + len(self.eta.running) + len(self.eta.waiting)
         text = Text("{} of {} done".format(len(self.results), number(cells, "cell")))
-        if self.results:
-            text.append(": " + tally(self.results))
+        found = [result.outcome for result in self.results]
+        tally = ", ".join("{} {}".format(found.count(one), one.value) for one in Outcome if one in found)
+        text.append(": " + tally if tally else "")
         left = self.eta.remaining()
         if left is not None and (self.eta.running or self.eta.waiting):
             text.append(" · {} left".format(about(left)), style="dim")
@@ -158,9 +151,6 @@ def columns(expand: bool = False) -> Table:
     grid.add_column(width=NAME_WIDTH, no_wrap=True)
     grid.add_column(width=WORD_WIDTH, no_wrap=True)
     return grid
-
-
-# ---- Without a terminal ---------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -190,13 +180,9 @@ class Plain(Shown):
             return
         self.quarters[cell.name] = quarter
         left = self.eta.remaining_of(running) if 0 < quarter < 4 else None
-        self.tell(
-            cell,
-            phase,
-            "{} of {}".format(done, total) if total else "",
-            "{} failed".format(failed) if failed else "",
-            "" if left is None else "{} left".format(about(left)),
-        )
+        count = "{} of {}".format(done, total) if total else ""
+        wrong = "{} failed".format(failed) if failed else ""
+        self.tell(cell, phase, count, wrong, "" if left is None else "{} left".format(about(left)))
 
     def finished(self, cell: Cell, result: Result) -> None:
         seconds = self.eta.finish(cell)
@@ -217,13 +203,9 @@ class Plain(Shown):
         """Do nothing: nothing is redrawn."""
 
 
-# ---- Words ----------------------------------------------------------------------------------------------------------
-
-
 def figures(cell: Cell, result: Result) -> str:
     """For example "2 failed, 1450 passed, 12 skipped". Failures come first."""
-    order = ("failed", "errors", "passed", "skipped", "xfailed")
-    parts = ["{} {}".format(result.counts[key], key) for key in order if result.counts.get(key)]
+    parts = ["{} {}".format(result.counts[key], key) for key in COUNTS if result.counts.get(key)]
     parts += ["bridge"] * (result.bridge and result.outcome in RAN)
     parts += ["canary"] * (cell.tier == "canary")
     return ", ".join(parts)
@@ -246,29 +228,21 @@ def ending(summary: Summary) -> list[str]:
     outcomes = {name: result.outcome for name, result in summary.results.items()}
     lines = [summary.error] if summary.error else []
     if summary.signal is not None:
-        finished = sum(1 for name in summary.ran if outcomes[name] in RAN)
+        finished = sum(outcomes[name] in RAN for name in summary.ran)
         message = "Interrupted after {} had run to the end. The same command goes on from here."
         lines.append(message.format(number(finished, "cell")))
     again = [name for name in summary.kept if outcomes[name] is Outcome.FAILED]
     if again:
         message = "Failed before, and nothing has changed since: {}. --rerun failed runs {} again."
         lines.append(message.format(", ".join(again), "it" if len(again) == 1 else "them"))
-    passed = [name for name in summary.kept if outcomes[name] is Outcome.PASSED]
+    passed = sum(outcomes[name] is Outcome.PASSED for name in summary.kept)
     if passed:
         message = "Passed before, and nothing has changed since: {}. --rerun all runs everything again."
-        lines.append(message.format(number(len(passed), "cell")))
+        lines.append(message.format(number(passed, "cell")))
     if summary.skipped:
-        message = (
-            "Skipped: {}. --rerun failed runs only cells that failed or were unavailable. Leave it out to run all."
-        )
+        message = "Skipped: {}. --rerun failed runs only what failed or was unavailable. Leave it out to run all."
         lines.append(message.format(number(len(summary.skipped), "cell")))
     return lines
-
-
-def tally(results: Sequence[Result]) -> str:
-    """For example "4 passed, 1 failed"."""
-    found = [result.outcome for result in results]
-    return ", ".join("{} {}".format(found.count(each), each.value) for each in Outcome if each in found)
 
 
 def number(count: int, noun: str) -> str:
@@ -277,15 +251,12 @@ def number(count: int, noun: str) -> str:
 
 def duration(seconds: float) -> str:
     """For example 0:07, 12:30, 1:02:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return "{}:{:02}:{:02}".format(hours, minutes, rest) if hours else "{}:{:02}".format(minutes, rest)
+    return str(timedelta(seconds=round(seconds))).removeprefix("0:").removeprefix("0")
 
 
 def about(seconds: float) -> str:
     """Round to minutes, because it is an estimate: "about 12 min"."""
-    minutes = round(seconds / 60)
-    hours, rest = divmod(minutes, 60)
-    if not minutes:
-        return "less than a minute"
-    return "about {} h {:02} min".format(hours, rest) if hours else "about {} min".format(minutes)
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if hours:
+        return "about {} h {:02} min".format(hours, minutes)
+    return "about {} min".format(minutes) if minutes else "less than a minute"

@@ -52,10 +52,9 @@ class Eta:
     def finish(self, cell: Cell) -> float:
         """How long the cell took, in seconds; 0 if it was never started."""
         self.waiting.pop(cell.name, None)
-        running = self.running.pop(cell.name, None)
-        if running is None:
+        if cell.name not in self.running:
             return 0.0
-        self.last_s[cell.name] = self.clock() - running.started
+        self.last_s[cell.name] = self.spent(self.running.pop(cell.name))
         return self.last_s[cell.name]
 
     def spent(self, running: Running) -> float:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from harness.results import Outcome
 
+COUNTS = ("failed", "errors", "passed", "skipped", "xfailed")  # the counts of a result, failures first
+
 
 @dataclass(frozen=True)
 class Style:

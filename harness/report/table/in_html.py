@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import TypeVar
 
-from harness.report.outcome_style import STYLES
+from harness.report.outcome_style import COUNTS, STYLES
 from harness.report.table.entry import Entry
 from harness.report.table.grid import TITLES, Grid, Row, title
 from harness.results import Outcome, Result
@@ -16,7 +16,6 @@ from harness.rows import Measure, project
 
 T = TypeVar("T")
 FLAG = "slow"
-COUNTS = ("failed", "errors", "passed", "skipped", "xfailed")
 VERSIONS = ("python", "jax", "jaxlib")
 PAGE = Path(__file__).with_name("page.html")
 
