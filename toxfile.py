@@ -134,9 +134,8 @@ def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
 def can_run_here(cells: Sequence[Cell]) -> list[Cell]:
     """Stop before anything is made if one of the cells can't run here."""
     refusals = [result for result in map(host.preflight, cells) if result is not None]
-    for result in refusals:
-        if not SESSION.part:
-            keep(result)
+    for result in () if SESSION.part else refusals:
+        keep(result)
     if refusals:
         stop(3, "\n".join(result.line for result in refusals))
     return [host.preferred(cell) for cell in cells]
@@ -193,16 +192,10 @@ def tox_before_run_commands(tox_env: ToxEnv) -> None:
         suite.copy(chosen.environment.suite, chosen.source)
         suite.copy_plugins(chosen.environment.plugins, fingerprint.home_of(chosen.source))
         chosen.environment.remove_reports()
-    except BuildFailed as error:
+    except (BuildFailed, set_up.SetupFailed, OSError) as error:
         print(safe(str(error)), file=sys.stderr)
-        chosen.ended = True
-        result = verdict.of_build(chosen.cell, str(error))
-        if not SESSION.part:
-            write(chosen, result)
-        raise SystemExit(1 if result.outcome is Outcome.FAILED else 3) from None
-    except (set_up.SetupFailed, OSError) as error:
-        print(safe(str(error)), file=sys.stderr)
-        fail_setup(chosen, str(error))
+        result_of = verdict.of_build if isinstance(error, BuildFailed) else verdict.of_setup
+        end_before_tests(chosen, result_of(chosen.cell, str(error)))
     passed = tox_env.conf["pass_env"]  # the tests get fewer variables than the installation, which may need a proxy
     of_tox = set(tox_env._default_pass_env()) - set(isolation.REACH_TESTS)
     passed[:] = [name for name in passed if name not in of_tox]
@@ -233,7 +226,7 @@ def tox_after_run_commands(tox_env: ToxEnv, exit_code: int, outcomes: list[Execu
 def tox_env_teardown(tox_env: ToxEnv) -> None:
     chosen = SESSION.chosen.get(tox_env.name)
     if chosen is not None and chosen.set_up_s is None and not chosen.ended and not SESSION.interrupted.is_set():
-        fail_setup(chosen, set_up.last_log(chosen.environment))
+        end_before_tests(chosen, verdict.of_setup(chosen.cell, set_up.last_log(chosen.environment)))
 
 
 def was_interrupted(exit_code: int) -> bool:
@@ -241,11 +234,11 @@ def was_interrupted(exit_code: int) -> bool:
     return SESSION.interrupted.wait(timeout=5 if exit_code == PYTEST_INTERRUPTED else 0)
 
 
-def fail_setup(chosen: Chosen, said: str) -> NoReturn:
+def end_before_tests(chosen: Chosen, result: Result) -> NoReturn:
     chosen.ended = True
     if not SESSION.part:
-        write(chosen, verdict.of_setup(chosen.cell, said))
-    raise SystemExit(3)
+        write(chosen, result)
+    raise SystemExit(1 if result.outcome is Outcome.FAILED else 3)
 
 
 def write(chosen: Chosen, result: Result) -> None:

@@ -69,7 +69,7 @@ Commit matrix.toml and the folder locks. Add .tox and results to .gitignore.
 HERE_EPILOG = "This is for a machine without a Docker engine and a package index. It needs only what the suite needs."
 
 Arguments = Callable[[argparse.ArgumentParser], None]
-Command = Callable[[argparse.Namespace], int]
+Command = Callable[[argparse.Namespace], "int | None"]  # returns the exit status; `None` is 0
 COMMANDS: dict[str, tuple[Command, Arguments, str]] = {}
 
 ON_THE_INDEX = "pypi:"  # begins the name of a project that is a release on the package index
@@ -213,21 +213,19 @@ def here(options: argparse.Namespace) -> int:
 
 
 @command()
-def table(options: argparse.Namespace) -> int:
+def table(options: argparse.Namespace) -> None:
     """Draw the results: on the screen, in the pages of the project, and as the page results/index.html."""
     from harness import rows
     from harness.report import table
 
     table.draw(rows.load())
-    return 0
 
 
 @command(cells_argument)
-def list_(options: argparse.Namespace) -> int:
+def list_(options: argparse.Namespace) -> None:
     """Print the names of cells, one a line."""
     for cell in chosen(options):
         print(cell.name)
-    return 0
 
 
 @command(bisect_arguments)
@@ -239,23 +237,21 @@ def bisect(options: argparse.Namespace) -> int:
 
 
 @command()
-def doctor(options: argparse.Namespace) -> int:
+def doctor(options: argparse.Namespace) -> None:
     """Show what this machine has (Pythons, containers, accelerators), and what each backend needs."""
     from harness import rows
     from harness.report import doctor
 
     doctor.show(rows.load())
-    return 0
 
 
 @command(init_arguments, INIT_EPILOG)
-def init(options: argparse.Namespace) -> int:
+def init(options: argparse.Namespace) -> None:
     """Write the matrix.toml of another project from what is found in its folder."""
     from harness.init import matrix_text
 
     root = (options.folder or Path(os.environ.get(PROJECT, "."))).resolve()
     print(WRITTEN.format(path=matrix_text.init(root, options.force, options.package, options.tests), program=PROGRAM))
-    return 0
 
 
 @command(cells_argument)
@@ -301,7 +297,7 @@ def shell(options: argparse.Namespace) -> int:
 
 
 @command(github_arguments)
-def github(options: argparse.Namespace) -> int:
+def github(options: argparse.Namespace) -> None:
     """Do the work of a GitHub job: list the cells, collect the results, print the summary, write the comment."""
     if options.job == "cells":
         keys = ("name", "python", "backend", "tier")
@@ -320,7 +316,6 @@ def github(options: argparse.Namespace) -> int:
 
         text = options.table.read_text(encoding="utf-8")
         print(pull_request.comment(text, options.about, pull_request.PullRequest.of_this_job()))
-    return 0
 
 
 def chosen(options: argparse.Namespace, tier: str | None = None) -> "list[Cell]":
@@ -431,8 +426,7 @@ def main(argv: Sequence[str]) -> int:
 
 def do(options: argparse.Namespace) -> int:
     try:
-        status: int = options.function(options)
-        return status
+        return options.function(options) or 0
     except HarnessError as error:
         print(error, file=sys.stderr)
         return error.status

@@ -114,15 +114,7 @@ def needs_bridge(release: Release) -> bool:
 
 
 def plan(index: Index, cells: Sequence[Cell], good: str, bad: str, python: str | None, pythons: Sequence[str]) -> Plan:
-    """Plan how to try each release between two ends.
-
-    Args:
-        index: The releases.
-        cells: The cells of the matrix.
-        good: The good end.
-        bad: The bad end.
-        python: The Python to use. `None`: choose one of `pythons`.
-        pythons: The Pythons of this machine.
+    """Plan how to try each release between two ends, on `python` or, if that is `None`, on one of `pythons`.
 
     Raises:
         WrongUsage: An end isn't a release, or can't be tried on `python`; or the matrix has no fixed row.

@@ -3,6 +3,7 @@
 The comment begins with a marker that GitHub doesn't show. A later run finds the comment by this marker.
 """
 
+import itertools
 import json
 import os
 import re
@@ -61,14 +62,11 @@ class PullRequest:
 
     def comments(self) -> Iterator[dict[str, Any]]:
         """The comments, oldest first."""
-        page = 1
-        while True:
-            path = "issues/{}/comments?per_page={}&page={}".format(self.number, PER_PAGE, page)
-            found = self.ask("GET", path)
+        for page in itertools.count(1):
+            found = self.ask("GET", "issues/{}/comments?per_page={}&page={}".format(self.number, PER_PAGE, page))
             yield from found
             if len(found) < PER_PAGE:
                 return
-            page += 1
 
     def ask(self, method: str, path: str, content: Mapping[str, str] | None = None) -> Any:
         """Send a request to GitHub's interface for the repository, and return the answer.
@@ -95,15 +93,7 @@ class PullRequest:
 
 
 def comment(table: str, about: str, pull_request: PullRequest) -> str:
-    """Write the table as a comment, or update the comment of an earlier run.
-
-    Args:
-        table: The table as Markdown.
-        about: What is tested. Each has a comment of its own.
-        pull_request: Where to write it.
-
-    Returns:
-        What was done, for the log of the job and its summary.
+    """Write the table, which is Markdown, as the comment about a project. Returns what was done, for the job's log.
 
     Raises:
         CannotGoOn: GitHub can't be reached, or refuses.
@@ -113,7 +103,8 @@ def comment(table: str, about: str, pull_request: PullRequest) -> str:
     marker = "<!-- jax-matrix: {} -->".format(about.replace("--", "- -"))
     body = {"body": text(table, marker, about, pull_request.run_url)}
     for one in pull_request.comments():
-        if one["user"]["type"] == BOT and (one["body"] or "").startswith(marker):
+        writer = one["user"] or {}  # null: the account was removed
+        if writer.get("type") == BOT and (one["body"] or "").startswith(marker):
             answer = pull_request.ask("PATCH", "issues/comments/{}".format(one["id"]), body)
             return "The table is in a comment, which was updated: {}".format(answer["html_url"])
     answer = pull_request.ask("POST", "issues/{}/comments".format(pull_request.number), body)
@@ -124,6 +115,7 @@ def text(table: str, marker: str, about: str, run_url: str) -> str:
     """The text of the comment. Names of users in it don't notify these users, since tests may print any text."""
     title = "### The tests on each JAX" + ("" if about == "." else ": `{}`".format(about))
     end = "[The logs, and a page with all details]({}#artifacts)".format(run_url)
+    table = re.sub(r"@(?=\w)", "@\u2060", table)
     if len(table) > LONGEST:
         table = table[:LONGEST].rpartition("\n")[0] + "\n\n</details>\n\nThe table goes on in the summary of the run.\n"
-    return "\n".join((marker, title, "", re.sub(r"@(?=\w)", "@\u2060", table), end))
+    return "\n".join((marker, title, "", table, end))

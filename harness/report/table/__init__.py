@@ -51,13 +51,8 @@ def summary(cells: Iterable[Cell]) -> str:
 def draw(cells: Iterable[Cell], root: Path = ROOT, folder: Path = RESULTS, console: Console | None = None) -> None:
     """Draw the table in a page of the project, as an HTML page and in the terminal, and its summary in another page.
 
-    This also adds new results to the published record.
-
-    Args:
-        cells: The cells of the matrix.
-        root: The folder of the project, with its pages and its record.
-        folder: The folder of the results. The HTML page is written there.
-        console: Where to print the table.
+    This also adds new results to the published record. `root` has the pages and the record. `folder` has the results of
+    this checkout, and gets the HTML page.
 
     Raises:
         pages.PageError: A page doesn't have the two markers.
