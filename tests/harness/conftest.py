@@ -31,6 +31,23 @@ def pytest_addoption(parser):
     parser.addoption("--run-docker", action="store_true", help="also run the tests that build images with real docker")
 
 
+@pytest.fixture
+def docker(tmp_path, monkeypatch):
+    """A fake `docker` on the PATH. The user names no engine."""
+    from fake_docker import FakeDocker  # this file is loaded on Pythons that can't read it
+
+    from harness.containers import engine
+    from harness.system import processes
+
+    docker = FakeDocker(tmp_path / "docker")
+    monkeypatch.setenv("PATH", docker.path)
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(engine, "checkout", lambda: "mine")
+    monkeypatch.setattr(processes, "POLL_S", 0.02)
+    return docker
+
+
 @pytest.fixture(autouse=True)
 def full_precision():
     """Replace the library's fixture of the same name, which imports JAX."""

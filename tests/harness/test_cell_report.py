@@ -2,13 +2,13 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import cell_report
 import pytest
+from programs import run_pytest, write
 
 SUITE = """
 import pytest
@@ -51,14 +51,13 @@ print('{"loop_ratio": 1.25}')
 @pytest.fixture
 def run(tmp_path):
     """`run(*args, **env)` runs pytest on SUITE, and returns the exit status, the report and the progress."""
-    inside = tmp_path / "inside"
-    inside.mkdir()
-    (inside / "proof_of_place.py").write_text(FAKE_PROOF)
-    (inside / "loop_speed.py").write_text(FAKE_LOOP_SPEED)
-    (inside / "dispatch_speed.py").write_text(
-        'print(\'{"dispatch_in_100": 1.5, "train_step_100": "too noisy to tell"}\')\n'
-    )
-    (inside / "cell_report.py").write_text(Path(cell_report.__file__).read_text())
+    files = {
+        "proof_of_place.py": FAKE_PROOF,
+        "loop_speed.py": FAKE_LOOP_SPEED,
+        "dispatch_speed.py": 'print(\'{"dispatch_in_100": 1.5, "train_step_100": "too noisy to tell"}\')\n',
+        "cell_report.py": Path(cell_report.__file__).read_text(),
+    }
+    inside = write(tmp_path / "inside", files)
     (tmp_path / "test_suite.py").write_text(SUITE)
     report, progress = tmp_path / "report.json", tmp_path / "progress.json"
     measures = {
@@ -66,27 +65,15 @@ def run(tmp_path):
         str(inside / "dispatch_speed.py"): ["dispatch_in_100", "train_step_100"],
     }
     expect = {"package": "equinox", "versions": ["hypothesis"], "measures": measures}
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("EQX_", "PYTEST_"))}
+    of_cell = {
+        "PYTHONPATH": str(inside),
+        "EQX_REPORT": str(report),
+        "EQX_PROGRESS": str(progress),
+        "EQX_EXPECT": json.dumps(expect),
+    }
 
     def run(*args, **env):
-        command = [sys.executable, "-m", "pytest", "-p", "cell_report", "-p", "xdist", "-p", "no:cacheprovider", *args]
-        done = subprocess.run(
-            command,
-            cwd=tmp_path,
-            env={
-                **inherited,
-                "PYTHONPATH": str(inside),
-                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-                "EQX_REPORT": str(report),
-                "EQX_PROGRESS": str(progress),
-                "EQX_EXPECT": json.dumps(expect),
-                **env,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        done = run_pytest(tmp_path, ["cell_report"], *args, **{**of_cell, **env})
         read = [json.loads(path.read_text()) if path.exists() else None for path in (report, progress)]
         assert [path.name for path in tmp_path.iterdir() if "unfinished" in path.name] == []
         return SimpleNamespace(status=done.returncode, output=done.stdout, report=read[0], progress=read[1])

@@ -1,13 +1,13 @@
 """`python -m harness here`: when `make test-gpu` uses it, and what it needs."""
 
 import os
-import subprocess
 import sys
 import textwrap
 from importlib import metadata
 
 import pytest
 from fake_docker import FakeDocker
+from programs import python
 
 from harness import command_line
 from harness.run import device_check, installed_jax, which_jax
@@ -108,14 +108,9 @@ def test_a_check_of_the_device_has_a_time_limit(monkeypatch):
     assert asked == [("cuda", 60), ("cpu", 480)]
 
 
-def run_here(*options):
-    command = [sys.executable, *options, "-m", "harness", "here", "cpu"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
 def test_without_pytest_it_says_what_to_install():
     """This Python has only its standard library."""
-    done = run_here("-S", "-E")
+    done = python("-S", "-E", "-m", "harness", "here", "cpu")
     assert done.returncode == 3 and "Traceback" not in done.stderr
     assert "which comes with pytest" in done.stderr and "{} -m pip install".format(sys.executable) in done.stderr
 
@@ -136,9 +131,8 @@ def test_it_imports_only_what_comes_with_pytest(tmp_path):
             """
         )
     )
-    program = "import sys; sys.path.insert(0, {!r}); from harness.run import device_check".format(str(ROOT))
-    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = python("-c", "from harness.run import device_check", PYTHONPATH=path)
     assert done.returncode == 0, done.stderr
 
 

@@ -4,10 +4,9 @@ import ast
 import errno
 import json
 import os
-import subprocess
-import sys
 
 import pytest
+from programs import python
 
 from harness import command_line, locks, rows
 from harness.containers import bases, interactive
@@ -179,19 +178,14 @@ def test_a_read_error_is_not_reported_as_a_write_error(ran, capsys):
 # The program
 
 
-def program(*argv, options=(), **env):
-    command = [sys.executable, *options, "-m", "harness", *argv]
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, check=False)
-
-
 def test_it_runs_as_a_program():
-    done = program("list", NAME)
+    done = python("-m", "harness", "list", NAME)
     assert (done.returncode, done.stdout, done.stderr) == (0, NAME + "\n", "")
 
 
 def test_help_needs_only_the_standard_library():
     """The page names each command."""
-    done = program("--help", options=["-S"])
+    done = python("-S", "-m", "harness", "--help")
     assert done.returncode == 0 and done.stderr == ""
     assert [name for name in command_line.COMMANDS if "    {} ".format(name) not in done.stdout] == []
 
@@ -207,27 +201,19 @@ def without_tools(tmp_path):
 
 
 def test_a_python_without_the_tools_is_replaced_by_one_that_has_them(without_tools):
-    done = program("list", NAME, **without_tools)
+    done = python("-m", "harness", "list", NAME, **without_tools)
     assert done.returncode == 7 and done.stderr == ""
     assert ast.literal_eval(done.stdout) == [".venv-harness", "python", str(ROOT / "harness"), "list", NAME]
 
 
 @pytest.mark.parametrize("option", [[], ["--fits"]])
 def test_here_is_never_run_in_another_python(without_tools, option):
-    done = program("here", "cpu", *option, **without_tools)
+    done = python("-m", "harness", "here", "cpu", *option, **without_tools)
     assert done.returncode == 3 and done.stdout == "" and "-m pip install pytest" in done.stderr
 
 
-OLD = (
-    "__init__",
-    "__main__",
-    "in_venv",
-    "system/__init__",
-    "system/pipes",
-    "system/signals",
-    "system/isolation",
-    "system/paths",
-)
+OF_SYSTEM = ("__init__", "pipes", "signals", "isolation", "paths")
+OLD = ("__init__", "__main__", "in_venv", *("system/" + name for name in OF_SYSTEM))
 
 
 @pytest.mark.parametrize("name", OLD)

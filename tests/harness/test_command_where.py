@@ -3,26 +3,15 @@
 import os
 
 import pytest
-from fake_docker import IMAGE, FakeDocker
+from fake_docker import IMAGE
 
 from harness import command_line, rows
 from harness.containers import container, image, interactive
 from harness.run import host, scheduler
-from harness.system import processes
 
 NAME = "py311-jax0.4.30-cpu"
 CELL = next(cell for cell in rows.load() if cell.name == NAME)
 NO_ENGINE = "Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?"
-
-
-@pytest.fixture
-def docker(tmp_path, monkeypatch):
-    docker = FakeDocker(tmp_path / "docker")
-    monkeypatch.setenv("PATH", docker.path)
-    monkeypatch.setattr(processes, "POLL_S", 0.02)
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
-    monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
-    return docker
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_docker import IMAGE, FakeDocker
+from fake_docker import IMAGE
+from programs import wait_until
 
 from harness import results, rows
 from harness.containers import bases, container, devices, engine, image
@@ -24,7 +24,6 @@ from harness.results import Outcome, Result, run_files
 from harness.results.resume import Rerun, Step, decide
 from harness.run import hardware, host, verdict
 from harness.run.hardware import GPU, Hardware
-from harness.system import processes
 from harness.system.paths import ROOT
 
 CELLS = {cell.name: cell for cell in rows.load()}
@@ -36,12 +35,8 @@ LAST = Result(CELL.name, Outcome.FAILED, "as it was", started="2026-11-20T10:00:
 
 
 @pytest.fixture
-def docker(tmp_path, monkeypatch):
-    docker = FakeDocker(tmp_path / "docker")
+def docker(docker):
     docker.leaves(report_json=REPORT, junit_xml="<testsuites/>")
-    monkeypatch.setenv("PATH", docker.path)
-    monkeypatch.setattr(engine, "checkout", lambda: "mine")
-    monkeypatch.setattr(processes, "POLL_S", 0.02)
     container.prepare_engine.cache_clear()
     return docker
 
@@ -222,7 +217,7 @@ def test_invalid_progress_is_ignored(run, docker, said):
     docker.answer("start", waits=True)
     docker.answer("exec", out=said)
     heard, cancel = [], threading.Event()
-    threading.Thread(target=lambda: (until(lambda: "exec" in docker.verbs), cancel.set())).start()
+    threading.Thread(target=lambda: (wait_until(lambda: "exec" in docker.verbs), cancel.set())).start()
     run(on_progress=lambda *said: heard.append(said), cancel=cancel)
     assert heard == [("image", 0, 0, 0), ("tests", 0, 0, 0)]
 
@@ -261,7 +256,7 @@ def test_cancelled_step(run, docker, folder, step):
     """The earlier result stays unchanged."""
     docker.answer(step, waits=True)
     cancel = threading.Event()
-    threading.Thread(target=lambda: (until(lambda: docker.waiting), cancel.set())).start()
+    threading.Thread(target=lambda: (wait_until(lambda: docker.waiting), cancel.set())).start()
     result = run(cancel=cancel)
     assert result.outcome is Outcome.NOT_RUN and "interrupted" in result.reason
     assert docker.containers == []
@@ -286,20 +281,13 @@ def test_kill_9(docker, folder, step):
     """The container is removed even if the process that started it is killed."""
     docker.answer(step, waits=True, made=True)
     code = RUNNER.format(root=str(ROOT), cell=CELL.name, folder=str(folder))
-    runner = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PATH": docker.path})
-    until(lambda: docker.waiting)
+    runner = subprocess.Popen([sys.executable, "-c", code])
+    wait_until(lambda: docker.waiting)
     assert len(docker.containers) == 1
     runner.send_signal(signal.SIGKILL)
     runner.wait()
-    until(lambda: not docker.containers)
+    wait_until(lambda: not docker.containers)
     assert results.read(CELL.name, folder) == LAST and junit(folder) == "as it was"
-
-
-def until(so):
-    deadline = time.monotonic() + 30
-    while not so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_the_engine_is_lost(run, docker, folder):

@@ -4,28 +4,17 @@ import io
 import threading
 
 import pytest
-from fake_docker import FakeDocker
 
 from harness import rows
-from harness.containers import devices, engine
+from harness.containers import devices
 from harness.containers.docker_errors import DockerError
 from harness.results import Outcome
-from harness.system import processes
 
 CELLS = {cell.name: cell for cell in rows.load()}
 ON_GPU = CELLS["py313-jax0.12.0.1-cuda"]
 ON_TPU = CELLS["py312-jax0.6.2-tpu"]
 BUS = "/sys/bus/pci/devices/0000:00:05.0/"
 V5E, V7X = (BUS + "vendor=0x1ae0\n" + BUS + "device=" + number + "\n" for number in ("0x0063", "0x0076"))
-
-
-@pytest.fixture
-def docker(tmp_path, monkeypatch):
-    docker = FakeDocker(tmp_path / "docker")
-    monkeypatch.setenv("PATH", docker.path)
-    monkeypatch.setattr(engine, "checkout", lambda: "mine")
-    monkeypatch.setattr(processes, "POLL_S", 0.02)
-    return docker
 
 
 def refusal(cell):

@@ -39,7 +39,7 @@ def test_it_is_made_from_the_image_of_its_backend(backend: str) -> None:
 
 @each_backend
 def test_its_user_is_that_of_the_image(backend: str) -> None:
-    """On a TPU the user is root, because the device nodes may belong to root: see harness/devices.py."""
+    """On a TPU the user is root, because the device nodes may belong to root: see harness/containers/devices.py."""
     dockerfile = (DOCKER / (backend + ".Dockerfile")).read_text(encoding="utf-8")
     user = read(backend)["remoteUser"]
     assert user == "root" if backend == "tpu" else re.search(r"useradd .* {}\n".format(user), dockerfile)

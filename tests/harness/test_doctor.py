@@ -1,6 +1,7 @@
 """`python -m harness doctor` reports all that it finds, and never ends with an error. Fakes answer its questions."""
 
 import datetime
+import http.client
 import io
 import urllib.error
 from dataclasses import replace
@@ -129,14 +130,17 @@ def test_network():
         (TimeoutError("timed out"), "timed out"),
         (urllib.error.HTTPError("u", 404, "gone", None, None), "HTTP status 404"),
         (urllib.error.HTTPError("u", 405, "not so", None, None), ""),  # the page exists, but not for this method
+        (http.client.InvalidURL("nonnumeric port"), "nonnumeric port"),
     ],
 )
 def test_reach(error, said):
+    """The password of the page is a header of the request."""
+
     def opener(request, timeout):
-        assert timeout <= 10
+        assert timeout <= 10 and request.full_url == "https://jax.example" and request.get_header("Authorization")
         raise error
 
-    assert doctor.reach("https://jax.example", opener) == said
+    assert doctor.reach("https://me:secret@jax.example", opener) == said
 
 
 def test_machine():

@@ -8,23 +8,12 @@ import re
 import threading
 
 import pytest
-from fake_docker import FakeDocker
 
 from harness.containers import docker_errors, engine
 from harness.containers.docker_errors import DockerError
 from harness.locks.package_source import Source
 from harness.results import Outcome
-from harness.system import processes
 from harness.system.paths import ROOT
-
-
-@pytest.fixture
-def docker(tmp_path, monkeypatch):
-    docker = FakeDocker(tmp_path / "docker")
-    monkeypatch.setenv("PATH", docker.path)
-    monkeypatch.setattr(processes, "POLL_S", 0.02)
-    return docker
-
 
 HERE, NOT_RUN, UNAVAILABLE = "unix:///run/docker.sock", Outcome.NOT_RUN, Outcome.UNAVAILABLE
 DIAL = (

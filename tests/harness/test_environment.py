@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from programs import python
 
 from harness import rows
 from harness.run import environment, set_up
@@ -17,7 +17,6 @@ from harness.run.environment import Environment
 from harness.run.set_up import SetupFailed
 from harness.source import wheel as built_wheel
 from harness.system.interpreters import Interpreter
-from harness.system.paths import ROOT
 
 CELLS = {cell.name: cell for cell in rows.load()}
 CELL = CELLS["py311-jax0.4.30-cpu"]
@@ -141,8 +140,7 @@ def test_an_environment_is_not_trusted_after_a_kill(made, before):
     if before == "whole":
         made.write_mark({**MADE, "wheel": "one"})
         assert made.is_made_from(MADE)
-    env = dict(os.environ, PYTHONPATH=str(ROOT))
-    done = subprocess.run([sys.executable, "-c", KILLED, str(made.folder)], env=env, check=False)
+    done = python("-c", KILLED, made.folder)
     assert done.returncode == -signal.SIGKILL and (made.folder / "half").exists()
     assert not made.is_made_from(MADE)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from programs import write
 
 from harness import rows
 from harness.source import fingerprint, pages
@@ -50,14 +51,7 @@ def cell(jax="0.4.30", floating=False, requires=("jax", "numpy")):
 
 @pytest.fixture
 def root(tmp_path):
-    for name, text in FILES.items():
-        write(tmp_path / name, text)
-    return tmp_path
-
-
-def write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    return write(tmp_path, FILES)
 
 
 TESTED = [
@@ -79,9 +73,9 @@ TESTED = [
 def test_a_change_of_a_tested_file_changes_the_hash(root, name):
     """The hash changes with the content of the file, with its name, and when it is removed."""
     before = fingerprint.source_hash(root)
-    write(root / name, FILES[name] + "!")
+    write(root, {name: FILES[name] + "!"})
     changed = fingerprint.source_hash(root)
-    write(root / name, FILES[name])
+    write(root, {name: FILES[name]})
     assert fingerprint.source_hash(root) == before
     (root / name).rename(root / (name + "x"))
     renamed = fingerprint.source_hash(root)
@@ -109,7 +103,7 @@ def test_a_change_of_a_tested_file_changes_the_hash(root, name):
 )
 def test_a_change_of_any_other_file_does_not_change_the_hash(root, name):
     before = fingerprint.source_hash(root)
-    write(root / name, "changed")
+    write(root, {name: "changed"})
     assert fingerprint.source_hash(root) == before
 
 
@@ -132,7 +126,7 @@ def test_only_the_tested_parts_of_a_page_count(root, page, old, new, shows):
     before = fingerprint.source_hash(root)
     text = (root / page).read_text()
     assert old in text
-    write(root / page, text.replace(old, new))
+    write(root, {page: text.replace(old, new)})
     assert (fingerprint.source_hash(root) != before) is shows
 
 
@@ -156,21 +150,18 @@ def test_all_tested_parts_of_our_pages_count():
 
 def test_moving_text_between_files_changes_the_hash(root):
     """So does moving text from a content into a name."""
-    write(root / "equinox/a", "xy")
-    write(root / "equinox/b", "z")
+    write(root, {"equinox/a": "xy", "equinox/b": "z"})
     before = fingerprint.source_hash(root)
-    write(root / "equinox/a", "x")
-    write(root / "equinox/b", "yz")
+    write(root, {"equinox/a": "x", "equinox/b": "yz"})
     assert fingerprint.source_hash(root) != before
-    write(root / "equinox/a", "xyequinox/b\0z")
+    write(root, {"equinox/a": "xyequinox/b\0z"})
     (root / "equinox/b").unlink()
     assert fingerprint.source_hash(root) != before
 
 
 def test_the_folder_and_the_time_do_not_matter(root, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    for name in reversed(list(FILES)):
-        write(elsewhere / name, FILES[name])
+    write(elsewhere, dict(reversed(FILES.items())))
     assert fingerprint.source_hash(elsewhere) == fingerprint.source_hash(root)
 
 
@@ -188,27 +179,26 @@ def test_all_that_a_cell_is_given_is_hashed():
 def test_a_lock_is_hashed_by_its_contents(root):
     """Without a lock the hash is empty, so adding or removing a lock changes it. Other cells' locks don't matter."""
     assert fingerprint.hashes(cell(), root)["lock"] == ""
-    write(root / "locks/py311-jax0.4.30-cpu.txt", "jax==0.4.30")
+    write(root, {"locks/py311-jax0.4.30-cpu.txt": "jax==0.4.30"})
     one = fingerprint.hashes(cell(), root)["lock"]
-    write(root / "locks/py311-jax0.4.30-cuda.txt", "another cell's")
-    write(root / "locks/py311-jax0.4.3-cpu.txt", "another cell's")
+    write(root, dict.fromkeys(["locks/py311-jax0.4.30-cuda.txt", "locks/py311-jax0.4.3-cpu.txt"], "another cell's"))
     assert fingerprint.hashes(cell(), root)["lock"] == one != ""
-    write(root / "locks/py311-jax0.4.30-cpu.txt", "jax==0.4.30 # !")
+    write(root, {"locks/py311-jax0.4.30-cpu.txt": "jax==0.4.30 # !"})
     assert fingerprint.hashes(cell(), root)["lock"] not in (one, "")
 
 
 def test_both_locks_of_a_cell_on_the_bridge_count(root):
     """The hash is the same, no matter which of the two locks is installed."""
     bridged = replace(cell("0.2.18"), bridge=True, original=replace(cell("0.2.18"), suffix=".archive"))
-    write(root / "locks/py311-jax0.2.18-cpu.txt", "jaxlib==0.4.13")
+    write(root, {"locks/py311-jax0.2.18-cpu.txt": "jaxlib==0.4.13"})
     without = fingerprint.lock_hash(bridged, root)
-    write(root / "locks/py311-jax0.2.18-cpu.archive.txt", "jaxlib==0.1.69")
+    write(root, {"locks/py311-jax0.2.18-cpu.archive.txt": "jaxlib==0.1.69"})
     assert fingerprint.lock_hash(bridged, root) == fingerprint.lock_hash(bridged.original, root) != without
 
 
 def test_a_floating_cell_is_hashed_by_its_requirements(root):
     asked = fingerprint.lock_hash(cell("latest", floating=True), root)
-    write(root / "locks/py311-jaxlatest-cpu.txt", "no lock of its own")
+    write(root, {"locks/py311-jaxlatest-cpu.txt": "no lock of its own"})
     assert fingerprint.lock_hash(cell("latest", floating=True), root) == asked
     assert fingerprint.lock_hash(cell("latest", floating=True, requires=("numpy", "jax")), root) == asked
     assert fingerprint.lock_hash(cell("latest", floating=True, requires=("jax", "numpy<3")), root) != asked
@@ -231,7 +221,7 @@ def test_without_named_parts_a_whole_page_counts(root, monkeypatch):
     monkeypatch.setattr(pages, "project", lambda: replace(rows.project(), page_parts=()))
     before = fingerprint.source_hash(root)
     text = (root / "README.md").read_text()
-    write(root / "README.md", text.replace("a table", "| another |"))
+    write(root, {"README.md": text.replace("a table", "| another |")})
     assert fingerprint.source_hash(root) == before
-    write(root / "README.md", text.replace("More, by people.", "Less."))
+    write(root, {"README.md": text.replace("More, by people.", "Less.")})
     assert fingerprint.source_hash(root) != before

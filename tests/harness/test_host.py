@@ -8,11 +8,11 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from programs import is_running, wait_until
 
 from harness import results, rows
 from harness.results import Outcome, Result, resume
@@ -155,22 +155,6 @@ IGNORES_ALL = IGNORES_INTERRUPT + "; signal.signal(signal.SIGTERM, signal.SIG_IG
 IMPATIENT = tuple((number, 0.2) for number, _ in processes.STOP)
 
 
-def is_running(process):
-    """Whether the process exists and isn't a zombie."""
-    try:
-        return Path("/proc/{}/stat".format(process)).read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def gone(process):
-    """Wait until a process has ended."""
-    deadline = time.monotonic() + 30
-    while is_running(process) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return not is_running(process)
-
-
 needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="asks /proc which processes there are")
 
 
@@ -190,7 +174,8 @@ def test_cancel_leaves_no_process_and_writes_no_result(run, tmp_path, do):
     result = run(WAITS.format(do=do), cancel, on_progress, stop=IMPATIENT)
     assert result.outcome is Outcome.NOT_RUN and "interrupted" in result.reason
     assert results.read(CELL.name, tmp_path / "results") == last
-    assert len(processes) == 2 and all(gone(process) for process in processes)
+    assert len(processes) == 2
+    wait_until(lambda: not any(map(is_running, processes)))
 
 
 @needs_proc
@@ -203,7 +188,8 @@ def test_a_process_that_outlives_tox_is_stopped(run, tmp_path):
         {}
         """.format(PASSED)
     )
-    assert gone(int((tmp_path / "results" / "child").read_text()))
+    child = int((tmp_path / "results" / "child").read_text())
+    wait_until(lambda: not is_running(child))
 
 
 @needs_proc
@@ -293,19 +279,3 @@ def test_preflight_no_interpreter(all_is_here, monkeypatch):
     result = host.preflight(CELL)
     assert result.outcome is Outcome.NOT_RUN
     assert "pyenv install 3.11" in result.reason
-
-
-@pytest.mark.parametrize(
-    "outcome, last, kept",
-    [
-        (Outcome.NOT_RUN, Outcome.PASSED, Outcome.PASSED),
-        (Outcome.UNAVAILABLE, Outcome.PASSED, Outcome.UNAVAILABLE),
-        (Outcome.NOT_RUN, None, Outcome.NOT_RUN),
-    ],
-)
-def test_keep(tmp_path, outcome, last, kept):
-    """A cell that could not run here doesn't replace the result of a real run."""
-    if last is not None:
-        results.write(Result(CELL.name, last), tmp_path)
-    resume.keep(Result(CELL.name, outcome), tmp_path)
-    assert results.read(CELL.name, tmp_path).outcome is kept

@@ -4,7 +4,6 @@ import datetime
 import json
 import re
 import shlex
-import subprocess
 import threading
 from importlib.metadata import distributions
 
@@ -12,6 +11,7 @@ import inventory
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
+from programs import git_in
 
 from harness import locks, rows
 from harness.containers import bases, engine, image
@@ -184,9 +184,7 @@ def test_cuda_and_python_come_from_different_images():
 
 
 def test_revision(tmp_path, monkeypatch):
-    def git(*words):
-        options = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
-        subprocess.run(["git", *options, *words], cwd=tmp_path, check=True, capture_output=True)
+    git = git_in(tmp_path)
 
     with monkeypatch.context() as without_git:
         without_git.setenv("PATH", "/nowhere")

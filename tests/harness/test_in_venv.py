@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from programs import python, wait_until, write
 
 from harness import in_venv, locks
 from harness.system.paths import ROOT
@@ -19,10 +20,8 @@ NAME = ".venv-harness"
 
 @pytest.fixture
 def root(tmp_path):
-    (tmp_path / "harness").mkdir()
-    (tmp_path / "harness" / "requirements.lock").write_text("rich==1\n")
-    (tmp_path / "pyproject.toml").write_text("[project]\n[tool.ruff]\n")
-    return tmp_path
+    files = {"harness/requirements.lock": "rich==1\n", "pyproject.toml": "[project]\n[tool.ruff]\n"}
+    return write(tmp_path, files)
 
 
 class Call:
@@ -115,11 +114,8 @@ def test_an_environment_in_use_is_kept_until_its_user_ends(root, capfd):
     others = [threading.Thread(target=provide, args=[root]), threading.Thread(target=in_venv.remove, args=[root])]
     for other in others:
         other.start()
-    deadline = time.monotonic() + 60
-    said = ""
-    while said.count("Waiting for another command") < 2 and time.monotonic() < deadline:
-        said += capfd.readouterr().out
-        time.sleep(0.01)
+    said = []
+    wait_until(lambda: said.append(capfd.readouterr().err) or "".join(said).count("Waiting for another command") == 2)
     assert (root / NAME / "mine").exists()
     os.close(held)
     for other in others:
@@ -218,8 +214,6 @@ def test_a_killed_command_never_lets_two_make_the_environment(root, number):
 
 def test_an_error_of_the_system_is_reported_without_a_traceback(root):
     (root / (NAME + ".lock")).symlink_to(root / "no such folder" / "x")
-    command = [sys.executable, "-c", COMMAND, str(root), NAME, "true"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    done = python("-c", COMMAND, root, NAME, "true")
     assert "Traceback" not in done.stderr
     assert (done.returncode, "can't go on" in done.stderr) == (3, True)

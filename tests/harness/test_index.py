@@ -2,11 +2,13 @@
 
 import base64
 import datetime
+import http.client
 import io
 import json
 import re
 import subprocess
 import urllib.error
+import urllib.request
 from email.message import Message
 
 import pytest
@@ -126,9 +128,11 @@ def test_project_names_are_normalised():
         urllib.error.URLError("no such host"),
         TimeoutError("timed out"),
         urllib.error.HTTPError("", 503, "busy", Message(), None),
+        http.client.InvalidURL("nonnumeric port: 'x'"),
         "<html>links</html>",
         {"meta": {"api-version": "1.0"}},
     ],
+    ids=lambda page: type(page).__name__,
 )
 def test_the_error_of_an_unreachable_index_hides_the_password(page):
     opener = Opener({"https://index.example/simple/jax/": page})
@@ -138,11 +142,15 @@ def test_the_error_of_an_unreachable_index_hides_the_password(page):
     assert "secret" not in str(refused.value)
 
 
-def test_a_password_is_sent_as_a_header():
+def test_a_password_is_sent_as_a_header_and_only_to_the_index():
+    """A redirect to another host gets none."""
     opener = Opener({"https://index.example/simple/jax/": {"files": []}})
     index.releases("jax", opener, "https://me:s%40cret@index.example/simple")
     (request,) = opener.requests
     assert request.get_header("Authorization") == "Basic " + base64.b64encode(b"me:s@cret").decode()
+    handler = urllib.request.HTTPRedirectHandler()
+    sent_on = handler.redirect_request(request, None, 302, "Found", {}, "https://other.example/simple")
+    assert sent_on.get_header("Authorization") is None
 
 
 def test_only_one_variable_names_the_index(monkeypatch):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from packaging.version import Version
+from programs import write
 
 from harness import command_line, rows
 from harness.init import choice, matrix_text, requirements
@@ -39,14 +40,12 @@ def init(tmp_path, monkeypatch):
     """`init(files)` writes the files, and returns what `init` makes of them: the text, and the table `[project]`."""
     monkeypatch.setenv(isolation.INDEX, "https://index.example/simple")
 
-    def write(files, **options):
-        for name, content in files.items():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_text(content, encoding="utf-8")
+    def init(files, **options):
+        write(tmp_path, files)
         path = matrix_text.init(tmp_path, **{"opener": no_index, **options})
         return path.read_text(encoding="utf-8"), matrix_file.Matrix(path).project
 
-    return write
+    return init
 
 
 # What kind of project it is
@@ -423,9 +422,7 @@ def test_a_project_without_jax_is_said(init):
 
 def test_the_command(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(matrix_text.dates, "not_before", lambda *arguments: {})
-    for name, content in FLAT.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(content)
+    write(tmp_path, FLAT)
     assert command_line.main(["init", str(tmp_path)]) == 0
     assert "matrix.toml is written" in capsys.readouterr().out
     assert command_line.main(["init", str(tmp_path)]) == 2

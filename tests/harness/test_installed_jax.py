@@ -10,11 +10,11 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from programs import wait_until
 
 from harness import results, rows
 from harness.results import Outcome, Result
@@ -92,7 +92,7 @@ def test_it_expects_the_installed_versions(backend, platform):
 def test_no_cell_has_its_name():
     """So its result never replaces the result of a cell, or the other way round."""
     for cell in rows.load():
-        twin = installed_cell.make(cell.python, cell.jax, cell.backend)
+        twin = installed_cell.InstalledCell(**vars(cell))
         named = installed_cell.NAME.fullmatch
         assert twin.name != cell.name and named(twin.name) and not named(cell.name)
 
@@ -308,7 +308,5 @@ def test_a_signal_ends_the_tests_and_leaves_nothing(number, stopped, tmp_path):
 def test_kill_9_ends_the_tests_and_leaves_nothing(stopped, tmp_path):
     """A helper process cleans up after the run was killed."""
     assert stopped(signal.SIGKILL) == (-signal.SIGKILL, "")
-    deadline = time.monotonic() + 60
-    while list((tmp_path / "scratch").iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not list((tmp_path / "scratch").iterdir()) and not list((tmp_path / "results").glob("*.json"))
+    wait_until(lambda: not list((tmp_path / "scratch").iterdir()))
+    assert not list((tmp_path / "results").glob("*.json"))

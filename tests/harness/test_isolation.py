@@ -3,12 +3,11 @@
 import functools
 import json
 import os
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from programs import python, run
 
 from harness.system.isolation import isolated
 from harness.system.paths import ROOT
@@ -46,10 +45,7 @@ def test_the_user_may_choose_where_uv_keeps_its_files():
 
 def test_environments_are_made_where_python_adds_no_folder_to_the_path():
     """With PYTHONSAFEPATH set, Python 3.11 and later don't put the folder of the program on the path."""
-    command = [sys.executable, str(ROOT / "harness" / "in_venv.py"), "--help"]
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHONSAFEPATH": "1"}, capture_output=True, text=True, check=False
-    )
+    done = python("harness/in_venv.py", "--help", PYTHONPATH="", PYTHONSAFEPATH="1")
     assert done.returncode == 0, done.stderr
 
 
@@ -64,14 +60,7 @@ print(json.dumps(dict(os.environ)))
 @pytest.mark.parametrize("command, isolates", [(["list"], True), (["here", "tpu", "--fits"], False)])
 def test_each_command_isolates_itself(command, isolates):
     """`here` is an exception: the JAX that is installed may need the settings."""
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, *command],
-        cwd=ROOT,
-        env={**os.environ, **SETTINGS, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
+    done = python("-c", RUN, *command, **{**SETTINGS, "PYTHONPATH": str(ROOT)})
     kept = (set(SETTINGS) - {"PIP_CONFIG_FILE"}) & set(json.loads(done.stdout))
     assert not kept if isolates else kept == set(SETTINGS) - {"PIP_CONFIG_FILE"}
 
@@ -109,14 +98,7 @@ def test_uv_asks_the_chosen_index_and_reads_no_configuration(index, tmp_path):
     for place in (tmp_path / "uv.toml", tmp_path / "uv" / "uv.toml"):
         place.parent.mkdir(exist_ok=True)
         place.write_text('index-url = "http://127.0.0.1:9/simple"\n')
-    settings = {
-        **SETTINGS,
-        "XDG_CONFIG_HOME": str(tmp_path),
-        "NO_PROXY": "127.0.0.1",
-        "UV_CACHE_DIR": str(tmp_path / "cache"),
-    }
-    env = isolated({**os.environ, **settings, "EQX_INDEX_URL": url})
-    done = subprocess.run(
-        [uv, "pip", "compile", "-"], input="some-project", cwd=tmp_path, env=env, text=True, check=False
-    )
+    places = {"XDG_CONFIG_HOME": str(tmp_path), "UV_CACHE_DIR": str(tmp_path / "cache"), "NO_PROXY": "127.0.0.1"}
+    env = isolated({**os.environ, **SETTINGS, **places, "EQX_INDEX_URL": url})
+    done = run(uv, "pip", "compile", "-", input="some-project", cwd=tmp_path, env=env)
     assert done.returncode != 0 and asked == ["/simple/some-project/"]

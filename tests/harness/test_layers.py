@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import harness
+from harness.system.paths import HOME
 
 FOLDER = Path(harness.__file__).parent
 MAP = harness.__doc__.partition("The packages, lowest first.")[2]
@@ -43,6 +44,17 @@ def test_the_map_names_each_module(package):
     """The package `bisect` explains its own modules."""
     (item,) = re.findall(r"^(?:- |  )`{}`:(.*?)(?=^- |^  `[a-z]+`:|\Z)".format(package), MAP, re.MULTILINE | re.DOTALL)
     assert set(re.findall(r"`([a-z_]+)`", item)) == parts(package)
+
+
+def test_each_file_that_a_text_names_is_there():
+    """Comments and pages name files of the harness. A file that has moved would leave them behind."""
+    folders = ("harness", "docker", "docs", ".github", ".ci", ".devcontainer")
+    texts = [path for path in (HOME / folder for folder in folders) for path in path.rglob("*") if path.is_file()]
+    tops = ("*.md", "*.toml", "tox*", "Makefile", ".dockerignore")
+    named = re.compile(rb"(?<![\w./-])(?:harness|docker)/[\w/-]+\.(?:py|toml|txt|in|lock|Dockerfile)\b")
+    for path in [*texts, *(path for top in tops for path in HOME.glob(top))]:
+        lost = [name for name in named.findall(path.read_bytes()) if not (HOME / name.decode()).exists()]
+        assert not lost, path
 
 
 @pytest.mark.parametrize("number", range(len(LAYERS)), ids=["-".join(layer) for layer in LAYERS])

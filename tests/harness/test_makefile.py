@@ -9,9 +9,9 @@ import shlex
 import shutil
 import signal
 import subprocess
-import time
 
 import pytest
+from programs import is_running, run, wait_until
 
 from harness.system.paths import ROOT
 
@@ -39,7 +39,7 @@ def make(tmp_path):
 
     def make(*words, fits=1, env=None):
         command = make.command(*words, fits=fits, then="exit 0")
-        done = subprocess.run(command, cwd=ROOT, env=make.env(env), capture_output=True, text=True, check=False)
+        done = run(*command, env=make.env(env))
         return done.returncode, done.stdout + done.stderr, make.started()
 
     def command(*words, fits, then):
@@ -64,19 +64,22 @@ def make(tmp_path):
     return make
 
 
-def until(so):
-    deadline = time.monotonic() + 30
-    while not so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+@pytest.fixture
+def start(make):
+    """`start(TARGET, ...)`: the process of make, when its command has begun. The command doesn't end by itself."""
+    processes = []
 
+    def start(*words, fits=1):
+        command, nothing = make.command(*words, fits=fits, then="exec sleep 60"), subprocess.DEVNULL
+        options = {"cwd": ROOT, "env": make.env(), "start_new_session": True}
+        processes.append(subprocess.Popen(command, stdout=nothing, stderr=nothing, **options))
+        wait_until(make.started, processes[-1])
+        return processes[-1]
 
-def is_running(process):
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 LONG = [target for target in TARGETS if target not in ("help", "clean")]
@@ -84,35 +87,22 @@ LONG = [target for target in TARGETS if target not in ("help", "clean")]
 
 @needs_make
 @pytest.mark.parametrize("target, fits", [*((target, 1) for target in LONG), ("test-gpu", 0), ("test-tpu", 0)])
-def test_a_command_ends_with_make(make, target, fits):
+def test_a_command_ends_with_make(make, start, target, fits):
     """`kill` reaches make only. make signals its child, and the child is the command itself, not a shell."""
-    cell = ["CELL=py311-jax0.4.30-cpu"] if target == "cell" else []
-    command = make.command(target, *cell, fits=fits, then="exec sleep 60")
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=make.env(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        until(lambda: make.started() or process.poll() is not None)
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-        until(lambda: not is_running(make.pid()))
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+    process = start(target, *["CELL=py311-jax0.4.30-cpu"] * (target == "cell"), fits=fits)
+    process.send_signal(signal.SIGTERM)
+    process.wait(60)
+    wait_until(lambda: not is_running(make.pid()))
 
 
 @needs_make
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_a_signal_of_the_terminal_ends_a_command(make, number):
+def test_a_signal_of_the_terminal_ends_a_command(make, start, number):
     """The terminal sends a signal to all processes in the foreground."""
-    command = make.command("test-gpu", fits=0, then="exec sleep 60")
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=make.env(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    until(lambda: make.started() or process.poll() is not None)
+    process = start("test-gpu", fits=0)
     os.killpg(process.pid, number)
-    process.wait(30)
-    until(lambda: not is_running(make.pid()))
+    process.wait(60)
+    wait_until(lambda: not is_running(make.pid()))
 
 
 # What is asked for
@@ -196,8 +186,6 @@ def test_the_listed_variables_are_the_used_ones():
         for name in ("HERE_OR_CELLS", "RUN_CELLS", "NAMES", "TIER_OF_ALL", "MATRIX_IS_MEANT") * 2:
             (meaning,) = re.findall(r"(?m)^{} =(.*)".format(name), TEXT)
             used = used.replace("$({})".format(name), meaning).replace("$(call {},".format(name), meaning)
-        used = set(re.findall(r"\$\(?(?:if |or )?\$?\(?([A-Z]+)\b", used)) & set(
-            "ARGS BACKEND BAD CELL GOOD JOBS RERUN TEST TIER WHERE".split()
-        )
+        used = set(re.findall(r"\$\(?(?:if |or )?\$?\(?([A-Z_]+)\b", used)) & set(VARIABLES)
         taken = takes.get(target, "").replace("$(TAKES_test-cpu)", takes["test-cpu"])
         assert used | set(taken.split()) == set(taken.split()), target

@@ -4,12 +4,13 @@ import hashlib
 import io
 import json
 import os
-import subprocess
 import sys
 import tarfile
 import zipfile
 
+import programs
 import pytest
+from programs import write
 
 from harness import command_line, rows
 from harness.locks import index, source_release
@@ -26,10 +27,7 @@ CELL = "py311-jax0.4.30-cpu"
 
 @pytest.fixture
 def project(tmp_path):
-    root = tmp_path / "tiny"
-    (root / "tests").mkdir(parents=True)
-    (root / "matrix.toml").write_text(MATRIX)
-    return root
+    return write(tmp_path / "tiny", {"matrix.toml": MATRIX, "tests/test_x.py": ""})
 
 
 # Which project
@@ -45,10 +43,9 @@ def test_the_variable_names_the_root(project, tmp_path):
     assert paths.find_root({paths.PROJECT: str(project)}, tmp_path) == project
 
 
-def run(*words, cwd, options=()):
-    command = [sys.executable, *options, *words]
+def run(*words, cwd):
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    return programs.run(sys.executable, *words, cwd=cwd, env=env)
 
 
 def test_each_way_to_name_the_project(project):

@@ -13,6 +13,7 @@ from pathlib import Path
 import accelerator_evidence
 import proof_of_place
 import pytest
+from programs import run_pytest
 
 PYTHON = "{}.{}".format(*sys.version_info)
 CLAIM = {
@@ -316,27 +317,15 @@ def run(tmp_path, site):
         )
     )
     inside = str(Path(proof_of_place.__file__).parent)
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("EQX_", "JAX_", "PYTEST_"))}
+    of_all = {
+        "PYTHONPATH": os.pathsep.join([inside, str(site)]),
+        "STARTED": str(tmp_path / "started"),
+        "COLLECTED": str(tmp_path / "collected"),
+    }
 
     def run(claim, *args, **env):
-        command = [sys.executable, "-m", "pytest", "-p", "proof_of_place", "-p", "xdist", "-p", "no:cacheprovider"]
-        done = subprocess.run(
-            [*command, "--junitxml=junit.xml", *args],
-            cwd=tmp_path,
-            env={
-                **inherited,
-                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-                "PYTHONPATH": os.pathsep.join([inside, str(site)]),
-                "EQX_EXPECT": claim if isinstance(claim, str) else json.dumps(claim),
-                "STARTED": str(tmp_path / "started"),
-                "COLLECTED": str(tmp_path / "collected"),
-                **env,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        env["EQX_EXPECT"] = claim if isinstance(claim, str) else json.dumps(claim)
+        done = run_pytest(tmp_path, ["proof_of_place"], "--junitxml=junit.xml", *args, **of_all, **env)
         return done.returncode, done.stdout
 
     return run

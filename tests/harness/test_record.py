@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 from six_outcomes import NOW, cell
+from test_scheduler import Recorder, Runner
 
 from harness import results, rows
 from harness.report import table
 from harness.results import Outcome, Result, record
-from harness.results.resume import Rerun
 from harness.run import scheduler
 from harness.source import snapshot
 from harness.source.pages import BEGIN, END
@@ -102,20 +102,9 @@ def test_the_record_never_counts_as_a_pass(draw, tmp_path, monkeypatch):
     (tmp_path / "results" / (CPU.name + ".json")).unlink()
     for name in ("EQX_JOBS", snapshot.EXPECTED):
         monkeypatch.setenv(name, "")
-    display, ran = type("Quiet", (), {"__getattr__": lambda self, name: lambda *said: None})(), []
-    display.live = lambda: Console(file=io.StringIO())
-
-    class Runner:
-        def preflight(self, cell):
-            return None
-
-        def run(self, cell, on_progress, cancel):
-            ran.append(cell)
-            return PASSED
-
-    options = {"folder": tmp_path / "results", "lock": tmp_path / "lock", "rerun": Rerun.NOTHING}
-    assert scheduler.run([CPU], Runner(), display, HASHES, jobs=1, **options) == 0
-    assert ran == [CPU]
+    runner = Runner(tmp_path / "results")
+    options = {"folder": tmp_path / "results", "lock": tmp_path / "lock", "jobs": 1}
+    assert scheduler.run([CPU], runner, Recorder(), HASHES, **options) == 0 and runner.ran == [CPU]
 
 
 @pytest.mark.parametrize(

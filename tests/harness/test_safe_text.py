@@ -1,21 +1,18 @@
 """Text that is shown has no password and no terminal escape in it."""
 
-import http.client
 import io
 import re
-import subprocess
-import sys
-import urllib.request
 from pathlib import Path
 
 import pytest
+from programs import python
 from rich.console import Console
 from six_outcomes import CELLS, HASHES, NOW, SIX, in_html, in_markdown, in_terminal
 
 from harness import results
 from harness.containers.docker_errors import DockerError
 from harness.locks import index
-from harness.report import display, doctor
+from harness.report import display
 from harness.results import Outcome, Result, artifacts
 from harness.system import safe_text
 from harness.system.paths import ROOT
@@ -117,50 +114,10 @@ def test_the_page_may_load_and_run_nothing():
     assert "<script" not in in_html()
 
 
-# An index that needs a password
-
-URL = "https://me:se/cret@mirror.example:x/simple"
-
-
-def test_an_index_is_named_without_its_password():
-    """Also if an error quotes the URL, as http.client does for an invalid port."""
-
-    def opener(request, timeout):
-        raise http.client.InvalidURL("nonnumeric port: 'x' in me:se/cret@mirror.example:x")
-
-    for ask in (lambda: index.releases("jax", opener, URL), lambda: index.read_page(URL, opener)):
-        with pytest.raises(index.IndexUnreachable) as raised:
-            ask()
-        assert "https://mirror.example:x/simple" in str(raised.value)
-
-
-def test_doctor_shows_no_password():
-    asked = []
-
-    def opener(request, timeout):
-        asked.append(request)
-        raise http.client.InvalidURL("nonnumeric port")
-
-    assert doctor.reach("https://me:secret@mirror.example/simple", opener) == "nonnumeric port"
-    assert asked[0].full_url == "https://mirror.example/simple" and asked[0].get_header("Authorization")
-    page = "https://me:secret@mirror.example/simple"
-    (line,) = doctor.network({page: doctor.THE_INDEX}, {page: "refused"})
-    assert "secret" not in line.says
-
-
-def test_a_password_is_not_sent_to_another_host():
-    """If the index redirects the request to another host."""
-    request = index.request("https://me:secret@mirror.example/simple", "*/*")
-    handler = urllib.request.HTTPRedirectHandler()
-    sent_on = handler.redirect_request(request, None, 302, "Found", {}, "https://other.example/simple")
-    assert request.get_header("Authorization") and sent_on.get_header("Authorization") is None
-
-
 def test_a_traceback_shows_no_password():
     imported = "from harness.system.safe_text import make_tracebacks_safe"
     code = imported + "; make_tracebacks_safe(); raise ValueError('https://me:secret@x \\x1b[2J')"
-    docker = str(safe_text.__file__).rpartition("/harness/")[0]
-    done = subprocess.run([sys.executable, "-c", code], cwd=docker, capture_output=True, text=True, check=False)
+    done = python("-c", code)
     assert done.returncode == 1 and "ValueError: https://x" in done.stderr
     assert "secret@" not in done.stderr.splitlines()[-1] and "\x1b" not in done.stderr
 

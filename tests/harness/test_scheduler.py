@@ -90,9 +90,9 @@ def run(tmp_path, monkeypatch):
     for name in ("EQX_JOBS", snapshot.EXPECTED):
         monkeypatch.setenv(name, "")  # so that monkeypatch restores it: the run sets it
 
-    def run(cells, runner, jobs=1, **options):
+    def run(cells, runner, jobs=1, now=NOW, **options):
         display = Recorder()
-        hashes = {cell.name: NOW for cell in cells}
+        hashes = {cell.name: now for cell in cells}
         options = {"folder": tmp_path, "lock": tmp_path / "run.lock", **options}
         return scheduler.run(cells, runner, display, hashes, jobs=jobs, **options), display
 
@@ -137,19 +137,13 @@ def test_a_result_is_valid_only_on_the_same_accelerator(outcome, now, step):
     assert decide(cell, a_result(cell, outcome, NOW), now, Rerun.NOTHING).step is RUN  # a result without a device
 
 
-def test_without_the_accelerator_its_cell_is_not_run_and_says_where_it_passed(tmp_path, monkeypatch):
+def test_without_the_accelerator_its_cell_is_not_run_and_says_where_it_passed(run, tmp_path):
     """The result of the other machine stays."""
     cell = a_cell(backend="cuda")
     last = a_result(cell, hashes=H200)
     results.write(last, tmp_path)
     refusal = Result(cell.name, Outcome.NOT_RUN, reason="there is no NVIDIA GPU here")
-    display = Recorder()
-    options = {"folder": tmp_path, "lock": tmp_path / "run.lock", "jobs": 1}
-    for name in ("EQX_JOBS", snapshot.EXPECTED):
-        monkeypatch.setenv(name, "")
-    status = scheduler.run(
-        [cell], Runner(tmp_path, refusals={cell.name: refusal}), display, {cell.name: NO_GPU}, **options
-    )
+    status, display = run([cell], Runner(tmp_path, refusals={cell.name: refusal}), now=NO_GPU)
     known = display.summary.results[cell.name]
     assert status == 3 and known.outcome is Outcome.NOT_RUN
     assert "there is no NVIDIA GPU here" in known.reason and "NVIDIA H200, driver 570.1" in known.reason
@@ -307,13 +301,8 @@ def test_the_default_number_of_jobs_depends_on_cores_and_memory(cores, memory_mi
 
 # ---- The exit status ------------------------------------------------------------------------------------------------
 
-P, F, UNSUPPORTED, UNAVAILABLE, NOT_RUN = (
-    Outcome.PASSED,
-    Outcome.FAILED,
-    Outcome.UNSUPPORTED,
-    Outcome.UNAVAILABLE,
-    Outcome.NOT_RUN,
-)
+P, F = Outcome.PASSED, Outcome.FAILED
+UNSUPPORTED, UNAVAILABLE, NOT_RUN = Outcome.UNSUPPORTED, Outcome.UNAVAILABLE, Outcome.NOT_RUN
 
 
 def status_of(outcomes, **facts):
@@ -322,36 +311,40 @@ def status_of(outcomes, **facts):
     return scheduler.Summary(cells, known, hashes={}, **facts).status
 
 
+SECOND = frozenset([a_cell("0.4.1").name])
+
+
 @pytest.mark.parametrize(
-    "outcomes, status",
+    "outcomes, facts, status",
     [
-        ([P, P], 0),
-        ([P, NOT_RUN, UNSUPPORTED], 0),
-        ([P, F], 1),
-        ([F, UNAVAILABLE], 1),
-        ([P, UNAVAILABLE], 3),
-        ([NOT_RUN, UNSUPPORTED], 3),
-        ([], 0),
+        ([P, P], {}, 0),
+        ([P, NOT_RUN, UNSUPPORTED], {}, 0),
+        ([P, F], {}, 1),
+        ([F, UNAVAILABLE], {}, 1),
+        ([P, UNAVAILABLE], {}, 3),
+        ([NOT_RUN, UNSUPPORTED], {}, 3),
+        ([], {}, 0),
+        # An unresolved cell is no error, unless the user named it or no other cell ran.
+        ([P, UNAVAILABLE], {"unresolved": SECOND}, 0),
+        ([P, F], {"unresolved": SECOND}, 1),
+        ([P, UNAVAILABLE], {"unresolved": SECOND, "named": SECOND}, 3),
+        ([NOT_RUN, UNAVAILABLE], {"unresolved": SECOND}, 3),
+        # A cell that the user named must run.
+        ([P, P], {"named": SECOND}, 0),
+        ([P, F], {"named": SECOND}, 1),
+        ([P, UNAVAILABLE], {"named": SECOND}, 3),
+        ([P, NOT_RUN], {"named": SECOND}, 3),
+        ([P, UNSUPPORTED], {"named": SECOND}, 3),
+        # An error or a signal ended the run.
+        ([P, NOT_RUN], {"error": "no room"}, 3),
+        ([F, NOT_RUN], {"error": "no room"}, 1),
+        ([F], {"signal": signal.SIGINT}, 130),
     ],
 )
-def test_exit_status(outcomes, status):
-    assert all(status_of(order) == status for order in itertools.permutations(outcomes))
-
-
-@pytest.mark.parametrize(
-    "outcomes, named, status",
-    [([P, UNAVAILABLE], False, 0), ([P, F], False, 1), ([P, UNAVAILABLE], True, 3), ([NOT_RUN, UNAVAILABLE], False, 3)],
-)
-def test_exit_status_of_an_unresolved_cell(outcomes, named, status):
-    """It is no error, unless the user named it or no other cell ran."""
-    name = frozenset([a_cell("0.4.1").name])
-    assert status_of(outcomes, unresolved=name, named=name if named else frozenset()) == status
-    assert status_of([P, UNAVAILABLE]) == 3
-
-
-@pytest.mark.parametrize("outcome, status", [(P, 0), (F, 1), (UNAVAILABLE, 3), (NOT_RUN, 3), (UNSUPPORTED, 3)])
-def test_exit_status_of_a_cell_that_was_named(outcome, status):
-    assert status_of([P, outcome], named=frozenset([a_cell("0.4.1").name])) == status
+def test_exit_status(outcomes, facts, status):
+    """The order of the cells doesn't matter."""
+    orders = [outcomes] if facts else itertools.permutations(outcomes)
+    assert all(status_of(order, **facts) == status for order in orders)
 
 
 @pytest.mark.parametrize("outcome", [P, F, UNAVAILABLE, NOT_RUN, UNSUPPORTED])
@@ -362,12 +355,6 @@ def test_canary_does_not_count(outcome, named):
     known = {canary.name: Result(canary.name, outcome), other.name: Result(other.name, P)}
     assert scheduler.Summary([canary, other], known, hashes={}, named=names).status == 0
     assert scheduler.Summary([canary], known, hashes={}, named=names).status == 0
-
-
-def test_exit_status_of_a_run_that_an_error_ended():
-    assert status_of([P, NOT_RUN], error="no room") == 3
-    assert status_of([F, NOT_RUN], error="no room") == 1
-    assert status_of([F], signal=signal.SIGINT) == 130
 
 
 @pytest.mark.parametrize("outcome", [P, F])
@@ -429,22 +416,6 @@ def test_the_lock_of_a_run_that_is_ending_is_waited_for(tmp_path):
         with pytest.raises(subprocess.TimeoutExpired):
             waiting.wait(1)
     assert waiting.communicate()[0] == "1\n"
-
-
-def test_signal_handlers_are_restored(run, tmp_path):
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
-    run([a_cell()], Runner(tmp_path))
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
-
-
-def test_an_ignored_signal_stays_ignored(run, tmp_path):
-    """As under nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        runner = Runner(tmp_path, during=lambda cell, cancel: os.kill(os.getpid(), signal.SIGHUP))
-        assert run([a_cell("0.4.13"), a_cell("0.4.30")], runner)[0] == 0
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 # A separate process, which the tests interrupt and kill. Its cells print when they run, and then do `{how}`.

@@ -3,6 +3,7 @@
 import datetime
 
 import pytest
+from programs import write
 
 from harness import rows
 from harness.containers import image
@@ -33,10 +34,7 @@ def root(tmp_path):
         ".dockerignore": "*",
         "results/x.json": "{}",
     }
-    for name, text in files.items():
-        (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "root" / name).write_text(text)
-    return tmp_path / "root"
+    return write(tmp_path / "root", files)
 
 
 def test_the_copy_has_the_hashes_of_the_source_even_if_the_source_changes(root, tmp_path):

@@ -1,36 +1,22 @@
 """What a cell tests: one wheel for all cells, built again when the library changes, and a copy of the suite."""
 
 import pytest
+from programs import write
 
 from harness import rows
 from harness.source import suite
+
+SUITE = """
+README.md benchmarks/in_cells/speed.py docs/api.md examples/train.py pyproject.toml tests/data/x.json tests/test_x.py
+""".split()
 
 
 @pytest.fixture
 def root(tmp_path):
     """A small checkout."""
-    files = {
-        "equinox/__init__.py": "one",
-        "equinox/nn/__init__.py": "two",
-        "equinox/__pycache__/x.pyc": "",
-        "pyproject.toml": "",
-        "README.md": "",
-        "LICENSE": "",
-        "docker/wheel-constraints.txt": "",
-        "CONTRIBUTING.md": "",
-        "docs/api.md": "",
-        "examples/train.py": "",
-        "tests/test_x.py": "",
-        "tests/data/x.json": "",
-        "tests/harness/test_y.py": "",
-        "benchmarks/in_cells/speed.py": "",
-        "benchmarks/run.py": "",
-    }
-    root = tmp_path / "root"
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    return root
+    library = ("equinox/__init__.py", "equinox/nn/__init__.py", "equinox/__pycache__/x.pyc", "LICENSE")
+    beside = ("CONTRIBUTING.md", "docker/wheel-constraints.txt", "benchmarks/run.py", "tests/harness/test_y.py")
+    return write(tmp_path / "root", dict.fromkeys([*library, *beside, *SUITE], ""))
 
 
 def names(folder):
@@ -42,15 +28,7 @@ def test_the_copy_has_the_suite_and_not_the_library(root, tmp_path):
     folder = tmp_path / "copy"
     (folder / "equinox").mkdir(parents=True)
     suite.copy(folder, root)
-    assert names(folder) == [
-        "README.md",
-        "benchmarks/in_cells/speed.py",
-        "docs/api.md",
-        "examples/train.py",
-        "pyproject.toml",
-        "tests/data/x.json",
-        "tests/test_x.py",
-    ]
+    assert names(folder) == SUITE
     assert not (folder / "equinox").exists()
 
 

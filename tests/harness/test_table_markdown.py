@@ -5,15 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from six_outcomes import (
-    CELLS,
-    DATED,
-    NOW,
-    RESULTS,
-    cell,
-    in_html,
-    in_markdown,
-)
+from six_outcomes import CELLS, DATED, NOW, RESULTS, cell, in_html, in_markdown
 
 from harness.report.table import grid
 from harness.report.table.in_markdown import in_one_line

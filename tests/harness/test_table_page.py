@@ -3,13 +3,7 @@
 import html.parser
 
 import pytest
-from six_outcomes import (
-    CELLS,
-    DATED,
-    NOW,
-    in_html,
-    text_of,
-)
+from six_outcomes import CELLS, DATED, NOW, in_html, text_of
 
 from harness.report import table
 from harness.results import Outcome, Result

@@ -67,6 +67,12 @@ def test_a_failed_test_counts_even_with_exit_status_0(judge):
     assert judge(0, counts={"passed": 9, "errors": 1}).outcome is Outcome.FAILED
 
 
+def test_a_run_in_which_no_test_passed_is_a_failure(judge):
+    """For example if all are skipped."""
+    result = judge(0, counts={"passed": 0, "skipped": 7})
+    assert result.outcome is Outcome.FAILED and "no test passed" in result.reason
+
+
 def test_a_refused_run_gives_the_reason_of_the_proof(judge):
     result = judge(70, refusal="cell `x` expects backend `gpu`,\nbut JAX found `cpu`.")
     assert result.outcome is Outcome.FAILED
@@ -91,12 +97,6 @@ def test_without_a_report_nothing_passed(judge, status):
 )
 def test_the_signal_that_killed_the_run_is_named(judge, status, words):
     assert words in judge(status, report=None).reason
-
-
-def test_half_a_report_is_not_used(tmp_path, judge):
-    judge(0)
-    Environment(tmp_path).report.write_text('{"counts": ')
-    assert verdict.of_run(CELL, Environment(tmp_path), 0).outcome is Outcome.FAILED
 
 
 # Real error messages of uv 0.13.

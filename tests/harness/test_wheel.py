@@ -2,28 +2,22 @@
 
 import os
 import subprocess
-import sys
 import threading
 
 import pytest
 from filelock import FileLock, Timeout
+from programs import git_in, python, write
 
 from harness import rows
 from harness.source import wheel
-from harness.system.paths import ROOT
 
 
 @pytest.fixture
 def root(tmp_path):
     """A small checkout."""
-    root = tmp_path / "root"
-    for name in (
-        *("equinox/__init__.py", "equinox/nn/__init__.py", "equinox/__pycache__/x.pyc", "pyproject.toml", "README.md"),
-        *("LICENSE", "docker/wheel-constraints.txt", "docker/other.txt", "tests/test_x.py"),
-    ):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(name)
-    return root
+    library = ("equinox/__init__.py", "equinox/nn/__init__.py", "equinox/__pycache__/x.pyc", "pyproject.toml")
+    beside = ("README.md", "LICENSE", "docker/wheel-constraints.txt", "docker/other.txt", "tests/test_x.py")
+    return write(tmp_path / "root", {name: name for name in (*library, *beside)})
 
 
 class FakeUv:
@@ -43,14 +37,20 @@ class FakeUv:
         return subprocess.CompletedProcess(command, self.status, "", "no hatchling")
 
 
-def test_the_wheel_is_built_once(root, tmp_path):
+@pytest.fixture
+def obtain(root, tmp_path):
+    """`obtain(run)`: the wheel for Python 3.11, built by `run` if there is none yet."""
+    return lambda run, python="3.11", work="work": wheel.obtain("uv", python, "/" + python, root, tmp_path / work, run)
+
+
+def test_the_wheel_is_built_once(obtain):
     run = FakeUv()
-    first, second = (wheel.obtain("uv", "3.11", "python", root, tmp_path / "work", run) for _ in range(2))
+    first, second = (obtain(run), obtain(run))
     assert first == second and first.name == "equinox-1-py3-none-any.whl" and first.is_file()
     assert len(run.commands) == 1
 
 
-def test_the_wheel_is_built_once_if_many_cells_ask_at_the_same_time(root, tmp_path):
+def test_the_wheel_is_built_once_if_many_cells_ask_at_the_same_time(obtain, tmp_path):
     """While one builds it, the others wait."""
     uv, wheels, waits = FakeUv(), [], []
 
@@ -60,12 +60,7 @@ def test_the_wheel_is_built_once_if_many_cells_ask_at_the_same_time(root, tmp_pa
             waits[-1].acquire(timeout=0)
         return uv(command, **options)
 
-    threads = [
-        threading.Thread(
-            target=lambda: wheels.append(wheel.obtain("uv", "3.11", "python", root, tmp_path / "work", run))
-        )
-        for _ in range(8)
-    ]
+    threads = [threading.Thread(target=lambda: wheels.append(obtain(run))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -73,48 +68,39 @@ def test_the_wheel_is_built_once_if_many_cells_ask_at_the_same_time(root, tmp_pa
     assert len(waits) == 1 and len(wheels) == 8 and len(set(wheels)) == 1
 
 
-@pytest.mark.parametrize("name", ["equinox/nn/__init__.py", "equinox/new.py", "pyproject.toml", "README.md"])
-def test_the_wheel_is_built_again_when_the_library_changes(root, tmp_path, name):
+OF_THE_LIBRARY = ("equinox/nn/__init__.py", "equinox/new.py", "pyproject.toml", "README.md")
+
+
+@pytest.mark.parametrize("name", [*OF_THE_LIBRARY, "tests/test_x.py", "docker/other.txt", "equinox/__pycache__/x.pyc"])
+def test_the_wheel_is_built_again_only_when_the_library_changes(root, obtain, name):
     run = FakeUv()
-    first = wheel.obtain("uv", "3.11", "python", root, tmp_path / "work", run)
+    first = obtain(run)
     (root / name).write_text("changed")
-    assert wheel.obtain("uv", "3.11", "python", root, tmp_path / "work", run) != first
-    assert len(run.commands) == 2
+    assert (obtain(run) != first) is (len(run.commands) == 2) is (name in OF_THE_LIBRARY)
 
 
-@pytest.mark.parametrize("name", ["tests/test_x.py", "docker/other.txt", "equinox/__pycache__/x.pyc"])
-def test_the_wheel_is_not_built_again_for_other_changes(root, tmp_path, name):
-    run = FakeUv()
-    first = wheel.obtain("uv", "3.11", "python", root, tmp_path / "work", run)
-    (root / name).write_text("changed")
-    assert wheel.obtain("uv", "3.11", "python", root, tmp_path / "work", run) == first
-
-
-def test_a_failed_build_is_an_error_and_is_tried_again(root, tmp_path):
+def test_a_failed_build_is_an_error_and_is_tried_again(obtain):
     for status in (1, 2):
         with pytest.raises(wheel.BuildFailed, match="exit status {}(.|\n)*no hatchling".format(status)):
-            wheel.obtain("uv", "3.11", "python", root, tmp_path / "work", FakeUv(status))
-    assert wheel.obtain("uv", "3.11", "python", root, tmp_path / "work", FakeUv()).is_file()
+            obtain(FakeUv(status))
+    assert obtain(FakeUv()).is_file()
 
 
-def test_compiled_code_is_built_once_for_each_python(root, tmp_path):
+def test_compiled_code_is_built_once_for_each_python(obtain):
     """A wheel without compiled code serves every Python. The Python that will use a wheel builds it."""
     pure, compiled = FakeUv(), FakeUv(tag="cp311-cp311-linux_x86_64")
     for uv, builds in ((compiled, 2), (pure, 1)):
-        work = tmp_path / uv.tag
-        found = [
-            wheel.obtain("uv", python, "/" + python, root, work, uv) for python in ("3.11", "3.12", "3.11", "3.12")
-        ]
+        found = [obtain(uv, python, uv.tag) for python in ("3.11", "3.12", "3.11", "3.12")]
         pythons = [command[command.index("--python") + 1] for command in uv.commands]
         assert pythons == ["/3.11", "/3.12"][:builds] and len(set(found)) == builds and found[0] == found[2]
 
 
-def test_only_pinned_builders_need_hashes(root, tmp_path, monkeypatch):
+def test_only_pinned_builders_need_hashes(root, obtain, monkeypatch):
     """The backend of another project may be any, and gets its packages as the project asks for them."""
     ours, theirs = FakeUv(), FakeUv()
-    wheel.obtain("uv", "3.11", "python", root, tmp_path / "ours", ours)
+    obtain(ours, work="ours")
     monkeypatch.setattr(wheel, "project", lambda: rows.Project(package="theirs"))
-    wheel.obtain("uv", "3.11", "python", root, tmp_path / "theirs", theirs)
+    obtain(theirs, work="theirs")
     assert str(root / "docker" / "wheel-constraints.txt") in ours.commands[0] and "--require-hashes" in ours.commands[0]
     assert not {"--require-hashes", "--build-constraint"} & set(theirs.commands[0])
 
@@ -134,10 +120,7 @@ def test_by_default_a_wheel_is_built_from_all_but_generated_files(root, tmp_path
 
 def test_the_last_tag_is_the_version_of_a_checkout(tmp_path):
     """A snapshot has no history. Without a tag, or without git, the version is 0."""
-
-    def git(*words):
-        options = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
-        subprocess.run(["git", *options, *words], cwd=tmp_path, check=True, capture_output=True)
+    git = git_in(tmp_path)
 
     def no_git(command, **options):
         raise FileNotFoundError(command[0])
@@ -166,10 +149,8 @@ wheel.obtain("uv", "3.11", "python", pathlib.Path(sys.argv[1]), pathlib.Path(sys
 """
 
 
-def test_a_killed_build_leaves_no_wheel(root, tmp_path):
-    command = [sys.executable, "-c", KILLED_WHILE_BUILDING, str(root), str(tmp_path / "work")]
-    env = dict(os.environ, PYTHONPATH=str(ROOT))
-    assert subprocess.run(command, env=env, check=False).returncode == -9
+def test_a_killed_build_leaves_no_wheel(root, obtain, tmp_path):
+    assert python("-c", KILLED_WHILE_BUILDING, root, tmp_path / "work").returncode == -9
     run = FakeUv()
-    assert wheel.obtain("uv", "3.11", "python", root, tmp_path / "work", run).read_text() == ""
+    assert obtain(run).read_text() == ""
     assert len(run.commands) == 1

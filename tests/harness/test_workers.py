@@ -2,14 +2,13 @@
 
 import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import workers
+from programs import run_pytest
 
 from harness.system.inside import capacity
+from harness.system.paths import INSIDE
 
 # Cores and memory
 
@@ -206,23 +205,8 @@ def test_workers_of_xdist_choose_a_device_before_the_first_conftest(tmp_path):
         "    for item in items: item.user_properties.append(('saw', AT_IMPORT))\n"
     )
     (tmp_path / "test_it.py").write_text("def test_it(): pass")
-    command = [sys.executable, "-m", "pytest", "-p", "workers", "-p", "xdist", "-n", "auto", "--dist=each"]
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("EQX_", "PYTEST_"))}
-    done = subprocess.run(
-        [*command, "--junitxml=j.xml"],
-        cwd=tmp_path,
-        env={
-            **inherited,
-            "PYTHONPATH": str(Path(workers.__file__).parent),
-            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-            "EQX_EXPECT": '{"backend": "gpu"}',
-            "CUDA_VISIBLE_DEVICES": "5,6,7",
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    env = {"EQX_EXPECT": '{"backend": "gpu"}', "CUDA_VISIBLE_DEVICES": "5,6,7", "PYTHONPATH": str(INSIDE)}
+    done = run_pytest(tmp_path, ["workers"], "-n", "auto", "--dist=each", "--junitxml=j.xml", **env)
     assert done.returncode == 0, done.stdout
     junit = (tmp_path / "j.xml").read_text()
     assert sorted(re.findall('name="saw" value="(.*?)"', junit)) == ["5", "6", "7"]

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from programs import git_in, run, write
 
 from harness import command_line, rows
 from harness.system.paths import ROOT
@@ -268,7 +269,7 @@ def test_a_self_hosted_runner_refuses_all_other_jobs(event: str, workflow: str) 
 
 def hook(event: str, workflow: str) -> "subprocess.CompletedProcess[str]":
     env = {"PATH": os.environ["PATH"], "GITHUB_EVENT_NAME": event, "GITHUB_WORKFLOW_REF": workflow}
-    return subprocess.run([str(ROOT / ".ci" / "runner-hook")], env=env, capture_output=True, text=True, check=False)
+    return run(ROOT / ".ci" / "runner-hook", env=env)
 
 
 @pytest.mark.parametrize(
@@ -276,15 +277,11 @@ def hook(event: str, workflow: str) -> "subprocess.CompletedProcess[str]":
 )
 def test_a_commit_with_generated_files_is_refused(tmp_path: Any, path: str) -> None:
     """.gitignore lists such files, but `git add --force` adds them."""
-    (tmp_path / ".ci").mkdir()
+    write(tmp_path, dict.fromkeys(filter(None, ["source.py", path, ".ci/x"]), ""))
     shutil.copy2(ROOT / ".ci" / "only-source", tmp_path / ".ci")
-    (tmp_path / "source.py").touch()
-    if path:
-        (tmp_path / path).parent.mkdir(parents=True)
-        (tmp_path / path).touch()
-    for command in ("git init --quiet", "git add --force ."):
-        subprocess.run(command.split(), cwd=tmp_path, check=True)
-    done = subprocess.run([str(tmp_path / ".ci" / "only-source")], capture_output=True, text=True, check=False)
+    for words in (["init", "--quiet"], ["add", "--force", "."]):
+        git_in(tmp_path)(*words)
+    done = run(tmp_path / ".ci" / "only-source")
     assert (done.returncode == 1 and path in done.stderr) if path else done.returncode == 0
 
 

@@ -6,13 +6,13 @@ What needs no network is run, on the project that the page is about.
 import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from programs import run, write
 
 from harness import command_line, rows
 from harness.report.doctor import PLAIN_WIDTH
@@ -78,14 +78,9 @@ def test_the_page_lists_all_inputs_with_their_defaults() -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("project")
-    for name, text in (
-        ("pyproject.toml", PYPROJECT),
-        ("src/ripple/__init__.py", ""),
-        ("tests/test_ripple.py", "def test_sizes():\n    import ripple\n"),
-    ):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
+    tests = "def test_sizes():\n    import ripple\n"
+    files = {"pyproject.toml": PYPROJECT, "src/ripple/__init__.py": "", "tests/test_ripple.py": tests}
+    root: Path = write(tmp_path_factory.mktemp("project"), files)
     do(root, "init", str(root))
     return root
 
@@ -93,16 +88,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def do(root: Path, *arguments: str) -> str:
     """What a command prints. It runs in the project, and can't reach an index."""
     kept = {name: value for name, value in os.environ.items() if name not in ("EQX_RESULTS", PROJECT)}
-    done = subprocess.run(
-        [sys.executable, str(HOME / "harness"), *arguments],
-        cwd=root,
-        env={**kept, "EQX_INDEX_URL": "http://127.0.0.1:1/simple", "COLUMNS": str(PLAIN_WIDTH)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    env = {**kept, "EQX_INDEX_URL": "http://127.0.0.1:1/simple", "COLUMNS": str(PLAIN_WIDTH)}
+    done = run(sys.executable, HOME / "harness", *arguments, cwd=root, env=env)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return str(done.stdout)
 
 
 def test_init_writes_the_file_of_the_page(project: Path) -> None:
