@@ -1,13 +1,14 @@
 """The check of a device runs its parts in order, keeps each part at once, and respects the time limit.
 
-Small programs replace the proof of place, pytest and the benchmarks. The machine seems to have a GPU.
+Small programs replace the proof of place, pytest and the benchmarks. They also set the clock: it stands at 0 until one
+of them lets time pass. The machine seems to have a GPU.
 """
 
 import json
 import os
 import sys
 import textwrap
-import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,6 +25,10 @@ BEGIN = """
 import json, os, pathlib, signal, sys, time
 pathlib.Path({seen!r}).open("a").write({part!r} + "\\n")
 visible = os.environ.get("CUDA_VISIBLE_DEVICES") != "-1"
+
+def never_ends(now):
+    pathlib.Path({clock!r}).write_text(str(now))
+    time.sleep(600)
 
 def prove(complaints):
     pathlib.Path(sys.argv[1]).write_text(json.dumps({{"seen": {{}}, "complaints": complaints}}))
@@ -46,25 +51,29 @@ def stop(*_):
     sys.exit(2)
 signal.signal(signal.SIGINT, stop)
 each('test_x')
-time.sleep(600)
+never_ends(60)
 """
 
 
 @pytest.fixture
 def check(tmp_path, monkeypatch):
-    """`check(limit_s, proof=..., pytest=..., speed=...)`: the exit status of a check with these programs."""
+    """`check(proof=..., pytest=..., speed=...)`: the exit status of a check of 100 seconds with these programs."""
+    clock = tmp_path / "clock"
+    now = SimpleNamespace(monotonic=lambda: float(clock.exists() and clock.read_text() or 0))
+    for module in (device_check, installed_jax):
+        monkeypatch.setattr(module, "time", now)
     monkeypatch.setattr(processes, "POLL_S", 0.02)
     monkeypatch.setattr(installed_cell, "version", {"jax": "0.11.2", "jaxlib": "0.11.2"}.__getitem__)
     monkeypatch.setattr(installed_jax, "missing", list)
     monkeypatch.setattr(installed_jax.hardware, "here", lambda: H200)
 
-    def check(limit_s=100, **programs):
+    def check(**programs):
         commands = {}
         for part, program in {"proof": PROOF, "pytest": PASSES, "speed": SPEED, **programs}.items():
-            begin = BEGIN.format(seen=str(tmp_path / "seen"), part=part)
+            begin = BEGIN.format(seen=str(tmp_path / "seen"), part=part, clock=str(clock))
             commands[part] = [sys.executable, "-c", begin + textwrap.dedent(program)]
         env = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
-        return device_check.run("cuda", limit_s, folder=tmp_path / "results", env=env, **commands)
+        return device_check.run("cuda", 100, folder=tmp_path / "results", env=env, **commands)
 
     return check
 
@@ -121,10 +130,9 @@ def test_without_the_proof_of_place_nothing_else_runs(check, result, ran, proof,
     assert record.supersedes(result(), Result(NAME, Outcome.PASSED, started="2026-11-20"))  # the table shows it
 
 
-def test_a_proof_without_enough_time_has_not_failed(check, result, ran, monkeypatch):
+def test_a_proof_without_enough_time_has_not_failed(check, result, ran):
     """Its outcome is `not run`."""
-    monkeypatch.setattr(device_check, "END_S", 1)
-    assert check(limit_s=3, proof="time.sleep(600)") == 3
+    assert check(proof="never_ends(99)") == 3
     assert ran() == ["proof"] and result().outcome is Outcome.NOT_RUN and "allow more time" in result().reason
 
 
@@ -133,37 +141,27 @@ def test_after_a_failed_test_the_speed_is_measured_too(check, left, result):
     assert result().outcome is Outcome.FAILED and left("speed.jsonl")
 
 
-@pytest.fixture
-def soon(monkeypatch):
-    """The suite is cut off after some seconds. The other parts have enough time."""
-    monkeypatch.setattr(device_check, "SUITE_SHARE", 0.05)
-
-
-def test_a_suite_that_is_cut_off_keeps_what_it_has(check, left, result, soon):
-    """Its outcome is `not run`, because nobody knows how the rest would end."""
-    began = time.monotonic()
-    assert check(limit_s=100, pytest=SLOW) == 3
-    assert time.monotonic() - began < 60
+def test_a_suite_that_is_cut_off_keeps_what_it_has(check, left, result):
+    """Its outcome is `not run`, because nobody knows how the rest would end. The speed is measured all the same."""
+    assert check(pytest=SLOW) == 3
     assert result().outcome is Outcome.NOT_RUN and "after 1 tests, and none had failed" in result().reason
     assert left("tests.jsonl") == [{"test": "test_x"}] and left("speed.jsonl")
 
 
-def test_a_suite_that_is_cut_off_after_a_failure_has_failed(check, result, soon):
+def test_a_suite_that_is_cut_off_after_a_failure_has_failed(check, result):
     slow = SLOW.replace('counts={"passed": 1}', 'counts={"failed": 1}, failures=["test_x"]')
-    assert check(limit_s=100, pytest=slow) == 1
+    assert check(pytest=slow) == 1
     assert result().outcome is Outcome.FAILED and "test_x" in result().reason
 
 
-def test_a_complete_result_stays_when_the_next_run_is_cut_off(check, result, soon, tmp_path):
+def test_a_complete_result_stays_when_the_next_run_is_cut_off(check, result, tmp_path):
     before = Result(NAME, Outcome.PASSED, started="2026-11-20")
     results.write(before, tmp_path / "results")
-    assert check(limit_s=100, pytest=SLOW) == 3 and result() == before
+    assert check(pytest=SLOW) == 3 and result() == before
 
 
-def test_measurements_before_the_time_limit_are_kept(check, left, result, monkeypatch):
-    monkeypatch.setattr(device_check, "END_S", 1)
-    monkeypatch.setattr(device_check, "END_SPEED_S", 1)
-    assert check(limit_s=8, speed=SPEED + "\ntime.sleep(600)") == 3
+def test_measurements_before_the_time_limit_are_kept(check, left, result):
+    assert check(speed=SPEED + "\nnever_ends(99)") == 3
     assert left("speed.jsonl") == [{"event": "end", "case": "dispatch_in"}] and result().outcome is Outcome.PASSED
 
 

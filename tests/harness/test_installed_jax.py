@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from programs import wait_until
+from programs import PATIENCE_S, wait_until
 
 from harness import results, rows
 from harness.results import Outcome, Result
@@ -281,10 +281,10 @@ def stopped(tmp_path):
 
     def stopped(number):
         process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
-        assert select.select([pipe], [], [], 60)[0] and os.read(pipe, 1) == b"!"
+        assert select.select([pipe], [], [], PATIENCE_S)[0] and os.read(pipe, 1) == b"!"
         process.send_signal(number)
-        said = process.communicate(timeout=60)[1]
-        assert select.select([pipe], [], [], 60)[0] and os.read(pipe, 1) == b""  # the tests' process has ended
+        said = process.communicate(timeout=PATIENCE_S)[1]
+        assert select.select([pipe], [], [], PATIENCE_S)[0] and os.read(pipe, 1) == b""  # the tests' process has ended
         return process.returncode, said
 
     yield stopped

@@ -1,13 +1,11 @@
 """Isolation: of the caller's settings, the tools see only those that say how to reach the packages."""
 
-import functools
 import json
 import os
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from programs import python, run
+from server import serve
 
 from harness.system.isolation import isolated
 from harness.system.paths import ROOT
@@ -65,30 +63,12 @@ def test_each_command_isolates_itself(command, isolates):
     assert not kept if isolates else kept == set(SETTINGS) - {"PIP_CONFIG_FILE"}
 
 
-class Pages(BaseHTTPRequestHandler):
-    """An index without projects. It records the requests."""
-
-    def __init__(self, asked, *arguments):
-        self.asked = asked
-        super().__init__(*arguments)
-
-    def do_GET(self):
-        self.asked.append(self.path)
-        self.send_error(404)
-
-    def log_message(self, *arguments):
-        pass
-
-
 @pytest.fixture
 def index():
-    """The URL of an index, and the list of requests to it."""
+    """The URL of an index without projects, and the paths that were asked for."""
     asked = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Pages, asked))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield "http://127.0.0.1:{}/simple".format(server.server_port), asked
-    server.shutdown()
-    server.server_close()
+    with serve(lambda method, path, headers, content: asked.append(path) or (404, b"")) as url:
+        yield url + "/simple", asked
 
 
 def test_uv_asks_the_chosen_index_and_reads_no_configuration(index, tmp_path):

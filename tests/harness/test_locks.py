@@ -9,6 +9,7 @@ import threading
 import urllib.error
 
 import pytest
+from programs import PATIENCE_S
 
 from harness import locks, rows
 from harness.locks import lock_file, resolve
@@ -256,7 +257,7 @@ def test_an_interrupt_keeps_the_reasons_found_so_far(tmp_path):
 
     def run(command, **options):
         if "--python-version=3.11" in command:
-            assert told.wait(30)
+            assert told.wait(PATIENCE_S)
             raise KeyboardInterrupt
         return subprocess.CompletedProcess(command, 1, "", NO_SOLUTION)
 

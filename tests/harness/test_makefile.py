@@ -11,7 +11,7 @@ import signal
 import subprocess
 
 import pytest
-from programs import is_running, run, wait_until
+from programs import PATIENCE_S, is_running, run, wait_until
 
 from harness.system.paths import ROOT
 
@@ -91,7 +91,7 @@ def test_a_command_ends_with_make(make, start, target, fits):
     """`kill` reaches make only. make signals its child, and the child is the command itself, not a shell."""
     process = start(target, *["CELL=py311-jax0.4.30-cpu"] * (target == "cell"), fits=fits)
     process.send_signal(signal.SIGTERM)
-    process.wait(60)
+    process.wait(PATIENCE_S)
     wait_until(lambda: not is_running(make.pid()))
 
 
@@ -101,7 +101,7 @@ def test_a_signal_of_the_terminal_ends_a_command(make, start, number):
     """The terminal sends a signal to all processes in the foreground."""
     process = start("test-gpu", fits=0)
     os.killpg(process.pid, number)
-    process.wait(60)
+    process.wait(PATIENCE_S)
     wait_until(lambda: not is_running(make.pid()))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import accelerator_evidence
 import proof_of_place
 import pytest
-from programs import run_pytest
+from programs import PATIENCE_S, run_pytest
 
 PYTHON = "{}.{}".format(*sys.version_info)
 CLAIM = {
@@ -164,7 +164,7 @@ class FakeDriver:
 
     def work(self, until):
         self.working = True
-        until.wait(60)
+        until.wait(PATIENCE_S)
         self.working = False
 
 

@@ -4,13 +4,12 @@ A small server stands for GitHub.
 """
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from server import serve
 
 from harness import command_line
 from harness.report import pull_request
@@ -26,6 +25,7 @@ class GitHub:
         self.comments: list[dict[str, Any]] = []
         self.asked: list[str] = []
         self.status = 200
+        self.url = ""
 
     def answer(self, method: str, path: str, content: Any) -> Any:
         self.asked.append("{} {}".format(method, path))
@@ -47,29 +47,13 @@ class GitHub:
 def github() -> Iterator[GitHub]:
     known = GitHub()
 
-    class Handler(BaseHTTPRequestHandler):
-        def handle_one(self) -> None:
-            size = int(self.headers.get("Content-Length") or 0)
-            content = json.loads(self.rfile.read(size)) if size else None
-            right = self.headers["Authorization"] == "Bearer secret" and known.status == 200
-            found = json.dumps(known.answer(self.command, self.path, content) if right else {}).encode()
-            self.send_response(200 if right else known.status)
-            self.send_header("Content-Length", str(len(found)))
-            self.end_headers()
-            self.wfile.write(found)
+    def answer(method: str, path: str, headers: Any, content: bytes) -> tuple[int, bytes]:
+        right = headers["Authorization"] == "Bearer secret" and known.status == 200
+        found = known.answer(method, path, json.loads(content) if content else None) if right else {}
+        return 200 if right else known.status, json.dumps(found).encode()
 
-        do_GET = do_POST = do_PATCH = handle_one
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        known.url = "http://127.0.0.1:{}".format(server.server_port)  # type: ignore[attr-defined]
+    with serve(answer) as known.url:
         yield known
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -78,7 +62,7 @@ def job(github: GitHub, tmp_path: Path) -> dict[str, str]:
     event = {"pull_request": {"number": 7, "head": {"repo": {"full_name": "me/project"}}}}
     (tmp_path / "event.json").write_text(json.dumps(event))
     return {
-        "GITHUB_API_URL": github.url,  # type: ignore[attr-defined]
+        "GITHUB_API_URL": github.url,
         "GITHUB_EVENT_PATH": str(tmp_path / "event.json"),
         "GITHUB_REPOSITORY": "me/project",
         "GITHUB_RUN_ID": "5",

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from programs import PATIENCE_S
 
 from harness import results
 from harness.results import Outcome, Result
@@ -183,7 +184,7 @@ def test_an_interrupted_run_is_continued(run, tmp_path):
     def during(cell, cancel):
         if cell is cells[1]:
             os.kill(os.getpid(), signal.SIGINT)
-            assert cancel.wait(10)
+            assert cancel.wait(PATIENCE_S)
 
     status, display = run(cells, Runner(tmp_path, during=during))
     outcomes = [display.summary.results[cell.name].outcome for cell in cells]
@@ -259,7 +260,7 @@ def test_the_requested_number_of_cells_run_in_parallel(run, tmp_path, jobs):
         with lock:
             at_once[0] += 1
             at_once[1] = max(at_once)
-        meeting.wait(10)
+        meeting.wait(PATIENCE_S)
         with lock:
             at_once[0] -= 1
 
@@ -284,7 +285,7 @@ def test_accelerator_is_given_to_one_cell_at_a_time(run, tmp_path):
             return
         assert not running
         running.add(cell)
-        assert beside.wait(10)
+        assert beside.wait(PATIENCE_S)
         running.remove(cell)
 
     assert run(cells, Runner(tmp_path, during=during), jobs=3)[0] == 0
@@ -376,10 +377,10 @@ def test_full_disk_ends_the_run_and_stops_the_others(run, tmp_path):
     both = threading.Barrier(2)
 
     def during(cell, cancel):
-        both.wait(10)
+        both.wait(PATIENCE_S)
         if cell is cells[0]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "x.json"))
-        assert cancel.wait(10)
+        assert cancel.wait(PATIENCE_S)
 
     runner = Runner(tmp_path, during=during)
     status, display = run(cells, runner, jobs=2)
@@ -466,7 +467,7 @@ def start(tmp_path):
 
 
 def end_of(process):
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=PATIENCE_S)
     return process.returncode, said
 
 

@@ -55,7 +55,7 @@ from harness import command_line
 from harness.system import isolation, signals
 signals.as_ctrl_c()
 try:
-    script = "import time; print('begins', flush=True); time.sleep(20); print('goes on')"
+    script = "import time; print('begins', flush=True); time.sleep(600); print('goes on')"
     signals.call([sys.executable, "-c", script])
 except KeyboardInterrupt:
     sys.exit(130)
@@ -88,7 +88,7 @@ def test_a_signal_while_a_program_starts_ends_the_program(set_to, monkeypatch, n
     monkeypatch.setattr(subprocess, "Popen", Interrupted)
     set_to(number, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt):
-        signals.call([sys.executable, "-c", "import time; time.sleep(20)"])
+        signals.call([sys.executable, "-c", "import time; time.sleep(600)"])
     assert started[0].returncode == -signal.SIGKILL
 
 

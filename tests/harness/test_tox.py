@@ -4,7 +4,6 @@ Nothing is downloaded. All wheels are there already, and the fake pytest is part
 """
 
 import datetime
-import functools
 import hashlib
 import importlib
 import json
@@ -17,12 +16,12 @@ import subprocess
 import sys
 import threading
 import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import programs
 import pytest
-from programs import wait_until, write
+from programs import PATIENCE_S, wait_until, write
+from server import serve
 from small_matrix import PROJECT
 
 from harness import rows
@@ -160,7 +159,7 @@ class Checkout:
     def tox(self, *arguments, **env):
         """Run tox. Returns its exit status and its output."""
         process = self.start(*arguments, **env)
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=PATIENCE_S)
         return process.returncode, said
 
     def result(self, cell=FIRST):
@@ -313,46 +312,22 @@ def test_passed(checkout):
     assert "tests" in seen["arguments"] and ["-p", "proof_of_place"] == seen["arguments"][:2]
 
 
-class Index(BaseHTTPRequestHandler):
-    """A package index with one wheel. It calls `during` when the page of the wheel is requested."""
-
-    def __init__(self, wheel, during, *arguments):
-        self.wheel, self.during = wheel, during
-        super().__init__(*arguments)
-
-    def do_GET(self):
-        if self.path == "/simple/small/":
-            self.during()
-        elif self.path != "/" + self.wheel.name:
-            return self.send_error(404)
-        page = '<a href="/{0}">{0}</a>'.format(self.wheel.name).encode()
-        content = self.wheel.read_bytes() if self.path.endswith(".whl") else page
-        self.send_response(200)
-        self.send_header("Content-Type", "application/zip" if self.path.endswith(".whl") else "text/html")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_HEAD = do_GET
-
-    def log_message(self, *arguments):
-        pass
-
-
 @pytest.mark.parametrize("file", ["tests/plan.json", "locks/{}.txt".format(FIRST), "equinox/__init__.py"])
 def test_the_hash_is_of_the_source_that_was_run(checkout, file):
     """This holds even if the user switches to another branch while the environment is made."""
     links, pins = checkout.lock().read_text().split("\n", 1)
     checkout.lock().write_text(pins)
     before = fingerprint.hashes(CELL, checkout.root)
-    handler = functools.partial(
-        Index, Path(links.split()[1]) / "small-1.0-py3-none-any.whl", lambda: (checkout.root / file).write_text("{}")
-    )
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = "http://127.0.0.1:{}/simple".format(server.server_port)
-        status, said = checkout.tox("-e", FIRST, UV_OFFLINE="0", EQX_INDEX_URL=url, NO_PROXY="127.0.0.1")
-        server.shutdown()
+    wheel = Path(links.split()[1]) / "small-1.0-py3-none-any.whl"
+
+    def index(method, path, headers, content):
+        if path == "/simple/small/":
+            (checkout.root / file).write_text("{}")
+            return 200, '<a href="/{0}">{0}</a>'.format(wheel.name).encode()
+        return (200, wheel.read_bytes()) if path == "/" + wheel.name else (404, b"")
+
+    with serve(index) as url:
+        status, said = checkout.tox("-e", FIRST, UV_OFFLINE="0", EQX_INDEX_URL=url + "/simple", NO_PROXY="127.0.0.1")
     assert status == 0 and checkout.result()["outcome"] == "passed", said
     assert checkout.result()["hashes"] == before != fingerprint.hashes(CELL, checkout.root)
 
@@ -480,7 +455,7 @@ def test_interrupted_writes_no_result(checkout, tmp_path):
     process = checkout.start("-e", FIRST)
     wait_until((tmp_path / "runs").exists, process)
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode != 0
     assert checkout.result() == last
 
