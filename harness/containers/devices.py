@@ -41,7 +41,7 @@ NO_PROXIES = tuple(
     for proxy in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY")
     for name in (proxy, proxy.lower())
 )
-# A shell script. It prints the files from which harness.hardware recognises a TPU, each as `path=content`. Some device
+# A shell script. It prints the files by which `harness.run.hardware` knows a TPU, each as `path=content`. Some device
 # nodes exist only in /sys: a container without rights doesn't have them in /dev.
 TPU_FILES = """\
 bus=/sys/bus/pci/devices

@@ -4,10 +4,10 @@ import datetime
 from dataclasses import replace
 
 import pytest
+from small_matrix import a_cell
 
 from harness.bisect.plan import Index, plan
 from harness.locks.index import File, Release
-from harness.rows import Cell
 from harness.system.errors import WrongUsage
 
 DAY = datetime.date(2025, 1, 1)
@@ -41,7 +41,7 @@ JAX = [
 
 
 def row(jax, python, bridge=False):
-    return Cell(jax, python, "cpu", "cpu", "pr", jax, datetime.date(2024, 7, 15), (), bridge)
+    return a_cell(jax, python=python, as_of=datetime.date(2024, 7, 15), bridge=bridge)
 
 
 CELLS = [

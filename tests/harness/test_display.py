@@ -4,20 +4,16 @@ import io
 
 import pytest
 from rich.console import Console
+from small_matrix import a_cell
 
 from harness.report import display as shown
 from harness.report.display import Live, Plain, about, duration
 from harness.report.eta import Eta
 from harness.results import Outcome, Result
 from harness.results.resume import Decision, Step
-from harness.rows import Cell
 from harness.run.scheduler import Summary
 
 MINUTE = 60.0
-
-
-def a_cell(jax="0.4.30", tier="pr"):
-    return Cell(jax, "3.11", "cpu", platform="cpu", tier=tier, jaxlib=jax, as_of=None, requires=())
 
 
 def to_run(cell, last_s=None):

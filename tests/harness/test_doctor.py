@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from small_matrix import a_cell
 
 from harness import rows
 from harness.containers.docker_errors import DockerError
 from harness.report import doctor
 from harness.results import Outcome
-from harness.rows import Cell, Supports
+from harness.rows import Supports
 from harness.run.hardware import GPU, TPU, Hardware
 from harness.system.interpreters import Interpreter
 
@@ -26,8 +27,7 @@ PAGE = "https://jax.example/releases.html"
 
 def cell(backend="cpu", jax="latest", python="3.12", **options):
     """A cell. With the default `jax` it floats, so it needs no lock."""
-    platform = {"cuda": "gpu"}.get(backend, backend)
-    return Cell(jax, python, backend, platform, "nightly", jaxlib=None, as_of=None, requires=(), **options)
+    return a_cell(jax, backend, python=python, **options)
 
 
 def find(version):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from programs import write
+from small_matrix import a_cell
 
 from harness import rows
 from harness.source import fingerprint, pages
@@ -45,8 +46,7 @@ FILES = {
 
 
 def cell(jax="0.4.30", floating=False, requires=("jax", "numpy")):
-    as_of = None if floating else datetime.date(2024, 7, 1)
-    return rows.Cell(jax, "3.11", "cpu", "cpu", "pr", None if floating else jax, as_of, requires)
+    return a_cell(jax, as_of=None if floating else datetime.date(2024, 7, 1), requires=requires)
 
 
 @pytest.fixture

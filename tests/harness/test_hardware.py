@@ -7,9 +7,10 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+from small_matrix import a_cell
 
 from harness.results import Outcome
-from harness.rows import Cell, Supports
+from harness.rows import Supports
 from harness.run import hardware
 from harness.run.hardware import GPU, TPU, Hardware
 
@@ -179,18 +180,8 @@ def test_a_tpu_that_a_container_may_not_use(tmp_path):
 # Which cells are refused
 
 
-def cell(backend, jax="0.3.25", **supports):
-    return Cell(
-        jax=jax,
-        python="3.10",
-        backend=backend,
-        platform={"cuda": "gpu"}.get(backend, backend),
-        tier="nightly",
-        jaxlib=jax,
-        as_of=None,
-        requires=(),
-        supports=Supports(**supports),
-    )
+def cell(backend, **supports):
+    return a_cell("0.3.25", backend, supports=Supports(**supports))
 
 
 def machine(*gpus, tpu=None):
@@ -209,7 +200,7 @@ def test_the_cpu_is_always_there():
 def test_no_device_is_not_run(backend, reason):
     """A missing device is "not run", not "unsupported"."""
     result = hardware.check(cell(backend), machine())
-    assert (result.cell, result.outcome, result.reason) == ("py310-jax0.3.25-" + backend, Outcome.NOT_RUN, reason)
+    assert (result.cell, result.outcome, result.reason) == ("py311-jax0.3.25-" + backend, Outcome.NOT_RUN, reason)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import urllib.error
 
 import pytest
 from programs import PATIENCE_S
+from small_matrix import a_cell
 
 from harness import locks, rows
 from harness.locks import lock_file, resolve
@@ -38,16 +39,7 @@ error: Failed to fetch: `https://index.example/simple/jax/`
   cause: Request failed after 3 retries
 """
 
-CELL = rows.Cell(
-    jax="0.4.13",
-    python="3.10",
-    backend="cpu",
-    platform="cpu",
-    tier="pr",
-    jaxlib="0.4.13",
-    as_of=datetime.date(2023, 7, 31),
-    requires=("jax==0.4.13", "numpy<2"),
-)
+CELL = a_cell("0.4.13", python="3.10", as_of=datetime.date(2023, 7, 31), requires=("jax==0.4.13", "numpy<2"))
 CUDA = dataclasses.replace(CELL, backend="cuda", find_links=(PAGE,))
 FLOATING = dataclasses.replace(CELL, jax="latest", as_of=None, jaxlib=None)
 BRIDGED = dataclasses.replace(

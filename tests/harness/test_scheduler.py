@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 from programs import PATIENCE_S
+from small_matrix import a_cell
 
 from harness import results
 from harness.results import Outcome, Result
 from harness.results.resume import Rerun, Step, decide
-from harness.rows import Cell
 from harness.run import scheduler
 from harness.source import snapshot
 from harness.system.run_lock import AlreadyRunning, hold_lock
@@ -25,10 +25,6 @@ from harness.system.run_lock import AlreadyRunning, hold_lock
 ROOT = Path(__file__).resolve().parents[2]
 NOW = {"lock": "l", "source": "s", "image": ""}
 BEFORE = {"lock": "l", "source": "another", "image": ""}
-
-
-def a_cell(jax="0.4.30", backend="cpu", tier="pr"):
-    return Cell(jax, "3.11", backend, platform="cpu", tier=tier, jaxlib=jax, as_of=None, requires=())
 
 
 def a_result(cell, outcome=Outcome.PASSED, hashes=NOW, total_s=60.0):
@@ -424,7 +420,8 @@ PROGRAM = """
 import os, sys, threading
 from pathlib import Path
 sys.path[:0] = [{root!r}, {here!r}]
-from test_scheduler import NOW, Runner, a_cell
+from small_matrix import a_cell
+from test_scheduler import NOW, Runner
 from harness.report.display import Plain
 from harness.run import scheduler
 from rich.console import Console

@@ -4,13 +4,14 @@ import datetime
 
 import pytest
 from programs import write
+from small_matrix import a_cell
 
 from harness import rows
 from harness.containers import image
 from harness.source import fingerprint, snapshot
 from harness.system.paths import ROOT
 
-CELL = rows.Cell("0.4.30", "3.11", "cpu", "cpu", "pr", "0.4.30", datetime.date(2024, 8, 1), ("jax",))
+CELL = a_cell(as_of=datetime.date(2024, 8, 1))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ import programs
 import pytest
 from programs import PATIENCE_S, wait_until, write
 from server import serve
-from small_matrix import PROJECT
+from small_matrix import PROJECT, a_cell
 
 from harness import rows
 from harness.source import fingerprint, pages, wheel
@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON = "{}.{}".format(*sys.version_info)
 RELEASES = ("0.4.30", "0.4.31")
 FIRST, SECOND = ("py{}-jax{}-cpu".format(PYTHON.replace(".", ""), jax) for jax in RELEASES)
-CELL = rows.Cell(RELEASES[0], PYTHON, "cpu", "cpu", "pr", RELEASES[0], datetime.date(2024, 7, 15), ("jax",))
+CELL = a_cell(RELEASES[0], python=PYTHON, as_of=datetime.date(2024, 7, 15))
 
 MATRIX = """
 [install]
