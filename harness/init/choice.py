@@ -62,7 +62,7 @@ def choose(known: Known, claimed: SpecifierSet | None, requires_python: str) -> 
     else:
         notes.append("It claims no release of JAX that the harness knows and that its Pythons run.")
     if can[-1] not in reasons:
-        reasons[can[-1]] = "not claimed, and tested all the same"
+        reasons[can[-1]] = "not claimed, but tested too"
     if pythons["latest"]:
         reasons["latest"] = "what users get today; it has no lock"
 

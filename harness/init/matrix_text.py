@@ -66,7 +66,7 @@ def init(
     claimed = requirements.claim(required)
     rows, notes = choice.choose(known, claimed, found.about.requires_python)
     if claimed is None:
-        notes.insert(0, "It doesn't require JAX itself. Each cell installs JAX all the same.")
+        notes.insert(0, "It doesn't require JAX itself. Each cell installs JAX anyway.")
     oldest = min(day for day in (known.release[row.jax].as_of for row in rows) if day is not None)
     later: Mapping[str, datetime.date] = {}
     try:
@@ -121,7 +121,7 @@ def project(found: Requirements, parts: Layout, later: Mapping[str, datetime.dat
         yield comment("What a cell copies: the tests, and what configures pytest. Add what they read besides.")
         yield line("suite", parts.suite)
     if parts.runner == "unittest":
-        yield comment("The tests use unittest or absltest, and nothing mentions pytest. pytest runs them all the same.")
+        yield comment("The tests use unittest or absltest, and nothing mentions pytest. pytest can run them.")
         yield line("runner", parts.runner)
     for key, value in (("extras", found.extras), ("groups", found.groups), ("requirements", found.files)):
         if value:

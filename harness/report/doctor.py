@@ -81,7 +81,7 @@ def tested(what: Project, cells: Sequence[Cell], root: Path, why_unclaimed: WhyU
     for reason, refused in reasons.items():
         if reason:
             names = ", ".join(cell.name for cell in refused)
-            yield Line("claims", None, "{}: {}; tested all the same".format(names, reason))
+            yield Line("claims", None, "{}: {}, and tested anyway".format(names, reason))
 
 
 # ---- What this machine has -------------------------------------------------------------------------------------------

@@ -157,7 +157,7 @@ def caps(jax: str, path: Path = MATRIX) -> tuple[str, ...]:
 def why_unclaimed(cell: Cell, root: Path = ROOT) -> str:
     """Why the project doesn't claim to run on the JAX of the cell. An empty string: it claims it.
 
-    The cell runs all the same. Its result says this, because users can't install the two together.
+    The cell runs anyway. Its result says this, because users can't install the two together.
     """
     more = [metadata.requirement_of(line, "matrix.toml, project") for line in project().requires]
     released = {"jax": None if cell.floating else cell.jax, "jaxlib": cell.jaxlib}

@@ -98,7 +98,7 @@ def test_the_python_of_nearby_rows_is_preferred():
 
 
 def test_a_matrix_without_the_cpu_gives_the_same_plan():
-    """A project may test on accelerators only. A matrix of floating rows says neither a Python nor a day."""
+    """A project may test on accelerators only. A matrix of floating rows names no Python and no day."""
     on_a_gpu = [replace(cell, backend="cuda") for cell in CELLS]
     assert planned("0.4.30", "0.9.0", cells=on_a_gpu) == planned("0.4.30", "0.9.0")
     with pytest.raises(WrongUsage, match="a row with a fixed JAX"):

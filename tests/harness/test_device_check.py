@@ -142,7 +142,7 @@ def test_after_a_failed_test_the_speed_is_measured_too(check, left, result):
 
 
 def test_a_suite_that_is_cut_off_keeps_what_it_has(check, left, result):
-    """Its outcome is `not run`, because nobody knows how the rest would end. The speed is measured all the same."""
+    """Its outcome is `not run`, because nobody knows how the rest would end. The speed is measured too."""
     assert check(pytest=SLOW) == 3
     assert result().outcome is Outcome.NOT_RUN and "after 1 tests, and none had failed" in result().reason
     assert left("tests.jsonl") == [{"test": "test_x"}] and left("speed.jsonl")

@@ -55,7 +55,7 @@ def test_the_project(tmp_path):
     named, tests, claims = doctor.tested(project, cells, tmp_path, why)
     assert named.says == "some, in {}".format(tmp_path)
     assert (tests.ok, tests.says) == (True, "tests")
-    assert claims.says == "py312-jax0.6-cpu, py312-jax0.7-cpu: it requires jax<0.6; tested all the same"
+    assert claims.says == "py312-jax0.6-cpu, py312-jax0.7-cpu: it requires jax<0.6, and tested anyway"
     _, lost = doctor.tested(replace(project, tests=("test",)), [], tmp_path, why)
     assert not lost.ok and "test not found" in lost.says
     _, wheel = doctor.tested(rows.Project(package="some", installed=True, tests=("some",)), [], tmp_path, why)

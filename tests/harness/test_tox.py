@@ -241,7 +241,7 @@ def theirs(checkout, tmp_path):
 def test_another_project_is_tested_whatever_it_has(checkout, theirs):
     """Its own backend builds the wheel, by the Python of the cell. Its own tox.ini isn't read.
 
-    All that is generated is below its root. It claims another JAX. It is tested all the same, and the result says it.
+    All that is generated is below its root. It claims another JAX. It is tested anyway, and the result says it.
     """
 
     def run(*more):
