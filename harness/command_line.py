@@ -9,6 +9,7 @@ import argparse
 import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -143,14 +144,18 @@ def init_arguments(parser: argparse.ArgumentParser) -> None:
 
 def github_arguments(parser: argparse.ArgumentParser) -> None:
     jobs = parser.add_subparsers(required=True, dest="job", metavar="JOB")
-    cells = jobs.add_parser("cells", help="print the cells as JSON for $GITHUB_OUTPUT, with the key `cells`")
+    cells = jobs.add_parser(
+        "cells", help="print the outputs of a job, for $GITHUB_OUTPUT: the cells as JSON, and `call`"
+    )
     cells_argument(cells)
     collect = jobs.add_parser("collect", help="copy the results from the artifacts of jobs to results/")
     collect.add_argument("folder", metavar="FOLDER", type=Path, help="it holds one folder for each artifact")
     jobs.add_parser("summary", help="print the table as Markdown for $GITHUB_STEP_SUMMARY, and write no file")
     comment = jobs.add_parser("comment", help="write the table as the comment on the pull request that started the job")
     comment.add_argument("table", metavar="FILE", type=Path, help="the table as Markdown")
-    comment.add_argument("--about", metavar="PROJECT", default=".", help="what is tested; each has its own comment")
+    for job in (cells, comment):
+        about = "what is tested, if a repository has several; each has its own artifacts and its own comment"
+        job.add_argument("--about", metavar="PROJECT", default=".", help=about)
     for job in jobs.choices.values():
         project_argument(job)
 
@@ -302,6 +307,9 @@ def github(options: argparse.Namespace) -> None:
     if options.job == "cells":
         keys = ("name", "python", "backend", "tier")
         print("cells=" + json.dumps([{key: getattr(cell, key) for key in keys} for cell in chosen(options)]))
+        # One run may call the workflow several times, and no two artifacts of a run have the same name.
+        words = [options.about, (options.backend or "cpu").replace("cpu", "")]
+        print("call=" + "".join(word + "-" for word in re.findall(r"\w+", " ".join(words))))
     elif options.job == "collect":
         from harness.results import artifacts
 

@@ -171,6 +171,10 @@ def backend_complaints(expect, seen):
         message = "cell `{}` expects arrays on `{}`, but what a jitted function gave is on `{}` (devices: {}). {}"
         where = ", ".join(seen["arrays_on"])
         return [message.format(expect["cell"], wanted, where, seen["shown"], NEXT_MOVE[wanted])]
+    if wanted == "cpu" and len(seen["devices"]) < expect.get("cpu_devices", 0):
+        message = "cell `{}` expects {} devices on the CPU, but JAX has {}. {}"
+        next_move = "If the tests set XLA_FLAGS, let them add to it. Or correct `cpu_devices` in matrix.toml."
+        return [message.format(expect["cell"], expect["cpu_devices"], len(seen["devices"]), next_move)]
     return []
 
 

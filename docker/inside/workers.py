@@ -1,4 +1,4 @@
-"""A pytest plugin that decides how many workers run the tests of a cell, and on which device: `-p workers -n auto`.
+"""A pytest plugin that decides how many workers run the tests of a cell, and on which devices: `-p workers -n auto`.
 
 - On the CPU, cores and memory limit the number of workers.
 - On GPUs, cores and memory limit it too. Most of a test is compilation, which uses one core and no GPU. So several
@@ -30,7 +30,8 @@ def pytest_xdist_auto_num_workers():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests():
-    """In a worker, choose the device before anything imports JAX."""
+    """Choose the devices before anything imports JAX: how many CPUs there are, and the accelerator of a worker."""
+    os.environ.update(cpu_devices(os.environ))
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker.startswith("gw"):
         backend = backend_of(os.environ)
@@ -53,12 +54,25 @@ def number(environ, cores, memory_mib, device_ids, gpu_memory_mib):
     return max(1, len(devices), min(most, share))
 
 
-def backend_of(environ):
-    """The backend that the cell expects. If EQX_EXPECT can't be read, proof_of_place refuses the run later."""
+def expected(environ):
+    """What the cell expects. If EQX_EXPECT can't be read, proof_of_place refuses the run later."""
     try:
-        return json.loads(environ["EQX_EXPECT"])["backend"]
+        return dict(json.loads(environ["EQX_EXPECT"]))
     except (KeyError, TypeError, ValueError):
-        return "cpu"
+        return {}
+
+
+def backend_of(environ):
+    return expected(environ).get("backend", "cpu")
+
+
+def cpu_devices(environ):
+    """The variable that gives JAX several devices on the CPU, if the cell expects them. Other flags in it stay."""
+    number, flags = expected(environ).get("cpu_devices", 1), environ.get("XLA_FLAGS", "")
+    flag = "--xla_force_host_platform_device_count={}".format(number)
+    if number == 1 or flag in flags.split() or backend_of(environ) != "cpu":
+        return {}
+    return {"XLA_FLAGS": (flags + " " + flag).strip()}
 
 
 def own_device(backend, worker, ids, workers=1):

@@ -33,6 +33,8 @@ assert jax.jit(lambda x: x + 1)(jnp.arange(3)).tolist() == [1, 2, 3], "jit gives
 # These signals come from outside, when somebody stops the process. They say nothing about the tests.
 STOPPED = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
+NOT_FOUND = (4, 5)  # pytest's exit statuses for a test that it can't find, and for no tests at all
+
 OF_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")  # these would mix two environments
 
 Say = Callable[[str], None]
@@ -112,14 +114,14 @@ class Bench:
         return [[*install, *requirements], [sys.executable, *activate], check]
 
     def _call(self, command: Sequence[str], log: BinaryIO, cwd: Path | None = None) -> None:
-        start = log.seek(0, os.SEEK_END)
-        status = self._execute(command, log, cwd)
+        status, output = self._execute(command, log, cwd)
         if status != 0:
-            output = Path(log.name).read_bytes()[start:].decode(errors="replace")
             raise NotSetUp(summary(output) or "`{}` exits with {}".format(command[0], status))
 
-    def _execute(self, command: Sequence[str], log: BinaryIO, cwd: Path | None = None) -> int:
-        return self.run(
+    def _execute(self, command: Sequence[str], log: BinaryIO, cwd: Path | None = None) -> tuple[int, str]:
+        """Run a command. Returns its exit status, and what it added to the log."""
+        start = log.seek(0, os.SEEK_END)
+        done = self.run(
             command,
             cwd=cwd,
             env=environment_variables(installs=command[0] == self.uv),
@@ -127,14 +129,20 @@ class Bench:
             stdout=log,
             stderr=subprocess.STDOUT,
             check=False,
-        ).returncode
+        )
+        return done.returncode, Path(log.name).read_bytes()[start:].decode(errors="replace")
 
     def _test(self, candidate: Candidate, python: Path, log: BinaryIO) -> Trial:
         report = log_of(candidate, self.logs).with_suffix(".xml")
         report.unlink(missing_ok=True)
         project = rows.project()
         pytest = [str(python), "-m", "pytest", "-x", "-p", "no:cacheprovider", "--junitxml", str(report)]
-        status = self._execute([*pytest, *project.repeatable, *project.pytest(self.tests)], log, cwd=self.suite)
+        status, _ = self._execute([*pytest, *project.repeatable, *project.pytest(self.tests)], log, cwd=self.suite)
+        if status in NOT_FOUND and project.installed:  # or its package can't be imported, which pytest doesn't say
+            failed, output = self._execute([str(python), "-c", "import " + project.package], log, cwd=self.suite)
+            if failed:
+                reason = "{} can't be imported".format(project.package)
+                return Trial(Verdict.BAD, reason, tuple(output.strip().splitlines()[-1:]))
         return verdict_of(status, report.read_bytes() if report.exists() else None)
 
 
@@ -167,7 +175,7 @@ def verdict_of(status: int, report: bytes | None) -> Trial:
     if status == 0:
         ran = any(case.find("skipped") is None for case in cases)
         return Trial(Verdict.GOOD) if ran else Trial(Verdict.SKIPPED, "all of the tests are skipped")
-    if status in (4, 5):  # pytest's statuses for a test that it can't find, and for no tests at all
+    if status in NOT_FOUND:
         return Trial(Verdict.SKIPPED, "pytest finds no such test")
     return Trial(Verdict.SKIPPED, "pytest exits with {}, and no test failed".format(status), lasting=False)
 
@@ -193,8 +201,11 @@ def environment_variables(inherited: Mapping[str, str] = os.environ, *, installs
     commands get only those that the tests of a cell get.
     """
     kept = list(inherited) if installs else isolation.chosen(inherited, [*isolation.REACH_TESTS, "PATH"])
+    devices = rows.project().cpu_devices
+    flags = "--xla_force_host_platform_device_count={}".format(devices)
     return {
         **{name: inherited[name] for name in kept if name not in OF_PYTHON},
+        **({"XLA_FLAGS": flags} if devices > 1 else {}),
         "EQX_SEED": inherited.get("EQX_SEED", "0"),
         "JAX_PLATFORMS": "cpu",
         "JAX_PLATFORM_NAME": "cpu",

@@ -18,6 +18,7 @@ TEST_FOLDERS = ("tests", "test", "testing", "unittests", "unit_tests")
 OTHER_FOLDERS = {*TEST_FOLDERS, "benchmarks", "build", "dist", "doc", "docs", "example", "examples", "locks"}
 OTHER_FOLDERS |= {"notebooks", "requirements", "results", "scripts", "site", "tools"}
 NATIVE = ("CMakeLists.txt", "meson.build", "Cargo.toml", "*.pyx", "*.c", "*.cc", "*.cpp", "*.cu", "*.rs")
+OF_DEVICES = r"device_count\(|host_platform_device_count|n_cpu_devices"
 OF_UNITTEST = r"^(?:import unittest|from (?:unittest|absl\.testing|absl) import)"
 
 
@@ -62,6 +63,9 @@ def find(
         notes.append("The tests are in the package. Those that its wheel installs run.")
     elif len(outside) < len(found):
         notes.append("There are tests in the package too. They are left out.")
+    texts = [read(file) for one in outside or found for file in (*test_files(one), *one.rglob("conftest.py"))]
+    if any(re.search(OF_DEVICES, text) for text in texts):
+        notes.append("The tests count devices. On the CPU there is one, and `cpu_devices = 8` makes more.")
     for name in ("conftest.py", "src/conftest.py"):
         if installed and (root / name).is_file():
             notes.append("They don't see {}, which no wheel holds. Move it into the package.".format(name))

@@ -16,13 +16,14 @@ def collect(folder: Path, into: Path = RESULTS, say: Callable[[str], None] = saf
     """Copy the results from the artifacts in `folder` to `into`.
 
     The artifact `results-CELL` holds the result of that cell. The artifact `results-gpu` holds the results of all
-    GPU cells. A file is skipped if it is about another cell, or if it isn't a valid result.
+    GPU cells. A name may have more before that. A file is skipped if it is about another cell, or if it isn't a valid
+    result.
 
     Raises:
         OSError: A result can't be written.
     """
-    for path in sorted(folder.glob("results-*/*" + SUFFIX)):
-        owner, cell = path.parent.name.partition("-")[2], path.name.removesuffix(SUFFIX)
+    for path in sorted(folder.glob("*results-*/*" + SUFFIX)):
+        owner, cell = path.parent.name.rpartition("results-")[2], path.name.removesuffix(SUFFIX)
         if not owns(owner, cell) or path.is_symlink():
             say("{} is skipped: its job doesn't run that cell, or it is a link.".format(path))
             continue

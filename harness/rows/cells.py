@@ -85,6 +85,7 @@ class Cell:
             "package": project().package,
             "versions": list(project().versions),
             "measures": project().programs,
+            **({"cpu_devices": project().cpu_devices} if project().cpu_devices > 1 else {}),
         }
 
 

@@ -44,6 +44,8 @@ class Project:
     runner: Literal["pytest", "unittest"] = "pytest"
     arguments: tuple[str, ...] = ()  # more arguments of pytest
     backends: tuple[Backend, ...] = ("cpu",)  # those of a row that names none
+    # How many devices JAX has in a cell on the CPU. Tests of sharding need several. The proof of place counts them.
+    cpu_devices: int = 1
 
     # What the tests need besides what the wheel requires: extras, dependency groups (PEP 735), files of requirements,
     # and requirements. If only a build says what the wheel requires, `requires` has that too.
@@ -65,6 +67,8 @@ class Project:
     measure: tuple[Measure, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.cpu_devices < 1:
+            raise ValueError("key `cpu_devices`: expected at least 1, and got {}.".format(self.cpu_devices))
         if not self.suite:
             tests = () if self.installed else tuple(test.partition("::")[0] for test in self.tests)
             object.__setattr__(self, "suite", (*tests, *CONFIGURATION))

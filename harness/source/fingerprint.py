@@ -46,13 +46,15 @@ def lock_hash(cell: Cell, root: Path = ROOT, today: datetime.date | None = None)
 
 
 def source_hash(root: Path = ROOT) -> str:
-    """Hash the names and contents of the files that a cell tests, and of those that it is tested with.
+    """Hash the names and contents of the files that a cell tests, of those that it is tested with, and how it runs.
 
     Of a Markdown page, only the tested parts count.
     """
     home = home_of(root)
     tested = hashing.hash_files(root, files(root), functools.partial(pages.read_for_hash, part=pages.tested))
-    return hashing.digest((part, b"") for part in (tested, hashing.hash_files(home, files_of_harness(home))))
+    how = (*project().pytest(), str(project().cpu_devices))  # which tests run, and how
+    parts = (tested, hashing.hash_files(home, files_of_harness(home)), *how)
+    return hashing.digest((part, b"") for part in parts)
 
 
 def home_of(root: Path) -> Path:

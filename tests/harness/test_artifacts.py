@@ -26,7 +26,7 @@ def collected(tmp_path):
 
 
 def test_each_job_gives_the_results_of_its_cells(tmp_path, collected):
-    for artifact, cell in [("results-" + CPU, CPU), ("results-gpu", GPU), ("results-gpu", FOUND)]:
+    for artifact, cell in [("results-" + CPU, CPU), ("sub-results-gpu", GPU), ("results-gpu", FOUND)]:
         leave(tmp_path / "artifacts", artifact, cell)
     assert collected() == ({CPU, GPU, FOUND}, "")
 

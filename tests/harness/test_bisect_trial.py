@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import rows
 from harness.bisect.plan import Candidate
 from harness.bisect.search import Verdict
 from harness.bisect.trial import Bench, NotSetUp, environment_variables, verdict_of
@@ -126,6 +127,30 @@ ONE = Candidate("0.5.0", DAY, "3.11", datetime.date(2025, 1, 31))
 
 def quietly(doing):
     """Ignore the status text."""
+
+
+@pytest.mark.parametrize("imported", [True, False])
+def test_an_installed_package_that_cannot_be_imported_is_bad(bench, monkeypatch, imported):
+    """pytest says only that it finds no such test."""
+    project = rows.Project(package="pack", installed=True, cpu_devices=8)
+    monkeypatch.setattr(rows, "project", lambda: project)
+
+    def run(command, stdout, env, **options):
+        if "--junitxml" in command:
+            assert env["XLA_FLAGS"] == "--xla_force_host_platform_device_count=8"
+            Path(command[command.index("--junitxml") + 1]).write_text(REPORT.format(""))
+            return subprocess.CompletedProcess(command, 4)
+        if command[1:] == ["-c", "import pack"] and not imported:
+            stdout.write(b"Traceback\nAttributeError: no jax.tree_map\n")
+            return subprocess.CompletedProcess(command, 1)
+        return Commands()(command, stdout)
+
+    trial = bench(run)(ONE, quietly)
+    if imported:
+        assert trial.verdict is SKIPPED and "finds no such test" in trial.reason
+    else:
+        assert (trial.verdict, trial.reason) == (BAD, "pack can't be imported")
+        assert trial.lines == ("AttributeError: no jax.tree_map",)
 
 
 def test_an_environment_is_made_once_and_the_library_is_installed_each_time(bench):

@@ -77,9 +77,24 @@ def test_list_prints_one_name_a_line(capsys):
     assert all(name.startswith("py3") and name.endswith("-cpu") for name in lines)
 
 
+@pytest.mark.parametrize(
+    ("words", "call"),
+    [
+        ([], ""),
+        (["--about", "."], ""),
+        (["--about", "./a/b"], "a-b-"),
+        (["--about", "a", "--backend", "cuda"], "a-cuda-"),
+    ],
+)
+def test_each_call_of_the_workflow_names_its_artifacts(capsys, words, call):
+    """The results of all jobs of a run have different names."""
+    assert command_line.main(["github", "cells", *words]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "call=" + call
+
+
 def test_github_prints_the_cells_as_json(capsys):
     assert command_line.main(["github", "cells", "*-jax0.2.18-cpu"]) == 0
-    key, _, value = capsys.readouterr().out.partition("=")
+    key, _, value = capsys.readouterr().out.partition("\n")[0].partition("=")
     assert key == "cells"
     assert json.loads(value) == [{"name": "py39-jax0.2.18-cpu", "python": "3.9", "backend": "cpu", "tier": "pr"}]
 

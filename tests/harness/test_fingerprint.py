@@ -84,6 +84,13 @@ def test_a_change_of_a_tested_file_changes_the_hash(root, name):
     assert len({before, changed, gone}) == 3 and before != renamed
 
 
+@pytest.mark.parametrize("changed", [{"arguments": ("-m", "not slow")}, {"cpu_devices": 8}, {"tests": ("tests/nn",)}])
+def test_a_change_of_how_the_tests_run_changes_the_hash(root, monkeypatch, changed):
+    before, project = fingerprint.source_hash(root), fingerprint.project()
+    monkeypatch.setattr(fingerprint, "project", lambda: replace(project, **changed))
+    assert fingerprint.source_hash(root) != before
+
+
 @pytest.mark.parametrize(
     "name",
     [

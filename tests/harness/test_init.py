@@ -110,6 +110,13 @@ def test_without_any_for_tests_those_for_development_are_used(init):
     assert project.extras == ("dev",)
 
 
+@pytest.mark.parametrize("text", ["n = jax.device_count()", "XLA_FLAGS = '--xla_force_host_platform_device_count=2'"])
+def test_tests_that_count_devices_are_told_how_to_get_more(init, text):
+    written, _ = init({**FLAT, "tests/conftest.py": text})
+    assert "`cpu_devices = 8` makes more" in written
+    assert "cpu_devices" not in init({"tests/conftest.py": ""}, force=True)[0]
+
+
 def test_a_conftest_above_the_tests_comes_with_them(init):
     """At the top it is a part of each suite. Between the top and the tests, the top folder of the tests is copied."""
     _, project = init({**FLAT, "conftest.py": "", "tests/test_it.py": "import unittest"})

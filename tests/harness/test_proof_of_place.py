@@ -99,6 +99,15 @@ def test_the_complaint_names_both_backends_and_the_devices(monkeypatch):
     assert "--gpus=all" in complaint
 
 
+@pytest.mark.parametrize(("wanted", "here", "complains"), [(1, 1, False), (8, 8, False), (2, 8, False), (8, 1, True)])
+def test_a_cell_that_expects_several_devices_has_them(wanted, here, complains):
+    """Tests may make more than that."""
+    seen = dict(BACKEND, devices=[{}] * here)
+    found = proof_of_place.backend_complaints(dict(CLAIM, backend="cpu", cpu_devices=wanted), seen)
+    assert bool(found) is complains
+    assert all("expects 8 devices on the CPU, but JAX has 1. If the tests set XLA_FLAGS" in one for one in found)
+
+
 def test_arrays_on_another_backend_bring_a_complaint():
     """The default backend alone is no proof. The arrays must be on it too."""
     claim = dict(CLAIM, backend="gpu")

@@ -1,5 +1,6 @@
 """How many workers run a cell's tests. It depends on cores, memory and devices, in a container too."""
 
+import json
 import os
 import re
 
@@ -14,6 +15,23 @@ from harness.system.paths import INSIDE
 
 
 HERE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+@pytest.mark.parametrize(
+    ("expect", "flags", "given"),
+    [
+        ({}, "", None),
+        ({"backend": "cpu"}, "--a", None),
+        ({"backend": "cpu", "cpu_devices": 8}, "", "--xla_force_host_platform_device_count=8"),
+        ({"backend": "cpu", "cpu_devices": 8}, "--a", "--a --xla_force_host_platform_device_count=8"),
+        ({"backend": "cpu", "cpu_devices": 8}, "--xla_force_host_platform_device_count=8", None),  # of the controller
+        ({"backend": "gpu", "cpu_devices": 8}, "", None),
+    ],
+)
+def test_a_cell_on_the_cpu_may_have_several_devices(expect, flags, given):
+    found = workers.cpu_devices({"EQX_EXPECT": json.dumps(expect), "XLA_FLAGS": flags})
+    assert found == ({} if given is None else {"XLA_FLAGS": given})
+
 
 V2, V1 = "sys/fs/cgroup", "sys/fs/cgroup/cpu/cpu.cfs_{}_us"
 IN_V2 = {"proc/self/cgroup": "0::/a/b"}
