@@ -151,8 +151,9 @@ class Grid:
 
     @property
     def dates(self) -> str:
-        """The dates of the runs, as in "2026-11-20 to 2026-11-22"; empty if there was no run."""
-        return span(sorted(entry.result.started[:10] for entry in self.entries if entry.result.started))
+        """The dates of the runs, as in "Runs of 2026-11-20 to 2026-11-22."."""
+        days = sorted(entry.result.started[:10] for entry in self.entries if entry.result.started)
+        return "Runs of {}.".format(span(days)) if days else "No runs yet."
 
     def footnotes(self, flag: str) -> list[str]:
         """What the marks in the table mean. `flag` is the mark of a figure that is far above the others."""

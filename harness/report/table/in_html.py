@@ -40,11 +40,10 @@ def draw(grid: Grid) -> str:
 
 
 def summary(grid: Grid) -> str:
-    when = "Runs of {}.".format(grid.dates) if grid.dates else "Nothing has been run yet."
     message = "One suite of tests on {} lines of JAX ({}): {} cells{}. {}"
     backends = ", ".join(TITLES[backend] for backend in grid.backends)
     lines = len({(entry.cell.jax, entry.cell.python) for entry in grid.cells})
-    return escape(message.format(lines, backends, len(grid.cells), grid.found_count, when))
+    return escape(message.format(lines, backends, len(grid.cells), grid.found_count, grid.dates))
 
 
 def explained(outcome: Outcome, count: int) -> str:
@@ -98,11 +97,11 @@ def css(outcome: Outcome) -> str:
 def notes(grid: Grid) -> str:
     if not grid.notes:
         return ""
-    item = '<li>{}<div class="why">{}<p>{}</p></div></li>'
-    items = [
-        item.format(badge(note.outcome, note.outcome.value), escape(note.cells), text(note.reason))
-        for note in grid.notes
-    ]
+    items = []
+    for note in grid.notes:
+        sign = badge(note.outcome, note.outcome.value)
+        why = '<div class="why">{}<p>{}</p></div>'.format(escape(note.cells), text(note.reason))
+        items.append("<li>{}{}</li>".format(sign, why))
     return '<h2>Why the other cells have not passed</h2>\n<ul class="notes">\n{}\n</ul>'.format("\n".join(items))
 
 
@@ -121,7 +120,8 @@ def detail_items(entry: Entry) -> Iterable[tuple[str, str]]:
     """Each kind of detail with its HTML, which is empty if the result has no such detail."""
     result = entry.result
     yield "Reason", text(entry.reason)
-    yield "Failures", bullet_list(result.failures)
+    failures = "".join("<li><code>{}</code></li>".format(escape(one)) for one in result.failures)
+    yield "Failures", failures and "<ul>{}</ul>".format(failures)
     yield "Tests", escape(", ".join("{1} {0}".format(*one) for one in ordered(result.counts, COUNTS) if one[1]))
     yield "Time", escape(", ".join("{} {:.1f} s".format(key, value) for key, value in result.seconds.items()))
     yield "Run", escape(run(result))
@@ -130,7 +130,11 @@ def detail_items(entry: Entry) -> Iterable[tuple[str, str]]:
     yield "Devices", escape(", ".join(device(one) for one in result.devices))
     yield "Driver", escape(result.driver)
     yield "Measures", escape(", ".join("{} {:g}".format(*one) for one in result.measures.items()))
-    yield "Hashes", "<br>".join(hashed(what, value) for what, value in result.hashes.items() if value)
+    hashed = '{} <code class="hash">{}</code>'
+    yield (
+        "Hashes",
+        "<br>".join(hashed.format(escape(key), escape(value)) for key, value in result.hashes.items() if value),
+    )
     yield "Evidence", collapsed(result.evidence)
 
 
@@ -147,17 +151,8 @@ def ordered(facts: Mapping[str, T], first: Sequence[str]) -> list[tuple[str, T]]
     return [(key, facts[key]) for key in dict.fromkeys((*first, *facts)) if key in facts]
 
 
-def hashed(what: str, value: str) -> str:
-    return '{} <code class="hash">{}</code>'.format(escape(what), escape(value))
-
-
 def device(facts: dict[str, object]) -> str:
     return "{} {} ({})".format(facts.get("platform", ""), facts.get("id", ""), facts.get("kind", ""))
-
-
-def bullet_list(items: list[str]) -> str:
-    found = "".join("<li><code>{}</code></li>".format(escape(one)) for one in items)
-    return "<ul>{}</ul>".format(found) if found else ""
 
 
 def collapsed(facts: dict[str, object]) -> str:

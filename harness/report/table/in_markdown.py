@@ -20,11 +20,10 @@ MAX_FAILURES = 5  # how many failed tests a note names
 
 def draw(grid: Grid) -> str:
     """The whole table. It ends with one newline. Equal grids give equal text."""
-    when = "Runs of {}".format(escape(grid.dates)) if grid.dates else "No runs yet"
     titles = ["JAX", "Python", *map(title, grid.columns)]
     lines = [
         DRAWN,
-        "{}. Of {} cells: {}{}.".format(when, len(grid.cells), counted(grid.tally()), grid.found_count),
+        "{} Of {} cells: {}{}.".format(escape(grid.dates), len(grid.cells), counted(grid.tally()), grid.found_count),
         "",
         line_of(titles),
         "|" + "---|" * len(titles),

@@ -71,7 +71,7 @@ def summary(grid: Grid) -> Text:
         Text("{} {}".format(count, one.value), style=STYLES[one].colour) for one, count in grid.tally().items() if count
     ]
     text = Text("\n{} cells: ".format(len(grid.cells))) + Text(", ").join(counts)
-    return text.append(grid.found_count + "." + (" Runs of {}.".format(grid.dates) if grid.dates else ""))
+    return text.append("{}. {}".format(grid.found_count, grid.dates))
 
 
 def outcome_text(outcome: Outcome, words: str) -> Text:
