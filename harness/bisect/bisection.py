@@ -95,8 +95,9 @@ def is_tested(path: str) -> bool:
 
 def nearest(path: str, root: Path) -> list[str]:
     """The test files that the user may have meant: the same name in another folder, or else a similar path."""
-    found = (file.relative_to(root).as_posix() for file in root.rglob("test_*.py"))
-    files = sorted(filter(is_tested, found))
+    folders = [root / test.partition("::")[0] for test in rows.project().tests]  # not `root`, which has environments
+    found = {file for folder in folders for pattern in ("test*.py", "*_test.py") for file in folder.rglob(pattern)}
+    files = sorted(filter(is_tested, (file.relative_to(root).as_posix() for file in found)))
     namesakes = [file for file in files if Path(file).name == Path(path).name]
     return namesakes or difflib.get_close_matches(path, files, n=2)
 
@@ -104,13 +105,13 @@ def nearest(path: str, root: Path) -> list[str]:
 def search(what: Plan, memory: Memory, try_: Try, report: Report, tests: Sequence[str]) -> int:
     """Try one release after another until the change is found. Returns the exit status."""
     candidates = what.candidates
-    known = {candidate.jax: memory.trials[candidate.jax] for candidate in candidates if candidate.jax in memory.trials}
+    known = {each.jax: memory.trials[each.jax] for each in candidates if each.jax in memory.trials}
     refused = {each.jax: Trial(Verdict.SKIPPED, each.refusal) for each in candidates if each.refusal}
     trials = {**refused, **known}
     report.start(tests, len(known))
     try:
         while True:
-            verdicts = [trials[candidate.jax].verdict if candidate.jax in trials else None for candidate in candidates]
+            verdicts = [trials[each.jax].verdict if each.jax in trials else None for each in candidates]
             check_ends(candidates, trials, memory.logs)
             number = next_to_try(verdicts)
             if number is None:

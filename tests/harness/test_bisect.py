@@ -3,6 +3,7 @@
 import datetime
 import io
 import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -186,6 +187,18 @@ def test_the_nearest_file_is_a_file_of_the_suite(tmp_path):
     assert bisection.nearest("tests/trees/test_a.py", tmp_path)[0] == "tests/trees/test_at.py"
     assert bisection.nearest("tests/harness/test_at_it.py", tmp_path)[0] == "tests/trees/test_at.py"
     assert bisection.nearest("quite another", tmp_path) == []
+
+
+def test_the_nearest_file_may_be_named_as_unittest_does(tmp_path, monkeypatch):
+    """The environments in the folder of the project, which hold thousands of tests, are not searched."""
+    monkeypatch.setattr(rows, "project", lambda: rows.Project(package="tiny", tests=("tests",)))
+    for name in ("tests/trees/at_test.py", ".tox/x/tests/at_test.py", "tests/conftest.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    looked = []
+    monkeypatch.setattr(Path, "rglob", lambda self, pattern: looked.append(self) or self.glob("**/" + pattern))
+    assert bisection.nearest("tests/at_test.py", tmp_path) == ["tests/trees/at_test.py"]
+    assert set(looked) == {tmp_path / "tests"}
 
 
 def test_the_file_of_results_is_readable(search):
