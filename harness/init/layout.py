@@ -84,9 +84,6 @@ def typed_init(root: Path, *options: str) -> str:
     return typed("init", *([] if root == Path.cwd() else [str(root)]), *options)
 
 
-# ---- The package -----------------------------------------------------------------------------------------------------
-
-
 def find_package(root: Path, name: str, package: str) -> Path:
     """The folder or the file of the package to test."""
     known = {path.stem if path.suffix == ".py" else path.name: path for path in packages(root)}
@@ -124,9 +121,6 @@ def find_native(root: Path, source: Path) -> str:
     setup = root / "setup.py"
     extension = setup.is_file() and re.search(r"\bext_modules\b|\bExtension\(", read(setup))
     return "setup.py" if extension else ""
-
-
-# ---- The tests -------------------------------------------------------------------------------------------------------
 
 
 def find_tests(root: Path, source: Path) -> list[Path]:

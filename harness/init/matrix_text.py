@@ -85,9 +85,6 @@ def claims(required: Iterable[Requirement], found: Requirements) -> str:
     return "It claims {} ({}).".format(", ".join(claimed), found.told_by)
 
 
-# ---- The text --------------------------------------------------------------------------------------------------------
-
-
 def text(
     found: Requirements,
     parts: Layout,

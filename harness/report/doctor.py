@@ -62,9 +62,6 @@ def reach(url: str, opener: index.Opener = urllib.request.urlopen) -> str:
         return str(getattr(error, "reason", error))
 
 
-# ---- The project -----------------------------------------------------------------------------------------------------
-
-
 def tested(what: Project, cells: Sequence[Cell], root: Path, why_unclaimed: WhyUnclaimed) -> Iterator[Line]:
     """Lines about the project: its folder, its tests, and the cells with a JAX that it doesn't claim to run on."""
     yield Line("project", True, "{}, in {}".format(what.package, root))
@@ -84,16 +81,12 @@ def tested(what: Project, cells: Sequence[Cell], root: Path, why_unclaimed: WhyU
             yield Line("claims", None, "{}: {}, and tested anyway".format(names, reason))
 
 
-# ---- What this machine has -------------------------------------------------------------------------------------------
-
-
 def pythons(cells: Sequence[Cell], find: Find) -> Iterator[Line]:
     """One line for each Python that a cell needs."""
     for python in rows.pythons(cells):
         found = find(python)
-        says = "not here; uv downloads it if it can, or install it: pyenv install {}".format(python)
-        if found is not None:
-            says = "{} at {}".format(found.version, found.path)
+        missing = "not here; uv downloads it if it can, or install it: pyenv install {}".format(python)
+        says = "{} at {}".format(found.version, found.path) if found else missing
         yield Line("Python " + python, True if found else None, says)
 
 
@@ -161,24 +154,16 @@ def sources(cell: Cell) -> tuple[str, ...]:
 def reach_all(pages: Iterable[str], reach: Reach) -> dict[str, str]:
     """For each page, say why it can't be reached. An empty string means that it can."""
     pages = list(pages)
-    with ThreadPoolExecutor(max(1, len(pages))) as pool:
+    with ThreadPoolExecutor() as pool:
         return dict(zip(pages, pool.map(reach, pages), strict=True))
 
 
 def network(pages: Mapping[str, str], problems: Mapping[str, str]) -> Iterator[Line]:
     for page, what in pages.items():
-        shown, problem = redact(page), problems[page]
-        if not problem:
-            yield Line(what, True, "{} answers".format(shown))
-        elif what == THE_INDEX:
-            yield Line(what, False, "{} can't be reached ({}); nothing can be installed".format(shown, problem))
-        else:
-            yield Line(
-                what, None, "{} can't be reached ({}); cells that need it are unavailable".format(shown, problem)
-            )
-
-
-# ---- Which cells can run ---------------------------------------------------------------------------------------------
+        problem, is_index = problems[page], what == THE_INDEX
+        lost = "nothing can be installed" if is_index else "cells that need it are unavailable"
+        says = "can't be reached ({}); {}".format(problem, lost) if problem else "answers"
+        yield Line(what, None if problem and not is_index else not problem, "{} {}".format(redact(page), says))
 
 
 @dataclass(frozen=True)
@@ -218,13 +203,10 @@ def backends(cells: Sequence[Cell], here: Here) -> Iterator[Backend]:
         own = [cell for cell in cells if cell.backend == backend]
         if not own:
             continue
-        reasons: dict[tuple[Outcome, str], list[Cell]] = {}
+        can, reasons = [], dict[tuple[Outcome, str], list[Cell]]()
         for cell in own:
             reason = here.why_not(cell)
-            if reason is not None:
-                reasons.setdefault(reason, []).append(cell)
-        refused_here = [cell for refused in reasons.values() for cell in refused]
-        can = [cell for cell in own if cell not in refused_here]
+            (can if reason is None else reasons.setdefault(reason, [])).append(cell)
         names = [cell.name for cell in can] if len(own) <= NAMED else []
         lines = [
             "{} {}: {}".format(_names_or_number(refused, own), outcome.value, reason)
@@ -249,20 +231,14 @@ def needs(backend: str, cells: Sequence[Cell]) -> str:
 
 
 def _range(versions: Sequence[str]) -> str:
-    return (
-        versions[0]
-        if len(versions) == 1
-        else "{} (the oldest cell) to {} (the newest)".format(versions[0], versions[-1])
-    )
+    only, both = "{0}", "{0} (the oldest cell) to {1} (the newest)"
+    return (only if len(versions) == 1 else both).format(versions[0], versions[-1])
 
 
 def _names_or_number(refused: Sequence[Cell], own: Sequence[Cell]) -> str:
     if len(refused) == len(own):
         return "all"
     return ", ".join(cell.name for cell in refused) if len(refused) < 4 else str(len(refused))
-
-
-# ---- On the screen ---------------------------------------------------------------------------------------------------
 
 
 def show(

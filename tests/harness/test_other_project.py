@@ -65,6 +65,7 @@ def test_init_writes_the_matrix_of_the_named_project(project, tmp_path):
     """It isn't that of the current folder, and the messages name the folder."""
     (project / "pyproject.toml").write_text("[project]\nname = 'tiny'\ndependencies = ['jax>=0.5']\n")
     (project / "tiny.py").touch()
+    (project / "tests" / "test_x.py").unlink()
     words = (str(paths.HOME / "harness"), "--project", "tiny", "init", "--force")
     done = run(*words, cwd=tmp_path)
     assert done.returncode == 2 and "harness init {} --tests FOLDER".format(project) in done.stderr

@@ -70,5 +70,5 @@ def draw(cells: Iterable[Cell], root: Path = ROOT, folder: Path = RESULTS, conso
             changed = pages.update(root / page, text)
             console.print("{}: {}".format(Path(page).name, "changed; commit it" if changed else "unchanged"))
     write_whole(html_path, in_html.draw(grid))
-    console.print("{}: {}".format(record_path.name, "has new results; commit it" if recorded else "unchanged"))
+    console.print("{}: {}".format(record_path.name, "changed; commit it" if recorded else "unchanged"))
     console.print("A page with all details: {}".format(html_path), soft_wrap=True, markup=False)
