@@ -182,10 +182,9 @@ def request(url: str, accept: str, method: str = "GET") -> urllib.request.Reques
 
 def _version(filename: str) -> str | None:
     """The version in a file's name. `None` for files that pip and uv don't install, such as eggs."""
+    parse = parse_wheel_filename if filename.endswith(".whl") else parse_sdist_filename
     try:
-        if filename.endswith(".whl"):
-            return str(parse_wheel_filename(filename)[1])
-        return str(parse_sdist_filename(filename)[1])
+        return str(parse(filename)[1])
     except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
         return None
 

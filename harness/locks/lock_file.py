@@ -111,6 +111,6 @@ def cells_to_lock(cells: Iterable[Cell]) -> Iterator[Cell]:
 
 def ask_all(ask: Callable[[str], T], questions: Iterable[str]) -> dict[str, T]:
     """The answer to each question. Several are asked in parallel."""
+    asked = sorted(questions)
     with ThreadPoolExecutor(max_workers=8) as pool:
-        tasks = {question: pool.submit(ask, question) for question in sorted(questions)}
-        return {question: task.result() for question, task in tasks.items()}
+        return dict(zip(asked, pool.map(ask, asked), strict=True))

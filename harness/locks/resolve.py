@@ -58,9 +58,8 @@ def make(
     """
     targets = list(lock_file.cells_to_lock(cells))
     index.releases("jax", opener)  # fail here, once, rather than in each cell
-    pages = lock_file.ask_all(
-        lambda page: lock_file.reachable(page, opener), {page for cell in targets for page in cell.find_links}
-    )
+    linked = {page for cell in targets for page in cell.find_links}
+    pages = lock_file.ask_all(lambda page: lock_file.reachable(page, opener), linked)
     reasons = lock_file.unresolved(folder)
     if everything:
         _remove_obsolete({cell.lock.stem for cell in targets}, reasons, folder, say)

@@ -35,10 +35,8 @@ def verify(
     offered = ask_all(
         lambda project: {file.sha256 for each in index.releases(project, opener) for file in each.files}, projects
     )
-    pages = ask_all(
-        lambda page: urllib.parse.unquote(index.read_page(page, opener)),
-        {page for lock in locks.values() for page in lock.find_links},
-    )
+    linked = {page for lock in locks.values() for page in lock.find_links}
+    pages = ask_all(lambda page: urllib.parse.unquote(index.read_page(page, opener)), linked)
     for cell in targets:
         name = cell.lock.stem
         if cell not in locks:

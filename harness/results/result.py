@@ -89,7 +89,7 @@ def write(result: Result, folder: Path = RESULTS) -> Path:
     Raises:
         OSError: The new result can't be written. The last result is unchanged.
     """
-    path = _path(result.cell, folder)
+    path = folder / (result.cell + ".json")
     write_whole(path, json.dumps(asdict(result), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     return path
 
@@ -100,7 +100,7 @@ def read(cell_name: str, folder: Path = RESULTS) -> Result | None:
     Raises:
         ResultError: There is a file, but it can't be read as a result.
     """
-    path = _path(cell_name, folder)
+    path = folder / (cell_name + ".json")
     try:
         found = stored(path)
         result = None if found is None else schema.build(Result, found)
@@ -149,14 +149,12 @@ def as_of_now(result: Result, hashes: Mapping[str, str]) -> Result:
 
     "Not run" and "unsupported" depend on the machine alone, so such a result never becomes stale.
     """
-    if result.outcome is Outcome.UNAVAILABLE and "lock" not in result.hashes:
-        return result  # the cell had no lock
-    relevant = {
-        Outcome.PASSED: ("source", "lock", "image", "device"),
-        Outcome.FAILED: ("source", "lock", "image", "device"),
-        Outcome.UNAVAILABLE: ("lock", "image"),
-    }
-    changed = [what for what in relevant.get(result.outcome, ()) if _differs(what, result.hashes, hashes)]
+    relevant: tuple[str, ...] = ()
+    if result.outcome in (Outcome.PASSED, Outcome.FAILED):
+        relevant = ("source", "lock", "image", "device")
+    elif result.outcome is Outcome.UNAVAILABLE and "lock" in result.hashes:  # otherwise the cell had no lock
+        relevant = ("lock", "image")
+    changed = [what for what in relevant if _differs(what, result.hashes, hashes)]
     if not changed:
         return result
     when = " on " + result.started[:10] if result.started else ""
@@ -175,10 +173,6 @@ def _differs(what: str, then: Mapping[str, str], now: Mapping[str, str]) -> bool
     if what == "device":  # `now` has no device where it doesn't matter, as in the table
         return what in now and (not now[what] or then.get(what) != now[what])
     return then.get(what, "") != now.get(what, "")
-
-
-def _path(cell_name: str, folder: Path) -> Path:
-    return folder / (cell_name + ".json")
 
 
 def _unusable(path: Path, cell_name: str, problem: str) -> ResultError:

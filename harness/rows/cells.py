@@ -126,12 +126,7 @@ def select(
 
 
 def load(path: Path = MATRIX, jax: Path = JAX, home: Path = HOME) -> list[Cell]:
-    """All cells of all backends, in the order of the rows.
-
-    Args:
-        path: The `matrix.toml`. The project is in its folder.
-        jax: What is true of JAX for any project.
-        home: The files that jax.toml names are in this folder.
+    """All cells of all backends, in the order of the rows. The arguments are those of `Matrix`.
 
     Raises:
         MatrixError: A file can't be read, or it isn't valid.

@@ -198,7 +198,7 @@ class Matrix:
     """The tables of both files. Each row is complete: what it leaves out comes from the table of its release.
 
     Args:
-        path: The `matrix.toml`.
+        path: The `matrix.toml`. The project is in its folder.
         jax: What is true of JAX for any project.
         home: The files that jax.toml names are in this folder.
 

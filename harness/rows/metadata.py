@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name as canonical
 
 from harness.rows.matrix_file import MatrixError, read_toml
 
-OF_EXTRA = re.compile(r"""^(?:(?P<more>.+?)\s+and\s+)?extra\s*==\s*["'](?P<extra>[^"']+)["']$""")
+OF_EXTRA = re.compile(r"""(?:(.+?)\s+and\s+)?extra\s*==\s*["']([^"']+)["'](?:\s+and\s+(.+))?""")
 
 
 @dataclass(frozen=True)
@@ -98,21 +98,19 @@ def of_core(file: Path) -> Metadata | None:
     extras: dict[str, list[str]] = {name: [] for name in fields.get_all("Provides-Extra", [])}
     for line in lines:
         words, _, marker = line.partition(";")
-        found = OF_EXTRA.match(marker.strip())
+        found = OF_EXTRA.fullmatch(marker.strip())
         if found is None:
             dependencies.append(line)
         else:
-            more = "; " + found["more"] if found["more"] else ""
-            extras.setdefault(found["extra"], []).append(words.strip() + more)
+            others = " and ".join(filter(None, (found[1], found[3])))
+            extras.setdefault(found[2], []).append("; ".join(filter(None, (words.strip(), others))))
     return Metadata(fields.get("Name", ""), fields.get("Requires-Python", ""), dependencies, extras)
 
 
 def in_file(file: Path, within: tuple[Path, ...] = ()) -> list[str]:
     """The requirements in a file of pip, and in the files that it includes. Options are left out.
 
-    Args:
-        file: The file.
-        within: The files that include it.
+    `within` are the files that include it.
 
     Raises:
         MatrixError: The file can't be read, or it includes itself.

@@ -24,13 +24,9 @@ ON_LINUX = {
 
 
 def suite_requires(root: Path = ROOT, what: Project | None = None, python: str | None = None) -> tuple[str, ...]:
-    """The requirements of the project and of its suite, without JAX.
+    """The requirements of the project below `root` and of its suite, without JAX.
 
-    Args:
-        root: The folder of the project.
-        what: The project. By default the one of the matrix.
-        python: Keep only what this Python needs on Linux, without the markers that say so. By default keep all, with
-            the markers.
+    With a Python: only what that needs on Linux, without the markers that say so.
 
     Raises:
         MatrixError: A file can't be read, or the project lacks an extra or a group.

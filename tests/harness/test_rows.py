@@ -225,6 +225,8 @@ Provides-Extra: test
 Requires-Dist: chex; extra == "test"
 Requires-Dist: old; (python_version < "3.9") and extra == 'test'
 Requires-Dist: new ; python_version >= "3.9" and extra == "test"
+Requires-Dist: newer; extra == "test" and python_version >= "3.10"
+Requires-Dist: older; extra == "test" and (python_version < "3.9" or python_version < "3.8")
 
 Requires-Dist: a line of the description
 """
@@ -234,8 +236,8 @@ Requires-Dist: a line of the description
 def test_a_source_distribution_has_what_pyproject_leaves_to_the_build(load, tmp_path, pyproject):
     (tmp_path / "PKG-INFO").write_text(PKG_INFO)
     (cell,) = load('extras = ["test"]\n' * ("dynamic" in pyproject), "", SHORT, pyproject)
-    tools = ("chex", "new", "numpy>=1.20", "pytest", "pytest-xdist")
-    assert cell.requires[2:] == (tools if "dynamic" not in pyproject else tools[2:])
+    tools = ("chex", "new", "newer", "numpy>=1.20", "pytest", "pytest-xdist")
+    assert cell.requires[2:] == (tools if "dynamic" not in pyproject else tools[3:])
 
 
 def test_names_are_derived_in_the_order_of_the_rows(cells):
