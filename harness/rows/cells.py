@@ -12,11 +12,12 @@ from packaging.utils import canonicalize_name as canonical
 from packaging.version import Version
 
 from harness.rows import metadata, required
-from harness.rows.matrix_file import JAX, TIERS, Matrix, MatrixError, Row, project
+from harness.rows.matrix_file import JAX, TIERS, Matrix, MatrixError, Row, of_file, project
 from harness.rows.project import BACKENDS
 from harness.rows.required import suite_requires
 from harness.system.paths import HOME, LOCKS, MATRIX, ROOT
 from harness.system.program import typed
+from harness.system.schema import Mismatch
 
 
 class UnknownCell(MatrixError):
@@ -136,10 +137,11 @@ def load(path: Path = MATRIX, jax: Path = JAX, home: Path = HOME) -> list[Cell]:
     for place, row in matrix.rows.items():
         tools = suite_requires(path.parent, matrix.project, row.python)
         for backend in row.uses:
-            cell = _cell(matrix, "{}, {}".format(place, backend), row, backend, tools)
-            if cell.name in cells:
-                problem = "expected each cell once, and an earlier row also makes `{}`."
-                raise matrix.error(place, problem.format(cell.name))
+            with of_file(path):
+                cell = _cell(matrix, "{}, {}".format(place, backend), row, backend, tools)
+                if cell.name in cells:
+                    problem = "expected each cell once, and an earlier row also makes `{}`."
+                    raise Mismatch(problem.format(cell.name), place)
             cells[cell.name] = cell
     return list(cells.values())
 
@@ -179,12 +181,15 @@ def _cell(
             return template.format(**known)
         except KeyError as error:
             message = "`{}` needs `{}`, which the row doesn't give."
-            raise matrix.error(place, message.format(template, error.args[0])) from None
+            raise Mismatch(message.format(template, error.args[0]), place) from None
 
     requires = [fill(line) for line in way.requires]
     for line in requires:
         metadata.requirement_of(line, "{}, {}".format(matrix.path.name, place))
-    listed = metadata.in_file(matrix.file(way.requirements)) if way.requirements else ()
+    listed: list[str] = []
+    if way.requirements is not None:  # a file of the harness, or else of the project
+        files = [folder / way.requirements for folder in (matrix.home, matrix.path.parent)]
+        listed = metadata.in_file(next(filter(Path.is_file, files), files[-1]))
     generations = matrix.tables.generation.items() if backend == "tpu" else ()
     tpu = tuple(name for name, releases in generations if row.jax in releases)
     cell = Cell(

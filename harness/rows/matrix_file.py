@@ -185,6 +185,15 @@ class Known:
     generation: dict[str, Bounds] = field(default_factory=dict)  # of TPUs: the releases that run on it
     landmark: dict[str, str] = field(default_factory=dict)  # releases that stand for others, and why
 
+    def __post_init__(self) -> None:
+        for name in ("backend", "install"):
+            if set(getattr(self, name)) != set(BACKENDS):
+                raise schema.Mismatch("expected the tables {}.".format(", ".join(BACKENDS)), name)
+        for backend, ways in self.install.items():
+            for name, way in ways.items():
+                if way.stands_in_for is not None:
+                    check_choice("stands_in_for", way.stands_in_for, ways, "install.{}.{}".format(backend, name))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tables(Known):
@@ -211,31 +220,15 @@ class Matrix:
         if not path.is_file():
             raise MatrixError("There is no {}. Write one: {}".format(path, typed("init", str(path.parent))))
         known, own = read_toml(jax), read_toml(path)
-        with self.at("", jax):
+        with of_file(jax):
             schema.build(Known, known)
-        with self.at(""):
+        with of_file(path):
             self.tables: Tables = schema.build(Tables, laid_over(own, known))
         self.project = self.tables.project
-        for name in ("backend", "install"):
-            if set(getattr(self.tables, name)) != set(BACKENDS):
-                message = "expected the tables {}.".format(", ".join(BACKENDS))
-                raise self.error(name, message, path if name in own else jax)
-        for backend, ways in self.tables.install.items():
-            for name, way in ways.items():
-                file = path if name in own.get("install", {}).get(backend, {}) else jax
-                with self.at("install.{}.{}".format(backend, name), file):
-                    if way.stands_in_for is not None:
-                        check_choice("stands_in_for", way.stands_in_for, ways)
-                    if way.requirements is not None and not self.file(way.requirements).is_file():
-                        message = "key `requirements`: expected a file, and there is no `{}`."
-                        raise ValueError(message.format(self.file(way.requirements)))
         # Each row, by a text that tells where it is in the file.
         places = {"row {} (jax {})".format(i, row.jax): row for i, row in enumerate(self.tables.row, 1)}
-        self.rows = {place: self._complete(row, place) for place, row in places.items()}
-
-    def file(self, name: str) -> Path:
-        """A file that a way to install names: one of the harness, or else of the project."""
-        return self.home / name if (self.home / name).is_file() else self.path.parent / name
+        with of_file(path):
+            self.rows = {place: self._complete(row, place) for place, row in places.items()}
 
     def _complete(self, row: Row, place: str) -> Row:
         """The row, with what it leaves out."""
@@ -249,33 +242,21 @@ class Matrix:
             nearest = difflib.get_close_matches(row.jax, self.tables.release, n=3)
             advice = "Did you mean {}? ".format(" or ".join(nearest)) if nearest else ""
             message = "`{}` isn't a release that the harness knows. {}Otherwise the row needs its own {}."
-            raise self.error(place, message.format(row.jax, advice, missing))
+            raise schema.Mismatch(message.format(row.jax, advice, missing), place)
         uses: dict[str, Any] = row.uses or {backend: Use() for backend in self.project.backends}
         for backend, use in uses.items():
-            with self.at("{}, {}".format(place, backend)):
-                way = use.install or self._way(backend, row.jax)
-                check_choice("install", way, self.tables.install[backend])
+            inside = "{}, {}".format(place, backend)
+            way = use.install or self._way(backend, row.jax, inside)
+            check_choice("install", way, self.tables.install[backend], inside)
             uses[backend] = Use(install=way, libtpu=use.libtpu or getattr(known, "libtpu", None))
         return replace(row, **values, **uses)
 
-    def _way(self, backend: str, jax: str) -> str:
+    def _way(self, backend: str, jax: str, place: str) -> str:
         for name, way in self.tables.install[backend].items():
             if any(jax in releases for releases in way.jax):
                 return name
         message = 'the harness knows no way to install JAX {} here. Name one: install = "{}".'
-        raise ValueError(message.format(jax, next(iter(self.tables.install[backend]), "...")))
-
-    def error(self, place: str, problem: str, file: Path | None = None) -> MatrixError:
-        """The error at a place of a file, which is matrix.toml by default."""
-        return MatrixError("{}: {}".format(", ".join(filter(None, ((file or self.path).name, place))), problem))
-
-    @contextmanager
-    def at(self, place: str, file: Path | None = None) -> Iterator[None]:
-        """Give the errors of a check the place in the file."""
-        try:
-            yield
-        except ValueError as error:
-            raise self.error(getattr(error, "place", place), getattr(error, "problem", str(error)), file) from None
+        raise schema.Mismatch(message.format(jax, next(iter(self.tables.install[backend]), "...")), place)
 
     def caps(self, jax: str, required: Iterable[str] = ()) -> tuple[str, ...]:
         """The upper bounds that a release of JAX has but doesn't declare.
@@ -289,9 +270,19 @@ class Matrix:
         return tuple(str(one) for lines in fitting if canonical(lines[0].name) in packages for one in lines)
 
 
-def check_choice(key: str, value: str, among: Iterable[str]) -> None:
+@contextmanager
+def of_file(path: Path) -> Iterator[None]:
+    """Name the file in the errors of its checks."""
+    try:
+        yield
+    except schema.Mismatch as mismatch:
+        raise MatrixError("{}{}{}".format(path.name, ", " if mismatch.place else ": ", mismatch)) from None
+
+
+def check_choice(key: str, value: str, among: Iterable[str], place: str) -> None:
     if value not in among:
-        raise ValueError("key `{}`: expected one of {}, and got `{}`.".format(key, ", ".join(among), value))
+        message = "key `{}`: expected one of {}, and got `{}`."
+        raise schema.Mismatch(message.format(key, ", ".join(among), value), place)
 
 
 def laid_over(own: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:

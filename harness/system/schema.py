@@ -85,6 +85,8 @@ def _build_dataclass(kind: Any, data: dict[str, Any], place: str) -> Any:
             raise Mismatch("key `{}`: {}.".format(key, mismatch.problem), place) from None
     try:
         return kind(**values)
+    except Mismatch:
+        raise
     except ValueError as error:
         raise Mismatch(str(error), place) from error
 
