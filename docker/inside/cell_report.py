@@ -88,6 +88,8 @@ class Report:
             self._skip(report)
 
     def pytest_runtest_logreport(self, report):
+        if hasattr(report, "context") and not report.failed:  # a subtest: pytest 9 reports it, and then its test
+            return
         if self.each_path and (report.when == "call" or report.outcome != "passed"):
             self.add({"test": name_of(report), "outcome": report.outcome, "seconds": round(report.duration, 3)})
         if report.when not in ("setup", "call", "teardown"):  # xdist reports a crashed worker so

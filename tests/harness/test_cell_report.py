@@ -96,6 +96,19 @@ def test_outcomes_are_counted_as_pytest_counts(run, tmp_path, workers):
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_subtest_is_not_a_test(run, tmp_path, workers):
+    """The counts of one suite are the same with pytest 8, which doesn't report subtests."""
+    (tmp_path / "test_suite.py").write_text(
+        "import unittest\n"
+        "class Test(unittest.TestCase):\n"
+        "    def test_two_parts(self):\n"
+        "        for part in (1, 2):\n"
+        "            with self.subTest(part=part): pass\n"
+    )
+    assert run("-n", workers).report["counts"] == {**dict.fromkeys(COUNTS, 0), "passed": 1}
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
 def test_errors_in_collection_count(run, tmp_path, workers):
     """A file that can't be imported counts as one error."""
     (tmp_path / "test_suite.py").write_text("import no_such_module")
