@@ -133,6 +133,20 @@ def test_only_expected_files_are_unpacked(tmp_path):
     assert (tmp_path / "report.json").read_bytes() == b"{}"
 
 
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
+def test_a_member_that_is_no_regular_file_is_unusable(tmp_path, kind):
+    """A link to another member too."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("results/other.json"))
+        link = tarfile.TarInfo("results/report.json")
+        link.type, link.linkname = kind, "other.json" if kind == tarfile.SYMTYPE else "results/other.json"
+        tar.addfile(link)
+    made.seek(0)
+    with pytest.raises(run_files.Unusable, match="report.json is not a regular file"):
+        run_files.unpack(made, tmp_path)
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive" * 100])
 def test_a_broken_archive_is_unusable(tmp_path, content):
     with pytest.raises(run_files.Unusable, match="archive"):
