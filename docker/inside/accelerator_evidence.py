@@ -8,6 +8,7 @@ Some drivers don't report: for a part of a GPU (MIG) in a container, or for a GP
 recorded as "not told". It doesn't mean that the GPU wasn't used.
 """
 
+import contextlib
 import glob
 import importlib
 import os
@@ -25,11 +26,7 @@ GPU_FIELDS = ("index", "uuid", "name", "driver_version", "memory.used", "utiliza
 
 
 def gather(backend):
-    """Collect the evidence for a backend.
-
-    Returns:
-        The evidence, as a dictionary; and a list of complaints about missing evidence, each with the next move.
-    """
+    """The evidence for a backend, as a dictionary; and complaints about missing evidence, each with the next move."""
     if backend == "gpu":
         return gpu(ask_nvidia_smi, Canary())
     if backend == "tpu":
@@ -41,19 +38,8 @@ def gather(backend):
 
 
 def ask_nvidia_smi(*query):
-    """The rows that `nvidia-smi --query-...` prints.
-
-    Raises:
-        OSError: nvidia-smi can't be run.
-        subprocess.SubprocessError: nvidia-smi fails, or takes too long.
-    """
-    command = (
-        [visible.nvidia_smi() or "nvidia-smi", "--format=csv,noheader,nounits"]
-        + list(query)
-        + visible.choose(os.environ)
-    )
-    output = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60, text=True).stdout
-    return [[cell.strip() for cell in line.split(",")] for line in output.splitlines() if line.strip()]
+    """The rows of `visible.query` for the GPUs that this process sees."""
+    return visible.query(*query, *visible.choose(os.environ))
 
 
 class Canary:
@@ -145,8 +131,7 @@ def _processes(ask):
 
 
 def _by_uuid(rows):
-    gpus = [dict(zip(GPU_FIELDS, row)) for row in rows]
-    return {gpu["uuid"]: gpu for gpu in gpus}
+    return {gpu["uuid"]: gpu for gpu in (dict(zip(GPU_FIELDS, row)) for row in rows)}
 
 
 def _difference(after, before):
@@ -168,10 +153,8 @@ def tpu(process):
         libraries = sorted({os.path.basename(line.split()[-1]) for line in maps if "libtpu" in line})
     opened = set()
     for link in glob.glob(os.path.join(process, "fd", "*")):
-        try:
+        with contextlib.suppress(OSError):  # the file was closed in the meantime
             opened.add(os.readlink(link))
-        except OSError:  # the file was closed in the meantime
-            pass
     devices = sorted(path for path in opened if re.match(r"/dev/(accel|vfio/)\d", path))
     missing = []
     if not libraries:

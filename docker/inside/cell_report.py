@@ -12,6 +12,7 @@ figures. Instead of a figure that can't be measured, a program prints the reason
 A reader of the first two never sees half a file. With pytest-xdist the controller writes, because it gets all results.
 """
 
+import contextlib
 import importlib
 import json
 import os
@@ -41,13 +42,7 @@ def pytest_configure(config):
 
 
 class Report:
-    """The plugin. It counts the results of the tests as they come in.
-
-    Args:
-        environ: The environment variables, which name the files.
-        clock: A clock in seconds.
-        measure: A function that returns the figures. It is called after the tests.
-    """
+    """The plugin. It counts the results of the tests as they come in. Afterwards it calls `measure` for the figures."""
 
     def __init__(self, environ, clock=time.monotonic, measure=None):
         self.path = environ.get("EQX_REPORT")
@@ -148,15 +143,14 @@ class Report:
     def as_dict(self):
         devices, drivers = [], []
         for process in proof_of_place.processes:
-            accelerator = process.get("accelerator", {})
-            drivers += [accelerator["driver"]] if accelerator.get("driver") else []
+            drivers.append(process.get("accelerator", {}).get("driver"))
             devices += [device for device in process.get("devices", []) if device not in devices]
         return {
             "counts": self.counts,
             "failures": self.failures,
             "versions": versions(self.packages),
             "devices": devices,
-            "driver": drivers[0] if drivers else "",
+            "driver": next(filter(None, drivers), ""),
             "evidence": {
                 "processes": proof_of_place.processes,
                 "skipped": self.why_skipped,
@@ -192,19 +186,15 @@ def versions(packages):
     """The versions of Python and of the packages that are installed."""
     found = {"python": platform.python_version()}
     for name in filter(None, packages):
-        try:
+        with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            pass
     return found
 
 
 def measure_speeds(programs, suite):
     """Run the programs that measure speed, one after another, each in its own process.
 
-    Args:
-        programs: The names of the figures, by the path of each program in the suite.
-        suite: The folder of the suite.
+    `programs` has the names of the figures, by the path of each program in the folder `suite`.
 
     Returns:
         The figures by name. Instead of a figure that couldn't be measured, the reason.

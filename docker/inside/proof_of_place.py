@@ -99,8 +99,8 @@ def _folder(name):
 def _bridge():
     """The facts of docker/bridge if it is active, else `None`. Call it after `import jax`."""
     bridge = sys.modules.get("jax_bridge")
-    facts = None if bridge is None else bridge.facts()
-    return None if facts is None else dict(facts._asdict())
+    facts = bridge and bridge.facts()
+    return facts and dict(facts._asdict())
 
 
 def installation_complaints(expect, seen):
@@ -118,16 +118,12 @@ def installation_complaints(expect, seen):
         # A floating cell expects `None` and accepts any version. The part from `+` on is ignored: `+cuda11.cudnn82`.
         if expect[name] is not None and expect[name].split("+")[0] != seen[name].split("+")[0]:
             complain(name, expect[name], seen[name], make_again)
-    if bool(expect["bridge"]) != bool(seen["bridge"]):
-        words = {True: "on the bridge", False: "on its own jaxlib"}
-        complain("JAX to run", words[bool(expect["bridge"])], words[bool(seen["bridge"])], make_again)
+    wanted, got = ("on the bridge" if each["bridge"] else "on its own jaxlib" for each in (expect, seen))
+    if wanted != got:
+        complain("JAX to run", wanted, got, make_again)
     if os.path.basename(os.path.dirname(seen["package"])) not in ("site-packages", "dist-packages"):
-        complain(
-            expect["package"] + " in",
-            "site-packages",
-            seen["package"],
-            "Install the wheel, and run where no checkout is on the path (PYTHONPATH, the current folder).",
-        )
+        next_move = "Install the wheel, and run where no checkout is on the path (PYTHONPATH, the current folder)."
+        complain(expect["package"] + " in", "site-packages", seen["package"], next_move)
     return complaints
 
 
@@ -164,9 +160,7 @@ def backend_complaints(expect, seen):
         message = "cell `{}` expects backend `{}`, but JAX found `{}` (devices: {}{}). {}"
         asked = os.environ.get("JAX_PLATFORMS")
         asked = "" if not asked else "; JAX_PLATFORMS=" + asked
-        return [
-            message.format(expect["cell"], wanted, seen["platform"], seen["shown"], asked, NEXT_MOVE[wanted]),
-        ]
+        return [message.format(expect["cell"], wanted, seen["platform"], seen["shown"], asked, NEXT_MOVE[wanted])]
     if seen["arrays_on"] != [wanted]:
         message = "cell `{}` expects arrays on `{}`, but what a jitted function gave is on `{}` (devices: {}). {}"
         where = ", ".join(seen["arrays_on"])
@@ -178,22 +172,23 @@ def backend_complaints(expect, seen):
     return []
 
 
-def prove(expect, runs_tests):
+def prove(environ, runs_tests):
     """What this process found, and a list of complaints about it."""
+    try:
+        expect = expected(environ)
+    except ValueError as error:
+        return {}, [str(error)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # JAX may warn when it starts, and pytest turns warnings into errors
-        return _prove(expect, runs_tests)
-
-
-def _prove(expect, runs_tests):
-    seen = installation(expect["package"])
-    complaints = installation_complaints(expect, seen)
-    if runs_tests and not complaints:
-        seen.update(backend())
-        complaints = backend_complaints(expect, seen)
-    if runs_tests and not complaints:
-        seen["accelerator"], missing = accelerator_evidence.gather(expect["backend"])
-        complaints = ["cell `{}` runs on `{}`, but {}".format(expect["cell"], expect["backend"], m) for m in missing]
+        seen = installation(expect["package"])
+        complaints = installation_complaints(expect, seen)
+        if runs_tests and not complaints:
+            seen.update(backend())
+            complaints = backend_complaints(expect, seen)
+        if runs_tests and not complaints:
+            seen["accelerator"], missing = accelerator_evidence.gather(expect["backend"])
+            message = "cell `{}` runs on `{}`, but {}"
+            complaints = [message.format(expect["cell"], expect["backend"], each) for each in missing]
     return seen, complaints
 
 
@@ -220,10 +215,7 @@ def pytest_collection_finish(session):
 
 def _check(config, runs_tests):
     """What this process found. If the cell expects something else, the run ends here."""
-    try:
-        seen, complaints = prove(expected(os.environ), runs_tests)
-    except ValueError as error:
-        seen, complaints = {}, [str(error)]
+    seen, complaints = prove(os.environ, runs_tests)
     if complaints:
         _refuse("\n".join(complaints), config)
     # Results are published, so keep the last two parts of the path only.
@@ -271,13 +263,10 @@ def _keep(config, seen):
 
 
 def main(path):
-    try:
-        seen, complaints = prove(expected(os.environ), runs_tests=True)
-    except ValueError as error:
-        seen, complaints = {}, [str(error)]
+    seen, complaints = prove(os.environ, runs_tests=True)
     with open(path, "w", encoding="utf-8") as out:
         json.dump({"seen": seen, "complaints": complaints}, out, indent=1, sort_keys=True)
-    sys.stdout.write("\n".join(complaints + [""] * bool(complaints)))
+    sys.stdout.writelines(complaint + "\n" for complaint in complaints)
     return EXIT_STATUS if complaints else 0
 
 

@@ -1,8 +1,9 @@
-"""How to ask nvidia-smi about the GPUs that CUDA_VISIBLE_DEVICES leaves visible. Standard library only."""
+"""How to ask nvidia-smi, and which GPUs CUDA_VISIBLE_DEVICES leaves visible. Standard library only."""
 
 import os
 import re
 import shutil
+import subprocess
 from typing import Callable, List, Mapping, Optional
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
@@ -13,6 +14,18 @@ def nvidia_smi(which: Callable[[str], Optional[str]] = shutil.which, root: str =
     """The path of nvidia-smi, or `None` if there is none."""
     elsewhere = (os.path.join("/", path) for path in NOT_ON_THE_PATH if os.path.exists(os.path.join(root, path)))
     return which("nvidia-smi") or next(elsewhere, None)
+
+
+def query(*options: str) -> List[List[str]]:
+    """The rows that `nvidia-smi --query-...` prints.
+
+    Raises:
+        OSError: nvidia-smi can't be run.
+        subprocess.SubprocessError: nvidia-smi fails, or takes too long.
+    """
+    command = [nvidia_smi() or "nvidia-smi", "--format=csv,noheader,nounits", *options]
+    output = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60, text=True).stdout
+    return [[cell.strip() for cell in line.split(",")] for line in output.splitlines() if line.strip()]
 
 
 def gpus(environ: Mapping[str, str]) -> Optional[List[str]]:

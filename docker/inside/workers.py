@@ -78,13 +78,7 @@ def cpu_devices(environ):
 def own_device(backend, worker, ids, workers=1):
     """The environment variables that give one worker its device, or its share of a device's memory.
 
-    JAX reads them when its backend starts.
-
-    Args:
-        backend: The backend of the cell.
-        worker: The number of this worker, from 0.
-        ids: The names of the devices.
-        workers: How many workers share the devices.
+    JAX reads them when its backend starts. `worker` counts from 0. All `workers` share the devices `ids`.
     """
     if not ids:
         return {}
@@ -111,22 +105,20 @@ def device_ids(backend, environ=os.environ):
 
 
 def _gpus():
-    command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-    try:
-        output = subprocess.check_output(command, timeout=60, universal_newlines=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return output.split()
+    return [row[0] for row in _ask("--query-gpu=index") if row[0].isdigit()]
 
 
 def gpu_memory_mib(own):
     """The free memory of a GPU in MiB, or 0 if the driver doesn't say, as for a GPU that shares the host's memory."""
-    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits", "--id=" + own]
+    return sum(int(row[0]) for row in _ask("--query-gpu=memory.free", "--id=" + own) if row[0].isdigit())
+
+
+def _ask(*query):
+    """The rows that nvidia-smi prints, or none if it fails."""
     try:
-        output = subprocess.check_output(command, timeout=60, universal_newlines=True)
+        return visible.query(*query)
     except (OSError, subprocess.SubprocessError):
-        return 0
-    return int(output) if output.strip().isdigit() else 0
+        return []
 
 
 def _tpu_chips():

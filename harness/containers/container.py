@@ -1,7 +1,7 @@
 """Run one cell in a container: build its image, run the suite in it, copy the results out.
 
 No folder of this machine is mounted, so the engine may be on another machine. Every container is removed at the end:
-see `engine.remove_at_end`.
+see `engine.remove_at_end`. The functions raise what those of `engine` raise.
 """
 
 import datetime
@@ -124,12 +124,7 @@ def new_log(cell: Cell, folder: Path) -> BinaryIO:
 
 
 def build(cell: Cell, log: BinaryIO, cancel: threading.Event, source: Path = ROOT) -> str:
-    """Build the image of the cell and return its id. The engine takes from its cache what hasn't changed.
-
-    Raises:
-        Interrupted: `cancel` was set.
-        DockerError: The image can't be built.
-    """
+    """Build the image of the cell and return its id. The engine takes from its cache what hasn't changed."""
     cell = host.preferred(cell)
     for base in bases.base_images(cell):
         if bases.floats(base):
@@ -164,12 +159,7 @@ def test(
     cancel: threading.Event,
     folder: Path,
 ) -> Result:
-    """Run the suite in the image `image_id`. Try one set of docker options after another, until one gives the device.
-
-    Raises:
-        Interrupted: `cancel` was set.
-        DockerError: The container can't be started, or the connection to the engine broke.
-    """
+    """Run the suite in an image. Try one set of docker options after another, until one gives the device."""
 
     def test_with(options: Sequence[str]) -> tuple[Result, int]:
         """Return the result, which names the options, and the exit status."""
@@ -211,12 +201,7 @@ def secrets(scratch: Path, env: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def copy_results(name: str, folder: Path) -> Environment:
-    """Copy what the run left in the container to a folder of this machine.
-
-    Raises:
-        Unusable: The container holds files that a run doesn't leave.
-        DockerError: The engine doesn't give the files.
-    """
+    """Copy what the run left in the container to a folder. Raises `run_files.Unusable` for files that no run leaves."""
     # Take them as an archive. If docker wrote the files itself, it would create the links among them too.
     source = "{}:{}".format(name, image.INSIDE.folder)
     engine.receive("cp", source, "-", take=lambda archive: run_files.unpack(archive, folder))

@@ -1,7 +1,7 @@
 """How a container gets its device, and whether the engine's machine has the device that a cell needs.
 
 The check happens before gigabytes are downloaded. It runs in a container of the cell's base image, which the build
-needs anyway. So it works even if the engine is on another machine.
+needs anyway. So it works even if the engine is on another machine. The functions raise what those of `engine` raise.
 """
 
 import os
@@ -16,7 +16,6 @@ from typing import Any, BinaryIO
 from harness.containers import engine
 from harness.containers.bases import base_images, pinned
 from harness.containers.docker_errors import DockerError, understand
-from harness.results import Result
 from harness.rows import Cell
 from harness.run import hardware
 from harness.run.hardware import Hardware
@@ -70,37 +69,38 @@ def passed_on(env: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 def check(cell: Cell, log: BinaryIO, cancel: threading.Event) -> tuple[tuple[str, ...], ...]:
     """Check that a container gets the device, and that the cell's JAX supports that device.
 
-    Returns:
-        Sets of options for `docker create`. The caller tries one after another. The first has the fewest rights.
-
-    Raises:
-        Interrupted: `cancel` was set.
-        DockerError: A container doesn't get the device, or the cell doesn't support it.
+    Returns sets of options for `docker create`. The caller tries one after another. The first has the fewest rights.
     """
     if cell.backend == "cpu":
         return (CONFINED,)
-    if cell.backend == "cuda":
-        _refuse(hardware.check(cell, seen(cell, log, cancel)))
-        return (CONFINED_WITH_GPU,)
-    for options in (CONFINED, PRIVILEGED):
-        found, nodes = _tpu(_container_runner(cell, options, log, cancel))
-        if found.tpu is not None:
-            _refuse(hardware.check(cell, found))
-            return (with_nodes(nodes), PRIVILEGED)
-    raise DockerError("as a container of the engine sees it, {}".format(found.why_no_tpu))
+    found, nodes = _look(cell, log, cancel)
+    refusal = hardware.check(cell, found)
+    if refusal is not None:
+        raise DockerError("as a container of the engine sees it, {}".format(refusal.reason), refusal.outcome)
+    return (CONFINED_WITH_GPU,) if cell.backend == "cuda" else (with_nodes(nodes), PRIVILEGED)
 
 
 def seen(cell: Cell, log: BinaryIO, cancel: threading.Event) -> Hardware:
-    """The devices that a container of the engine sees.
+    """The devices that a container of the engine sees."""
+    return _look(cell, log, cancel)[0]
 
-    Raises:
-        Interrupted: `cancel` was set.
-        DockerError: No container can be made.
-    """
+
+def _look(cell: Cell, log: BinaryIO, cancel: threading.Event) -> tuple[Hardware, list[str]]:
+    """The devices that a container of the engine sees, and the TPU's nodes in /dev."""
+
+    def with_options(options: Sequence[str]) -> RunInContainer:
+        def run(*command: str) -> engine.Completed:
+            base = pinned(base_images(cell)[0])
+            every = (*options, *passed_on())
+            with engine.container(base, *command, options=every, log=log, cancel=cancel) as name:
+                return engine.execute(name, log, cancel)
+
+        return run
+
     if cell.backend == "cuda":
-        return _gpus(_container_runner(cell, CONFINED_WITH_GPU, log, cancel))
-    found = (_tpu(_container_runner(cell, options, log, cancel))[0] for options in (CONFINED, PRIVILEGED))
-    return next((one for one in found if one.tpu is not None), Hardware(0, None))
+        return _gpus(with_options(CONFINED_WITH_GPU)), []
+    found, nodes = _tpu(with_options(CONFINED))
+    return (found, nodes) if found.tpu is not None else _tpu(with_options(PRIVILEGED))
 
 
 def with_nodes(nodes: Sequence[str]) -> tuple[str, ...]:
@@ -113,23 +113,6 @@ def with_nodes(nodes: Sequence[str]) -> tuple[str, ...]:
         nodes = (*nodes, "/dev/vfio/vfio")
     devices = ["--device=" + node for node in nodes]
     return (*devices, "--network=host", "--user=root", *UNABLE, "--cap-add=DAC_OVERRIDE", "--ulimit=memlock=-1:-1")
-
-
-def _refuse(refusal: Result | None) -> None:
-    if refusal is not None:
-        raise DockerError(refusal.reason, refusal.outcome)
-
-
-def _container_runner(cell: Cell, options: Sequence[str], log: BinaryIO, cancel: threading.Event) -> RunInContainer:
-    """Return a function that runs a command in a container with these options."""
-
-    def run(*command: str) -> engine.Completed:
-        base = pinned(base_images(cell)[0])
-        every = (*options, *passed_on())
-        with engine.container(base, *command, options=every, log=log, cancel=cancel) as name:
-            return engine.execute(name, log, cancel)
-
-    return run
 
 
 def _gpus(run: RunInContainer) -> Hardware:

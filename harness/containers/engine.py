@@ -2,6 +2,9 @@
 
 The command knows contexts, engines behind ssh, credentials and BuildKit. The Python SDK of Docker would be one more
 dependency, and it builds with the classic builder only.
+
+A function that uses docker raises `DockerError` if that fails, and `Interrupted` if its `cancel` is set meanwhile. If a
+log can't be written, it raises `OSError`.
 """
 
 import contextlib
@@ -43,11 +46,7 @@ class Completed:
 
 
 def program() -> str:
-    """The path of the `docker` command.
-
-    Raises:
-        DockerError: There is no `docker` on the PATH.
-    """
+    """The path of the `docker` command."""
     found = shutil.which("docker")
     if found is None:
         raise DockerError(
@@ -58,11 +57,7 @@ def program() -> str:
 
 
 def ask(*arguments: str) -> str:
-    """Run a short docker command and return its standard output.
-
-    Raises:
-        DockerError: The command fails, or takes too long.
-    """
+    """Run a short docker command and return its standard output."""
     command = [program(), *arguments]
     try:
         done = subprocess.run(
@@ -83,15 +78,10 @@ def ask(*arguments: str) -> str:
 
 
 def receive(*arguments: str, take: Callable[[IO[bytes]], None]) -> None:
-    """Run a docker command while `take` reads its standard output. An error that `take` raises goes to the caller.
-
-    Raises:
-        DockerError: The command fails, or takes too long.
-    """
+    """Run a docker command while `take` reads its standard output. An error that `take` raises goes to the caller."""
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            [program(), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
-        )
+        command = [program(), *arguments]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
         assert process.stdout is not None
         late = threading.Timer(ASK_S, process.kill)
         late.start()
@@ -116,11 +106,7 @@ def receive(*arguments: str, take: Callable[[IO[bytes]], None]) -> None:
 
 
 def check() -> str:
-    """Return the version and the address of the engine.
-
-    Raises:
-        DockerError: No engine answers.
-    """
+    """Return the version and the address of the engine."""
     if "podman" in ask("--version").lower():
         raise DockerError(PODMAN)
     version = ask("version", "--format", "{{.Server.Version}}")
@@ -153,35 +139,18 @@ def is_local() -> bool:
 
 
 def follow(
-    *arguments: str,
-    log: BinaryIO,
-    cancel: threading.Event,
-    meanwhile: Callable[[], None] = lambda: None,
+    *arguments: str, log: BinaryIO, cancel: threading.Event, meanwhile: Callable[[], None] = lambda: None
 ) -> Completed:
     """Run a docker command that takes long. Each line of its output goes to the log at once.
 
     The output comes through a pipe. If this process is killed, the pipe breaks, and docker ends when it next prints
     something. The build ends with it. `meanwhile` is called now and then while the command runs.
-
-    Raises:
-        Interrupted: `cancel` was set.
-        DockerError: There is no docker.
-        OSError: The log can't be written.
     """
-    process = subprocess.Popen(
-        [program(), *arguments],
-        env={**os.environ, "DOCKER_BUILDKIT": "1"},  # older versions of docker use the classic builder by default
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,  # Ctrl-C at the terminal reaches this process only
-    )
     output: deque[bytes] = deque(maxlen=LINES_KEPT)
     unwritten: list[OSError] = []
 
-    def copy() -> None:
-        assert process.stdout is not None
-        with process.stdout as stream:
+    def copy(stream: IO[bytes]) -> None:
+        with stream:
             for line in stream:
                 output.append(line)
                 try:
@@ -190,14 +159,16 @@ def follow(
                 except OSError as error:  # keep reading, so that docker doesn't block
                     unwritten.append(error)
 
-    copier = threading.Thread(target=copy, daemon=True)
-    copier.start()
-    try:
-        while not processes.wait_briefly(process, cancel):
-            meanwhile()
-    finally:
-        processes.stop_group(process, STOP)
-        copier.join()
+    env = {**os.environ, "DOCKER_BUILDKIT": "1"}  # older versions of docker use the classic builder by default
+    with processes.group([program(), *arguments], stop=STOP, env=env, stdout=subprocess.PIPE) as process:
+        copier = threading.Thread(target=copy, args=[process.stdout], daemon=True)
+        copier.start()
+        try:
+            while not processes.wait_briefly(process, cancel):
+                meanwhile()
+        finally:
+            processes.stop_group(process, STOP)  # this ends its output
+            copier.join()
     if unwritten:
         raise unwritten[0]
     if cancel.is_set():
@@ -219,15 +190,7 @@ def remove_at_end(name: str) -> AbstractContextManager[object]:
 def container(
     image: str, *command: str, options: tuple[str, ...] = (), log: BinaryIO, cancel: threading.Event
 ) -> Iterator[str]:
-    """Create a container, and remove it at the end. The container isn't started yet.
-
-    Yields:
-        The name of the container.
-
-    Raises:
-        Interrupted: `cancel` was set.
-        DockerError: The container can't be created.
-    """
+    """Create a container, yield its name, and remove it at the end. The container isn't started yet."""
     name = new_name()
     with remove_at_end(name):
         completed = follow(
@@ -243,12 +206,7 @@ def execute(
 ) -> Completed:
     """Start a container, and wait until it ends.
 
-    Returns:
-        The exit status of its command, or the negative number of the signal that killed it, and the output.
-
-    Raises:
-        Interrupted: `cancel` was set.
-        DockerError: The container can't be started, or the connection to the engine broke.
+    The status is that of its command, or the negative number of the signal that killed it.
     """
     completed = follow("start", "--attach", name, log=log, cancel=cancel, meanwhile=meanwhile)
     state, code = ask("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", name).split()

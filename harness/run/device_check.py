@@ -27,7 +27,6 @@ from typing import Any
 from harness import rows
 from harness.results import Outcome, Result
 from harness.run import installed_jax
-from harness.run.installed_cell import InstalledCell
 from harness.run.installed_jax import Prepared
 from harness.system.files import from_json
 from harness.system.paths import RESULTS, ROOT
@@ -47,7 +46,6 @@ class Check:
     """One check of a device."""
 
     ready: Prepared
-    heard: Sequence[int]  # the signals that have come
     until: float  # on the monotonic clock
     folder: Path
     env: Mapping[str, str]
@@ -60,12 +58,7 @@ class Check:
         return self.folder / self.ready.cell.name
 
     def run(self) -> int:
-        """Run the three parts. Returns the exit status.
-
-        Raises:
-            installed_jax.Interrupted: A signal came.
-            OSError: A file can't be written.
-        """
+        """Run the three parts. Returns the exit status."""
         shutil.rmtree(self.details, ignore_errors=True)
         self.details.mkdir(parents=True)
         wrong = self.prove()
@@ -95,7 +88,7 @@ class Check:
         file = self.details / (name + ".json")
         command = ["env", *("{}={}".format(key, value) for key, value in env.items()), *self.proof, str(file)]
         deadline = min(self.until - END_S, time.monotonic() + PROOF_S)
-        status = self.ready.follow(command, self.env, self.details / (name + ".log"), self.heard, deadline)
+        status = self.ready.follow(command, self.env, self.details / (name + ".log"), deadline)
         try:
             said: list[str] = from_json(file.read_bytes())["complaints"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -105,9 +98,8 @@ class Check:
     def unknown(self, name: str) -> Result:
         """The result of a proof or control that ended without an answer. It has failed only if it had enough time."""
         if time.monotonic() > self.until - END_S:
-            return self.ended(
-                Outcome.NOT_RUN, "the time was over before the {} had ended; allow more time".format(name)
-            )
+            reason = "the time was over before the {} had ended; allow more time".format(name)
+            return self.ended(Outcome.NOT_RUN, reason)
         log = self.details / (name + ".log")
         return self.ended(Outcome.FAILED, "the {} ended, or was stopped, without an answer; see {}".format(name, log))
 
@@ -116,7 +108,7 @@ class Check:
         now = time.monotonic()
         deadline = now + SUITE_SHARE * (self.until - now - END_S)
         env = {**self.env, "EQX_EACH": str(self.details / "tests.jsonl")}
-        result = installed_jax.run_suite(self.ready, self.pytest, self.folder, env, self.heard, deadline)
+        result = installed_jax.run_suite(self.ready, self.pytest, self.folder, env, deadline)
         return replace(result, evidence={**result.evidence, "negative_control": "failed, as it must"})
 
     def measure(self) -> int:
@@ -126,7 +118,7 @@ class Check:
         self.say("speed")
         into = ["sh", "-c", 'exec "$@" 2>"$0"', str(self.details / "speed.log"), *self.speed]
         file, deadline = self.details / "speed.jsonl", self.until - END_SPEED_S
-        status = self.ready.follow(into, self.env, file, self.heard, deadline, STOP_SPEED)
+        status = self.ready.follow(into, self.env, file, deadline, STOP_SPEED)
         said = {None: "cut off, because the time was over", 0: "all measured"}.get(status, "failed; see speed.log")
         self.say("speed: {}".format(said))
         return 0 if status == 0 else 3
@@ -142,21 +134,15 @@ class Check:
 
 def hidden(ready: Prepared) -> dict[str, str]:
     """The environment variables that hide the device. A CPU can't be hidden, so the proof must expect a GPU instead."""
-    ways = {
+    return {
         "cuda": {"CUDA_VISIBLE_DEVICES": "-1"},
         "tpu": {"JAX_PLATFORMS": "cpu"},
         "cpu": {"EQX_EXPECT": json.dumps({**ready.cell.expects, "backend": "gpu"})},
-    }
-    return ways[ready.cell.backend]
+    }[ready.cell.backend]
 
 
 def run(
-    backend: str,
-    limit_s: float,
-    *,
-    folder: Path = RESULTS,
-    env: Mapping[str, str] = os.environ,
-    **commands: Any,
+    backend: str, limit_s: float, *, folder: Path = RESULTS, env: Mapping[str, str] = os.environ, **commands: Any
 ) -> int:
     """Check the device. Returns the exit status.
 
@@ -164,12 +150,11 @@ def run(
     """
     until = time.monotonic() + limit_s
 
-    def check(cell: InstalledCell, heard: Sequence[int]) -> int:
-        with installed_jax.prepared(cell) as ready:
-            check = Check(ready, heard, until, folder, env, **commands)
-            try:
-                return check.run()
-            finally:
-                check.say("of {:.0f} s; the details are in {}".format(limit_s, check.details))
+    def check(ready: Prepared) -> int:
+        check = Check(ready, until, folder, env, **commands)
+        try:
+            return check.run()
+        finally:
+            check.say("of {:.0f} s; the details are in {}".format(limit_s, check.details))
 
     return installed_jax.attempt(backend, check)

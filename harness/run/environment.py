@@ -53,7 +53,7 @@ class Environment:
         write_whole(self.mark, json.dumps(made_from, indent=2) + "\n")
 
     def remove_reports(self) -> None:
-        """Remove the files that an earlier run of the suite left."""
+        """Remove what an earlier run of the suite left."""
         for path in (self.report, self.progress, self.junit):
             path.unlink(missing_ok=True)
 

@@ -56,9 +56,6 @@ class Hardware:
     why_no_tpu: str = ""
 
 
-# ---- What a machine has ----------------------------------------------------------------------------------------------
-
-
 @functools.cache
 def here() -> Hardware:
     """The hardware of this machine. It is looked up once."""
@@ -128,8 +125,10 @@ def _tpu(root: Path, env: Mapping[str, str]) -> tuple[TPU | None, str]:
         chips = chips or list((root / "dev" / "vfio").glob("[0-9]*"))
     if not chips:
         if generations:
-            problem = "there is a TPU on the bus, but no /dev/accel* and no /dev/vfio/*"
-            return None, problem + "; a container needs --privileged"
+            return (
+                None,
+                "there is a TPU on the bus, but no /dev/accel* and no /dev/vfio/*; a container needs --privileged",
+            )
         return None, "there is no TPU here; run it on a TPU VM"
     kind = env.get("TPU_ACCELERATOR_TYPE", "").split("-")[0]  # "v4-8", "v5litepod-4"
     generation = {"v5litepod": "v5e", "tpu7x": "v7x"}.get(kind, kind)
@@ -168,9 +167,6 @@ def identity(cell: Cell, hardware: Hardware | None = None) -> dict[str, str]:
     return {"device": "; ".join(one if count == 1 else "{} x {}".format(count, one) for one, count in counted.items())}
 
 
-# ---- Which cells run on it -------------------------------------------------------------------------------------------
-
-
 def check(cell: Cell, hardware: Hardware | None = None) -> Result | None:
     """Say why this hardware can't run the cell. `None` means that it may.
 
@@ -180,22 +176,15 @@ def check(cell: Cell, hardware: Hardware | None = None) -> Result | None:
         return None
     hardware = here() if hardware is None else hardware
     if cell.backend == "cuda":
-        outcome, reason = _check_gpus(cell, hardware)
+        missing = "" if hardware.gpus else hardware.why_no_gpu
+        reason = next(filter(None, (_refuses_gpu(cell, gpu) for gpu in hardware.gpus)), "")
+        if reason and len(hardware.gpus) > 1:
+            reason += "; if the others can, choose among them with CUDA_VISIBLE_DEVICES"
     else:
-        outcome, reason = _check_tpu(cell, hardware)
-    return Result.of(cell, outcome, reason) if reason else None
-
-
-def _check_gpus(cell: Cell, hardware: Hardware) -> tuple[Outcome, str]:
-    if not hardware.gpus:
-        return Outcome.NOT_RUN, hardware.why_no_gpu
-    for gpu in hardware.gpus:
-        reason = _refuses_gpu(cell, gpu)
-        if reason:
-            others = len(hardware.gpus) > 1
-            hide = "; if the others can, choose among them with CUDA_VISIBLE_DEVICES" if others else ""
-            return Outcome.UNSUPPORTED, reason + hide
-    return Outcome.NOT_RUN, ""
+        missing = "" if hardware.tpu else hardware.why_no_tpu
+        reason = _refuses_tpu(cell, hardware.tpu)
+    outcome = Outcome.NOT_RUN if missing else Outcome.UNSUPPORTED
+    return Result.of(cell, outcome, missing or reason) if missing or reason else None
 
 
 def _refuses_gpu(cell: Cell, gpu: GPU) -> str:
@@ -216,14 +205,12 @@ def _refuses_gpu(cell: Cell, gpu: GPU) -> str:
     return ""
 
 
-def _check_tpu(cell: Cell, hardware: Hardware) -> tuple[Outcome, str]:
-    if hardware.tpu is None:
-        return Outcome.NOT_RUN, hardware.why_no_tpu
-    known, found = cell.supports.tpu, hardware.tpu.generation
-    if known and found is not None and found not in known:
-        message = "the TPU here is a {}, and the libtpu of JAX {} is for {}; choose another JAX"
-        return Outcome.UNSUPPORTED, message.format(found, cell.jax, ", ".join(known))
-    return Outcome.NOT_RUN, ""
+def _refuses_tpu(cell: Cell, tpu: TPU | None) -> str:
+    known = cell.supports.tpu
+    if tpu is None or tpu.generation is None or not known or tpu.generation in known:
+        return ""
+    message = "the TPU here is a {}, and the libtpu of JAX {} is for {}; choose another JAX"
+    return message.format(tpu.generation, cell.jax, ", ".join(known))
 
 
 def _is_older(driver: str, needed: str) -> bool:

@@ -6,7 +6,6 @@ this repository, it is the same as when a user types `tox -e CELL`.
 
 import functools
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,20 +41,22 @@ def preflight(cell: Cell) -> Result | None:
         return refusal
     if cell.floating and os.environ.get("UV_OFFLINE"):
         reason = "UV_OFFLINE is set, so uv can't look up which release JAX {} is today; unset it".format(cell.jax)
-        return Result.of(cell, Outcome.NOT_RUN, reason)
-    if interpreters.obtain(cell.python) is None:
+    elif interpreters.obtain(cell.python) is None:
         reason = interpreters.missing(cell.python)
-        return Result.of(cell, Outcome.NOT_RUN, reason)
-    return None
+    else:
+        return None
+    return Result.of(cell, Outcome.NOT_RUN, reason)
 
 
 def without_lock(cell: Cell) -> Result | None:
     """The result of a cell that needs a lock and has none. `None`: it has one, or needs none."""
     if cell.floating or preferred(cell).lock.is_file():
         return None
-    known = locks.unresolved(LOCKS).get(cell.name)
-    known = known and "{}. If that has changed: {}".format(known.rstrip("."), typed("lock", cell.name))
-    reason = known or "it has no lock; make it: {}".format(typed("lock", cell.name))
+    make, known = typed("lock", cell.name), locks.unresolved(LOCKS).get(cell.name)
+    if known:
+        reason = "{}. If that has changed: {}".format(known.rstrip("."), make)
+    else:
+        reason = "it has no lock; make it: {}".format(make)
     return Result.of(cell, Outcome.UNAVAILABLE, reason)
 
 
@@ -87,33 +88,23 @@ def run(
     work: Path = WORK,
     stop: processes.Stop = processes.STOP,
 ) -> Result:
-    """Run the cell and write its result. No result is written if `cancel` is set meanwhile, or if tox can't go on.
-
-    Raises:
-        OSError: The log or the result can't be written.
-    """
+    """Run the cell and write its result, as `scheduler.Runner` says. No result is written if tox can't go on."""
     environment = Environment(work / cell.name)
     environment.progress.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / (cell.name + ".log")
     hashes = hashes_of([cell])[cell.name]  # used only if toxfile.py, which hashes its snapshot, writes no result
     started = Started()
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [*command, cell.name],
-            cwd=ROOT,
-            env={**tox_variables(env, folder), "EQX_RUN": started.run},
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            on_progress("environment", 0, 0, 0)
-            while not processes.wait_briefly(process, cancel):
-                pass_on_progress(environment.progress, on_progress)
-        finally:
-            processes.stop_group(process, stop)
+    env = {**tox_variables(env, folder), "EQX_RUN": started.run}
+    with (
+        log.open("wb") as file,
+        processes.group([*command, cell.name], stop=stop, cwd=ROOT, env=env, stdout=file) as process,
+    ):
+        on_progress("environment", 0, 0, 0)
+        while not processes.wait_briefly(process, cancel):
+            tests = run_files.read_progress(environment.progress)  # `None`: the tests haven't begun
+            if tests is not None:
+                on_progress("tests", *tests)
     status = signals.INTERRUPTED if cancel.is_set() else process.returncode
     if status in NO_RESULT:
         return Result.of(cell, Outcome.NOT_RUN, NO_RESULT[status])
@@ -126,14 +117,9 @@ def run(
 
 
 def run_part(cells: Sequence[Cell], arguments: Sequence[str]) -> int:
-    """Run a part of the suite in the terminal of the user. No result is written.
+    """Run the part of the suite that pytest's arguments choose, in the terminal of the user, on one cell after another.
 
-    Args:
-        cells: The cells, which run one after another.
-        arguments: Arguments for pytest.
-
-    Returns:
-        The exit status of tox.
+    No result is written. Returns the exit status of tox.
     """
     names = ",".join(cell.name for cell in cells)
     env = {**os.environ, PROJECT: str(ROOT)}
@@ -147,17 +133,9 @@ def tox_variables(env: Mapping[str, str], folder: Path) -> dict[str, str]:
     return {**kept, **own}
 
 
-def pass_on_progress(progress: Path, on_progress: OnProgress) -> None:
-    """Pass on the progress that docker/inside/cell_report.py writes. Before the tests begin, there is none."""
-    tests = run_files.read_progress(progress)
-    if tests is not None:
-        on_progress("tests", *tests)
-
-
 def without_result(cell: Cell, status: int, log: Path) -> Result:
     """Make the result if tox ended and wrote none."""
-    output = log.read_text(encoding="utf-8", errors="replace")
     if status < 0:
         reason = "tox {}; the end of {} says more".format(verdict.how_it_ended(status), log)
         return Result.of(cell, Outcome.FAILED, reason)
-    return verdict.of_setup(cell, output)
+    return verdict.of_setup(cell, log.read_text(encoding="utf-8", errors="replace"))

@@ -45,17 +45,13 @@ def this_python(backend: str) -> InstalledCell:
 
 
 def among(cells: Iterable[Cell], folder: Path = RESULTS, recorded: Iterable[str] = ()) -> list[Cell]:
-    """Insert the `-found` runs into the list of cells, in the order of their JAX.
+    """Insert the `-found` runs into the cells of the matrix, in the order of their JAX.
 
-    Args:
-        cells: The cells of the matrix.
-        folder: The `-found` runs with a result in this folder are inserted.
-        recorded: The names of more `-found` runs.
+    These are the runs with a result in the folder, and the `recorded` names.
     """
     found = list(cells)
-    names = dict.fromkeys([*recorded, *(path.stem for path in sorted(folder.glob("*-found.json")))])
-    new = list(filter(None, map(parse_name, names)))
-    for one in sorted(new, key=lambda one: (Version(one.jax), one.name)):
+    names = {*recorded, *(path.stem for path in folder.glob("*-found.json"))}
+    for one in sorted(filter(None, map(parse_name, names)), key=lambda one: (Version(one.jax), one.name)):
         before = [i for i, other in enumerate(found) if not other.floating and Version(other.jax) <= Version(one.jax)]
         found.insert(max(before, default=-1) + 1, one)
     return found

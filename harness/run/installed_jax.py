@@ -1,7 +1,7 @@
 """Run the suite with the JAX and the packages that are installed in this Python.
 
 It is the same suite with the same proof of place as in a cell of the matrix. There is no lock, so the result lists all
-installed packages.
+installed packages. A signal raises `Interrupted` in the functions that run something.
 
 This module imports only the standard library and packages that come with pytest.
 """
@@ -12,7 +12,6 @@ import math
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -72,34 +71,26 @@ def run(
 ) -> int:
     """Run the suite, show its output and write its result. With `args` for pytest, write no result.
 
-    Returns:
-        The exit status.
+    Returns the exit status.
     """
 
-    def test(cell: InstalledCell, heard: Sequence[int]) -> int:
-        with prepared(cell) as ready:
-            if not args:
-                return keep(run_suite(ready, pytest, folder, env, heard), folder)
-            status = ready.follow(
-                [*pytest, *environment.pytest_arguments(ready.place, args)], env, folder / (cell.name + ".log"), heard
-            )
-        print("{}: a part of the suite; no result is written.".format(cell.name))
+    def test(ready: Prepared) -> int:
+        if not args:
+            return keep(run_suite(ready, pytest, folder, env), folder)
+        name = ready.cell.name
+        command = [*pytest, *environment.pytest_arguments(ready.place, args)]
+        status = ready.follow(command, env, folder / (name + ".log"))
+        print("{}: a part of the suite; no result is written.".format(name))
         return 1 if status else 0
 
     return attempt(backend, test)
 
 
-def attempt(backend: str, run: Callable[[InstalledCell, Sequence[int]], int]) -> int:
-    """Check what the suite needs, and then call `run`. Returns the exit status.
-
-    Args:
-        backend: The backend to run on.
-        run: It gets the cell, and a list that fills with the signals that come meanwhile. It may raise `Interrupted`
-            and `OSError`.
+def attempt(backend: str, run: "Callable[[Prepared], int]") -> int:
+    """Prepare a run, and then call `run`. Returns the exit status.
 
     Raises:
         CannotGoOn: Something that the suite needs is missing.
-        OSError: A file can't be written.
     """
     not_met = missing()
     if not_met:
@@ -122,8 +113,8 @@ def attempt(backend: str, run: Callable[[InstalledCell, Sequence[int]], int]) ->
             raise Interrupted(number)
 
     try:
-        with signals.heard_by(hear):
-            return run(cell, heard)
+        with signals.heard_by(hear), prepared(cell, heard) as ready:
+            return run(ready)
     except Interrupted as ended:
         print("{}: interrupted; no result is written.".format(cell.name), file=sys.stderr)
         return 128 + ended.number
@@ -138,64 +129,50 @@ class Prepared:
     hashes: dict[str, str]
     installed: list[str]
     started: Started
+    heard: Sequence[int]  # the signals that have come
 
     def follow(
         self,
         command: Sequence[str],
         env: Mapping[str, str],
         log: Path,
-        heard: Sequence[int],
         deadline: float = math.inf,
         stop: processes.Stop = processes.STOP,
     ) -> int | None:
         """Run a command in the folder, and show what it writes to the log. It is always stopped before this ends.
 
-        Returns:
-            The exit status, or `None` if the deadline on the monotonic clock has passed.
-
-        Raises:
-            Interrupted: A signal came.
-            OSError: The log can't be written.
+        Returns the exit status, or `None` if the deadline on the monotonic clock has passed.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         # The helper reads the number of the process group, and then "ended". If the second line is missing, this
         # process was killed.
         script = 'read -r group; read -r ended || { kill -s KILL -- "-$group"; rm -rf -- "$0"; }'
+        own, decoder = variables(self.cell, self.place, env), codecs.getincrementaldecoder("utf-8")("replace")
         with (
             log.open("wb") as written,
             log.open("rb") as said,
             processes.helper(script, str(self.place.folder)) as tell,
         ):
-            process = subprocess.Popen(
-                command,
-                cwd=self.place.suite,
-                env=variables(self.cell, self.place, env),
-                stdin=subprocess.DEVNULL,
-                stdout=written,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            decoder = codecs.getincrementaldecoder("utf-8")("replace")
             try:
-                tell("{}\n".format(process.pid))
-                while True:
-                    ended = processes.wait_briefly(process, NEVER)
-                    sys.stdout.buffer.write(safe(decoder.decode(said.read())).encode("utf-8"))
-                    sys.stdout.flush()
-                    if heard:
-                        raise Interrupted(heard[0])
-                    if ended:
-                        break
-                    if time.monotonic() > deadline:
-                        return None
+                with processes.group(command, stop=stop, cwd=self.place.suite, env=own, stdout=written) as process:
+                    tell("{}\n".format(process.pid))
+                    while True:
+                        ended = processes.wait_briefly(process, NEVER)
+                        sys.stdout.buffer.write(safe(decoder.decode(said.read())).encode("utf-8"))
+                        sys.stdout.flush()
+                        if self.heard:
+                            raise Interrupted(self.heard[0])
+                        if ended:
+                            break
+                        if time.monotonic() > deadline:
+                            return None
             finally:
-                processes.stop_group(process, stop)
                 tell("ended\n")
         return process.returncode
 
 
 @contextlib.contextmanager
-def prepared(cell: InstalledCell) -> Iterator[Prepared]:
+def prepared(cell: InstalledCell, heard: Sequence[int]) -> Iterator[Prepared]:
     """Copy the source, the suite and the library to a temporary folder, and remove it at the end."""
     started, inventoried = Started(), installed()  # list the packages before the suite can change them
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
@@ -205,26 +182,16 @@ def prepared(cell: InstalledCell) -> Iterator[Prepared]:
         suite.copy_plugins(place.plugins, fingerprint.home_of(source))
         install(place.folder / "site-packages", source)
         hashes = {**fingerprint.hashes(cell, source), **hardware.identity(cell)}
-        yield Prepared(cell, place, hashes, inventoried, started)
+        yield Prepared(cell, place, hashes, inventoried, started, heard)
 
 
 def run_suite(
-    ready: Prepared,
-    pytest: Sequence[str],
-    folder: Path,
-    env: Mapping[str, str],
-    heard: Sequence[int],
-    deadline: float = math.inf,
+    ready: Prepared, pytest: Sequence[str], folder: Path, env: Mapping[str, str], deadline: float = math.inf
 ) -> Result:
-    """Run the whole suite, or as much of it as is done by the deadline on the monotonic clock. Returns the result.
-
-    Raises:
-        Interrupted: A signal came.
-        OSError: A file can't be written.
-    """
+    """Run the whole suite, or as much of it as is done by the deadline on the monotonic clock. Returns the result."""
     cell, place, set_up_s = ready.cell, ready.place, ready.started.spent_s
     command = [*pytest, *environment.pytest_arguments(place)]
-    status = ready.follow(command, env, folder / (cell.name + ".log"), heard, deadline)
+    status = ready.follow(command, env, folder / (cell.name + ".log"), deadline)
     result = verdict.of_run(cell, place, signals.INTERRUPTED if status is None else status)
     result = cut_off(result) if status is None else result
     run_files.keep_junit(place.junit, folder / (cell.name + ".xml"))
@@ -261,10 +228,11 @@ def install(folder: Path, source: Path) -> None:
     shutil.copytree(package, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     init = package / "__init__.py"
     text = init.read_text(encoding="utf-8") if init.is_file() else ""
-    number = next(iter(re.findall(r'^__version__ = "(.*)"$', text, re.MULTILINE)), "0")
+    number = re.search(r'^__version__ = "(.*)"$', text, re.MULTILINE)
+    version = number[1] if number else "0"
     # Without this file, Python would report the version of another installed package of that name.
-    facts = folder / "{}-{}.dist-info".format(name, number) / "METADATA"
-    write_whole(facts, "Metadata-Version: 2.1\nName: {}\nVersion: {}\n".format(name, number))
+    facts = folder / "{}-{}.dist-info".format(name, version) / "METADATA"
+    write_whole(facts, "Metadata-Version: 2.1\nName: {}\nVersion: {}\n".format(name, version))
 
 
 def variables(cell: InstalledCell, place: Environment, env: Mapping[str, str]) -> dict[str, str]:
@@ -274,13 +242,8 @@ def variables(cell: InstalledCell, place: Environment, env: Mapping[str, str]) -
     own = environment.variables(cell, place)
     del own["PYTHONNOUSERSITE"]  # JAX may be in the user's own site-packages
     path = [str(place.folder / "site-packages"), own["PYTHONPATH"], *filter(None, [env.get("PYTHONPATH")])]
-    return {
-        **kept,
-        **own,
-        "PYTHONPATH": os.pathsep.join(path),
-        "PYTHONUNBUFFERED": "1",
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-    }
+    own.update(PYTHONPATH=os.pathsep.join(path), PYTHONUNBUFFERED="1", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    return {**kept, **own}
 
 
 class Interrupted(BaseException):

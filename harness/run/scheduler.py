@@ -40,11 +40,7 @@ class Runner(Protocol):
     """Runs one cell. A module with these two functions is a runner too."""
 
     def preflight(self, cell: Cell) -> Result | None:
-        """Check quickly, before anything is made, whether the cell can run here.
-
-        Returns:
-            The result that says why it can't, or `None` if no reason is known.
-        """
+        """The result that says why the cell can't run here, or `None` if no reason is known. It makes nothing."""
 
     def run(self, cell: Cell, on_progress: OnProgress, cancel: threading.Event) -> Result:
         """Run the cell and write its result. Call `on_progress` at once, then repeatedly.
@@ -126,7 +122,7 @@ def run(
     folder: Path = RESULTS,
     lock: Path = WORK / "run.lock",
 ) -> int:
-    """Run the cells that have no valid result.
+    """Run the cells that have no valid result, and return the exit status.
 
     Args:
         cells: All cells that count for the exit status.
@@ -139,9 +135,6 @@ def run(
         unresolved: The cells that have no lock for a known reason.
         folder: The folder of the results.
         lock: The file that keeps two runs from going on at the same time.
-
-    Returns:
-        The exit status.
 
     Raises:
         AlreadyRunning: Another run is going on.
@@ -179,10 +172,7 @@ def run(
 
 
 def stale_if_changed(result: Result, hashes: Mapping[str, str]) -> Result:
-    """The result. It is marked stale if its hashes differ from those at the start of the run.
-
-    If the source changes during a run, the cells that start afterwards test the changed source.
-    """
+    """The result, marked stale if the source changed during the run: cells that start afterwards test another one."""
     if as_of_now(result, hashes).outcome is not Outcome.STALE:
         return result
     reason = "its source, lock or image changed after this run began; run it again"
@@ -253,7 +243,7 @@ class Scheduler:
         self.calls.put(partial(self.interrupt, number))
 
     def start_some(self) -> bool:
-        """Start as many cells as may run now. Returns whether any was started."""
+        """Start as many cells as may run now. Returns whether one was started."""
         before = len(self.waiting)
         for decision in list(self.waiting):
             if len(self.running) < self.jobs and self.may_start(decision.cell):

@@ -21,14 +21,10 @@ class SetupFailed(Exception):
 
 
 def requirements(cell: Cell, source: Path = ROOT) -> list[str]:
-    """The requirements that uv installs for tox, one a line.
+    """The requirements that uv installs for tox, one a line. `source` is a snapshot, or the checkout.
 
     The path of the lock is relative to the project, because an absolute path may hold a space or a `#`. tox runs uv in
     the project.
-
-    Args:
-        cell: The cell.
-        source: A snapshot of the source, or the checkout.
     """
     if not cell.floating:
         return ["--require-hashes", "-r {}".format(os.path.relpath(snapshot.lock(cell, source), ROOT))]
@@ -76,9 +72,9 @@ def complete(
     python = str(environment.python)
     made_wheel = wheel.obtain(uv, cell.python, python, source)
     name = "/".join(made_wheel.parts[-3:])
-    if environment.is_made_from(made) and environment.has_wheel(name):
-        return
     complete = environment.is_made_from(made)
+    if complete and environment.has_wheel(name):
+        return
     environment.remove_mark()
     if cell.bridge and not complete:
         install = str(fingerprint.home_of(source) / "docker" / "bridge" / "install.py")

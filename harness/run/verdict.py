@@ -84,11 +84,9 @@ def of_build(cell: Cell, output: str) -> Result:
 
 
 def of_setup(cell: Cell, output: str, source: Source | None = None) -> Result:
-    """The result of a cell that could not be set up, with the cause in the output and the next move.
+    """The result of a cell that could not be set up: the cause in the `output` of a command, and the next move.
 
-    Args:
-        output: The output of the command that failed.
-        source: The file that names the packages. By default it is the cell's lock.
+    `source` is the file that names the packages. By default it is the cell's lock.
     """
     output = uncoloured(output)
     reason = explain(output, RULES, **vars(source or package_source.source_of(cell)))

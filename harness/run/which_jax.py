@@ -26,13 +26,7 @@ def jax_for(backend: str) -> str | None:
 
 
 def require(backend: str) -> None:
-    """Check that this Python has a JAX for the backend. JAX would use the CPU instead.
-
-    Raises:
-        CannotGoOn: It has none.
-    """
+    """Raise `CannotGoOn` if this Python has no JAX for the backend. JAX would use the CPU instead."""
+    message = "This Python ({0}) has no JAX for {1}. Install it, {0} -m pip install '{2}', or choose another Python."
     if jax_for(backend) is None:
-        message = (
-            "This Python ({0}) has no JAX for {1}. Install it, {0} -m pip install '{2}', or choose another Python."
-        )
         raise CannotGoOn(message.format(sys.executable, backend, INSTALL[backend]))

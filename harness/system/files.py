@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +39,13 @@ def from_json(data: bytes | str) -> Any:
         json.dumps(found, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except RecursionError:
         raise ValueError("it is nested too deep") from None
-    level = [found]
+    level: list[Any] = [[found]]
     for _ in range(MAX_LEVELS):
-        level = [item for one in level for item in _items(one)]
+        items = (item for one in level for item in (one.values() if isinstance(one, dict) else one))
+        level = [item for item in items if isinstance(item, (dict, list))]
     if level:
         raise ValueError("it is nested too deep")
     return found
-
-
-def _items(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
 
 
 def _sync_folder(folder: Path) -> None:

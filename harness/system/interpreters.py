@@ -76,10 +76,9 @@ def obtain(version: str) -> Interpreter | None:
 def missing(version: str, env: Mapping[str, str] = os.environ) -> str:
     """The message for a Python that isn't here, with how to install it."""
     setting = next((name for name in ("UV_OFFLINE", "UV_PYTHON_DOWNLOADS") if env.get(name)), None)
+    why = "may not download it ({}={})".format(setting, env[setting]) if setting else "could not download it"
     message = (
         "There is no Python {0} here: not on the PATH, not in pyenv, not in uv, and uv {1}. "
         "Install one: `pyenv install {0}`, or `uv python install {0}`."
     )
-    return message.format(
-        version, "may not download it ({}={})".format(setting, env[setting]) if setting else "could not download it"
-    )
+    return message.format(version, why)

@@ -12,6 +12,7 @@ This file must run on old Pythons too.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import os
 from collections.abc import Iterable, Mapping
@@ -54,17 +55,11 @@ def isolated(env: Mapping[str, str]) -> dict[str, str]:
         kept["PIP_CERT"] = env["SSL_CERT_FILE"]  # by default pip uses its own certificates
     if "UV_CACHE_DIR" not in kept:
         cache = os.path.join(kept.get("XDG_CACHE_HOME") or os.path.join(kept.get("HOME", ""), ".cache"), "uv")
-        if not can_be_written(cache):  # for example in a container, whose user has no writable home
+        with contextlib.suppress(OSError):
+            os.makedirs(cache, exist_ok=True)
+        if not (os.path.isdir(cache) and os.access(cache, os.W_OK)):  # for example in a container without a home
             kept["UV_CACHE_DIR"] = str(WORK / "uv-cache")
     return kept
-
-
-def can_be_written(folder: str) -> bool:
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError:
-        return False
-    return os.access(folder, os.W_OK)
 
 
 def why_not_in(root: Path = ROOT) -> str:
@@ -77,6 +72,5 @@ def why_not_in(root: Path = ROOT) -> str:
 def isolate() -> None:
     """Isolate this process, and all processes that it starts."""
     kept = isolated(os.environ)
-    for name in set(os.environ) - set(kept):
-        del os.environ[name]
+    os.environ.clear()
     os.environ.update(kept)

@@ -20,12 +20,7 @@ TOX_INI = HOME / "tox.ini"
 def find_root(environ: Mapping[str, str] = os.environ, folder: Path | None = None) -> Path:
     """The root of the tested project: the folder that `--project` names, or else the nearest one with a matrix.toml.
 
-    Args:
-        environ: The environment variables. `--project` sets one of them.
-        folder: The search begins here, and goes on with its parents. By default it is the current folder.
-
-    Returns:
-        The root. If no folder has a matrix.toml, this is `folder`.
+    The search begins in `folder`, by default the current one. If no folder has a matrix.toml, the root is `folder`.
     """
     if environ.get(PROJECT):
         return Path(environ[PROJECT]).resolve()

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
 POLL_S, STEP_S = 0.5, 0.05
 Stop = Sequence[tuple[signal.Signals, float]]
@@ -16,12 +17,9 @@ STOP: Stop = ((signal.SIGINT, 20.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0
 
 @contextmanager
 def helper(script: str, *arguments: str) -> Iterator[Callable[[str], None]]:
-    """Run a shell script in a process that outlives this one. It reads what this process tells it.
+    """Run a shell script in a process that outlives this one. Yields a function that tells the script some text.
 
-    At the end its standard input is closed. The kernel closes it too if this process is killed.
-
-    Yields:
-        A function that tells the script some text.
+    At the end the script's standard input is closed. The kernel closes it too if this process is killed.
     """
     process = subprocess.Popen(
         ["sh", "-c", script, *arguments],
@@ -44,8 +42,23 @@ def helper(script: str, *arguments: str) -> Iterator[Callable[[str], None]]:
         process.wait()
 
 
+@contextmanager
+def group(command: Sequence[str], *, stop: Stop = STOP, **options: Any) -> Iterator["subprocess.Popen[bytes]"]:
+    """Start a process in a group of its own, so that Ctrl-C at the terminal reaches only this process.
+
+    At the end the whole group is stopped. The two outputs of the process are one.
+    """
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True, **options
+    )
+    try:
+        yield process
+    finally:
+        stop_group(process, stop)
+
+
 def wait_briefly(process: "subprocess.Popen[bytes]", cancel: threading.Event) -> bool:
-    """Wait a little. Returns whether the process has ended or `cancel` is set. Call `stop_group` afterwards."""
+    """Wait a little. Returns whether the process has ended or `cancel` is set."""
     return ends_within(process, POLL_S) or cancel.is_set()
 
 

@@ -23,13 +23,8 @@ def hold_lock(path: Path, patience_s: float = 0.0) -> Iterator[None]:
     The kernel releases the lock when this process ends, even if it is killed. The file stays. A file without a holder
     means nothing. Child processes don't inherit the lock.
 
-    Args:
-        path: The lock file.
-        patience_s: How long to wait for the process that holds the lock. If a parent process was killed, its child
-            may hold a lock of its own for some seconds longer.
-
-    Raises:
-        AlreadyRunning: Another process still holds the lock.
+    If another process holds the lock after `patience_s`, raise `AlreadyRunning`. Patience helps if a parent process was
+    killed: its child may hold a lock of its own for some seconds longer.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

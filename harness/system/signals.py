@@ -35,10 +35,10 @@ def heard_by(listener: Callable[[int], object]) -> Iterator[None]:
     A signal that is ignored on entry, as under nohup, stays ignored. The context ignores it with a handler instead of
     SIG_IGN. A child process inherits SIG_IGN, but not a handler, so the signal can still stop the children.
     """
-    before = {number: signal.getsignal(number) for number in NUMBERS}
+    ignored = [number for number in NUMBERS if signal.getsignal(number) is signal.SIG_IGN]
 
     def hear(number: int, frame: FrameType | None) -> None:
-        if before[signal.Signals(number)] is not signal.SIG_IGN:
+        if number not in ignored:
             listener(number)
 
     with _handled(NUMBERS, hear):

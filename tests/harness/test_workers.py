@@ -214,6 +214,18 @@ def test_only_visible_devices_are_shared_out():
     assert workers.device_ids("cpu", {}) == []
 
 
+def test_gpus_are_found_where_nvidia_smi_is_not_on_the_path(tmp_path, monkeypatch):
+    """As on Windows (WSL). All who ask nvidia-smi look in the same places."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text('#!/bin/sh\ncase "$*" in *memory.free*) echo 1024;; *) echo 0; echo 1;; esac\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(workers.visible, "NOT_ON_THE_PATH", (str(program),))
+    assert workers.device_ids("gpu", {}) == ["0", "1"] and workers.gpu_memory_mib("0") == 1024
+    monkeypatch.setattr(workers.visible, "NOT_ON_THE_PATH", ())
+    assert workers.device_ids("gpu", {}) == [] and workers.gpu_memory_mib("0") == 0
+
+
 def test_workers_of_xdist_choose_a_device_before_the_first_conftest(tmp_path):
     """`-n auto` asks the plugin for the number."""
     (tmp_path / "conftest.py").write_text(
