@@ -65,8 +65,7 @@ WRITTEN = """\
   {program} doctor    which cells can run here
   {program} lock      resolve the packages of each cell
   {program} run       run the cells of a pull request
-Commit matrix.toml and the folder locks. Add .tox and results to .gitignore.
-"""
+Commit matrix.toml and the folder locks. Add .tox and results to .gitignore."""
 HERE_EPILOG = "This is for a machine without a Docker engine and a package index. It needs only what the suite needs."
 
 Arguments = Callable[[argparse.ArgumentParser], None]
