@@ -70,7 +70,7 @@ def test_what_fits_is_built():
     [
         ({}, "file", "key `name` is missing: expected a string."),
         ({"name": 1}, "file", "key `name`: expected a string, and got 1."),
-        ({"name": "x", "nmae": "y"}, "file", "key `nmae` is unknown. Did you mean `name`?"),
+        ({"name": "x", "names": "y"}, "file", "key `names` is unknown. Did you mean `name`?"),
         ({"name": "x", "number": True}, "file", "key `number`: expected a whole number, and got True."),
         ({"name": "x", "colour": "grey"}, "file", "key `colour`: expected one of red, blue, and got 'grey'."),
         ({"name": "x", "key": "flat"}, "file", "key `key`: expected one of major, minor, and got 'flat'."),
