@@ -25,7 +25,7 @@ from packaging.version import InvalidVersion, Version
 
 from harness.system import isolation
 from harness.system.errors import CannotGoOn
-from harness.system.program import typed
+from harness.system.program import GET_TOOLS
 from harness.system.safe_text import redact
 from harness.system.uv import uv_path
 
@@ -33,7 +33,8 @@ JSON = "application/vnd.pypi.simple.v1+json"
 TIMEOUT_S = 30
 
 # The errors of urllib. Its own errors are OSErrors. HTTPException: the answer isn't HTTP, or the URL is invalid.
-UNREACHABLE = (OSError, http.client.HTTPException)
+# ValueError: the URL has no scheme such as https.
+UNREACHABLE = (OSError, http.client.HTTPException, ValueError)
 
 Opener = Callable[..., Any]  # as `urllib.request.urlopen`
 
@@ -108,8 +109,7 @@ def default_index(run: Callable[..., "subprocess.CompletedProcess[str]"] = subpr
     """
     uv = uv_path()
     if uv is None:
-        message = "There is no uv here to name its default index. `{}` installs it."
-        raise IndexUnreachable(message.format(typed("doctor")))
+        raise IndexUnreachable("There is no uv here to name its default index. {}.".format(GET_TOOLS))
     command = [uv, "pip", "compile", "-", "--quiet", "--no-header", "--emit-index-url"]
     env = isolation.isolated({name: value for name, value in os.environ.items() if name != isolation.INDEX})
     done = run(command, input="", capture_output=True, text=True, check=False, env=env)

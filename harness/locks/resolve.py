@@ -6,6 +6,7 @@ uv resolves each cell with only the files that the package index had on the date
 import json
 import os
 import re
+import signal
 import subprocess
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from harness.locks import index, lock_file
 from harness.locks.index import IndexUnreachable
 from harness.rows import Cell
 from harness.system import safe_text
+from harness.system.errors import CannotGoOn
 from harness.system.files import write_whole
 from harness.system.paths import LOCKS
 from harness.system.program import typed
@@ -55,6 +57,7 @@ def make(
 
     Raises:
         IndexUnreachable: The package index doesn't answer. Locks that were finished before that are kept.
+        CannotGoOn: A signal ended uv. Locks that were finished before that are kept.
     """
     targets = list(lock_file.cells_to_lock(cells))
     index.releases("jax", opener)  # fail here, once, rather than in each cell
@@ -86,9 +89,12 @@ def make(
 
 
 def _remove_obsolete(names: set[str], reasons: dict[str, str], folder: Path, say: lock_file.Say) -> None:
-    """Remove the locks, and the reasons for missing locks, of cells that are no longer in the matrix."""
+    """Remove the locks, and the reasons for missing locks, of cells that are no longer in the matrix.
+
+    The folder may hold other files of the project. A lock is a file that has inputs.
+    """
     for path in sorted(folder.glob("*.txt")):
-        if path.stem not in names:
+        if path.stem not in names and lock_file.read(path).inputs:
             path.unlink()
             say("{}: removed, because no cell uses it".format(path.name))
     for name in set(reasons) - names:
@@ -104,6 +110,7 @@ def _resolve(cell: Cell, pages: dict[str, bool], folder: Path, run: Run) -> str:
     Raises:
         Unresolvable: The cell's packages can't be resolved.
         IndexUnreachable: uv can't reach the package index.
+        CannotGoOn: A signal ended uv. That says nothing about the cell.
     """
     path = folder / cell.lock.name
     missing = [page for page in cell.find_links if not pages[page]]
@@ -112,6 +119,9 @@ def _resolve(cell: Cell, pages: dict[str, bool], folder: Path, run: Run) -> str:
             return "kept as it was, because {} can't be reached".format(missing[0])
         raise Unresolvable("{} can't be reached".format(" and ".join(missing)))
     done = run(command(cell), input="\n".join(cell.requires), capture_output=True, text=True, check=False)
+    if done.returncode < 0:
+        message = "A signal ended uv while it resolved {}: {}. Its lock is as it was. Run the same command again."
+        raise CannotGoOn(message.format(cell.lock.stem, signal.strsignal(-done.returncode)))
     if done.returncode != 0:
         output = done.stderr.strip()
         if re.search(r"Request failed|Failed to fetch|error sending request", output):

@@ -58,7 +58,7 @@ def reach(url: str, opener: index.Opener = urllib.request.urlopen) -> str:
             return ""
     except urllib.error.HTTPError as error:  # 403 and 405: the server answers, but not to this kind of request
         return "" if error.code in (403, 405) else "HTTP status {}".format(error.code)
-    except (*index.UNREACHABLE, ValueError) as error:
+    except index.UNREACHABLE as error:
         return str(getattr(error, "reason", error))
 
 

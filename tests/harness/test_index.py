@@ -14,6 +14,7 @@ from email.message import Message
 import pytest
 
 from harness.locks import index
+from harness.system.program import GET_TOOLS
 from harness.system.uv import uv_path
 
 LINUX = ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"]
@@ -142,6 +143,11 @@ def test_the_error_of_an_unreachable_index_hides_the_password(page):
     assert "secret" not in str(refused.value)
 
 
+def test_an_index_without_a_scheme_is_not_said_to_answer():
+    with pytest.raises(index.IndexUnreachable, match="^index.example/simple/jax/ can't be reached: unknown url type"):
+        index.releases("jax", url="index.example/simple")
+
+
 def test_a_password_is_sent_as_a_header_and_only_to_the_index():
     """A redirect to another host gets none."""
     opener = Opener({"https://index.example/simple/jax/": {"files": []}})
@@ -188,7 +194,7 @@ def test_without_an_answer_from_uv_there_is_a_clear_error(uv_is_asked, monkeypat
     with pytest.raises(index.IndexUnreachable, match="error: no such option.*EQX_INDEX_URL"):
         index.default_index(silent)
     monkeypatch.setattr(index, "uv_path", lambda: None)
-    with pytest.raises(index.IndexUnreachable, match="harness doctor"):
+    with pytest.raises(index.IndexUnreachable, match=GET_TOOLS):
         index.default_index()
 
 

@@ -15,6 +15,7 @@ from small_matrix import a_cell
 from harness import locks, rows
 from harness.locks import lock_file, resolve
 from harness.locks.index import IndexUnreachable
+from harness.system.errors import CannotGoOn
 
 PAGE = "https://archive.example/jax.html"
 FILES = {
@@ -233,6 +234,15 @@ def test_a_network_error_does_not_make_a_cell_unresolved(make, tmp_path):
     assert contents(tmp_path) == before
 
 
+def test_a_killed_uv_does_not_make_a_cell_unresolved(make, tmp_path):
+    """The kernel ends it if there is too little memory."""
+    make(CELL)
+    before = contents(tmp_path)
+    with pytest.raises(CannotGoOn, match="A signal ended uv while it resolved py310-jax0.4.13-cpu: Killed"):
+        make(CELL, uv=Uv(returncode=-9))
+    assert contents(tmp_path) == before
+
+
 def test_an_interrupt_keeps_the_finished_locks(make, tmp_path):
     def interrupted(command, **options):
         raise KeyboardInterrupt
@@ -268,11 +278,18 @@ def test_locking_everything_removes_reasons_of_removed_cells(make, tmp_path):
 
 
 def test_locking_everything_removes_locks_of_removed_cells(make, tmp_path):
-    (tmp_path / "py37-jax0.1.0-cpu.txt").write_text("")
+    (tmp_path / "py37-jax0.1.0-cpu.txt").write_text("# inputs: sha256:0\n")
     make(CELL)
     assert (tmp_path / "py37-jax0.1.0-cpu.txt").exists()
     _, said = make(CELL, everything=True)
     assert not (tmp_path / "py37-jax0.1.0-cpu.txt").exists() and "py37-jax0.1.0-cpu.txt: removed" in said
+
+
+def test_files_of_the_project_that_are_no_locks_stay(make, tmp_path):
+    """A project may have had a folder of that name before, such as for the requirements of its tools."""
+    (tmp_path / "dev.txt").write_text("ruff==0.1\n")
+    make(CELL, everything=True)
+    assert (tmp_path / "dev.txt").read_text() == "ruff==0.1\n"
 
 
 def test_the_inputs_hash_covers_all_inputs_of_a_lock():
