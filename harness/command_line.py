@@ -61,7 +61,7 @@ It reads pyproject.toml, or the PKG-INFO of a source distribution. If only a bui
 it is built. Then: `doctor` shows which cells can run here, `lock` resolves their packages, and `run` runs them.
 """
 WRITTEN = """\
-{path} is written. Read it, and correct it where it guesses. Then:
+{path} is written. Read it, and correct it where it guesses. Then, in its folder:
   {program} doctor    which cells can run here
   {program} lock      resolve the packages of each cell
   {program} run       run the cells of a pull request
@@ -143,14 +143,13 @@ def init_arguments(parser: argparse.ArgumentParser) -> None:
 
 def github_arguments(parser: argparse.ArgumentParser) -> None:
     jobs = parser.add_subparsers(required=True, dest="job", metavar="JOB")
-    cells = jobs.add_parser(
-        "cells", help="print the outputs of a job, for $GITHUB_OUTPUT: the cells as JSON, and `call`"
-    )
+    add = functools.partial(jobs.add_parser, allow_abbrev=False)  # `without_project` knows only the whole option
+    cells = add("cells", help="print the outputs of a job, for $GITHUB_OUTPUT: the cells as JSON, and `call`")
     cells_argument(cells)
-    collect = jobs.add_parser("collect", help="copy the results from the artifacts of jobs to results/")
+    collect = add("collect", help="copy the results from the artifacts of jobs to results/")
     collect.add_argument("folder", metavar="FOLDER", type=Path, help="it holds one folder for each artifact")
-    jobs.add_parser("summary", help="print the table as Markdown for $GITHUB_STEP_SUMMARY, and write no file")
-    comment = jobs.add_parser("comment", help="write the table as the comment on the pull request that started the job")
+    add("summary", help="print the table as Markdown for $GITHUB_STEP_SUMMARY, and write no file")
+    comment = add("comment", help="write the table as the comment on the pull request that started the job")
     comment.add_argument("table", metavar="FILE", type=Path, help="the table as Markdown")
     for job in (cells, comment):
         about = "what is tested, if a repository has several; each has its own artifacts and its own comment"
@@ -345,12 +344,18 @@ def chosen(options: argparse.Namespace, tier: str | None = None) -> "list[Cell]"
 
 
 def newest(options: argparse.Namespace) -> "list[Cell]":
-    """The cells that the user named. If there is none, the newest cell of the backend, which is the CPU by default."""
+    """The cells that the user named. If there is none, the newest cell of the backend, which is the CPU by default.
+
+    A floating cell is that only if there is no other.
+    """
+    from packaging.version import Version
+
     options.backend = options.backend or (None if options.cells else "cpu")
     cells = chosen(options)
     if options.cells or options.tier:
         return cells
-    return [cell for cell in cells if not cell.floating][-1:]
+    with_lock = sorted((cell for cell in cells if not cell.floating), key=lambda cell: Version(cell.jax))
+    return (with_lock or cells)[-1:]
 
 
 def only_one(cells: "list[Cell]") -> "Cell":

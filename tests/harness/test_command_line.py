@@ -109,6 +109,18 @@ def test_the_image_of_the_newest_cell_is_built_if_no_cell_is_named(monkeypatch):
     assert built[2:] == rows.select(CELLS, ["py311-*-tpu"])
 
 
+@pytest.mark.parametrize(
+    ("order", "newest"),
+    [(["0.10.2", "0.9.2", "latest"], "0.10.2"), (["latest"], "latest"), (["nightly", "latest"], "latest")],
+)
+def test_the_newest_cell_is_found_in_any_order_of_the_rows(monkeypatch, order, newest):
+    built, known = [], {cell.jax: cell for cell in CELLS if cell.backend == "cpu"}
+    monkeypatch.setattr(rows, "load", lambda: [known[jax] for jax in order])
+    monkeypatch.setattr(interactive, "images", lambda cells: built.extend(cells) or 0)
+    assert command_line.main(["image"]) == 0
+    assert [cell.jax for cell in built] == [newest]
+
+
 def test_build_arguments_are_those_of_one_cell(capsys):
     assert command_line.main(["image", "--print-args", NAME]) == 0
     assert "CELL={}\n".format(NAME) in capsys.readouterr().out

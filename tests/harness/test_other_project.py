@@ -107,6 +107,21 @@ def test_the_command_starts_again_without_the_option(given, left):
     assert command_line.without_project(given) == left
 
 
+ARGUMENTS = {
+    "here": ["here cpu"],
+    "bisect": ["bisect tests/test_x.py --good 0.6.2 --bad 0.8.3"],
+    "github": ["github cells", "github collect folder", "github summary", "github comment table.md"],
+}
+
+
+@pytest.mark.parametrize("words", [words for name in command_line.COMMANDS for words in ARGUMENTS.get(name, [name])])
+def test_a_shortened_option_is_refused(words, capsys):
+    """Otherwise it would stay in the arguments, and the command would start again without end."""
+    with pytest.raises(SystemExit) as left:
+        command_line.parse([*words.split(), "--proj", "a"])
+    assert left.value.code == 2 and "unrecognized arguments: --proj" in capsys.readouterr().err
+
+
 def test_what_follows_two_dashes_is_for_pytest():
     options = command_line.parse(["run", CELL, "--rerun", "all", "--", "-k", "x", "--pdb"])
     assert (options.cells, options.rerun, options.part) == ([CELL], "all", ["-k", "x", "--pdb"])
