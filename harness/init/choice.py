@@ -43,7 +43,9 @@ def choose(known: Known, claimed: SpecifierSet | None, requires_python: str) -> 
         raise WrongUsage(message.format(requires_python, order[0], order[-1]))
     bounded = any(one.operator in BELOW for one in claimed or ())
     allowed = [jax for jax in order if (claimed or SpecifierSet()).contains(jax, prereleases=True)]
-    allowed = allowed if bounded else [jax for jax in allowed if Version(jax) >= Version(SURE)]
+    if not bounded:
+        newer = [jax for jax in allowed if Version(jax) >= Version(SURE)]
+        allowed = newer or [jax for jax in allowed if pythons[jax]][-1:] or allowed
     fitting = [jax for jax in allowed if pythons[jax]]
     lost = [jax for jax in allowed if not fitting or Version(jax) < Version(fitting[0])]
 
@@ -85,7 +87,9 @@ def why_first(jax: str, claimed: SpecifierSet, bounded: bool) -> str:
         return "the one that it pins"
     if any(one.operator in BELOW and Version(one.version) == Version(jax) for one in claimed):
         return "its lower bound"
-    return "the oldest that it claims and that can run" if bounded else "the oldest that is likely to work"
+    if bounded:
+        return "the oldest that it claims and that can run"
+    return "the oldest that is likely to work" if Version(jax) >= Version(SURE) else "the newest that it claims"
 
 
 def where(known: Known, jax: str) -> str:

@@ -1,7 +1,9 @@
 """Find the package of a project, its tests, and how they run."""
 
 import configparser
+import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +54,8 @@ def find(
     source = find_package(root, name, package)
     import_name = source.stem if source.suffix == ".py" else source.name
     found = [check_exists(root, one) for one in tests] or find_tests(root, source)
+    # A copy of a folder that holds the package would be tested instead of the wheel.
+    found = list(dict.fromkeys(source if one in source.parents else one for one in found))
     outside = [one for one in found if source not in (one, *one.parents)]
     installed = not outside
     paths = [one.relative_to(root).as_posix() for one in outside or found]
@@ -81,7 +85,7 @@ def find(
 
 def typed_init(root: Path, *options: str) -> str:
     """The command `init` for the project below `root`, as a user of the current folder types it."""
-    return typed("init", *([] if root == Path.cwd() else [str(root)]), *options)
+    return typed("init", *([] if root == Path.cwd() else [shlex.quote(str(root))]), *options)
 
 
 def find_package(root: Path, name: str, package: str) -> Path:
@@ -151,9 +155,12 @@ def find_tests(root: Path, source: Path) -> list[Path]:
 
 
 def check_exists(root: Path, name: str) -> Path:
-    if not any(test_files(root / name)):
-        raise WrongUsage("There are no tests in {}: no file test_*.py or *_test.py.".format(root / name))
-    return root / name
+    path = Path(os.path.normpath(root / name))
+    if root not in path.parents:
+        raise WrongUsage("Expected tests below {}, and got {}: a cell copies only what is there.".format(root, path))
+    if not any(test_files(path)):
+        raise WrongUsage("There are no tests in {}: no file test_*.py or *_test.py.".format(path))
+    return path
 
 
 def test_files(path: Path) -> Iterator[Path]:

@@ -5,13 +5,13 @@ import re
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name as canonical
 
 from harness.rows import metadata, read_toml
@@ -112,11 +112,21 @@ def poetry(tables: Mapping[str, Any], form: "re.Pattern[str]") -> list[str]:
     ]
 
 
-def poetry_line(package: str, wanted: "str | Mapping[str, Any]") -> str:
-    """The requirement for a package, from what poetry's table says of it. A path or a repository allows any version."""
+def poetry_line(package: str, wanted: "str | Mapping[str, Any] | Sequence[Any]") -> str:
+    """The requirement for a package, from what poetry's table says of it.
+
+    It allows any version for a path or a repository, for a list of tables (one for each Python), and for bounds that
+    only poetry can read, such as `^1 || ^2`.
+    """
+    if not isinstance(wanted, (str, Mapping)):
+        return package
     table = {"version": wanted} if isinstance(wanted, str) else wanted
     extras = "[{}]".format(",".join(table["extras"])) if table.get("extras") else ""
     bounds = ",".join(map(poetry_bounds, table.get("version", "*").split(",")))
+    try:
+        SpecifierSet(bounds)
+    except InvalidSpecifier:
+        bounds = ""
     return package + extras + bounds
 
 
@@ -124,14 +134,14 @@ def poetry_bounds(text: str) -> str:
     """`^1.2` allows what doesn't change the first number that isn't 0, and `~1.2` what doesn't change the second."""
     text = text.strip()
     numbers = [int(number) for number in re.findall(r"\d+", text)]
-    if text[:1] in "^~" and numbers:
+    if re.match(r"\^|~(?!=)", text) and numbers:
         fixed = next((i for i, number in enumerate(numbers) if number), len(numbers) - 1)
         last = fixed if text[0] == "^" else min(1, len(numbers) - 1)
         above = [*numbers[:last], numbers[last] + 1]
         return ">={},<{}".format(text[1:].strip(), ".".join(map(str, above)))
     if text in ("", "*"):
         return ""
-    return text if text[0] in "<>=!" else "==" + text
+    return text if text[0] in "<>=!~" else "==" + text
 
 
 def built(root: Path, run: Run) -> Metadata:

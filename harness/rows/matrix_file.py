@@ -8,6 +8,7 @@ import datetime
 import difflib
 import functools
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -218,7 +219,9 @@ class Matrix:
     def __init__(self, path: Path = MATRIX, jax: Path = JAX, home: Path = HOME) -> None:
         self.path, self.home = path, home
         if not path.is_file():
-            raise MatrixError("There is no {}. Write one: {}".format(path, typed("init", str(path.parent))))
+            raise MatrixError(
+                "There is no {}. Write one: {}".format(path, typed("init", shlex.quote(str(path.parent))))
+            )
         known, own = read_toml(jax), read_toml(path)
         with of_file(jax):
             schema.build(Known, known)

@@ -12,7 +12,7 @@ from packaging.version import Version
 from programs import write
 
 from harness import command_line, rows
-from harness.init import choice, matrix_text, requirements
+from harness.init import choice, layout, matrix_text, requirements
 from harness.rows import matrix_file
 from harness.system import isolation
 from harness.system.errors import CannotGoOn, WrongUsage
@@ -137,6 +137,16 @@ def test_tests_in_the_package_and_outside(init):
     assert "There are tests in the package too. They are left out." in text
 
 
+@pytest.mark.parametrize("given", [{"tests": ["src"]}, {}], ids=["option", "settings"])
+def test_a_folder_that_holds_the_package_is_not_copied(init, given):
+    """A copy of the source would be tested in place of the wheel."""
+    settings = '[tool.pytest.ini_options]\ntestpaths = ["src"]\n'
+    inside = {"src/some_thing/__init__.py": "", "src/some_thing/it_test.py": TEST}
+    _, project = init({**inside, "pyproject.toml": PYPROJECT + settings}, **given)
+    assert (project.installed, project.tests) == (True, ("some_thing",))
+    assert not any("src" in part for part in project.suite)
+
+
 def test_what_lies_beside_the_package_is_none(init):
     """Modules of tests at the top, leftovers of a build, and a folder of the same name beside `src`."""
     files = {"src/some_thing/__init__.py": "", "some_thing/__init__.py": "", "some_thing/test_old.py": TEST}
@@ -193,6 +203,20 @@ def test_no_tests_are_an_error_that_says_where_they_may_be(init, tmp_path):
     assert project.tests == ("checks",)
     with pytest.raises(WrongUsage, match="There are no tests in .*docs"):
         init({}, tests=["docs"], force=True)
+
+
+@pytest.mark.parametrize("place", ["../checks", "tests/../../checks", "/", "."])
+def test_tests_outside_of_the_project_are_an_error(init, tmp_path, place):
+    """A copy of them would be written outside of the folder of the copy."""
+    write(tmp_path.parent / "checks", {"test_it.py": TEST})
+    with pytest.raises(WrongUsage, match="Expected tests below {}, and got /".format(tmp_path)):
+        init(FLAT, tests=[place])
+
+
+def test_a_command_in_a_message_quotes_the_folder(tmp_path):
+    assert layout.typed_init(tmp_path / "my project").endswith("init '{}/my project'".format(tmp_path))
+    with pytest.raises(rows.MatrixError, match="init '{}/my project'$".format(tmp_path)):
+        matrix_file.Matrix(tmp_path / "my project" / "matrix.toml")
 
 
 def test_a_folder_without_a_project_is_an_error(init, tmp_path):
@@ -287,11 +311,14 @@ def test_the_groups_of_poetry(init):
     d = {git = "somewhere"}
     e = "2.0"
     f = ">=1, !=1.5"
+    h = "^1 || ^2"
+    i = ">=1 <2"
+    j = [{version = "^1", python = "<3.9"}, {version = "^2", python = ">=3.9"}]
     [tool.poetry.group.docs.dependencies]
     g = "*"
     """
     _, project = init({**FLAT, "pyproject.toml": tables})
-    assert project.requires == ("a>=1.2,<2", "b[x,y]>=0.3.1,<0.4", "c", "d", "e==2.0", "f>=1,!=1.5")
+    assert project.requires == ("a>=1.2,<2", "b[x,y]>=0.3.1,<0.4", "c", "d", "e==2.0", "f>=1,!=1.5", "h", "i", "j")
 
 
 @pytest.mark.parametrize(
@@ -302,6 +329,7 @@ def test_the_groups_of_poetry(init):
         ("~1", ">=1,<2"),
         ("^0", ">=0,<1"),
         ("~1.2.3", ">=1.2.3,<1.3"),
+        ("~=1.2", "~=1.2"),
     ],
 )
 def test_the_bounds_of_poetry(text, bounds):
@@ -388,6 +416,15 @@ def test_without_a_lower_bound_the_first_row_is_a_guess(claimed):
     found, notes = chosen(claimed)
     assert next(iter(found)) == choice.SURE
     assert "The first row is a guess" in notes
+
+
+@pytest.mark.parametrize(
+    ("claimed", "python", "newest"), [("<0.4", ">=3.9", "0.3.25"), ("<0.4.12", ">=3.11", "0.4.11")]
+)
+def test_a_claim_of_only_old_releases_is_tested_with_the_newest_of_them(claimed, python, newest):
+    found, notes = chosen(claimed, python)
+    assert list(found) == [newest, NEWEST, "latest"] and "The first row is a guess" in notes
+    assert found[newest].why.startswith("the newest that it claims") and "claims no release" not in notes
 
 
 def test_the_pythons_of_the_project_count():
