@@ -29,7 +29,8 @@ def obtain(name: str, opener: index.Opener = urllib.request.urlopen, cache: Path
     """
     folder = unpacked(name, opener, cache)
     if not (folder / MATRIX_NAME).is_file():
-        subprocess.run([sys.executable, str(HOME / "harness"), "init", str(folder)], check=False)
+        command = [sys.executable, str(HOME / "harness"), "init", str(folder)]
+        subprocess.run(command, stdout=sys.stderr.fileno(), check=False)  # the output is that of the user's command
     if not (folder / MATRIX_NAME).is_file():
         message = "`init` couldn't write {}: see above. Write it, or give `init` options: {}"
         raise WrongUsage(message.format(folder / MATRIX_NAME, typed("--project", "pypi:" + name, "init", "--help")))

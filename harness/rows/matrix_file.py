@@ -55,7 +55,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return dict(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise MatrixError("{} can't be read: {}.".format(path, error.strerror)) from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also a file that isn't UTF-8
         raise MatrixError("{} isn't TOML: {}.".format(path.name, error)) from error
 
 
@@ -202,6 +202,11 @@ class Tables(Known):
 
     project: Project
     row: tuple[Row, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.row:
+            raise ValueError("key `row`: expected at least one row.")
 
 
 class Matrix:

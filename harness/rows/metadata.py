@@ -113,7 +113,7 @@ def in_file(file: Path, within: tuple[Path, ...] = ()) -> list[str]:
     `within` are the files that include it.
 
     Raises:
-        MatrixError: The file can't be read, or it includes itself.
+        MatrixError: The file can't be read, includes itself, or has a line that is no requirement.
     """
     if file in within:
         raise MatrixError("{} includes itself.".format(file))
@@ -121,6 +121,8 @@ def in_file(file: Path, within: tuple[Path, ...] = ()) -> list[str]:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise MatrixError("{} can't be read: {}.".format(file, error.strerror)) from error
+    except UnicodeDecodeError as error:
+        raise MatrixError("{} can't be read: {}.".format(file, error)) from error
     found: list[str] = []
     for raw in text.replace("\\\n", " ").splitlines():
         line = re.sub(r"(^|\s)#.*", "", raw).strip()
@@ -129,6 +131,7 @@ def in_file(file: Path, within: tuple[Path, ...] = ()) -> list[str]:
             found += in_file(file.parent / included[1], (*within, file))
         elif line and not line.startswith("-"):
             found.append(re.sub(r"\s--hash[=\s]\S+", "", line))
+            requirement_of(found[-1], str(file))
     return found
 
 

@@ -1,8 +1,10 @@
 """The table `[project]` of matrix.toml: all that is particular to the project that is tested."""
 
 import datetime
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Literal, get_args
 
 Backend = Literal["cpu", "cuda", "tpu"]
@@ -69,8 +71,20 @@ class Project:
     def __post_init__(self) -> None:
         if self.cpu_devices < 1:
             raise ValueError("key `cpu_devices`: expected at least 1, and got {}.".format(self.cpu_devices))
+        tests = () if self.installed else tuple(test.partition("::")[0] for test in self.tests)
+        copied = {"built_from": self.built_from, "build_constraints": (self.build_constraints,)}
+        for key, paths in {**copied, "tests": tests, "suite": self.suite}.items():
+            for path in map(PurePath, paths):
+                if path.is_absolute() or ".." in path.parts:  # its copy would be outside of the folder of the copies
+                    message = "key `{}`: expected what is below the folder of matrix.toml, and got `{}`."
+                    raise ValueError(message.format(key, path))
+        for part in self.page_parts:
+            try:
+                re.compile(part)
+            except re.error as error:
+                message = "key `page_parts`: expected regular expressions, and got `{}`: {}."
+                raise ValueError(message.format(part, error)) from None
         if not self.suite:
-            tests = () if self.installed else tuple(test.partition("::")[0] for test in self.tests)
             object.__setattr__(self, "suite", (*tests, *CONFIGURATION))
 
     def pytest(self, part: Sequence[str] = ()) -> tuple[str, ...]:

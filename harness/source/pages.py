@@ -24,7 +24,9 @@ def written(text: str) -> str:
 def tested(text: str) -> str:
     """The parts of a page that each cell tests, as the project says. By default, all but the generated part."""
     parts = project().page_parts
-    return "\n".join(re.findall("|".join(parts), text, re.MULTILINE | re.DOTALL)) if parts else written(text)
+    if not parts:
+        return written(text)
+    return "\n".join(found[0] for found in re.finditer("|".join(parts), text, re.MULTILINE | re.DOTALL))
 
 
 def read_for_hash(path: Path, part: Callable[[str], str]) -> bytes:

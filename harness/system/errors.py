@@ -28,4 +28,4 @@ def explain_os_error(error: OSError) -> str:
     """The message for an error of the system, which names the file. It ends with the next move."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     message = "It can't go on: {}. {}, and run the same command again: finished work is kept."
-    return message.format(error, "Free some space on that disk" if full else "Fix that")
+    return message.format(safe(str(error)), "Free some space on that disk" if full else "Fix that")

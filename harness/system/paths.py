@@ -34,4 +34,4 @@ LOCKS = ROOT / "locks"
 
 # Generated, and never committed.
 WORK = ROOT / ".tox"
-RESULTS = Path(os.environ.get("EQX_RESULTS", str(ROOT / "results"))).resolve()
+RESULTS = Path(os.environ.get("EQX_RESULTS") or str(ROOT / "results")).resolve()

@@ -202,6 +202,13 @@ def test_a_read_error_is_not_reported_as_a_write_error(ran, capsys):
     assert "Permission denied: 'results/x.json'" in said and "riting" not in said
 
 
+def test_an_error_of_the_system_is_safe_to_show(ran, capsys):
+    """An archive may have named the file."""
+    assert ran.main(NAME, raises=PermissionError(errno.EACCES, "Permission denied \x1b[2J\u202e", "x")) == 3
+    said = capsys.readouterr().err
+    assert "Permission denied" in said and "\x1b" not in said and "\u202e" not in said
+
+
 # The program
 
 

@@ -232,3 +232,9 @@ def test_without_named_parts_a_whole_page_counts(root, monkeypatch):
     assert fingerprint.source_hash(root) == before
     write(root, {"README.md": text.replace("More, by people.", "Less.")})
     assert fingerprint.source_hash(root) != before
+
+
+def test_a_tested_part_may_have_groups(monkeypatch):
+    """All that matches counts, not only the groups."""
+    monkeypatch.setattr(pages, "project", lambda: replace(rows.project(), page_parts=("^(a|b): .*?$", "^c$")))
+    assert pages.tested("x\na: 1\nb: 2\ny: 3\nc\n") == "a: 1\nb: 2\nc"

@@ -43,9 +43,16 @@ def test_the_variable_names_the_root(project, tmp_path):
     assert paths.find_root({paths.PROJECT: str(project)}, tmp_path) == project
 
 
-def run(*words, cwd):
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+def run(*words, cwd, **more):
+    env = {**{name: value for name, value in os.environ.items() if name != "PYTHONPATH"}, **more}
     return programs.run(sys.executable, *words, cwd=cwd, env=env)
+
+
+def test_an_empty_variable_does_not_name_the_folder_of_the_results(project):
+    """A workflow sets an empty variable for an input that isn't given."""
+    code = "from harness.system import paths; print(paths.RESULTS)"
+    done = run("-c", code, cwd=project, PYTHONPATH=str(paths.HOME), EQX_RESULTS="")
+    assert (done.stdout, done.stderr) == ("{}/results\n".format(project), "")
 
 
 def test_each_way_to_name_the_project(project):
@@ -218,12 +225,14 @@ def test_a_zip_is_unpacked_too(tmp_path):
 def test_init_writes_the_matrix_that_a_release_lacks(tmp_path, monkeypatch):
     opener = FakeIndex({"tiny-1.0.tar.gz": archive({"tiny-1.0/setup.py": b""})})
     started = []
-    monkeypatch.setattr(source_release.subprocess, "run", lambda command, check: started.append(command))
+    monkeypatch.setattr(source_release.subprocess, "run", lambda command, **options: started.append((command, options)))
     with pytest.raises(
         WrongUsage, match=r"`init` couldn't write .*tiny-1.0/matrix.toml.*--project pypi:tiny==1.0 init --help"
     ):
         source_release.obtain("tiny==1.0", opener, tmp_path)
-    assert [command[-2:] for command in started] == [["init", str(tmp_path / "projects" / "tiny-1.0")]]
+    ((command, options),) = started
+    assert command[-2:] == ["init", str(tmp_path / "projects" / "tiny-1.0")]
+    assert options["stdout"] == sys.stderr.fileno()  # a script reads the output of the user's command, as of `list`
 
 
 @pytest.mark.parametrize(

@@ -415,6 +415,21 @@ def test_an_unknown_tier_or_backend_is_refused(cells):
         ),
         ('extras = ["test"]', 'extras = ["tests"]', "the project has no extra `tests`: it has examples, lint, test."),
         ('extras = ["test"]', 'groups = ["dev"]', "the project has no dependency group `dev`: it has none."),
+        ('"examples", "docs"', '"../docs"', "project: key `suite`: expected what is below the folder of matrix.toml"),
+        (
+            'built_from = ["equinox"',
+            'built_from = [".."',
+            "project: key `built_from`: expected what is below the folder",
+        ),
+        ('"docker/wheel-', '"../wheel-', "project: key `build_constraints`: expected what is below the folder"),
+        ('extras = ["test"]', 'tests = ["/x"]', "project: key `tests`: expected what is below the folder"),
+        (
+            'extras = ["test"]',
+            'tests = ["a/../../x::test_y"]',
+            "project: key `tests`: expected what is below the folder",
+        ),
+        ('extras = ["test"]', 'page_parts = ["(a"]', "key `page_parts`: expected regular expressions, and got `(a`"),
+        (LIST, "row = []\n" + PROJECT, "key `row`: expected at least one row."),
         ('extras = ["test"]', 'requires = ["a b"]', "matrix.toml, project: expected requirements such as numpy<2"),
         ('[">=0.4,<0.5", ">=0.6"]', '["0.4"]', "install.cpu.index: key `jax`: expected bounds such as >=0.4.9,<0.4.16"),
         ('"3.9-3.12"', '"3.9"', "release.0.4.31: key `pythons`: expected two versions such as 3.9-3.12"),
@@ -489,6 +504,21 @@ def test_a_missing_file_of_requirements_is_refused(load):
         load('requirements = "bridge.txt"', 'requirements = "other.txt"')
     with pytest.raises(rows.MatrixError, match="no.txt can't be read"):
         load('extras = ["test"]', 'requirements = ["no.txt"]')
+
+
+def test_a_line_that_is_no_requirement_is_named_with_its_file(load, tmp_path):
+    (tmp_path / "dev.txt").write_text("numpy  # a comment\n.[test]\n")
+    with pytest.raises(rows.MatrixError, match=r"/dev.txt: expected requirements such as numpy<2, and got `.\[test\]`"):
+        load('extras = ["test"]', 'requirements = ["dev.txt"]')
+
+
+def test_a_file_that_is_not_utf_8_is_refused(load, tmp_path):
+    (tmp_path / "dev.txt").write_bytes("numpy".encode("utf-16"))
+    with pytest.raises(rows.MatrixError, match="dev.txt can't be read: .*utf-8"):
+        load('extras = ["test"]', 'requirements = ["dev.txt"]')
+    (tmp_path / "matrix.toml").write_bytes(b"# \xff")
+    with pytest.raises(rows.MatrixError, match=r"matrix.toml isn't TOML: .*utf-8"):
+        rows.load(tmp_path / "matrix.toml")
 
 
 # The list itself
