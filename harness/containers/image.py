@@ -23,7 +23,9 @@ INSIDE = Environment(Path("/results"), suite=Path("/suite"), plugins=Path("/plug
 
 
 def tag(cell: Cell) -> str:
-    return "{}-cell:{}".format(project().package, cell.name)
+    """The name of the image. Docker refuses capitals in it, and the package may have some."""
+    name = re.sub(r"[^a-z0-9]+", "-", project().package.lower() + "-cell").strip("-")
+    return "{}:{}".format(name, cell.name)
 
 
 def dockerfile(cell: Cell, source: Path = ROOT) -> Path:

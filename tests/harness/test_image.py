@@ -56,6 +56,13 @@ def variables_set(text, args):
     return found
 
 
+@pytest.mark.parametrize("package", ["equinox", "My_Package", "_private_", "google.brain"])
+def test_docker_takes_the_name_of_an_image(monkeypatch, package):
+    """The name of a package may have capitals and underscores. Docker refuses those."""
+    monkeypatch.setattr(image, "project", lambda: rows.Project(package=package))
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*-cell:" + re.escape(CELLS[0].name), image.tag(CELLS[0]))
+
+
 @backends
 def test_defaults_are_the_newest_cell(backend):
     """`docker build -f docker/cpu.Dockerfile .` without arguments builds the newest cell."""
