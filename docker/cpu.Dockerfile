@@ -16,6 +16,7 @@ ARG REVISION=
 ARG HARNESS=.
 ARG BUILT_FROM="equinox pyproject.toml README.md LICENSE"
 ARG BUILD_CONSTRAINTS=docker/wheel-constraints.txt
+ARG SETUPTOOLS_SCM_PRETEND_VERSION=
 ARG SUITE="tests examples docs benchmarks/in_cells pyproject.toml README.md"
 
 FROM ${BASE} AS base
@@ -31,10 +32,11 @@ ARG HARNESS
 COPY ${HARNESS}/docker/build-constraints.txt /locks/
 
 # The wheel. If its builders are pinned, the same source gives the same wheel, byte for byte. If not, pip fetches what the
-# project asks for.
+# project asks for. There is no git here. A backend that reads the version from git takes it from the last argument.
 FROM python AS wheel
 ARG BUILT_FROM
 ARG BUILD_CONSTRAINTS
+ARG SETUPTOOLS_SCM_PRETEND_VERSION
 RUN --mount=type=cache,target=/var/cache/pip --mount=type=bind,target=/mnt \
     --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem \
     export PIP_CACHE_DIR=/var/cache/pip PIP_CERT="$(ls /run/secrets/ca.pem 2>/dev/null)" \

@@ -1,6 +1,7 @@
 """The image of a cell: its Dockerfile, its build arguments, and the paths inside it."""
 
 import datetime
+import functools
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from harness.containers.bases import base_images, pinned
 from harness.rows import Cell, project
 from harness.run import environment, set_up
 from harness.run.environment import Environment
-from harness.source import fingerprint
+from harness.source import fingerprint, wheel
 from harness.system.paths import ROOT
 
 # The packages that come from JAX's own index, if the cell has one.
@@ -70,12 +71,20 @@ def build_args(
         "HARNESS": os.path.relpath(fingerprint.home_of(source), source),
         "BUILT_FROM": existing(tested.built_from, source),
         "BUILD_CONSTRAINTS": tested.build_constraints,
+        "SETUPTOOLS_SCM_PRETEND_VERSION": "",
+        **version_of_tag(),
         "SUITE": existing(tested.suite, source),
     }
     if cell.backend == "cuda":
         args["PLATFORMS"] = environment.variables(cell, INSIDE)["JAX_PLATFORMS"]
         args["TOOLKIT"] = toolkit
     return args
+
+
+@functools.cache
+def version_of_tag() -> dict[str, str]:
+    """The same as `wheel.version_of_tag`. git is asked once, and not for each cell."""
+    return wheel.version_of_tag()
 
 
 def existing(parts: Iterable[str], source: Path) -> str:

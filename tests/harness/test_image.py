@@ -66,7 +66,12 @@ def test_docker_takes_the_name_of_an_image(monkeypatch, package):
 @backends
 def test_defaults_are_the_newest_cell(backend):
     """`docker build -f docker/cpu.Dockerfile .` without arguments builds the newest cell."""
-    expected = dict(image.build_args(newest(backend), today=TODAY), LOCK="", BASE=bases.base_images(newest(backend))[0])
+    expected = dict(
+        image.build_args(newest(backend), today=TODAY),
+        LOCK="",
+        BASE=bases.base_images(newest(backend))[0],
+        SETUPTOOLS_SCM_PRETEND_VERSION="",
+    )
     assert defaults(DOCKERFILES[backend]) == expected
 
 
@@ -188,6 +193,17 @@ def test_cuda_and_python_come_from_different_images():
     args = image.build_args(old)
     assert args["BASE"].startswith("python:3.9-slim-bookworm") and args["TOOLKIT"].startswith("nvidia/cuda:11.1.1")
     assert image.build_args(newest("cuda"))["TOOLKIT"] == "scratch"
+
+
+@backends
+def test_the_wheel_has_the_version_of_the_last_tag(backend, monkeypatch):
+    """The source in the image has no git. Some build backends fail without the version from it."""
+    monkeypatch.setattr(image, "version_of_tag", lambda: {"SETUPTOOLS_SCM_PRETEND_VERSION": "1.2"})
+    assert image.build_args(newest(backend))["SETUPTOOLS_SCM_PRETEND_VERSION"] == "1.2"
+    stage = "\n".join(instructions(DOCKERFILES[backend])).split("\nFROM python AS wheel\n")[1].split("\nRUN ")[0]
+    assert "ARG SETUPTOOLS_SCM_PRETEND_VERSION" in stage.splitlines()
+    monkeypatch.setattr(image, "version_of_tag", dict)  # in a source distribution
+    assert image.build_args(newest(backend))["SETUPTOOLS_SCM_PRETEND_VERSION"] == ""
 
 
 def test_revision(tmp_path, monkeypatch):
