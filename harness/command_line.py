@@ -151,6 +151,8 @@ def github_arguments(parser: argparse.ArgumentParser) -> None:
     add("summary", help="print the table as Markdown for $GITHUB_STEP_SUMMARY, and write no file")
     comment = add("comment", help="write the table as the comment on the pull request that started the job")
     comment.add_argument("table", metavar="FILE", type=Path, help="the table as Markdown")
+    backend = "the backend of the cells that ran; each has its own comment; default: %(default)s"
+    comment.add_argument("--backend", default="cpu", help=backend)
     for job in (cells, comment):
         about = "what is tested, if a repository has several; each has its own artifacts and its own comment"
         job.add_argument("--about", metavar="PROJECT", default=".", help=about)
@@ -321,7 +323,7 @@ def github(options: argparse.Namespace) -> None:
         from harness.report import pull_request
 
         text = options.table.read_text(encoding="utf-8")
-        print(pull_request.comment(text, options.about, pull_request.PullRequest.of_this_job()))
+        print(pull_request.comment(text, options.about, options.backend, pull_request.PullRequest.of_this_job()))
 
 
 def chosen(options: argparse.Namespace, tier: str | None = None) -> "list[Cell]":

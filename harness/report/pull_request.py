@@ -1,4 +1,4 @@
-"""Write the table as a comment on a pull request. There is one comment, and each run updates it.
+"""Write the table as a comment on a pull request. Each project and backend has one comment, and each run updates it.
 
 The comment begins with a marker that GitHub doesn't show. A later run finds the comment by this marker.
 """
@@ -9,7 +9,7 @@ import os
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,16 +92,17 @@ class PullRequest:
             raise CannotGoOn("GitHub can't be reached: {}. Run the job again.".format(error)) from error
 
 
-def comment(table: str, about: str, pull_request: PullRequest) -> str:
-    """Write the table, which is Markdown, as the comment about a project. Returns what was done, for the job's log.
+def comment(table: str, about: str, backend: str, pull_request: PullRequest) -> str:
+    """Write the table, which is Markdown, as the comment about a project on a backend. Returns what was done.
 
     Raises:
         CannotGoOn: GitHub can't be reached, or refuses.
     """
     if pull_request.from_a_fork:
         return FROM_A_FORK
-    marker = "<!-- jax-matrix: {} -->".format(about.replace("--", "- -"))
-    body = {"body": text(table, marker, about, pull_request.run_url)}
+    words = [about, *([backend] if backend != "cpu" else [])]
+    marker = "<!-- jax-matrix: {} -->".format(", ".join(words).replace("--", "- -"))
+    body = {"body": text(table, marker, [word for word in words if word != "."], pull_request.run_url)}
     for one in pull_request.comments():
         writer = one["user"] or {}  # null: the account was removed
         if writer.get("type") == BOT and (one["body"] or "").startswith(marker):
@@ -111,9 +112,12 @@ def comment(table: str, about: str, pull_request: PullRequest) -> str:
     return "The table is in a new comment: {}".format(answer["html_url"])
 
 
-def text(table: str, marker: str, about: str, run_url: str) -> str:
-    """The text of the comment. Names of users in it don't notify these users, since tests may print any text."""
-    title = "### The tests on each JAX" + ("" if about == "." else ": `{}`".format(about))
+def text(table: str, marker: str, words: Sequence[str], run_url: str) -> str:
+    """The text of the comment. Names of users in it don't notify these users, since tests may print any text.
+
+    The title has the words, such as the project if a repository has several.
+    """
+    title = ": ".join(filter(None, ("### The tests on each JAX", ", ".join("`{}`".format(word) for word in words))))
     end = "[The logs, and a page with all details]({}#artifacts)".format(run_url)
     table = re.sub(r"@(?=\w)", "@\u2060", table)
     if len(table) > LONGEST:

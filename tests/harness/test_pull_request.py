@@ -71,8 +71,8 @@ def job(github: GitHub, tmp_path: Path) -> dict[str, str]:
     }
 
 
-def write(job: dict[str, str], table: str, about: str = ".") -> str:
-    return pull_request.comment(table, about, pull_request.PullRequest.of_this_job(job))
+def write(job: dict[str, str], table: str, about: str = ".", backend: str = "cpu") -> str:
+    return pull_request.comment(table, about, backend, pull_request.PullRequest.of_this_job(job))
 
 
 def test_the_second_run_updates_the_comment_of_the_first(github: GitHub, job: dict[str, str]) -> None:
@@ -86,6 +86,14 @@ def test_each_project_of_a_repository_has_its_own_comment(github: GitHub, job: d
     for about in ("a", "b", "a"):
         write(job, "table of " + about, about)
     assert ["table of a" in one["body"] for one in github.comments] == [True, False]
+
+
+def test_each_backend_has_its_own_comment(github: GitHub, job: dict[str, str]) -> None:
+    """A workflow may run the cells of several backends. Without this, the last one would replace the other tables."""
+    for about, backend in ((".", "cpu"), (".", "cuda"), ("a", "cuda"), (".", "cpu")):
+        write(job, "table", about, backend)
+    titles = [one["body"].splitlines()[1].removeprefix("### The tests on each JAX") for one in github.comments]
+    assert titles == ["", ": `cuda`", ": `a`, `cuda`"]
 
 
 def test_a_comment_that_a_person_wrote_stays(github: GitHub, job: dict[str, str]) -> None:

@@ -217,6 +217,13 @@ def test_an_artifact_holds_the_result_of_one_cell() -> None:
     assert collect in [step.get("run") for step in steps(FOLDER / "_table.yml")]
 
 
+def test_what_tells_two_calls_of_the_workflow_apart_also_tells_their_comments_apart() -> None:
+    """Two calls in one run have artifacts of their own. Otherwise one would replace the comment of the other."""
+    scripts = {job: [step.get("run", "") for step in jobs(FOR_ALL)[job]["steps"]] for job in ("list", "comment")}
+    for option in ('--about "$PROJECT"', '--backend "$BACKEND"'):
+        assert all(any(option in script for script in found) for found in scripts.values())
+
+
 def test_pinned_tools_audit_the_workflows() -> None:
     commands = [step.get("run", "") for step in jobs(FOLDER / "tests.yml")["workflows"]["steps"]]
     assert any(command.startswith("zizmor ") for command in commands)
