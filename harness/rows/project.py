@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Literal, get_args
 
+from harness.system.paths import ROOT
+
 Backend = Literal["cpu", "cuda", "tpu"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
 # What configures pytest, and the tests that are above it. A suite has those of them that the project has.
@@ -88,11 +90,24 @@ class Project:
             object.__setattr__(self, "suite", (*tests, *CONFIGURATION))
 
     def pytest(self, part: Sequence[str] = ()) -> tuple[str, ...]:
-        """The arguments of pytest that choose the tests, or another part of the suite, and say how they run."""
+        """The arguments of pytest that choose the tests and say how they run. `part` are more arguments.
+
+        If `part` names tests, only those run. If it has only options, such as `-k`, they choose among all tests.
+        """
         installed = ("--pyargs",) * self.installed
         # unittest's own pattern, and pytest's. `absl_flags` is a plugin in docker/inside.
         collected = ("-o", "python_files=test*.py *_test.py", "-p", "absl_flags") * (self.runner == "unittest")
-        return (*collected, *self.arguments, *installed, *(part or self.tests))
+        tests = () if any(map(self._names_tests, part)) else self.tests
+        return (*collected, *self.arguments, *installed, *tests, *part)
+
+    def _names_tests(self, argument: str) -> bool:
+        """Whether an argument of pytest names tests. If not, it is an option, or the value of one."""
+        place = argument.partition("::")[0]
+        if self.installed:
+            packages = {one.partition(".")[0] for one in (self.package, *self.tests)}
+            return place.partition(".")[0] in packages
+        below = any(PurePath(place).is_relative_to(test.partition("::")[0]) for test in self.tests)
+        return not argument.startswith("-") and (below or bool(place) and (ROOT / place).exists())
 
     @property
     def record(self) -> str:

@@ -34,3 +34,20 @@ def test_the_programs_are_part_of_the_suite_and_measure_all_figures():
 def test_no_cell_reads_what_is_left_out():
     """Each left out part is a part of the suite. Otherwise it needs no mention."""
     assert all(part.startswith(tuple(folder + "/" for folder in PROJECT.suite)) for part in PROJECT.left_out)
+
+
+@pytest.mark.parametrize("part", [["-k", "sizes"], ["-rs"], ["--ignore=tests/a"], ["-k", "not tests"]])
+def test_options_choose_among_the_tests_of_the_project(part):
+    """Without their names, pytest would look into its own folder, where no installed test is."""
+    sample = rows.Project(package="tiny", tests=("tests/test_a.py", "tests/test_b.py"))
+    assert sample.pytest(part) == ("tests/test_a.py", "tests/test_b.py", *part)
+    installed = rows.Project(package="tiny", tests=("tiny.a_test",), installed=True)
+    assert installed.pytest(part) == ("--pyargs", "tiny.a_test", *part)
+
+
+def test_named_tests_run_instead_of_those_of_the_project():
+    sample = rows.Project(package="tiny", tests=("tests",))
+    for part in (["tests/test_c.py::test_x[a b]", "-x"], ["-x", "tests"], ["docs"]):
+        assert sample.pytest(part) == tuple(part)
+    installed = rows.Project(package="tiny", tests=("tiny.a_test",), installed=True)
+    assert installed.pytest(["-x", "tiny.b_test::Test"]) == ("--pyargs", "-x", "tiny.b_test::Test")
