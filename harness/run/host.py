@@ -122,15 +122,23 @@ def run_part(cells: Sequence[Cell], arguments: Sequence[str]) -> int:
     No result is written. Returns the exit status of tox.
     """
     names = ",".join(cell.name for cell in cells)
-    env = {**os.environ, PROJECT: str(ROOT)}
+    env = {**without_tox_settings(os.environ), PROJECT: str(ROOT)}
     return signals.call([*TOX, "-e", names, "--", *arguments], cwd=ROOT, env=env)
 
 
 def tox_variables(env: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The environment variables for tox. The caller's `TOX...` variables are left out: they change what tox does."""
-    kept = {name: value for name, value in env.items() if not name.startswith("TOX")}
+    """The environment variables for tox."""
     own = {PROJECT: str(ROOT), "EQX_RESULTS": str(folder), "EQX_PARENT": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
-    return {**kept, **own}
+    return {**without_tox_settings(env), **own}
+
+
+def without_tox_settings(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables without the user's settings of tox, and without the user's file of them.
+
+    They change what tox does.
+    """
+    kept = {name: value for name, value in env.items() if not name.startswith("TOX")}
+    return {**kept, "TOX_USER_CONFIG_FILE": os.devnull}
 
 
 def without_result(cell: Cell, status: int, log: Path) -> Result:

@@ -225,7 +225,16 @@ def test_the_callers_tox_variables_are_removed(run, tmp_path):
         "print(sorted(name for name in os.environ if name.startswith('TOX')), os.environ['MINE'])",
         env={**os.environ, "TOXENV": "x", "TOX_OVERRIDE": "y", "MINE": "kept"},
     )
-    assert (tmp_path / "results" / (CELL.name + ".log")).read_text() == "[] kept\n"
+    assert (tmp_path / "results" / (CELL.name + ".log")).read_text() == "['TOX_USER_CONFIG_FILE'] kept\n"
+
+
+def test_the_callers_tox_settings_do_not_change_a_part_of_the_suite(monkeypatch, capfd):
+    """With TOX_SKIP_ENV, tox would skip the cell. A program that prints its variables replaces tox."""
+    monkeypatch.setenv("TOX_SKIP_ENV", ".*")
+    program = "import os; print({name: value for name, value in os.environ.items() if name.startswith('TOX')})"
+    monkeypatch.setattr(host, "TOX", (sys.executable, "-c", program))
+    assert host.run_part([CELL], ["-x"]) == 0
+    assert capfd.readouterr().out == "{'TOX_USER_CONFIG_FILE': '/dev/null'}\n"
 
 
 # Before the run
