@@ -121,7 +121,8 @@ def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
     if not names:
         message = "Name the cells: tox -e CELL,CELL. `tox -l` lists them. `{}`: those of a pull request."
         stop(2, message.format(typed("run")))
-    side_by_side = min(getattr(options, "parallel", None) or 1, len(names))
+    limit = getattr(options, "parallel", 1)  # 0: one after another; None: all at the same time
+    side_by_side = len(names) if limit is None else min(limit or 1, len(names))
     os.environ.setdefault("EQX_JOBS", str(side_by_side))  # each cell divides the cores by this number
     SESSION.part = bool(state.conf.pos_args(None))
     if os.environ.get("EQX_PARENT"):

@@ -427,8 +427,9 @@ def test_notest_makes_no_result(checkout):
     assert checkout.tox("-e", FIRST)[0] == 0 and checkout.result()["outcome"] == "passed"
 
 
-def test_cells_can_run_in_parallel(checkout):
-    status, said = checkout.tox("-p", "2", "-e", "{},{}".format(FIRST, SECOND))
+@pytest.mark.parametrize("limit", ["2", "all"])
+def test_cells_can_run_in_parallel(checkout, limit):
+    status, said = checkout.tox("-p", limit, "-e", "{},{}".format(FIRST, SECOND))
     assert status == 0, said
     for cell in (FIRST, SECOND):
         assert checkout.result(cell)["outcome"] == "passed"
