@@ -72,7 +72,8 @@ def interpreter(python: str) -> str:
 
 def test_ids(given: Sequence[str], root: Path) -> list[str]:
     """Split and check the ids of tests. make passes several ids as one word."""
-    between = r"\s+(?=(?:{})/)".format("|".join(rows.project().tests))
+    starts = "|".join(re.escape(one.partition("::")[0]) for one in rows.project().tests)
+    between = r"\s+(?=(?:{})(?:/|\.|::|(?<=\.py)(?:\s|$)))".format(starts)
     ids = [test for words in given for test in re.split(between, words.strip()) if test]
     if not ids:
         example = typed("bisect", "tests/test_x.py::test_y", "--good", "0.6.2", "--bad", "0.8.3")
@@ -97,6 +98,7 @@ def nearest(path: str, root: Path) -> list[str]:
     """The test files that the user may have meant: the same name in another folder, or else a similar path."""
     folders = [root / test.partition("::")[0] for test in rows.project().tests]  # not `root`, which has environments
     found = {file for folder in folders for pattern in ("test*.py", "*_test.py") for file in folder.rglob(pattern)}
+    found |= set(filter(Path.is_file, folders))  # `tests` may name files
     files = sorted(filter(is_tested, (file.relative_to(root).as_posix() for file in found)))
     namesakes = [file for file in files if Path(file).name == Path(path).name]
     return namesakes or difflib.get_close_matches(path, files, n=2)

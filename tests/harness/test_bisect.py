@@ -177,6 +177,33 @@ def test_ids_may_come_as_one_word(tmp_path):
         bisection.test_ids([""], tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("tests", "ids"),
+    [
+        (("tests/c++",), ["tests/c++/test_x.py::test_y", "tests/c++/test_x.py"]),  # not a regular expression
+        (
+            ("tests/test_x.py", "tests/test_z.py::A"),
+            ["tests/test_x.py", "tests/test_z.py::B", "tests/test_x.py::test_y"],
+        ),
+        (("tests",), ["tests/test_x.py::test_y[a tests b]", "tests/test_z.py"]),
+    ],
+)
+def test_ids_are_split_whatever_the_tests_of_the_project_are(tmp_path, monkeypatch, tests, ids):
+    monkeypatch.setattr(rows, "project", lambda: rows.Project(package="tiny", tests=tests))
+    for test in ids:
+        path = tmp_path / test.partition("::")[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert bisection.test_ids([" ".join(ids)], tmp_path) == ids
+
+
+def test_the_nearest_file_may_be_one_that_the_project_names(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows, "project", lambda: rows.Project(package="tiny", tests=("tests/test_x.py",)))
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_x.py").touch()
+    assert bisection.nearest("test_x.py", tmp_path) == ["tests/test_x.py"]
+
+
 def test_the_nearest_file_is_a_file_of_the_suite(tmp_path):
     """A test that moved to another folder is found by its name. A test of the harness is never suggested."""
     for name in ("transforms/test_jit.py", "transforms/test_vmap.py", "trees/test_at.py", "harness/test_at_it.py"):
