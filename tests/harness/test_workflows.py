@@ -181,8 +181,28 @@ def test_results_are_uploaded_even_after_a_failure(file: Any) -> None:
             last = job["steps"][-1]
             assert last["uses"].startswith("actions/upload-artifact@")
             assert last["if"] == "${{ always() }}"
-            path = last["with"]["path"].replace("project/${{ inputs.project }}/", "")
+            path = last["with"]["path"].replace("${{ steps.folder.outputs.path }}/", "")
             assert path in ("results/", "results/${{ matrix.cell.name }}.*")
+
+
+@each_file
+def test_no_path_for_github_holds_the_folder_as_the_user_writes_it(file: Any) -> None:
+    """It is `.` by default. upload-artifact and `hashFiles` refuse `project/./results`: upload-artifact#176."""
+    for step in steps(file):
+        assert "inputs.project" not in str(step.get("with", ""))
+
+
+@pytest.mark.parametrize("name", ["jax-matrix.yml", "_table.yml"])
+@pytest.mark.parametrize(
+    ("given", "path"), [(".", "project"), ("", "project"), ("./a/b/", "project/a/b"), ("a b", "project/a b")]
+)
+def test_the_path_of_the_folder_has_no_dots(tmp_path: Any, name: str, given: str, path: str) -> None:
+    (script,) = (step["run"] for step in steps(FOLDER / name) if step.get("id") == "folder")
+    (tmp_path / path).mkdir(parents=True)
+    env = {**os.environ, "PROJECT": given, "GITHUB_OUTPUT": str(tmp_path / "output")}
+    done = run("bash", "-e", "-c", script, cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "output").read_text() == "path={}\n".format(path)
 
 
 def test_cells_run_even_if_a_change_brings_results_of_its_own() -> None:
@@ -210,7 +230,7 @@ def test_generated_files_are_refused_before_anything_else_runs(file: Any) -> Non
 def test_an_artifact_holds_the_result_of_one_cell() -> None:
     upload = jobs(FOR_ALL)["cell"]["steps"][-1]["with"]
     assert upload["name"] == "${{ needs.list.outputs.call }}results-${{ matrix.cell.name }}"
-    assert upload["path"] == "project/${{ inputs.project }}/results/${{ matrix.cell.name }}.*"
+    assert upload["path"] == "${{ steps.folder.outputs.path }}/results/${{ matrix.cell.name }}.*"
     (download,) = (step["with"] for step in steps(FOLDER / "_table.yml") if "download-artifact" in step.get("uses", ""))
     assert "merge-multiple" not in download
     collect = 'jax-matrix github collect "$GITHUB_WORKSPACE/{}"'.format(download["path"])
