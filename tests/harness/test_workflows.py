@@ -3,6 +3,7 @@
 `self-hosted` runners are machines of the project's own. jax-matrix.yml is for other repositories too.
 """
 
+import fnmatch
 import json
 import os
 import re
@@ -242,6 +243,15 @@ def test_what_tells_two_calls_of_the_workflow_apart_also_tells_their_comments_ap
     scripts = {job: [step.get("run", "") for step in jobs(FOR_ALL)[job]["steps"]] for job in ("list", "comment")}
     for option in ('--about "$PROJECT"', '--backend "$BACKEND"'):
         assert all(any(option in script for script in found) for found in scripts.values())
+
+
+def test_there_are_always_two_artifacts_to_download() -> None:
+    """download-artifact gives a single one no folder, so its name, which says whose result it is, would be lost."""
+    found = [step for step in steps(FOLDER / "_table.yml") if "-artifact@" in step.get("uses", "")]
+    first, download, _ = (step["with"] for step in found)
+    assert [re.split("[/@]", step["uses"])[1] for step in found][:2] == ["upload-artifact", "download-artifact"]
+    assert fnmatch.fnmatchcase(first["name"], download["pattern"])
+    assert first["path"].endswith("/matrix.toml")  # which is always there, and is no result
 
 
 def test_pinned_tools_audit_the_workflows() -> None:
