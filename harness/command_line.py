@@ -399,8 +399,8 @@ def fits(backend: str) -> bool:
     except DockerError:
         return False
     if why:
-        message = "Using {} of {}, because: {}. `make` with WHERE=host runs the cells of the matrix."
-        print(message.format(jax, sys.executable, why))
+        message = "Using {} of {}, because: {}. `{}` runs the cells of the matrix."
+        print(message.format(jax, sys.executable, why, typed("run")))
     return bool(why)
 
 

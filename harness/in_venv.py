@@ -67,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             remove(HOME)
             return 0
         provide(options.environment, HOME)
+        start(options.environment, options.command)
     except Refused as error:
         print(error, file=sys.stderr)
         return 2
@@ -77,12 +78,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # for example a full disk, or a read-only checkout
         print("It can't go on: {}. Correct that, and run the same command again.".format(error), file=sys.stderr)
         return 3
-    scripts = HOME / options.environment / "bin"
+    return 0
+
+
+def start(name: str, command: Sequence[str]) -> None:
+    """Replace this process with the command, with the programs of the environment first on the PATH."""
     env = isolated(os.environ)
-    env["PATH"] = os.pathsep.join([str(scripts), env.get("PATH", os.defpath)])
-    program = shutil.which(options.command[0], path=env["PATH"]) or options.command[0]
+    env["PATH"] = os.pathsep.join([str(HOME / name / "bin"), env.get("PATH", os.defpath)])
+    program = shutil.which(command[0], path=env["PATH"]) or command[0]
     sys.stdout.flush()
-    os.execve(program, [program, *options.command[1:]], env)
+    os.execve(program, [program, *command[1:]], env)
 
 
 def provide(name: str, root: Path, call: Callable[..., int] = signals.call, env: Mapping[str, str] = os.environ) -> int:

@@ -90,7 +90,7 @@ def typed_init(root: Path, *options: str) -> str:
 
 def find_package(root: Path, name: str, package: str) -> Path:
     """The folder or the file of the package to test."""
-    known = {path.stem if path.suffix == ".py" else path.name: path for path in packages(root)}
+    known = {path.stem if path.suffix == ".py" else path.name: path for path in packages(root, package or name)}
     listed = ", ".join(sorted(known)) or "none"
     if package:
         if package not in known:
@@ -105,10 +105,15 @@ def find_package(root: Path, name: str, package: str) -> Path:
     raise WrongUsage(message.format(root, listed, typed_init(root, "--package", "NAME")))
 
 
-def packages(root: Path) -> Iterator[Path]:
-    """The packages and modules at the top, and then those in the folder `src`."""
+def packages(root: Path, wanted: str) -> Iterator[Path]:
+    """The packages and modules at the top, and then those in the folder `src`.
+
+    Those whose names are usual for other things, such as `tools`, are left out, except for the one that is wanted.
+    """
     for path in [*sorted(root.glob("*")), *sorted(root.glob("src/*"))]:
-        if path.name in OTHER_FOLDERS or path.name in ("setup.py", "conftest.py", "noxfile.py") or is_test(path):
+        if path.name in OTHER_FOLDERS and canonical(path.name) != canonical(wanted):
+            continue
+        if path.name in ("setup.py", "conftest.py", "noxfile.py") or is_test(path):
             continue
         if path.suffix == ".py" or (path / "__init__.py").is_file():
             yield path

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
+from packaging.version import InvalidVersion, Version
 
 from harness.rows import project
 from harness.source import fingerprint, hashing, pages
@@ -69,14 +70,23 @@ def build(uv: str, interpreter: str, root: Path, folder: Path, run: Run) -> None
 def version_of_tag(root: Path = ROOT, run: Run = subprocess.run) -> dict[str, str]:
     """The variable that gives setuptools-scm and hatch-vcs the version. They read it from git, and a snapshot has none.
 
-    A source distribution has its version in a file. Other backends don't read the variable.
+    The project may be in a folder of the repository. A source distribution has its version in a file. Other backends
+    don't read the variable.
     """
-    if not (root / ".git").exists():
+    if (root / "PKG-INFO").is_file() or not any((folder / ".git").exists() for folder in (root, *root.parents)):
         return {}
     command = ["git", "-C", str(root), "describe", "--tags", "--abbrev=0"]
     try:
-        found = run(command, capture_output=True, text=True, check=False).stdout
+        tag = run(command, capture_output=True, text=True, check=False).stdout.strip()
     except OSError:  # there is no git
-        found = ""
-    number = re.search(r"\d+(\.\d+)*((a|b|rc)\d+)?$", found.strip())
-    return {"SETUPTOOLS_SCM_PRETEND_VERSION": number[0] if number else "0"}
+        tag = ""
+    ends = (tag[found.start() :] for found in re.finditer(r"(?<!\d)\d", tag))
+    return {"SETUPTOOLS_SCM_PRETEND_VERSION": next(filter(is_version, ends), "0")}
+
+
+def is_version(text: str) -> bool:
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True

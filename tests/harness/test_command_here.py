@@ -12,6 +12,7 @@ from programs import python
 from harness import command_line
 from harness.run import device_check, installed_jax, which_jax
 from harness.system.paths import ROOT
+from harness.system.program import typed
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +63,9 @@ def test_an_engine_that_answers_comes_first(installed, tmp_path, monkeypatch, ca
     assert command_line.main(["here", "cuda", "--fits"]) == 1
     docker.answer("version", status=1, err="A warning\npermission denied, says the Docker daemon.\n")
     assert command_line.main(["here", "cuda", "--fits"]) == 0
-    assert "because: `docker version` failed: permission denied, says the Docker daemon." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "because: `docker version` failed: permission denied, says the Docker daemon." in said
+    assert "`{}` runs the cells of the matrix.".format(typed("run")) in said
 
 
 @pytest.mark.parametrize("variable", ["DOCKER_HOST", "DOCKER_CONTEXT"])

@@ -219,3 +219,9 @@ def test_an_error_of_the_system_is_reported_without_a_traceback(root):
     done = python("-c", COMMAND, root, NAME, "true")
     assert "Traceback" not in done.stderr
     assert (done.returncode, "can't go on" in done.stderr) == (3, True)
+
+
+def test_a_command_that_is_not_there_is_reported_without_a_traceback(root):
+    done = python("-c", COMMAND, root, NAME, "no-such-command")
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)
+    assert "can't go on: [Errno 2] No such file or directory: 'no-such-command'" in done.stderr

@@ -226,6 +226,14 @@ def test_a_folder_without_a_project_is_an_error(init, tmp_path):
         matrix_text.init(tmp_path / "none")
 
 
+def test_a_package_may_have_a_name_that_is_usual_for_other_folders(init):
+    files = {"pyproject.toml": PYPROJECT, "one/__init__.py": "", "tools/__init__.py": "", "tests/test_it.py": TEST}
+    assert init(files)[1].package == "one"
+    assert init(files, package="tools", force=True)[1].package == "tools"
+    named = {"pyproject.toml": PYPROJECT.replace("Some-Thing", "Tools")}
+    assert init(named, force=True)[1].package == "tools"
+
+
 def test_several_packages_need_a_choice(init):
     files = {"pyproject.toml": PYPROJECT, "one/__init__.py": "", "two/__init__.py": "", "tests/test_it.py": TEST}
     with pytest.raises(WrongUsage, match="It has: one, two. Name one: .*--package NAME"):

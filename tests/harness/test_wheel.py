@@ -129,10 +129,28 @@ def test_the_last_tag_is_the_version_of_a_checkout(tmp_path):
     assert wheel.version_of_tag(tmp_path) == {}
     git("init")
     assert wheel.version_of_tag(tmp_path) == wheel.version_of_tag(tmp_path, no_git) == {name: "0"}
-    for tag, number in (("v1.2.3", "1.2.3"), ("tiny-2.0rc1", "2.0rc1"), ("nightly", "0")):
+    tags = {
+        "v1.2.3": "1.2.3",
+        "tiny-2.0rc1": "2.0rc1",
+        "nightly": "0",
+        "v1.0.post2": "1.0.post2",
+        "py3-tiny-2.1": "2.1",
+    }
+    for tag, number in tags.items():
         git("commit", "--allow-empty", "-m", tag)
         git("tag", "-m", tag, tag)
         assert wheel.version_of_tag(tmp_path) == {name: number}
+
+
+def test_a_folder_of_a_repository_has_the_version_of_its_tag(tmp_path):
+    git, folder = git_in(tmp_path), tmp_path / "python" / "tiny"
+    folder.mkdir(parents=True)
+    git("init")
+    git("commit", "--allow-empty", "-m", "first")
+    git("tag", "-m", "first", "v1.0")
+    assert wheel.version_of_tag(folder) == {"SETUPTOOLS_SCM_PRETEND_VERSION": "1.0"}
+    (folder / "PKG-INFO").touch()  # a source distribution that was unpacked in another repository
+    assert wheel.version_of_tag(folder) == {}
 
 
 KILLED_WHILE_BUILDING = """
