@@ -48,7 +48,7 @@ class Lock:
 
 def read(path: Path) -> Lock:
     """Read the lock in a file."""
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8", errors="replace")
     inputs = re.search(r"^# inputs: (\S+)$", text, re.MULTILINE)
     pins = re.findall(r"^([\w.-]+)==([^\s;]+).*((?:\n    --hash=\S+.*)*)", text, re.MULTILINE)
     return Lock(
