@@ -119,11 +119,12 @@ def run(
 def run_part(cells: Sequence[Cell], arguments: Sequence[str]) -> int:
     """Run the part of the suite that pytest's arguments choose, in the terminal of the user, on one cell after another.
 
-    No result is written. Returns the exit status of tox.
+    No result is written. Returns the exit status of tox. After Ctrl-C, tox has the time to end pytest.
     """
     names = ",".join(cell.name for cell in cells)
     env = {**without_tox_settings(os.environ), PROJECT: str(ROOT)}
-    return signals.call([*TOX, "-e", names, "--", *arguments], cwd=ROOT, env=env)
+    patience_s = processes.STOP[0][1]
+    return signals.call([*TOX, "-e", names, "--", *arguments], patience_s, cwd=ROOT, env=env)
 
 
 def tox_variables(env: Mapping[str, str], folder: Path) -> dict[str, str]:

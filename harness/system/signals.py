@@ -52,8 +52,10 @@ def as_ctrl_c() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
-def call(command: list[str], **options: Any) -> int:
+def call(command: list[str], patience_s: float = 0.0, **options: Any) -> int:
     """`subprocess.call` that always ends the program if a signal interrupts it.
+
+    With patience, the program is interrupted, and has so much time to end in order. A second signal ends it at once.
 
     `subprocess.call` leaves the program running if the signal comes while `Popen` still waits for it to start.
     """
@@ -64,8 +66,15 @@ def call(command: list[str], **options: Any) -> int:
         return process.wait()
     except BaseException:
         if process is not None:
-            process.kill()
-            process.wait()
+            try:
+                if patience_s:
+                    process.send_signal(signal.SIGINT)
+                    process.wait(patience_s)
+            except subprocess.TimeoutExpired:
+                pass
+            finally:
+                process.kill()
+                process.wait()
         raise
 
 

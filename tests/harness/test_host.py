@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from programs import is_running, wait_until
+from programs import is_running, python, wait_until
 
 from harness import results, rows
 from harness.results import Outcome, Result, resume
@@ -228,13 +228,21 @@ def test_the_callers_tox_variables_are_removed(run, tmp_path):
     assert (tmp_path / "results" / (CELL.name + ".log")).read_text() == "['TOX_USER_CONFIG_FILE'] kept\n"
 
 
-def test_the_callers_tox_settings_do_not_change_a_part_of_the_suite(monkeypatch, capfd):
-    """With TOX_SKIP_ENV, tox would skip the cell. A program that prints its variables replaces tox."""
-    monkeypatch.setenv("TOX_SKIP_ENV", ".*")
-    program = "import os; print({name: value for name, value in os.environ.items() if name.startswith('TOX')})"
-    monkeypatch.setattr(host, "TOX", (sys.executable, "-c", program))
-    assert host.run_part([CELL], ["-x"]) == 0
-    assert capfd.readouterr().out == "{'TOX_USER_CONFIG_FILE': '/dev/null'}\n"
+RUN_PART = """
+import sys
+from harness import rows
+from harness.run import host
+program = "import os, sys; print([*filter(lambda name: name.startswith('TOX'), os.environ)], sys.argv[1:])"
+host.TOX = (sys.executable, "-c", program)
+host.run_part(rows.load()[:1], ["-x"])
+"""
+
+
+def test_the_callers_tox_settings_do_not_change_a_part_of_the_suite():
+    """With TOX_SKIP_ENV, tox would skip the cell. Another program replaces tox, and prints what it gets."""
+    done = python("-c", RUN_PART, TOX_SKIP_ENV=".*")
+    name = rows.load()[0].name
+    assert done.stdout == "['TOX_USER_CONFIG_FILE'] ['-e', '{}', '--', '-x']\n".format(name), done.stderr
 
 
 # Before the run

@@ -69,6 +69,8 @@ if plan.get("wait"):
     try:
         time.sleep(600)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # tox sends it too
+        time.sleep(plan.get("end_s", 0))
         sys.exit(2)
 if plan.get("kill"):
     os.kill(os.getpid(), plan["kill"])
@@ -143,10 +145,10 @@ class Checkout:
         plan = {"status": status, "report": report, **more}
         (self.root / "tests" / "plan.json").write_text(json.dumps(plan))
 
-    def start(self, *arguments, **env):
+    def start(self, *arguments, program=None, **env):
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("TOX", "EQX_"))}
         return subprocess.Popen(
-            [sys.executable, "-m", "tox", *arguments],
+            [sys.executable, *([program] if program else ["-m", "tox"]), *arguments],
             cwd=str(self.root),
             env={**kept, "PATH": path_with_this_python(), "UV_OFFLINE": "1", **env},
             stdin=subprocess.DEVNULL,
@@ -459,6 +461,22 @@ def test_interrupted_writes_no_result(checkout, tmp_path):
     process.communicate(timeout=PATIENCE_S)
     assert process.returncode != 0
     assert checkout.result() == last
+
+
+@pytest.mark.parametrize("send, number", [(os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM)])
+def test_a_signal_ends_a_part_of_the_suite_in_order(checkout, tmp_path, send, number):
+    """`harness run CELL -- ARG`: pytest has ended when the command ends. tox gives it the time for that.
+
+    Ctrl-C reaches all processes, and `kill` only the first.
+    """
+    checkout.plan(wait=str(tmp_path / "runs"), end_s=2)
+    process = checkout.start("run", FIRST, "--", "-x", program=str(checkout.root / "harness"))
+    wait_until((tmp_path / "runs").exists, process)
+    send(process.pid, number)
+    said, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130 and "interrupted; no result is written" in said, said
+    assert not programs.is_running(int((tmp_path / "runs").read_text()))
+    assert checkout.result() is None
 
 
 def test_ctrl_c_may_be_heard_after_pytest_has_ended(monkeypatch):
