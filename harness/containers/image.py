@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.containers.bases import base_images, pinned
+from harness.containers.docker_errors import DockerError
 from harness.rows import Cell, project
 from harness.run import environment, set_up
 from harness.run.environment import Environment
@@ -43,6 +44,9 @@ def build_args(
         revision: The revision of the source, for a label.
         today: The day. A floating cell is installed again each day.
         source: A snapshot of the source, or the checkout.
+
+    Raises:
+        DockerError: The name of a file or folder has a space.
     """
     base, toolkit = map(pinned, base_images(cell))
     tested = project()
@@ -88,8 +92,17 @@ def version_of_tag() -> dict[str, str]:
 
 
 def existing(parts: Iterable[str], source: Path) -> str:
-    """Those of the files and folders that there are. The Dockerfile splits them at spaces."""
-    return " ".join(part for part in parts if (source / part).exists())
+    """Those of the files and folders that there are. The Dockerfile splits them at spaces.
+
+    Raises:
+        DockerError: The name of one has a space.
+    """
+    found = [part for part in parts if (source / part).exists()]
+    for part in found:
+        if len(part.split()) > 1:
+            message = "no image can hold `{}`, because its name has a space; rename it, or add `--where host`"
+            raise DockerError(message.format(part))
+    return " ".join(found)
 
 
 def revision(root: Path = ROOT) -> str:

@@ -195,6 +195,14 @@ def test_cuda_and_python_come_from_different_images():
     assert image.build_args(newest("cuda"))["TOOLKIT"] == "scratch"
 
 
+def test_a_folder_whose_name_has_a_space_is_refused(tmp_path):
+    """The Dockerfile would look for two folders. A file that isn't there is not copied, whatever its name."""
+    (tmp_path / "my tests").mkdir()
+    assert image.existing(["my docs"], tmp_path) == ""
+    with pytest.raises(DockerError, match="`my tests`, because its name has a space.*--where host"):
+        image.existing(["my tests"], tmp_path)
+
+
 @backends
 def test_the_wheel_has_the_version_of_the_last_tag(backend, monkeypatch):
     """The source in the image has no git. Some build backends fail without the version from it."""
