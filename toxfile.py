@@ -9,7 +9,7 @@ tox calls the hooks below in this order:
 5. `tox_env_teardown` writes a result if tox could not install the lock.
 
 Exit status of one cell: 0 passed, 1 failed, 2 there is no such cell, 3 it could not be set up, 75 another process is
-running it, 76 the source changed after the run began, 130 interrupted.
+running it, 76 the source changed after the run began. After Ctrl-C: 130, or tox's own 1.
 """
 
 import os
