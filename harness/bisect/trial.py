@@ -19,6 +19,7 @@ from harness.bisect.memory import Trial
 from harness.bisect.plan import Candidate
 from harness.bisect.search import Verdict
 from harness.locks.lock_file import other_dates
+from harness.results import run_files
 from harness.run.environment import Environment
 from harness.system import isolation
 from harness.system.paths import BRIDGE, BUILD_CONSTRAINTS, INSIDE
@@ -143,12 +144,22 @@ class Bench:
             if failed:
                 reason = "{} can't be imported".format(project.package)
                 return Trial(Verdict.BAD, reason, tuple(output.strip().splitlines()[-1:]))
-        return verdict_of(status, report.read_bytes() if report.exists() else None)
+        return verdict_of(status, read_report(report))
 
 
 def log_of(candidate: Candidate, logs: Path) -> Path:
     """The log of a release: the output of all commands."""
     return logs / (candidate.environment + ".log")
+
+
+def read_report(path: Path) -> bytes | None:
+    """The JUnit report of a run. `None`: there is none. Empty: it can't be used, for example because it is a link."""
+    try:
+        return run_files.read(path, "junit.xml")
+    except FileNotFoundError:
+        return None
+    except run_files.Unusable:
+        return b""
 
 
 def verdict_of(status: int, report: bytes | None) -> Trial:

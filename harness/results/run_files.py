@@ -91,12 +91,12 @@ def keep_junit(path: Path, kept: Path) -> None:
         kept.unlink(missing_ok=True)
 
 
-def read(path: Path) -> bytes:
-    """The content of a file that a run wrote.
+def read(path: Path, kind: str = "") -> bytes:
+    """The content of a file that a run wrote. `kind` is its name in `MAX_BYTES`, if it has another name here.
 
     Raises:
         FileNotFoundError: The run wrote no such file.
-        Unusable: The file is a link or a device, or too large.
+        Unusable: The file is a link, a folder or a device, or too large.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # don't wait for the writer of a FIFO
@@ -104,10 +104,11 @@ def read(path: Path) -> bytes:
         raise
     except OSError as error:
         raise Unusable("{} can't be opened as a file: {}".format(path.name, error.strerror)) from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):  # `open` would refuse a folder with another error
+        os.close(handle)
+        raise Unusable("{} is not a regular file".format(path.name))
     with open(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise Unusable("{} is not a regular file".format(path.name))
-        return _read_limited(file, path.name)
+        return _read_limited(file, kind or path.name)
 
 
 def unpack(archive: IO[bytes], folder: Path) -> None:

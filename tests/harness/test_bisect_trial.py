@@ -1,6 +1,7 @@
 """Try one release: its environment, and the verdict. Fake commands replace uv and pytest."""
 
 import datetime
+import os
 import subprocess
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from harness import rows
 from harness.bisect.plan import Candidate
 from harness.bisect.search import Verdict
-from harness.bisect.trial import Bench, NotSetUp, environment_variables, verdict_of
+from harness.bisect.trial import Bench, NotSetUp, environment_variables, read_report, verdict_of
 from harness.system.paths import INSIDE
 
 GOOD, BAD, SKIPPED = Verdict.GOOD, Verdict.BAD, Verdict.SKIPPED
@@ -45,6 +46,18 @@ def test_verdicts(status, cases, verdict, reason):
     trial = verdict_of(status, report)
     assert trial.verdict is verdict
     assert reason in trial.reason
+
+
+@pytest.mark.parametrize("make", ["link", "fifo", "folder"])
+def test_a_report_that_is_no_file_of_the_run_is_not_read(tmp_path, make):
+    """A package may write to the place of the report. Nothing waits for a FIFO."""
+    path, other = tmp_path / "3.11-0.6.2.xml", tmp_path / "other.xml"
+    assert read_report(path) is None
+    other.write_text(REPORT.format(CASE.format("")))
+    assert verdict_of(0, read_report(other)).verdict is GOOD
+    {"link": lambda: path.symlink_to(other), "fifo": lambda: os.mkfifo(path), "folder": path.mkdir}[make]()
+    trial = verdict_of(0, read_report(path))
+    assert trial.verdict is SKIPPED and "can't be read" in trial.reason and not trial.lasting
 
 
 def test_the_lines_of_the_failed_assertion_are_kept():

@@ -56,6 +56,18 @@ def test_a_link_is_not_followed(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["report.json", "progress.json", "junit.xml"])
+def test_a_folder_is_not_read(tmp_path, name):
+    """Also on this host, where a package can make one. The run has failed, and no report is kept."""
+    (tmp_path / name).mkdir()
+    with pytest.raises(run_files.Unusable, match="{} is not a regular file".format(name)):
+        run_files.read(tmp_path / name)
+    expected = "can't be used" if name == "report.json" else "left no report"
+    assert expected in verdict.of_run(cell("0.10.1"), Environment(tmp_path), 0).reason
+    run_files.keep_junit(tmp_path / "junit.xml", tmp_path / "kept.xml")
+    assert not (tmp_path / "kept.xml").exists()
+
+
+@pytest.mark.parametrize("name", ["report.json", "progress.json", "junit.xml"])
 def test_a_fifo_is_not_waited_for(tmp_path, name):
     os.mkfifo(tmp_path / name)
     with pytest.raises(run_files.Unusable, match="regular"):
