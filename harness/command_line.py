@@ -310,7 +310,8 @@ def github(options: argparse.Namespace) -> None:
         keys = ("name", "python", "backend", "tier")
         # A cell that has no lock for a known reason can't run. Its job would fail each time. The table says why.
         known = locks.unresolved()
-        cells = [cell for cell in chosen(options) if cell.name not in known] or chosen(options)
+        cells = chosen(options)
+        cells = [cell for cell in cells if cell.name not in known] or cells
         print("cells=" + json.dumps([{key: getattr(cell, key) for key in keys} for cell in cells]))
         # One run may call the workflow several times, and no two artifacts of a run have the same name.
         words = [options.about, (options.backend or "cpu").replace("cpu", "")]

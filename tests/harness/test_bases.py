@@ -26,7 +26,7 @@ class Registry:
     def __call__(self, *arguments):
         self.asked.append(arguments[-1])
         if arguments[-1] not in self.known:
-            raise DockerError("no network; see to it")
+            raise DockerError("no network; connect to one")
         return DIGEST
 
 
@@ -50,7 +50,7 @@ def test_a_known_digest_is_kept(path):
 def test_a_base_without_a_digest_is_reported_and_used_by_its_tag(path):
     said = []
     bases.lock(CELLS, path, Registry(PYTHON), said.append)
-    assert said == ["{}: only the tag is used. Its digest can't be found: no network; see to it".format(CUDA)]
+    assert said == ["{}: only the tag is used. Its digest can't be found: no network; connect to one".format(CUDA)]
     assert bases.pinned(CUDA, path) == CUDA and bases.pinned(PYTHON, path) != PYTHON
     assert bases.floats(CUDA, path) and not bases.floats(PYTHON, path) and not bases.floats("scratch", path)
 

@@ -28,7 +28,7 @@ def share_of(entry: Entry) -> float | None:
 
 
 def is_older(one: Entry, other: Entry) -> bool:
-    """Whether a cell is of the same backend and of an older JAX. A floating cell is newer than all others."""
+    """Whether `one` has the backend of `other` and an older JAX. A floating cell has the newest JAX."""
     if one.cell.backend != other.cell.backend or one.cell.floating:
         return False
     return other.cell.floating or Version(one.cell.jax) < Version(other.cell.jax)
